@@ -1,0 +1,25 @@
+"""Where the bundled files are: beside the package in a checkout, inside it in an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+_BUNDLED = _PACKAGE / "_bundled"
+
+
+def package() -> Path:
+    """The folder of the ``gymctl`` package itself."""
+    return _PACKAGE
+
+
+def folder(name: str) -> Path:
+    """The bundled folder ``services``, ``templates``, ``compose``, ``dockerfiles`` or ``examples``.
+
+    Raises:
+        FileNotFoundError: when the installation lacks it.
+    """
+    place = (_BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent) / name
+    if not place.is_dir():
+        raise FileNotFoundError(f"bundled folder {name!r} is missing from this installation of gymctl: {place}")
+    return place
