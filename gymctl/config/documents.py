@@ -1,0 +1,127 @@
+"""One YAML file as plain data, with the file and line of every key.
+
+The scalar rules are OmegaConf's own (YAML 1.1, but ``1e3`` is a float and dates stay text), so that a value means the
+same here as it does to NeMo Gym, which loads its files with ``OmegaConf.load``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gymctl.config.locations import KeyPath, Location, shown
+from gymctl.errors import ConfigError, Problem
+
+_BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_FLOAT = re.compile(
+    r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+    |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
+    |\.[0-9_]+(?:[eE][-+][0-9]+)?
+    |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
+    |[-+]?\.(?:inf|Inf|INF)
+    |\.(?:nan|NaN|NAN))$""",
+    re.VERBOSE,
+)
+
+
+class _Loader(_BaseLoader):  # type: ignore[misc]
+    """libyaml's safe loader with OmegaConf's scalar rules."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+    for letter, rules in _BaseLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+@dataclass
+class Document:
+    """One layer of configuration: its data, and where each key path of it was written."""
+
+    name: str
+    data: dict[str, Any]
+    marks: dict[KeyPath, Location] = field(default_factory=dict)
+
+
+def read_document(path: Path, cwd: Path) -> Document:
+    """Read one YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, is no YAML, holds a key twice, or is not a mapping.
+    """
+    name = shown(path, cwd)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError([Problem(name, f"cannot be read: {reason}")]) from error
+    return parse_document(text, name)
+
+
+def parse_document(text: str, name: str) -> Document:
+    """Parse YAML text; ``name`` stands for the file in messages.
+
+    Raises:
+        ConfigError: as ``read_document``.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        document = Document(name, {})
+        if node is None:
+            return document
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(
+                [
+                    Problem(
+                        f"{name}:{node.start_mark.line + 1}",
+                        "a configuration is a mapping of names to values",
+                    )
+                ]
+            )
+        _mark(node, (), document)
+        document.data = loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([_syntax_problem(error, name)]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError([Problem(name, f"is not YAML: {str(error).splitlines()[0]}")]) from error
+    finally:
+        loader.dispose()
+    return document
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, name: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    where = f"{name}:{mark.line + 1}" if mark else name
+    what = error.problem or error.context or "it cannot be parsed"
+    hint = "indent with spaces, two per level" if "\\t" in what or "tab" in what else ""
+    return Problem(where, f"is not valid YAML: {what}", hint)
+
+
+def _mark(node: Any, path: KeyPath, document: Document) -> None:
+    """Record the place of every key below ``node``; refuse a key that stands twice in one mapping."""
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _place(item, (*path, index), document, item.start_mark)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            text = str(key.value)
+            if text != "<<":
+                if text in seen:
+                    where = f"{document.name}:{key.start_mark.line + 1}"
+                    message = f"key {text!r} stands twice in one mapping (first on line {seen[text]})"
+                    raise ConfigError([Problem(where, message, "remove or rename one of them")])
+                seen[text] = key.start_mark.line + 1
+            _place(value, (*path, text), document, key.start_mark)
+
+
+def _place(node: Any, path: KeyPath, document: Document, mark: Any) -> None:
+    document.marks[path] = Location(document.name, mark.line + 1, mark.column + 1)
+    _mark(node, path, document)

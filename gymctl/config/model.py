@@ -1,0 +1,91 @@
+"""What a configuration means: servers, references, the head. Everything downstream reads these types, never YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from gymctl.config.locations import KeyPath, Location, Origins
+
+
+class ServerKind(StrEnum):
+    """The three kinds of named servers; the value is the key that marks them in YAML and the folder they live in."""
+
+    MODEL = "responses_api_models"
+    AGENT = "responses_api_agents"
+    RESOURCES = "resources_servers"
+
+
+HEAD_PORT = 11000
+
+# Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
+RESERVED_KEYS = frozenset(
+    "config_paths entrypoint default_host head_server disallowed_ports head_server_deps python_version "
+    "pip_install_verbose use_absolute_ip uv_pip_set_python skip_venv_if_present hf_token ray_head_node_address "
+    "port_range_low port_range_high dry_run uv_cache_dir uv_venv_dir model_endpoint_readiness_timeout_seconds "
+    "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
+    "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
+    "skip_verification_reward error_on_almost_servers".split()
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A ``{type, name}`` mapping inside a server's fields that points at another server."""
+
+    path: KeyPath
+    kind: ServerKind
+    name: str
+
+
+@dataclass(frozen=True)
+class ServerInstance:
+    """One named server. ``fields`` is its whole resolved inner mapping (host and port too, when given)."""
+
+    name: str
+    kind: ServerKind
+    implementation: str
+    entrypoint: str
+    host: str | None
+    port: int | None
+    fields: Mapping[str, Any]
+    references: tuple[Reference, ...]
+    num_workers: int | None
+    location: Location | None
+    folder: Path | None = None  # where its entrypoint was found; None when under no search root
+
+    @property
+    def path(self) -> tuple[str, str, str]:
+        """The key path of its inner mapping."""
+        return (self.name, self.kind.value, self.implementation)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head server's address as configured; ``host`` is None where the configuration leaves it open."""
+
+    host: str | None = None
+    port: int = HEAD_PORT
+
+
+@dataclass(frozen=True)
+class Config:
+    """A complete configuration: merged, resolved, checked.
+
+    ``values`` are the resolved top-level entries that are no servers; ``secrets`` maps environment names to values
+    that must never be written down; ``notes`` are lines the user should read once.
+    """
+
+    servers: Mapping[str, ServerInstance]
+    head: Head
+    values: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    bundled: Path
+    roots: tuple[Path, ...] = ()
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    origins: Origins = field(default_factory=Origins)
+    resolved: Mapping[str, Any] = field(default_factory=dict)
