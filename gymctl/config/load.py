@@ -32,7 +32,7 @@ def load_config(arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, st
     """
     layers = read_layers(arguments, cwd=cwd, environ=environ)
     merged, origins = merge_layers(layers.all)
-    raw = OmegaConf.to_container(merged, resolve=False)
+    raw: Any = OmegaConf.to_container(merged, resolve=False)
     resolved = resolve(merged, origins)
     servers, problems = find_servers(resolved, origins, layers.roots)
     notes: list[str] = []
@@ -49,7 +49,7 @@ def load_config(arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, st
         servers=servers,
         head=head,
         values={name: value for name, value in resolved.items() if name not in servers},
-        secrets=find_secrets(raw if isinstance(raw, dict) else {}, resolved, layers.env.data if layers.env else {}),
+        secrets=find_secrets(raw, resolved, layers.env.data if layers.env else {}),
         bundled=assets.folder("services"),
         roots=layers.roots,
         files=tuple(document.name for document in layers.files),

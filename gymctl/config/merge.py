@@ -21,7 +21,7 @@ _KINDS = frozenset(kind.value for kind in ServerKind)
 def merge_layers(layers: Sequence[Document]) -> tuple[DictConfig, Origins]:
     """Merge in order, later wins: mappings deep, lists replaced whole (OmegaConf's rules, which are upstream's)."""
     origins = Origins()
-    merged = OmegaConf.create({})
+    merged: Any = OmegaConf.create({})
     for layer in layers:
         document = _expand_shorthand(layer, merged)
         try:
@@ -77,7 +77,7 @@ def _resolve_node(raw: Any, node: Any, path: KeyPath, origins: Origins, problems
 
 def _resolve_item(raw: Any, parent: Any, key: Any, path: KeyPath, origins: Origins, problems: list[Problem]) -> Any:
     if isinstance(raw, dict | list):
-        return _resolve_node(raw, parent._get_node(key), path, origins, problems)  # noqa: SLF001
+        return _resolve_node(raw, parent._get_node(key), path, origins, problems)
     if not isinstance(raw, str) or (raw != MISSING and "${" not in raw):
         return raw
     where = str(origins.of(path) or "configuration")

@@ -151,7 +151,7 @@ def check_references(servers: Mapping[str, ServerInstance], origins: Origins) ->
                     where,
                     f"{server.name}.{field} refers to {reference.kind.value}/{reference.name!r}, which no configuration defines",
                     hint,
-                )  # noqa: E501
+                )
             )
     return problems
 

@@ -152,7 +152,7 @@ def _looked_in(roots: Sequence[Path], cwd: Path) -> str:
         " (looked in . and the bundled services)"
         if len(roots) == 2
         else f" (looked in {', '.join(shown(root, cwd) for root in roots)})"
-    )  # noqa: E501
+    )
 
 
 def _suggestion(text: str, roots: Sequence[Path]) -> str:

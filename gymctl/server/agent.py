@@ -1,0 +1,179 @@
+"""Agent servers: the loop of one rollout between a model server and a resources server."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+import orjson
+from pydantic import BaseModel
+
+from gymctl.config.model import ServerKind
+from gymctl.server.base import Server, ServerConfig
+from gymctl.server.client import Client, HopFailed
+from gymctl.server.endpoints import endpoint
+from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.responses import CREATE_PARAMS
+from gymctl.server.sessions import Session
+
+
+class ServerReference(BaseModel):
+    """A reference to another server by kind and name."""
+
+    type: str
+    name: str
+
+
+class AgentConfig(ServerConfig):
+    """Whom an agent works with."""
+
+    resources_server: ServerReference
+    model_server: ServerReference
+
+
+class Rollout:
+    """One rollout's way through its peers: cookies and the deadline go along from hop to hop, and time is kept.
+
+    The cookies of each peer are replaced by what that peer last sent, as upstream's agent does.
+    """
+
+    def __init__(self, client: Client, config: AgentConfig, call: Call) -> None:
+        self._client, self._deadline = client, call.deadline
+        self._resources, self._model = config.resources_server.name, config.model_server.name
+        self.resources_cookies: dict[str, str] = dict(call.cookies)
+        self.model_cookies: dict[str, str] = {}
+        self._spent: dict[str, list[float]] = {}
+
+    async def model(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Ask the model server for the next response.
+
+        Raises:
+            HopFailed: it did not answer with a Response.
+        """
+        reply = await self._timed("model", self._model, "/v1/responses", orjson.dumps(params), self.model_cookies)
+        if reply.cookies:
+            self.model_cookies = reply.cookies
+        try:
+            answer = reply.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or "output" not in answer:
+            text = reply.body[:500].decode("utf-8", "replace")
+            raise HopFailed(self._model, "/v1/responses", status=reply.status, body=f"not a Response: {text}")
+        return answer
+
+    async def tool(self, name: str, arguments: dict[str, Any]) -> str:
+        """Call a tool of the resources server; whatever it answers, of any status, is the text the model gets."""
+        started = time.perf_counter()
+        reply = await self._client.post(
+            self._resources,
+            f"/{name}",
+            orjson.dumps(arguments),
+            cookies=self.resources_cookies,
+            deadline=self._deadline,
+        )
+        self._note("tool", started)
+        if reply.cookies:
+            self.resources_cookies = reply.cookies
+        return reply.body.decode("utf-8", "replace")
+
+    async def seed(self, row: bytes) -> None:
+        """Start the episode at the resources server with the whole row."""
+        await self._resources_call("seed", "/seed_session", row)
+
+    async def verify(self, row: bytes) -> Reply:
+        """The resources server's verdict on the row with its response."""
+        return await self._resources_call("verify", "/verify", row)
+
+    async def _resources_call(self, hop: str, path: str, body: bytes) -> Reply:
+        reply = await self._timed(hop, self._resources, path, body, self.resources_cookies)
+        if reply.cookies:
+            self.resources_cookies = reply.cookies
+        return reply
+
+    async def _timed(self, hop: str, server: str, path: str, body: bytes, cookies: dict[str, str]) -> Reply:
+        started = time.perf_counter()
+        try:
+            return await self._client.ask(server, path, body, cookies=cookies, deadline=self._deadline)
+        finally:
+            self._note(hop, started)
+
+    def _note(self, hop: str, started: float) -> None:
+        spent = self._spent.setdefault(hop, [0.0, 0.0])
+        spent[0] += (time.perf_counter() - started) * 1000
+        spent[1] += 1
+
+    @property
+    def timing(self) -> str:
+        """Milliseconds by hop, as a ``Server-Timing`` header; ``desc`` is the number of calls."""
+        return ", ".join(f'{hop};dur={ms:.2f};desc="{count:.0f}"' for hop, (ms, count) in self._spent.items())
+
+
+class AgentServer(Server):
+    """An agent: ``respond`` is its loop; seeding, verifying and the wire around them are here."""
+
+    config: AgentConfig
+    kind: ClassVar[str] = ServerKind.AGENT.value
+
+    async def respond(self, params: dict[str, Any], rollout: Rollout) -> dict[str, Any]:
+        """From create params to the final Response, its ``output`` holding every new item. Override."""
+        raise NotImplementedError(f"{type(self).__name__} has no respond()")
+
+    @endpoint("/run")
+    async def run(self, call: Call, session: Session) -> Reply:
+        """One rollout: seed the session, respond, verify. The verdict's bytes go to the caller as they came."""
+        row, problem = _read_row(call)
+        if problem is not None:
+            return problem
+        rollout = Rollout(self.client, self.config, call)
+        await rollout.seed(call.body)
+        answer = await self.respond(row["responses_create_params"], rollout)
+        verdict = await rollout.verify(_with_response(call.body, row, answer))
+        cookies = {**rollout.model_cookies, **rollout.resources_cookies}
+        return Reply(200, verdict.body, cookies, {"server-timing": rollout.timing})
+
+    @endpoint("/v1/responses")
+    async def responses(self, call: Call, session: Session) -> Reply:
+        """The agent as a model: create params in, final Response out."""
+        row, problem = _read_row(Call("", b'{"responses_create_params":' + (call.body or b"null") + b"}"))
+        if problem is not None:
+            return problem
+        rollout = Rollout(self.client, self.config, call)
+        reply = json_reply(await self.respond(row["responses_create_params"], rollout))
+        reply.cookies = {**rollout.model_cookies, **rollout.resources_cookies}
+        reply.headers["server-timing"] = rollout.timing
+        return reply
+
+    @endpoint("/aggregate_metrics")
+    async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
+        """What the resources server makes of a whole run's verdicts."""
+        return await self.client.ask(
+            self.config.resources_server.name, "/aggregate_metrics", call.body, deadline=call.deadline
+        )
+
+
+def _read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
+    """The row of a ``/run`` request, or the 422 that says what is wrong with it (FastAPI's shape)."""
+    try:
+        row = orjson.loads(call.body)
+    except ValueError as error:
+        return {}, _unprocessable("json_invalid", [], f"JSON decode error: {error}")
+    params = row.get("responses_create_params") if isinstance(row, dict) else None
+    if not isinstance(params, dict):
+        return {}, _unprocessable("missing", ["responses_create_params"], "Field required")
+    unknown = params.keys() - CREATE_PARAMS
+    if unknown:
+        path = ["responses_create_params", sorted(unknown)[0]]
+        return {}, _unprocessable("extra_forbidden", path, "Extra inputs are not permitted")
+    return row, None
+
+
+def _unprocessable(kind: str, path: list[str], text: str) -> Reply:
+    return json_reply({"detail": [{"type": kind, "loc": ["body", *path], "msg": text}]}, 422)
+
+
+def _with_response(body: bytes, row: dict[str, Any], answer: dict[str, Any]) -> bytes:
+    """The row with its response; spliced, so that the row is not encoded again."""
+    if "response" in row:
+        return orjson.dumps({**row, "response": answer})
+    return body.rstrip()[:-1] + b',"response":' + orjson.dumps(answer) + b"}"

@@ -1,0 +1,136 @@
+"""The ASGI face of a server: straight to the endpoint, and to FastAPI only for what is no endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from gymctl.server.message import DEADLINE_HEADER, Call, Reply
+from gymctl.server.sessions import COOKIE_ATTRIBUTES
+
+if TYPE_CHECKING:
+    from gymctl.server.base import Server
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_DEADLINE = DEADLINE_HEADER.encode()
+_DOCUMENTATION = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
+
+
+class Application:
+    """An ASGI application around one server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            server = self._server
+            known = (scope["method"], scope["path"]) in server.endpoints
+            if not known and (server.has_routes or scope["path"] in _DOCUMENTATION):
+                await server.application(scope, receive, send)
+                return
+            call = await _read_call(scope, receive)
+            if call is not None:
+                await _write_reply(await server.handle(call), send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(self._server, receive, send)
+
+
+async def _read_call(scope: Scope, receive: Receive) -> Call | None:
+    """The request as a ``Call``; None when the caller hung up."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        return None
+    body = message.get("body", b"")
+    if message.get("more_body"):
+        parts = [body]
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts.append(message.get("body", b""))
+        body = b"".join(parts)
+    call = Call(scope["path"], body, scope["method"], headers=scope["headers"])
+    for key, value in scope["headers"]:
+        if key == b"cookie":
+            call.cookies = _cookies(value)
+        elif key == _DEADLINE and value.isdigit():
+            call.deadline = time.monotonic() + int(value) / 1000
+    return call
+
+
+def _cookies(value: bytes) -> dict[str, str]:
+    pairs = (part.strip().partition("=") for part in value.decode("latin-1").split(";"))
+    return {name: content for name, _, content in pairs}
+
+
+async def _write_reply(reply: Reply, send: Send) -> None:
+    headers = [
+        (b"content-type", reply.media_type.encode("latin-1")),
+        (b"content-length", str(len(reply.body)).encode()),
+    ]
+    for name, value in reply.headers.items():
+        headers.append((name.encode("latin-1"), value.encode("latin-1")))
+    for name, value in reply.cookies.items():
+        headers.append((b"set-cookie", f"{name}={value}{COOKIE_ATTRIBUTES}".encode("latin-1")))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _lifespan(server: Server, receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await server.startup()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await server.shutdown()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def call_application(application: Any, call: Call) -> Reply:
+    """Call an ASGI application within the process: how a user's own FastAPI routes are reached without a socket."""
+    cookies = "; ".join(f"{name}={value}" for name, value in call.cookies.items())
+    headers = [(b"content-type", b"application/json"), (b"host", b"localhost")]
+    if cookies:
+        headers.append((b"cookie", cookies.encode("latin-1")))
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": call.method, "scheme": "http",
+        "path": call.path, "raw_path": call.path.encode(), "query_string": b"", "headers": headers,
+        "server": ("localhost", 80), "client": ("localhost", 0), "root_path": "",
+    }  # fmt: skip
+    reply = Reply(500)
+    inbox = [{"type": "http.request", "body": call.body, "more_body": False}]
+
+    async def receive() -> MutableMapping[str, Any]:
+        if inbox:
+            return inbox.pop()
+        await asyncio.Event().wait()  # the caller stays; a disconnect is never told
+        raise AssertionError
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            reply.status = message["status"]
+            for key, value in message["headers"]:
+                _take_header(reply, key.decode("latin-1").lower(), value.decode("latin-1"))
+        else:
+            reply.body += message.get("body", b"")
+
+    await application(scope, receive, send)
+    return reply
+
+
+def _take_header(reply: Reply, name: str, value: str) -> None:
+    if name == "set-cookie":
+        cookie, _, content = value.partition(";")[0].partition("=")
+        reply.cookies[cookie.strip()] = content.strip()
+    elif name == "content-type":
+        reply.media_type = value
+    elif name in ("retry-after", "server-timing"):
+        reply.headers[name] = value

@@ -1,0 +1,148 @@
+"""The base of every server: its config, its endpoints, and a dispatch that knows no transport."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gymctl.errors import InputError
+from gymctl.server.client import Client, HopFailed
+from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
+from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.sessions import Session, SessionStore
+from gymctl.server.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+log = logging.getLogger("gymctl.server")
+
+
+class ServerConfig(BaseModel):
+    """What every server's configuration may say; subclass it and annotate ``config`` with the subclass."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    host: str = "0.0.0.0"
+    port: int = 0
+    entrypoint: str = "app.py"
+    num_workers: int | None = None
+    max_in_flight: int = 65_536
+
+
+class Server:
+    """One named server. Subclasses annotate ``config``, mark endpoints and tools, or add FastAPI routes of their own."""
+
+    config: ServerConfig
+    kind: ClassVar[str] = ""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.client = client
+        self.config = self._read_config(settings)
+        self.sessions = SessionStore(f"{type(self).__name__}___{self.name}")
+        self.endpoints = {(item.method, item.path): item for item in self.all_endpoints()}
+        self._in_flight = 0
+        self._started = time.monotonic()
+        self._application: Any = None
+
+    def _read_config(self, settings: Settings) -> Any:
+        model = get_type_hints(type(self)).get("config", ServerConfig)
+        try:
+            return model.model_validate(dict(settings.fields))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            )
+            raise InputError(f"{self.name} ({settings.kind}/{settings.implementation}): {problems}") from error
+
+    def all_endpoints(self) -> Iterator[Endpoint]:
+        """Every endpoint of this server; base classes add the ones their kind must have."""
+        yield from marked_endpoints(self)
+
+    def routes(self, app: FastAPI) -> None:
+        """Override to add FastAPI routes of your own."""
+
+    async def startup(self) -> None:
+        """Override to prepare, inside the event loop, before the first request."""
+
+    async def shutdown(self) -> None:
+        """Override to release what ``startup`` took."""
+
+    @endpoint("/", method="GET")
+    async def alive(self, call: Call, session: Session) -> Reply:
+        """Says that the server answers, as upstream 0.3 and later do."""
+        return Reply(200, b'{"status":"ok"}', headers={"x-gym-uptime": f"{time.monotonic() - self._started:.1f}"})
+
+    async def handle(self, call: Call) -> Reply:
+        """Answer one call: find the endpoint, open the session, run it, turn failures into replies."""
+        found = self.endpoints.get((call.method, call.path))
+        if found is None:
+            return await self._beyond(call)
+        if self._in_flight >= self.config.max_in_flight:
+            return self._busy()
+        session = self.sessions.open(call.cookies.get(self.sessions.cookie))
+        self._in_flight += 1
+        try:
+            reply = await found.invoke(call, session)
+        except HopFailed as failure:
+            reply = failed_hop(failure)
+        except Exception as error:
+            log.exception("%s: %s %s failed", self.name, call.method, call.path)
+            reply = json_reply(repr(error), 500)
+        finally:
+            self._in_flight -= 1
+        reply.cookies.setdefault(self.sessions.cookie, session.id)
+        return reply
+
+    async def _beyond(self, call: Call) -> Reply:
+        """A path that is no endpoint: a user's FastAPI route, or nothing."""
+        if not self.has_routes:
+            return json_reply({"detail": "Not Found"}, 404)
+        from gymctl.server.asgi import call_application
+
+        return await call_application(self.application, call)
+
+    @property
+    def has_routes(self) -> bool:
+        """Whether the class adds FastAPI routes of its own."""
+        return type(self).routes is not Server.routes
+
+    @property
+    def application(self) -> FastAPI:
+        """The FastAPI application with every route in it: for ``/docs`` and for routes of the user's own."""
+        if self._application is None:
+            from gymctl.server.documentation import build_application
+
+            self._application = build_application(self)
+        return self._application  # type: ignore[no-any-return]
+
+    def _busy(self) -> Reply:
+        reply = json_reply({"detail": f"{self.name} is at its limit of {self.config.max_in_flight} requests"}, 503)
+        reply.headers["retry-after"] = "1"
+        return reply
+
+    @classmethod
+    def serve(cls) -> None:
+        """Run this server as the process's main work, configured by the environment."""
+        from gymctl.server.serve import serve
+
+        serve(cls)
+
+
+def failed_hop(failure: HopFailed) -> Reply:
+    """The reply of a server whose call to another one failed: it names the innermost hop as ``cause``.
+
+    429 and 503 keep their status and ``retry-after``, a timeout becomes 504, all else 502.
+    """
+    status = failure.status if failure.status in (429, 503) else 504 if failure.kind == "timeout" else 502
+    reply = Reply(status, orjson.dumps({"detail": failure.message, "cause": failure.cause}))
+    if failure.retry_after is not None:
+        reply.headers["retry-after"] = f"{failure.retry_after:g}"
+    return reply

@@ -1,0 +1,133 @@
+"""Endpoints: a path and a coroutine that takes a ``Call`` and gives a ``Reply``, typed ones made from a signature."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
+
+import orjson
+from pydantic import BaseModel, ValidationError, create_model
+
+from gymctl.server.message import Call, Reply
+from gymctl.server.sessions import Session
+
+Invoke = Callable[[Call, Session], Awaitable[Reply]]
+Function = TypeVar("Function", bound=Callable[..., Any])
+_MARK = "__gym_endpoint__"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One route. ``documented`` is the function whose signature ``/docs`` shows; ``body`` its request model, if any."""
+
+    path: str
+    invoke: Invoke
+    method: str = "POST"
+    documented: Callable[..., Any] | None = None
+    body: type[BaseModel] | None = None
+
+
+def endpoint(path: str, method: str = "POST") -> Callable[[Function], Function]:
+    """Mark a method ``async (self, call: Call, session: Session) -> Reply`` as the route ``method path``."""
+
+    def mark(function: Function) -> Function:
+        setattr(function, _MARK, (path, method, False))
+        return function
+
+    return mark
+
+
+def tool(function: Function) -> Function:
+    """Mark a method as a tool: ``POST /<its name>``, the JSON arguments are its parameters.
+
+    A parameter annotated ``Session`` receives the caller's session; one of a pydantic model alone receives the whole
+    body. Plain functions run in a thread.
+    """
+    setattr(function, _MARK, (f"/{function.__name__}", "POST", True))
+    return function
+
+
+def marked_endpoints(owner: object) -> list[Endpoint]:
+    """The endpoints that ``owner``'s class marks with ``endpoint`` and ``tool``, base classes first."""
+    found: dict[str, Endpoint] = {}
+    for cls in reversed(type(owner).__mro__):
+        for name, attribute in vars(cls).items():
+            mark = getattr(attribute, _MARK, None)
+            if mark:
+                path, method, typed = mark
+                bound = getattr(owner, name)
+                found[name] = typed_endpoint(path, bound) if typed else Endpoint(path, bound, method, bound)
+    return list(found.values())
+
+
+def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
+    """An endpoint from a bound method's signature: its parameters are validated from the JSON body."""
+    hints = get_type_hints(function)
+    wanted: dict[str, Any] = {}
+    session_name = None
+    for parameter in inspect.signature(function).parameters.values():
+        annotation = hints.get(parameter.name, Any)
+        if annotation is Session:
+            session_name = parameter.name
+        else:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            wanted[parameter.name] = (annotation, default)
+    whole = _whole_body(wanted)
+    model: type[BaseModel] = whole[1] if whole else create_model(f"{function.__name__}_arguments", **wanted)
+    is_async = inspect.iscoroutinefunction(function)
+
+    async def invoke(call: Call, session: Session) -> Reply:
+        try:
+            body = model.model_validate_json(call.body or b"{}")
+        except ValidationError as error:
+            return invalid(error)
+        keep_raw = getattr(body, "keep_raw", None)
+        if keep_raw is not None:
+            keep_raw(call.body)
+        arguments: dict[str, Any] = {whole[0]: body} if whole else {name: getattr(body, name) for name in wanted}
+        if session_name:
+            arguments[session_name] = session
+        result = function(**arguments) if is_async else asyncio.to_thread(function, **arguments)
+        return reply_of(await result)
+
+    return Endpoint(path, invoke, "POST", function, model)
+
+
+def _whole_body(wanted: dict[str, Any]) -> tuple[str, type[BaseModel]] | None:
+    if len(wanted) == 1:
+        (name, (annotation, _)) = next(iter(wanted.items()))
+        if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+            return name, annotation
+    return None
+
+
+def reply_of(value: Any) -> Reply:
+    """A handler's return value as a reply: a ``Reply``, a model, JSON-ready data, or None for ``{}``."""
+    if isinstance(value, Reply):
+        return value
+    to_bytes = getattr(value, "to_json_bytes", None)
+    if to_bytes is not None:
+        return Reply(200, to_bytes())
+    if isinstance(value, BaseModel):
+        return Reply(200, value.model_dump_json().encode())
+    return Reply(200, b"{}" if value is None else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def invalid(error: ValidationError) -> Reply:
+    """422 with FastAPI's body, so that callers of either see one shape."""
+    detail = [
+        {**problem, "loc": ["body", *problem["loc"]]}
+        for problem in error.errors(include_url=False, include_context=False)
+    ]
+    return Reply(422, orjson.dumps({"detail": detail}, default=str))

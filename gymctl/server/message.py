@@ -1,0 +1,55 @@
+"""A request and its reply, free of any transport: over HTTP or within one process they are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+JSON = "application/json"
+
+# Remaining time for a call in milliseconds. Relative, as gRPC's is, so that no two clocks have to agree.
+DEADLINE_HEADER = "x-gym-timeout-ms"
+
+
+@dataclass(slots=True)
+class Call:
+    """One request. ``deadline`` is a point on ``time.monotonic()``'s scale, or None."""
+
+    path: str
+    body: bytes = b""
+    method: str = "POST"
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    deadline: float | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def header(self, name: str) -> str | None:
+        """The first header of that (lower-case) name."""
+        wanted = name.encode("latin-1")
+        return next((value.decode("latin-1") for key, value in self.headers if key == wanted), None)
+
+
+@dataclass(slots=True)
+class Reply:
+    """One answer. ``cookies`` are those to set; header names are lower-case."""
+
+    status: int = 200
+    body: bytes = b""
+    cookies: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    media_type: str = JSON
+
+    def json(self) -> Any:
+        """The body parsed.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
+        return orjson.loads(self.body)
+
+
+def json_reply(value: Any, status: int = 200) -> Reply:
+    """A reply whose body is ``value`` as JSON."""
+    return Reply(status, orjson.dumps(value))

@@ -1,0 +1,114 @@
+"""Resources servers: tools, session state, verification. A user's own is a class of ten lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from gymctl.config.model import ServerKind
+from gymctl.server.base import Server
+from gymctl.server.endpoints import Endpoint, endpoint, typed_endpoint
+from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.sessions import Session
+
+
+class SeedRequest(BaseModel):
+    """The row that starts an episode; subclass to require fields of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    responses_create_params: dict[str, Any] = {}
+
+
+class VerifyRequest(BaseModel):
+    """The row and the agent's response; subclass to require fields of the row (a missing one is answered with 422)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    responses_create_params: dict[str, Any]
+    response: dict[str, Any]
+    _raw: bytes = PrivateAttr(default=b"")
+
+    def keep_raw(self, body: bytes) -> None:
+        """Remember the bytes this was parsed from: the reply echoes them without encoding them again."""
+        self._raw = body
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes this was parsed from; empty when it was made otherwise."""
+        return self._raw
+
+
+class VerifyResponse:
+    """The verdict: the request's fields, a reward, and whatever else the environment reports."""
+
+    def __init__(self, request: VerifyRequest, reward: float, extra: dict[str, Any]) -> None:
+        self.request, self.reward, self.extra = request, float(reward), extra
+
+    @classmethod
+    def of(cls, request: VerifyRequest, reward: float, **extra: Any) -> Self:
+        """Echo ``request`` with its reward, as upstream's verify does."""
+        return cls(request, reward, extra)
+
+    def to_json_bytes(self) -> bytes:
+        """The reply's body. The echoed request is spliced in as it came, unless it holds a key that is set here."""
+        said = {"reward": self.reward, **self.extra}
+        raw = self.request.raw.rstrip()
+        if raw and self.request.model_extra is not None and not said.keys() & self._request_keys():
+            return raw[:-1] + b"," + orjson.dumps(said)[1:]
+        return orjson.dumps({**self.request.model_dump(mode="json"), **said})
+
+    def _request_keys(self) -> set[str]:
+        return set(type(self.request).model_fields) | set(self.request.model_extra or ())
+
+
+class ResourcesServer(Server):
+    """Tools of an environment and the verdict on what was done with them."""
+
+    kind: ClassVar[str] = ServerKind.RESOURCES.value
+
+    async def verify(self, body: VerifyRequest) -> VerifyResponse:
+        """Judge a finished episode. Override; take ``session: Session`` too if there is state."""
+        raise NotImplementedError(f"{type(self).__name__} has no verify()")
+
+    async def seed_session(self, body: SeedRequest, session: Session) -> dict[str, Any] | None:
+        """Prepare an episode's state. Override when there is any."""
+
+    def all_endpoints(self) -> Iterator[Endpoint]:
+        """Tools, ``/seed_session`` and ``/verify``."""
+        yield from super().all_endpoints()
+        yield typed_endpoint("/verify", self.verify)
+        if type(self).seed_session is ResourcesServer.seed_session:
+            yield Endpoint("/seed_session", self._nothing_to_seed, documented=self.seed_session, body=SeedRequest)
+        else:
+            yield typed_endpoint("/seed_session", self.seed_session)
+
+    async def _nothing_to_seed(self, call: Call, session: Session) -> Reply:
+        return Reply(200, b"{}")
+
+    @endpoint("/aggregate_metrics")
+    async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
+        """Mean, max, min, median and deviation over verify responses, per task and in all."""
+        from gymctl.server.metrics import baseline_metrics
+
+        try:
+            rows = call_rows(call)
+        except ValueError as error:
+            return json_reply({"detail": str(error)}, 422)
+        return json_reply(baseline_metrics(rows))
+
+
+def call_rows(call: Call) -> list[dict[str, Any]]:
+    """The ``verify_responses`` of an ``/aggregate_metrics`` request.
+
+    Raises:
+        ValueError: there are none.
+    """
+    body = orjson.loads(call.body or b"{}")
+    rows = body.get("verify_responses") if isinstance(body, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError("verify_responses: a list of rows is required")
+    return rows

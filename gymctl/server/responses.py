@@ -1,0 +1,108 @@
+"""Items of OpenAI's Responses API as plain mappings: made, and read, without validating what we made ourselves."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# Keys of NeMo Gym's responses_create_params (openai_utils.py; extra keys are refused there with 422).
+CREATE_PARAMS = frozenset(
+    "background include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls "
+    "previous_response_id prompt reasoning service_tier store temperature text tool_choice tools top_logprobs top_p "
+    "truncation user stream prompt_cache_key safety_identifier prompt_cache_retention conversation stream_options".split()
+)
+
+
+def message(text: str) -> dict[str, Any]:
+    """An assistant's message of one text part."""
+    return {
+        "id": f"msg_{uuid.uuid4().hex}",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+    }
+
+
+def function_call(name: str, arguments: str, call_id: str | None = None) -> dict[str, Any]:
+    """A call of tool ``name``; ``arguments`` is JSON text."""
+    identity = uuid.uuid4().hex
+    return {
+        "id": f"fc_{identity}",
+        "type": "function_call",
+        "status": "completed",
+        "call_id": call_id or f"call_{identity}",
+        "name": name,
+        "arguments": arguments,
+    }
+
+
+def function_call_output(call_id: str, output: str) -> dict[str, Any]:
+    """A tool's answer to the call ``call_id``."""
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def usage(input_tokens: int, output_tokens: int) -> dict[str, Any]:
+    """Token counts in the API's shape, details zero."""
+    return {
+        "input_tokens": input_tokens,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": output_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": input_tokens + output_tokens,
+    }
+
+
+def add_usage(total: dict[str, Any] | None, more: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The sum of two usages; a reply without one adds nothing. Details are zeroed, as upstream's."""
+    if not more:
+        return total
+    base = total or {"input_tokens": 0, "output_tokens": 0}
+    return usage(
+        base["input_tokens"] + int(more.get("input_tokens") or 0),
+        base["output_tokens"] + int(more.get("output_tokens") or 0),
+    )
+
+
+def response(model: str, output: Sequence[Mapping[str, Any]], **extra: Any) -> dict[str, Any]:
+    """A complete Response object; ``extra`` sets or replaces keys (usage, tools, incomplete_details, ...)."""
+    return {
+        "id": f"resp_{uuid.uuid4().hex}",
+        "object": "response",
+        "created_at": time.time(),
+        "status": "completed",
+        "model": model,
+        "output": list(output),
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        **extra,
+    }
+
+
+def input_items(value: Any) -> list[dict[str, Any]]:
+    """``input`` of create params as items: a text is one user message."""
+    return [{"role": "user", "content": value, "type": "message"}] if isinstance(value, str) else list(value or ())
+
+
+def output_text(reply: Mapping[str, Any]) -> str:
+    """All text that a response's messages hold, joined."""
+    return "".join(
+        part.get("text", "")
+        for item in reply.get("output", ())
+        if item.get("type") == "message"
+        for part in _parts(item.get("content"))
+    )
+
+
+def _parts(content: Any) -> Iterable[Mapping[str, Any]]:
+    if isinstance(content, str):
+        return [{"text": content}]
+    return (part for part in content or () if part.get("type") in ("output_text", "input_text", "text"))
+
+
+def function_calls(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The tool calls among output items."""
+    return [item for item in items if item.get("type") == "function_call"]

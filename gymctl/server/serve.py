@@ -1,0 +1,101 @@
+"""Run one server as a process: uvicorn with uvloop and httptools, and a file that says it is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gymctl.errors import GymctlError
+from gymctl.server.asgi import Application
+from gymctl.server.client import Client, HttpTransport
+from gymctl.server.settings import settings_from_environment
+
+if TYPE_CHECKING:
+    from gymctl.server.base import Server
+
+# Longer than any client's keep-alive (ours and upstream's: 15 s), or a request meets a socket that is being closed.
+KEEP_ALIVE_S = 75
+BACKLOG = 4096
+WANTED_FILES = 65535
+# A container's health probe looks at the age of this file, so that it need not start Python.
+READY_FILE = Path("/tmp/gymctl-ready")  # noqa: S108 - the container's own tmpfs
+_BEAT_S = 5.0
+
+log = logging.getLogger("gymctl.server")
+
+
+def uvicorn_options() -> dict[str, Any]:
+    """The options every server of ours is run with, in a process of its own or in one with others."""
+    return {
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "backlog": BACKLOG,
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "date_header": False,
+        "timeout_graceful_shutdown": 3,
+    }
+
+
+def serve(cls: type[Server]) -> None:
+    """Run a server of class ``cls`` until SIGTERM or SIGINT; exit 2 with one line when its configuration is wrong."""
+    import uvicorn
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    raise_file_limit()
+    try:
+        settings = settings_from_environment(os.environ)
+        server = cls(settings, Client(HttpTransport(settings.peers)))
+    except GymctlError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(error.exit_code) from error
+    config = uvicorn.Config(Application(server), host=settings.host, port=settings.port, **uvicorn_options())
+    runner = uvicorn.Server(config)
+    loop_factory = config.get_loop_factory() if hasattr(config, "get_loop_factory") else None
+    with asyncio.Runner(loop_factory=loop_factory) as loop:
+        loop.run(_run(runner, server))
+    if not runner.started:
+        raise SystemExit(1)
+
+
+async def _run(runner: Any, server: Server) -> None:
+    beat = asyncio.create_task(_beat(runner, server))
+    try:
+        await runner.serve()
+    finally:
+        beat.cancel()
+        with suppress(OSError):
+            READY_FILE.unlink(missing_ok=True)
+        await server.client.close()
+
+
+async def _beat(runner: Any, server: Server) -> None:
+    """Touch the ready file while the event loop turns; a loop that hangs lets it grow old."""
+    while not runner.started:
+        await asyncio.sleep(0.01)
+    settings = server.settings
+    log.info(
+        "%s (%s/%s) listens on %s:%s", server.name, settings.kind, settings.implementation, settings.host, settings.port
+    )
+    while True:
+        with suppress(OSError):
+            READY_FILE.touch()
+        await asyncio.sleep(_BEAT_S)
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit of open files as far as the hard one allows, up to what many connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,120 @@
+"""What one server process is told: its own fields, its peers' addresses, and the global values.
+
+The contract is NeMo Gym's: ``NEMO_GYM_CONFIG_DICT`` holds YAML (interpolations and all), ``NEMO_GYM_CONFIG_PATH`` the
+server's own name. The same server therefore runs under gymctl and under NeMo Gym's own head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gymctl.config.documents import parse_document
+from gymctl.config.model import HEAD_PORT, ServerKind
+from gymctl.errors import InputError
+
+HEAD_NAME = "head_server"
+_KINDS = tuple(kind.value for kind in ServerKind)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One server's view of the configuration. ``peers`` maps server names to base URLs."""
+
+    name: str
+    kind: str
+    implementation: str
+    host: str
+    port: int
+    fields: Mapping[str, Any]
+    peers: Mapping[str, str] = field(default_factory=dict)
+    whole: Mapping[str, Any] = field(default_factory=dict)
+
+
+def settings_from_environment(environ: Mapping[str, str]) -> Settings:
+    """Read the two variables.
+
+    Raises:
+        InputError: one is missing, or the name is not in the configuration.
+    """
+    text, name = environ.get("NEMO_GYM_CONFIG_DICT"), environ.get("NEMO_GYM_CONFIG_PATH")
+    if not text or not name:
+        missing = "NEMO_GYM_CONFIG_DICT" if not text else "NEMO_GYM_CONFIG_PATH"
+        raise InputError(
+            f"{missing} is not set",
+            "a server is started by `gymctl up`; to run one by hand give it its configuration (YAML) and its name",
+        )
+    return settings_from_mapping(_read(text, name), name)
+
+
+def _read(text: str, name: str) -> Mapping[str, Any]:
+    """The configuration with this server's part resolved; OmegaConf is loaded only when something refers to something."""
+    data = parse_document(text, "NEMO_GYM_CONFIG_DICT").data
+    if "${" not in text:
+        return data
+    from omegaconf import DictConfig, OmegaConf
+
+    config = OmegaConf.create(text)
+    if not isinstance(config, DictConfig):
+        return data
+    wanted = [name] if name in config else list(config)
+    for key in wanted:
+        if isinstance(config.get(key), DictConfig):
+            data[str(key)] = OmegaConf.to_container(config[key], resolve=True)
+    for key, value in data.items():
+        for _, inner in _inner(value):
+            for part in ("host", "port"):
+                if isinstance(inner.get(part), str) and "${" in inner[part]:
+                    inner[part] = OmegaConf.select(
+                        config, f"{key}.{_kind(value)}.{next(iter(value[_kind(value)]))}.{part}"
+                    )
+    return data
+
+
+def _kind(value: Any) -> str:
+    return next((kind for kind in _KINDS if kind in value), "") if isinstance(value, dict) else ""
+
+
+def _inner(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The ``(implementation, fields)`` of a server entry; empty for anything else."""
+    kind = _kind(value)
+    below = value[kind] if kind else None
+    return (
+        [(name, fields) for name, fields in below.items() if isinstance(fields, dict)]
+        if isinstance(below, dict)
+        else []
+    )
+
+
+def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
+    """The settings of server ``name`` in a configuration (or slice) given as plain data.
+
+    Raises:
+        InputError: no server of that name, or it has no host and port.
+    """
+    peers = {}
+    for key, value in whole.items():
+        for _, inner in _inner(value)[:1]:
+            if inner.get("host") and inner.get("port"):
+                peers[key] = f"http://{_dialled(inner['host'])}:{inner['port']}"
+    if name == HEAD_NAME:
+        head = whole.get(HEAD_NAME) or {}
+        return Settings(
+            name, "head", "head", head.get("host", "0.0.0.0"), head.get("port", HEAD_PORT), {}, peers, whole
+        )
+    own = _inner(whole.get(name))
+    if not own:
+        known = ", ".join(key for key, value in whole.items() if _inner(value)) or "none"
+        raise InputError(
+            f"NEMO_GYM_CONFIG_PATH is {name!r}, which is no server of the configuration", f"there are: {known}"
+        )
+    implementation, fields = own[0]
+    if not fields.get("host") or not fields.get("port"):
+        raise InputError(f"{name} has no host or no port in its configuration", "both must be filled in")
+    return Settings(name, _kind(whole[name]), implementation, fields["host"], fields["port"], fields, peers, whole)
+
+
+def _dialled(host: str) -> str:
+    """An address to dial: a server that binds every interface is reached on the loopback one."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
