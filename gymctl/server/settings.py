@@ -6,7 +6,7 @@ server's own name. The same server therefore runs under gymctl and under NeMo Gy
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,10 +94,9 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
         InputError: no server of that name, or it has no host and port.
     """
     peers = {}
-    for key, value in whole.items():
-        for _, inner in _inner(value)[:1]:
-            if inner.get("host") and inner.get("port"):
-                peers[key] = f"http://{_dialled(inner['host'])}:{inner['port']}"
+    for peer, _, _, fields in server_entries(whole):
+        if fields.get("host") and fields.get("port"):
+            peers[peer] = f"http://{_dialled(fields['host'])}:{fields['port']}"
     if name == HEAD_NAME:
         head = whole.get(HEAD_NAME) or {}
         return Settings(
@@ -105,7 +104,7 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
         )
     own = _inner(whole.get(name))
     if not own:
-        known = ", ".join(key for key, value in whole.items() if _inner(value)) or "none"
+        known = ", ".join(entry[0] for entry in server_entries(whole)) or "none"
         raise InputError(
             f"NEMO_GYM_CONFIG_PATH is {name!r}, which is no server of the configuration", f"there are: {known}"
         )
@@ -113,6 +112,13 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
     if not fields.get("host") or not fields.get("port"):
         raise InputError(f"{name} has no host or no port in its configuration", "both must be filled in")
     return Settings(name, _kind(whole[name]), implementation, fields["host"], fields["port"], fields, peers, whole)
+
+
+def server_entries(whole: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """The servers of a configuration given as plain data: name, kind, implementation, fields."""
+    for name, value in whole.items():
+        for implementation, fields in _inner(value)[:1]:
+            yield name, _kind(value), implementation, fields
 
 
 def _dialled(host: str) -> str:

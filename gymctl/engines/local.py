@@ -1,0 +1,198 @@
+"""The local engine: every server of a stack in one process, calls between them without a socket.
+
+Each server also listens on a port of its own, for clients outside the process; the head knows those addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from gymctl.config import Config, ServerInstance, mask
+from gymctl.errors import ConfigError, EngineError, Problem
+
+if TYPE_CHECKING:
+    from gymctl.server import Client, Server
+
+HEAD = "head_server"
+LOOPBACK = "127.0.0.1"
+PORT_RANGE = (10001, 20000)  # upstream's port_range_low and port_range_high
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The base URL to dial."""
+        return f"http://{LOOPBACK if self.host in ('0.0.0.0', '::') else self.host}:{self.port}"
+
+
+def plan_addresses(config: Config) -> dict[str, Address]:
+    """A host and port for every server and for ``head_server``; free ports where the configuration gives none.
+
+    An address of another machine (a ``host`` from a multi-node configuration) is served on the loopback one here.
+    """
+    default = str(config.values.get("default_host") or LOOPBACK)
+    low = int(config.values.get("port_range_low") or PORT_RANGE[0])
+    high = int(config.values.get("port_range_high") or PORT_RANGE[1])
+    taken = {server.port for server in config.servers.values() if server.port} | {config.head.port}
+    taken |= set(config.values.get("disallowed_ports") or ())
+    addresses = {HEAD: Address(_bindable(config.head.host or default), config.head.port)}
+    for name, server in config.servers.items():
+        port = server.port or _free_port(low, high, taken)
+        taken.add(port)
+        addresses[name] = Address(_bindable(server.host or default), port)
+    return addresses
+
+
+def _bindable(host: str) -> str:
+    try:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return LOOPBACK
+    return host
+
+
+def _free_port(low: int, high: int, taken: set[int]) -> int:
+    for port in range(low, high + 1):
+        if port not in taken:
+            with socket.socket() as probe:
+                try:
+                    probe.bind((LOOPBACK, port))
+                except OSError:
+                    continue
+                return port
+    raise EngineError(f"no free port from {low} to {high}", "widen +port_range_low and +port_range_high")
+
+
+@dataclass
+class LocalStack:
+    """The servers of one process and the client that calls them by name."""
+
+    servers: Mapping[str, Server]
+    client: Client
+    addresses: Mapping[str, Address]
+    _started: list[Server] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Run every server's ``startup``."""
+        for server in self.servers.values():
+            await server.startup()
+            self._started.append(server)
+
+    async def stop(self) -> None:
+        """Run every started server's ``shutdown``, last first."""
+        while self._started:
+            await self._started.pop().shutdown()
+        await self.client.close()
+
+
+def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
+    """Import every server's class and make its instance.
+
+    Raises:
+        ConfigError: a server's implementation is not to be found.
+        InputError: its code cannot be imported, or its configuration does not fit it.
+    """
+    from gymctl.server import Client, LocalTransport
+    from gymctl.server.loading import load_server_class
+    from gymctl.server.settings import settings_from_mapping
+
+    missing = [_not_found(config, server) for server in config.servers.values() if server.folder is None]
+    if missing:
+        raise ConfigError(missing)
+    whole = whole_with_addresses(config, addresses)
+    servers: dict[str, Server] = {}
+    client = Client(LocalTransport(servers))
+    for name, server in config.servers.items():
+        assert server.folder is not None  # noqa: S101 - checked above
+        cls = load_server_class(server.folder, server.entrypoint)
+        servers[name] = cls(settings_from_mapping(whole, name), client)
+    head = load_server_class(config.bundled / "head", "app.py")
+    servers[HEAD] = head(settings_from_mapping(mask(whole, config.secrets), HEAD), client)
+    return LocalStack(servers, client, addresses)
+
+
+def whole_with_addresses(config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
+    """The whole configuration as plain data, every host and port filled in."""
+    whole: dict[str, Any] = {**config.values, "dry_run": False}
+    whole[HEAD] = {"host": addresses[HEAD].host, "port": addresses[HEAD].port}
+    for name, server in config.servers.items():
+        filled = {**server.fields, "host": addresses[name].host, "port": addresses[name].port}
+        whole[name] = {server.kind.value: {server.implementation: filled}}
+    return whole
+
+
+def _not_found(config: Config, server: ServerInstance) -> Problem:
+    known = sorted({path.parent.name for root in config.roots for path in root.glob(f"{server.kind.value}/*/app.py")})
+    close = get_close_matches(server.implementation, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    wanted = f"{server.kind.value}/{server.implementation}/{server.entrypoint}"
+    return Problem(str(server.location or ""), f"{server.name}: no {wanted} here or among the bundled servers", hint)
+
+
+@asynccontextmanager
+async def running(stack: LocalStack, *, listen: bool) -> AsyncIterator[LocalStack]:
+    """The stack started, and with ``listen`` every server on its port; stopped on leaving.
+
+    Raises:
+        EngineError: a port is taken.
+    """
+    sockets = {name: _bound(name, stack.addresses[name]) for name in stack.servers} if listen else {}
+    await stack.start()
+    listeners = [asyncio.create_task(_listen(stack.servers[name], bound)) for name, bound in sockets.items()]
+    try:
+        yield stack
+    finally:
+        for listener in listeners:
+            listener.cancel()
+        await asyncio.gather(*listeners, return_exceptions=True)
+        await stack.stop()
+
+
+def _bound(name: str, address: Address) -> socket.socket:
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address.host, address.port))
+    except OSError as error:
+        bound.close()
+        change = "+head_server.port=OTHER" if name == HEAD else f"give {name} another port"
+        raise EngineError(
+            f"port {address.port} on {address.host} is taken ({name} wants it)", f"stop what holds it, or {change}"
+        ) from error
+    return bound
+
+
+async def _listen(server: Server, bound: socket.socket) -> None:
+    """Serve one server's port inside the shared event loop; signals stay with the process, not with uvicorn."""
+    import uvicorn
+
+    from gymctl.server.asgi import Application
+    from gymctl.server.serve import uvicorn_options
+
+    config = uvicorn.Config(Application(server), **{**uvicorn_options(), "lifespan": "off"})
+    runner = uvicorn.Server(config)
+    runner.capture_signals = _no_signals  # type: ignore[method-assign]
+    serving = asyncio.create_task(runner.serve(sockets=[bound]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        runner.should_exit = True
+        await serving
+        raise
+
+
+def _no_signals() -> Any:
+    return nullcontext()
