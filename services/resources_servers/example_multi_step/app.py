@@ -1,0 +1,66 @@
+"""A task of several steps: ask for the value of each word of a topic, then hand all the values in, in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from gymctl.server import ResourcesServer, VerifyRequest, VerifyResponse, tool
+from gymctl.server.responses import function_calls
+
+
+class MultiStepVerify(VerifyRequest):
+    """The row's fields the answer is compared with. The minefield is the topic's own name, not to be looked up."""
+
+    id: int | str
+    expected_synonyms: list[str]
+    expected_synonym_values: list[int]
+    minefield_label: str
+    minefield_label_value: int
+
+
+class MultiStep(ResourcesServer):
+    """Two tools, and a reward that looks only at what was handed in last."""
+
+    @tool
+    async def get_synonym_value(self, synonym: str) -> dict[str, Any]:
+        """The number that stands for a word: the sum of its characters' code points."""
+        return {"synonym_value": sum(map(ord, synonym))}
+
+    @tool
+    async def extract_synonym_values(self, synonym_values: list[int]) -> dict[str, Any]:
+        """Take the values in; ``verify`` reads them from the call itself."""
+        return {"success": True}
+
+    async def verify(self, body: MultiStepVerify) -> VerifyResponse:
+        """Reward 1.0 when the last list handed in equals the expected one, order included."""
+        handed_in = last_list(body.response)
+        expected = body.expected_synonym_values
+        parsed = [value for value in handed_in if type(value) is int]  # a model may hand in anything
+        accuracy = handed_in == expected
+        # Divided by the list's length, as upstream does, so that its numbers and ours can stand side by side.
+        overlap = len(set(parsed) & set(expected)) / len(expected) if expected else float(accuracy)
+        return VerifyResponse.of(
+            body,
+            reward=float(accuracy),
+            parsed_synonym_values=parsed,
+            accuracy=accuracy,
+            set_overlap=overlap,
+            original_term_minefield_hit=body.minefield_label in handed_in or body.minefield_label_value in handed_in,
+            order_instruction_following_failure=not accuracy and overlap == 1.0,
+        )
+
+
+def last_list(response: dict[str, Any]) -> list[Any]:
+    """What the last ``extract_synonym_values`` call of a response handed in; ``[]`` when it was no list."""
+    calls = [call for call in function_calls(response.get("output", ())) if call["name"] == "extract_synonym_values"]
+    try:
+        values = orjson.loads(calls[-1]["arguments"])["synonym_values"]
+    except (IndexError, orjson.JSONDecodeError, KeyError, TypeError):
+        return []
+    return values if isinstance(values, list) else []
+
+
+if __name__ == "__main__":
+    MultiStep.serve()

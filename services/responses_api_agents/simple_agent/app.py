@@ -1,0 +1,74 @@
+"""The loop between a model and an environment's tools: call, run the tools asked for, repeat until it answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import orjson
+
+from gymctl.server import AgentConfig, AgentServer, Rollout
+from gymctl.server.responses import add_usage, function_call_output, function_calls, input_items
+
+# Routes of a resources server that are not tools: a model must not be able to seed or score its own rollout.
+NOT_TOOLS = frozenset({"seed_session", "verify", "aggregate_metrics"})
+TOOL_NAME = re.compile(r"[\w.-]+")  # a name becomes a path: nothing in it may lead elsewhere
+NOT_FOUND = '{"detail":"Not Found"}'
+
+
+class SimpleAgentConfig(AgentConfig):
+    """``max_steps``: model calls in a rollout; ``max_idle_steps``: calls in a row that bring only reasoning."""
+
+    max_steps: int | None = None
+    max_idle_steps: int = 8
+
+
+class SimpleAgent(AgentServer):
+    """``/run`` is the base's: seed the session, ``respond``, verify."""
+
+    config: SimpleAgentConfig
+
+    async def respond(self, params: dict[str, Any], rollout: Rollout) -> dict[str, Any]:
+        """Run the loop; the last reply comes back with everything that was put out and the summed usage."""
+        asked = input_items(params.get("input"))
+        said: list[dict[str, Any]] = []
+        usage: dict[str, Any] | None = None
+        idle = 0
+        for step in count(1):
+            reply = await rollout.model({**params, "input": asked + said})
+            said += reply["output"]
+            usage = add_usage(usage, reply.get("usage"))
+            calls = function_calls(reply["output"])
+            idle = 0 if calls else idle + 1
+            if self.finished(reply, calls, idle):
+                break
+            for call in calls:  # one after the other: the environment's session may depend on the order
+                said.append(function_call_output(call["call_id"], await self.run_tool(call, rollout)))
+            if step == self.config.max_steps:
+                break
+        return {**reply, "output": said, "usage": usage}
+
+    def finished(self, reply: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], idle: int) -> bool:
+        """Whether a reply ends the loop: cut short, or an answer, or too many in a row that are neither."""
+        if reply.get("incomplete_details"):
+            return True
+        answered = any(item.get("type") == "message" for item in reply["output"])
+        return not calls and (answered or idle >= self.config.max_idle_steps)
+
+    async def run_tool(self, call: Mapping[str, Any], rollout: Rollout) -> str:
+        """The text a tool answers with; whatever the model got wrong is text too, for the model to see."""
+        try:
+            arguments = orjson.loads(call["arguments"])
+        except orjson.JSONDecodeError as error:
+            return orjson.dumps({"error": f"Invalid tool call arguments: {error}"}).decode()
+        if not isinstance(arguments, dict):
+            return orjson.dumps({"error": "Invalid tool call arguments: not a JSON object"}).decode()
+        if call["name"] in NOT_TOOLS or not TOOL_NAME.fullmatch(call["name"]):
+            return NOT_FOUND
+        return await rollout.tool(call["name"], arguments)
+
+
+if __name__ == "__main__":
+    SimpleAgent.serve()
