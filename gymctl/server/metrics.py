@@ -1,0 +1,101 @@
+"""The baseline statistics of /aggregate_metrics: upstream's names and shape (0.4.0), without its pandas."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+TASK_INDEX = "_ng_task_index"
+ROLLOUT_INDEX = "_ng_rollout_index"
+
+Number = int | float
+Numbers = dict[str, Number]
+
+_IDENTITY = frozenset((TASK_INDEX, ROLLOUT_INDEX))
+
+
+def baseline_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Statistics of stripped verify responses.
+
+    Args:
+        rows: objects with ``_ng_task_index``, ``_ng_rollout_index`` (0 where absent), ``reward``, and optionally
+            ``response.usage``; every other numeric or boolean top-level field is counted too, the rest is ignored.
+            Of rows with the same indices the first counts.
+
+    Returns:
+        ``{"group_level_metrics": [one per task, by index], "agent_metrics": {...}, "key_metrics": {all mean/*}}``;
+        empty ones for no rows.
+    """
+    tasks: dict[int, dict[int, Mapping[str, Any]]] = {}
+    for row in rows:
+        tasks.setdefault(row.get(TASK_INDEX) or 0, {}).setdefault(row.get(ROLLOUT_INDEX) or 0, row)
+    ordered = {task: dict(sorted(repeats.items())) for task, repeats in sorted(tasks.items())}
+    groups = [_group(task, repeats) for task, repeats in ordered.items()]
+    agent = _describe([_columns(row) for repeats in ordered.values() for row in repeats.values()])
+    return {
+        "group_level_metrics": groups,
+        "agent_metrics": agent,
+        "key_metrics": {name: value for name, value in agent.items() if name.startswith("mean/")},
+    }
+
+
+def _group(task: int, repeats: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        TASK_INDEX: task,
+        **_describe([_columns(row) for row in repeats.values()]),
+        "sample": {"agent_ref": {"name": "agent"}},  # what upstream's servers answer: they never see the row itself
+        "num_rollouts": len(repeats),
+        "expected_num_rollouts": len(repeats),
+        "missing_num_rollouts": 0,
+        "reward_profile_completion_pct": 100.0,
+        "rollout_infos": [_info(task, repeat, row) for repeat, row in repeats.items()],
+    }
+
+
+def _info(task: int, repeat: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    info: dict[str, Any] = {"rollout_id": f"{task}:{repeat}", TASK_INDEX: task, ROLLOUT_INDEX: repeat}
+    if "reward" in row:
+        info["reward"] = row["reward"]
+    others = {name: value for name, value in row.items() if name != "reward"}
+    return {**info, **_numbers(_usage(row).items()), **_numbers(others.items())}
+
+
+def _columns(row: Mapping[str, Any]) -> Numbers:
+    return {**_numbers(row.items()), **_numbers(_usage(row).items())}
+
+
+def _usage(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    response = row.get("response")
+    usage = response.get("usage") if isinstance(response, Mapping) else None
+    return usage if isinstance(usage, Mapping) else {}
+
+
+def _numbers(fields: Iterable[tuple[str, Any]]) -> Numbers:
+    return {
+        name: int(value) if isinstance(value, bool) else value
+        for name, value in fields
+        if isinstance(value, int | float) and name not in _IDENTITY
+    }
+
+
+def _describe(rows: Sequence[Numbers]) -> dict[str, float]:
+    """``mean|max|min|median|std/<field>``; a field absent from a row is left out of its statistics."""
+    columns: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if not math.isnan(value):
+                columns.setdefault(name, []).append(float(value))
+    result: dict[str, float] = {}
+    for statistic, function in (("mean", statistics.fmean), ("max", max), ("min", min), ("median", statistics.median)):
+        result.update({f"{statistic}/{name}": function(values) for name, values in columns.items()})
+    for name, values in columns.items():
+        # The sample deviation needs two values; upstream shows 0 for the only row, and leaves out the lone value.
+        if len(rows) == 1 or len(values) > 1:
+            result[f"std/{name}"] = _deviation(values)
+    return result
+
+
+def _deviation(values: list[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
