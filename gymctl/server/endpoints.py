@@ -65,7 +65,8 @@ def marked_endpoints(owner: object) -> list[Endpoint]:
 
 def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
     """An endpoint from a bound method's signature: its parameters are validated from the JSON body."""
-    hints = get_type_hints(function)
+    owner = getattr(function, "__self__", None)
+    hints = get_type_hints(function, localns=dict(vars(type(owner))))  # a class may hold its own request models
     wanted: dict[str, Any] = {}
     session_name = None
     for parameter in inspect.signature(function).parameters.values():

@@ -36,6 +36,7 @@ def uvicorn_options() -> dict[str, Any]:
         "loop": "uvloop",
         "http": "httptools",
         "ws": "none",
+        "proxy_headers": False,
         "timeout_keep_alive": KEEP_ALIVE_S,
         "backlog": BACKLOG,
         "access_log": False,

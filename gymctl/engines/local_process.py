@@ -1,0 +1,60 @@
+"""The local engine in the background: ``python -m gymctl.engines.local_process`` runs a stack until SIGTERM.
+
+It reads one JSON object from standard input (so that no argument list shows it): the command-line arguments that name
+the configuration, the directory they were given in, and the planned addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gymctl.config import Config, load_config
+from gymctl.engines.local import Address, build_stack, running
+from gymctl.errors import GymctlError
+
+
+def process_input(arguments: Sequence[str], cwd: Path, addresses: Mapping[str, Address]) -> str:
+    """What the background process reads from its standard input."""
+    planned = {name: [address.host, address.port] for name, address in addresses.items()}
+    return json.dumps({"arguments": list(arguments), "cwd": str(cwd), "addresses": planned})
+
+
+async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> None:
+    """Run the stack with every server on its port until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(build_stack(config, addresses), listen=True):
+        for name, address in addresses.items():
+            logging.getLogger("gymctl").info("%s listens on %s", name, address.url)
+        await stop.wait()
+
+
+def main() -> None:
+    """Entry point of the background process."""
+    from gymctl.server.serve import raise_file_limit
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    given = json.load(sys.stdin)
+    raise_file_limit()
+    addresses = {name: Address(host, port) for name, (host, port) in given["addresses"].items()}
+    try:
+        config = load_config(given["arguments"], cwd=Path(given["cwd"]), environ=os.environ)
+        import uvloop
+
+        uvloop.run(serve_until_told(config, addresses))
+    except GymctlError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()
