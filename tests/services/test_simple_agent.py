@@ -1,0 +1,142 @@
+"""The loop: when it stops, what it adds up, and what a model's mistakes become."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from service_stack import environment, open_stack, post
+
+from gymctl.server import Client, LocalTransport, ModelServer, Session, Settings
+from gymctl.server.responses import function_call, message, response, usage
+
+AGENT = "example_session_state_mgmt_simple_agent"
+REASONING = {"id": "rs_1", "type": "reasoning", "summary": []}
+
+
+class Replayed(ModelServer):
+    """Answers with prepared replies in turn, the last one again and again, and keeps what it was asked."""
+
+    def prepare(self, replies: list[dict[str, Any]]) -> None:
+        self.replies, self.asked = replies, list[dict[str, Any]]()
+
+    async def responses(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
+        self.asked.append(params)
+        return self.replies[min(len(self.asked), len(self.replies)) - 1]
+
+
+def loop(replies: list[dict[str, Any]], **settings: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The agent's final Response over a model that gives ``replies``, and what the model was asked."""
+
+    async def work() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        async with open_stack(environment("example_session_state_mgmt"), **{AGENT: settings}) as servers:
+            client = Client(LocalTransport(servers))
+            model = Replayed(Settings("policy_model", "responses_api_models", "x", "127.0.0.1", 1, {}), client)
+            model.prepare(replies)
+            servers["policy_model"] = model
+            reply = await post(servers[AGENT], "/v1/responses", {"input": "count", "temperature": 0.5})
+            assert reply.status == 200, reply.body
+            return reply.json(), model.asked
+
+    return asyncio.run(work())
+
+
+def says(*items: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    return response("m", items, **extra)
+
+
+def outputs(final: dict[str, Any]) -> list[str]:
+    return [item["output"] for item in final["output"] if item["type"] == "function_call_output"]
+
+
+def test_calls_are_run_in_order_within_one_session_until_the_model_answers() -> None:
+    two = says(function_call("increment_counter", '{"count": 2}'), function_call("increment_counter", '{"count": 3}'))
+    final, asked = loop([two, says(function_call("get_counter_value", "{}")), says(message("5"))])
+    assert outputs(final) == ['{"success":true}', '{"success":true}', '{"count":5}']
+    assert [item["type"] for item in final["output"]] == [
+        *["function_call"] * 2,
+        *["function_call_output"] * 2,
+        "function_call",
+        "function_call_output",
+        "message",
+    ]
+    assert [len(params["input"]) for params in asked] == [1, 5, 7]
+    assert all(params["temperature"] == 0.5 for params in asked)
+    assert asked[0]["input"][0]["content"] == "count"
+
+
+@pytest.mark.parametrize(
+    ("usages", "totals"),
+    [
+        ([usage(10, 5), usage(20, 7)], (30, 12, 42)),
+        ([usage(10, 5), None], (10, 5, 15)),
+        ([None, usage(20, 7)], (20, 7, 27)),
+    ],
+)
+def test_usage_is_counted_once(usages: list[Any], totals: tuple[int, int, int]) -> None:
+    call, answer = function_call("get_counter_value", "{}"), message("done")
+    final, _ = loop([says(call, usage=usages[0]), says(answer, usage=usages[1])])
+    counted = final["usage"]
+    assert (counted["input_tokens"], counted["output_tokens"], counted["total_tokens"]) == totals
+
+
+def test_no_usage_at_all_is_none() -> None:
+    assert loop([says(message("hi"))])[0]["usage"] is None
+
+
+@pytest.mark.parametrize("arguments", ["{", "", "[1]", "null", '"text"'])
+def test_malformed_arguments_are_the_models_to_see(arguments: str) -> None:
+    final, asked = loop([says(function_call("increment_counter", arguments)), says(message("sorry"))])
+    assert outputs(final)[0].startswith('{"error":"Invalid tool call arguments: ')
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["no_such_tool", "verify", "seed_session", "../verify", "verify?x=1", "a/../verify", ""]
+)
+def test_what_is_no_tool_answers_not_found(name: str) -> None:
+    final, _ = loop([says(function_call(name, "{}")), says(message("sorry"))])
+    assert outputs(final) == ['{"detail":"Not Found"}']
+
+
+def test_refused_arguments_are_the_models_to_see() -> None:
+    final, _ = loop([says(function_call("increment_counter", '{"count": "many"}')), says(message("sorry"))])
+    assert '"loc":["body","count"]' in outputs(final)[0]
+
+
+@pytest.mark.parametrize("reason", ["max_output_tokens", "content_filter"])
+def test_a_reply_cut_short_ends_the_loop(reason: str) -> None:
+    cut = says(function_call("get_counter_value", "{}"), incomplete_details={"reason": reason}, status="incomplete")
+    final, asked = loop([cut])
+    assert len(asked) == 1
+    assert final["incomplete_details"] == {"reason": reason}
+    assert outputs(final) == []
+
+
+def test_max_steps_ends_the_loop() -> None:
+    final, asked = loop([says(function_call("get_counter_value", "{}"))], max_steps=3)
+    assert len(asked) == len(outputs(final)) == 3
+
+
+def test_reasoning_alone_is_asked_again_but_not_for_ever() -> None:
+    final, asked = loop([says(REASONING), says(REASONING), says(message("ok"))])
+    assert [item["type"] for item in final["output"]] == ["reasoning", "reasoning", "message"]
+    final, asked = loop([says(REASONING)], max_idle_steps=4)
+    assert len(asked) == 4
+
+
+def test_a_model_that_answers_nonsense_is_named() -> None:
+    async def work() -> tuple[int, dict[str, Any]]:
+        async with open_stack(environment("example_session_state_mgmt")) as servers:
+            client = Client(LocalTransport(servers))
+            model = Replayed(Settings("policy_model", "responses_api_models", "x", "127.0.0.1", 1, {}), client)
+            model.prepare([{"object": "error"}])
+            servers["policy_model"] = model
+            reply = await post(servers[AGENT], "/v1/responses", {"input": "hi"})
+            return reply.status, reply.json()
+
+    status, body = asyncio.run(work())
+    assert status == 502
+    assert body["cause"]["hop"] == "policy_model"
+    assert "not a Response" in body["cause"]["body"]
