@@ -93,6 +93,8 @@ class OpenAIModel(ModelServer):
         def wait_for(error: Exception) -> bool | float:
             if not isinstance(error, HopFailed) or not worth_another(error):
                 return False
+            if error is failed and error.kind == "reset":
+                return 0.0  # most likely a pooled connection that the endpoint had closed: a new one will do
             if error.retry_after is None:
                 return True
             return error.retry_after if error.retry_after < min(LONGEST_WAIT, until - time.monotonic()) else False
