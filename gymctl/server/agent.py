@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, ClassVar
 
@@ -15,6 +16,11 @@ from gymctl.server.endpoints import endpoint
 from gymctl.server.message import Call, Reply, json_reply
 from gymctl.server.responses import CREATE_PARAMS
 from gymctl.server.sessions import Session
+
+# Routes of a resources server that are no tools: a model must not be able to seed or score its own rollout.
+_NOT_TOOLS = frozenset({"seed_session", "verify", "aggregate_metrics"})
+_TOOL_NAME = re.compile(r"[\w.-]+")  # a name becomes a path: nothing in it may lead elsewhere
+_NO_SUCH_TOOL = '{"detail":"Not Found"}'
 
 
 class ServerReference(BaseModel):
@@ -57,22 +63,27 @@ class Rollout:
             answer = reply.json()
         except ValueError:
             answer = None
-        if not isinstance(answer, dict) or "output" not in answer:
+        if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
             text = reply.body[:500].decode("utf-8", "replace")
             raise HopFailed(self._model, "/v1/responses", status=reply.status, body=f"not a Response: {text}")
         return answer
 
     async def tool(self, name: str, arguments: dict[str, Any]) -> str:
-        """Call a tool of the resources server; whatever it answers, of any status, is the text the model gets."""
+        """Call a tool of the resources server; whatever the tool answers, of any status, is the text the model gets.
+
+        Raises:
+            HopFailed: the server itself could not take the call (no reply, or 502, 503, 504): that is no tool's answer.
+        """
+        if name in _NOT_TOOLS or not _TOOL_NAME.fullmatch(name):
+            return _NO_SUCH_TOOL
         started = time.perf_counter()
+        path = f"/{name}"
         reply = await self._client.post(
-            self._resources,
-            f"/{name}",
-            orjson.dumps(arguments),
-            cookies=self.resources_cookies,
-            deadline=self._deadline,
+            self._resources, path, orjson.dumps(arguments), cookies=self.resources_cookies, deadline=self._deadline
         )
         self._note("tool", started)
+        if reply.status in (502, 503, 504):
+            raise HopFailed.of(self._resources, path, reply)
         if reply.cookies:
             self.resources_cookies = reply.cookies
         return reply.body.decode("utf-8", "replace")

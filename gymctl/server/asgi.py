@@ -28,6 +28,7 @@ class Application:
         self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection scope."""
         if scope["type"] == "http":
             server = self._server
             known = (scope["method"], scope["path"]) in server.endpoints

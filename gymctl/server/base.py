@@ -36,7 +36,7 @@ class ServerConfig(BaseModel):
 
 
 class Server:
-    """One named server. Subclasses annotate ``config``, mark endpoints and tools, or add FastAPI routes of their own."""
+    """One named server. Subclasses annotate ``config``, mark endpoints and tools, or add routes of their own."""
 
     config: ServerConfig
     kind: ClassVar[str] = ""

@@ -22,7 +22,7 @@ _KEEPALIVE_S = 15.0
 _BODY_HEAD = 2048
 
 
-class HopFailed(RunError):
+class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an error
     """A call to another server failed.
 
     ``hop`` is the server called, ``status`` its HTTP status (0 when there was no reply), ``kind`` one of ``connect``,

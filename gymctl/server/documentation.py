@@ -1,4 +1,4 @@
-"""The FastAPI application of a server: built when somebody opens ``/docs``, or when the user has routes of their own."""
+"""The FastAPI application of a server: built for ``/docs``, and for routes of the user's own."""
 
 from __future__ import annotations
 

@@ -70,12 +70,14 @@ class ResourcesServer(Server):
 
     kind: ClassVar[str] = ServerKind.RESOURCES.value
 
-    async def verify(self, body: VerifyRequest) -> VerifyResponse:
-        """Judge a finished episode. Override; take ``session: Session`` too if there is state."""
+    # The two are overridden with the parameters one needs: a request model of one's own, ``session: Session``, or both.
+
+    async def verify(self, *args: Any, **kwargs: Any) -> VerifyResponse:
+        """Judge a finished episode. Override as ``verify(self, body: VerifyRequest)``."""
         raise NotImplementedError(f"{type(self).__name__} has no verify()")
 
-    async def seed_session(self, body: SeedRequest, session: Session) -> dict[str, Any] | None:
-        """Prepare an episode's state. Override when there is any."""
+    async def seed_session(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """Prepare an episode's state. Override as ``seed_session(self, body: SeedRequest, session: Session)``."""
 
     def all_endpoints(self) -> Iterator[Endpoint]:
         """Tools, ``/seed_session`` and ``/verify``."""

@@ -49,7 +49,7 @@ def settings_from_environment(environ: Mapping[str, str]) -> Settings:
 
 
 def _read(text: str, name: str) -> Mapping[str, Any]:
-    """The configuration with this server's part resolved; OmegaConf is loaded only when something refers to something."""
+    """The configuration with this server's part resolved; OmegaConf is loaded only if it is needed."""
     data = parse_document(text, "NEMO_GYM_CONFIG_DICT").data
     if "${" not in text:
         return data

@@ -74,12 +74,12 @@ class Head(Server):
             record["start_time"] = record["start_time"] or time.time()
 
     @endpoint("/global_config_dict_yaml", method="GET")
-    async def configuration(self, call: Call, session: Session) -> Reply:  # noqa: ARG002 - an endpoint's signature
+    async def configuration(self, call: Call, session: Session) -> Reply:
         """The configuration as a JSON string of YAML text; secrets are masked."""
         return json_reply(self._text)
 
     @endpoint("/server_instances", method="GET")
-    async def instances(self, call: Call, session: Session) -> Reply:  # noqa: ARG002 - an endpoint's signature
+    async def instances(self, call: Call, session: Session) -> Reply:
         """Every server with its address, live status and uptime."""
         now = time.time()
         return json_reply(

