@@ -1,0 +1,42 @@
+# One server of a stack, or the job that collects rollouts from it. `gymctl up` builds it and makes the build context:
+#   gymctl/ services/ entrypoint.sh server.requirements.txt    and requirements.txt: what one server needs on top, maybe nothing
+# Layers, from the one all images share to the one that changes most: base packages, a server's own packages, code.
+# A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
+ARG BASE_IMAGE=python:3.12-slim
+
+FROM ${BASE_IMAGE} AS packages
+ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
+RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/pip \
+    if [ -s /run/ca.crt ]; then export PIP_CERT=/run/ca.crt; fi; \
+    python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.5"
+COPY server.requirements.txt /tmp/
+RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
+    if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
+    /opt/uv/bin/uv venv --quiet --python python3 /opt/venv && \
+    /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --requirement /tmp/server.requirements.txt
+
+FROM ${BASE_IMAGE} AS code
+COPY gymctl /opt/gymctl/gymctl
+COPY services /opt/gymctl/services
+# checked-hash: byte code stays valid whatever a copy does to the files' times
+RUN python3 -m compileall -q --invalidation-mode checked-hash /opt/gymctl
+
+FROM ${BASE_IMAGE}
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym
+COPY --from=packages /opt/venv /opt/venv
+# uv comes in for this step only
+RUN --mount=type=bind,from=packages,source=/opt/uv,target=/opt/uv \
+    --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
+    --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
+    if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
+    if [ -s /tmp/requirements.txt ]; then \
+      UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never /opt/uv/bin/uv pip install --quiet \
+        --python /opt/venv/bin/python --requirement /tmp/requirements.txt; \
+    fi
+COPY --chmod=0755 entrypoint.sh /usr/local/bin/gymctl-entrypoint
+COPY --from=code /opt/gymctl /opt/gymctl
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/gymctl PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+USER gym
+WORKDIR /opt/gymctl
+ENTRYPOINT ["/usr/local/bin/gymctl-entrypoint"]
+CMD ["python", "app.py"]
