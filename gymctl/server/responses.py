@@ -11,7 +11,8 @@ from typing import Any
 CREATE_PARAMS = frozenset(
     "background include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls "
     "previous_response_id prompt reasoning service_tier store temperature text tool_choice tools top_logprobs top_p "
-    "truncation user stream prompt_cache_key safety_identifier prompt_cache_retention conversation stream_options".split()
+    "truncation user stream stream_options conversation prompt_cache_key prompt_cache_retention "
+    "safety_identifier".split()
 )
 
 
