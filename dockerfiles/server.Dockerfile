@@ -21,7 +21,7 @@ COPY services /opt/gymctl/services
 # checked-hash: byte code stays valid whatever a copy does to the files' times
 RUN python3 -m compileall -q --invalidation-mode checked-hash /opt/gymctl
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS server
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym
 COPY --from=packages /opt/venv /opt/venv
 # uv comes in for this step only

@@ -1,0 +1,105 @@
+"""The Docker engine: is it there, and a client for it that talks to the same engine as the ``docker`` command."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from gymctl.engines.runner import CommandFailed, run
+from gymctl.errors import EngineError
+
+if TYPE_CHECKING:
+    import docker
+
+WITHOUT_DOCKER = "or do without Docker: gymctl up --engine local"
+_DEFAULT = "unix:///var/run/docker.sock"
+
+
+def connect() -> docker.DockerClient:
+    """A client of the engine that ``docker`` uses: ``DOCKER_HOST``, else the current context, else the default socket.
+
+    Raises:
+        EngineError: nothing answers there, or this user may not talk to it.
+    """
+    import docker
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    address = "DOCKER_HOST"
+    try:
+        if os.environ.get("DOCKER_HOST"):
+            address = os.environ["DOCKER_HOST"]
+            client = docker.from_env(timeout=60, use_ssh_client=True)
+        else:
+            address, tls = _endpoint()
+            client = docker.DockerClient(base_url=address, tls=tls, timeout=60, use_ssh_client=True)
+        client.ping()
+    except (DockerException, RequestException, OSError) as error:
+        raise _unreachable(address, error) from error
+    return client
+
+
+def _endpoint() -> tuple[str, object]:
+    from docker.context import ContextAPI
+
+    context = ContextAPI.get_current_context()
+    if context is None or not context.Host:
+        return _DEFAULT, None
+    # the SDK spells the default socket http+unix://
+    return context.Host.replace("http+unix://", "unix://"), context.TLSConfig
+
+
+def _unreachable(address: str, error: BaseException) -> EngineError:
+    number = _errno(error)
+    if number in (errno.EACCES, errno.EPERM):
+        return EngineError(
+            f"this user may not talk to the Docker engine at {address}",
+            "add the user to its group (sudo usermod -aG docker $USER, then log in again), " + WITHOUT_DOCKER,
+        )
+    start = "start it (sudo systemctl start docker, or Docker Desktop)"
+    if number == errno.ENOENT:
+        return EngineError(
+            f"no Docker engine at {address}: there is no such socket", f"install or {start}, {WITHOUT_DOCKER}"
+        )
+    reason = os.strerror(number) if number else str(error)
+    return EngineError(f"no Docker engine answers at {address}: {reason}", f"{start}, {WITHOUT_DOCKER}")
+
+
+def _errno(error: BaseException | None) -> int | None:
+    """The number of the operating system's error at the bottom; requests and urllib3 wrap it."""
+    seen: list[BaseException] = []
+    open_ends: list[object] = [error]
+    while open_ends:
+        item = open_ends.pop()
+        if not isinstance(item, BaseException) or item in seen:
+            continue
+        seen.append(item)
+        # requests' exceptions are OSErrors too, without a number
+        if isinstance(item, OSError) and isinstance(item.errno, int):
+            return item.errno
+        open_ends += [*item.args, item.__cause__, item.__context__, getattr(item, "reason", None)]
+    return None
+
+
+def check_commands() -> None:
+    """See that ``docker``, ``docker compose`` and ``docker buildx`` are there.
+
+    Raises:
+        EngineError: one is missing, with the package that has it.
+    """
+    for argv, what, package in (
+        (("docker", "--version"), "the docker command", "docker-ce-cli (Debian: docker-cli)"),
+        (("docker", "compose", "version"), "the Compose plugin", "docker-compose-plugin (Debian: docker-compose)"),
+        (("docker", "buildx", "version"), "the buildx plugin", "docker-buildx-plugin (Debian: docker-buildx)"),
+    ):
+        try:
+            run(argv, timeout=30)
+        except CommandFailed as error:
+            message = f"{what} does not work: {_reason(error)}"
+            raise EngineError(message, f"install {package}, {WITHOUT_DOCKER}") from error
+
+
+def _reason(error: CommandFailed) -> str:
+    lines = [line for line in error.output.splitlines() if line.strip()]
+    return lines[0].strip() if lines else "it said nothing"

@@ -1,0 +1,225 @@
+"""The one place where subprocesses start. Never a shell; one error type; Ctrl-C ends the child before it ends us.
+
+A child gets a process group of its own, so that it is told about an interrupt once, by us, wherever the signal came
+from (a terminal signals a whole group, ``kill`` one process). The third interrupt kills it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from gymctl.engines.text import plain
+from gymctl.errors import EngineError
+
+OnLine = Callable[[str], None]
+
+_TAIL = 60  # lines of output kept for an error message
+_PATIENCE = 2  # interrupts a child may take its time over
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a finished command said. ``interrupted`` when it was stopped by Ctrl-C or SIGTERM."""
+
+    argv: tuple[str, ...]
+    stdout: str
+    stderr: str
+    code: int
+    interrupted: bool = False
+
+
+class CommandFailed(EngineError):  # noqa: N818 - a fact about a command, like HopFailed
+    """A command ended with another exit code than 0. ``output`` is the end of what it printed."""
+
+    def __init__(self, argv: Sequence[str], code: int | None, output: str, hint: str = "") -> None:
+        self.argv, self.code, self.output = tuple(argv), code, output
+        how = "did not end in time" if code is None else f"failed (exit code {code})"
+        last = [line.strip() for line in output.splitlines() if line.strip()][-1:]
+        super().__init__(": ".join([f"`{' '.join(argv[:3])}` {how}", *last]), hint)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    cwd: Path | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a command to its end. ``env`` is laid over this process's environment; ``timeout`` is in seconds.
+
+    Raises:
+        CommandFailed: it cannot be started, did not end in time, or (with ``check``) ended with a code other than 0.
+        KeyboardInterrupt: after the child has ended, when there was an interrupt.
+    """
+    with _child(argv, stdin is not None, env, cwd) as (process, interrupts):
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired as expired:
+            process.kill()
+            raise CommandFailed(argv, None, plain("".join(process.communicate()))) from expired
+    return _finished(Completed(tuple(argv), stdout, stderr, process.returncode, bool(interrupts)), check)
+
+
+def stream(
+    argv: Sequence[str],
+    on_line: OnLine,
+    *,
+    on_error_line: OnLine | None = None,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    check: bool = True,
+    raise_interrupt: bool = True,
+) -> Completed:
+    """Run a command and pass on each line (without its newline) as it comes; the result holds the last lines only.
+
+    ``on_line`` takes standard output in the calling thread; ``on_error_line`` takes standard error in another one.
+    With ``raise_interrupt=False`` an interrupt is the child's business: it is told, and ends as it sees fit.
+
+    Raises:
+        CommandFailed, KeyboardInterrupt: as for ``run``.
+    """
+    out: deque[str] = deque(maxlen=_TAIL)
+    err: deque[str] = deque(maxlen=_TAIL)
+    with _child(argv, stdin is not None, env, cwd) as (process, interrupts):
+        assert process.stdout is not None and process.stderr is not None
+        side = threading.Thread(target=_drain, args=(process.stderr, err, on_error_line), daemon=True)
+        side.start()
+        if process.stdin is not None:
+            with suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(stdin or "")
+        _drain(process.stdout, out, on_line)
+        process.wait()
+        side.join()
+    done = Completed(tuple(argv), "\n".join(out), "\n".join(err), process.returncode, bool(interrupts))
+    return _finished(done, check, raise_interrupt=raise_interrupt)
+
+
+class Background:
+    """A command that runs beside us. ``poll()`` is its exit code, None while it runs."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._lines: deque[str] = deque(maxlen=_TAIL)
+        assert process.stdout is not None
+        self._reader = threading.Thread(target=_drain, args=(process.stdout, self._lines, None), daemon=True)
+        self._reader.start()
+
+    def poll(self) -> int | None:
+        """The exit code, or None while the command runs."""
+        return self._process.poll()
+
+    @property
+    def output(self) -> str:
+        """The last lines of what it printed so far, on both streams."""
+        if self._process.poll() is not None:
+            self._reader.join()
+        return plain("\n".join(list(self._lines)))
+
+
+@contextmanager
+def background(argv: Sequence[str], *, cwd: Path | None = None) -> Iterator[Background]:
+    """Run a command beside the body; one that still runs when the body ends is interrupted and waited for.
+
+    Raises:
+        CommandFailed: it cannot be started.
+    """
+    process = _popen(argv, piped=False, env=None, cwd=cwd, stderr=subprocess.STDOUT)
+    try:
+        yield Background(process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=20)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()
+                process.wait()
+
+
+def _finished(done: Completed, check: bool, *, raise_interrupt: bool = True) -> Completed:
+    if done.interrupted and raise_interrupt:
+        raise KeyboardInterrupt
+    if check and done.code and not done.interrupted:
+        raise CommandFailed(done.argv, done.code, plain(done.stderr.strip() or done.stdout))
+    return done
+
+
+def _drain(source: IO[str], kept: deque[str], on_line: OnLine | None) -> None:
+    for line in source:
+        text = line.rstrip("\r\n")
+        kept.append(text)
+        if on_line is not None:
+            on_line(text)
+
+
+def _popen(
+    argv: Sequence[str], *, piped: bool, env: Mapping[str, str] | None, cwd: Path | None, stderr: int
+) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, **env} if env else None,
+            cwd=cwd,
+            encoding="utf-8",
+            errors="replace",
+            process_group=0,
+        )
+    except FileNotFoundError as error:
+        raise CommandFailed(argv, 127, f"there is no command {argv[0]!r}") from error
+    except OSError as error:
+        raise CommandFailed(argv, 126, str(error)) from error
+
+
+@contextmanager
+def _child(
+    argv: Sequence[str], piped: bool, env: Mapping[str, str] | None, cwd: Path | None
+) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A child and the interrupts it was told about; whatever happens, it has ended when the block has."""
+    interrupts: list[int] = []
+    process: subprocess.Popen[str] | None = None
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        if process is not None:
+            process.send_signal(signal.SIGINT if len(interrupts) <= _PATIENCE else signal.SIGKILL)
+
+    with _handling(tell):
+        process = _popen(argv, piped=piped, env=env, cwd=cwd, stderr=subprocess.PIPE)
+        try:
+            if interrupts:  # it came while the child was being made
+                process.send_signal(signal.SIGINT)
+            yield process, interrupts
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM go to ``handler``; only the main thread may say so, elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -1,0 +1,156 @@
+"""What a directory knows about its stack: ``.gymctl/``, for this user only. No secret is in ``stack.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gymctl.errors import EngineError, InputError
+
+FOLDER = ".gymctl"
+_STATE = "stack.json"
+_SECRETS = "secrets"
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """One server of a stack and where it is reached: by service name inside the stack's network."""
+
+    name: str
+    kind: str
+    implementation: str
+    address: str
+
+
+@dataclass(frozen=True)
+class StackState:
+    """A stack that was brought up from a directory.
+
+    ``compose_digest`` is the SHA-256 of the file as it was written; ``arguments`` are those of ``up``;
+    ``config_digest`` tells one configuration from another; ``head_url`` is the head's address on this machine.
+    """
+
+    engine: str
+    name: str
+    head_url: str
+    servers: tuple[ServerAddress, ...]
+    arguments: tuple[str, ...] = ()
+    config_digest: str = ""
+    compose_file: str = ""
+    compose_digest: str = ""
+    nofile: int = 0
+    version: str = ""
+
+
+def state_folder(directory: Path) -> Path:
+    """``.gymctl`` of a directory, made when it is not there: entered by its owner only, ignored by git."""
+    folder = directory / FOLDER
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+        if not (folder / ".gitignore").exists():
+            write_atomically(folder / ".gitignore", "*\n")
+    except OSError as error:
+        raise EngineError(f"{folder} cannot be written: {error.strerror}", "run gymctl where you may write") from error
+    return folder
+
+
+def save_state(directory: Path, state: StackState) -> None:
+    """Write ``stack.json``, whole or not at all."""
+    write_atomically(state_folder(directory) / _STATE, json.dumps(asdict(state), indent=2) + "\n")
+
+
+def load_state(directory: Path) -> StackState:
+    """The stack that was brought up from ``directory``.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = find_state(directory)
+    if found is None:
+        raise InputError(f"no stack was brought up from {directory}", "start one with `gymctl up CONFIG...`")
+    return found
+
+
+def find_state(directory: Path) -> StackState | None:
+    """As ``load_state``, but None when there is none.
+
+    Raises:
+        InputError: ``stack.json`` is there but cannot be read.
+    """
+    path = directory / FOLDER / _STATE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return _parse(values)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} cannot be read: {error}", "run `gymctl up` again, or remove it after `gymctl down`"
+        ) from error
+
+
+def _parse(values: dict[str, Any]) -> StackState:
+    servers = tuple(ServerAddress(**server) for server in values["servers"])
+    return StackState(**{**values, "servers": servers, "arguments": tuple(values["arguments"])})
+
+
+def clear_state(directory: Path) -> None:
+    """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
+    folder = directory / FOLDER
+    (folder / _STATE).unlink(missing_ok=True)
+    shutil.rmtree(folder / _SECRETS, ignore_errors=True)
+    if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {".gitignore"}:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...]:
+    """Write each secret to ``.gymctl/secrets/NAME``, remove those that are no more; returns the names that changed.
+
+    The folder is entered by its owner only. The files are readable to all, because a container's user (uid 10001)
+    meets them as bind mounts, without passing through the folder.
+    """
+    folder = state_folder(directory) / _SECRETS
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    changed = []
+    for name, value in sorted(secrets.items()):
+        path, content = folder / name, value.encode("utf-8", "surrogateescape")
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomically(path, content, mode=0o644)
+            changed.append(name)
+    for stale in folder.iterdir():
+        if stale.name not in secrets:
+            if stale.is_dir():  # Docker makes one where a file it was to mount is missing
+                shutil.rmtree(stale, ignore_errors=True)
+            else:
+                stale.unlink()
+    return tuple(changed)
+
+
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Write a file by renaming a finished one into place.
+
+    Raises:
+        EngineError: the disk is full, or the folder may not be written.
+    """
+    raw = content.encode("utf-8") if isinstance(content, str) else content
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise EngineError(f"{path} cannot be written: {error.strerror}", "nothing was changed") from error
