@@ -29,6 +29,9 @@ _FLOAT = re.compile(
 )
 
 
+_DEEPEST = 100
+
+
 class _Loader(_BaseLoader):  # type: ignore[misc]
     """libyaml's safe loader with OmegaConf's scalar rules."""
 
@@ -77,14 +80,8 @@ def parse_document(text: str, name: str) -> Document:
         if node is None:
             return document
         if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(
-                [
-                    Problem(
-                        f"{name}:{node.start_mark.line + 1}",
-                        "a configuration is a mapping of names to values",
-                    )
-                ]
-            )
+            where = f"{name}:{node.start_mark.line + 1}"
+            raise ConfigError([Problem(where, f"holds a {node.id}", "a configuration is a mapping of names to values")])
         _mark(node, (), document)
         document.data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
@@ -106,13 +103,16 @@ def _syntax_problem(error: yaml.MarkedYAMLError, name: str) -> Problem:
 
 def _mark(node: Any, path: KeyPath, document: Document) -> None:
     """Record the place of every key below ``node``; refuse a key that stands twice in one mapping."""
+    if len(path) > _DEEPEST:
+        where = f"{document.name}:{node.start_mark.line + 1}"
+        raise ConfigError([Problem(where, f"is nested more than {_DEEPEST} deep", "does an anchor hold itself?")])
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _place(item, (*path, index), document, item.start_mark)
     elif isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
-            text = str(key.value)
+            text = key.value if isinstance(key, yaml.ScalarNode) else str(key.value)
             if text != "<<":
                 if text in seen:
                     where = f"{document.name}:{key.start_mark.line + 1}"

@@ -6,45 +6,53 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from gymctl import assets
-from gymctl.config.locations import Origins
-from gymctl.config.merge import merge_layers, resolve
-from gymctl.config.model import HEAD_PORT, Config, Head
+from gymctl.config.advice import advise, silenced_codes
+from gymctl.config.checks import check_addresses, check_fields, check_globals, check_head, check_references
+from gymctl.config.directives import apply_directives
+from gymctl.config.findings import Findings, NoteCode
+from gymctl.config.includes import MergeOrder
+from gymctl.config.merge import merge_layers
+from gymctl.config.model import Config, ServerInstance
+from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets
-from gymctl.config.servers import check_addresses, check_references, find_servers
-from gymctl.config.sources import read_layers
+from gymctl.config.servers import find_servers
+from gymctl.config.sources import Layers, read_layers
 from gymctl.errors import ConfigError, Problem
 
 
-def load_config(arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> Config:
+def load_config(
+    arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str], merge_order: MergeOrder | None = None
+) -> Config:
     """Load, merge, resolve and check the configuration that command-line arguments name.
 
     Args:
         arguments: YAML paths, globs, directories and overrides, in any order.
         cwd: the directory that relative paths and ``env.yaml`` are looked for in.
-        environ: for ``NEMO_GYM_EXTRA_ROOTS``.
+        environ: for ``NEMO_GYM_EXTRA_ROOTS`` and ``${oc.env:...}``.
+        merge_order: whether an included file wins over its includer; by default what ``gymctl.merge_order`` in the
+            configuration says, else as NeMo Gym 0.2 to 0.5 do it (the included file wins).
 
     Raises:
         InputError: an argument is wrong, or a file is missing.
         ConfigError: the configuration is wrong; every problem with its place.
     """
-    layers = read_layers(arguments, cwd=cwd, environ=environ)
-    merged, origins = merge_layers(layers.all)
-    raw: Any = OmegaConf.to_container(merged, resolve=False)
-    resolved = resolve(merged, origins)
-    servers, problems = find_servers(resolved, origins, layers.roots)
-    notes: list[str] = []
-    if resolved.get("error_on_almost_servers") is False:
-        notes, problems = [f"skipped: {problem}" for problem in problems], []
-    head = _head(resolved, origins, problems)
-    problems += check_references(servers, origins)
-    problems += check_addresses(servers, (head.host, head.port), origins)
-    if not servers and not problems:
-        problems.append(Problem(", ".join(document.name for document in layers.files), "no server is defined here"))
-    if problems:
-        raise ConfigError(problems)
+    layers = read_layers(arguments, cwd=cwd, environ=environ, order=merge_order)
+    findings = Findings(silenced=silenced_codes(layers.all))
+    raw = merge_layers(layers.all, layers.includes, findings)
+    apply_directives(raw, findings)
+    resolved = resolve(raw, environ, findings)
+    _stop_at(findings)
+    servers = _servers(resolved, layers, findings)
+    head = check_head(resolved, findings)
+    check_globals(resolved, findings)
+    check_references(servers, findings)
+    check_addresses(servers, head, resolved.get("default_host"), findings)
+    advise(servers, resolved, layers.files, findings)
+    if not servers and not findings.problems:
+        names = ", ".join(document.name for document in layers.files)
+        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
+    _stop_at(findings)
     return Config(
         servers=servers,
         head=head,
@@ -53,22 +61,31 @@ def load_config(arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, st
         bundled=assets.folder("services"),
         roots=layers.roots,
         files=tuple(document.name for document in layers.files),
-        notes=tuple(notes),
-        origins=origins,
+        notes=tuple(str(note) for note in findings.notes),
+        origins=findings.origins,
         resolved=resolved,
+        advice=tuple(findings.notes),
+        merge_order=layers.order,
     )
 
 
-def _head(resolved: Mapping[str, Any], origins: Origins, problems: list[Problem]) -> Head:
-    """The head's address; each part may be left out (upstream then fails when only the port is given)."""
-    written = resolved.get("head_server") or {}
-    where = str(origins.of(("head_server",)) or "")
-    if not isinstance(written, dict):
-        problems.append(Problem(where, "head_server is not a mapping", "write head_server: {host: ..., port: 11000}"))
-        return Head()
-    port, host = written.get("port", HEAD_PORT), written.get("host")
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
-        place = str(origins.of(("head_server", "port")) or where)
-        problems.append(Problem(place, f"head_server.port is {port!r}", "it must be a number from 1 to 65535"))
-        return Head()
-    return Head(host if isinstance(host, str) else None, port)
+def _stop_at(findings: Findings) -> None:
+    if findings.problems:
+        raise ConfigError(list(dict.fromkeys(findings.problems)))
+
+
+def _servers(resolved: dict[str, Any], layers: Layers, findings: Findings) -> dict[str, ServerInstance]:
+    """The servers; with ``error_on_almost_servers: false`` what is wrong with the others is only noted."""
+    strict = resolved.get("error_on_almost_servers") is not False
+    found = Findings(findings.origins, findings.silenced)
+    servers = find_servers(resolved, layers.roots, found)
+    for server in list(servers.values()):
+        before = len(found.problems)
+        check_fields(server, found)
+        if not strict and len(found.problems) > before:
+            del servers[server.name]
+    if strict:
+        findings.problems += found.problems
+    for problem in () if strict else found.problems:
+        findings.note_at(NoteCode.SKIPPED_SERVER, problem.where, f"skipped: {problem.message}", problem.hint)
+    return servers

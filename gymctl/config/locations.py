@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from gymctl import assets
 
 KeyPath = tuple[str | int, ...]
 
@@ -23,13 +26,18 @@ class Location:
 
 @dataclass
 class Origins:
-    """Every place that set a value, by key path, in merge order: the last one won."""
+    """Every place that set a value, by key path, in merge order: the last one won.
+
+    ``written`` runs beside ``places``: what stood there, before interpolation.
+    """
 
     places: dict[KeyPath, list[Location]] = field(default_factory=dict)
+    written: dict[KeyPath, list[Any]] = field(default_factory=dict)
 
-    def add(self, path: KeyPath, location: Location) -> None:
-        """Record that ``location`` set ``path``."""
+    def add(self, path: KeyPath, location: Location, value: Any = None) -> None:
+        """Record that ``location`` set ``path`` to ``value``."""
         self.places.setdefault(path, []).append(location)
+        self.written.setdefault(path, []).append(value)
 
     def of(self, path: KeyPath) -> Location | None:
         """The place that won for ``path``, or for the nearest enclosing key that has one."""
@@ -46,13 +54,20 @@ class Origins:
         """The recorded paths that start with ``path``."""
         return (known for known in self.places if known[: len(path)] == path)
 
+    def graft(self, source: KeyPath, target: KeyPath) -> None:
+        """Let ``target`` have the history of ``source``, before its own: its value was taken from there."""
+        for path in list(self.below(source)):
+            new = (*target, *path[len(source) :])
+            self.places[new] = self.places[path] + self.places.get(new, [])
+            self.written[new] = self.written[path] + self.written.get(new, [])
+
 
 def shown(path: Path, cwd: Path) -> str:
-    """``path`` as a user would write it: relative to ``cwd`` when it lies below it."""
-    try:
-        return str(path.relative_to(cwd))
-    except ValueError:
-        return str(path)
+    """``path`` as a user would write it: relative to ``cwd`` when it lies below it; bundled ones from ``services/``."""
+    for base in (cwd, assets.folder("services").parent):
+        if path.is_relative_to(base):
+            return str(path.relative_to(base))
+    return str(path)
 
 
 def dotted(path: KeyPath) -> str:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from gymctl.config.findings import Note
+from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import KeyPath, Location, Origins
 
 
@@ -29,6 +31,12 @@ RESERVED_KEYS = frozenset(
     "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
     "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
     "skip_verification_reward error_on_almost_servers".split()
+) | {"gymctl", "silence"}
+
+# Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
+SERVER_KEYS = frozenset(
+    "entrypoint host port num_workers domain name datasets description verified verified_url value "
+    "gymctl runtime image replicas placement resources environment".split()
 )
 
 
@@ -76,7 +84,8 @@ class Config:
     """A complete configuration: merged, resolved, checked.
 
     ``values`` are the resolved top-level entries that are no servers; ``secrets`` maps environment names to values
-    that must never be written down; ``notes`` are lines the user should read once.
+    that must never be written down; ``notes`` are lines the user should read once, ``advice`` the same with their
+    codes.
     """
 
     servers: Mapping[str, ServerInstance]
@@ -89,3 +98,10 @@ class Config:
     notes: tuple[str, ...] = ()
     origins: Origins = field(default_factory=Origins)
     resolved: Mapping[str, Any] = field(default_factory=dict)
+    advice: tuple[Note, ...] = ()
+    merge_order: MergeOrder = MergeOrder.INCLUDES_LAST
+
+    @property
+    def agent_names(self) -> tuple[str, ...]:
+        """The names of the agents, in order."""
+        return tuple(name for name, server in self.servers.items() if server.kind is ServerKind.AGENT)

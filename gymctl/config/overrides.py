@@ -16,13 +16,16 @@ from gymctl.config.locations import KeyPath, Location
 from gymctl.errors import InputError
 
 _KEY = re.compile(r"^(\+{0,2}|~)([A-Za-z_][\w@/-]*(?:\.[\w@/-]+)*)(=(.*))?$", re.DOTALL)
-_INTEGER = re.compile(r"^[+-]?\d+(?:_\d+)*$")
-_FLOAT = re.compile(r"^[+-]?(?:(?:\d+(?:_\d+)*)?\.\d+|\d+(?:_\d+)*\.?)(?:[eE][+-]?\d+)?$")
+_INTEGER = re.compile(r"^[+-]?(?:0|[1-9]\d*(?:_\d+)*)$")
+_WORDS = {"null": None, "true": True, "false": False}
+_ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
+_WHOLE = r"(?:0|[1-9]\d*(?:_\d+)*)"
+_FLOAT = re.compile(rf"^[+-]?(?:{_WHOLE}?\.\d+(?:_\d+)*|{_WHOLE}\.|{_WHOLE}(?=[eE]))(?:[eE][+-]?\d+)?$")
 
 
 @dataclass(frozen=True)
 class Override:
-    """One override: the key path it sets, the value, and the argument as the user wrote it."""
+    """One override: the key path it sets, the value, and the argument up to its ``=``."""
 
     path: tuple[str, ...]
     value: Any
@@ -44,14 +47,15 @@ def parse_override(argument: str) -> Override:
     if not match:
         raise InputError(f"{argument!r} is not an override", "write +key.path=value")
     sign, key, equals, value = match.groups()
+    shown = f"{sign}{key}"  # never the value: it may be a credential, and places are printed
     if sign == "~":
         raise InputError(
-            f"{argument!r}: a key of a file cannot be deleted from the command line (nor upstream)",
+            f"{shown}: a key of a file cannot be deleted from the command line (nor upstream)",
             f"set it to null with ++{key}=null",
         )
     if not equals:
-        raise InputError(f"{argument!r} has no value", f"write {sign}{key}=value")
-    return Override(tuple(key.split(".")), parse_value(value, argument), argument)
+        raise InputError(f"{shown} has no value", f"write {shown}=value")
+    return Override(tuple(key.split(".")), parse_value(value, shown), shown)
 
 
 def override_document(override: Override) -> Document:
@@ -75,21 +79,19 @@ def _mark_inside(value: Any, path: KeyPath, document: Document, place: Location)
 
 
 def parse_value(text: str, argument: str) -> Any:
-    """One value of Hydra's grammar; ``argument`` is quoted in errors.
+    """One value of Hydra's grammar; ``argument`` names it in errors. What Hydra refuses (``#``, ``é``) is text.
 
     Raises:
         InputError: unbalanced brackets or quotes.
     """
-    reader = _Reader(text, argument)
     stripped = text.strip()
-    if stripped[:1] in ("[", "{"):
-        value = reader.value("")
-        if reader.rest().strip():
-            raise reader.error(f"unexpected {reader.rest().strip()!r} after the value")
-        return value
-    if stripped[:1] in ("'", '"') and stripped[-1:] == stripped[:1] and len(stripped) > 1:
-        return reader.value("")
-    return _scalar(text.strip())
+    if stripped[:1] not in ("[", "{", "'", '"'):
+        return _scalar(stripped)
+    reader = _Reader(stripped, argument)
+    value = reader.value("")
+    if reader.rest().strip():
+        raise reader.error(f"unexpected {reader.rest().strip()!r} after the value")
+    return value
 
 
 class _Reader:
@@ -102,7 +104,7 @@ class _Reader:
 
     def error(self, what: str) -> InputError:
         return InputError(
-            f"{self._argument!r}: {what}", "lists are [a,b], dicts {a: 1}, quote text that holds , : ] or }"
+            f"{self._argument}: {what}", "lists are [a,b], dicts {a: 1}, quote text that holds , : ] or }"
         )
 
     def rest(self) -> str:
@@ -122,16 +124,17 @@ class _Reader:
         self._at += 1
         items: list[Any] = []
         while not self._closes("]"):
+            if self._peek() == ",":
+                raise self.error("an item of a list is empty")
             items.append(self.value(",]"))
             self._separator("]")
         return items
 
-    def _mapping(self) -> dict[str, Any]:
+    def _mapping(self) -> dict[Any, Any]:
         self._at += 1
-        items: dict[str, Any] = {}
+        items: dict[Any, Any] = {}
         while not self._closes("}"):
-            self._skip()
-            key = self._quoted() if self._peek() in ("'", '"') else self._until(":}")
+            key = self._quoted() if self._peek() in ("'", '"') else _scalar(self._until(":}"))
             self._skip()
             if self._peek() != ":":
                 raise self.error(f"{key!r} in a dict has no value")
@@ -159,15 +162,23 @@ class _Reader:
             )
 
     def _quoted(self) -> str:
+        """Quoted text: backslashes count only before a quote of the same kind, where each pair is one."""
         quote, self._at = self._peek(), self._at + 1
         out = ""
         while self._peek() != quote:
             if not self._peek():
                 raise self.error(f"the quote {quote} is not closed")
-            if self._peek() == "\\" and self._text[self._at + 1 : self._at + 2] == quote:
+            run = len(self.rest()) - len(self.rest().lstrip("\\"))
+            if not run:
+                out += self._peek()
                 self._at += 1
-            out += self._peek()
-            self._at += 1
+                continue
+            self._at += run
+            before_quote = self._peek() == quote
+            out += "\\" * (run // 2 if before_quote else run)
+            if before_quote and run % 2:
+                out += quote
+                self._at += 1
         self._at += 1
         return out
 
@@ -177,6 +188,8 @@ class _Reader:
             here = self._text[self._at]
             if self._text.startswith("${", self._at):
                 depth += 1
+                self._at += 1
+            elif here == "\\":
                 self._at += 1
             elif here == "}" and depth:
                 depth -= 1
@@ -195,12 +208,10 @@ class _Reader:
 
 def _scalar(text: str) -> Any:
     lowered = text.lower()
-    if lowered in ("null", ""):
-        return None if lowered else ""
-    if lowered in ("true", "false"):
-        return lowered == "true"
+    if lowered in _WORDS:
+        return _WORDS[lowered]
     if _INTEGER.match(text):
         return int(text)
     if _FLOAT.match(text) or lowered.lstrip("+-") in ("inf", "nan"):
         return float(text)
-    return text
+    return text if "${" in text else _ESCAPED.sub(r"\1", text)

@@ -1,4 +1,4 @@
-"""Which values are secret: all that ``env.yaml`` or the environment gives, keys that hold credentials, URLs with a password.
+"""Which values are secret: what ``env.yaml`` or the environment gives, credentials by their key, URLs with a password.
 
 A secret gets an environment name; containers receive it as a file (Docker secrets) and their configuration refers to
 it as ``${oc.env:NAME}``. The prefix keeps such a name clear of variables that mean something to a process.

@@ -1,7 +1,7 @@
-"""From command-line arguments to the ordered layers of a configuration.
+"""From command-line arguments to the ordered layers of a configuration: files, then ``env.yaml``, then overrides.
 
-Order (global_config.py of NeMo Gym): files in turn, nested ``config_paths`` after them, ``env.yaml``, overrides; later
-wins. Paths resolve from the current directory, then ``NEMO_GYM_EXTRA_ROOTS``, then the bundled ``services/``.
+A file's own ``config_paths`` bring further files. Paths resolve from ``NEMO_GYM_EXTRA_ROOTS``, the current directory,
+the bundled ``services/`` (that order is NeMo Gym's since 0.5), and a nested one from beside its includer too.
 """
 
 from __future__ import annotations
@@ -9,27 +9,34 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from gymctl import assets
 from gymctl.config.documents import Document, read_document
-from gymctl.config.locations import shown
+from gymctl.config.findings import did_you_mean
+from gymctl.config.includes import MergeOrder, Tree, flatten
 from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
+from gymctl.config.paths import Finder
 from gymctl.errors import ConfigError, InputError, Problem
 
-_NOT_LAYERS = ("env.yaml", "env.yml")
+OWN_KEY = "gymctl"  # top-level settings of gymctl itself; NeMo Gym takes no notice of them
+_PATHS = "config_paths"
 
 
 @dataclass(frozen=True)
 class Layers:
-    """The documents of a configuration in merge order, and where they came from."""
+    """The documents of a configuration in merge order, and where they came from.
+
+    ``includes`` maps a file's name to the names of all files it brings in, near and far.
+    """
 
     files: tuple[Document, ...]
     env: Document | None
     overrides: tuple[Document, ...]
     roots: tuple[Path, ...]
+    order: MergeOrder
+    includes: Mapping[str, frozenset[str]]
 
     @property
     def all(self) -> tuple[Document, ...]:
@@ -40,47 +47,52 @@ class Layers:
 def search_roots(cwd: Path, environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Where relative paths and server folders are looked for, in order."""
     extra = [Path(part).expanduser() for part in environ.get("NEMO_GYM_EXTRA_ROOTS", "").split(os.pathsep) if part]
-    return (cwd, *extra, assets.folder("services"))
+    return (*(cwd / root for root in extra), cwd, assets.folder("services"))
 
 
-def read_layers(arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> Layers:
+def read_layers(
+    arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str], order: MergeOrder | None = None
+) -> Layers:
     """Read every layer that the arguments name.
 
     Raises:
         InputError: an argument is neither a configuration nor an override, or a file is missing.
-        ConfigError: a file is not valid YAML.
+        ConfigError: a file is not valid YAML, or includes a file that is missing.
     """
     roots = search_roots(cwd, environ)
-    overrides = [
-        parse_override(argument)
-        for argument in arguments
-        if looks_like_override(argument) and not (cwd / argument).exists()
-    ]
-    named = [argument for argument in arguments if not looks_like_override(argument) or (cwd / argument).exists()]
-    env_path = cwd / "env.yaml"
-    env = read_document(env_path, cwd) if env_path.is_file() else None
-    named += _config_paths(overrides, env)
+    overrides = [parse_override(argument) for argument in arguments if _is_override(argument, cwd)]
+    env = _env_file(roots, cwd)
+    named = [argument for argument in arguments if not _is_override(argument, cwd)]
+    named += _config_paths(overrides, None if named else env)
     if not named:
         raise InputError(
             "no configuration was given",
             "name one or more YAML files, a directory with a stack in it, or +config_paths=[a.yaml,b.yaml]",
         )
-    return Layers(
-        files=tuple(_read_all(named, roots, cwd)),
-        env=env,
-        overrides=tuple(override_document(item) for item in overrides if item.path != ("config_paths",)),
-        roots=roots,
-    )
+    layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
+    tree = _read_tree(named, Finder(roots, cwd))
+    given = [*tree.documents.values(), *((env,) if env else ()), *layers]
+    order = order or _order_of(given) or MergeOrder.INCLUDES_LAST
+    return Layers(tuple(flatten(tree, order)), env, layers, roots, order, tree.includes())
+
+
+def _is_override(argument: str, cwd: Path) -> bool:
+    return looks_like_override(argument) and not (cwd / argument).exists()
+
+
+def _env_file(roots: Sequence[Path], cwd: Path) -> Document | None:
+    """The first ``env.yaml`` of the search roots; only one is read."""
+    place = next((root / "env.yaml" for root in roots if (root / "env.yaml").is_file()), None)
+    return read_document(place, cwd) if place else None
 
 
 def _config_paths(overrides: Sequence[Override], env: Document | None) -> list[str]:
     """``config_paths`` of the command line, else of ``env.yaml``; a comma-separated text counts as a list."""
+    from_env = env.data.pop(_PATHS, None) if env else None
     for override in reversed(overrides):
-        if override.path == ("config_paths",):
+        if override.path == (_PATHS,):
             return _paths(override.value, f"command line ({override.text})")
-    if env and "config_paths" in env.data:
-        return _paths(env.data["config_paths"], str(env.marks[("config_paths",)]))
-    return []
+    return _paths(from_env, str(env.marks[_PATHS,])) if env and from_env is not None else []
 
 
 def _paths(value: Any, where: str) -> list[str]:
@@ -90,75 +102,45 @@ def _paths(value: Any, where: str) -> list[str]:
     return [item for item in items if item]
 
 
-def _read_all(named: Sequence[str], roots: Sequence[Path], cwd: Path) -> list[Document]:
-    """Read files in order; a file's own ``config_paths`` are appended to the end of the list, each text once."""
-    pending = list(named)
-    seen: set[Path] = set()
-    documents: list[Document] = []
-    position = 0
-    while position < len(pending):
-        for path in _expand(pending[position], roots, cwd):
-            if path.resolve() in seen:
-                continue
-            seen.add(path.resolve())
-            document = read_document(path, cwd)
-            documents.append(document)
-            if "config_paths" in document.data:
-                nested = _paths(document.data.pop("config_paths"), str(document.marks[("config_paths",)]))
-                pending += [item for item in nested if item not in pending]
-        position += 1
-    return documents
+def _order_of(documents: Sequence[Document]) -> MergeOrder | None:
+    """``gymctl.merge_order`` as the layers set it (it decides their order, so the last one read wins)."""
+    found: MergeOrder | None = None
+    for document in documents:
+        own = document.data.get(OWN_KEY)
+        written = own.get("merge_order") if isinstance(own, dict) else None
+        if written is None:
+            continue
+        if written not in list(MergeOrder):
+            where = str(document.marks.get((OWN_KEY, "merge_order"), document.name))
+            hint = did_you_mean(written, MergeOrder) or f"one of {', '.join(MergeOrder)}"
+            raise ConfigError([Problem(where, f"merge_order is {written!r}", hint)])
+        found = MergeOrder(written)
+    return found
 
 
-def _expand(text: str, roots: Sequence[Path], cwd: Path) -> list[Path]:
-    """The files that one CONFIG stands for: itself, a glob's matches, or the stack in a directory."""
-    wanted = Path(text).expanduser()
-    for root in roots:
-        place = wanted if wanted.is_absolute() else root / wanted
-        if place.is_dir():
-            return _stack_in(place, cwd)
-        if place.is_file():
-            return [place]
-        if any(letter in text for letter in "*?["):
-            matches = sorted(_glob(wanted, root))
-            if matches:
-                return matches
-    raise InputError(f"{text}: no such file{_looked_in(roots, cwd)}", _suggestion(text, roots))
+def _read_tree(named: Sequence[str], finder: Finder) -> Tree:
+    """Read files breadth first, each once, and who includes whom."""
+    tree = Tree(list(dict.fromkeys(path for text in named for path in finder.find(text))))
+    pending = list(tree.named)
+    for path in pending:
+        if path in tree.documents:
+            continue
+        document = read_document(path, finder.cwd)
+        tree.documents[path] = document
+        tree.children[path] = _children(document, path, finder)
+        pending += tree.children[path]
+    return tree
 
 
-def _glob(wanted: Path, root: Path) -> list[Path]:
-    if wanted.is_absolute():
-        return [path for path in Path(wanted.anchor).glob(str(wanted.relative_to(wanted.anchor))) if path.is_file()]
-    return [path for path in root.glob(str(wanted)) if path.is_file()]
-
-
-def _stack_in(folder: Path, cwd: Path) -> list[Path]:
-    """``stack.yaml`` of a directory, else every YAML file in it that is configuration."""
-    stack = folder / "stack.yaml"
-    if stack.is_file():
-        return [stack]
-    files = sorted(
-        path
-        for path in folder.glob("*.yaml")
-        if path.name not in _NOT_LAYERS and not path.name.startswith(("compose", "docker-compose"))
-    )
-    if not files:
-        raise InputError(f"{shown(folder, cwd)}: no YAML file in this directory", "put a stack.yaml there")
-    return files
-
-
-def _looked_in(roots: Sequence[Path], cwd: Path) -> str:
-    return (
-        " (looked in . and the bundled services)"
-        if len(roots) == 2
-        else f" (looked in {', '.join(shown(root, cwd) for root in roots)})"
-    )
-
-
-def _suggestion(text: str, roots: Sequence[Path]) -> str:
-    known = [str(path.relative_to(root)) for root in roots[-1:] for path in root.glob("*/*/configs/*.yaml")]
-    by_name = {Path(path).name: path for path in known}
-    close = get_close_matches(text, known, 1, 0.75) or [
-        by_name[name] for name in get_close_matches(Path(text).name, by_name, 1, 0.75)
-    ]
-    return f"did you mean {close[0]}?" if close else "check the path, or run gymctl from the folder it starts in"
+def _children(document: Document, path: Path, finder: Finder) -> list[Path]:
+    if _PATHS not in document.data:
+        return []
+    texts = _paths(document.data.pop(_PATHS) or [], str(document.marks[_PATHS,]))
+    found: list[Path] = []
+    for index, text in enumerate(texts):
+        try:
+            found += finder.find(text, beside=path.parent)
+        except InputError as error:
+            where = str(document.marks.get((_PATHS, index)) or document.marks[_PATHS,])
+            raise ConfigError([Problem(where, error.message, error.hint)]) from error
+    return found

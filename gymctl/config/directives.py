@@ -1,0 +1,121 @@
+"""Directives that move or copy a part of the configuration to another place, before interpolations are resolved.
+
+``${swap_key:a.b}`` (0.2), ``${inherit_from:a.b}`` and ``_inherit_from: a.b`` move (the source is gone afterwards);
+``${copy:a.b}`` and ``_copy: a.b`` copy; the keys beside a property are merged over what came. ``_delete_key: "k, l"``
+drops keys: those written beside it before, the others after. Sources are read as they were before any directive.
+Unlike upstream, a source that itself inherits is followed, and directives work in list items too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gymctl.config.findings import Findings, did_you_mean
+from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.merge import MISSING, copied, follow, merge_plain
+
+_TEXT = re.compile(r"^\$\{(swap_key|inherit_from|copy):\s*([^{}]+?)\s*\}$")
+_INHERIT, _COPY, _DELETE = "_inherit_from", "_copy", "_delete_key"
+
+
+@dataclass(frozen=True)
+class _Directive:
+    source: tuple[str, ...]
+    moves: bool
+    is_property: bool
+
+
+def apply_directives(merged: dict[str, Any], findings: Findings) -> None:
+    """Carry out every directive in ``merged``, in place; what cannot be done becomes a problem."""
+    _Pass(merged, copied(merged), findings).walk(merged, ())
+
+
+@dataclass
+class _Pass:
+    whole: dict[str, Any]
+    before: dict[str, Any]
+    findings: Findings
+    _active: list[tuple[str, ...]] = field(default_factory=list)
+
+    def walk(self, node: Any, path: KeyPath) -> None:
+        """Carry out the directives below ``node``, inner ones first."""
+        for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
+            if isinstance(node, dict) and key not in node:
+                continue  # moved away meanwhile
+            here = (*path, key)
+            late = self._delete_early(value, here) if isinstance(value, dict) and _DELETE in value else []
+            if isinstance(value, dict | list):
+                self.walk(value, here)
+            directive = self._directive(value, here)
+            if directive is None:
+                continue
+            node[key] = self._taken(directive, value, here)
+            for name in late:
+                self._delete_late(node[key], name, here)
+
+    def _delete_early(self, value: dict[str, Any], path: KeyPath) -> list[str]:
+        names = [name.strip() for name in str(value.pop(_DELETE)).split(",")]
+        return [name for name in names if value.pop(name, self) is self]
+
+    def _delete_late(self, value: Any, name: str, path: KeyPath) -> None:
+        if isinstance(value, dict) and value.pop(name, self) is self:
+            hint = did_you_mean(name, map(str, value)) or f"there are: {', '.join(map(str, value))}"
+            self.findings.problem((*path, _DELETE), f"{dotted(path)}: no key {name!r} to delete", hint)
+
+    def _directive(self, value: Any, path: KeyPath) -> _Directive | None:
+        if isinstance(value, str):
+            match = _TEXT.match(value)
+            return _Directive(tuple(match[2].split(".")), match[1] != "copy", False) if match else None
+        present = [key for key in (_INHERIT, _COPY) if isinstance(value, dict) and key in value]
+        if not present:
+            return None
+        if len(present) > 1:
+            self.findings.problem(path, f"{dotted(path)} has both {_INHERIT} and {_COPY}", "keep one of them")
+        source, *_ = [follow(value.pop(key), self.before) for key in present]
+        return _Directive(tuple(str(source).split(".")), present[0] == _INHERIT, True)
+
+    def _taken(self, directive: _Directive, value: Any, path: KeyPath) -> Any:
+        """What stands at ``path`` once the directive is carried out; ``value`` are the keys beside a property."""
+        beside = value if directive.is_property else {}
+        source = self._source(directive.source, path)
+        if directive.moves:
+            self._remove(directive.source, path)
+        self.findings.origins.graft(directive.source, path)
+        if not directive.is_property or source == MISSING:
+            return source
+        if not isinstance(source, dict):
+            name = ".".join(directive.source)
+            self.findings.problem(path, f"{dotted(path)} takes its keys from {name}, which is no mapping")
+            return beside
+        merge_plain(source, beside, path, self.findings)
+        return source
+
+    def _source(self, source: tuple[str, ...], path: KeyPath) -> Any:
+        if source in self._active:
+            self.findings.problem(path, f"{dotted(path)}: {'.'.join(source)} takes its keys from itself")
+            return {}
+        found: Any = self.before
+        for part in source:
+            below = follow(found, self.before)
+            if below == MISSING:
+                return MISSING
+            if not isinstance(below, dict) or part not in below:
+                hint = did_you_mean(part, map(str, below)) if isinstance(below, dict) else ""
+                self.findings.problem(path, f"{dotted(path)} takes from {'.'.join(source)}, which is not there", hint)
+                return {}
+            found = below[part]
+        holder = {source[-1]: copied(found)}
+        self._active.append(source)
+        self.walk(holder, source[:-1])
+        self._active.pop()
+        return holder[source[-1]]
+
+    def _remove(self, source: tuple[str, ...], path: KeyPath) -> None:
+        node: Any = self.whole
+        for part in source[:-1]:
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if isinstance(node, dict) and source != path[: len(source)]:
+            node.pop(source[-1], None)

@@ -1,0 +1,78 @@
+"""What loading finds: problems, which stop it, and notes, which a user reads once and can silence by their code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+
+from gymctl.config.locations import KeyPath, Origins
+from gymctl.errors import Problem
+
+
+class NoteCode(StrEnum):
+    """The kinds of notes; ``gymctl: {silence: [CODE, ...]}`` in a file or ``+silence=[CODE]`` hides them."""
+
+    SKIPPED_SERVER = "skipped-server"
+    UNREAD_KEY = "unread-key"
+    SAME_NAME = "same-name"
+    DROPPED = "dropped-siblings"
+    INCLUDE_WON = "include-won"
+    MISSPELT_KEY = "misspelt-key"
+
+
+CODES: Mapping[NoteCode, str] = {
+    NoteCode.SKIPPED_SERVER: "an entry that is almost a server is not started (+error_on_almost_servers=false)",
+    NoteCode.UNREAD_KEY: "a key that no server reads",
+    NoteCode.SAME_NAME: "one server is defined in two files, which merge",
+    NoteCode.DROPPED: "a list or mapping was replaced whole, and what only the old one had is gone",
+    NoteCode.INCLUDE_WON: "a file's value lost against that of a file it includes",
+    NoteCode.MISSPELT_KEY: "a top-level key that is nearly one with a meaning (an error unless silenced)",
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing worth knowing: its code, where (``file:line``), what, and what would be right."""
+
+    code: NoteCode
+    where: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{Problem(self.where, self.message, self.hint)} [{self.code}]"
+
+
+@dataclass
+class Findings:
+    """Collects problems and notes; looks up the place of each."""
+
+    origins: Origins = field(default_factory=Origins)
+    silenced: frozenset[str] = frozenset()
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def place(self, path: KeyPath) -> str:
+        """Where ``path`` was last set, as text; empty when nobody knows."""
+        return str(self.origins.of(path) or "")
+
+    def problem(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Something at ``path`` is wrong."""
+        self.problems.append(Problem(self.place(path), message, hint))
+
+    def note(self, code: NoteCode, path: KeyPath, message: str, hint: str = "") -> None:
+        """Something at ``path`` is worth knowing."""
+        self.note_at(code, self.place(path), message, hint)
+
+    def note_at(self, code: NoteCode, where: str, message: str, hint: str = "") -> None:
+        """As ``note``, for a place that is known already."""
+        if code not in self.silenced:
+            self.notes.append(Note(code, where, message, hint))
+
+
+def did_you_mean(wrong: object, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """``did you mean 'x'?`` with the nearest of ``known``, or nothing."""
+    close = get_close_matches(str(wrong), sorted(str(name) for name in known), 1, cutoff)
+    return f"did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,90 @@
+"""Which files one CONFIG argument stands for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gymctl.config.findings import did_you_mean
+from gymctl.config.locations import shown
+from gymctl.errors import InputError
+
+_NOT_LAYERS = ("env.yaml", "env.yml")
+_INCLUDES = re.compile(r"^config_paths\s*:", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds files, globs and directories under the search roots."""
+
+    roots: tuple[Path, ...]
+    cwd: Path
+
+    def find(self, text: str, beside: Path | None = None) -> list[Path]:
+        """The files that ``text`` stands for: itself, a glob's matches, or the stack in a directory.
+
+        ``beside`` is the folder of an including file, looked in last.
+
+        Raises:
+            InputError: there is none.
+        """
+        for root in (*self._roots_for(text), *((beside,) if beside else ())):
+            wanted = Path(text).expanduser()
+            place = Path(os.path.normpath(root / wanted))
+            if place.is_dir():
+                return _stack_in(place, self.cwd)
+            if place.is_file():
+                return [place]
+            if any(letter in text for letter in "*?[") and (matches := sorted(_glob(wanted, root))):
+                return matches
+        raise InputError(f"{text}: no such file ({self._looked_in(beside)})", self._suggestion(text))
+
+    def _roots_for(self, text: str) -> tuple[Path, ...]:
+        """``./x`` and ``../x`` mean the current directory, whatever the roots are."""
+        return (self.cwd,) if text.startswith(("./", "../")) else self.roots
+
+    def _looked_in(self, beside: Path | None) -> str:
+        extra = [shown(root, self.cwd) for root in self.roots if root not in (self.cwd, self.roots[-1])]
+        near = [shown(beside, self.cwd)] if beside and beside != self.cwd else []
+        return f"looked in {', '.join([*extra, '.', *near])} and the bundled services"
+
+    def _suggestion(self, text: str) -> str:
+        bundled = [str(path.relative_to(self.roots[-1])) for path in self.roots[-1].glob("*/*/configs/*.yaml")]
+        local = [path.name for path in self.cwd.glob("*.yaml")]
+        by_name = {Path(path).name: path for path in bundled}
+        near = did_you_mean(text, [*bundled, *local], cutoff=0.75)
+        named = did_you_mean(Path(text).name, by_name, cutoff=0.75).split("'")[1:2]
+        if near or named:
+            return near or f"did you mean {by_name[named[0]]!r}?"
+        return "check the path, or run gymctl from the folder it starts in"
+
+
+def _glob(wanted: Path, root: Path) -> Iterator[Path]:
+    start = Path(wanted.anchor) if wanted.is_absolute() else root
+    pattern = wanted.relative_to(start) if wanted.is_absolute() else wanted
+    return (path for path in start.glob(str(pattern)) if path.is_file())
+
+
+def _stack_in(folder: Path, cwd: Path) -> list[Path]:
+    """``stack.yaml`` of a directory, else every YAML file in it that is configuration."""
+    stack = folder / "stack.yaml"
+    if stack.is_file():
+        return [stack]
+    files = sorted(
+        path
+        for path in folder.glob("*.yaml")
+        if path.name not in _NOT_LAYERS and not path.name.startswith(("compose", "docker-compose"))
+    )
+    if not files:
+        raise InputError(f"{shown(folder, cwd)}: no YAML file in this directory", "put a stack.yaml there")
+    tops = [path for path in files if _INCLUDES.search(path.read_text(encoding="utf-8", errors="replace"))]
+    if len(tops) > 1:
+        names = ", ".join(path.name for path in tops)
+        raise InputError(
+            f"{shown(folder, cwd)}: holds several configurations ({names})",
+            f"name the one you mean: {shown(tops[0], cwd)}",
+        )
+    return files

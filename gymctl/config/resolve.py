@@ -1,0 +1,156 @@
+"""Replace every interpolation and find every value that nobody set.
+
+OmegaConf resolves; it is given only what interpolations can reach, since building its tree is what costs time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gymctl.config.findings import Findings, did_you_mean
+from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.merge import MISSING, copied
+
+_FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
+_NOT_FOUND = re.compile(r"Interpolation key '([^']+)' not found")
+_NO_VARIABLE = re.compile(r"Environment variable '([^']+)' not found")
+
+
+def resolve(merged: Mapping[str, Any], environ: Mapping[str, str], findings: Findings) -> dict[str, Any]:
+    """A copy of the merged configuration with every interpolation replaced.
+
+    ``???`` that nobody set and interpolations that lead nowhere become problems; their values are then None.
+    """
+    resolved: dict[str, Any] = copied(merged)
+    open_places = list(_open_places(merged, ()))
+    for path, text in open_places:
+        if text == MISSING:
+            findings.problem(path, f"{dotted(path)} has no value (???)", f"set it: ++{dotted(path)}=VALUE")
+            _put(resolved, path, None)
+    references = [(path, text) for path, text in open_places if text != MISSING]
+    if references:
+        _resolve_references(references, merged, resolved, environ, findings)
+    return resolved
+
+
+def _open_places(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _open_places(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _open_places(item, (*path, index))
+    elif isinstance(value, str) and (value == MISSING or "${" in value):
+        yield path, value
+
+
+def _resolve_references(
+    references: list[tuple[KeyPath, str]],
+    merged: Mapping[str, Any],
+    resolved: dict[str, Any],
+    environ: Mapping[str, str],
+    findings: Findings,
+) -> None:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+    _read_variables_from(environ)
+    references = [(path, text) for path, text in references if not _is_malformed(path, text, resolved, findings)]
+    try:
+        tree = OmegaConf.create(_prepared(_reachable(references, merged), {path for path, _ in references}))
+    except OmegaConfBaseException as error:
+        findings.problem((), f"the configuration cannot be read: {_first_line(error)}")
+        return
+    for path, text in references:
+        value = None
+        try:
+            node: Any = tree
+            for part in path[:-1]:
+                node = node._get_node(part)
+            value = node[path[-1]]
+            if OmegaConf.is_config(value):
+                value = OmegaConf.to_container(value, resolve=True)
+        except InterpolationToMissingValueError:
+            pass  # what it refers to is reported itself
+        except (OmegaConfBaseException, RecursionError) as error:
+            _explain(error, path, text, merged, findings)
+        _put(resolved, path, value)
+
+
+def _is_malformed(path: KeyPath, text: str, resolved: dict[str, Any], findings: Findings) -> bool:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import GrammarParseError
+
+    try:
+        OmegaConf.create({"value": text})
+    except GrammarParseError:
+        findings.problem(path, f"{dotted(path)}: {text!r} is no interpolation", r"write \${ for the characters ${")
+        _put(resolved, path, None)
+        return True
+    return False
+
+
+def _read_variables_from(environ: Mapping[str, str]) -> None:
+    """Make ``gymctl.env`` read ``environ``: ``oc.env`` would read the process, which may not be what was given."""
+    from omegaconf import OmegaConf
+
+    absent = object()
+
+    def variable(name: str, default: Any = absent) -> Any:
+        if name in environ:
+            return environ[name]
+        if default is absent:
+            raise KeyError(f"Environment variable '{name}' not found")
+        return default if default is None else str(default)
+
+    register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # 2.4 renamed it
+    register("gymctl.env", variable, replace=True)
+
+
+def _reachable(references: list[tuple[KeyPath, str]], merged: Mapping[str, Any]) -> dict[str, Any]:
+    """The top-level entries that hold an interpolation, or whose name stands in one; all if a name may be computed."""
+    texts = {text for _, text in references}
+    if any("${" in text[text.index("${") + 2 :].split("}")[0] for text in texts):
+        return dict(merged)
+    holders = {path[0] for path, _ in references}
+    every = "\n".join(texts)
+    return {key: value for key, value in merged.items() if key in holders or str(key) in every}
+
+
+def _prepared(value: Any, usable: set[KeyPath], path: KeyPath = ()) -> Any:
+    """A copy for OmegaConf: variables through our resolver, and no text it could not parse."""
+    if isinstance(value, dict):
+        return {key: _prepared(item, usable, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_prepared(item, usable, (*path, index)) for index, item in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    return _FROM_ENVIRONMENT.sub("${gymctl.env:", value) if path in usable else None
+
+
+def _put(data: Any, path: KeyPath, value: Any) -> None:
+    for part in path[:-1]:
+        data = data[part]
+    data[path[-1]] = value
+
+
+def _explain(error: BaseException, path: KeyPath, text: str, merged: Mapping[str, Any], findings: Findings) -> None:
+    reason = _first_line(error)
+    if found := _NOT_FOUND.search(reason):
+        wanted = found[1]
+        scalars = [str(key) for key, value in merged.items() if not isinstance(value, dict)]
+        hint = did_you_mean(wanted, scalars, cutoff=0.85) or f"set it in env.yaml, or on the command line: ++{wanted}=VALUE"
+        findings.problem(path, f"{dotted(path)} refers to {wanted}, which is not set", hint)
+    elif found := _NO_VARIABLE.search(reason):
+        hint = f"export it, or give a default: ${{oc.env:{found[1]},VALUE}}"
+        findings.problem(path, f"{dotted(path)} refers to the environment variable {found[1]}, which is not set", hint)
+    elif isinstance(error, RecursionError) or "ecursi" in reason:
+        findings.problem(path, f"{dotted(path)}: {text} leads back to itself", "break the circle")
+    else:
+        findings.problem(path, f"{dotted(path)}: {text} cannot be resolved: {reason}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
