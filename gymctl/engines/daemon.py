@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gymctl.engines.runner import CommandFailed, run
@@ -80,6 +82,20 @@ def _errno(error: BaseException | None) -> int | None:
             return item.errno
         open_ends += [*item.args, item.__cause__, item.__context__, getattr(item, "reason", None)]
     return None
+
+
+@contextmanager
+def spoken_errors() -> Iterator[None]:
+    """Turn what the SDK raises (the engine stopped in the middle, or refuses something) into an ``EngineError``."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except APIError as error:
+        raise EngineError(f"the Docker engine refuses: {error.explanation or error}") from error
+    except (DockerException, RequestException) as error:
+        raise EngineError(f"the Docker engine stopped answering: {error}", "see `docker info`") from error
 
 
 def check_commands() -> None:

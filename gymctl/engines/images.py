@@ -145,7 +145,8 @@ def _short(step: str) -> str:
 
 def _failure(image: ImagePlan, output: Sequence[str], base: str | None) -> BuildFailed:
     """The failing step and its own output, which BuildKit repeats between two lines of dashes."""
-    step, lines = "", []
+    step = ""
+    lines: list[str] = []
     for number, line in enumerate(output):
         if (found := _FAILED_STEP.match(line)) and number and output[number - 1].startswith("----"):
             step, lines = _short(found[1]), []

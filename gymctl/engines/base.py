@@ -1,0 +1,126 @@
+"""What an engine does, whichever it is: the words that the command line and the engines share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from gymctl.engines.images import OnBuild
+from gymctl.engines.runner import OnLine
+from gymctl.engines.state import StackState
+
+if TYPE_CHECKING:
+    from gymctl.stack import StackPlan
+
+MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """How one server is.
+
+    ``state`` is Docker's word (created, running, restarting, exited, paused, dead) or ``missing``; ``health`` is
+    healthy, unhealthy, starting or, without a health check, empty. ``exit_code`` is that of a server that ended.
+    """
+
+    name: str
+    kind: str
+    implementation: str
+    state: str
+    health: str
+    uptime_seconds: float | None
+    address: str
+    restarts: int = 0
+    exit_code: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it runs and, when it has a health check, is healthy."""
+        return self.state == "running" and self.health in ("healthy", "")
+
+
+@dataclass(frozen=True)
+class ServerEvent:
+    """A server's state or health changed while the stack was started; ``seconds`` are counted from the start."""
+
+    name: str
+    state: str
+    health: str
+    seconds: float
+
+
+OnServer = Callable[[ServerEvent], None]
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file or folder of this machine that a job sees at ``target``."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command to run once on a stack's network, as this user, with a read-only root; ``/tmp`` is its own."""
+
+    command: Sequence[str]
+    mounts: Sequence[Mount] = ()
+    stdin: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a job ended: its exit code, the end of its standard error, whether Ctrl-C stopped it."""
+
+    code: int
+    output: str = ""
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What ``down`` took away, and what it left and why."""
+
+    name: str
+    containers: int
+    notes: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """An engine, bound to the directory that a stack belongs to."""
+
+    def prepare(
+        self, plan: StackPlan, *, base_image: str | None = None, ca_bundle: Path | None = None, on_build: OnBuild
+    ) -> int:
+        """See that the stack can start and build its images; the result is the open-files limit to render with."""
+
+    def up(
+        self,
+        plan: StackPlan,
+        text: str,
+        *,
+        arguments: Sequence[str],
+        config_digest: str,
+        nofile: int,
+        timeout: float,
+        on_event: OnServer,
+    ) -> StackState:
+        """Start the rendered stack and wait until every server is healthy."""
+
+    def status(self) -> list[ServerStatus]:
+        """Every server of the stack, in its order."""
+
+    def logs(self, servers: Sequence[str], on_line: OnLine, *, follow: bool, tail: int | None, since: str) -> None:
+        """Pass on log lines."""
+
+    def run_job(self, job: Job, on_line: OnLine) -> JobResult:
+        """Run a job on the stack's network and pass on its standard output."""
+
+    def down(self, *, volumes: bool) -> Removed:
+        """Stop and remove everything of the stack."""

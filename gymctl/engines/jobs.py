@@ -1,0 +1,77 @@
+"""One-off containers: a job on the stack's network, and the probe for the limit of open files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gymctl.engines.base import Job, Mount
+from gymctl.engines.containers import STACK
+from gymctl.engines.runner import run
+
+if TYPE_CHECKING:
+    import docker
+
+WANTED_FILES = 65535
+
+
+def nofile_limit(image: str) -> int:
+    """The highest open-files limit, up to 65535, that a container may have: above the daemon's own none starts.
+
+    Raises:
+        CommandFailed: no container of ``image`` starts at all.
+    """
+    probe = ("docker", "run", "--rm", "--network", "none", "--entrypoint", "sh")
+    ask = (image, "-c", "ulimit -Hn")
+    high = run([*probe, "--ulimit", f"nofile={WANTED_FILES}:{WANTED_FILES}", *ask], check=False, timeout=60)
+    if high.code == 0:
+        return WANTED_FILES
+    allowed = run([*probe, *ask], timeout=60).stdout.strip()
+    return min(WANTED_FILES, int(allowed)) if allowed.isdigit() else WANTED_FILES
+
+
+def job_name(project: str) -> str:
+    """A container name that no other job has."""
+    return f"{project}-collect-{uuid.uuid4().hex[:8]}"
+
+
+def job_command(job: Job, *, name: str, project: str, network: str, user: Sequence[str], nofile: int) -> list[str]:
+    """The argument list that runs ``job``; ``user`` are the options that say as whom."""
+    argv = ["docker", "run", "--rm", "--init", "--name", name, "--network", network]
+    argv += ["--label", f"{STACK}={project}", "--pull", "never"]
+    argv += ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # noqa: S108
+    argv += ["--log-driver", "none", *user]  # its output is ours already
+    if nofile:
+        argv += ["--ulimit", f"nofile={nofile}:{nofile}"]
+    for mount in job.mounts:
+        argv += ["--mount", _mount_option(mount)]
+    for key, value in job.env.items():
+        argv += ["--env", f"{key}={value}"]
+    if job.stdin is not None:
+        argv += ["--interactive"]
+    return [*argv, job.image, *job.command]
+
+
+def _mount_option(mount: Mount) -> str:
+    """``--mount`` takes one line of CSV, so that a path may hold a comma or a quote."""
+    row = ["type=bind", f"source={mount.source.resolve()}", f"target={mount.target}"]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([*row, "readonly"] if mount.read_only else row)
+    return line.getvalue()
+
+
+def as_this_user(client: docker.DockerClient) -> list[str]:
+    """The options that make what a job writes belong to this user.
+
+    Under a rootless engine the container's root is this user. Root itself, without capabilities, could not write
+    where others own the folder.
+    """
+    rootless = any("rootless" in option for option in client.info().get("SecurityOptions") or ())
+    if rootless:
+        return ["--user", "0:0"]
+    user = ["--user", f"{os.getuid()}:{os.getgid()}"]
+    return [*user, "--cap-add", "DAC_OVERRIDE"] if os.getuid() == 0 else user
