@@ -223,3 +223,22 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def detached(argv: Sequence[str], *, stdin: str, log: Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start a command that outlives us, in a session of its own; both its streams go to the file ``log``.
+
+    Raises:
+        CommandFailed: it cannot be started.
+    """
+    with log.open("ab") as sink:
+        try:
+            process = subprocess.Popen(
+                list(argv), stdin=subprocess.PIPE, stdout=sink, stderr=sink, cwd=cwd, encoding="utf-8", start_new_session=True
+            )
+        except OSError as error:
+            raise CommandFailed(argv, 126, str(error)) from error
+    assert process.stdin is not None  # noqa: S101 - it is a pipe
+    with suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(stdin)
+    return process
