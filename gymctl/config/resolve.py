@@ -141,7 +141,8 @@ def _explain(error: BaseException, path: KeyPath, text: str, merged: Mapping[str
     if found := _NOT_FOUND.search(reason):
         wanted = found[1]
         scalars = [str(key) for key, value in merged.items() if not isinstance(value, dict)]
-        hint = did_you_mean(wanted, scalars, cutoff=0.85) or f"set it in env.yaml, or on the command line: ++{wanted}=VALUE"
+        hint = did_you_mean(wanted, scalars, cutoff=0.85)
+        hint = hint or f"set it in env.yaml, or on the command line: ++{wanted}=VALUE"
         findings.problem(path, f"{dotted(path)} refers to {wanted}, which is not set", hint)
     elif found := _NO_VARIABLE.search(reason):
         hint = f"export it, or give a default: ${{oc.env:{found[1]},VALUE}}"
