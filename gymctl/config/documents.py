@@ -30,6 +30,7 @@ _FLOAT = re.compile(
 
 
 _DEEPEST = 100
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 class _Loader(_BaseLoader):  # type: ignore[misc]
@@ -82,10 +83,10 @@ def parse_document(text: str, name: str) -> Document:
         if not isinstance(node, yaml.MappingNode):
             where = f"{name}:{node.start_mark.line + 1}"
             raise ConfigError([Problem(where, f"holds a {node.id}", "a configuration is a mapping of names to values")])
-        _mark(node, (), document)
+        _Marker(loader, document).mark(node, ())
         document.data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax_problem(error, name)]) from error
+        raise ConfigError([_syntax_problem(error, name, text)]) from error
     except yaml.YAMLError as error:
         raise ConfigError([Problem(name, f"is not YAML: {str(error).splitlines()[0]}")]) from error
     finally:
@@ -93,35 +94,51 @@ def parse_document(text: str, name: str) -> Document:
     return document
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError, name: str) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, name: str, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     where = f"{name}:{mark.line + 1}" if mark else name
     what = error.problem or error.context or "it cannot be parsed"
-    hint = "indent with spaces, two per level" if "\\t" in what or "tab" in what else ""
-    return Problem(where, f"is not valid YAML: {what}", hint)
+    line = text.splitlines()[mark.line : mark.line + 1] if mark else []
+    tab = bool(line) and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]
+    return Problem(where, f"is not valid YAML: {what}", "indent with spaces, a tab is none" if tab else "")
 
 
-def _mark(node: Any, path: KeyPath, document: Document) -> None:
-    """Record the place of every key below ``node``; refuse a key that stands twice in one mapping."""
-    if len(path) > _DEEPEST:
-        where = f"{document.name}:{node.start_mark.line + 1}"
-        raise ConfigError([Problem(where, f"is nested more than {_DEEPEST} deep", "does an anchor hold itself?")])
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _place(item, (*path, index), document, item.start_mark)
-    elif isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
+@dataclass(frozen=True)
+class _Marker:
+    """Records the place of every key; refuses one that stands twice in a mapping."""
+
+    loader: Any
+    document: Document
+
+    def mark(self, node: Any, path: KeyPath) -> None:
+        """Record everything below ``node``."""
+        if len(path) > _DEEPEST:
+            raise self._refusal(node, f"is nested more than {_DEEPEST} deep", "does an anchor hold itself?")
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._place(item, (*path, index), item.start_mark)
+        elif isinstance(node, yaml.MappingNode):
+            self._mapping(node, path)
+
+    def _mapping(self, node: Any, path: KeyPath) -> None:
+        seen: dict[Any, int] = {}
         for key, value in node.value:
-            text = key.value if isinstance(key, yaml.ScalarNode) else str(key.value)
-            if text != "<<":
-                if text in seen:
-                    where = f"{document.name}:{key.start_mark.line + 1}"
-                    message = f"key {text!r} stands twice in one mapping (first on line {seen[text]})"
-                    raise ConfigError([Problem(where, message, "remove or rename one of them")])
-                seen[text] = key.start_mark.line + 1
-            _place(value, (*path, text), document, key.start_mark)
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._refusal(key, "a key is a mapping or list", "quote text that begins with { or [")
+            if key.tag == _MERGE:
+                continue
+            name = key.value if key.tag == _TEXT else self.loader.construct_object(key)
+            if name is None:
+                raise self._refusal(key, "a key is null", "quote it")
+            if name in seen:
+                what = f"key {name!r} stands twice in one mapping (first on line {seen[name]})"
+                raise self._refusal(key, what, "remove or rename one of them")
+            seen[name] = key.start_mark.line + 1
+            self._place(value, (*path, name), key.start_mark)
 
+    def _place(self, node: Any, path: KeyPath, mark: Any) -> None:
+        self.document.marks[path] = Location(self.document.name, mark.line + 1, mark.column + 1)
+        self.mark(node, path)
 
-def _place(node: Any, path: KeyPath, document: Document, mark: Any) -> None:
-    document.marks[path] = Location(document.name, mark.line + 1, mark.column + 1)
-    _mark(node, path, document)
+    def _refusal(self, node: Any, what: str, hint: str) -> ConfigError:
+        return ConfigError([Problem(f"{self.document.name}:{node.start_mark.line + 1}", what, hint)])

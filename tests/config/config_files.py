@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
 from gymctl.config import Config, MergeOrder, load_config
 from gymctl.errors import ConfigError, InputError
 

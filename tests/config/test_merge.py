@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from config_files import MODEL, OPENAI, SCRIPTED, STEPS, TOOL, Folder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
 from gymctl.config import MergeOrder
 from gymctl.config.documents import Document
 from gymctl.config.findings import Findings
 from gymctl.config.merge import merge_layers
 from gymctl.errors import ConfigError
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 _LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "x", "???", "yes", "${a}x"]))
 _VALUES = st.recursive(
@@ -201,7 +202,9 @@ class TestPaths:
         assert config.servers["policy_model"].folder == config.bundled / "responses_api_models/scripted_model"
 
     def test_wrong_paths(self, folder: Folder) -> None:
-        assert folder.refusal("+config_paths=[resources_servers/exmple_multi_step/configs/example_multi_step.yaml]") == (
+        assert folder.refusal(
+            "+config_paths=[resources_servers/exmple_multi_step/configs/example_multi_step.yaml]"
+        ) == (
             "resources_servers/exmple_multi_step/configs/example_multi_step.yaml: no such file "
             f"(looked in . and the bundled services); did you mean '{STEPS}'?"
         )
