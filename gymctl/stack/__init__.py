@@ -1,0 +1,31 @@
+"""From a configuration to a checked Compose file: plan, slices, document, text. No network, no Docker, no clock."""
+
+from gymctl.stack.compose import compose_document
+from gymctl.stack.document import ComposeDocument
+from gymctl.stack.dump import double_dollars, render_compose, to_yaml
+from gymctl.stack.images import ImagePlan
+from gymctl.stack.interpolation import dump_slice
+from gymctl.stack.plan import ServicePlan, StackOptions, StackPlan, plan_stack
+from gymctl.stack.render import render_stack
+from gymctl.stack.rules import check_document
+from gymctl.stack.slices import Address, SliceMode, head_slice, slice_for
+
+__all__ = [
+    "Address",
+    "ComposeDocument",
+    "ImagePlan",
+    "ServicePlan",
+    "SliceMode",
+    "StackOptions",
+    "StackPlan",
+    "check_document",
+    "compose_document",
+    "double_dollars",
+    "dump_slice",
+    "head_slice",
+    "plan_stack",
+    "render_compose",
+    "render_stack",
+    "slice_for",
+    "to_yaml",
+]

@@ -1,0 +1,221 @@
+"""From a configuration to the services of a stack: the image, address, slice and secrets of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Literal
+
+from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.errors import ConfigError, Problem
+from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
+from gymctl.stack.images import ImageChoice, ImagePlan
+from gymctl.stack.interpolation import dump_slice
+from gymctl.stack.slices import HEAD_KEY, Address, SliceMode, Slices, head_slice
+
+HEAD_SERVICE = "head"
+SERVICES_ROOT = "/opt/gymctl/services"
+MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argument list too long"
+KERNEL_LIMIT = 131_072
+DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}
+
+_VARIABLE = "NEMO_GYM_CONFIG_DICT"
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")  # a Compose service, and one DNS label
+_STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What the caller may choose. ``nofile`` must not be above what the daemon allows."""
+
+    version: str
+    nofile: int = 65535
+    slice_mode: SliceMode = "closure"
+    image_prefix: str = "gymctl"
+    publish_host: str = "127.0.0.1"
+    restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
+
+
+@dataclass(frozen=True)
+class ServicePlan:
+    """One container. ``published`` holds (host address, host port, container port)."""
+
+    name: str
+    kind: ServerKind | Literal["head"]
+    implementation: str
+    image: str
+    port: int
+    slice_text: str
+    config_path: str  # the value of NEMO_GYM_CONFIG_PATH
+    command: tuple[str, ...]
+    working_dir: str
+    secrets: tuple[str, ...] = ()
+    published: tuple[tuple[str, int, int], ...] = ()
+    needs: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """The base URL inside the stack's network."""
+        return f"http://{self.name}:{self.port}"
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """A whole stack, the head first. ``secrets`` maps environment names to the values that containers get."""
+
+    name: str
+    services: tuple[ServicePlan, ...]
+    images: tuple[ImagePlan, ...]
+    secrets: Mapping[str, str] = field(repr=False)
+    notes: tuple[str, ...]
+    options: StackOptions
+
+    @property
+    def head_url(self) -> str:
+        """The base URL of the head as this machine reaches it."""
+        host, port, _ = self.services[0].published[0]
+        return f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{port}"
+
+
+def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan:
+    """Plan one service for each server, and the head.
+
+    Raises:
+        ConfigError: a name cannot be a service's, a server's folder was not found, two servers claim one address, or a
+            slice is too large for an environment variable.
+    """
+    problems = [*_name_problems(config, name), *_folder_problems(config), *_address_problems(config)]
+    if problems:
+        raise ConfigError(problems)
+    addresses = container_addresses(config)
+    slices = Slices(config, addresses, options.slice_mode, GATEWAY)
+    choice = ImageChoice(config, stack=name, prefix=options.image_prefix, version=options.version)
+    services = [_head(config, addresses, choice, options)]
+    notes: list[str] = []
+    for server in config.servers.values():
+        services.append(_service(server, addresses[server.name].port, slices, choice))
+        notes += _notes(server.name, slices.of(server.name).rerouted)
+    problems = [problem for service in services for problem in _size_problems(service, config, options.slice_mode)]
+    if problems:
+        raise ConfigError(problems)
+    return StackPlan(name, tuple(services), choice.images, slices.secrets, tuple(notes), options)
+
+
+def container_addresses(config: Config) -> dict[str, Address]:
+    """Every server under its service name, bound to all interfaces of its container; ``head_server`` too.
+
+    Containers have an address each, so that the same port serves many; a ``host`` in the configuration is not used.
+    """
+    addresses = {
+        name: Address(name, server.port or DEFAULT_PORTS[server.kind]) for name, server in config.servers.items()
+    }
+    return {HEAD_KEY: Address(HEAD_SERVICE, config.head.port), **addresses}
+
+
+def _head(config: Config, addresses: Mapping[str, Address], choice: ImageChoice, options: StackOptions) -> ServicePlan:
+    port = config.head.port
+    return ServicePlan(
+        name=HEAD_SERVICE,
+        kind="head",
+        implementation="head",
+        image=choice.shared(),
+        port=port,
+        slice_text=dump_slice(head_slice(config, addresses)),
+        config_path=HEAD_KEY,
+        command=("python", "app.py"),
+        working_dir=f"{SERVICES_ROOT}/head",
+        published=((options.publish_host, port, port),),
+    )
+
+
+def _service(server: ServerInstance, port: int, slices: Slices, choice: ImageChoice) -> ServicePlan:
+    view = slices.of(server.name)
+    return ServicePlan(
+        name=server.name,
+        kind=server.kind,
+        implementation=server.implementation,
+        image=choice.of(server),
+        port=port,
+        slice_text=dump_slice(view.data),
+        config_path=server.name,
+        command=("python", server.entrypoint),
+        working_dir=f"{SERVICES_ROOT}/{server.kind.value}/{server.implementation}",
+        secrets=view.secrets,
+        extra_hosts=(EXTRA_HOST,) if view.rerouted else (),
+    )
+
+
+def _notes(name: str, paths: tuple[str, ...]) -> Iterator[str]:
+    if paths:
+        yield (
+            f"{name}: {', '.join(paths)} names localhost, which inside a container is the container itself; "
+            f"{GATEWAY} (this machine) takes its place. What listens there must accept connections from Docker's "
+            "bridge, not only from 127.0.0.1"
+        )
+
+
+def _name_problems(config: Config, stack: str) -> Iterator[Problem]:
+    if not _STACK_NAME.fullmatch(stack):
+        hint = "use lower-case letters, digits, - and _, beginning with a letter or digit"
+        yield Problem("", f"{stack!r} cannot be the name of a stack", hint)
+    lower: dict[str, str] = {}
+    for name, server in config.servers.items():
+        where = str(server.location or "")
+        if name.lower() == HEAD_SERVICE:
+            yield Problem(where, f"a server is called {name!r}, which is the head server's service name", "rename it")
+        elif not _SERVICE_NAME.fullmatch(name):
+            hint = "use at most 63 letters, digits, - . and _, beginning with a letter, digit or _"
+            yield Problem(where, f"{name!r} cannot be the name of a service", hint)
+        elif name.lower() in lower:
+            other = lower[name.lower()]
+            yield Problem(where, f"{name!r} and {other!r} are one host name: names ignore case", "rename one of them")
+        lower.setdefault(name.lower(), name)
+
+
+def _folder_problems(config: Config) -> Iterator[Problem]:
+    for server in config.servers.values():
+        if server.folder is not None:
+            continue
+        roots = dict.fromkeys((*config.roots, config.bundled))
+        kind = server.kind.value
+        known = sorted({path.parent.name for root in roots for path in root.glob(f"{kind}/*/{server.entrypoint}")})
+        close = get_close_matches(server.implementation, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"
+        message = f"{server.name}: no server {server.implementation!r} under {kind}/ here or among the bundled ones"
+        message += f" (no {kind}/{server.implementation}/{server.entrypoint})"
+        yield Problem(str(server.location or ""), message, hint)
+
+
+def _address_problems(config: Config) -> Iterator[Problem]:
+    """Two servers to which the configuration gives one host and port: at most one of them can mean it."""
+    taken = {(config.head.host, config.head.port): "the head server"} if config.head.host else {}
+    for server in config.servers.values():
+        if server.host is None or server.port is None:
+            continue
+        address = (server.host, server.port)
+        if address in taken:
+            message = f"{server.name}: {server.host}:{server.port} is already the address of {taken[address]}"
+            yield Problem(str(server.location or ""), message, "give it another port, or leave `port` out")
+        taken.setdefault(address, server.name)
+
+
+def _size_problems(service: ServicePlan, config: Config, mode: SliceMode) -> Iterator[Problem]:
+    size = len(f"{_VARIABLE}={service.slice_text}".encode()) + 1
+    if size <= MAX_SLICE:
+        return
+    server = config.servers.get(service.name)
+    where = str(server.location or "") if server else ""
+    message = (
+        f"{service.name}: its configuration is {size:,} bytes, gymctl's limit is {MAX_SLICE:,} "
+        f"(Linux refuses an environment variable of {KERNEL_LIMIT:,})"
+    )
+    if mode == "full" and service.kind != "head":
+        hint = "use --slice closure"
+    elif service.kind == "head":
+        hint = f"the head holds all {len(config.servers)} servers: split the stack in two"
+    else:
+        hint = "move large values (prompts, tables) to files that the server reads"
+    yield Problem(where, message, hint)

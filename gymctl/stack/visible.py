@@ -1,0 +1,62 @@
+"""Which global values a server sees besides its own entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gymctl.config import Config, ServerInstance, ServerKind, holds_credential
+
+# What NeMo Gym's parser fills in before it starts a server, which trusts it as it is (global_config.py).
+DEFAULTS: Mapping[str, Any] = {
+    "dry_run": False,
+    "use_absolute_ip": False,
+    "port_range_low": 10001,
+    "port_range_high": 20000,
+    "disallowed_ports": [],
+}
+# Read at run time by nemo_gym 0.2 to main, and by the servers in its wheel.
+_READ = frozenset(
+    "ray_head_node_address use_absolute_ip default_host port_range_low port_range_high disallowed_ports "
+    "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir nemo_gym_log_dir "
+    "token_id_capture skip_verification skip_verification_reward multistage".split()
+)
+_READ_PREFIXES = ("global_aiohttp_", "uvicorn_", "profiling_")
+_READ_BY_AGENTS = frozenset(
+    {"policy_model_name"}
+)  # harbor_agent, mini_swe_agent, anyterminal_agent; none of the bundled
+
+
+def visible_globals(server: ServerInstance, config: Config) -> Iterator[str]:
+    """Names of the globals for one server: known ones, and mappings that its fields name (``provider: my_sandbox``)."""
+    named: set[str] = set()
+    bundled = server.folder is not None and server.folder.is_relative_to(config.bundled)
+    own_agent = server.kind is ServerKind.AGENT and not bundled
+    for key, value in config.values.items():
+        if holds_credential(key) or key in ("head_server", "dry_run"):
+            continue
+        known = key in _READ or key.startswith(_READ_PREFIXES)
+        if known or (own_agent and key in _READ_BY_AGENTS):
+            yield key
+        elif isinstance(value, Mapping):
+            named = named or set(_strings(server.fields))
+            if key in named:
+                yield key
+
+
+def without_credentials(value: Any) -> Any:
+    """Global values without what stands under a credential's key: no server needs it from there."""
+    if isinstance(value, Mapping):
+        return {key: without_credentials(item) for key, item in value.items() if not holds_credential(str(key))}
+    return [without_credentials(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
