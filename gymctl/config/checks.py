@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from gymctl.config.findings import Findings, did_you_mean
+from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.model import HEAD_PORT, Head, Reference, ServerInstance, ServerKind
 
@@ -74,13 +75,24 @@ def _is_port(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
-def check_references(servers: Mapping[str, ServerInstance], findings: Findings) -> None:
-    """Every reference points at a server of its kind."""
-    for server in servers.values():
-        for reference in server.references:
-            target = servers.get(reference.name)
-            if target is None or target.kind is not reference.kind:
-                _unknown_reference(server, reference, servers, findings)
+def check_references(servers: dict[str, ServerInstance], findings: Findings) -> None:
+    """Every reference points at a server of its kind.
+
+    One in a field of its own that does not is a problem, as upstream has it. One deeper inside may never be used (a map
+    of verifiers of which a data set names one): it is noted, and taken out of ``references``.
+    """
+    for server in list(servers.values()):
+        lost = [reference for reference in server.references if not _leads_somewhere(reference, servers)]
+        for reference in lost:
+            _unknown_reference(server, reference, servers, findings)
+        if lost:
+            kept = tuple(reference for reference in server.references if reference not in lost)
+            servers[server.name] = replace(server, references=kept)
+
+
+def _leads_somewhere(reference: Reference, servers: Mapping[str, ServerInstance]) -> bool:
+    target = servers.get(reference.name)
+    return target is not None and target.kind is reference.kind
 
 
 def _unknown_reference(
@@ -95,7 +107,11 @@ def _unknown_reference(
     else:
         hint = f"add a configuration that defines a server under {reference.kind.value}"
     what = f"{server.name}.{dotted(reference.path)} refers to {reference.kind.value}/{reference.name!r}"
-    findings.problem((*server.path, *reference.path, "name"), f"{what}, which no configuration defines", hint)
+    path, what = (*server.path, *reference.path, "name"), f"{what}, which no configuration defines"
+    if len(reference.path) > 1:
+        findings.note(NoteCode.UNKNOWN_REFERENCE, path, what, hint)
+    else:
+        findings.problem(path, what, hint)
 
 
 def check_addresses(servers: Mapping[str, ServerInstance], head: Head, default: Any, findings: Findings) -> None:

@@ -19,6 +19,7 @@ class NoteCode(StrEnum):
     SAME_NAME = "same-name"
     DROPPED = "dropped-siblings"
     INCLUDE_WON = "include-won"
+    UNKNOWN_REFERENCE = "unknown-reference"
     MISSPELT_KEY = "misspelt-key"
 
 
@@ -28,6 +29,7 @@ CODES: Mapping[NoteCode, str] = {
     NoteCode.SAME_NAME: "one server is defined in two files, which merge",
     NoteCode.DROPPED: "a list or mapping was replaced whole, and what only the old one had is gone",
     NoteCode.INCLUDE_WON: "a file's value lost against that of a file it includes",
+    NoteCode.UNKNOWN_REFERENCE: "a reference inside a field leads nowhere (NeMo Gym does not check those)",
     NoteCode.MISSPELT_KEY: "a top-level key that is nearly one with a meaning (an error unless silenced)",
 }
 

@@ -164,10 +164,13 @@ def test_what_upstream_refuses_or_ignores(folder: Folder, old: str, new: str, me
 
 
 def test_nested_references_are_checked_too(folder: Folder) -> None:
-    problems = folder.problems(AGENT + "      judges:\n      - server: {type: responses_api_models, name: judge}\n")
-    assert problems == [
+    text = AGENT + "      judges:\n      - server: {type: responses_api_models, name: judge}\n"
+    text += "      - server: {type: responses_api_models, name: policy_model}\n"
+    config = folder.loaded(text, "+silence=[unread-key]")
+    assert [reference.path for reference in config.servers["tool"].references] == [("judges", 1, "server")]
+    assert list(config.notes) == [
         "a.yaml:14: tool.judges[0].server refers to responses_api_models/'judge', which no configuration defines; "
-        "there are: policy_model"
+        "there are: policy_model [unknown-reference]"
     ]
 
 
