@@ -1,0 +1,135 @@
+"""What the collector knows of each agent's endpoint: its retry budget, and whether it is failing throughout."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+
+from gymctl.rollouts.failures import Failure
+
+# One retry per ten successes, and some to start with: a failing endpoint is not hit with more than it can bear.
+BUDGET_FLOOR, BUDGET_RATIO = 32.0, 0.1
+TRIES_ON_THE_SPOT = 4
+_BAD_STREAK = 5
+_PAUSE_START_S, _PAUSE_CAP_S = 0.25, 10.0
+# An environment's own errors are not cured by waiting: probe fast, so that a broken verifier shows itself in seconds.
+_PAUSE_CAP_ERROR_S = 0.5
+
+
+def backoff_s(tries: int, retry_after: float | None = None, cap: float = _PAUSE_CAP_S) -> float:
+    """Seconds to wait after ``tries`` failures: doubling with jitter, and never less than the server asked for."""
+    jittered: float = min(cap, _PAUSE_START_S * 2.0 ** min(tries - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+    return max(jittered, min(retry_after, 60.0) * random.uniform(1.0, 1.1)) if retry_after else jittered  # noqa: S311
+
+
+class Agent:
+    """One agent's endpoint.
+
+    After five failures in a row it is suspect: one rollout at a time goes through as a probe, with growing pauses
+    between, until one succeeds. All others wait, so that an outage costs a few attempts instead of thousands.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.in_flight = 0
+        self.suspect_since: float | None = None
+        self.last_failure: Failure | None = None
+        self._clock = clock
+        self._tokens = BUDGET_FLOOR
+        self._streak = self._rounds = 0
+        self._paused_until = 0.0
+        self._probing = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it fails throughout."""
+        return self.suspect_since is not None
+
+    @property
+    def engaged(self) -> bool:
+        """Whether any rollout waits for it or is running on it."""
+        return bool(self.in_flight or self._probing or self._waiting)
+
+    def dead_for(self, now: float) -> float:
+        """Seconds for which only probes have run on it, and failed; 0 while anything else may still succeed."""
+        return 0.0 if self.suspect_since is None or self.in_flight > 1 else now - self.suspect_since
+
+    @property
+    def last_words(self) -> str:
+        """What it last failed with."""
+        return self.last_failure.message if self.last_failure else self.name
+
+    def take_token(self) -> bool:
+        """Use one retry of the budget, if there is one."""
+        if self._tokens < 1 or self.suspect:
+            return False
+        self._tokens -= 1
+        return True
+
+    async def admit(self, halted: asyncio.Event) -> bool:
+        """Wait until a call may be made (or the run halts). True when that call is the probe of a suspect agent."""
+        while self.suspect and not halted.is_set():
+            if self._probing:
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiting.append(waiter)
+                await waiter
+                continue
+            self._probing = True
+            if not await halts_within(halted, self._paused_until - self._clock()):
+                return True
+        return False
+
+    def succeeded(self) -> None:
+        """A rollout ended well."""
+        self._tokens = min(10 * BUDGET_FLOOR, self._tokens + BUDGET_RATIO)
+        self.answered()
+
+    def answered(self) -> None:
+        """It gave an answer, if not a result: the endpoint lives."""
+        self._streak = self._rounds = 0
+        if self.suspect:
+            self.suspect_since = None
+            self.wake()
+
+    def failed(self, failure: Failure, probe: bool) -> float | None:
+        """A call failed in a way that may be the endpoint's. Returns the seconds of pause when it starts or grows."""
+        self.last_failure = failure
+        self._streak += 1
+        if self.suspect and not probe:
+            return None
+        if not self.suspect:
+            if self._streak < _BAD_STREAK:
+                return None
+            self.suspect_since = self._clock()
+        self._rounds += 1
+        cap = _PAUSE_CAP_ERROR_S if failure.failure_class == "server_error" else _PAUSE_CAP_S
+        pause = backoff_s(self._rounds, failure.retry_after, cap)
+        self._paused_until = self._clock() + pause
+        return pause
+
+    def probe_over(self) -> None:
+        """The probe's call has ended, in whatever way: the next in line may go."""
+        self._probing = False
+        self.wake(1)
+
+    def wake(self, number: int | None = None) -> None:
+        """Let that many of those who wait look again; all without a number."""
+        while self._waiting and number != 0:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                number = None if number is None else number - 1
+
+
+async def halts_within(halted: asyncio.Event, seconds: float) -> bool:
+    """Sleep; True at once when the run halts."""
+    if seconds <= 0:
+        return halted.is_set()
+    try:
+        await asyncio.wait_for(halted.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,163 @@
+"""One rollout's attempt: call the agent, judge the reply, retry on the spot if that may help, write what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gymctl.errors import RunError
+from gymctl.rollouts import events
+from gymctl.rollouts.agents import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
+from gymctl.rollouts.failures import Failure, failure_row
+from gymctl.rollouts.keys import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX, TIMING
+from gymctl.rollouts.results import NotAResultError, result_line
+from gymctl.rollouts.source import Pending
+from gymctl.rollouts.timing import parse_server_timing
+from gymctl.server.client import HopFailed
+
+if TYPE_CHECKING:
+    from gymctl.rollouts.collector import Session
+    from gymctl.server.client import Client
+
+# A transport ends a call at its deadline; should one not, this much later the collector does.
+_BELT_S = 5.0
+
+
+class Attempts:
+    """Makes attempts for a session, and keeps its agents."""
+
+    def __init__(self, session: Session, client: Client) -> None:
+        self.agents: dict[str, Agent] = {}
+        self.in_flight = 0
+        self._session, self._client = session, client
+        self._run, self._report = session.run, session.report
+
+    def agent(self, name: str) -> Agent:
+        """The agent of that name."""
+        found = self.agents.get(name)
+        if found is None:
+            found = self.agents[name] = Agent(name, time.monotonic)
+        return found
+
+    async def make(self, agent: Agent, pending: Pending) -> None:
+        """One attempt, to its end: a line in the output, one in the sidecar, or, when the run halts, neither."""
+        arrived = time.monotonic()
+        deadline: float | None = None
+        tries = 0
+        while True:
+            probe = await agent.admit(self._session.halted)
+            if self._session.halted.is_set():
+                return
+            started = time.monotonic()
+            deadline = deadline or started + self._run.deadline_s
+            tries += 1
+            try:
+                failure = await self._call(agent, pending, arrived, started, deadline, tries)
+                if failure is None:
+                    return
+                self._blame(agent, failure, probe)
+            finally:
+                if probe:
+                    agent.probe_over()
+            again = self._wait_before_retry(agent, failure, tries, deadline)
+            if again is None:
+                self._record(agent, pending, failure)
+                return
+            if await halts_within(self._session.halted, again):
+                return
+
+    async def _call(
+        self, agent: Agent, pending: Pending, arrived: float, started: float, deadline: float, tries: int
+    ) -> Failure | None:
+        """Call the agent once; the result is journalled, or the failure returned."""
+        session = self._session
+        agent.in_flight += 1
+        self.in_flight += 1
+        try:
+            body, hops = await self._post(agent.name, session.rows.body(pending), deadline)
+            ended = time.monotonic()
+            identity: dict[str, Any] = {
+                TASK_INDEX: pending.task,
+                ROLLOUT_INDEX: pending.repeat,
+                AGENT_REF: pending.agent_ref,
+            }
+            if self._run.timing:
+                queue_ms, total_ms = round((started - arrived) * 1000, 2), round((ended - started) * 1000, 2)
+                identity[TIMING] = {"queue_ms": queue_ms, "total_ms": total_ms, "tries": tries, "hops": hops}
+            line, reward = result_line(body, identity, agent.name)
+            session.limit.succeeded(self.in_flight)
+            agent.succeeded()
+            session.results.append(line, partial(self._count, agent.name, reward, (ended - arrived) * 1000))
+        except HopFailed as error:
+            return Failure.of(error)
+        except NotAResultError as error:
+            return error.failure
+        except RunError:
+            raise
+        except Exception as error:  # noqa: BLE001  the per-rollout guard: no single rollout ends the run
+            return Failure.of_bug(error, agent.name)
+        finally:
+            agent.in_flight -= 1
+            self.in_flight -= 1
+        return None
+
+    async def _post(self, name: str, row: bytes, deadline: float) -> tuple[bytes, dict[str, float]]:
+        """The body of a 200 and the time spent per hop."""
+        seconds = max(0.0, deadline - time.monotonic())
+        try:
+            async with asyncio.timeout(seconds + _BELT_S):
+                reply = await self._client.post(name, "/run", row, deadline=deadline)
+        except TimeoutError as error:
+            raise HopFailed(name, "/run", kind="timeout", body=f"no reply within {seconds:.0f} s") from error
+        if not 200 <= reply.status < 300:
+            raise HopFailed.of(name, "/run", reply)
+        return reply.body, parse_server_timing(reply.headers.get("server-timing", ""))
+
+    def _count(self, name: str, reward: float, ms: float) -> None:
+        self._report.done += 1
+        self._report.agent(name).count(reward)
+        self._session.emit(events.Finished(name, reward, ms))
+
+    def _blame(self, agent: Agent, failure: Failure, probe: bool) -> None:
+        """Let the agent's endpoint and the limit learn from a failure."""
+        if not failure.retriable:
+            agent.answered()
+            return
+        if failure.refused or failure.failure_class == "timeout":
+            self._session.limit.refused()
+        pause = agent.failed(failure, probe)
+        if pause is not None:
+            self._session.emit(events.Paused(agent.name, failure.failure_class, pause, failure.message))
+
+    def _wait_before_retry(self, agent: Agent, failure: Failure, tries: int, deadline: float) -> float | None:
+        """Seconds until the next try on the spot; None when there is to be none."""
+        if not failure.retriable or tries >= TRIES_ON_THE_SPOT:
+            return None
+        delay = backoff_s(tries, failure.retry_after)
+        if time.monotonic() + delay >= deadline or not agent.take_token():
+            return None
+        self._report.retries += 1
+        self._session.emit(events.Retrying(agent.name, failure.failure_class, delay))
+        return delay
+
+    def _record(self, agent: Agent, pending: Pending, failure: Failure) -> None:
+        """Write the failure; leave the rollout for the next wave unless it is final."""
+        attempt = pending.attempts
+        if failure.refused:
+            pending.refusals += 1
+        else:
+            pending.attempts += 1
+        final = not failure.retriable or pending.attempts >= self._run.max_attempts
+        row = failure_row(failure, pending.task, pending.repeat, pending.agent_ref, attempt, final)
+        self._session.failures.append(row, partial(self._count_failure, agent.name, failure, final))
+        if not final:
+            self._session.defer(pending)
+
+    def _count_failure(self, name: str, failure: Failure, final: bool) -> None:
+        if final:
+            self._report.failed += 1
+            self._report.agent(name).failed[failure.failure_class] += 1
+            self._report.failure_examples.setdefault(f"{name}: {failure.failure_class}", failure.message)
+        self._session.emit(events.Failed(name, failure.failure_class, failure.message, final))

@@ -1,0 +1,247 @@
+"""The run itself: a bounded number of workers, each taking rollouts to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from gymctl.errors import RunError
+from gymctl.rollouts import events
+from gymctl.rollouts.agents import Agent, halts_within
+from gymctl.rollouts.attempt import Attempts
+from gymctl.rollouts.concurrency import Adaptive, Fixed, Limit
+from gymctl.rollouts.journal import Journal
+from gymctl.rollouts.opening import Opening, open_run
+from gymctl.rollouts.report import Report
+from gymctl.rollouts.source import Pending, Rows
+from gymctl.rollouts.spec import RunSpec
+
+if TYPE_CHECKING:
+    from gymctl.server.client import Client
+
+FLUSH_EVERY_S, TICK_EVERY_S, SYNC_EVERY_S = 0.05, 1.0, 5.0
+_REST_CAP_S = 15.0
+
+
+async def collect(
+    run: RunSpec,
+    client: Client,
+    *,
+    on_event: events.OnEvent,
+    stop: asyncio.Event,
+    abort: asyncio.Event | None = None,
+) -> Report:
+    """Collect the rollouts of a run.
+
+    Args:
+        run: what to do.
+        client: reaches the agents by name.
+        on_event: told of everything that happens, on the event loop: it must be quick.
+        stop: when set, nothing new is started, what is in flight gets ``run.grace_s`` seconds, then the run ends.
+        abort: when set after ``stop``, what is in flight is cut off at once.
+
+    Returns:
+        The report; ``interrupted`` when stopped, ``stalled`` when nothing answered any more.
+
+    Raises:
+        InputError: the input or the options are wrong; nothing was changed.
+        RunError: the disk is full, or the output is in use; what was reported as finished is safely written.
+    """
+    from gymctl.rollouts.closing import close_run
+
+    opening = await asyncio.to_thread(open_run, run)
+    session = Session(run, client, opening, on_event)
+    report = await session.run_to_end(stop, abort or asyncio.Event())
+    await close_run(run, client, report, on_event)
+    return report
+
+
+class Session:
+    """State of one call of ``collect``."""
+
+    def __init__(self, run: RunSpec, client: Client, opening: Opening, emit: events.OnEvent) -> None:
+        self.run, self.emit = run, emit
+        self.started = time.monotonic()
+        self.report = _report_of(run, opening)
+        self.history = opening.history
+        self.halted = asyncio.Event()
+        self.limit: Limit = Adaptive(time.monotonic) if run.concurrency == "auto" else Fixed(run.concurrency)
+        self.rows = Rows(run.files.materialized)
+        self.results = Journal(run.output)
+        self.failures = Journal(run.files.failures)
+        self.attempts = Attempts(self, client)
+        self.deferred: list[Pending] = []
+        self.fatal: BaseException | None = None
+        self._wave: Iterator[Pending] = iter(())
+        self._wave_agents: frozenset[str] | None = None
+        self._dry = False
+        self._workers: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._over = asyncio.Event()
+
+    async def run_to_end(self, stop: asyncio.Event, abort: asyncio.Event) -> Report:
+        """All waves, the watchers beside them, and an orderly end whatever happens."""
+        report = self.report
+        self.emit(events.Started(report.total, report.already_done, report.failed))
+        for note in report.notes:
+            self.emit(events.Note(note))
+        clock, listener = asyncio.create_task(self._keep_time()), asyncio.create_task(self._obey(stop, abort))
+        clock.add_done_callback(self._clock_ended)
+        try:
+            await self._waves()
+        finally:
+            self._cut_off()
+            self._over.set()
+            listener.cancel()
+            await asyncio.gather(*self._workers, clock, listener, return_exceptions=True)
+            self._close()
+        if self.fatal:
+            raise self.fatal
+        report.interrupted = stop.is_set() and report.total > report.done + report.failed
+        report.unfinished = max(0, report.total - report.done - report.failed)
+        report.wall_s = time.monotonic() - self.started
+        return report
+
+    def _close(self) -> None:
+        self.rows.close()
+        for journal in (self.results, self.failures):
+            try:
+                journal.close()
+            except RunError as error:
+                self.fatal = self.fatal or error
+
+    # -- waves: first the whole input, then what failed in a way that may pass
+
+    async def _waves(self) -> None:
+        await self._one_wave(self.rows.pending(self.history), None)
+        rests = 0
+        while self.deferred and not self.halted.is_set():
+            batch, self.deferred = self.deferred, []
+            tried = any(pending.attempts or pending.refusals for pending in batch)
+            rests += tried
+            if tried and await halts_within(self.halted, min(_REST_CAP_S, 0.5 * 2.0 ** min(rests, 8))):
+                break
+            await self._one_wave(batch, frozenset(pending.agent for pending in batch))
+
+    async def _one_wave(self, wave: Iterable[Pending], agents: frozenset[str] | None) -> None:
+        self._wave, self._wave_agents, self._dry = iter(wave), agents, False
+        self._idle.clear()
+        self._grow()
+        if self._workers:
+            await self._idle.wait()
+
+    def _grow(self) -> None:
+        while len(self._workers) < self.limit.now and not self._dry and not self.halted.is_set():
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._worker_ended)
+            if len(self._workers) > self.report.total:
+                break
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        if not self._workers:
+            self._idle.set()
+        if not worker.cancelled() and (error := worker.exception()):
+            self.fail(error)
+
+    async def _work(self) -> None:
+        while not self.halted.is_set():
+            pending = next(self._wave, None)
+            if pending is None:
+                self._dry = True
+                return
+            agent = self.attempts.agent(pending.agent)
+            if agent.suspect and self._others_answer(agent):
+                self.defer(pending)  # no worker should wait for it while others could work
+            else:
+                await self.attempts.make(agent, pending)
+            if len(self._workers) > self.limit.now:
+                return
+            self._grow()
+
+    def _others_answer(self, agent: Agent) -> bool:
+        return any(
+            not other.suspect and (self._wave_agents is None or other.name in self._wave_agents)
+            for other in self.attempts.agents.values()
+            if other is not agent
+        )
+
+    def defer(self, pending: Pending) -> None:
+        """Leave a rollout for the next wave."""
+        pending.row = None
+        self.deferred.append(pending)
+
+    # -- watchers
+
+    async def _keep_time(self) -> None:
+        """Flush, sync, tell that we live, and notice when nothing lives any more."""
+        ticked = synced = time.monotonic()
+        while not await halts_within(self._over, FLUSH_EVERY_S):
+            now = time.monotonic()
+            try:
+                self.results.flush()
+                self.failures.flush()
+                if now - synced >= SYNC_EVERY_S:
+                    synced = now
+                    await asyncio.to_thread(self._sync)
+            except RunError as error:
+                self.fail(error)
+            if now - ticked >= TICK_EVERY_S:
+                ticked = now
+                self.emit(events.Tick(self.attempts.in_flight, self.limit.now))
+            self._notice_stall(now)
+
+    def _clock_ended(self, clock: asyncio.Task[None]) -> None:
+        if not clock.cancelled() and (error := clock.exception()):
+            self.fail(error)
+
+    def _sync(self) -> None:
+        self.results.sync()
+        self.failures.sync()
+
+    def _notice_stall(self, now: float) -> None:
+        patience = self.run.stall_after_s
+        engaged = [agent for agent in self.attempts.agents.values() if agent.engaged]
+        dead = [agent for agent in engaged if agent.dead_for(now) >= patience]
+        if engaged and len(dead) == len(engaged) and not self.halted.is_set():
+            causes = "; ".join(agent.last_words for agent in dead)
+            self.report.stalled = f"Gave up after {patience:g} s of nothing but failures: {causes}"
+            self.halt()
+            self._cut_off()
+
+    async def _obey(self, stop: asyncio.Event, abort: asyncio.Event) -> None:
+        await stop.wait()
+        self.halt()
+        await halts_within(abort, self.run.grace_s)
+        self._cut_off()
+
+    def halt(self) -> None:
+        """Start nothing any more."""
+        self.halted.set()
+        for agent in self.attempts.agents.values():
+            agent.wake()
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with an error; the first one counts."""
+        self.fatal = self.fatal or error
+        self.halt()
+        self._cut_off()
+
+    def _cut_off(self) -> None:
+        for worker in list(self._workers):
+            worker.cancel()
+
+
+def _report_of(run: RunSpec, opening: Opening) -> Report:
+    history = opening.history
+    report = Report(total=opening.inputs.rollouts, agents=dict(history.agents), notes=list(opening.notes))
+    report.done = report.already_done = len(history.done)
+    report.failed = len(history.failed)
+    for name, failure_class in history.failed.values():
+        report.agent(name).failed[failure_class] += 1
+    files = run.files
+    report.files = {"rollouts": str(files.output), "inputs": str(files.materialized), "failures": str(files.failures)}
+    return report

@@ -1,0 +1,115 @@
+"""What earlier sessions of a run left: which rollouts are done, how often the others were tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from gymctl.rollouts.atomic import replacing
+from gymctl.rollouts.failures import REFUSED, is_retriable
+from gymctl.rollouts.journal import cut_torn_tail
+from gymctl.rollouts.keys import AGENT_REF, ATTEMPT_INDEX, FAILURE_CLASS, FAILURE_TERMINAL, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.rollouts.report import AgentReport
+
+Key = tuple[int, int]
+
+
+class AgentRef(msgspec.Struct):
+    """The name in an ``agent_ref``."""
+
+    name: str = ""
+
+
+class ResultHead(msgspec.Struct):
+    """The few fields of a result that a scan needs; the rest of the line is skipped unread."""
+
+    task: int = msgspec.field(name=TASK_INDEX)
+    repeat: int = msgspec.field(name=ROLLOUT_INDEX)
+    reward: float | bool = 0.0
+    agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
+
+
+class FailureHead(msgspec.Struct):
+    """The same of a failure."""
+
+    task: int = msgspec.field(name=TASK_INDEX)
+    repeat: int = msgspec.field(name=ROLLOUT_INDEX)
+    failure_class: str = msgspec.field(name=FAILURE_CLASS)
+    terminal: bool = msgspec.field(name=FAILURE_TERMINAL, default=False)
+    attempt: int = msgspec.field(name=ATTEMPT_INDEX, default=0)
+    agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
+
+
+@dataclass
+class History:
+    """``done``: keys of results. ``attempts``: used attempts of the others. ``failed``: agent and class, final ones.
+
+    ``agents`` sums up the results. A hundred thousand keys take some 20 MB.
+    """
+
+    done: set[Key] = field(default_factory=set)
+    attempts: dict[Key, int] = field(default_factory=dict)
+    failed: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    agents: dict[str, AgentReport] = field(default_factory=dict)
+    repairs: list[str] = field(default_factory=list)
+
+
+Head = TypeVar("Head")
+
+
+def lines_of(path: Path, head: type[Head]) -> Iterator[tuple[bytes, Head | None]]:
+    """Lines of a JSONL file with what ``head`` names of each; None for a line that is not of that kind."""
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(head)
+    with path.open("rb", buffering=1 << 20) as lines:
+        for line in lines:
+            try:
+                yield line, decoder.decode(line)
+            except msgspec.MsgspecError:
+                yield line, None
+
+
+def read_history(output: Path, failures: Path, max_attempts: int, retry_failed: bool = False) -> History:
+    """Repair both files, then read them.
+
+    A failure of a retriable class is final only while ``max_attempts`` is used up, whatever its row says, so that a
+    higher number on resume means what it says; with ``retry_failed`` every failed rollout starts afresh.
+    """
+    history = History()
+    for path, head in ((output, ResultHead), (failures, FailureHead)):
+        _repair(path, head, history.repairs)
+    if output.exists():
+        for _, row in lines_of(output, ResultHead):
+            if row is not None and (row.task, row.repeat) not in history.done:
+                history.done.add((row.task, row.repeat))
+                history.agents.setdefault(row.agent.name, AgentReport()).count(float(row.reward))
+    if failures.exists() and not retry_failed:
+        for _, failure in lines_of(failures, FailureHead):
+            if failure is not None and (failure.task, failure.repeat) not in history.done:
+                _count(history, failure, max_attempts)
+    return history
+
+
+def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
+    key = (failure.task, failure.repeat)
+    if failure.failure_class not in REFUSED:
+        history.attempts[key] = max(history.attempts.get(key, 0), failure.attempt + 1)
+    out_of_attempts = history.attempts.get(key, 0) >= max_attempts
+    if out_of_attempts or (failure.terminal and not is_retriable(failure.failure_class)):
+        history.failed[key] = (failure.agent.name, failure.failure_class)
+
+
+def _repair(path: Path, head: type[Any], said: list[str]) -> None:
+    cut = cut_torn_tail(path)
+    if cut:
+        said.append(f"{path}: cut a torn last line of {cut} bytes")
+    if not path.exists():
+        return
+    broken = sum(row is None for _, row in lines_of(path, head))
+    if broken:
+        with replacing(path) as out:
+            out.writelines(line for line, row in lines_of(path, head) if row is not None)
+        said.append(f"{path}: removed {broken} broken lines; their rollouts are done again")

@@ -1,0 +1,93 @@
+"""What a run was started with, kept beside its output, so that only the same run is resumed."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+import gymctl
+from gymctl.errors import InputError
+from gymctl.rollouts.atomic import replacing
+from gymctl.rollouts.spec import RunSpec
+from gymctl.rollouts.tasks import Inputs
+
+_ABSENT = "nothing"
+
+
+def describe(run: RunSpec, digest: str) -> dict[str, Any]:
+    """What must be the same for results to belong to one run."""
+    options = {
+        "agent": run.agent,
+        "limit": run.limit,
+        "num_repeats": run.num_repeats,
+        "responses_create_params": dict(run.params_override),
+    }
+    return {"input": digest, "options": options, **run.identity}
+
+
+def write_identity(path: Path, run: RunSpec, inputs: Inputs) -> None:
+    """Keep the identity of a run that starts."""
+    record = {
+        "gymctl": gymctl.__version__,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "input_path": str(run.input),
+        "inputs": asdict(inputs),
+        "materialized_bytes": run.files.materialized.stat().st_size,
+        "identity": describe(run, inputs.digest),
+    }
+    with replacing(path) as out:
+        out.write(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def read_identity(path: Path) -> dict[str, Any] | None:
+    """The record of an earlier session, or None when there is none that can be read."""
+    try:
+        record = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("identity"), dict) else None
+
+
+def known_inputs(record: Mapping[str, Any], materialized: Path) -> Inputs | None:
+    """The inputs of the record, when the materialised file is still the one it speaks of."""
+    try:
+        inputs = Inputs(**record["inputs"])
+        same = materialized.stat().st_size == record["materialized_bytes"]
+    except (OSError, KeyError, TypeError):
+        return None
+    return inputs if same else None
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """What differs, one phrase each: ``options.limit was 10, is 20``."""
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            yield from differences(was, now, f"{path}{name}.")
+        elif was != now:
+            yield f"{path}{name} was {_short(was)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    return text if len(text) <= 60 else f"{text[:16]}..."
+
+
+def refuse_another_run(record: Mapping[str, Any], run: RunSpec, digest: str) -> None:
+    """Check that the run to resume is this one.
+
+    Raises:
+        InputError: it is not; every difference is named.
+    """
+    # Through JSON and back, so that tuples and lists compare as what they were written as.
+    found = list(differences(record["identity"], orjson.loads(orjson.dumps(describe(run, digest)))))
+    if found:
+        raise InputError(
+            f"{run.output} belongs to another run: {'; '.join(found)}",
+            "give what it was started with, choose another output, or resume it all the same with --force",
+        )

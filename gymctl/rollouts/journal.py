@@ -1,0 +1,172 @@
+"""An append-only JSONL file that holds whole lines only, whatever happens to the process or the disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gymctl.errors import RunError
+from gymctl.rollouts.atomic import disk_error
+
+_FLUSH_BYTES = 1 << 20
+
+Written = Callable[[], None]
+
+
+class Journal:
+    """Lines are buffered and written in batches; a line counts when ``written`` is called, never before.
+
+    The owner calls ``flush`` every few tens of milliseconds (a full megabyte is written at once) and ``sync`` every few
+    seconds. After ``flush`` the lines survive a kill of the process; after ``sync`` a loss of power.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open for appending.
+
+        Raises:
+            RunError: another collection has the file open, or it cannot be written.
+        """
+        self.path = path
+        self.lines = 0
+        self._pending: list[tuple[bytes, Written | None]] = []
+        self._pending_bytes = 0
+        self._dirty = False
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror}", "check the folder's permissions") from error
+        if not _lock(self._descriptor):
+            os.close(self._descriptor)
+            raise _in_use(path)
+        self._end = os.fstat(self._descriptor).st_size
+
+    def append(self, line: bytes, written: Written | None = None) -> None:
+        """Take one line (without its newline); ``written`` is called when it is in the file.
+
+        Raises:
+            RunError: as ``flush``.
+        """
+        self._pending.append((line, written))
+        self._pending_bytes += len(line) + 1
+        if self._pending_bytes >= _FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered.
+
+        Raises:
+            RunError: the disk is full or broken. Whole lines that fitted are kept and counted, the rest is taken back.
+        """
+        if not self._pending:
+            return
+        batch, self._pending, self._pending_bytes = self._pending, [], 0
+        data = b"".join([line + b"\n" for line, _ in batch])
+        try:
+            self._write(data)
+        except OSError as error:
+            self._keep_whole(batch)
+            self._report(batch)
+            hint = "free space, then go on with --resume"
+            raise disk_error(error, self.path, f"{self.lines} lines of this run are safely written", hint) from error
+        self._end += len(data)
+        self._report(batch)
+
+    def _report(self, batch: list[tuple[bytes, Written | None]]) -> None:
+        self._dirty = True
+        self.lines += len(batch)
+        for _, written in batch:
+            if written:
+                written()
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def _keep_whole(self, batch: list[tuple[bytes, Written | None]]) -> None:
+        """Cut the file, and the batch, after the last line that is whole."""
+        room = os.fstat(self._descriptor).st_size - self._end
+        whole = 0
+        for line, _ in batch:
+            if len(line) + 1 > room:
+                break
+            room -= len(line) + 1
+            self._end += len(line) + 1
+            whole += 1
+        os.ftruncate(self._descriptor, self._end)
+        del batch[whole:]
+
+    def sync(self) -> None:
+        """Have the disk itself hold what was written; slow, safe to call from a thread.
+
+        Raises:
+            RunError: the disk is broken.
+        """
+        if not self._dirty:
+            return
+        self._dirty = False
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            state = f"the last of {self.lines} lines of this run may not survive a loss of power"
+            raise disk_error(error, self.path, state, "check the disk, then go on with --resume") from error
+
+    def close(self) -> None:
+        """Write, sync and close.
+
+        Raises:
+            RunError: as ``flush``; the file is closed all the same.
+        """
+        try:
+            self.flush()
+            self.sync()
+        finally:
+            os.close(self._descriptor)
+
+
+def refuse_if_in_use(path: Path) -> None:
+    """Make sure that no collection is writing the file.
+
+    Raises:
+        RunError: one is.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            if not _lock(file.fileno()):
+                raise _in_use(path)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks: two writers are then the user's own affair
+    return True
+
+
+def _in_use(path: Path) -> RunError:
+    return RunError(f"another collection is writing {path}", "wait for it, or choose another output")
+
+
+def cut_torn_tail(path: Path) -> int:
+    """Cut what follows the last newline: the rest of a line that a killed process left. Returns the bytes cut."""
+    if not path.exists():
+        return 0
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = size
+        while end:
+            start = max(0, end - (1 << 16))
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+        return size - end

@@ -1,0 +1,110 @@
+"""Aggregate metrics: each agent is asked for its own view of its results, as upstream does (0.3 and later)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import orjson
+
+from gymctl.rollouts.atomic import replacing
+from gymctl.rollouts.keys import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.server.client import HopFailed
+from gymctl.server.metrics import baseline_metrics
+
+if TYPE_CHECKING:
+    from gymctl.server.client import Client
+
+_DEADLINE_S = 120.0
+# A field's text of up to so many bytes goes along: labels and extracted answers do (majority votes need them),
+# transcripts do not.
+_FIELD_BYTES = 256
+_HEAVY = frozenset(("response", PARAMS))
+
+Stripped = dict[tuple[int, int], bytes]
+
+
+class _Response(msgspec.Struct):
+    usage: msgspec.Raw | None = None
+
+
+class _Result(msgspec.Struct):
+    task: int = msgspec.field(name=TASK_INDEX)
+    repeat: int = msgspec.field(name=ROLLOUT_INDEX)
+    response: _Response | None = None
+
+
+@dataclass
+class AgentMetrics:
+    """What was written, and notes for the user (an agent that did not answer)."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def strip_results(output: Path) -> dict[str, Stripped]:
+    """Results by agent without their heavy parts: some hundred bytes each. Of duplicates the first counts."""
+    head = msgspec.json.Decoder(_Result)
+    fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    by_agent: dict[str, Stripped] = {}
+    with output.open("rb", buffering=1 << 20) as lines:
+        for line in lines:
+            try:
+                result, raw = head.decode(line), fields.decode(line)
+                name = orjson.loads(bytes(raw[AGENT_REF]))["name"]
+            except (msgspec.MsgspecError, orjson.JSONDecodeError, KeyError, TypeError):
+                continue
+            by_agent.setdefault(name, {}).setdefault((result.task, result.repeat), _strip(result, raw))
+    return by_agent
+
+
+def _strip(result: _Result, raw: dict[str, msgspec.Raw]) -> bytes:
+    parts = [
+        b"%b:%b" % (orjson.dumps(name), bytes(value))
+        for name, value in raw.items()
+        if name not in _HEAVY and len(bytes(value)) <= _FIELD_BYTES
+    ]
+    usage = result.response.usage if result.response else None
+    if usage:
+        parts.append(b'"response":{"usage":%b}' % bytes(usage))
+    return b"{" + b",".join(parts) + b"}"
+
+
+async def aggregate(output: Path, target: Path, client: Client, *, ask: bool = True) -> AgentMetrics:
+    """Ask every agent for ``/aggregate_metrics`` over its results and write the list of their answers.
+
+    An agent that does not answer it (upstream's before 0.3, or one that is down) gets the baseline, computed here, and
+    a note. Without ``ask`` none is asked.
+
+    Raises:
+        RunError: ``target`` could not be written.
+    """
+    metrics = AgentMetrics()
+    for name, stripped in sorted(strip_results(output).items()):
+        rows = [stripped[key] for key in sorted(stripped)]
+        answer = await _ask(client, name, rows, metrics.notes) if ask else None
+        answer = answer or baseline_metrics([orjson.loads(row) for row in rows])
+        parts = ("agent_metrics", "key_metrics", "group_level_metrics")
+        metrics.entries.append({AGENT_REF: {"name": name}, **{part: answer.get(part) for part in parts}})
+    with replacing(target) as out:
+        out.write(orjson.dumps(metrics.entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    return metrics
+
+
+async def _ask(client: Client, name: str, rows: list[bytes], notes: list[str]) -> dict[str, Any] | None:
+    body = b'{"verify_responses":[' + b",".join(rows) + b"]}"
+    try:
+        reply = await client.ask(name, "/aggregate_metrics", body, deadline=time.monotonic() + _DEADLINE_S)
+        answer = reply.json()
+    except HopFailed as error:
+        notes.append(f"{error.message[:300]}: its metrics are the baseline, computed here")
+        return None
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict) and isinstance(answer.get("agent_metrics"), dict):
+        return answer
+    notes.append(f"{name}: /aggregate_metrics did not answer metrics: they are the baseline, computed here")
+    return None

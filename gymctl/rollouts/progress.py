@@ -1,0 +1,229 @@
+"""Events for the eye: a bar on a terminal, plain lines elsewhere, JSON lines between a job and its host."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from gymctl.rollouts import events
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_PLAIN_EVERY_S = 5.0
+_COALESCE_S = 0.1
+
+
+@dataclass
+class Tally:
+    """What the events add up to."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    limit: int = 0
+    reward: float = 0.0
+    session_done: int = 0
+    retries: int = 0
+    pauses: dict[str, str] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def take(self, event: events.Event) -> None:
+        """Add one event."""
+        match event:
+            case events.Started():
+                self.total, self.done, self.failed = event.total, event.already_done, event.already_failed
+            case events.Finished():
+                self.done += event.count
+                self.session_done += event.count
+                self.reward += event.reward
+                self.pauses.pop(event.agent, None)
+            case events.Failed():
+                self.failed += event.final
+                self.failures[event.failure_class] += 1
+            case events.Retrying():
+                self.retries += 1
+            case events.Paused():
+                self.pauses[event.agent] = event.message or event.failure_class
+            case events.Tick():
+                self.in_flight, self.limit = event.in_flight, event.limit
+            case _:
+                pass
+
+    @property
+    def finished(self) -> int:
+        """Rollouts that need nothing more."""
+        return self.done + self.failed
+
+    @property
+    def mean_reward(self) -> str:
+        """Mean reward of this session."""
+        return f"{self.reward / self.session_done:.3f}" if self.session_done else "-"
+
+    def line(self, seconds: float) -> str:
+        """One plain line, ``seconds`` after the start."""
+        rate = self.session_done / seconds if seconds > 0 else 0.0
+        left = f", {_span((self.total - self.finished) / rate)} left" if rate and self.total > self.finished else ""
+        text = f"{self.done}/{self.total} rollouts, {rate:.1f}/s{left}, mean reward {self.mean_reward}"
+        if self.failed:
+            text += f", {self.failed} failed"
+        if self.in_flight:
+            text += f", {self.in_flight} in flight"
+        for agent, why in self.pauses.items():
+            text += f"; {agent} does not work now ({why[:160]}), trying again"
+        return text
+
+
+@contextmanager
+def display(
+    stream: IO[str] | None = None, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+) -> Iterator[events.OnEvent]:
+    """Show events while the block runs: a bar when ``stream`` (standard error) is a terminal, else a line now and then.
+
+    Args:
+        stream: where to.
+        quiet: show nothing.
+        clock: seconds.
+    """
+    stream = stream or sys.stderr
+    if quiet:
+        yield lambda event: None
+    elif stream.isatty():
+        with _bar(stream) as on_event:
+            yield on_event
+    else:
+        yield _plain_lines(stream, clock)
+
+
+def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
+    tally, started = Tally(), clock()
+    shown = started
+
+    def on_event(event: events.Event) -> None:
+        nonlocal shown
+        tally.take(event)
+        if isinstance(event, events.Note):
+            print(event.text, file=stream, flush=True)
+        now = clock()
+        over = tally.total > 0 and tally.finished >= tally.total and isinstance(event, events.Finished | events.Failed)
+        if over or now - shown >= _PLAIN_EVERY_S:
+            shown = now
+            print(tally.line(now - started), file=stream, flush=True)
+
+    return on_event
+
+
+@contextmanager
+def _bar(stream: IO[str]) -> Iterator[events.OnEvent]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("rollouts"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.1f}/s"),
+        TimeRemainingColumn(),
+        TextColumn("reward {task.fields[reward]}"),
+        TextColumn("[red]{task.fields[trouble]}"),
+    )
+    with Progress(*columns, console=Console(file=stream), refresh_per_second=8) as progress:
+        yield _Bar(progress).on_event
+
+
+class _Bar:
+    """Feeds a rich Progress, eight times a second at most: a bar must not cost what a rollout costs."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tally = Tally()
+        self._task: TaskID | None = None
+        self._started = self._shown = time.monotonic()
+
+    def on_event(self, event: events.Event) -> None:
+        self._tally.take(event)
+        if isinstance(event, events.Note):
+            self._progress.console.print(event.text, markup=False, highlight=False)
+        tally, now = self._tally, time.monotonic()
+        if self._task is None:
+            self._task = self._progress.add_task(
+                "rollouts", total=tally.total or None, rate=0.0, reward="-", trouble=""
+            )
+        if now - self._shown >= 0.125 or tally.finished >= tally.total:
+            self._shown = now
+            self._progress.update(self._task, total=tally.total, completed=tally.finished, **self._fields(now))
+
+    def _fields(self, now: float) -> dict[str, Any]:
+        tally = self._tally
+        rate = tally.session_done / max(1e-6, now - self._started)
+        trouble = f"{tally.failed} failed" if tally.failed else ""
+        for agent in tally.pauses:
+            trouble = f"{trouble} {agent} does not work now".strip()
+        return {"rate": rate, "reward": tally.mean_reward, "trouble": trouble}
+
+
+class JsonLines:
+    """Events as JSON lines, what a job prints: results of a tenth of a second are added up per agent.
+
+    Args:
+        write: takes the bytes of whole lines.
+        clock: seconds.
+    """
+
+    def __init__(self, write: Callable[[bytes], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write, self._clock = write, clock
+        self._sums: dict[str, events.Finished] = {}
+        self._since = clock()
+
+    def on_event(self, event: events.Event) -> None:
+        """Take one event; all but results go out at once, after the results before them."""
+        if isinstance(event, events.Finished):
+            old = self._sums.get(event.agent)
+            if old:
+                sums = (old.reward + event.reward, old.ms + event.ms, old.count + event.count)
+                event = events.Finished(event.agent, *sums)
+            self._sums[event.agent] = event
+            if self._clock() - self._since >= _COALESCE_S:
+                self.flush()
+            return
+        self.flush()
+        self._write(events.encode(event) + b"\n")
+
+    def flush(self) -> None:
+        """Write the sums held back."""
+        if self._sums:
+            self._write(b"".join(events.encode(event) + b"\n" for event in self._sums.values()))
+            self._sums.clear()
+        self._since = self._clock()
+
+
+def replay(lines: Iterable[bytes | str], on_event: events.OnEvent) -> events.Ended | events.Crashed | None:
+    """Turn a job's output back into events; returns how it ended, or None when the output just stopped.
+
+    A line that is no event (a warning of a library) becomes a ``Note``.
+    """
+    end: events.Ended | events.Crashed | None = None
+    for line in lines:
+        text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
+        if not text.strip():
+            continue
+        event = events.decode(text)
+        if isinstance(event, events.Ended | events.Crashed):
+            end = event
+        else:
+            on_event(event or events.Note(text.rstrip()))
+    return end
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

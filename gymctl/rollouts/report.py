@@ -1,0 +1,109 @@
+"""What came of a run: numbers and files, as rows of text or as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class AgentReport:
+    """One agent's part. ``reward`` is the sum over ``done``; ``passed`` counts rewards of 1 and more."""
+
+    done: int = 0
+    reward: float = 0.0
+    passed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Mean reward of what is done; None when nothing is."""
+        return self.reward / self.done if self.done else None
+
+    def count(self, reward: float) -> None:
+        """Add one result."""
+        self.done += 1
+        self.reward += reward
+        self.passed += reward >= 1.0
+
+
+@dataclass
+class Report:
+    """A whole run, earlier sessions included.
+
+    ``done`` + ``failed`` + ``unfinished`` is ``total``: a rollout has a result, a final failure, or neither yet.
+    ``already_done`` of the results are from earlier sessions. ``wall_s`` is seconds of this session.
+    """
+
+    total: int = 0
+    already_done: int = 0
+    done: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    retries: int = 0
+    wall_s: float = 0.0
+    interrupted: bool = False
+    stalled: str = ""
+    agents: dict[str, AgentReport] = field(default_factory=dict)
+    failure_examples: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def agent(self, name: str) -> AgentReport:
+        """The part of an agent."""
+        return self.agents.setdefault(name, AgentReport())
+
+    @property
+    def rate(self) -> float:
+        """Results per second of this session."""
+        return (self.done - self.already_done) / self.wall_s if self.wall_s > 0 else 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """130 when interrupted, 1 when anything is missing or failed, else 0."""
+        if self.interrupted:
+            return 130
+        return 1 if self.stalled or self.failed or self.unfinished else 0
+
+    def table_rows(self) -> list[tuple[str, ...]]:
+        """One row per agent: name, rollouts, mean reward, passed, failures. The headings are ``HEADINGS``."""
+        return [
+            (
+                name,
+                str(part.done),
+                "-" if part.mean_reward is None else f"{part.mean_reward:.3f}",
+                str(part.passed),
+                ", ".join(f"{count} {kind}" for kind, count in sorted(part.failed.items())) or "0",
+            )
+            for name, part in sorted(self.agents.items())
+        ]
+
+    def summary(self) -> str:
+        """One sentence."""
+        parts = [f"{self.done} of {self.total} rollouts done"]
+        if self.already_done:
+            parts.append(f"{self.already_done} of them before")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if self.unfinished:
+            parts.append(f"{self.unfinished} left")
+        text = ", ".join(parts) + f"; {self.wall_s:.1f} s, {self.rate:.1f} rollouts/s"
+        if self.stalled:
+            text += f". {self.stalled}"
+        return text + (". Go on with --resume" if self.unfinished else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-ready data; ``from_json`` is the reverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Report:
+        """A report from the data of ``to_json``."""
+        agents = {
+            name: AgentReport(**{**part, "failed": Counter(part["failed"])}) for name, part in values["agents"].items()
+        }
+        return cls(**{**values, "agents": agents})
+
+
+HEADINGS = ("agent", "rollouts", "mean reward", "passed", "failed")

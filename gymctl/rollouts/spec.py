@@ -1,0 +1,132 @@
+"""What a collection run is asked to do, and the files it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from gymctl.errors import InputError
+
+Concurrency = int | Literal["auto"]
+Repeats = int | Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One collection run.
+
+    Args:
+        input: JSONL file of rows.
+        output: JSONL file of results; its folder must exist.
+        agent: agent for the rows that name none.
+        limit: read that many input lines only.
+        num_repeats: rollouts per row, for all agents or by agent name (``_default`` for those not named).
+        concurrency: rollouts in flight at most; ``"auto"`` finds a number itself (``concurrency.Adaptive``).
+        resume: go on with what ``output`` already holds.
+        force: resume although the run's identity differs; without ``resume``, overwrite what an earlier run left
+            (otherwise that is kept under the next free number: ``rollouts.1.jsonl``).
+        retry_failed: on resume, try again what failed for good before.
+        order: ``"completion"`` writes results as they finish; ``"input"`` puts them in the input's order at the end.
+        deadline_s: seconds one rollout may take, retries on the spot included.
+        stall_s: end the run when nothing but failing probes was seen for so long; None is 600 or the deadline, if less.
+        max_attempts: how often a rollout is tried before its failure is final.
+        grace_s: seconds that rollouts in flight get after a stop.
+        params_override: laid over each row's ``responses_create_params``, key by key.
+        identity: what else must be the same to resume: e.g. ``{"config": digest, "servers": {...}}``.
+        agents: names of the agents of the stack; empty when they are not known.
+        timing: keep per-hop times in each result as ``_gymctl_timing``.
+    """
+
+    input: Path
+    output: Path
+    agent: str | None = None
+    limit: int | None = None
+    num_repeats: Repeats = 1
+    concurrency: Concurrency = "auto"
+    resume: bool = False
+    force: bool = False
+    retry_failed: bool = False
+    order: Literal["completion", "input"] = "completion"
+    deadline_s: float = 1800.0
+    stall_s: float | None = None
+    max_attempts: int = 3
+    grace_s: float = 10.0
+    params_override: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    agents: tuple[str, ...] = ()
+    timing: bool = True
+
+    def __post_init__(self) -> None:
+        repeats = self.num_repeats.values() if isinstance(self.num_repeats, Mapping) else [self.num_repeats]
+        for name, value in (
+            ("limit", self.limit),
+            ("max attempts", self.max_attempts),
+            *(("repeats", n) for n in repeats),
+        ):
+            if value is not None and value < 1:
+                raise InputError(f"{name} is {value}", "it must be 1 or more")
+        if self.concurrency != "auto" and self.concurrency < 1:
+            raise InputError(f"concurrency is {self.concurrency}", "it must be 1 or more, or auto")
+        if self.deadline_s <= 0:
+            raise InputError(f"the deadline is {self.deadline_s} s", "it must be above 0")
+
+    @property
+    def stall_after_s(self) -> float:
+        """Seconds of nothing but failures after which the run gives up."""
+        return min(600.0, self.deadline_s) if self.stall_s is None else self.stall_s
+
+    @property
+    def files(self) -> RunFiles:
+        """The files of this run."""
+        return RunFiles(self.output)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data, for a job in a container."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {**values, "input": str(self.input), "output": str(self.output), "agents": list(self.agents)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
+        """The reverse of ``to_dict``."""
+        unknown = values.keys() - {item.name for item in fields(cls)}
+        if unknown:
+            raise InputError(f"a run has no option {sorted(unknown)[0]!r}")
+        agents = tuple(values.get("agents", ()))
+        paths = {"input": Path(values["input"]), "output": Path(values["output"])}
+        return cls(**{**values, **paths, "agents": agents})
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files beside an output file; the names are upstream's (0.3 and later), but for the run's identity."""
+
+    output: Path
+
+    def _beside(self, suffix: str) -> Path:
+        return self.output.with_name(self.output.stem + suffix)
+
+    @property
+    def materialized(self) -> Path:
+        """The rows as they are sent: routed, overridden, repeated."""
+        return self._beside("_materialized_inputs.jsonl")
+
+    @property
+    def failures(self) -> Path:
+        """One row per failed attempt."""
+        return self._beside("_failures.jsonl")
+
+    @property
+    def metrics(self) -> Path:
+        """Aggregate metrics by agent."""
+        return self._beside("_aggregate_metrics.json")
+
+    @property
+    def identity(self) -> Path:
+        """What this run was started with."""
+        return self._beside("_run.json")
+
+    def all(self) -> tuple[Path, ...]:
+        """Every file of the family, the output first."""
+        return (self.output, self.materialized, self.failures, self.metrics, self.identity)

@@ -1,0 +1,222 @@
+"""The input: read, checked as a whole, routed to agents, repeated, and written out as it will be sent."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gymctl.errors import InputError
+from gymctl.rollouts.atomic import replacing
+from gymctl.rollouts.keys import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.rollouts.spec import RunSpec
+
+_SHOWN = 10
+_BLOCK = 1 << 20
+_AGENT_KIND = "responses_api_agents"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an input file amounts to: rows read, rollouts wanted, and the digest of the lines that were read."""
+
+    rows: int
+    rollouts: int
+    digest: str
+
+
+class _BadRowError(Exception):
+    """A row that cannot be used; the text says why and what would be right."""
+
+
+@dataclass
+class _Problems:
+    path: Path
+    shown: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, line: int, text: str) -> None:
+        self.count += 1
+        if len(self.shown) < _SHOWN:
+            self.shown.append(f"{self.path}:{line}: {text}")
+
+    def raise_if_any(self) -> None:
+        if self.count:
+            more = [f"... and {self.count - len(self.shown)} more rows like these"] if self.count > _SHOWN else []
+            raise InputError("\n".join(self.shown + more))
+
+
+def check_paths(run: RunSpec) -> None:
+    """Check input and output as files, before anything is read.
+
+    Raises:
+        InputError: a file or folder is missing or of the wrong kind.
+    """
+    if not run.input.exists():
+        raise InputError(f"there is no file {run.input}", _near(run.input))
+    if run.input.is_dir():
+        raise InputError(f"{run.input} is a folder", "name a JSONL file in it")
+    if run.output.is_dir():
+        raise InputError(f"{run.output} is a folder", f"name a file in it, such as {run.output / 'rollouts.jsonl'}")
+    if not run.output.parent.is_dir():
+        raise InputError(f"the output folder {run.output.parent} does not exist", "create it first")
+    clash = [path for path in run.files.all() if path.exists() and path.samefile(run.input)]
+    if clash:
+        raise InputError(f"{run.input} is also a file that this run would write", "choose another output")
+
+
+def materialise(run: RunSpec, before_replacing: Callable[[], None] = lambda: None) -> Inputs:
+    """Check every row and write the rows to send, whole or not at all; ``before_replacing`` runs once all is well.
+
+    A rollout's ``_ng_task_index`` is the index of its line's distinct text (lines that are the same share a task)
+    unless the row brings one; ``_ng_rollout_index`` counts within the task; repeats stand together (``aabbcc``).
+
+    Raises:
+        InputError: problems by file and line, ten of them and the count of the rest; nothing was written.
+        RunError: the disk is full; nothing was written.
+    """
+    check_paths(run)
+    expansion = _Expansion(run)
+    with replacing(run.files.materialized) as out:
+        for line in expansion.lines():
+            out.write(line)
+        expansion.problems.raise_if_any()
+        if not expansion.rows:
+            raise InputError(f"{run.input} has no rows", "give one JSON object per line")
+        before_replacing()
+    return Inputs(expansion.rows, expansion.rollouts, expansion.digest.hexdigest())
+
+
+def input_digest(run: RunSpec) -> str:
+    """The digest that ``materialise`` would give, without looking into the rows."""
+    check_paths(run)
+    digest = hashlib.sha256()
+    with run.input.open("rb", buffering=_BLOCK) as lines:
+        for number, line in enumerate(lines):
+            if number == run.limit:
+                break
+            digest.update(line)
+    return digest.hexdigest()
+
+
+class _Expansion:
+    """One pass over the input. Memory: a 16-byte digest per distinct line and a count per task."""
+
+    def __init__(self, run: RunSpec) -> None:
+        self.run = run
+        self.problems = _Problems(run.input)
+        self.digest = hashlib.sha256()
+        self.rows = self.rollouts = 0
+        self._tasks: dict[bytes, int] = {}
+        self._repeats: Counter[int] = Counter()
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines to send; stops yielding, but goes on checking, after the first problem."""
+        with self.run.input.open("rb", buffering=_BLOCK) as source:
+            for number, line in enumerate(source, 1):
+                if self.run.limit is not None and number > self.run.limit:
+                    break
+                self.digest.update(line)
+                text = line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").strip()
+                if not text:
+                    continue
+                self.rows += 1
+                try:
+                    lines = self._expand(text)
+                except _BadRowError as problem:
+                    self.problems.add(number, str(problem))
+                    continue
+                if not self.problems.count:
+                    self.rollouts += len(lines)
+                    yield from lines
+
+    def _expand(self, text: bytes) -> list[bytes]:
+        row = _parse(text)
+        params = row.get(PARAMS)
+        if not isinstance(params, dict):
+            found = "no" if params is None else "a malformed"
+            raise _BadRowError(f'the row has {found} {PARAMS}; it must be an object such as {{"input": [...]}}')
+        agent = self._route(row)
+        if self.run.params_override:
+            row[PARAMS] = {**params, **self.run.params_override}
+        task = self._task(row, text)
+        row.pop(ROLLOUT_INDEX, None)
+        row[TASK_INDEX] = task
+        head = orjson.dumps(row)[:-1]
+        first = self._repeats[task]
+        count = self._count(agent)
+        self._repeats[task] = first + count
+        return [head + b',"%b":%d}\n' % (ROLLOUT_INDEX.encode(), first + index) for index in range(count)]
+
+    def _route(self, row: dict[str, Any]) -> str:
+        reference = row.get(AGENT_REF)
+        if not reference and self.run.agent:
+            reference = row[AGENT_REF] = {"name": self.run.agent}
+        if not reference:
+            raise _BadRowError(
+                f'the row names no agent; add "agent_ref": {{"name": ...}} or --agent NAME{self._agents()}'
+            )
+        name = reference.get("name") if isinstance(reference, dict) else None
+        if not isinstance(name, str) or not name:
+            raise _BadRowError('agent_ref must be an object with a name, such as {"name": "my_agent"}')
+        kind = reference.get("type", _AGENT_KIND)
+        if kind != _AGENT_KIND:
+            raise _BadRowError(f"agent_ref has the type {kind!r}; it must be {_AGENT_KIND!r}")
+        if self.run.agents and name not in self.run.agents:
+            near = difflib.get_close_matches(name, self.run.agents, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else self._agents()
+            raise _BadRowError(f"there is no agent {name!r} in the stack{hint}")
+        return name
+
+    def _agents(self) -> str:
+        return f" (agents: {', '.join(self.run.agents)})" if self.run.agents else ""
+
+    def _task(self, row: Mapping[str, Any], text: bytes) -> int:
+        given = row.get(TASK_INDEX)
+        if given is None:
+            return self._tasks.setdefault(hashlib.blake2b(text, digest_size=16).digest(), len(self._tasks))
+        if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+            raise _BadRowError(f"{TASK_INDEX} is {given!r}; it must be a whole number, 0 or more")
+        return given
+
+    def _count(self, agent: str) -> int:
+        repeats = self.run.num_repeats
+        if isinstance(repeats, int):
+            return repeats
+        count = repeats.get(agent, repeats.get("_default"))
+        if count is None:
+            raise _BadRowError(f"the repeats name neither the agent {agent!r} nor _default; add one of them")
+        return count
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    try:
+        row = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        hint = "give one JSON object per line"
+        if text in (b"[", b"{"):
+            hint += " (jq -c '.[]' makes such lines of an array)"
+        raise _BadRowError(f"this is not JSON ({error}); {hint}") from error
+    if not isinstance(row, dict):
+        raise _BadRowError(f"the row is {_kind(row)}; it must be a JSON object")
+    return row
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _near(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"the folder {folder} does not exist either"
+    names = [entry.name for entry in folder.iterdir() if entry.suffix == ".jsonl"]
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {folder / near[0]}?" if near else "check the path of --input"

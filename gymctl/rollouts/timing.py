@@ -1,0 +1,123 @@
+"""Where the time of rollouts went: the per-hop times in results, and their summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gymctl.errors import InputError
+from gymctl.rollouts.history import AgentRef
+from gymctl.rollouts.keys import AGENT_REF, TIMING
+
+# The order of a rollout; hops not named here follow by name.
+_ORDER = ("queue", "seed", "model", "tool", "verify", "between")
+
+
+def parse_server_timing(header: str) -> dict[str, float]:
+    """Milliseconds by name of a W3C ``Server-Timing`` header; same names add up, those without ``dur`` are left out."""
+    hops: dict[str, float] = {}
+    for entry in header.split(","):
+        name, *parameters = (part.strip() for part in entry.split(";"))
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if key.strip().lower() == "dur" and name:
+                try:
+                    hops[name] = round(hops.get(name, 0.0) + float(value.strip().strip('"')), 3)
+                except ValueError:
+                    continue
+    return hops
+
+
+class Timing(msgspec.Struct):
+    """``_gymctl_timing`` of a result: milliseconds."""
+
+    queue_ms: float = 0.0
+    total_ms: float = 0.0
+    tries: int = 1
+    hops: dict[str, float] = {}
+
+    def parts(self) -> dict[str, float]:
+        """By hop, with the wait before the call as ``queue`` and what no hop accounts for as ``between``."""
+        between = max(0.0, self.total_ms - sum(self.hops.values()))
+        return {"queue": self.queue_ms, **self.hops, "between": between}
+
+
+class _TimedResult(msgspec.Struct):
+    agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
+    timing: Timing | None = msgspec.field(name=TIMING, default=None)
+
+
+@dataclass(frozen=True)
+class Share:
+    """One hop over all rollouts: percentiles in milliseconds, ``share`` of all time spent (0 to 1)."""
+
+    hop: str
+    p50_ms: float
+    p95_ms: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    """Where the time of an agent's rollouts went, in the order of a rollout. ``p50_ms``, ``p95_ms``: whole rollouts."""
+
+    agent: str
+    rollouts: int
+    p50_ms: float
+    p95_ms: float
+    hops: tuple[Share, ...]
+
+
+def summarise(timings: Iterable[tuple[str, Timing]]) -> list[Waterfall]:
+    """One waterfall per agent."""
+    by_agent: dict[str, list[Mapping[str, float]]] = {}
+    for agent, timing in timings:
+        by_agent.setdefault(agent, []).append(timing.parts())
+    return [_waterfall(agent, parts) for agent, parts in sorted(by_agent.items())]
+
+
+def summarise_file(path: Path) -> list[Waterfall]:
+    """Waterfalls of an output file, read line by line.
+
+    Raises:
+        InputError: there is no such file, or no result in it has times.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}", "give the output of a collection")
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_TimedResult)
+    timings: list[tuple[str, Timing]] = []
+    with path.open("rb", buffering=1 << 20) as lines:
+        for line in lines:
+            try:
+                result = decoder.decode(line)
+            except msgspec.MsgspecError:
+                continue
+            if result.timing is not None:
+                timings.append((result.agent.name, result.timing))
+    if not timings:
+        raise InputError(f"no result in {path} has times", "collect with gymctl, which keeps them")
+    return summarise(timings)
+
+
+def _waterfall(agent: str, rollouts: list[Mapping[str, float]]) -> Waterfall:
+    names = sorted({name for parts in rollouts for name in parts}, key=_place)
+    totals = sorted(sum(parts.values()) for parts in rollouts)
+    everything = sum(totals) or 1.0
+    shares = []
+    for name in names:
+        values = sorted(parts.get(name, 0.0) for parts in rollouts)
+        shares.append(Share(name, percentile(values, 0.5), percentile(values, 0.95), sum(values) / everything))
+    return Waterfall(agent, len(rollouts), percentile(totals, 0.5), percentile(totals, 0.95), tuple(shares))
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER) - 2, name)
+
+
+def percentile(ordered: list[float], quantile: float) -> float:
+    """Nearest-rank percentile of values in ascending order; 0 for none."""
+    return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else 0.0
