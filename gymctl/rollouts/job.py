@@ -2,8 +2,8 @@
 
 The job's specification is JSON, in the variable ``GYMCTL_JOB`` or on standard input:
 ``{"run": RunSpec.to_dict(), "urls": {"agent": "http://agent:8081"}}``. Events go to standard output as JSON lines, the
-last of them ``ended`` or ``crashed``. It exits as the command does: 0, 1, 2 for wrong input, 130 when interrupted; SIGINT or
-SIGTERM stops it in order, a second one at once. It imports nothing that a server image does not have.
+last of them ``ended`` or ``crashed``. It exits as the command does: 0, 1, 2 for wrong input, 130 when interrupted;
+SIGINT or SIGTERM stops it in order, a second one at once. It imports nothing that a server image does not have.
 """
 
 from __future__ import annotations

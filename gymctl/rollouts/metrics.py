@@ -22,19 +22,16 @@ _DEADLINE_S = 120.0
 # A field's text of up to so many bytes goes along: labels and extracted answers do (majority votes need them),
 # transcripts do not.
 _FIELD_BYTES = 256
-_HEAVY = frozenset(("response", PARAMS))
 
 Stripped = dict[tuple[int, int], bytes]
 
 
 class _Response(msgspec.Struct):
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Result(msgspec.Struct):
-    task: int = msgspec.field(name=TASK_INDEX)
-    repeat: int = msgspec.field(name=ROLLOUT_INDEX)
-    response: _Response | None = None
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_response = msgspec.json.Decoder(_Response)
 
 
 @dataclass
@@ -47,29 +44,31 @@ class AgentMetrics:
 
 def strip_results(output: Path) -> dict[str, Stripped]:
     """Results by agent without their heavy parts: some hundred bytes each. Of duplicates the first counts."""
-    head = msgspec.json.Decoder(_Result)
-    fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
     by_agent: dict[str, Stripped] = {}
     with output.open("rb", buffering=1 << 20) as lines:
         for line in lines:
             try:
-                result, raw = head.decode(line), fields.decode(line)
-                name = orjson.loads(bytes(raw[AGENT_REF]))["name"]
-            except (msgspec.MsgspecError, orjson.JSONDecodeError, KeyError, TypeError):
-                continue
-            by_agent.setdefault(name, {}).setdefault((result.task, result.repeat), _strip(result, raw))
+                fields = {name: bytes(value) for name, value in _fields.decode(line).items() if name != PARAMS}
+                key = (int(fields[TASK_INDEX]), int(fields[ROLLOUT_INDEX]))
+                agent: str = orjson.loads(fields[AGENT_REF])["name"]
+            except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
+                continue  # not a result of ours
+            by_agent.setdefault(agent, {}).setdefault(key, _strip(fields))
     return by_agent
 
 
-def _strip(result: _Result, raw: dict[str, msgspec.Raw]) -> bytes:
+def _strip(fields: dict[str, bytes]) -> bytes:
     parts = [
-        b"%b:%b" % (orjson.dumps(name), bytes(value))
-        for name, value in raw.items()
-        if name not in _HEAVY and len(bytes(value)) <= _FIELD_BYTES
+        b"%b:%b" % (orjson.dumps(name), value)
+        for name, value in fields.items()
+        if name != "response" and len(value) <= _FIELD_BYTES
     ]
-    usage = result.response.usage if result.response else None
-    if usage:
-        parts.append(b'"response":{"usage":%b}' % bytes(usage))
+    try:
+        usage = bytes(_response.decode(fields.get("response", b"{}")).usage)
+    except msgspec.MsgspecError:
+        usage = b"null"
+    if usage != b"null":
+        parts.append(b'"response":{"usage":%b}' % usage)
     return b"{" + b",".join(parts) + b"}"
 
 
