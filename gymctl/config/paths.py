@@ -53,7 +53,7 @@ class Finder:
 
     def _suggestion(self, text: str) -> str:
         bundled = [str(path.relative_to(self.roots[-1])) for path in self.roots[-1].glob("*/*/configs/*.yaml")]
-        local = [path.name for path in self.cwd.glob("*.yaml")]
+        local = [path.name for path in self.cwd.glob("*.yaml") if path.name not in _NOT_LAYERS]
         by_name = {Path(path).name: path for path in bundled}
         near = did_you_mean(text, [*bundled, *local], cutoff=0.75)
         named = did_you_mean(Path(text).name, by_name, cutoff=0.75).split("'")[1:2]

@@ -1,0 +1,150 @@
+"""Where a value comes from: the place that set it, what it set aside, and what it refers to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gymctl.config.findings import did_you_mean
+from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.model import Config
+from gymctl.config.secrets import mask
+from gymctl.errors import InputError
+
+_PART = re.compile(r"[^.\[\]]+")
+_REFERENCE = re.compile(r"\$\{\s*([^\s${}:]+)\s*\}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One place that set a value, and what stood there (credentials masked)."""
+
+    place: str
+    written: Any
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A value (credentials masked), the places that set it, first to last, and the keys that it refers to.
+
+    ``settings`` is empty where an interpolation made the value; ``inside`` are the leaves of a mapping or list, each
+    with the place that won.
+    """
+
+    path: str
+    value: Any
+    settings: tuple[Setting, ...]
+    refers_to: tuple[Explanation, ...]
+    inside: tuple[Explanation, ...]
+
+    @property
+    def won(self) -> Setting | None:
+        """The setting that counts."""
+        return self.settings[-1] if self.settings else None
+
+
+def explain(config: Config, text: str) -> Explanation:
+    """Explain the value at a dotted path; a server's kind and implementation may be left out.
+
+    Raises:
+        InputError: there is no such value.
+    """
+    return _explained(config, _path(config, text), deep=True)
+
+
+def _explained(config: Config, path: KeyPath, *, deep: bool, seen: frozenset[KeyPath] = frozenset()) -> Explanation:
+    value = _value_at(config.resolved, path)
+    settings = tuple(
+        Setting(str(place), _shown(config, path, written))
+        for place, written in zip(config.origins.history(path), config.origins.written.get(path, ()), strict=True)
+    )
+    nested = isinstance(value, dict | list)
+    raw = config.origins.written.get(path, [None])[-1]
+    return Explanation(
+        path=dotted(path),
+        value=_shown(config, path, value),
+        settings=() if nested and isinstance(raw, dict) else settings,
+        refers_to=tuple(_referred(config, raw, seen | {path})),
+        inside=tuple(_explained(config, leaf, deep=False) for leaf in _leaves(value, path)) if nested and deep else (),
+    )
+
+
+def _referred(config: Config, raw: Any, seen: frozenset[KeyPath]) -> Iterator[Explanation]:
+    """What the plain ``${a.b}`` in a text refer to."""
+    for name in _REFERENCE.findall(raw) if isinstance(raw, str) else ():
+        path = tuple(_PART.findall(name))
+        if path not in seen and not name.startswith(".") and _has(config.resolved, path):
+            yield _explained(config, path, deep=False, seen=seen)
+
+
+def _leaves(value: Any, path: KeyPath) -> Iterator[KeyPath]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None or not value:
+        yield path
+        return
+    for key, item in items:
+        yield from _leaves(item, (*path, key))
+
+
+def _shown(config: Config, path: KeyPath, value: Any) -> Any:
+    key = next((part for part in reversed(path) if isinstance(part, str)), "")
+    if isinstance(value, str) and _REFERENCE.fullmatch(value):
+        return value
+    return mask({key: value}, config.secrets)[key]
+
+
+def _path(config: Config, text: str) -> KeyPath:
+    """The key path of a dotted text: as written, or below the fields of the server that its first part names."""
+    parts = _PART.findall(text)
+    if not parts:
+        raise InputError("the path is empty", "write a dotted path, such as policy_model.port")
+    candidates = [parts]
+    if server := config.servers.get(parts[0]):
+        rest = parts[2:] if parts[1:2] == [server.implementation] else parts[1:]
+        candidates.append([*server.path, *rest])
+    found = [path for candidate in candidates if (path := _typed(config.resolved, candidate)) is not None]
+    if not found:
+        raise InputError(f"no value is set at {text}", _hint(config, parts))
+    return found[0]
+
+
+def _typed(value: Any, parts: list[str]) -> KeyPath | None:
+    """The parts as keys of their kind (list indices are numbers), or None where there is no such value."""
+    path: list[str | int] = []
+    for part in parts:
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            path.append(int(part))
+        elif isinstance(value, Mapping) and part in value:
+            path.append(part)
+        else:
+            return None
+        value = value[path[-1]]
+    return tuple(path)
+
+
+def _hint(config: Config, parts: list[str]) -> str:
+    for cut in range(len(parts) - 1, -1, -1):
+        head = parts[:cut]
+        server = config.servers.get(parts[0]) if cut else None
+        for candidate in (head, [*server.path, *head[1:]]) if server else (head,):
+            path = _typed(config.resolved, candidate)
+            known = _value_at(config.resolved, path) if path is not None else None
+            if (
+                isinstance(known, Mapping)
+                and parts[cut] not in known
+                and (hint := did_you_mean(parts[cut], map(str, known)))
+            ):
+                return hint
+    return "gymctl config show lists all values"
+
+
+def _value_at(value: Any, path: KeyPath) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+def _has(value: Any, path: KeyPath) -> bool:
+    return _typed(value, [str(part) for part in path]) == path

@@ -1,0 +1,149 @@
+"""JSON Schema of a configuration file, for editors: completion, descriptions, red lines.
+
+It is laxer than loading, since one file is rarely the whole: nothing is required, and a value may be an interpolation.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from gymctl import assets
+from gymctl.config.checks import DATASET_TYPES, DOMAINS, LICENSES
+from gymctl.config.findings import CODES
+from gymctl.config.implementations import implementation_of
+from gymctl.config.includes import MergeOrder
+from gymctl.config.model import RESERVED_KEYS, ServerKind
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_LATER = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, or a value still to be given
+_KIND_NAMES = [kind.value for kind in ServerKind]
+
+
+def schema() -> dict[str, Any]:
+    """The schema as plain data."""
+    return {
+        "$schema": _DIALECT,
+        "title": "Configuration of a NeMo Gym stack",
+        "type": "object",
+        "properties": {**{key: {} for key in sorted(RESERVED_KEYS)}, **_globals()},
+        "additionalProperties": {"$ref": "#/$defs/entry"},
+        "$defs": {
+            "entry": _entry(),
+            "server": _server(),
+            "reference": _reference(),
+            "dataset": _dataset(),
+            "port": _port(),
+        },
+    }
+
+
+def _or_later(*options: dict[str, Any], **annotations: Any) -> dict[str, Any]:
+    return {**annotations, "anyOf": [*options, _LATER]}
+
+
+def _one_of(values: Any, description: str) -> dict[str, Any]:
+    return _or_later({"enum": list(values)}, description=description)
+
+
+def _globals() -> dict[str, Any]:
+    text, truth = {"type": "string"}, {"type": "boolean"}
+    port = {"$ref": "#/$defs/port"}
+    codes = {"enum": [str(code) for code in CODES]}
+    silence = {
+        "anyOf": [codes, {"type": "array", "items": codes}],
+        "description": "Notes that are not to be shown, by code.",
+    }
+    return {
+        "config_paths": {
+            "anyOf": [{"type": "array", "items": text}, text],
+            "description": "Further files to load; by default they win over this one.",
+        },
+        "default_host": _or_later(text, description="Host of servers that name none."),
+        "head_server": {
+            "anyOf": [{"type": "object", "properties": {"host": text, "port": port}}, {"type": "null"}],
+            "description": "The head server's address; each part may be left out (port 11000).",
+        },
+        "port_range_low": port,
+        "port_range_high": port,
+        "use_absolute_ip": _or_later(truth),
+        "dry_run": _or_later(truth),
+        "disallowed_ports": {"type": "array", "items": port},
+        "error_on_almost_servers": _or_later(truth, description="false: leave out entries that are almost servers."),
+        "ray_head_node_address": {
+            "type": ["string", "null"],
+            "description": "An existing Ray cluster, ray://host:10001.",
+        },
+        "silence": silence,
+        "gymctl": {
+            "type": "object",
+            "description": "Settings of gymctl itself.",
+            "properties": {"silence": silence, "merge_order": {"enum": [str(order) for order in MergeOrder]}},
+        },
+    }
+
+
+def _port() -> dict[str, Any]:
+    return _or_later({"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "null"})
+
+
+def _entry() -> dict[str, Any]:
+    """Anything, but under one of the three kind keys exactly one server."""
+    return {"if": {"type": "object"}, "then": {"properties": {kind.value: _kind(kind) for kind in ServerKind}}}
+
+
+def _kind(kind: ServerKind) -> dict[str, Any]:
+    known = {
+        folder.name: {"allOf": [{"$ref": "#/$defs/server"}, {"properties": {name: {} for name in fields}}]}
+        for folder, fields in _bundled(kind)
+    }
+    server = {"$ref": "#/$defs/server"}
+    one = {"type": "object", "maxProperties": 1, "properties": known, "additionalProperties": server}
+    return {"description": f"One of the {kind.value}, by the name of its folder.", **_or_later(one)}
+
+
+@lru_cache(maxsize=8)
+def _bundled(kind: ServerKind) -> list[tuple[Path, list[str]]]:
+    """The bundled implementations and the fields that their code declares."""
+    folders = sorted(path.parent for path in assets.folder("services").glob(f"{kind.value}/*/app.py"))
+    found = [(folder, implementation_of(folder, "app.py")) for folder in folders]
+    return [(folder, sorted(known.fields - {""})) for folder, known in found if known]
+
+
+def _server() -> dict[str, Any]:
+    text = {"type": "string"}
+    workers = {"type": "integer", "minimum": 1}
+    return {
+        "type": "object",
+        "properties": {
+            "entrypoint": {**text, "description": "The file to run, in the server's folder."},
+            "host": _or_later(text, {"type": "null"}),
+            "port": {"$ref": "#/$defs/port"},
+            "num_workers": _or_later(workers, {"type": "null"}),
+            "domain": _one_of([*DOMAINS, None], "What a resources server trains or tests; it must have one."),
+            "datasets": _or_later({"type": "array", "items": {"$ref": "#/$defs/dataset"}}, {"type": "null"}),
+            "resources_server": {"$ref": "#/$defs/reference"},
+            "model_server": {"$ref": "#/$defs/reference"},
+        },
+    }
+
+
+def _reference() -> dict[str, Any]:
+    fields = {"type": _one_of(_KIND_NAMES, "Kind of the server."), "name": {"type": "string"}}
+    return _or_later({"type": "object", "properties": fields}, description="Another server, by kind and name.")
+
+
+def _dataset() -> dict[str, Any]:
+    text = {"type": "string"}
+    return {
+        "type": "object",
+        "properties": {
+            "name": text,
+            "type": _one_of(DATASET_TYPES, "What its rows are for."),
+            "jsonl_fpath": {**text, "description": "Its rows, one JSON object a line."},
+            "num_repeats": _or_later({"type": "integer", "minimum": 1}),
+            "license": _one_of([*LICENSES, None], "Needed for train and validation."),
+            "source": {"type": "object", "properties": {"type": {"enum": ["gitlab", "huggingface"]}}},
+        },
+    }
