@@ -1,6 +1,6 @@
 """A Compose document as text: deterministic, commented, and what Compose reads from it is what was meant.
 
-Compose replaces ``$NAME`` and ``${NAME}`` in every value; ``$$`` is a ``$``. So every ``$`` is doubled, here and nowhere
+Compose replaces ``$NAME`` and ``${NAME}`` in every value; ``$$`` is a ``$``. Every ``$`` is doubled here and nowhere
 else.
 """
 
@@ -112,16 +112,19 @@ def _shown(argument: str) -> str:
 
 def _commented(lines: Sequence[str], document: ComposeDocument) -> Iterator[str]:
     """The lines with a comment above each service and beside each ulimit. Only keys stand at two or four blanks."""
-    section = ""
+    section = previous = ""
     for line in lines:
         if line[:1] not in ("", " ", "-"):
             section = line
             yield ""
         elif section == "services:" and (found := _SERVICE.fullmatch(line)):
+            if previous != "services:":
+                yield ""
             yield f"  # {_described(found['name'], document)}"
         elif section == "services:" and line == _ULIMITS:
             line = f"{line}  # a container does not start with more open files than the Docker daemon itself may have"  # noqa: PLW2901
         yield line
+        previous = line
 
 
 def _described(name: str, document: ComposeDocument) -> str:

@@ -1,4 +1,4 @@
-"""``localhost`` in a model's base URL is, inside a container, that container: the host's gateway name takes its place."""
+"""``localhost`` in a model's base URL is, inside a container, that container: the host's gateway name replaces it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from gymctl.errors import ConfigError, Problem
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.interpolation import dump_slice
-from gymctl.stack.slices import HEAD_KEY, Address, SliceMode, Slices, head_slice
+from gymctl.stack.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
 
 HEAD_SERVICE = "head"
 SERVICES_ROOT = "/opt/gymctl/services"
@@ -96,8 +96,9 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
     services = [_head(config, addresses, choice, options)]
     notes: list[str] = []
     for server in config.servers.values():
-        services.append(_service(server, addresses[server.name].port, slices, choice))
-        notes += _notes(server.name, slices.of(server.name).rerouted)
+        view = slices.of(server.name)
+        services.append(_service(server, addresses[server.name].port, view, choice.of(server)))
+        notes += _notes(server.name, view.rerouted)
     problems = [problem for service in services for problem in _size_problems(service, config, options.slice_mode)]
     if problems:
         raise ConfigError(problems)
@@ -131,15 +132,14 @@ def _head(config: Config, addresses: Mapping[str, Address], choice: ImageChoice,
     )
 
 
-def _service(server: ServerInstance, port: int, slices: Slices, choice: ImageChoice) -> ServicePlan:
-    view = slices.of(server.name)
+def _service(server: ServerInstance, port: int, view: Slice, image: str) -> ServicePlan:
     return ServicePlan(
         name=server.name,
         kind=server.kind,
         implementation=server.implementation,
-        image=choice.of(server),
+        image=image,
         port=port,
-        slice_text=dump_slice(view.data),
+        slice_text=view.text,
         config_path=server.name,
         command=("python", server.entrypoint),
         working_dir=f"{SERVICES_ROOT}/{server.kind.value}/{server.implementation}",

@@ -6,12 +6,12 @@ server itself listens on. A container binds all its interfaces and is dialled by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from gymctl.config import Config, Reference, ServerInstance, mask
-from gymctl.stack.interpolation import Piece, SecretFinder, escape_all
+from gymctl.stack.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.marking import Marked, mark, mark_fields, unmark
 from gymctl.stack.visible import DEFAULTS, visible_globals, without_credentials
 
@@ -36,9 +36,9 @@ class Address:
 
 @dataclass(frozen=True)
 class Slice:
-    """One server's view: plain data for ``dump_slice``, and the names of the secrets in it."""
+    """One server's view as YAML, and the names of the secrets in it."""
 
-    data: dict[str, Any]
+    text: str
     secrets: tuple[str, ...]
     rerouted: tuple[str, ...] = ()  # its fields whose localhost became the gateway
 
@@ -64,21 +64,38 @@ class Slices:
         }
         self._used = {name: self._secrets_of(name) for name in config.servers}
         self._names = _name_secrets(frozenset().union(*self._used.values()), config.secrets)
+        self._texts: dict[tuple[str, bool, bool], str] = {}
         self.secrets: dict[str, str] = {name: piece.text for piece, name in self._names.items()}
 
+    def data(self, name: str) -> dict[str, Any]:
+        """What one server is told: its own entry first, then its peers, then the head and the globals."""
+        entries = {peer: self._entry(peer, own=own, whole=whole) for peer, own, whole in self._entries(name)}
+        return {**entries, **self._rest(name)}
+
     def of(self, name: str) -> Slice:
-        """The slice of one server: its own entry first, then its peers, then the globals."""
-        servers = self._config.servers
-        data = {name: self._entry(name, own=True, whole=True)}
-        whole = self._is_full(name)
-        peers = servers if whole else reachable_from(servers, name)
-        data |= {peer: self._entry(peer, own=False, whole=whole) for peer in peers if peer != name}
-        head = self._addresses[HEAD_KEY]
-        data[HEAD_KEY] = {"host": head.host, "port": head.port}
-        data |= DEFAULTS
-        data |= {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
+        """The slice of one server; its text is ``dump_slice`` of ``data``, each entry written once for all slices."""
+        parts = []
+        for entry in self._entries(name):
+            if entry not in self._texts:
+                peer, own, whole = entry
+                self._texts[entry] = dump_slice({peer: self._entry(peer, own=own, whole=whole)})
+            parts.append(self._texts[entry])
+        text = "".join(parts) + dump_slice(self._rest(name))
         secrets = sorted(self._names[piece] for piece in self._used[name])
-        return Slice(data, tuple(secrets), self._own[name].rerouted)
+        return Slice(text, tuple(secrets), self._own[name].rerouted)
+
+    def _entries(self, name: str) -> Iterator[tuple[str, bool, bool]]:
+        """Each server of a slice: its name, whether it is the server's own, whether its fields are shown."""
+        yield name, True, True
+        whole = self._is_full(name)
+        for peer in self._config.servers if whole else reachable_from(self._config.servers, name):
+            if peer != name:
+                yield peer, False, whole
+
+    def _rest(self, name: str) -> dict[str, Any]:
+        head = self._addresses[HEAD_KEY]
+        shown = {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
+        return {HEAD_KEY: {"host": head.host, "port": head.port}, **DEFAULTS, **shown}
 
     def _is_full(self, name: str) -> bool:
         """An agent that chooses servers at run time says so: ``slice: full`` in its own entry."""
@@ -107,7 +124,7 @@ def slice_for(
     config: Config, server: str | ServerInstance, addresses: Mapping[str, Address], mode: SliceMode = "closure"
 ) -> dict[str, Any]:
     """One server's slice as plain data for ``OmegaConf.create``; localhost stays localhost."""
-    return Slices(config, addresses, mode).of(server if isinstance(server, str) else server.name).data
+    return Slices(config, addresses, mode).data(server if isinstance(server, str) else server.name)
 
 
 def head_slice(config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
