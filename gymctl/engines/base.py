@@ -107,7 +107,6 @@ class Engine(Protocol):
         *,
         arguments: Sequence[str],
         config_digest: str,
-        nofile: int,
         timeout: float,
         on_event: OnServer,
     ) -> StackState:

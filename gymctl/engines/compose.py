@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from gymctl.stack import ServicePlan, StackPlan
 
 OURS = "# Rendered by gymctl"
-LOOPBACK = "127.0.0.1"
-HEAD_KIND = "head"
 _DOCKER_RUN_FAILED = (125, 126, 127)
 
 
@@ -74,9 +72,9 @@ class ComposeEngine:
         check_commands()
         client = connect()
         self._check_names(client, plan.name)
-        head = head_service(plan)
-        if head is not None:
-            check_port(client, plan.name, LOOPBACK, head.port)
+        for service in plan.services:
+            for host, port, _ in service.published:
+                check_port(client, plan.name, host, port)
         build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
         return nofile_limit(plan.images[0].tag)
 
@@ -100,7 +98,6 @@ class ComposeEngine:
         *,
         arguments: Sequence[str] = (),
         config_digest: str = "",
-        nofile: int = 0,
         timeout: float = 180.0,
         on_event: OnServer = lambda _: None,
     ) -> StackState:
@@ -114,7 +111,7 @@ class ComposeEngine:
         """
         check_ours(self.file)
         client = connect()
-        state = self._state(plan, text, arguments, config_digest, nofile)
+        state = self._state(plan, text, arguments, config_digest)
         changed = write_secrets(self.directory, plan.secrets)
         save_state(self.directory, state)
         write_atomically(self.file, text, mode=0o644)
@@ -126,20 +123,18 @@ class ComposeEngine:
             watch.until_healthy(compose, timeout)
         return state
 
-    def _state(
-        self, plan: StackPlan, text: str, arguments: Sequence[str], config_digest: str, nofile: int
-    ) -> StackState:
-        head = head_service(plan)
+    def _state(self, plan: StackPlan, text: str, arguments: Sequence[str], config_digest: str) -> StackState:
         return StackState(
             engine="compose",
             name=plan.name,
-            head_url=f"http://{LOOPBACK}:{head.port}" if head else "",
-            servers=tuple(_address(service) for service in plan.services),
+            head_url=plan.head_url,
+            servers=tuple(_address(service, plan) for service in plan.services),
             arguments=tuple(arguments),
             config_digest=config_digest,
             compose_file=self.file.name,
             compose_digest=hashlib.sha256(text.encode()).hexdigest(),
-            nofile=nofile,
+            nofile=plan.options.nofile,
+            image=_job_image(plan),
             version=__version__,
         )
 
@@ -201,7 +196,7 @@ class ComposeEngine:
         client = connect()
         name = job_name(state.name)
         argv = job_command(
-            replace(job, image=job.image or default_image()),
+            replace(job, image=job.image or state.image),
             name=name,
             project=state.name,
             network=_network(client, state.name),
@@ -240,11 +235,6 @@ class ComposeEngine:
         return remove_stack(connect(), self.directory, state, self._command, volumes=volumes)
 
 
-def default_image() -> str:
-    """The image of a server that needs no packages or code of its own; jobs run in it too."""
-    return f"gymctl-server:{__version__}"
-
-
 def check_ours(path: Path) -> None:
     """See that ``path`` is free, or was rendered by gymctl.
 
@@ -264,14 +254,16 @@ def check_ours(path: Path) -> None:
         )
 
 
-def head_service(plan: StackPlan) -> ServicePlan | None:
-    """The service whose port is published."""
-    return next((service for service in plan.services if service.kind == HEAD_KIND), None)
+def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
+    """Where a server is reached: the published one from this machine, the others inside the stack's network."""
+    address = plan.head_url if service.published else service.address
+    return ServerAddress(service.name, str(service.kind), service.implementation, address)
 
 
-def _address(service: ServicePlan) -> ServerAddress:
-    host = LOOPBACK if service.kind == HEAD_KIND else service.name  # the head is the one that is published
-    return ServerAddress(service.name, str(service.kind), service.implementation, f"http://{host}:{service.port}")
+def _job_image(plan: StackPlan) -> str:
+    """The image that jobs run in: one without a user's server, since only gymctl's own packages are needed."""
+    plain_images = [image.tag for image in plan.images if image.folder is None]
+    return (plain_images or [plan.images[0].tag])[0]
 
 
 def _network(client: docker.DockerClient, project: str) -> str:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 WORKING_DIR = "com.docker.compose.project.working_dir"
-STACK = "gymctl.stack"  # on containers of ours that Compose does not know, i.e. jobs
+STACK = "gymctl.stack"
+JOB = "gymctl.job"  # on containers of ours that Compose does not know
 
 _STATES = ("running", "created", "paused", "removing", "restarting", "exited", "dead", MISSING)  # best to worst
 _HEALTH = ("healthy", "", "starting", "unhealthy")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gymctl.engines.base import Job, Mount
-from gymctl.engines.containers import STACK
+from gymctl.engines.containers import JOB, STACK
 from gymctl.engines.runner import run
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def job_name(project: str) -> str:
 def job_command(job: Job, *, name: str, project: str, network: str, user: Sequence[str], nofile: int) -> list[str]:
     """The argument list that runs ``job``; ``user`` are the options that say as whom."""
     argv = ["docker", "run", "--rm", "--init", "--name", name, "--network", network]
-    argv += ["--label", f"{STACK}={project}", "--pull", "never"]
+    argv += ["--label", f"{STACK}={project}", "--label", JOB, "--pull", "never"]
     argv += ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # noqa: S108
     argv += ["--log-driver", "none", *user]  # its output is ours already
     if nofile:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.engines.base import Removed
-from gymctl.engines.containers import PROJECT, STACK
+from gymctl.engines.containers import JOB, PROJECT, STACK
 from gymctl.engines.runner import CommandFailed, run
 from gymctl.engines.state import StackState, clear_state
 
@@ -35,7 +35,7 @@ def remove_stack(
     Raises:
         CommandFailed: Compose could not remove something.
     """
-    jobs = _containers(client, f"{STACK}={state.name}")
+    jobs = _containers(client, f"{STACK}={state.name}", JOB)
     for job in jobs:
         _remove(client.api.remove_container, job, force=True)
     count = len(jobs) + len(_containers(client, f"{PROJECT}={state.name}"))
@@ -52,8 +52,8 @@ def remove_stack(
     return Removed(state.name, count, notes)
 
 
-def _containers(client: docker.DockerClient, label: str) -> list[str]:
-    return [container["Id"] for container in client.api.containers(all=True, filters={"label": label})]
+def _containers(client: docker.DockerClient, *labels: str) -> list[str]:
+    return [container["Id"] for container in client.api.containers(all=True, filters={"label": list(labels)})]
 
 
 def _sweep(client: docker.DockerClient, name: str, *, volumes: bool) -> None:

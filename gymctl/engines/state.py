@@ -33,7 +33,8 @@ class StackState:
     """A stack that was brought up from a directory.
 
     ``compose_digest`` is the SHA-256 of the file as it was written; ``arguments`` are those of ``up``;
-    ``config_digest`` tells one configuration from another; ``head_url`` is the head's address on this machine.
+    ``config_digest`` tells one configuration from another; ``head_url`` is the head's address on this machine;
+    ``nofile`` and ``image`` are for jobs on the stack's network.
     """
 
     engine: str
@@ -45,6 +46,7 @@ class StackState:
     compose_file: str = ""
     compose_digest: str = ""
     nofile: int = 0
+    image: str = ""
     version: str = ""
 
 

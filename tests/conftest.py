@@ -1,0 +1,43 @@
+"""Which tests may do what: unit tests reach only this machine; tests marked ``docker`` need an engine, or say why not."""
+
+import os
+from functools import lru_cache
+
+import pytest
+
+# Ryuk would be pulled from a registry; inside a container testcontainers takes the bridge's address for the host's,
+# where ports published on the loopback interface are not to be found.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
+
+LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("docker") is None:
+            item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("docker") is None:
+        return
+    problem = docker_problem()
+    if problem and os.environ.get("GYMCTL_REQUIRE_DOCKER") == "1":
+        pytest.fail(f"GYMCTL_REQUIRE_DOCKER=1, but: {problem}", pytrace=False)
+    if problem:
+        pytest.skip(f"needs Docker: {problem}")
+
+
+@lru_cache
+def docker_problem():
+    """Why there is no usable Docker engine here; empty when there is one."""
+    from gymctl.engines.daemon import check_commands, connect
+    from gymctl.errors import EngineError
+
+    try:
+        check_commands()
+        connect().close()
+    except EngineError as error:
+        return error.message
+    return ""
