@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from made_up import MODEL, RESOURCES, config, recipe, server, weather
+from omegaconf import OmegaConf
+from pydantic import ValidationError
+from texts import NASTY, any_text, as_compose_reads, nested
+
+from gymctl.config import Config
+from gymctl.errors import ConfigError
+from gymctl.stack import (
+    ComposeDocument,
+    StackOptions,
+    compose_document,
+    plan_stack,
+    render_compose,
+    render_stack,
+    to_yaml,
+)
+from gymctl.stack.document import Service
+
+
+def rendered(whole: Config, **options: Any) -> str:
+    return render_stack(plan_stack(whole, name="demo", options=StackOptions(version="1.2.3", **options)))
+
+
+def services(text: str) -> dict[str, Any]:
+    """The services as Compose reads them."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: read(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [read(item) for item in value]
+        return as_compose_reads(value) if isinstance(value, str) else value
+
+    return dict(read(yaml.safe_load(text))["services"])
+
+
+@given(nested)
+@settings(max_examples=80, deadline=None)
+def test_any_field_comes_out_of_the_rendered_file_as_it_was(value: Any) -> None:
+    environment = services(rendered(config(server("r", RESOURCES, {"field": value}))))["r"]["environment"]
+    read = OmegaConf.create(environment["NEMO_GYM_CONFIG_DICT"])
+    fields = OmegaConf.to_container(read.r.resources_servers.example_multi_step, resolve=True)
+    assert isinstance(fields, dict)
+    assert fields["field"] == value
+    assert type(fields["field"]) is type(value)
+
+
+@given(any_text)
+@settings(max_examples=150, deadline=None)
+def test_any_environment_value_comes_out_as_it_was(text: str) -> None:
+    document = ComposeDocument(services={"a": Service(image="i", environment={"TEXT": text}, labels={"t": text})})
+    service = services(render_compose(document))["a"]
+    assert (service["environment"]["TEXT"], service["labels"]["t"]) == (text, text)
+
+
+def test_the_nasty_ones_too() -> None:
+    values = {f"T{number}": text for number, text in enumerate(NASTY)}
+    document = ComposeDocument(services={"a": Service(image="i", environment=values)})
+    assert services(render_compose(document))["a"]["environment"] == values
+
+
+def test_rendering_twice_gives_the_same_bytes() -> None:
+    assert rendered(recipe(5)) == rendered(recipe(5))
+
+
+def test_the_file_begins_with_the_mark_and_says_how_to_render_it_again() -> None:
+    plan = plan_stack(weather(), name="demo", options=StackOptions(version="1"))
+    arguments = ["a b.yaml", "+config_paths=[x.yaml]", "++policy_api_key=sk-12345", "evil\n.yaml"]
+    first = render_stack(plan, arguments=arguments).splitlines()[0]
+    assert first.startswith("# Rendered by gymctl")
+    assert (
+        "gymctl render 'a b.yaml' '+config_paths=[x.yaml]' ++policy_api_key=... 'evil .yaml' -o compose.yaml" in first
+    )
+
+
+def test_a_slice_is_a_block_a_person_can_read_and_each_service_says_what_it_is() -> None:
+    text = rendered(weather())
+    assert "      NEMO_GYM_CONFIG_DICT: |\n        weather_agent:\n          responses_api_agents:\n" in text
+    comment = "  # responses_api_agents/simple_agent, at http://weather_agent:8081 in the stack's network"
+    assert f"\n\n{comment}\n  weather_agent:\n" in text
+    assert "at http://head:11000 in the stack's network; published on 127.0.0.1:11000\n  head:\n" in text
+    assert "    ulimits:  # " in text
+
+
+def test_every_service_is_hardened_and_quick() -> None:
+    document = services(rendered(weather(), nofile=4096))
+    for service in document.values():
+        assert service["init"] is True
+        assert service["read_only"] is True
+        assert service["tmpfs"] == ["/tmp"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["restart"] == "unless-stopped"
+        assert service["ulimits"] == {"nofile": {"soft": 4096, "hard": 4096}}
+        assert service["pull_policy"] == "never"
+        assert "depends_on" not in service
+        check = service["healthcheck"]
+        assert (check["start_period"], check["start_interval"], check["interval"]) == ("60s", "250ms", "10s")
+        assert "python" not in check["test"][1]
+        assert check["test"] == ["CMD-SHELL", 'test -n "$(find /tmp/gymctl-ready -mmin -0.5 2>/dev/null)"']
+    assert [name for name, service in document.items() if "ports" in service] == ["head"]
+    assert document["head"]["ports"] == [{"target": 11000, "published": "11000", "host_ip": "127.0.0.1"}]
+    assert document["head"]["environment"]["NEMO_GYM_CONFIG_PATH"] == "head_server"
+    assert document["weather"]["labels"] == {
+        "gymctl.stack": "demo",
+        "gymctl.kind": "resources_servers",
+        "gymctl.implementation": "example_multi_step",
+        "gymctl.port": "8080",
+    }
+
+
+def test_secrets_are_files_and_each_service_mounts_its_own() -> None:
+    text = rendered(weather())
+    document = yaml.safe_load(text)
+    assert document["secrets"] == {name: {"file": f"./.gymctl/secrets/{name}"} for name in weather().secrets}
+    mounted = {name: service.get("secrets") for name, service in document["services"].items()}
+    assert mounted == {
+        "head": None,
+        "policy": ["GYM_POLICY_KEY"],
+        "weather": None,
+        "weather_agent": None,
+        "judge": ["GYM_JUDGE_KEY"],
+    }
+    assert not [value for value in weather().secrets.values() if value in text]
+
+
+def test_a_model_on_this_machine_is_reached_through_the_gateway() -> None:
+    document = services(rendered(config(server("m", MODEL, {"base_url": "http://localhost:8000/v1"}))))
+    assert document["m"]["extra_hosts"] == ["host.docker.internal:host-gateway"]
+    assert "extra_hosts" not in document["head"]
+
+
+def test_a_document_that_breaks_a_rule_is_not_rendered() -> None:
+    plan = plan_stack(config(server("r", RESOURCES, {})), name="demo", options=StackOptions(version="1"))
+    object.__setattr__(plan.services[1], "needs", ("nobody",))
+    with pytest.raises(ConfigError, match="GYM006 there is no service 'nobody'"):
+        render_stack(plan)
+
+
+def test_another_folder_for_secrets() -> None:
+    plan = plan_stack(weather(), name="demo", options=StackOptions(version="1"))
+    assert (
+        compose_document(plan, secrets_dir="../s/").plain()["secrets"]["GYM_JUDGE_KEY"]["file"] == "../s/GYM_JUDGE_KEY"
+    )
+
+
+def test_unknown_keys_are_refused_and_extensions_kept() -> None:
+    with pytest.raises(ValidationError, match="unknown key 'imgae'"):
+        Service.model_validate({"image": "i", "imgae": "j"})
+    assert Service.model_validate({"image": "i", "x-note": "n"}).plain() == {"image": "i", "x-note": "n"}
+
+
+def test_networks_and_volumes_without_settings_stay() -> None:
+    document = ComposeDocument.model_validate(
+        {
+            "services": {"a": {"image": "i", "networks": {"inner": None}, "volumes": ["cache:/cache"]}},
+            "networks": {"inner": None},
+            "volumes": {"cache": None},
+        }
+    )
+    data = document.plain()
+    assert (data["networks"], data["volumes"]) == ({"inner": {}}, {"cache": {}})
+    assert data["services"]["a"]["networks"] == {"inner": {}}
+
+
+def test_to_yaml_quotes_what_another_reader_takes_for_a_number() -> None:
+    assert to_yaml({"a": "0o17", "b": "1e3", "c": "word", "d": "10s"}) == 'a: "0o17"\nb: "1e3"\nc: word\nd: 10s\n'
+
+
+def test_a_recipe_of_84_servers_takes_well_under_half_a_second() -> None:
+    whole = recipe(41)
+    assert len(whole.servers) == 84
+    rendered(whole)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        rendered(whole)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
