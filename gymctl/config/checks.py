@@ -8,6 +8,7 @@ from typing import Any
 
 from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.merge import is_server_entry
 from gymctl.config.model import HEAD_PORT, Head, Reference, ServerInstance, ServerKind
 
 DOMAINS = (
@@ -75,8 +76,8 @@ def _is_port(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
-def check_references(servers: dict[str, ServerInstance], findings: Findings) -> None:
-    """Every reference points at a server of its kind.
+def check_references(servers: dict[str, ServerInstance], resolved: Mapping[str, Any], findings: Findings) -> None:
+    """Every reference points at a server of its kind; one to an almost-server is told with that, not here.
 
     One in a field of its own that does not is a problem, as upstream has it. One deeper inside may never be used (a map
     of verifiers of which a data set names one): it is noted, and taken out of ``references``.
@@ -84,6 +85,8 @@ def check_references(servers: dict[str, ServerInstance], findings: Findings) -> 
     for server in list(servers.values()):
         lost = [reference for reference in server.references if not _leads_somewhere(reference, servers)]
         for reference in lost:
+            if findings.problems and is_server_entry(reference.name, resolved.get(reference.name)):
+                continue
             _unknown_reference(server, reference, servers, findings)
         if lost:
             kept = tuple(reference for reference in server.references if reference not in lost)

@@ -16,7 +16,7 @@ from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, ServerInstance
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets
-from gymctl.config.servers import find_servers
+from gymctl.config.servers import SKIP, find_servers
 from gymctl.config.sources import Layers, read_layers
 from gymctl.errors import ConfigError, Problem
 
@@ -46,7 +46,7 @@ def load_config(
     servers = _servers(resolved, layers, findings)
     head = check_head(resolved, findings)
     check_globals(resolved, findings)
-    check_references(servers, findings)
+    check_references(servers, resolved, findings)
     check_addresses(servers, head, resolved.get("default_host"), findings)
     advise(servers, resolved, layers.files, findings)
     if not servers and not findings.problems:
@@ -87,5 +87,6 @@ def _servers(resolved: dict[str, Any], layers: Layers, findings: Findings) -> di
     if strict:
         findings.problems += found.problems
     for problem in () if strict else found.problems:
-        findings.note_at(NoteCode.SKIPPED_SERVER, problem.where, f"skipped: {problem.message}", problem.hint)
+        hint = problem.hint.removesuffix(SKIP)
+        findings.note_at(NoteCode.SKIPPED_SERVER, problem.where, f"skipped: {problem.message}", hint)
     return servers

@@ -13,6 +13,7 @@ from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
 from gymctl.config.model import RESERVED_KEYS, Reference, ServerInstance, ServerKind
 
+SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
 _TYPES = (
     ("entrypoint", str, "a file name such as app.py"),
@@ -76,7 +77,7 @@ class _Entry:
             self._wrong_type((*here, "entrypoint"), fields["entrypoint"], _TYPES[0][2])
         else:
             what = f"{self.name} looks like a server but has no entrypoint"
-            self.findings.problem(here, what, f"{hint} (+error_on_almost_servers=false skips it)")
+            self.findings.problem(here, what, f"{hint}{SKIP}")
         return None
 
     def _instance(self, kind: ServerKind, implementation: str) -> ServerInstance | None:

@@ -245,7 +245,7 @@ def test_an_almost_server_can_be_skipped(folder: Folder) -> None:
     assert [note.code for note in config.advice] == ["skipped-server", "skipped-server"]
     assert config.notes[0] == (
         "a.yaml:10: skipped: patterns looks like a server but has no entrypoint; add `entrypoint: app.py` under it "
-        "(+error_on_almost_servers=false skips it) [skipped-server]"
+        "[skipped-server]"
     )
 
 
@@ -266,3 +266,13 @@ def test_the_head_may_be_given_in_part(folder: Folder) -> None:
 
 def test_bundled_examples_have_no_problem(folder: Folder) -> None:
     assert folder.load("responses_api_models/scripted_model/configs/scripted_model.yaml", TOOL, STEPS).notes == ()
+
+
+def test_a_reference_to_an_almost_server_is_not_a_second_problem(folder: Folder) -> None:
+    (problem,) = folder.problems(AGENT.replace("entrypoint: app.py\n      domain", "domain"))
+    assert problem.startswith("a.yaml:10: tool looks like a server but has no entrypoint")
+
+
+def test_nothing_left_of_a_configuration(folder: Folder) -> None:
+    folder.write("half.yaml", "policy_model:\n  responses_api_models:\n    openai_model: {model_name: gpt-4o}\n")
+    assert folder.refusal("half.yaml", "+error_on_almost_servers=false").startswith("half.yaml: no server is defined")

@@ -54,6 +54,7 @@ def test_a_recipe_of_85_servers_in_43_files(folder: Folder) -> None:
 
 
 def test_importing_the_configuration_needs_no_heavy_library() -> None:
-    code = "import sys, gymctl.config; print([n for n in ('omegaconf', 'pydantic', 'typer', 'antlr4') if n in sys.modules])"
+    heavy = ("omegaconf", "pydantic", "typer", "antlr4")
+    code = f"import sys, gymctl.config; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
