@@ -10,6 +10,9 @@ SECRETS_DIR = "./.gymctl/secrets"
 # Asking for it costs a shell and a find; a probe that starts Python: 153 s of CPU for twelve servers, not 7.
 _PROBE = 'test -n "$(find /tmp/gymctl-ready -mmin -0.5 2>/dev/null)"'
 
+# OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless told to trust it; a node takes two characters or more.
+_MANY_NODES = 20_000
+
 
 def compose_document(plan: StackPlan, *, secrets_dir: str = SECRETS_DIR) -> ComposeDocument:
     """The document of a plan. Secret values are in files of ``secrets_dir`` (relative to the document), never in it."""
@@ -27,7 +30,7 @@ def _service(service: ServicePlan, stack: str, options: StackOptions) -> Service
         pull_policy="never",  # images are built here; a registry's image of the same name is someone else's
         command=list(service.command),
         working_dir=service.working_dir,
-        environment={"NEMO_GYM_CONFIG_PATH": service.config_path, "NEMO_GYM_CONFIG_DICT": service.slice_text},
+        environment=_environment(service),
         secrets=list(service.secrets) or None,
         ports=[Port(target=inside, published=str(port), host_ip=ip) for ip, port, inside in service.published] or None,
         extra_hosts=list(service.extra_hosts) or None,
@@ -55,3 +58,8 @@ def _service(service: ServicePlan, stack: str, options: StackOptions) -> Service
             "gymctl.port": str(service.port),
         },
     )
+
+
+def _environment(service: ServicePlan) -> dict[str, str]:
+    limit = {"OMEGACONF_MAX_YAML_EXPANDED_NODES": "none"} if len(service.slice_text) > _MANY_NODES else {}
+    return {"NEMO_GYM_CONFIG_PATH": service.config_path, **limit, "NEMO_GYM_CONFIG_DICT": service.slice_text}

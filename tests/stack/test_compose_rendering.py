@@ -145,6 +145,17 @@ def test_a_document_that_breaks_a_rule_is_not_rendered() -> None:
         render_stack(plan)
 
 
+def test_a_server_told_more_than_omegaconf_reads_by_default_can_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {f"k{number}": number for number in range(6_000)}
+    read = services(rendered(config(server("big", RESOURCES, {"table": table}), server("small"))))
+    assert "OMEGACONF_MAX_YAML_EXPANDED_NODES" not in read["small"]["environment"]
+    environment = read["big"]["environment"]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    child = OmegaConf.create(environment["NEMO_GYM_CONFIG_DICT"])
+    assert child.big.resources_servers.example_multi_step.table == table
+
+
 def test_another_folder_for_secrets() -> None:
     plan = plan_stack(weather(), name="demo", options=StackOptions(version="1"))
     assert (
