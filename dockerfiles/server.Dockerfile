@@ -24,6 +24,11 @@ RUN python3 -m compileall -q --invalidation-mode checked-hash /opt/gymctl
 FROM ${BASE_IMAGE} AS server
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym
 COPY --from=packages /opt/venv /opt/venv
+# Python images come without byte code of the standard library; a container that may not write would compile it at every
+# start. Importing what servers import compiles what they need of it.
+RUN env -u PYTHONDONTWRITEBYTECODE /opt/venv/bin/python -c "import asyncio, resource, \
+    aiohttp, cachetools, fastapi, httptools, msgspec, omegaconf, orjson, pydantic, stamina, uvicorn, uvicorn.lifespan.on, \
+    uvicorn.protocols.http.httptools_impl, uvloop, yaml"
 # uv comes in for this step only
 RUN --mount=type=bind,from=packages,source=/opt/uv,target=/opt/uv \
     --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
