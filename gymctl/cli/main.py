@@ -34,9 +34,9 @@ def _options(
 
 
 def _register() -> None:
-    from gymctl.cli import collect, down, quickstart, render, status, up
+    from gymctl.cli import collect, config, down, logs, quickstart, render, status, up, why_slow
 
-    for module in (quickstart, render, up, status, collect, down):
+    for module in (quickstart, config, render, up, status, logs, collect, why_slow, down):
         module.register(app)
 
 

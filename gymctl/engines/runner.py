@@ -234,7 +234,13 @@ def detached(argv: Sequence[str], *, stdin: str, log: Path, cwd: Path) -> subpro
     with log.open("ab") as sink:
         try:
             process = subprocess.Popen(
-                list(argv), stdin=subprocess.PIPE, stdout=sink, stderr=sink, cwd=cwd, encoding="utf-8", start_new_session=True
+                list(argv),
+                stdin=subprocess.PIPE,
+                stdout=sink,
+                stderr=sink,
+                cwd=cwd,
+                encoding="utf-8",
+                start_new_session=True,
             )
         except OSError as error:
             raise CommandFailed(argv, 126, str(error)) from error

@@ -1,0 +1,119 @@
+"""``gymctl collect``: rollouts from the running stack of this directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gymctl.rollouts.spec import RunSpec
+
+# ng_collect_rollouts' spelling (rollout_collection.py) -> ours.
+_UPSTREAM = {
+    "input_jsonl_fpath": "input",
+    "output_jsonl_fpath": "output",
+    "agent_name": "agent",
+    "limit": "limit",
+    "num_repeats": "num_repeats",
+    "num_samples_in_parallel": "concurrency",
+    "resume_from_cache": "resume",
+    "responses_create_params": "params_override",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(context_settings={"ignore_unknown_options": True})(collect)
+
+
+def collect(
+    overrides: list[str] = typer.Argument(
+        None,
+        metavar="[OVERRIDE...]",
+        help="Upstream's spelling of the options: +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl ...",
+        show_default=False,
+    ),
+    rows: Path = typer.Option(None, "--input", "-i", help="JSONL file of rows.", show_default=False),
+    output: Path = typer.Option(None, "--output", "-o", help="JSONL file for the results.", show_default=False),
+    agent: str = typer.Option(None, "--agent", help="Agent for the rows that name none.", show_default=False),
+    limit: int = typer.Option(None, "--limit", help="Read that many rows only.", show_default=False),
+    num_repeats: int = typer.Option(None, "--num-repeats", help="Rollouts per row.", show_default="1"),
+    concurrency: str = typer.Option(
+        None, "--concurrency", help="Rollouts in flight at most, or auto.", show_default="auto"
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Go on with what the output already holds."),
+    force: bool = typer.Option(
+        False, "--force", help="Overwrite an earlier run, or resume although it was started differently."
+    ),
+    order: str = typer.Option("completion", "--order", help="Order of the results: completion or input."),
+    deadline: float = typer.Option(1800.0, "--deadline", help="Seconds that one rollout may take."),
+    max_attempts: int = typer.Option(3, "--max-attempts", help="How often a rollout is tried in all."),
+    retry_failed: bool = typer.Option(
+        False, "--retry-failed", help="With --resume, try again what failed for good before."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
+) -> None:
+    """Collect rollouts from the running stack: resumable, failures kept beside the results."""
+    from gymctl.cli.collecting import collect_from_stack, print_report
+    from gymctl.engines.state import load_state
+    from gymctl.rollouts.progress import display
+
+    state = load_state(Path.cwd())
+    given = {
+        "input": rows, "output": output, "agent": agent, "limit": limit, "num_repeats": num_repeats,
+        "concurrency": concurrency, "resume": resume or None,
+    }  # fmt: skip
+    fixed = {
+        "force": force, "order": order, "deadline_s": deadline, "max_attempts": max_attempts,
+        "retry_failed": retry_failed, "identity": {"config": state.config_digest},
+        "agents": tuple(server.name for server in state.servers if server.kind == "responses_api_agents"),
+    }  # fmt: skip
+    spec = run_spec(given, overrides or [], fixed)
+    with display(quiet=as_json) as on_event:
+        report = collect_from_stack(state, Path.cwd(), spec, on_event)
+    print_report(report, as_json=as_json)
+    raise typer.Exit(report.exit_code)
+
+
+def run_spec(options: Mapping[str, Any], overrides: Sequence[str], fixed: Mapping[str, Any]) -> RunSpec:
+    """The run that options and upstream's overrides describe; options win.
+
+    Raises:
+        InputError: input or output is missing, or a value does not fit.
+    """
+    from gymctl.errors import InputError
+    from gymctl.rollouts.spec import RunSpec
+
+    values = {**_from_overrides(overrides), **{key: value for key, value in options.items() if value is not None}}
+    for key, what in (("input", "rows.jsonl"), ("output", "rollouts.jsonl")):
+        if not values.get(key):
+            raise InputError(f"no {key} file was given", f"add --{key} {what}")
+        values[key] = Path(values[key])
+    concurrency = str(values.pop("concurrency", "auto"))
+    if concurrency != "auto" and not concurrency.isdigit():
+        raise InputError(f"concurrency is {concurrency!r}", "it must be a number, or auto")
+    if fixed.get("order") not in ("completion", "input"):
+        raise InputError(f"order is {fixed.get('order')!r}", "it must be completion or input")
+    return RunSpec(**values, **fixed, concurrency="auto" if concurrency == "auto" else int(concurrency))
+
+
+def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    from gymctl.config.overrides import parse_override
+    from gymctl.errors import InputError
+
+    values: dict[str, Any] = {}
+    for argument in overrides:
+        override = parse_override(argument)
+        key = override.path[0]
+        if key in ("config_paths", "head_server"):
+            continue  # which stack: that of this directory
+        if key not in _UPSTREAM or len(override.path) > 1:
+            raise InputError(
+                f"{argument!r}: collect has no option {'.'.join(override.path)!r}", "see gymctl collect --help"
+            )
+        if override.value is not None:
+            values[_UPSTREAM[key]] = override.value
+    return values

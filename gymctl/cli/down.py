@@ -1,0 +1,28 @@
+"""``gymctl down``: stop this directory's stack and leave nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(down)
+
+
+def down(volumes: bool = typer.Option(False, "--volumes", help="Remove named volumes too.")) -> None:
+    """Stop the stack and remove its containers, network, secrets, state and rendered file."""
+    from gymctl.engines.compose import ComposeEngine
+    from gymctl.engines.local_control import LocalEngine
+    from gymctl.engines.state import load_state
+
+    directory = Path.cwd()
+    if load_state(directory).engine == "local":
+        removed = LocalEngine(directory).down()
+    else:
+        removed = ComposeEngine(directory).down(volumes=volumes)
+    for note in removed.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{removed.name} is down")

@@ -1,0 +1,100 @@
+"""What every command that takes CONFIG and OVERRIDE shares: its arguments, loading them, naming the stack, planning it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gymctl.config import Config
+    from gymctl.stack import StackPlan
+
+Configuration = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CONFIG... [OVERRIDE...]",
+        help="YAML files, globs, or a directory with a stack in it; overrides (+a.b=c); +config_paths=[a.yaml,b.yaml].",
+        show_default=False,
+    ),
+]
+StackName = Annotated[
+    str | None, typer.Option("--name", help="Name of the stack.", show_default="the directory's name")
+]
+SliceOption = Annotated[
+    str, typer.Option("--slice", help="What a container is told: what it can reach (closure), or all (full).")
+]
+BaseImage = Annotated[
+    str | None,
+    typer.Option(
+        "--base-image", envvar="GYMCTL_BASE_IMAGE", help="Image to build on.", show_default="python:3.12-slim"
+    ),
+]
+CaBundle = Annotated[
+    Path | None,
+    typer.Option("--ca-bundle", help="Certificates that builds are to trust.", show_default="the machine's own"),
+]
+
+
+def load(arguments: list[str] | None) -> Config:
+    """The configuration that the arguments name; its notes go to standard error."""
+    from gymctl.config import load_config
+
+    config = load_config(arguments or [], cwd=Path.cwd(), environ=os.environ)
+    say_notes(config.notes)
+    return config
+
+
+def say_notes(notes: tuple[str, ...]) -> None:
+    """Lines the user should read once, on standard error."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def stack_name(given: str | None, directory: Path) -> str:
+    """The name given, or one made of the directory's as Compose makes it: lower-case letters, digits, ``-`` and ``_``."""
+    if given is not None:
+        return given
+    return re.sub(r"[^a-z0-9_-]", "", directory.resolve().name.lower()).lstrip("_-") or "gym"
+
+
+def plan_for(config: Config, name: str, *, nofile: int, slices: str) -> StackPlan:
+    """The plan of a configuration's stack.
+
+    Raises:
+        InputError: an option is wrong.
+        ConfigError: the configuration cannot be a stack of containers.
+    """
+    from gymctl import __version__
+    from gymctl.errors import InputError
+    from gymctl.stack import StackOptions, plan_stack
+
+    if slices not in ("closure", "full"):
+        raise InputError(f"--slice is {slices!r}", "it must be closure or full")
+    mode = "full" if slices == "full" else "closure"
+    return plan_stack(config, name=name, options=StackOptions(version=__version__, nofile=nofile, slice_mode=mode))
+
+
+def shown_arguments(arguments: list[str] | None, config: Config) -> tuple[str, ...]:
+    """The arguments as they may be written down: an override that sets a secret shows ``****`` for it."""
+    from gymctl.config import holds_credential, mask
+
+    shown = []
+    for argument in arguments or []:
+        key, equals, _ = argument.partition("=")
+        credential = equals and holds_credential(key.rpartition(".")[2].lstrip("+"))
+        shown.append(f"{key}=****" if credential else mask(argument, config.secrets))
+    return tuple(shown)
+
+
+def config_digest(config: Config) -> str:
+    """A short digest that tells one configuration from another; secrets have no part in it."""
+    from gymctl.config import mask
+
+    masked = mask(config.resolved, config.secrets)
+    return hashlib.sha256(json.dumps(masked, sort_keys=True, default=str).encode()).hexdigest()[:16]

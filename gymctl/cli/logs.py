@@ -1,0 +1,53 @@
+"""``gymctl logs``: what the servers of this directory's stack say, whichever engine runs it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(logs)
+
+
+def logs(
+    servers: list[str] = typer.Argument(
+        None, metavar="[SERVER...]", help="All when none is named.", show_default=False
+    ),
+    follow: bool = typer.Option(False, "--follow", "-f", help="Go on until Ctrl-C."),
+    tail: int = typer.Option(None, "--tail", "-n", help="Only the last so many lines of each.", show_default=False),
+    since: str = typer.Option("", "--since", help="Only lines since then, such as 10m (containers only)."),
+) -> None:
+    """Show the servers' log lines."""
+    from gymctl.engines.compose import ComposeEngine
+    from gymctl.engines.local_control import LocalEngine
+    from gymctl.engines.state import load_state
+    from gymctl.errors import InputError
+
+    directory = Path.cwd()
+    state = load_state(directory)
+    unknown = [name for name in servers or [] if name not in {server.name for server in state.servers}]
+    if unknown:
+        known = ", ".join(server.name for server in state.servers)
+        raise InputError(f"the stack has no server {unknown[0]!r}", f"there are: {known}")
+    if state.engine == "local":
+        _print_file(LocalEngine(directory).log_file(), servers or [], follow, tail)
+    else:
+        ComposeEngine(directory).logs(servers or [], typer.echo, follow=follow, tail=tail, since=since)
+
+
+def _print_file(path: Path, servers: list[str], follow: bool, tail: int | None) -> None:
+    """The one log of a local stack; lines that name another server are left out."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        kept = [line for line in lines if not servers or any(name in line for name in servers)]
+        for line in kept[-tail:] if tail else kept:
+            typer.echo(line, nl=False)
+        while follow:
+            line = lines.readline()
+            if line and (not servers or any(name in line for name in servers)):
+                typer.echo(line, nl=False)
+            elif not line:
+                time.sleep(0.2)

@@ -1,0 +1,56 @@
+"""``gymctl render``: the Compose file of a configuration, nothing started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from gymctl.cli.loading import (
+    Configuration,
+    SliceOption,
+    StackName,
+    load,
+    plan_for,
+    say_notes,
+    shown_arguments,
+    stack_name,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(context_settings={"ignore_unknown_options": True})(render)
+
+
+def render(
+    configuration: Configuration = None,
+    output: str = typer.Option("-", "--output", "-o", help="File to write; - is standard output."),
+    name: StackName = None,
+    slices: SliceOption = "closure",
+    nofile: int = typer.Option(65535, "--nofile", help="Open files that a container may have.", min=256),
+) -> None:
+    """Write the Compose file: one service per named server, plus the head."""
+    from gymctl.engines.compose import check_ours
+    from gymctl.engines.state import write_atomically, write_secrets
+    from gymctl.errors import InputError
+    from gymctl.stack import render_stack
+
+    config = load(configuration)
+    path = Path(output).resolve()
+    directory = Path.cwd() if output == "-" else path.parent
+    plan = plan_for(config, stack_name(name, directory), nofile=nofile, slices=slices)
+    text = render_stack(plan, arguments=shown_arguments(configuration, config))
+    say_notes(plan.notes)
+    if output == "-":
+        typer.echo(text, nl=False)
+        return
+    if not directory.is_dir():
+        raise InputError(f"{output}: its folder does not exist", f"create it: mkdir -p {Path(output).parent}")
+    check_ours(path)
+    if plan.secrets:
+        write_secrets(directory, plan.secrets)
+    write_atomically(path, text, mode=0o644)
+    typer.echo(
+        f"wrote {output}: {len(plan.services)} services; `gymctl up` builds their images and starts them", err=True
+    )

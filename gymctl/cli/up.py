@@ -1,0 +1,103 @@
+"""``gymctl up``: from a configuration to a running, healthy stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from gymctl.cli.loading import (
+    BaseImage,
+    CaBundle,
+    Configuration,
+    SliceOption,
+    StackName,
+    config_digest,
+    load,
+    plan_for,
+    say_notes,
+    shown_arguments,
+    stack_name,
+)
+
+if TYPE_CHECKING:
+    from gymctl.cli.showing import UpDisplay
+    from gymctl.config import Config
+    from gymctl.engines.state import StackState
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(context_settings={"ignore_unknown_options": True})(up)
+
+
+def up(
+    configuration: Configuration = None,
+    engine: str = typer.Option("compose", "--engine", help="compose (containers) or local (one process, no Docker)."),
+    name: StackName = None,
+    timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until every server is healthy."),
+    slices: SliceOption = "closure",
+    base_image: BaseImage = None,
+    ca_bundle: CaBundle = None,
+) -> None:
+    """Start the stack of a configuration in this directory and wait until it is healthy."""
+    from gymctl.cli.showing import UpDisplay, say_next
+    from gymctl.errors import InputError
+
+    if engine not in ("compose", "local"):
+        raise InputError(f"there is no engine {engine!r}", "use --engine compose or --engine local")
+    config = load(configuration)
+    called = stack_name(name, Path.cwd())
+    arguments = tuple(configuration or ())
+    with UpDisplay() as display:
+        if engine == "local":
+            state = _up_local(config, called, arguments, timeout, display)
+        else:
+            state = _up_compose(config, called, arguments, timeout, slices, base_image, ca_bundle, display)
+    say_next(state)
+
+
+def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: float, display: UpDisplay) -> StackState:
+    from gymctl.engines.local_control import LocalEngine
+
+    display.expect(["head", *config.servers])
+    return LocalEngine(Path.cwd()).up(
+        config,
+        name=name,
+        arguments=arguments,
+        config_digest=config_digest(config),
+        timeout=timeout,
+        on_event=display.on_server,
+    )
+
+
+def _up_compose(
+    config: Config,
+    name: str,
+    arguments: tuple[str, ...],
+    timeout: float,
+    slices: str,
+    base_image: str | None,
+    ca_bundle: Path | None,
+    display: UpDisplay,
+) -> StackState:
+    """Plan, check and build, render with the open files that this engine allows, start and wait."""
+    from gymctl.engines.compose import ComposeEngine
+    from gymctl.stack import render_stack
+
+    engine = ComposeEngine(Path.cwd())
+    plan = plan_for(config, name, nofile=65535, slices=slices)
+    say_notes(plan.notes)
+    nofile = engine.prepare(plan, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
+    plan = plan_for(config, name, nofile=nofile, slices=slices)
+    shown = shown_arguments(list(arguments), config)
+    display.expect([service.name for service in plan.services])
+    return engine.up(
+        plan,
+        render_stack(plan, arguments=shown),
+        arguments=shown,
+        config_digest=config_digest(config),
+        timeout=timeout,
+        on_event=display.on_server,
+    )

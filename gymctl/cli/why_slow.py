@@ -1,0 +1,41 @@
+"""``gymctl why-slow``: where the time of collected rollouts went."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("why-slow")(why_slow)
+
+
+def why_slow(
+    rollouts: Path = typer.Argument(..., help="An output file of `gymctl collect`."),
+    as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
+) -> None:
+    """Show, hop by hop, where the time of rollouts went."""
+    from dataclasses import asdict
+
+    from gymctl.rollouts.timing import summarise_file
+
+    waterfalls = summarise_file(rollouts)
+    if as_json:
+        typer.echo(json.dumps([asdict(waterfall) for waterfall in waterfalls]))
+        return
+    from rich.table import Table
+
+    from gymctl.cli.showing import wide_console
+
+    console = wide_console()
+    for waterfall in waterfalls:
+        title = f"{waterfall.agent}: {waterfall.rollouts} rollouts, p50 {waterfall.p50_ms:.1f} ms, p95 {waterfall.p95_ms:.1f} ms"
+        table = Table("hop", "p50 ms", "p95 ms", "share", "", box=None, pad_edge=False, header_style="bold")
+        for share in waterfall.hops:
+            bar = "█" * round(share.share * 40)
+            table.add_row(share.hop, f"{share.p50_ms:.1f}", f"{share.p95_ms:.1f}", f"{share.share:.0%}", bar)
+        console.print(title, style="bold", markup=False, highlight=False)
+        console.print(table)

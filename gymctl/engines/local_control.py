@@ -1,0 +1,196 @@
+"""The local engine from outside: start its process in the background, ask how its servers are, stop it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from gymctl import __version__
+from gymctl.config import Config
+from gymctl.engines.base import OnServer, Removed, ServerEvent, ServerStatus
+from gymctl.engines.local import HEAD, Address, build_stack, plan_addresses
+from gymctl.engines.local_process import process_input
+from gymctl.engines.runner import detached
+from gymctl.engines.state import (
+    ServerAddress,
+    StackState,
+    clear_state,
+    find_state,
+    load_state,
+    save_state,
+    state_folder,
+    write_atomically,
+)
+from gymctl.engines.text import last_lines
+from gymctl.errors import EngineError
+
+_PID, _LOG = "local.pid", "local.log"
+_PROBE_S = 2.0
+_EVERY_S = 0.1
+_STOP_S = 10.0
+
+
+class LocalEngine:
+    """The stack of ``directory``, all its servers in one background process."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.resolve()
+        self._folder = self.directory / ".gymctl"
+
+    def up(
+        self,
+        config: Config,
+        *,
+        name: str,
+        arguments: Sequence[str],
+        config_digest: str,
+        timeout: float,
+        on_event: OnServer,
+    ) -> StackState:
+        """Start the process and wait until every server answers; one that runs already is replaced.
+
+        Raises:
+            EngineError: a port is taken, or the process ended before its servers answered.
+            InputError: a server's code or configuration is wrong.
+        """
+        before = find_state(self.directory)
+        if before is not None and before.engine != "local":
+            raise EngineError(
+                f"this directory already runs the stack {before.name} in containers", "gymctl down before"
+            )
+        if before is not None:
+            self._stop()
+        addresses = plan_addresses(config)
+        build_stack(config, addresses)  # what is wrong with a server's code is said here, not in a log
+        state = _state(config, addresses, name, arguments, config_digest)
+        log = state_folder(self.directory) / _LOG
+        log.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "gymctl.engines.local_process"]
+        process = detached(argv, stdin=process_input(arguments, self.directory, addresses), log=log, cwd=self.directory)
+        write_atomically(self._folder / _PID, str(process.pid))
+        save_state(self.directory, state)
+        try:
+            self._wait(state, process.poll, timeout, on_event)
+        except BaseException:
+            self._clear()
+            raise
+        return state
+
+    def _wait(self, state: StackState, poll: Callable[[], int | None], timeout: float, on_event: OnServer) -> None:
+        began = time.monotonic()
+        told: set[str] = set()
+        while True:
+            seconds = time.monotonic() - began
+            statuses = _ask_all(state)
+            for status in statuses:
+                if status.ok and status.name not in told:
+                    told.add(status.name)
+                    on_event(ServerEvent(status.name, status.state, status.health, seconds))
+            if all(status.ok for status in statuses):
+                return
+            if poll() is not None or seconds > timeout:
+                lines = last_lines((self._folder / _LOG).read_text(errors="replace"), 15)
+                said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+                waiting = ", ".join(status.name for status in statuses if not status.ok)
+                message = said[-1] if said else "\n  | ".join([f"the servers did not come up ({waiting})", *lines])
+                raise EngineError(message)
+            time.sleep(_EVERY_S)
+
+    def status(self) -> list[ServerStatus]:
+        """Every server, asked now.
+
+        Raises:
+            InputError: no stack was brought up here.
+        """
+        return _ask_all(load_state(self.directory))
+
+    def log_file(self) -> Path:
+        """The file that all the servers log to."""
+        return self._folder / _LOG
+
+    def down(self) -> Removed:
+        """Stop the process and remove what it left.
+
+        Raises:
+            InputError: no stack was brought up here.
+        """
+        state = load_state(self.directory)
+        self._clear()
+        return Removed(state.name, 0)
+
+    def _clear(self) -> None:
+        self._stop()
+        for name in (_PID, _LOG):
+            (self._folder / name).unlink(missing_ok=True)
+        clear_state(self.directory)
+
+    def _stop(self) -> None:
+        """SIGTERM, and SIGKILL when that was not enough; a process that is no longer ours is left alone."""
+        pid = self._pid()
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + _STOP_S
+        while self._pid() is not None and time.monotonic() < end:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.05)
+        if self._pid() is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def _pid(self) -> int | None:
+        """The process, if it runs: a number that another program took since is not it."""
+        try:
+            pid = int((self._folder / _PID).read_text())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            return None
+        command = Path(f"/proc/{pid}/cmdline")
+        if command.exists() and b"gymctl.engines.local_process" not in command.read_bytes():
+            return None
+        return pid
+
+
+def _state(
+    config: Config, addresses: dict[str, Address], name: str, arguments: Sequence[str], config_digest: str
+) -> StackState:
+    head = ServerAddress("head", "head", "head", addresses[HEAD].url)
+    servers = (
+        ServerAddress(server.name, server.kind.value, server.implementation, addresses[server.name].url)
+        for server in config.servers.values()
+    )
+    return StackState(
+        engine="local",
+        name=name,
+        head_url=addresses[HEAD].url,
+        servers=(head, *servers),
+        arguments=tuple(arguments),
+        config_digest=config_digest,
+        version=__version__,
+    )
+
+
+def _ask_all(state: StackState) -> list[ServerStatus]:
+    with ThreadPoolExecutor(max_workers=min(32, len(state.servers))) as pool:
+        return list(pool.map(_ask, state.servers))
+
+
+def _ask(server: ServerAddress) -> ServerStatus:
+    """One server's status: a server that answers ``/`` is healthy, and its reply says for how long it has run."""
+    uptime, state, health = None, "running", "healthy"
+    try:
+        with urlopen(f"{server.address}/", timeout=_PROBE_S) as reply:  # noqa: S310 - an address of our own
+            uptime = float(reply.headers.get("x-gym-uptime") or 0)
+    except TimeoutError:
+        health = "unhealthy"
+    except (URLError, OSError):
+        state, health = "exited", ""
+    return ServerStatus(server.name, server.kind, server.implementation, state, health, uptime, server.address)
