@@ -2,9 +2,10 @@
 
     PYTHON_WITH_NEMO_GYM scripts/upstream_configs.py FOLDER > resolved.jsonl
 
-Every configuration under ``resources_servers``, ``responses_api_models`` and ``responses_api_agents`` of the installed
-package is parsed, all in this one process: one with a policy model in it alone, any other with
-``openai_model.yaml``. FOLDER becomes the parser's current directory (it must hold no ``env.yaml``).
+Every configuration under ``resources_servers``, ``responses_api_models``, ``responses_api_agents`` and ``benchmarks``
+of the installed package is parsed, all in this one process: one with a policy model in it alone, any other with
+``openai_model.yaml`` (or ``vllm_model.yaml``, where that is what it changes). FOLDER
+becomes the parser's current directory (it must hold no ``env.yaml``).
 
 The first line is ``{"root": where the package is}``. Each further one has ``config``, ``paths``, ``given`` (the values
 of the command line), ``error`` (what the parser said to that, or null), ``added`` (what had to be given besides: unset
@@ -21,7 +22,16 @@ import re
 import sys
 from typing import Any
 
-MODEL = "responses_api_models/openai_model/configs/openai_model.yaml"
+PATTERNS = {
+    "resources_servers": "*/configs/**/*.yaml",
+    "responses_api_models": "*/configs/**/*.yaml",
+    "responses_api_agents": "*/configs/**/*.yaml",
+    "benchmarks": "*/config*.yaml",
+}
+MODELS = (
+    "responses_api_models/openai_model/configs/openai_model.yaml",
+    "responses_api_models/vllm_model/configs/vllm_model.yaml",
+)
 VALUES = {
     "policy_base_url": "http://model.example/v1",
     "policy_api_key": "key-of-the-policy",
@@ -35,17 +45,29 @@ def main() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         from nemo_gym import PARENT_DIR
     emit({"root": str(PARENT_DIR)})
-    for kind in ("resources_servers", "responses_api_models", "responses_api_agents"):
-        for path in sorted((PARENT_DIR / kind).glob("*/configs/*.yaml")):
+    for kind, pattern in PATTERNS.items():
+        for path in sorted((PARENT_DIR / kind).glob(pattern)):
             config = str(path.relative_to(PARENT_DIR))
             has_model = re.search(r"^policy_model:", path.read_text(encoding="utf-8"), re.MULTILINE)
-            paths = [config] if kind == "responses_api_models" or has_model else [MODEL, config]
-            emit({"config": config, "paths": paths, "given": VALUES, **completed(paths)})
+            alone = kind == "responses_api_models" or has_model
+            models: list[tuple[str, ...]] = [()] if alone else [(name,) for name in MODELS]
+            emit({"config": config, "given": VALUES, **with_a_model(models, config)})
 
 
 def emit(line: dict[str, Any]) -> None:
     """Write one JSON line."""
     sys.stdout.write(json.dumps(line, default=str) + "\n")
+
+
+def with_a_model(models: list[tuple[str, ...]], config: str) -> dict[str, Any]:
+    """The result with the first of the models that the configuration gets on with (one changes vllm_model's fields)."""
+    result: dict[str, Any] = {}
+    for model in models:
+        paths = [*model, config]
+        result = {"paths": paths, **completed(paths)}
+        if result["resolved"] is not None:
+            break
+    return result
 
 
 def completed(paths: list[str]) -> dict[str, Any]:

@@ -56,12 +56,18 @@ def test_every_shipped_configuration_resolves_as_upstream_resolves_it(
         difference = _difference(entry, folder, environ)
         if difference:
             differing[entry["config"]] = difference
-    complete = sum(1 for entry in entries if entry["error"] is None)
-    same = len(entries) - len(differing)
+    kinds = {entry["config"].split("/")[0]: 0 for entry in entries}
+    counts = ", ".join(
+        f"{sum(config.startswith(kind) and config not in differing for config in configs)} of "
+        f"{sum(config.startswith(kind) for config in configs)} {kind}"
+        for kind in kinds
+        for configs in [[entry["config"] for entry in entries]]
+    )
+    as_they_are = sum(entry["error"] is None for entry in entries)
     with capsys.disabled():
         print(
-            f"\n{same} of {len(entries)} configurations as upstream resolves them "
-            f"({complete} as they are, the others refused by both and completed)"
+            f"\n{len(entries) - len(differing)} of {len(entries)} configurations as upstream resolves them ({counts}); "
+            f"{as_they_are} of them as they are, the others are refused by both and agree once completed"
         )
     unexpected = {config: text for config, text in differing.items() if config not in DIFFERENCES}
     assert not unexpected, json.dumps(unexpected, indent=2)
