@@ -81,8 +81,12 @@ class ComposeEngine:
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
         """One directory, one stack; one stack name, one directory."""
         before = find_state(self.directory)
+        if before is not None and before.engine != "compose":
+            raise EngineError(
+                f"this directory already runs the stack {before.name} locally", "stop it first: gymctl down"
+            )
         if before is not None and before.name != name and find_containers(client, before.name):
-            raise EngineError(f"this directory already runs the stack {before.name}", "stop it before: gymctl down")
+            raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")
         elsewhere = {item.directory for item in find_containers(client, name)} - {str(self.directory), ""}
         if elsewhere:
             raise EngineError(

@@ -1,0 +1,156 @@
+"""Images: the packages and files that go in, the command that builds, what is said when it fails."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gymctl import assets
+from gymctl.engines import images
+from gymctl.engines.context import stage
+from gymctl.engines.images import BuildFailed, build_command, build_images, find_ca_bundle
+from gymctl.engines.runner import CommandFailed
+from gymctl.errors import InputError
+from gymctl.stack import ImagePlan
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def staged(tmp_path):
+    notes = []
+
+    def make(folder=None, requirements=()):
+        target = tmp_path / "context"
+        target.mkdir()
+        stage(target, folder, requirements, notes.append)
+        return target, notes
+
+    return make
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "mine" / "resources_servers" / "weather"
+    for name in ("app.py", "data/example.jsonl", "tests/test_app.py", "__pycache__/app.pyc", ".git/config", "table.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_image_packages_have_the_bounds_of_the_project():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["dependencies"]
+    text = (assets.folder("dockerfiles") / "server.requirements.txt").read_text()
+    wanted = {line for line in text.splitlines() if line and not line.startswith("#")}
+    assert wanted <= set(project)
+    names = {re.split(r"[><=; ]", line)[0] for line in wanted}
+    assert names >= {"pydantic", "fastapi", "uvicorn", "aiohttp", "omegaconf"}
+    assert not names & {"typer", "rich", "docker", "jinja2"}
+
+
+def test_dockerfile_asks_no_registry_for_its_own_syntax():
+    assert "syntax=" not in (assets.folder("dockerfiles") / "server.Dockerfile").read_text()
+
+
+def test_context_holds_what_servers_run_on_and_nothing_else(staged):
+    target, _ = staged()
+    found = files(target)
+    assert {"gymctl/__init__.py", "gymctl/server/base.py", "gymctl/rollouts/job.py", "services/head/app.py"} <= found
+    assert {"entrypoint.sh", "server.requirements.txt", "requirements.txt"} <= found
+    assert not any(name.startswith(("gymctl/cli", "gymctl/engines", "gymctl/stack")) for name in found)
+    assert not any("__pycache__" in name for name in found)
+
+
+def test_user_server_is_put_among_the_bundled_ones(staged, server):
+    target, _ = staged(server, ("six>=1.16",))
+    place = target / "services" / "resources_servers" / "weather"
+    assert files(place) == {"app.py", "data/example.jsonl", "table.csv"}
+    assert (target / "requirements.txt").read_text() == "six>=1.16\n"
+    assert (target / "services" / "head" / "app.py").is_file()
+
+
+def test_user_server_replaces_the_bundled_one_of_its_name(staged, server):
+    folder = server.rename(server.with_name("example_multi_step"))
+    target, _ = staged(folder)
+    assert "README.md" not in files(target / "services" / "resources_servers" / "example_multi_step")
+
+
+def test_big_files_of_rows_stay_out_and_are_named(staged, server, monkeypatch):
+    monkeypatch.setattr("gymctl.engines.context._BIG_ROWS", 10)
+    target, notes = staged(server)
+    assert files(target / "services" / "resources_servers" / "weather") == {"app.py", "table.csv"}
+    assert len(notes) == 1
+    assert "data/example.jsonl" in notes[0]
+
+
+def test_missing_server_folder_is_the_users_error(staged, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        staged(tmp_path / "nothing")
+
+
+def test_ca_bundle_is_the_one_given_or_named_or_none(tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("x")
+    assert find_ca_bundle(bundle, {}) == bundle
+    assert find_ca_bundle(None, {"SSL_CERT_FILE": "/nowhere", "PIP_CERT": str(bundle)}) == bundle
+    with pytest.raises(InputError, match="CA bundle"):
+        find_ca_bundle(tmp_path / "other.pem", {})
+
+
+def test_build_command_names_base_and_certificates_only_when_there_are_any():
+    plain = build_command("x:1", Path("/context"), Path("/Dockerfile"), None, None)
+    assert "--build-arg" not in plain
+    assert "--secret" not in plain
+    full = build_command("x:1", Path("/context"), Path("/Dockerfile"), "mirror/python:3.12", Path("/ca"))
+    assert "BASE_IMAGE=mirror/python:3.12" in full
+    assert "id=ca,src=/ca" in full
+    assert full[-1] == "/context"
+
+
+FAILED_BUILD = """\
+#9 [server 4/7] RUN --mount=type=secret,id=ca uv pip install
+#9 0.292 error: No solution found
+#9 ERROR: process "/bin/sh -c uv" did not complete successfully: exit code: 1
+------
+ > [server 4/7] RUN --mount=type=secret,id=ca uv pip install --requirement /tmp/requirements.txt:
+0.292 error: No solution found when resolving dependencies
+0.293   cause: nope was not found
+------
+server.Dockerfile:37
+ERROR: failed to solve: process did not complete successfully: exit code: 1
+"""
+NO_BASE = """\
+#2 ERROR: failed to do request: no such host
+------
+ > [internal] load metadata for docker.io/library/python:3.12-slim:
+------
+ERROR: failed to solve: python:3.12-slim: no such host
+"""
+
+
+def failing(monkeypatch, output):
+    def fake(argv, on_line, **_):
+        for line in output.splitlines():
+            on_line(line)
+        raise CommandFailed(argv, 1, output)
+
+    monkeypatch.setattr(images, "stream", fake)
+
+
+def test_failed_build_names_image_step_and_last_lines(monkeypatch):
+    failing(monkeypatch, FAILED_BUILD)
+    with pytest.raises(BuildFailed) as caught:
+        build_images([ImagePlan("demo:1", None, ("nope",))])
+    error = caught.value
+    assert error.step == "[server 4/7] RUN uv pip install --requirement /tmp/requirements.txt"
+    assert error.lines == ("error: No solution found when resolving dependencies", "  cause: nope was not found")
+    assert str(error).startswith("image demo:1 cannot be built at [server 4/7]")
+
+
+def test_missing_base_image_says_what_to_do(monkeypatch):
+    failing(monkeypatch, NO_BASE)
+    with pytest.raises(BuildFailed, match="--base-image"):
+        build_images([ImagePlan("demo:1")])
