@@ -1,4 +1,4 @@
-"""What every command that takes CONFIG and OVERRIDE shares: its arguments, loading them, naming the stack, planning it."""
+"""What every command that takes CONFIG and OVERRIDE shares: loading them, naming the stack, planning it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from gymctl.config import Config
-    from gymctl.stack import StackPlan
+    from gymctl.stack import SliceMode, StackPlan
 
 Configuration = Annotated[
     list[str] | None,
@@ -57,7 +57,7 @@ def say_notes(notes: tuple[str, ...]) -> None:
 
 
 def stack_name(given: str | None, directory: Path) -> str:
-    """The name given, or one made of the directory's as Compose makes it: lower-case letters, digits, ``-`` and ``_``."""
+    """The name given, or one made of the directory's as Compose does: lower-case letters, digits, ``-`` and ``_``."""
     if given is not None:
         return given
     return re.sub(r"[^a-z0-9_-]", "", directory.resolve().name.lower()).lstrip("_-") or "gym"
@@ -76,7 +76,7 @@ def plan_for(config: Config, name: str, *, nofile: int, slices: str) -> StackPla
 
     if slices not in ("closure", "full"):
         raise InputError(f"--slice is {slices!r}", "it must be closure or full")
-    mode = "full" if slices == "full" else "closure"
+    mode: SliceMode = "full" if slices == "full" else "closure"
     return plan_stack(config, name=name, options=StackOptions(version=__version__, nofile=nofile, slice_mode=mode))
 
 

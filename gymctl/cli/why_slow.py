@@ -32,7 +32,8 @@ def why_slow(
 
     console = wide_console()
     for waterfall in waterfalls:
-        title = f"{waterfall.agent}: {waterfall.rollouts} rollouts, p50 {waterfall.p50_ms:.1f} ms, p95 {waterfall.p95_ms:.1f} ms"
+        spent = f"p50 {waterfall.p50_ms:.1f} ms, p95 {waterfall.p95_ms:.1f} ms"
+        title = f"{waterfall.agent}: {waterfall.rollouts} rollouts, {spent}"
         table = Table("hop", "p50 ms", "p95 ms", "share", "", box=None, pad_edge=False, header_style="bold")
         for share in waterfall.hops:
             bar = "█" * round(share.share * 40)
