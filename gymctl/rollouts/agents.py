@@ -53,6 +53,11 @@ class Agent:
         """Whether any rollout waits for it or is running on it."""
         return bool(self.in_flight or self._probing or self._waiting)
 
+    @property
+    def due(self) -> bool:
+        """Whether a call made now would not have to wait."""
+        return not self.suspect or (not self._probing and self._clock() >= self._paused_until)
+
     def dead_for(self, now: float) -> float:
         """Seconds for which only probes have run on it, and failed; 0 while anything else may still succeed."""
         return 0.0 if self.suspect_since is None or self.in_flight > 1 else now - self.suspect_since

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,25 +29,21 @@ _BELT_S = 5.0
 class Attempts:
     """Makes attempts for a session, and keeps its agents."""
 
-    def __init__(self, session: Session, client: Client) -> None:
-        self.agents: dict[str, Agent] = {}
+    def __init__(self, session: Session, client: Client, agents: Iterable[str]) -> None:
+        self.agents = {name: Agent(name, time.monotonic) for name in agents}
         self.in_flight = 0
         self._session, self._client = session, client
         self._run, self._report = session.run, session.report
 
-    def agent(self, name: str) -> Agent:
-        """The agent of that name."""
-        found = self.agents.get(name)
-        if found is None:
-            found = self.agents[name] = Agent(name, time.monotonic)
-        return found
-
     async def make(self, agent: Agent, pending: Pending) -> None:
-        """One attempt, to its end: a line in the output, one in the sidecar, or, when the run halts, neither."""
+        """One attempt: a line in the output, or one in the sidecar; neither when the run halts or it is set aside."""
         arrived = time.monotonic()
         deadline: float | None = None
         tries = 0
         while True:
+            if self._session.sets_aside(agent):
+                self._session.defer(pending)
+                return
             probe = await agent.admit(self._session.halted)
             if self._session.halted.is_set():
                 return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.errors import RunError
 from gymctl.rollouts import events
-from gymctl.rollouts.agents import Agent, halts_within
+from gymctl.rollouts.agents import Agent, backoff_s, halts_within
 from gymctl.rollouts.attempt import Attempts
 from gymctl.rollouts.concurrency import Adaptive, Fixed, Limit
 from gymctl.rollouts.journal import Journal
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gymctl.server.client import Client
 
 FLUSH_EVERY_S, TICK_EVERY_S, SYNC_EVERY_S = 0.05, 1.0, 5.0
-_REST_CAP_S = 15.0
 
 
 async def collect(
@@ -71,11 +70,12 @@ class Session:
         self.rows = Rows(run.files.materialized)
         self.results = Journal(run.output)
         self.failures = Journal(run.files.failures)
-        self.attempts = Attempts(self, client)
+        self.attempts = Attempts(self, client, opening.inputs.agents)
         self.deferred: list[Pending] = []
         self.fatal: BaseException | None = None
         self._wave: Iterator[Pending] = iter(())
-        self._wave_agents: frozenset[str] | None = None
+        self._wave_agents: frozenset[str] = frozenset()
+        self._resting: frozenset[str] = frozenset()
         self._dry = False
         self._workers: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -115,17 +115,19 @@ class Session:
     # -- waves: first the whole input, then what failed in a way that may pass
 
     async def _waves(self) -> None:
-        await self._one_wave(self.rows.pending(self.history), None)
+        await self._one_wave(self.rows.pending(self.history), frozenset(self.attempts.agents))
         rests = 0
         while self.deferred and not self.halted.is_set():
             batch, self.deferred = self.deferred, []
-            tried = any(pending.attempts or pending.refusals for pending in batch)
-            rests += tried
-            if tried and await halts_within(self.halted, min(_REST_CAP_S, 0.5 * 2.0 ** min(rests, 8))):
-                break
-            await self._one_wave(batch, frozenset(pending.agent for pending in batch))
+            agents = frozenset(pending.agent for pending in batch)
+            if any(pending.attempts or pending.refusals for pending in batch):
+                rests += 1
+                self._resting = agents
+                await halts_within(self.halted, backoff_s(rests + 2))
+                self._resting = frozenset()
+            await self._one_wave(batch, agents)
 
-    async def _one_wave(self, wave: Iterable[Pending], agents: frozenset[str] | None) -> None:
+    async def _one_wave(self, wave: Iterable[Pending], agents: frozenset[str]) -> None:
         self._wave, self._wave_agents, self._dry = iter(wave), agents, False
         self._idle.clear()
         self._grow()
@@ -153,21 +155,14 @@ class Session:
             if pending is None:
                 self._dry = True
                 return
-            agent = self.attempts.agent(pending.agent)
-            if agent.suspect and self._others_answer(agent):
-                self.defer(pending)  # no worker should wait for it while others could work
-            else:
-                await self.attempts.make(agent, pending)
+            await self.attempts.make(self.attempts.agents[pending.agent], pending)
             if len(self._workers) > self.limit.now:
                 return
             self._grow()
 
-    def _others_answer(self, agent: Agent) -> bool:
-        return any(
-            not other.suspect and (self._wave_agents is None or other.name in self._wave_agents)
-            for other in self.attempts.agents.values()
-            if other is not agent
-        )
+    def sets_aside(self, agent: Agent) -> bool:
+        """Whether a rollout of this agent should leave its worker to the rows of agents that work."""
+        return not agent.due and any(not self.attempts.agents[name].suspect for name in self._wave_agents)
 
     def defer(self, pending: Pending) -> None:
         """Leave a rollout for the next wave."""
@@ -204,7 +199,8 @@ class Session:
 
     def _notice_stall(self, now: float) -> None:
         patience = self.run.stall_after_s
-        engaged = [agent for agent in self.attempts.agents.values() if agent.engaged]
+        agents = self.attempts.agents
+        engaged = [agent for agent in agents.values() if agent.engaged or agent.name in self._resting]
         dead = [agent for agent in engaged if agent.dead_for(now) >= patience]
         if engaged and len(dead) == len(engaged) and not self.halted.is_set():
             causes = "; ".join(agent.last_words for agent in dead)

@@ -24,11 +24,12 @@ _AGENT_KIND = "responses_api_agents"
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an input file amounts to: rows read, rollouts wanted, and the digest of the lines that were read."""
+    """What an input file amounts to: rows read, rollouts wanted, digest of the lines read, rollouts by agent."""
 
     rows: int
     rollouts: int
     digest: str
+    agents: dict[str, int]
 
 
 class _BadRowError(Exception):
@@ -90,7 +91,7 @@ def materialise(run: RunSpec, before_replacing: Callable[[], None] = lambda: Non
         if not expansion.rows:
             raise InputError(f"{run.input} has no rows", "give one JSON object per line")
         before_replacing()
-    return Inputs(expansion.rows, expansion.rollouts, expansion.digest.hexdigest())
+    return Inputs(expansion.rows, expansion.rollouts, expansion.digest.hexdigest(), dict(expansion.agents))
 
 
 def input_digest(run: RunSpec) -> str:
@@ -113,6 +114,7 @@ class _Expansion:
         self.problems = _Problems(run.input)
         self.digest = hashlib.sha256()
         self.rows = self.rollouts = 0
+        self.agents: Counter[str] = Counter()
         self._tasks: dict[bytes, int] = {}
         self._repeats: Counter[int] = Counter()
 
@@ -152,6 +154,7 @@ class _Expansion:
         first = self._repeats[task]
         count = self._count(agent)
         self._repeats[task] = first + count
+        self.agents[agent] += count
         return [head + b',"%b":%d}\n' % (ROLLOUT_INDEX.encode(), first + index) for index in range(count)]
 
     def _route(self, row: dict[str, Any]) -> str:

@@ -1,0 +1,232 @@
+"""A run that was killed, cut or stopped goes on to the same end as one that was not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rollout_stack import Agents, collected, keys, read, row, serving, spec_of
+
+from gymctl.errors import InputError
+from gymctl.rollouts import events
+from gymctl.rollouts.collector import collect
+from gymctl.rollouts.job import Job
+from gymctl.rollouts.progress import replay
+from gymctl.rollouts.report import Report
+from gymctl.rollouts.spec import RunSpec
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def without_timing(path: Path) -> list[dict[str, object]]:
+    rows = [{name: value for name, value in item.items() if name != "_gymctl_timing"} for item in read(path)]
+    return sorted(rows, key=lambda item: (item["_ng_task_index"], item["_ng_rollout_index"]))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 300, 1001])
+def test_resumed_equals_uninterrupted(tmp_path: Path, cut: int) -> None:
+    spec = spec_of(tmp_path, 12, num_repeats=2)
+    collected(spec, Agents())
+    whole = without_timing(spec.output)
+    data = spec.output.read_bytes()
+    spec.output.write_bytes(data[: len(data) - cut])
+    left = len(spec.output.read_bytes().splitlines(keepends=True)) - (cut > 0)
+    agents = Agents()
+    seen: list[events.Event] = []
+    report = collected(replace(spec, resume=True), agents, seen.append)
+    assert without_timing(spec.output) == whole
+    assert sum(agents.served.values()) <= 24 - left + 1
+    assert report.done == 24
+    assert report.already_done + sum(agents.served.values()) == 24
+    torn = any(isinstance(event, events.Note) and "torn" in event.text for event in seen)
+    assert torn == (cut > 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cut=st.integers(0, 3000), junk=st.binary(max_size=40))
+def test_any_tail_is_repaired(tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    spec = spec_of(folder, 6, num_repeats=2)
+    collected(spec, Agents())
+    data = spec.output.read_bytes()
+    spec.output.write_bytes(data[: max(0, len(data) - cut)] + junk)
+    collected(replace(spec, resume=True, concurrency=16), Agents())
+    results = read(spec.output)
+    assert sorted(keys(results)) == [(task, repeat) for task in range(6) for repeat in range(2)]
+
+
+def test_duplicates_are_counted_once(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 4, order="input")
+    collected(spec, Agents())
+    spec.output.write_bytes(spec.output.read_bytes() * 2)
+    agents = Agents()
+    report = collected(replace(spec, resume=True), agents)
+    assert not agents.seen
+    assert (report.total, report.done, report.already_done) == (4, 4, 4)
+    assert report.agents["alpha"].done == 4
+    assert keys(read(spec.output)) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+
+
+def test_final_failures_stay_final_until_asked_for(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 5)
+    collected(spec, Agents(lambda _, item: web.Response(status=400) if item["n"] == 1 else None))
+    agents = Agents()
+    report = collected(replace(spec, resume=True), agents)
+    assert not agents.seen
+    assert (report.done, report.failed, report.unfinished) == (4, 1, 0)
+    report = collected(replace(spec, resume=True, retry_failed=True), agents)
+    assert (report.done, report.failed) == (5, 0)
+
+
+def test_used_up_attempts_come_back_with_a_higher_number(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 3, max_attempts=1)
+    assert collected(spec, Agents(lambda _, item: web.Response(status=500) if item["n"] == 1 else None)).failed == 1
+    assert collected(replace(spec, resume=True), Agents()).failed == 1
+    assert collected(replace(spec, resume=True, max_attempts=2), Agents()).done == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"num_repeats": 3}, "options.num_repeats was 1, is 3"),
+        ({"limit": 2}, "options.limit was null, is 2"),
+        ({"identity": {"config": "other"}}, "config was abc, is other"),
+        ({"params_override": {"temperature": 1}}, "responses_create_params.temperature"),
+    ],
+)
+def test_another_run_is_not_resumed(tmp_path: Path, change: dict[str, object], named: str) -> None:
+    spec = spec_of(tmp_path, 4, identity={"config": "abc"})
+    collected(spec, Agents())
+    before = spec.output.read_bytes()
+    other = replace(spec, resume=True, **change)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=named.replace(".", r"\.")):
+        collected(other, Agents())
+    assert spec.output.read_bytes() == before
+    assert collected(replace(other, force=True), Agents()).exit_code == 0
+
+
+def test_changed_input_is_named(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 4)
+    collected(spec, Agents())
+    spec_of(tmp_path, 5)
+    with pytest.raises(InputError, match="input was"):
+        collected(replace(spec, resume=True), Agents())
+
+
+def test_nothing_to_resume_is_a_fresh_start(tmp_path: Path) -> None:
+    report = collected(spec_of(tmp_path, 2, resume=True), Agents())
+    assert report.done == 2
+    assert any("nothing to resume" in note for note in report.notes)
+
+
+def test_a_new_run_keeps_the_old_results(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 2)
+    collected(spec, Agents())
+    old = spec.output.read_bytes()
+    collected(spec, Agents())
+    assert (tmp_path / "out.1.jsonl").read_bytes() == old
+    assert len(read(spec.output)) == 2
+    collected(replace(spec, force=True), Agents())
+    assert not (tmp_path / "out.2.jsonl").exists()
+
+
+def test_stop_lets_what_runs_finish_and_resume_goes_on(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 40, concurrency=4)
+    agents = Agents(slow=lambda item: 0.02)
+
+    async def stopped_after(number: int) -> Report:
+        stop = asyncio.Event()
+        count = 0
+
+        def on_event(event: events.Event) -> None:
+            nonlocal count
+            count += isinstance(event, events.Finished)
+            if count >= number:
+                stop.set()
+
+        async with serving(agents) as client:
+            return await collect(spec, client, on_event=on_event, stop=stop)
+
+    report = asyncio.run(stopped_after(10))
+    assert report.interrupted
+    assert report.exit_code == 130
+    assert len(agents.seen) == report.done == len(read(spec.output)) < 40
+    assert collected(replace(spec, resume=True), agents).done == 40
+    assert set(agents.served.values()) == {1}
+
+
+def job_for(spec: RunSpec, urls: dict[str, str]) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "GYMCTL_JOB": Job(spec, urls).encode().decode()}
+    command = [sys.executable, "-m", "gymctl.rollouts.job"]
+    root = str(Path(__file__).resolve().parents[2])
+    return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def in_job(spec: RunSpec, agents: Agents, send: signal.Signals | None, after: int) -> tuple[int, list[bytes]]:
+    """Run a job in a process of its own, and send it a signal once ``after`` rollouts were served."""
+
+    async def work() -> tuple[int, list[bytes]]:
+        async with serving(agents) as client:
+            urls = client._transport._urls  # type: ignore[attr-defined]
+            process = job_for(spec, dict(urls))
+            output = asyncio.create_task(asyncio.to_thread(process.communicate))
+            give_up = time.monotonic() + 20
+            while send and len(agents.seen) < after and time.monotonic() < give_up:
+                await asyncio.sleep(0.005)
+            if send:
+                process.send_signal(send)
+            lines, _ = await output
+            return process.returncode, lines.splitlines()
+
+    return asyncio.run(work())
+
+
+def test_a_job_reports_events_and_its_end(tmp_path: Path) -> None:
+    code, lines = in_job(spec_of(tmp_path, 20), Agents(), None, 0)
+    seen: list[events.Event] = []
+    end = replay(lines, seen.append)
+    assert code == 0
+    assert isinstance(end, events.Ended)
+    assert Report.from_json(end.report).done == 20
+    assert seen[0] == events.Started(20, 0, 0)
+    assert sum(event.count for event in seen if isinstance(event, events.Finished)) == 20
+
+
+def test_a_job_with_a_broken_row_exits_2(tmp_path: Path) -> None:
+    code, lines = in_job(spec_of(tmp_path, [row(0, "gamma")]), Agents(), None, 0)
+    end = replay(lines, lambda event: None)
+    assert code == 2
+    assert isinstance(end, events.Crashed)
+    assert "gamma" in end.message
+
+
+def test_a_killed_job_is_resumed(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 60, concurrency=4)
+    agents = Agents(slow=lambda item: 0.01)
+    in_job(spec, agents, signal.SIGKILL, 25)
+    written = keys(read(spec.output))
+    assert len(written) == len(set(written)) < 60
+    report = collected(replace(spec, resume=True), agents)
+    assert report.done == 60
+    assert report.already_done == len(written)
+    assert sorted(keys(read(spec.output))) == [(task, 0) for task in range(60)]
+
+
+def test_an_interrupted_job_exits_130(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 200, concurrency=2)
+    agents = Agents(slow=lambda item: 0.02)
+    code, lines = in_job(spec, agents, signal.SIGINT, 5)
+    end = replay(lines, lambda event: None)
+    assert code == 130
+    assert isinstance(end, events.Ended)
+    assert end.report["done"] == len(read(spec.output)) == len(agents.seen)
