@@ -45,7 +45,8 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
             if status
             else {"connect": "cannot be reached", "timeout": "timed out"}.get(kind, "broke off")
         )
-        super().__init__(f"{hop}: POST {path} {answered}{f': {body[:300]}' if body else ''}")
+        # a failure that was passed on is told in the words of the hop where it happened, not of all on the way back
+        super().__init__(body[:600] if cause else f"{hop}: POST {path} {answered}{f': {body[:300]}' if body else ''}")
         self.hop, self.path, self.status, self.body = hop, path, status, body[:_BODY_HEAD]
         self.kind, self.retry_after = kind, retry_after
         own = {"hop": hop, "path": path, "status": status, "body": self.body, "kind": kind}
