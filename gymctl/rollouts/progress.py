@@ -106,11 +106,13 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
     shown = started
 
     def on_event(event: events.Event) -> None:
-        nonlocal shown
+        nonlocal shown, started
         tally.take(event)
+        now = clock()
+        if isinstance(event, events.Started):
+            started = now
         if isinstance(event, events.Note):
             print(event.text, file=stream, flush=True)
-        now = clock()
         over = tally.total > 0 and tally.finished >= tally.total and isinstance(event, events.Finished | events.Failed)
         if over or now - shown >= _PLAIN_EVERY_S:
             shown = now
@@ -151,6 +153,8 @@ class _Bar:
         if isinstance(event, events.Note):
             self._progress.console.print(event.text, markup=False, highlight=False)
         tally, now = self._tally, time.monotonic()
+        if isinstance(event, events.Started):
+            self._started = now
         if self._task is None:
             self._task = self._progress.add_task(
                 "rollouts", total=tally.total or None, rate=0.0, reward="-", trouble=""

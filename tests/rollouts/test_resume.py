@@ -52,7 +52,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, cut: int) -> None:
     assert torn == (cut > 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cut=st.integers(0, 3000), junk=st.binary(max_size=40))
 def test_any_tail_is_repaired(tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes) -> None:
     folder = tmp_path_factory.mktemp("run")

@@ -1,0 +1,144 @@
+"""Input files: what is accepted, how rows become rollouts, and what is said of bad ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rollout_stack import keys, read, row, spec_of
+
+from gymctl.errors import InputError
+from gymctl.rollouts.spec import RunSpec
+from gymctl.rollouts.tasks import input_digest, materialise
+
+
+def refusal(folder: Path, text: str | bytes, **options: Any) -> str:
+    spec = spec_of(folder, 0, **options)
+    spec.input.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(InputError) as caught:
+        materialise(spec)
+    assert sorted(path.name for path in folder.iterdir()) == ["rows.jsonl"], "nothing may be left half-written"
+    return str(caught.value)
+
+
+GOOD = '{"responses_create_params": {"input": "x"}, "agent_ref": {"name": "alpha"}}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "{not json}\n", "rows.jsonl:2: this is not JSON"),
+        ("[1, 2]\n", "rows.jsonl:1: the row is a list; it must be a JSON object"),
+        ("[\n  {}\n]\n", "jq -c '.[]'"),
+        ('{"agent_ref": {"name": "alpha"}}\n', "rows.jsonl:1: the row has no responses_create_params"),
+        ('{"responses_create_params": []}\n', "a malformed responses_create_params"),
+        (
+            '{"responses_create_params": {}}\n',
+            'names no agent; add "agent_ref": {"name": ...} or --agent NAME (agents: alpha',
+        ),
+        (GOOD.replace("alpha", "alhpa"), "no agent 'alhpa' in the stack; did you mean 'alpha'?"),
+        (GOOD.replace("alpha", "zzz"), "no agent 'zzz' in the stack (agents: alpha, beta)"),
+        (GOOD.replace('{"name": "alpha"}', '"alpha"'), "agent_ref must be an object with a name"),
+        (GOOD.replace('"name"', '"type": "resources_servers", "name"'), "it must be 'responses_api_agents'"),
+        (GOOD[:-2] + ', "_ng_task_index": "3"}\n', "_ng_task_index is '3'"),
+        (b'{"responses_create_params": {"input": "\xff"}}\n', "this is not JSON"),
+        ("", "has no rows"),
+        ("\n \n", "has no rows"),
+    ],
+)
+def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, text: str | bytes, said: str) -> None:
+    assert said in refusal(tmp_path, text)
+
+
+def test_ten_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    said = refusal(tmp_path, GOOD + "nonsense\n" * 25)
+    assert len(said.splitlines()) == 11
+    assert "rows.jsonl:11" in said
+    assert "15 more" in said
+
+
+def test_paths_are_checked_first(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 1)
+    for wrong, said in (
+        (replace(spec, input=tmp_path / "row.jsonl"), "did you mean"),
+        (replace(spec, input=tmp_path), "is a folder"),
+        (replace(spec, output=tmp_path), "is a folder"),
+        (replace(spec, output=tmp_path / "no" / "out.jsonl"), "does not exist"),
+        (replace(spec, output=spec.input), "also a file that this run would write"),
+    ):
+        with pytest.raises(InputError, match=said):
+            materialise(wrong)
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"num_repeats": 0}, {"concurrency": 0}, {"deadline_s": 0.0}])
+def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        RunSpec(Path("a"), Path("b"), **options)
+
+
+def test_a_spec_survives_its_way_to_a_container() -> None:
+    spec = RunSpec(Path("a"), Path("b"), num_repeats={"_default": 2}, agents=("x",), identity={"config": "1"})
+    assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_agent_option_fills_only_rows_without_one(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, [row(0), row(1, None), row(2, None, agent_ref=None)], agent="beta")
+    materialise(spec)
+    assert [item["agent_ref"]["name"] for item in read(spec.files.materialized)] == ["alpha", "beta", "beta"]
+
+
+def test_equal_lines_share_a_task_and_a_given_index_is_kept(tmp_path: Path) -> None:
+    spec = spec_of(
+        tmp_path, [row(0), row(1), row(0), row(7, _ng_task_index=7), row(8, _ng_task_index=7)], num_repeats=2
+    )
+    inputs = materialise(spec)
+    assert keys(read(spec.files.materialized)) == [
+        (0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3), (7, 0), (7, 1), (7, 2), (7, 3),
+    ]  # fmt: skip
+    assert (inputs.rows, inputs.rollouts, inputs.agents) == (5, 10, {"alpha": 10})
+
+
+def test_repeats_by_agent(tmp_path: Path) -> None:
+    rows = [row(0), row(1, "beta")]
+    spec = spec_of(tmp_path, rows, num_repeats={"alpha": 3, "_default": 1})
+    assert materialise(spec).agents == {"alpha": 3, "beta": 1}
+    with pytest.raises(InputError, match="neither the agent 'beta' nor _default"):
+        materialise(replace(spec, num_repeats={"alpha": 3}))
+
+
+def test_limit_reads_no_further(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 0, limit=2)
+    spec.input.write_text(GOOD * 2 + "broken\n")
+    inputs = materialise(spec)
+    assert inputs.rows == 2
+    assert inputs.digest == input_digest(spec) != input_digest(replace(spec, limit=None))
+
+
+def test_a_byte_order_mark_and_blank_lines_do_no_harm(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 0)
+    spec.input.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b"\r\n\n" + GOOD.strip().encode())
+    assert keys_of(spec) == [(0, 0), (0, 1)]
+
+
+def keys_of(spec: RunSpec) -> list[tuple[int, int]]:
+    materialise(spec)
+    return keys(read(spec.files.materialized))
+
+
+@settings(max_examples=40, deadline=None)
+@given(lines=st.lists(st.integers(0, 4), min_size=1, max_size=12), repeats=st.integers(1, 4))
+def test_expansion_gives_each_pair_once(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[int], repeats: int
+) -> None:
+    spec = spec_of(tmp_path_factory.mktemp("run"), [row(number) for number in lines], num_repeats=repeats)
+    found = keys_of(spec)
+    assert len(found) == len(set(found)) == len(lines) * repeats
+    texts = list(dict.fromkeys(lines))
+    assert [task for task, _ in found] == [texts.index(number) for number in lines for _ in range(repeats)]
+    for task in range(len(texts)):
+        assert [repeat for of, repeat in found if of == task] == list(range(lines.count(texts[task]) * repeats))
