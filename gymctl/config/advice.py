@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from gymctl.config.documents import Document
@@ -68,10 +69,16 @@ def _unread_siblings(server: ServerInstance, entry: Mapping[str, Any], findings:
     for key, value in entry.items():
         if key in _KINDS or key in SERVER_KEYS or str(key).startswith(("_", "x-")):
             continue
-        inside = isinstance(value, dict) or did_you_mean(key, map(str, server.fields), cutoff=0.8)
-        meant = dotted((*server.path, key) if not isinstance(value, dict) else server.path)
-        hint = f"did you mean {meant}?" if inside else f"fields of the server stand under {dotted(server.path)}"
+        close = [] if isinstance(value, dict) else get_close_matches(key, _known_fields(server), 1, 0.8)
+        hint = f"fields of the server stand under {dotted(server.path)}"
+        if close or isinstance(value, dict):
+            hint = f"did you mean {dotted((*server.path, *close))}?"
         findings.note(NoteCode.UNREAD_KEY, (server.name, key), f"nothing reads {server.name}.{key}", hint)
+
+
+def _known_fields(server: ServerInstance) -> list[str]:
+    implementation = implementation_of(server.folder, server.entrypoint) if server.folder else None
+    return sorted({*map(str, server.fields), *(implementation.fields if implementation else ())})
 
 
 def _same_names(servers: Mapping[str, ServerInstance], files: Sequence[Document], findings: Findings) -> None:

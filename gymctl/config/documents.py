@@ -30,6 +30,7 @@ _FLOAT = re.compile(
 
 
 _DEEPEST = 100
+_MOST = 100_000  # aliases of aliases multiply
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
@@ -137,6 +138,8 @@ class _Marker:
             self._place(value, (*path, name), key.start_mark)
 
     def _place(self, node: Any, path: KeyPath, mark: Any) -> None:
+        if len(self.document.marks) >= _MOST:
+            raise self._refusal(node, f"stands for more than {_MOST:,} values", "do anchors hold each other?")
         self.document.marks[path] = Location(self.document.name, mark.line + 1, mark.column + 1)
         self.mark(node, path)
 

@@ -19,7 +19,7 @@ from gymctl.errors import Problem
 
 MISSING = "???"
 _KINDS = frozenset(kind.value for kind in ServerKind)
-_WHOLE_REFERENCE = re.compile(r"^\$\{\s*([^\s${}:.\[\]]+(?:\.[^\s${}:.\[\]]+)*)\s*\}$")
+_WHOLE_REFERENCE = re.compile(r"^\$\{\s*([\w-]+(?:\.[\w-]+)*)\s*\}$")
 
 
 def merge_layers(

@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
-from gymctl.config.findings import did_you_mean
 from gymctl.config.locations import shown
 from gymctl.errors import InputError
 
@@ -40,7 +40,7 @@ class Finder:
                 return [place]
             if any(letter in text for letter in "*?[") and (matches := sorted(_glob(wanted, root))):
                 return matches
-        raise InputError(f"{text}: no such file ({self._looked_in(beside)})", self._suggestion(text))
+        raise InputError(f"{text}: no such file ({self._looked_in(beside)})", self._suggestion(text, beside))
 
     def _roots_for(self, text: str) -> tuple[Path, ...]:
         """``./x`` and ``../x`` mean the current directory, whatever the roots are."""
@@ -51,14 +51,16 @@ class Finder:
         near = [shown(beside, self.cwd)] if beside and beside != self.cwd else []
         return f"looked in {', '.join([*extra, '.', *near])} and the bundled services"
 
-    def _suggestion(self, text: str) -> str:
+    def _suggestion(self, text: str, beside: Path | None) -> str:
+        above = next((folder for folder in beside.parents if (folder / text).exists()), None) if beside else None
+        if above:
+            return f"it is below {above}: run gymctl there, or set NEMO_GYM_EXTRA_ROOTS={above}"
         bundled = [str(path.relative_to(self.roots[-1])) for path in self.roots[-1].glob("*/*/configs/*.yaml")]
         local = [path.name for path in self.cwd.glob("*.yaml") if path.name not in _NOT_LAYERS]
         by_name = {Path(path).name: path for path in bundled}
-        near = did_you_mean(text, [*bundled, *local], cutoff=0.75)
-        named = did_you_mean(Path(text).name, by_name, cutoff=0.75).split("'")[1:2]
-        if near or named:
-            return near or f"did you mean {by_name[named[0]]!r}?"
+        named = get_close_matches(Path(text).name, [*local, *by_name], 1, 0.8)
+        if named:
+            return f"did you mean {by_name.get(named[0], named[0])!r}?"
         return "check the path, or run gymctl from the folder it starts in"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gymctl.config.findings import Findings, did_you_mean
 from gymctl.config.locations import KeyPath, dotted
-from gymctl.config.merge import MISSING, copied
+from gymctl.config.merge import MISSING, copied, follow
 
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 _NOT_FOUND = re.compile(r"Interpolation key '([^']+)' not found")
@@ -29,7 +29,11 @@ def resolve(merged: Mapping[str, Any], environ: Mapping[str, str], findings: Fin
         if text == MISSING:
             findings.problem(path, f"{dotted(path)} has no value (???)", f"set it: ++{dotted(path)}=VALUE")
             _put(resolved, path, None)
-    references = [(path, text) for path, text in open_places if text != MISSING]
+    references = [
+        (path, text)
+        for path, text in open_places
+        if text != MISSING and not _filled_at_once(path, text, merged, resolved)
+    ]
     if references:
         _resolve_references(references, merged, resolved, environ, findings)
     return resolved
@@ -46,6 +50,15 @@ def _open_places(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
         yield path, value
 
 
+def _filled_at_once(path: KeyPath, text: str, merged: Mapping[str, Any], resolved: dict[str, Any]) -> bool:
+    """Fill in a plain reference to a plain value, which most are: that needs no OmegaConf."""
+    value = follow(text, merged)
+    if isinstance(value, dict | list) or (isinstance(value, str) and (value == MISSING or "${" in value)):
+        return False
+    _put(resolved, path, value)
+    return True
+
+
 def _resolve_references(
     references: list[tuple[KeyPath, str]],
     merged: Mapping[str, Any],
@@ -54,12 +67,12 @@ def _resolve_references(
     findings: Findings,
 ) -> None:
     from omegaconf import OmegaConf
-    from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+    from omegaconf.errors import OmegaConfBaseException
 
     _read_variables_from(environ)
     references = [(path, text) for path, text in references if not _is_malformed(path, text, resolved, findings)]
     try:
-        tree = OmegaConf.create(_prepared(_reachable(references, merged), {path for path, _ in references}))
+        tree = OmegaConf.create(_prepared(_reachable(references, resolved)))
     except OmegaConfBaseException as error:
         findings.problem((), f"the configuration cannot be read: {_first_line(error)}")
         return
@@ -72,8 +85,6 @@ def _resolve_references(
             value = node[path[-1]]
             if OmegaConf.is_config(value):
                 value = OmegaConf.to_container(value, resolve=True)
-        except InterpolationToMissingValueError:
-            pass  # what it refers to is reported itself
         except (OmegaConfBaseException, RecursionError) as error:
             _explain(error, path, text, merged, findings)
         _put(resolved, path, value)
@@ -119,15 +130,13 @@ def _reachable(references: list[tuple[KeyPath, str]], merged: Mapping[str, Any])
     return {key: value for key, value in merged.items() if key in holders or str(key) in every}
 
 
-def _prepared(value: Any, usable: set[KeyPath], path: KeyPath = ()) -> Any:
-    """A copy for OmegaConf: variables through our resolver, and no text it could not parse."""
+def _prepared(value: Any) -> Any:
+    """A copy for OmegaConf: variables through our resolver."""
     if isinstance(value, dict):
-        return {key: _prepared(item, usable, (*path, key)) for key, item in value.items()}
+        return {key: _prepared(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_prepared(item, usable, (*path, index)) for index, item in enumerate(value)]
-    if not isinstance(value, str) or "${" not in value:
-        return value
-    return _FROM_ENVIRONMENT.sub("${gymctl.env:", value) if path in usable else None
+        return [_prepared(item) for item in value]
+    return _FROM_ENVIRONMENT.sub("${gymctl.env:", value) if isinstance(value, str) else value
 
 
 def _put(data: Any, path: KeyPath, value: Any) -> None:

@@ -26,7 +26,7 @@ _VALUES = st.recursive(
 _LAYERS = st.lists(st.dictionaries(st.sampled_from("abcd"), _VALUES, max_size=4), min_size=1, max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_LAYERS)
 def test_merging_equals_omegaconf(layers: list[dict[str, Any]]) -> None:
     findings = Findings()
@@ -225,3 +225,14 @@ def test_a_list_over_a_mapping_names_both_places(folder: Folder) -> None:
     assert str(caught.value) == (
         "two.yaml:2: x.y is a list here but a mapping at one.yaml:7; make them alike, or rename one"
     )
+
+
+def test_a_path_from_the_top_of_a_checkout_named_from_elsewhere(folder: Folder, tmp_path: Path) -> None:
+    folder.write("gym/benchmarks/b/config.yaml", "config_paths: [resources_servers/x/configs/x.yaml]\n")
+    folder.write("gym/resources_servers/x/configs/x.yaml", MODEL)
+    (tmp_path / "elsewhere").mkdir()
+    here = Folder(tmp_path / "elsewhere")
+    text = here.refusal(str(tmp_path / "gym/benchmarks/b/config.yaml"))
+    assert text.endswith(f"it is below {tmp_path}/gym: run gymctl there, or set NEMO_GYM_EXTRA_ROOTS={tmp_path}/gym")
+    config = here.load("benchmarks/b/config.yaml", environ={"NEMO_GYM_EXTRA_ROOTS": f"{tmp_path}/gym"})
+    assert list(config.servers) == ["policy_model"]

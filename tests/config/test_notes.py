@@ -78,12 +78,16 @@ def test_a_file_can_silence_too_and_a_wrong_code_is_told(weather: Folder) -> Non
 
 
 def test_an_override_that_lands_beside_the_server(folder: Folder) -> None:
-    config = folder.loaded("", "+policy_model.vllm_model.base_url=http://x", "+policy_model.temperature=1")
+    config = folder.loaded(
+        "", "+policy_model.vllm_model.base_url=http://x", "+policy_model.temperature=1", "+policy_model.num_worker=2"
+    )
     assert [str(note) for note in config.advice] == [
         "command line (+policy_model.vllm_model.base_url): nothing reads policy_model.vllm_model; "
         "did you mean policy_model.responses_api_models.scripted_model? [unread-key]",
         "command line (+policy_model.temperature): nothing reads policy_model.temperature; "
         "fields of the server stand under policy_model.responses_api_models.scripted_model [unread-key]",
+        "command line (+policy_model.num_worker): nothing reads policy_model.num_worker; "
+        "did you mean policy_model.responses_api_models.scripted_model.num_workers? [unread-key]",
     ]
 
 

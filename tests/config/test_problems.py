@@ -48,6 +48,13 @@ def test_bad_yaml(folder: Folder, text: str, message: str) -> None:
     assert folder.refusal("bad.yaml").startswith(message)
 
 
+def test_aliases_that_multiply(folder: Folder) -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    folder.write("laughs.yaml", "\n".join(lines))
+    assert folder.refusal("laughs.yaml").startswith("laughs.yaml:1: stands for more than 100,000 values")
+
+
 def test_files_that_cannot_be_read(folder: Folder) -> None:
     (folder.path / "latin.yaml").write_bytes("a: \u00e9".encode("latin-1"))
     assert folder.refusal("latin.yaml") == "latin.yaml: cannot be read: it is not UTF-8 text"
