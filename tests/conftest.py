@@ -1,4 +1,4 @@
-"""Which tests may do what: unit tests reach only this machine; tests marked ``docker`` need an engine, or say why not."""
+"""Which tests may do what: unit tests reach this machine only; those marked ``docker`` need an engine, or say why not."""
 
 import os
 from functools import lru_cache

@@ -35,7 +35,14 @@ def staged(tmp_path):
 @pytest.fixture
 def server(tmp_path):
     folder = tmp_path / "mine" / "resources_servers" / "weather"
-    for name in ("app.py", "data/example.jsonl", "tests/test_app.py", "__pycache__/app.pyc", ".git/config", "table.csv"):
+    for name in (
+        "app.py",
+        "data/example.jsonl",
+        "tests/test_app.py",
+        "__pycache__/app.pyc",
+        ".git/config",
+        "table.csv",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
     return folder

@@ -15,7 +15,9 @@ PYTHON = sys.executable
 
 
 def test_output_and_input_pass_through():
-    done = run([PYTHON, "-c", "import sys; print(sys.stdin.read().upper()); print('aside', file=sys.stderr)"], stdin="é$")
+    done = run(
+        [PYTHON, "-c", "import sys; print(sys.stdin.read().upper()); print('aside', file=sys.stderr)"], stdin="é$"
+    )
     assert (done.stdout, done.stderr, done.code) == ("É$\n", "aside\n", 0)
 
 
@@ -96,16 +98,19 @@ def test_interrupt_reaches_the_child_once_and_waits_for_it(tmp_path, number):
 
 
 def test_interrupt_of_an_ordinary_command_is_ours_once_it_has_ended(tmp_path):
-    program = f"""
-        import sys
+    program = """
+        import pathlib, sys
         from gymctl.engines.runner import run
         print("start", flush=True)
         try:
-            run([sys.executable, "-c", "import time, pathlib; pathlib.Path({str(tmp_path / "up")!r}).touch(); time.sleep(60)"])
+            child = "import pathlib, time; pathlib.Path('up').touch(); time.sleep(60)"
+            run([sys.executable, "-c", child], cwd=pathlib.Path(sys.argv[1]))
         except KeyboardInterrupt:
             print("interrupted")
     """
-    process = subprocess.Popen([PYTHON, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [PYTHON, "-c", textwrap.dedent(program), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     while not (tmp_path / "up").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

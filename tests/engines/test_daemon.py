@@ -1,0 +1,53 @@
+"""An engine that cannot be used: one line that says where it was sought and what to do."""
+
+import pytest
+
+from gymctl.engines.compose import ComposeEngine
+from gymctl.engines.daemon import check_commands, connect
+from gymctl.errors import EngineError, InputError
+
+
+@pytest.mark.enable_socket
+def test_no_socket(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    with pytest.raises(EngineError, match=r"no Docker engine at unix://.*/docker\.sock.*--engine local"):
+        connect()
+
+
+def test_nothing_answers(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    with pytest.raises(EngineError, match=r"no Docker engine answers at tcp://127\.0\.0\.1:9: Connection refused"):
+        connect()
+
+
+def test_address_that_is_none(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "nonsense//x")
+    with pytest.raises(EngineError, match="no Docker engine answers at nonsense//x"):
+        connect()
+
+
+def test_no_docker_command(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EngineError, match=r"the docker command does not work.*--engine local"):
+        check_commands()
+
+
+def test_no_compose_plugin(monkeypatch, tmp_path):
+    docker = tmp_path / "docker"
+    docker.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] || { echo "docker: \'$1\' is not a docker command." >&2; exit 1; }\n'
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        EngineError, match="the Compose plugin does not work: docker: 'compose' is not a docker command"
+    ):
+        check_commands()
+
+
+def test_someone_elses_file_is_refused_before_anything_else(monkeypatch, tmp_path):
+    (tmp_path / "compose.yaml").write_text("services: {}\n")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    with pytest.raises(InputError, match="was not written by gymctl"):
+        ComposeEngine(tmp_path).prepare(None)
+    assert (tmp_path / "compose.yaml").read_text() == "services: {}\n"

@@ -1,0 +1,202 @@
+"""A stack on Docker: up, looked at with our eyes and Compose's, killed, brought back, taken away."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+
+import pytest
+
+from gymctl.engines.base import Job, Mount
+from gymctl.engines.compose import ComposeEngine
+from gymctl.engines.runner import run
+from gymctl.errors import InputError
+
+pytestmark = pytest.mark.docker
+
+TOOL_SERVER = "example_single_tool_call"
+
+
+def compose(stack, *arguments):
+    """Compose as a person uses it in the directory: no options of ours."""
+    return run(["docker", "compose", *arguments], cwd=stack.directory, timeout=60)
+
+
+def left_of(stack):
+    label = f"label=com.docker.compose.project={stack.name}"
+    listings = (["ps", "--all", "-q"], ["network", "ls", "-q"], ["volume", "ls", "-q"])
+    return [run(["docker", *listing, "--filter", label]).stdout for listing in listings]
+
+
+def test_up_status_and_down(stack):
+    events = []
+    state = stack.up(on_event=events.append)
+    names = {server.name for server in state.servers}
+    assert {"head", TOOL_SERVER, "policy_model"} <= names
+    assert {event.name for event in events if event.health == "healthy"} == names
+
+    statuses = stack.engine.status()
+    assert all(status.ok and status.uptime_seconds >= 0 for status in statuses)
+    assert statuses[0].address == state.head_url == f"http://127.0.0.1:{stack.port}"
+
+    ours = {(status.name, status.state, status.health) for status in statuses}
+    listed = [json.loads(line) for line in compose(stack, "ps", "-a", "--format", "json").stdout.splitlines()]
+    assert ours == {(item["Service"], item["State"], item["Health"]) for item in listed}
+
+    with urllib.request.urlopen(f"{state.head_url}/server_instances") as reply:
+        assert {server["process_name"] for server in json.load(reply)} == names - {"head"}
+
+    removed = stack.engine.down()
+    assert removed.containers == len(names)
+    assert left_of(stack) == ["", "", ""]
+    assert [path.name for path in stack.directory.iterdir()] == ["stack.yaml"]
+    with pytest.raises(InputError, match="gymctl up"):
+        stack.engine.status()
+
+
+def test_compose_works_beside_us(stack):
+    stack.up()
+    assert "listens on" in compose(stack, "logs", TOOL_SERVER).stdout
+    compose(stack, "restart", TOOL_SERVER)
+    deadline = time.monotonic() + 30
+    while not all(status.ok for status in stack.engine.status()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    lines = []
+    stack.engine.logs([TOOL_SERVER], lines.append, tail=20)
+    assert any("listens on" in line for line in lines)
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_killed_and_removed_servers_are_seen_and_brought_back(stack):
+    stack.up()
+    compose(stack, "kill", TOOL_SERVER)
+    killed = next(status for status in stack.engine.status() if status.name == TOOL_SERVER)
+    assert (killed.state, killed.exit_code, killed.ok, killed.uptime_seconds) == ("exited", 137, False, None)
+    compose(stack, "rm", "-f", TOOL_SERVER)
+    gone = next(status for status in stack.engine.status() if status.name == TOOL_SERVER)
+    assert (gone.state, gone.ok) == ("missing", False)
+
+    stack.up()
+    assert all(status.ok for status in stack.engine.status())
+
+
+def test_second_up_changes_nothing(stack):
+    stack.up()
+    before = compose(stack, "ps", "-q").stdout
+    began = time.monotonic()
+    stack.up()
+    assert compose(stack, "ps", "-q").stdout == before
+    assert time.monotonic() - began < 15
+
+
+def test_secrets_arrive_are_nowhere_else_and_are_renewed(stack):
+    def key_in_container():
+        """As the entrypoint hands it to a command; the environment of the server's own process is not ours to read."""
+        show = ["python", "-c", "import os; print(repr(os.environ['GYM_KEY']))"]
+        return compose(stack, "exec", "-T", TOOL_SERVER, "gymctl-entrypoint", *show).stdout.strip()
+
+    stack.up(secrets={"GYM_KEY": "first$\n"})
+    assert key_in_container() == repr("first$\n")
+    inspected = run(["docker", "inspect", *compose(stack, "ps", "-q").stdout.split()]).stdout
+    assert "first$" not in inspected
+    assert "first" not in (stack.directory / "compose.yaml").read_text()
+    assert "first" not in (stack.directory / ".gymctl" / "stack.json").read_text()
+
+    stack.up(secrets={"GYM_KEY": "second"})
+    assert key_in_container() == repr("second")
+
+
+def test_down_needs_no_file(stack):
+    stack.up()
+    (stack.directory / "compose.yaml").unlink()
+    stack.engine.down()
+    assert left_of(stack) == ["", "", ""]
+
+
+def test_down_keeps_a_file_that_was_edited(stack):
+    stack.up()
+    with (stack.directory / "compose.yaml").open("a") as file:
+        file.write("# my note\n")
+    assert "was changed" in stack.engine.down().notes[0]
+    assert (stack.directory / "compose.yaml").exists()
+    assert left_of(stack) == ["", "", ""]
+
+
+def test_job_runs_on_the_network_as_this_user(stack, tmp_path):
+    stack.up()
+    folder = tmp_path / "out, of the ordinary"
+    folder.mkdir()
+    code = f"""
+        import sys, urllib.request, pathlib, os
+        print("read", sys.stdin.read())
+        print("status", urllib.request.urlopen("http://{TOOL_SERVER}:8080/").status)
+        pathlib.Path("/job/out/made").write_text("x")
+        print("to the side", file=sys.stderr)
+        sys.exit(4)
+    """
+    lines = []
+    result = stack.engine.run_job(
+        Job(["python", "-c", textwrap.dedent(code)], [Mount(folder, "/job/out", read_only=False)], stdin="é$"),
+        lines.append,
+    )
+    assert lines == ["read é$", "status 200"]
+    assert (result.code, result.output, result.interrupted) == (4, "to the side", False)
+    assert (folder / "made").stat().st_uid == os.getuid()
+
+
+JOB = """
+    import signal, time
+    told = []
+    signal.signal(signal.SIGINT, lambda *_: told.append(1))
+    print("ready", flush=True)
+    while not told: time.sleep(0.02)
+    time.sleep(0.5)
+    print("stopped in order", len(told), flush=True)
+"""
+
+
+def test_interrupted_job_ends_in_order_and_leaves_no_container(stack):
+    stack.up()
+    program = """
+        import sys
+        from pathlib import Path
+        from gymctl.engines.base import Job
+        from gymctl.engines.compose import ComposeEngine
+        job = Job(["python", "-c", sys.argv[1]])
+        result = ComposeEngine(Path.cwd()).run_job(job, lambda line: print(line, flush=True))
+        print(result.code, result.interrupted)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), textwrap.dedent(JOB)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=stack.directory,
+        process_group=0,
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30)[0] == "stopped in order 1\n0 True\n"
+    assert (
+        run(
+            ["docker", "ps", "-aq", "--filter", f"label=gymctl.stack={stack.name}", "--filter", "label=gymctl.job"]
+        ).stdout
+        == ""
+    )
+
+
+def test_down_removes_a_job_that_was_left(stack):
+    state = stack.up()
+    run(["docker", "run", "-d", "--label", f"gymctl.stack={stack.name}", "--label", "gymctl.job", "--network",
+         f"{stack.name}_default", "--entrypoint", "sleep", state.image, "600"])  # fmt: skip
+    stack.engine.down()
+    assert left_of(stack) == ["", "", ""]
+
+
+def test_job_without_a_stack_says_so(tmp_path):
+    with pytest.raises(InputError, match="gymctl up"):
+        ComposeEngine(tmp_path).run_job(Job(["true"]), print)

@@ -1,0 +1,100 @@
+"""The image of servers: hardened, with secrets as exact environment variables, and with what servers need only."""
+
+import json
+
+import pytest
+
+from gymctl.engines.jobs import nofile_limit
+from gymctl.engines.runner import run
+
+pytestmark = pytest.mark.docker
+
+HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init")
+
+
+def in_container(image, code, *options):
+    return run(["docker", "run", "--rm", *HARDENED, *options, image, "python", "-c", code], check=False, timeout=60)
+
+
+def test_runs_hardened_as_its_own_user(image):
+    done = in_container(
+        image,
+        "import os, json, pathlib\n"
+        "status = dict(l.split(':', 1) for l in pathlib.Path('/proc/self/status').read_text().splitlines())\n"
+        "try: pathlib.Path('/opt/gymctl/x').touch(); wrote = True\n"
+        "except OSError: wrote = False\n"
+        "pathlib.Path('/tmp/x').touch()\n"
+        "print(json.dumps([os.getuid(), status['CapEff'].strip(), status['NoNewPrivs'].strip(), wrote]))",
+    )
+    assert json.loads(done.stdout) == [10001, "0" * 16, "1", False], done.stderr
+
+
+def test_servers_and_the_job_import_and_the_bundled_servers_are_found(image):
+    done = in_container(
+        image,
+        "import gymctl.server, gymctl.rollouts.job, gymctl.assets as a, pathlib\n"
+        "print(a.folder('services'), gymctl.server.__cached__, pathlib.Path(gymctl.server.__cached__).exists())\n"
+        "import asyncio; print(pathlib.Path(asyncio.__cached__).exists())",
+    )
+    assert done.stdout.split()[0] == "/opt/gymctl/services", done.stderr
+    assert done.stdout.split()[2:] == ["True", "True"]
+
+
+def test_nothing_of_the_command_line_is_in_it(image):
+    done = in_container(
+        image,
+        "from importlib.util import find_spec\n"
+        "print([n for n in 'typer docker jinja2 uv pip gymctl.cli gymctl.engines'.split() if find_spec(n)])",
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_secrets_become_the_environment_exactly(image, tmp_path):
+    secrets = {
+        "PLAIN": "x",
+        "NEWLINES": "a\nb\n\n",
+        "QUOTES": "$x \"q\" 'p' `id` \\n é 🙂",
+        "EMPTY": "",
+        "_UNDER": " s ",
+    }
+    for name, value in {**secrets, "lower": "1", "1DIGIT": "1", "DASH-ED": "1"}.items():
+        (tmp_path / name).write_text(value, encoding="utf-8")
+        (tmp_path / name).chmod(0o644)
+    tmp_path.chmod(0o755)
+    done = in_container(
+        image,
+        "import os, json; print(json.dumps(dict(os.environ)))",
+        "--volume",
+        f"{tmp_path}:/run/secrets:ro",
+    )
+    environment = json.loads(done.stdout)
+    assert {name: environment.get(name) for name in secrets} == secrets
+    assert not {"lower", "1DIGIT", "DASH-ED", "value", "name", "file"} & environment.keys()
+
+
+def test_unreadable_secret_stops_the_container_and_says_so(image, tmp_path):
+    (tmp_path / "KEY").write_text("x")
+    (tmp_path / "KEY").chmod(0o600)
+    tmp_path.chmod(0o755)
+    done = in_container(image, "print('started')", "--volume", f"{tmp_path}:/run/secrets:ro")
+    assert done.code == 1
+    assert "the secret KEY cannot be read by uid 10001" in done.stderr
+    assert "started" not in done.stdout
+
+
+def test_signals_reach_the_server(image):
+    done = run(
+        ["docker", "run", "--rm", *HARDENED, image, "sh", "-c", "sleep 0.2; kill -TERM $$; sleep 5"],
+        check=False,
+        timeout=30,
+    )
+    assert done.code == 143
+
+
+def test_open_files_limit_is_one_that_starts(image):
+    limit = nofile_limit(image)
+    assert 0 < limit <= 65535
+    done = in_container(
+        image, "import resource as r; print(r.getrlimit(r.RLIMIT_NOFILE)[1])", "--ulimit", f"nofile={limit}"
+    )
+    assert done.stdout.strip() == str(limit), done.stderr
