@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -67,6 +68,10 @@ def check_paths(run: RunSpec) -> None:
         raise InputError(f"{run.output} is a folder", f"name a file in it, such as {run.output / 'rollouts.jsonl'}")
     if not run.output.parent.is_dir():
         raise InputError(f"the output folder {run.output.parent} does not exist", "create it first")
+    if not os.access(run.input, os.R_OK):
+        raise InputError(f"{run.input} cannot be read", "check its permissions")
+    if not os.access(run.output.parent, os.W_OK):
+        raise InputError(f"the output folder {run.output.parent} cannot be written", "check its permissions")
     clash = [path for path in run.files.all() if path.exists() and path.samefile(run.input)]
     if clash:
         raise InputError(f"{run.input} is also a file that this run would write", "choose another output")

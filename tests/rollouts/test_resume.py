@@ -165,6 +165,38 @@ def test_stop_lets_what_runs_finish_and_resume_goes_on(tmp_path: Path) -> None:
     assert set(agents.served.values()) == {1}
 
 
+@pytest.mark.parametrize("aborted", [True, False])
+def test_a_hanging_rollout_does_not_hold_up_a_stop(tmp_path: Path, aborted: bool) -> None:
+    spec = spec_of(tmp_path, 6, concurrency=2, grace_s=60.0 if aborted else 0.05)
+    agents = Agents(slow=lambda item: 30.0 if item["n"] == 2 else 0.0)
+
+    async def stopped() -> Report:
+        stop, abort = asyncio.Event(), asyncio.Event()
+
+        def on_event(event: events.Event) -> None:
+            if isinstance(event, events.Finished) and len(agents.seen) == 6:
+                stop.set()
+                if aborted:
+                    abort.set()
+
+        async with serving(agents) as client:
+            return await collect(spec, client, on_event=on_event, stop=stop, abort=abort)
+
+    report = asyncio.run(stopped())
+    assert report.interrupted
+    assert (report.done, report.failed, report.unfinished) == (5, 0, 1)
+    assert read(spec.files.failures) == []
+
+
+def test_a_job_needs_only_what_a_server_image_has() -> None:
+    check = (
+        "import sys, gymctl.rollouts.job; print({'typer', 'rich', 'docker', 'fastapi', 'jinja2'} & set(sys.modules))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    found = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
 def job_for(spec: RunSpec, urls: dict[str, str]) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "GYMCTL_JOB": Job(spec, urls).encode().decode()}
     command = [sys.executable, "-m", "gymctl.rollouts.job"]
