@@ -1,4 +1,4 @@
-"""Which tests may do what: unit tests reach this machine only; those marked ``docker`` need an engine, or say why not."""
+"""Unit tests reach this machine only; those marked ``docker`` need an engine, or say why they are skipped."""
 
 import os
 from functools import lru_cache
