@@ -34,6 +34,8 @@ class Override:
 
 def looks_like_override(argument: str) -> bool:
     """Whether a command-line argument is an override rather than a path."""
+    if argument.startswith("~/"):
+        return False  # a home that no shell has filled in
     return argument.startswith(("+", "~")) or ("=" in argument and _KEY.match(argument) is not None)
 
 

@@ -31,16 +31,24 @@ class Finder:
         Raises:
             InputError: there is none.
         """
-        for root in (*self._roots_for(text), *((beside,) if beside else ())):
-            wanted = Path(text).expanduser()
-            place = Path(os.path.normpath(root / wanted))
-            if place.is_dir():
-                return _stack_in(place, self.cwd)
-            if place.is_file():
-                return [place]
-            if any(letter in text for letter in "*?[") and (matches := sorted(_glob(wanted, root))):
-                return matches
+        try:
+            for root in (*self._roots_for(text), *((beside,) if beside else ())):
+                if found := self._under(root, text):
+                    return found
+        except OSError as error:
+            raise InputError(f"{text[:200]}: cannot be read: {error.strerror}") from error
+        except (ValueError, RuntimeError) as error:  # a wrong glob; a home that nobody has
+            raise InputError(f"{text}: no such file: {error}") from error
         raise InputError(f"{text}: no such file ({self._looked_in(beside)})", self._suggestion(text, beside))
+
+    def _under(self, root: Path, text: str) -> list[Path]:
+        wanted = Path(text).expanduser()
+        place = Path(os.path.normpath(root / wanted))
+        if place.is_dir():
+            return _stack_in(place, self.cwd)
+        if place.is_file():
+            return [place]
+        return sorted(_glob(wanted, root)) if any(letter in text for letter in "*?[") else []
 
     def _roots_for(self, text: str) -> tuple[Path, ...]:
         """``./x`` and ``../x`` mean the current directory, whatever the roots are."""

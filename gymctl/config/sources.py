@@ -77,7 +77,10 @@ def read_layers(
 
 
 def _is_override(argument: str, cwd: Path) -> bool:
-    return looks_like_override(argument) and not (cwd / argument).exists()
+    """A file whose name holds ``=`` is a file; one that begins with ``+`` is named ``./+x``."""
+    if not looks_like_override(argument):
+        return False
+    return argument.startswith(("+", "~")) or not os.path.lexists(cwd / argument)
 
 
 def _env_file(roots: Sequence[Path], cwd: Path) -> Document | None:

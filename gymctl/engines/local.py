@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config import Config, ServerInstance, mask
+from gymctl.config import Config, ServerInstance
 from gymctl.errors import ConfigError, EngineError, Problem
+from gymctl.stack.slices import Address, head_slice
 
 if TYPE_CHECKING:
     from gymctl.server import Client, Server
@@ -22,19 +23,6 @@ if TYPE_CHECKING:
 HEAD = "head_server"
 LOOPBACK = "127.0.0.1"
 PORT_RANGE = (10001, 20000)  # upstream's port_range_low and port_range_high
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a server listens."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        """The base URL to dial."""
-        return f"http://{LOOPBACK if self.host in ('0.0.0.0', '::') else self.host}:{self.port}"
 
 
 def plan_addresses(config: Config) -> dict[str, Address]:
@@ -47,21 +35,22 @@ def plan_addresses(config: Config) -> dict[str, Address]:
     high = int(config.values.get("port_range_high") or PORT_RANGE[1])
     taken = {server.port for server in config.servers.values() if server.port} | {config.head.port}
     taken |= set(config.values.get("disallowed_ports") or ())
-    addresses = {HEAD: Address(_bindable(config.head.host or default), config.head.port)}
+    addresses = {HEAD: _address(config.head.host or default, config.head.port)}
     for name, server in config.servers.items():
         port = server.port or _free_port(low, high, taken)
         taken.add(port)
-        addresses[name] = Address(_bindable(server.host or default), port)
+        addresses[name] = _address(server.host or default, port)
     return addresses
 
 
-def _bindable(host: str) -> str:
+def _address(host: str, port: int) -> Address:
+    """Bind ``host`` where this machine has it; a server that binds every interface is dialled on the loopback one."""
     try:
         with socket.socket() as probe:
             probe.bind((host, 0))
     except OSError:
-        return LOOPBACK
-    return host
+        host = LOOPBACK
+    return Address(LOOPBACK if host in ("0.0.0.0", "::") else host, port, bind=host)
 
 
 def _free_port(low: int, high: int, taken: set[int]) -> int:
@@ -120,7 +109,7 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
         cls = load_server_class(server.folder, server.entrypoint)
         servers[name] = cls(settings_from_mapping(whole, name), client)
     head = load_server_class(config.bundled / "head", "app.py")
-    servers[HEAD] = head(settings_from_mapping(mask(whole, config.secrets), HEAD), client)
+    servers[HEAD] = head(settings_from_mapping(head_slice(config, addresses), HEAD), client)
     return LocalStack(servers, client, addresses)
 
 
@@ -165,12 +154,12 @@ def _bound(name: str, address: Address) -> socket.socket:
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((address.host, address.port))
+        bound.bind((address.bind, address.port))
     except OSError as error:
         bound.close()
         change = "+head_server.port=OTHER" if name == HEAD else f"give {name} another port"
         raise EngineError(
-            f"port {address.port} on {address.host} is taken ({name} wants it)", f"stop what holds it, or {change}"
+            f"port {address.port} on {address.bind} is taken ({name} wants it)", f"stop what holds it, or {change}"
         ) from error
     return bound
 

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from gymctl import __version__
 from gymctl.config import Config
 from gymctl.engines.base import OnServer, Removed, ServerEvent, ServerStatus
-from gymctl.engines.local import HEAD, Address, build_stack, plan_addresses
+from gymctl.engines.local import HEAD, build_stack, plan_addresses
 from gymctl.engines.local_process import process_input
 from gymctl.engines.runner import detached
 from gymctl.engines.state import (
@@ -31,6 +31,7 @@ from gymctl.engines.state import (
 )
 from gymctl.engines.text import last_lines
 from gymctl.errors import EngineError
+from gymctl.stack.slices import Address
 
 _PID, _LOG = "local.pid", "local.log"
 _PROBE_S = 2.0

@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gymctl.config import Config, load_config
-from gymctl.engines.local import Address, build_stack, running
+from gymctl.engines.local import build_stack, running
 from gymctl.errors import GymctlError
+from gymctl.stack.slices import Address
 
 
 def process_input(arguments: Sequence[str], cwd: Path, addresses: Mapping[str, Address]) -> str:
     """What the background process reads from its standard input."""
-    planned = {name: [address.host, address.port] for name, address in addresses.items()}
+    planned = {name: [address.host, address.port, address.bind] for name, address in addresses.items()}
     return json.dumps({"arguments": list(arguments), "cwd": str(cwd), "addresses": planned})
 
 
@@ -45,7 +46,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     given = json.load(sys.stdin)
     raise_file_limit()
-    addresses = {name: Address(host, port) for name, (host, port) in given["addresses"].items()}
+    addresses = {name: Address(*planned) for name, planned in given["addresses"].items()}
     try:
         config = load_config(given["arguments"], cwd=Path(given["cwd"]), environ=os.environ)
         import uvloop

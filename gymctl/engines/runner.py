@@ -244,7 +244,7 @@ def detached(argv: Sequence[str], *, stdin: str, log: Path, cwd: Path) -> subpro
             )
         except OSError as error:
             raise CommandFailed(argv, 126, str(error)) from error
-    assert process.stdin is not None  # noqa: S101 - it is a pipe
+    assert process.stdin is not None
     with suppress(BrokenPipeError), process.stdin:
         process.stdin.write(stdin)
     return process

@@ -41,6 +41,7 @@ def uvicorn_options() -> dict[str, Any]:
         "backlog": BACKLOG,
         "access_log": False,
         "log_config": None,
+        "log_level": "warning",  # one line of our own says that a server listens
         "server_header": False,
         "date_header": False,
         "timeout_graceful_shutdown": 3,
