@@ -201,6 +201,12 @@ class TestPaths:
         assert config.servers["weather"].folder == folder.path / own
         assert config.servers["policy_model"].folder == config.bundled / "responses_api_models/scripted_model"
 
+    def test_odd_paths_are_refused_without_a_traceback(self, folder: Folder) -> None:
+        for text in ("x" * 5000, "a**b.yaml", "[", "~nobody-of-that-name/x.yaml", "a\0b", "x[.yaml"):
+            assert "no such file" in (refused := folder.refusal("./" + text)) or "cannot be read" in refused
+        folder.write("a=b.yaml", MODEL)
+        assert folder.load("a=b.yaml", "+long=" + "x" * 5000).files == ("a=b.yaml",)
+
     def test_wrong_paths(self, folder: Folder) -> None:
         assert folder.refusal(
             "+config_paths=[resources_servers/exmple_multi_step/configs/example_multi_step.yaml]"

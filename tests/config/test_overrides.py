@@ -160,7 +160,7 @@ def test_a_value_is_never_shown_since_it_may_be_a_credential() -> None:
 
 
 def test_paths_are_told_from_overrides() -> None:
-    assert [looks_like_override(text) for text in ("a.yaml", "a/b=c/d.yaml", "a=1", "+a=1", "~a", "dir")] == [
+    assert [looks_like_override(text) for text in ("~/a.yaml", "a/b=c/d.yaml", "a=1", "+a=1", "~a", "dir")] == [
         False,
         True,
         True,
