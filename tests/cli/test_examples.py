@@ -15,5 +15,7 @@ from render_examples import EXPECTED, examples, render
 @pytest.mark.parametrize("example", examples(), ids=lambda path: path.name)
 def test_an_example_renders_to_what_stands_beside_it(example: Path):
     text = render(example)
-    assert text == (example / EXPECTED).read_text(), "changed? python scripts/render_examples.py, and look at the difference"
+    assert text == (example / EXPECTED).read_text(), (
+        "changed? python scripts/render_examples.py, and look at the difference"
+    )
     assert yaml.safe_load(text)["name"] == example.name
