@@ -18,17 +18,10 @@ from gymctl.errors import ConfigError, Problem
 
 _BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_FLOAT = re.compile(
-    r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
-    |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
-    |\.[0-9_]+(?:[eE][-+][0-9]+)?
-    |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
-    |[-+]?\.(?:inf|Inf|INF)
-    |\.(?:nan|NaN|NAN))$""",
-    re.VERBOSE,
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
+_FLOAT = re.compile(  # beside YAML 1.1's own rule: an exponent needs no sign, and no point before it
+    rf"^(?:[-+]?{_DIGITS}(?:\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?{_DIGITS}\.[0-9_]*|\.{_DIGITS}(?:[eE][-+][0-9]+)?)$"
 )
-
-
 _DEEPEST = 100
 _MOST = 100_000  # aliases of aliases multiply
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"

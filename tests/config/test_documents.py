@@ -23,8 +23,9 @@ def test_a_scalar(text: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="0123456789.eE+-_:xobinfaNnultrs~", min_size=1, max_size=7))
-@example("0_1")
-@example("1e")
+@example("0_E0")
+@example("1__0.5")
+@example("1:3_0")
 def test_any_scalar(text: str) -> None:
     assert _ours(f"k: [{text}]\n") == _theirs(f"k: [{text}]\n")
 
