@@ -94,15 +94,15 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
     slices = Slices(config, addresses, options.slice_mode, GATEWAY)
     choice = ImageChoice(config, stack=name, prefix=options.image_prefix, version=options.version)
     services = [_head(config, addresses, choice, options)]
-    notes: list[str] = []
+    rerouted: dict[tuple[str, ...], list[str]] = {}
     for server in config.servers.values():
         view = slices.of(server.name)
         services.append(_service(server, addresses[server.name].port, view, choice.of(server)))
-        notes += _notes(server.name, view.rerouted)
+        rerouted.setdefault(view.rerouted, []).append(server.name)
     problems = [problem for service in services for problem in _size_problems(service, config, options.slice_mode)]
     if problems:
         raise ConfigError(problems)
-    return StackPlan(name, tuple(services), choice.images, slices.secrets, tuple(notes), options)
+    return StackPlan(name, tuple(services), choice.images, slices.secrets, tuple(_notes(rerouted)), options)
 
 
 def container_addresses(config: Config) -> dict[str, Address]:
@@ -148,13 +148,16 @@ def _service(server: ServerInstance, port: int, view: Slice, image: str) -> Serv
     )
 
 
-def _notes(name: str, paths: tuple[str, ...]) -> Iterator[str]:
-    if paths:
-        yield (
-            f"{name}: {', '.join(paths)} names localhost, which inside a container is the container itself; "
-            f"{GATEWAY} (this machine) takes its place. What listens there must accept connections from Docker's "
-            "bridge, not only from 127.0.0.1"
-        )
+def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:
+    """One note for all the servers that name localhost in the same fields."""
+    for fields, names in rerouted.items():
+        if fields:
+            servers = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            yield (
+                f"{servers}: {', '.join(fields)} names localhost, which inside a container is the container itself; "
+                f"{GATEWAY} (this machine) takes its place. What listens there must accept connections from Docker's "
+                "bridge, not only from 127.0.0.1"
+            )
 
 
 def _name_problems(config: Config, stack: str) -> Iterator[Problem]:
