@@ -59,8 +59,11 @@ _Dumper.add_representer(list, _list)
 
 
 def _is_literal(text: str) -> bool:
-    """Whether a literal block gives exactly ``text``: no line ends in a blank, the first has text and no indent."""
-    if "\n" not in text or text[0] in " \n":
+    """Whether a literal block gives exactly ``text``: no line ends in a blank, the first has text and no indent.
+
+    Empty lines at the end are not for a block: the blank line between two services would be one more of them.
+    """
+    if "\n" not in text or text[0] in " \n" or text.endswith("\n\n"):
         return False
     return all(_LITERAL_LINE.fullmatch(line) for line in text.split("\n"))
 
