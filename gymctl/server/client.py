@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gymctl.errors import RunError
-from gymctl.server.message import DEADLINE_HEADER, Call, Reply
+from gymctl.server.deadlines import Deadlines
+from gymctl.server.message import DEADLINE_HEADER, JSON, Call, Reply
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
     from gymctl.server.base import Server
 
 # A call without a deadline of its own still ends: upstream has no timeout at all, and waits for ever.
 DEFAULT_TIMEOUT_S = 1800.0
 # Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
-_KEEPALIVE_S = 15.0
+KEEPALIVE_S = 15.0
+# Said once: aiohttp's own defaults are put together again for every request. Our servers do not compress.
+STATIC_HEADERS = {"content-type": JSON, "accept": "*/*", "accept-encoding": "identity", "user-agent": "gymctl"}
 _BODY_HEAD = 2048
 
 
@@ -145,12 +149,25 @@ class HttpTransport:
         urls: base URL by server name.
         limit: connections at most; further calls wait in line (a pool of about 1,024 beats 16,384 sockets in time
             and in memory).
+        slow: names of servers whose answers take seconds, the models. They have a pool of their own, lest the quick
+            calls stand in line behind them.
+        slow_limit: connections at most to those; ``limit`` when None.
     """
 
-    def __init__(self, urls: Mapping[str, str], limit: int = 1024) -> None:
+    def __init__(
+        self,
+        urls: Mapping[str, str],
+        limit: int = 1024,
+        *,
+        slow: Collection[str] = (),
+        slow_limit: int | None = None,
+    ) -> None:
         self._urls = {name: url.rstrip("/") for name, url in urls.items()}
-        self._limit = limit
-        self._session: aiohttp.ClientSession | None = None
+        self._limits = {False: limit, True: slow_limit or limit}
+        self._slow = frozenset(slow)
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._deadlines = Deadlines()
+        self._url = lru_cache(maxsize=1024)(self._make_url)  # bounded: a model makes up the names of tools
 
     async def send(self, server: str, call: Call) -> Reply:
         """Deliver one call; a refused connection is tried again for a few seconds, since nothing was sent yet."""
@@ -176,25 +193,20 @@ class HttpTransport:
     async def _send(self, server: str, call: Call) -> Reply:
         import aiohttp
 
-        session = self._session or self._open()
-        url = self._urls.get(server)
-        if url is None:
-            raise HopFailed(server, call.path, kind="connect", body=f"no server of the name {server!r} is known here")
+        slow = server in self._slow
+        session = self._sessions.get(slow) or self._open(slow)
+        url = self._url(server, call.path)
         remaining = _remaining(call.deadline)
-        headers = {"content-type": "application/json", DEADLINE_HEADER: str(int(remaining * 1000))}
+        headers = {DEADLINE_HEADER: str(int(remaining * 1000))}
         if call.cookies:
-            headers["cookie"] = "; ".join(f"{name}={value}" for name, value in call.cookies.items())
+            headers["cookie"] = "; ".join([f"{name}={value}" for name, value in call.cookies.items()])
         try:
-            async with session.request(
-                call.method,
-                url + call.path,
-                data=call.body,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=remaining),
-                allow_redirects=False,
-            ) as response:
-                body = await response.read()
-                return _reply(response, body)
+            with self._deadlines.until(time.monotonic() + remaining):
+                # Awaited, and read to the end, the connection goes back to the pool without a context manager's help.
+                response = await session.request(
+                    call.method, url, data=call.body, headers=headers, allow_redirects=False
+                )
+                return _reply(response, await response.read())
         except aiohttp.ClientConnectorError:
             raise
         except TimeoutError as error:
@@ -202,25 +214,32 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             raise HopFailed(server, call.path, kind="reset", body=str(error) or type(error).__name__) from error
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _make_url(self, server: str, path: str) -> URL:
+        from yarl import URL
+
+        base = self._urls.get(server)
+        if base is None:
+            raise HopFailed(server, path, kind="connect", body=f"no server of the name {server!r} is known here")
+        return URL(base + path)
+
+    def _open(self, slow: bool) -> aiohttp.ClientSession:
         import aiohttp
 
         connector = aiohttp.TCPConnector(
-            limit=self._limit, limit_per_host=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=10
+            limit=self._limits[slow], limit_per_host=0, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=10
         )
-        self._session = aiohttp.ClientSession(
+        self._sessions[slow] = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
-            skip_auto_headers=["user-agent"],
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),  # ``Deadlines`` keeps the time of all calls
+            headers=STATIC_HEADERS,
         )
-        return self._session
+        return self._sessions[slow]
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
 
 
 def _remaining(deadline: float | None) -> float:
@@ -229,16 +248,13 @@ def _remaining(deadline: float | None) -> float:
 
 
 def _reply(response: aiohttp.ClientResponse, body: bytes) -> Reply:
-    headers: dict[str, str] = {}
+    given = response.headers
     cookies: dict[str, str] = {}
-    for key, value in response.headers.items():
-        name = key.lower()
-        if name == "set-cookie":
-            cookie, _, content = value.partition(";")[0].partition("=")
-            cookies[cookie.strip()] = content.strip()
-        elif name in ("retry-after", "server-timing"):
-            headers[name] = value
-    return Reply(response.status, body, cookies, headers, response.content_type)
+    for value in given.getall("set-cookie", ()):
+        name, _, content = value.partition(";")[0].partition("=")
+        cookies[name.strip()] = content.strip()
+    headers = {name: given[name] for name in ("retry-after", "server-timing") if name in given}
+    return Reply(response.status, body, cookies, headers, given.get("content-type", JSON).partition(";")[0])
 
 
 class LocalTransport:
@@ -246,6 +262,7 @@ class LocalTransport:
 
     def __init__(self, servers: Mapping[str, Server]) -> None:
         self._servers = servers
+        self._deadlines = Deadlines()
 
     async def send(self, server: str, call: Call) -> Reply:
         """Hand the call to the server; a deadline ends it as it would over HTTP."""
@@ -255,7 +272,7 @@ class LocalTransport:
         if call.deadline is None:
             return await target.handle(call)
         try:
-            async with asyncio.timeout(_remaining(call.deadline)):
+            with self._deadlines.until(call.deadline):
                 return await target.handle(call)
         except TimeoutError as error:
             raise HopFailed(server, call.path, kind="timeout", body="no reply before the deadline") from error

@@ -6,7 +6,7 @@ session after the first tool call (upstream 0.2.0 with Starlette 1.0).
 
 from __future__ import annotations
 
-import uuid
+import os
 from typing import Any
 
 from cachetools import TTLCache
@@ -40,7 +40,7 @@ class SessionStore:
 
     def open(self, identity: str | None) -> Session:
         """The session of a cookie's value, or a new one."""
-        return Session(identity or uuid.uuid4().hex, self)
+        return Session(identity or os.urandom(16).hex(), self)
 
     def state(self, identity: str) -> dict[str, Any]:
         """The session's state, made when it is first asked for."""

@@ -31,6 +31,11 @@ class Settings:
     peers: Mapping[str, str] = field(default_factory=dict)
     whole: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def models(self) -> frozenset[str]:
+        """The peers that are model servers."""
+        return frozenset(name for name, kind, *_ in server_entries(self.whole) if kind == ServerKind.MODEL)
+
 
 def settings_from_environment(environ: Mapping[str, str]) -> Settings:
     """Read the two variables.

@@ -15,9 +15,11 @@ import aiohttp
 import msgspec
 import stamina
 from pydantic import AliasChoices, Field
+from yarl import URL
 
 from gymctl.server import Call, HopFailed, ModelServer, Reply, ServerConfig, Session, json_reply
-from gymctl.server.client import parse_retry_after
+from gymctl.server.client import KEEPALIVE_S, parse_retry_after
+from gymctl.server.deadlines import Deadlines
 
 TRY_AGAIN = frozenset({429, 500, 502, 503, 504, 520, 529})
 LONGEST_WAIT = 30.0  # seconds to sit out a Retry-After here; a longer one is the caller's to decide about
@@ -45,18 +47,26 @@ class OpenAIModel(ModelServer):
     async def startup(self) -> None:
         """Prepare what every call uses: one pooled session, the fields to put in (encoded once), the gate."""
         config = self.config
-        self._base = config.openai_base_url.rstrip("/")
+        base = config.openai_base_url.rstrip("/")
+        self._urls = {f"/v1/{path}": URL(f"{base}/{path}") for path in ("responses", "chat/completions")}
+        self._deadlines = Deadlines()
         self._decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
         self._defaults = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in config.extra_body.items()}
         self._forced = {"model": msgspec.Raw(msgspec.json.encode(config.openai_model))}
         self._gate = asyncio.Semaphore(config.max_concurrent_requests) if config.max_concurrent_requests else None
         self._waiting = 0
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=config.max_concurrent_requests or 16384, keepalive_timeout=15),
+            connector=aiohttp.TCPConnector(
+                limit=config.max_concurrent_requests or 16384, keepalive_timeout=KEEPALIVE_S
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),  # ``Deadlines`` keeps the time of all calls
             headers={
                 "authorization": f"Bearer {config.openai_api_key}",
                 "content-type": "application/json",
+                "accept": "*/*",
+                "accept-encoding": "gzip, deflate",
+                "user-agent": "gymctl",
                 **config.openai_default_headers,
             },
         )
@@ -112,18 +122,19 @@ class OpenAIModel(ModelServer):
     async def _try(self, path: str, body: bytes, until: float) -> Reply:
         """One attempt at the endpoint; anything but a JSON object with status 2xx is a HopFailed."""
         try:
-            async with self._turn(path, until):
-                left = aiohttp.ClientTimeout(total=max(until - time.monotonic(), 0.001))
-                url = self._base + path.removeprefix("/v1")
-                async with self._http.post(url, data=body, timeout=left, allow_redirects=False) as reply:
-                    answer = await reply.read()
+            with self._deadlines.until(until):
+                if self._gate is None:
+                    reply, answer = await self._exchange(path, body)
+                else:
+                    async with self._turn(self._gate, path):
+                        reply, answer = await self._exchange(path, body)
         except TimeoutError as error:
             raise HopFailed(self.name, path, kind="timeout", body="no answer before the deadline") from error
         except aiohttp.ClientConnectorError as error:
             raise HopFailed(self.name, path, kind="connect", body=str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise HopFailed(self.name, path, kind="reset", body=str(error) or type(error).__name__) from error
-        if reply.status // 100 == 2 and answer.lstrip()[:1] == b"{":
+        if reply.status // 100 == 2 and (answer[:1] == b"{" or answer.lstrip()[:1] == b"{"):
             return Reply(body=answer)
         raise HopFailed(
             self.name,
@@ -133,25 +144,25 @@ class OpenAIModel(ModelServer):
             retry_after=parse_retry_after(reply.headers.get("retry-after")),
         )
 
+    async def _exchange(self, path: str, body: bytes) -> tuple[aiohttp.ClientResponse, bytes]:
+        reply = await self._http.post(self._urls[path], data=body, allow_redirects=False)
+        return reply, await reply.read()
+
     @asynccontextmanager
-    async def _turn(self, path: str, until: float) -> AsyncIterator[None]:
+    async def _turn(self, gate: asyncio.Semaphore, path: str) -> AsyncIterator[None]:
         """Wait for one of ``max_concurrent_requests`` places; refuse at once when too many wait already."""
-        if self._gate is None:
-            yield
-            return
-        if self._gate.locked() and self._waiting >= self.config.max_queued_requests:
+        if gate.locked() and self._waiting >= self.config.max_queued_requests:
             text = f"all {self.config.max_concurrent_requests} places are taken and {self._waiting} calls wait already"
             raise HopFailed(self.name, path, status=503, body=text, retry_after=1.0)
         self._waiting += 1
         try:
-            async with asyncio.timeout(until - time.monotonic()):
-                await self._gate.acquire()
+            await gate.acquire()
         finally:
             self._waiting -= 1
         try:
             yield
         finally:
-            self._gate.release()
+            gate.release()
 
 
 def worth_another(failed: HopFailed) -> bool:
