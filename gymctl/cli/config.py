@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gymctl.cli.loading import Configuration, say_notes
+from gymctl.cli.loading import Configuration, MergeOrderOption, load
 
 if TYPE_CHECKING:
-    from gymctl.config import Config
+    pass
 
-Order = Annotated[
-    str | None,
-    typer.Option(
-        "--merge-order",
-        help="Whether an included file wins over its includer (includes-last, as NeMo Gym 0.2 to 0.5) or not "
-        "(includes-first, as its main branch).",
-        show_default="gymctl.merge_order of the configuration, else includes-last",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _OVERRIDES = {"ignore_unknown_options": True}
 
@@ -43,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def show(
     configuration: Configuration = None,
     form: str = typer.Option("yaml", "--format", help="yaml or json."),
-    merge_order: Order = None,
+    merge_order: MergeOrderOption = None,
 ) -> None:
     """Print the resolved configuration, credentials masked."""
     from gymctl.config import views
@@ -51,20 +40,20 @@ def show(
 
     if form not in ("yaml", "json"):
         raise InputError(f"--format is {form!r}", "it must be yaml or json")
-    typer.echo(views.show(_load(configuration, merge_order), form), nl=False)
+    typer.echo(views.show(load(configuration, merge_order), form), nl=False)
 
 
 @commands.command(context_settings=_OVERRIDES)
-def check(configuration: Configuration = None, merge_order: Order = None, as_json: AsJson = False) -> None:
+def check(configuration: Configuration = None, merge_order: MergeOrderOption = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong, with its place. Exit code 2 when something is."""
     from gymctl.errors import ConfigError, InputError
 
     if not as_json:
-        config = _load(configuration, merge_order)
+        config = load(configuration, merge_order)
         typer.echo(f"ok: {_counted(len(config.servers), 'server')} from {_counted(len(config.files), 'file')}")
         return
     try:
-        config = _load(configuration, merge_order, quiet=True)
+        config = load(configuration, merge_order, quiet=True)
     except InputError as error:
         problems = error.problems if isinstance(error, ConfigError) else ()
         listed = [{"where": item.where, "message": item.message, "hint": item.hint} for item in problems]
@@ -82,14 +71,14 @@ def check(configuration: Configuration = None, merge_order: Order = None, as_jso
 def explain(
     path: Annotated[str, typer.Argument(help="Dotted path, such as policy_model.openai_base_url.")],
     configuration: Configuration = None,
-    merge_order: Order = None,
+    merge_order: MergeOrderOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which file and line set a value, what it overrode, and what it refers to."""
     from gymctl.config import views
     from gymctl.config.explain import explain as explain_value
 
-    explanation = explain_value(_load(configuration, merge_order, quiet=True), path)
+    explanation = explain_value(load(configuration, merge_order, quiet=True), path)
     if as_json:
         _print(views.explanation_json(explanation))
     else:
@@ -108,7 +97,7 @@ def schema() -> None:
 def graph(
     configuration: Configuration = None,
     form: str = typer.Option("text", "--format", help="text, mermaid or json."),
-    merge_order: Order = None,
+    merge_order: MergeOrderOption = None,
 ) -> None:
     """Print which server refers to which."""
     from gymctl.config import views
@@ -116,25 +105,11 @@ def graph(
 
     if form not in ("text", "mermaid", "json"):
         raise InputError(f"--format is {form!r}", "it must be text, mermaid or json")
-    config = _load(configuration, merge_order, quiet=True)
+    config = load(configuration, merge_order, quiet=True)
     if form == "json":
         _print(views.graph_json(config))
     else:
         typer.echo(views.graph_mermaid(config) if form == "mermaid" else views.graph_text(config), nl=False)
-
-
-def _load(arguments: list[str] | None, merge_order: str | None, *, quiet: bool = False) -> Config:
-    """The configuration; its notes go to standard error unless ``quiet``."""
-    from gymctl.config import MergeOrder, load_config
-    from gymctl.errors import InputError
-
-    if merge_order is not None and merge_order not in list(MergeOrder):
-        raise InputError(f"--merge-order is {merge_order!r}", f"it must be {' or '.join(MergeOrder)}")
-    order = MergeOrder(merge_order) if merge_order else None
-    config = load_config(arguments or [], cwd=Path.cwd(), environ=os.environ, merge_order=order)
-    if not quiet:
-        say_notes(config.notes)
-    return config
 
 
 def _print(value: Any) -> None:

@@ -23,6 +23,15 @@ Configuration = Annotated[
         show_default=False,
     ),
 ]
+MergeOrderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--merge-order",
+        help="Whether an included file wins over its includer (includes-last, as NeMo Gym 0.2 to 0.5) or not "
+        "(includes-first, as its main branch).",
+        show_default="gymctl.merge_order of the configuration, else includes-last",
+    ),
+]
 StackName = Annotated[
     str | None, typer.Option("--name", help="Name of the stack.", show_default="the directory's name")
 ]
@@ -41,12 +50,21 @@ CaBundle = Annotated[
 ]
 
 
-def load(arguments: list[str] | None) -> Config:
-    """The configuration that the arguments name; its notes go to standard error."""
-    from gymctl.config import load_config
+def load(arguments: list[str] | None, merge_order: str | None = None, *, quiet: bool = False) -> Config:
+    """The configuration that the arguments name; its notes go to standard error unless ``quiet``.
 
-    config = load_config(arguments or [], cwd=Path.cwd(), environ=os.environ)
-    say_notes(config.notes)
+    Raises:
+        InputError: as ``load_config``, or there is no such merge order.
+    """
+    from gymctl.config import MergeOrder, load_config
+    from gymctl.errors import InputError
+
+    if merge_order is not None and merge_order not in list(MergeOrder):
+        raise InputError(f"--merge-order is {merge_order!r}", f"it must be {' or '.join(MergeOrder)}")
+    order = MergeOrder(merge_order) if merge_order else None
+    config = load_config(arguments or [], cwd=Path.cwd(), environ=os.environ, merge_order=order)
+    if not quiet:
+        say_notes(config.notes)
     return config
 
 

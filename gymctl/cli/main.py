@@ -34,9 +34,9 @@ def _options(
 
 
 def _register() -> None:
-    from gymctl.cli import collect, config, down, logs, quickstart, render, status, up, why_slow
+    from gymctl.cli import collect, config, down, logs, quickstart, render, secrets, status, up, why_slow
 
-    for module in (quickstart, config, render, up, status, logs, collect, why_slow, down):
+    for module in (quickstart, config, secrets, render, up, status, logs, collect, why_slow, down):
         module.register(app)
 
 
@@ -49,7 +49,8 @@ def main() -> None:
         app(standalone_mode=True)
     except GymctlError as error:
         for line in str(error).splitlines():
-            sys.stderr.write(f"error: {line}\n")
+            # an indented line is the output of something that failed
+            sys.stderr.write(f"{line}\n" if line.startswith(" ") else f"error: {line}\n")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

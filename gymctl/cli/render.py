@@ -8,6 +8,7 @@ import typer
 
 from gymctl.cli.loading import (
     Configuration,
+    MergeOrderOption,
     SliceOption,
     StackName,
     load,
@@ -27,6 +28,7 @@ def render(
     configuration: Configuration = None,
     output: str = typer.Option("-", "--output", "-o", help="File to write; - is standard output."),
     name: StackName = None,
+    merge_order: MergeOrderOption = None,
     slices: SliceOption = "closure",
     nofile: int = typer.Option(65535, "--nofile", help="Open files that a container may have.", min=256),
 ) -> None:
@@ -36,7 +38,7 @@ def render(
     from gymctl.errors import InputError
     from gymctl.stack import render_stack
 
-    config = load(configuration)
+    config = load(configuration, merge_order)
     path = Path(output).resolve()
     directory = Path.cwd() if output == "-" else path.parent
     plan = plan_for(config, stack_name(name, directory), nofile=nofile, slices=slices)

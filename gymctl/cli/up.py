@@ -11,6 +11,7 @@ from gymctl.cli.loading import (
     BaseImage,
     CaBundle,
     Configuration,
+    MergeOrderOption,
     SliceOption,
     StackName,
     config_digest,
@@ -38,6 +39,7 @@ def up(
     name: StackName = None,
     timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until every server is healthy."),
     slices: SliceOption = "closure",
+    merge_order: MergeOrderOption = None,
     base_image: BaseImage = None,
     ca_bundle: CaBundle = None,
 ) -> None:
@@ -47,7 +49,7 @@ def up(
 
     if engine not in ("compose", "local"):
         raise InputError(f"there is no engine {engine!r}", "use --engine compose or --engine local")
-    config = load(configuration)
+    config = load(configuration, merge_order)
     called = stack_name(name, Path.cwd())
     arguments = tuple(configuration or ())
     with UpDisplay() as display:

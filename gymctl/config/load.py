@@ -12,10 +12,11 @@ from gymctl.config.checks import check_addresses, check_fields, check_globals, c
 from gymctl.config.directives import apply_directives
 from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.includes import MergeOrder
+from gymctl.config.locations import dotted
 from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, ServerInstance
 from gymctl.config.resolve import resolve
-from gymctl.config.secrets import find_secrets
+from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.servers import SKIP, find_servers
 from gymctl.config.sources import Layers, read_layers
 from gymctl.errors import ConfigError, Problem
@@ -46,6 +47,8 @@ def load_config(
     servers = _servers(resolved, layers, findings)
     head = check_head(resolved, findings)
     check_globals(resolved, findings)
+    for path in long_numbers(resolved):
+        findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
     check_references(servers, resolved, findings)
     check_addresses(servers, head, resolved.get("default_host"), findings)
     advise(servers, resolved, layers.files, findings)

@@ -75,7 +75,7 @@ def _from_servers(
     if isinstance(resolved, dict):
         below = raw if isinstance(raw, dict) else {}
         for key, value in resolved.items():
-            yield from _from_servers(below.get(key), value, (*path, key), holds_credential(str(key)))
+            yield from _from_servers(below.get(key), value, (*path, key), credential or holds_credential(str(key)))
     elif isinstance(resolved, list):
         items = raw if isinstance(raw, list) else [raw] * len(resolved)
         for index, (item, value) in enumerate(zip(items, resolved, strict=False)):
@@ -84,6 +84,21 @@ def _from_servers(
         from_environment = isinstance(raw, str) and _FROM_ENVIRONMENT.search(raw) is not None
         if credential or from_environment or _URL_WITH_PASSWORD.search(resolved):
             yield path, resolved
+
+
+def long_numbers(resolved: Any, path: KeyPath = (), credential: bool = False) -> Iterator[KeyPath]:
+    """Where a credential was written as a number (of 8 digits and more: a shorter one may be a token's id).
+
+    It would be lost among the numbers: a secret is text, and as text it may begin with a zero.
+    """
+    if isinstance(resolved, dict):
+        for key, value in resolved.items():
+            yield from long_numbers(value, (*path, key), credential or holds_credential(str(key)))
+    elif isinstance(resolved, list):
+        for index, value in enumerate(resolved):
+            yield from long_numbers(value, (*path, index), credential)
+    elif credential and isinstance(resolved, int) and abs(resolved) >= 10_000_000:
+        yield path
 
 
 def _environment_name(path: KeyPath) -> str:
@@ -110,7 +125,9 @@ def mask(value: Any, secrets: Mapping[str, str]) -> Any:
 
 def _mask(value: Any, hidden: list[str], *, credential: bool) -> Any:
     if isinstance(value, dict):
-        return {key: _mask(item, hidden, credential=holds_credential(str(key))) for key, item in value.items()}
+        return {
+            key: _mask(item, hidden, credential=credential or holds_credential(str(key))) for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_mask(item, hidden, credential=credential) for item in value]
     if not isinstance(value, str) or not value:

@@ -75,7 +75,12 @@ class LocalEngine:
         log = state_folder(self.directory) / _LOG
         log.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "gymctl.engines.local_process"]
-        process = detached(argv, stdin=process_input(arguments, self.directory, addresses), log=log, cwd=self.directory)
+        process = detached(
+            argv,
+            stdin=process_input(arguments, config.merge_order, self.directory, addresses),
+            log=log,
+            cwd=self.directory,
+        )
         write_atomically(self._folder / _PID, str(process.pid))
         save_state(self.directory, state)
         try:

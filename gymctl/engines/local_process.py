@@ -15,16 +15,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gymctl.config import Config, load_config
+from gymctl.config import Config, MergeOrder, load_config
 from gymctl.engines.local import build_stack, running
 from gymctl.errors import GymctlError
 from gymctl.stack.slices import Address
 
 
-def process_input(arguments: Sequence[str], cwd: Path, addresses: Mapping[str, Address]) -> str:
+def process_input(arguments: Sequence[str], order: MergeOrder, cwd: Path, addresses: Mapping[str, Address]) -> str:
     """What the background process reads from its standard input."""
     planned = {name: [address.host, address.port, address.bind] for name, address in addresses.items()}
-    return json.dumps({"arguments": list(arguments), "cwd": str(cwd), "addresses": planned})
+    return json.dumps({"arguments": list(arguments), "order": order, "cwd": str(cwd), "addresses": planned})
 
 
 async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> None:
@@ -48,7 +48,8 @@ def main() -> None:
     raise_file_limit()
     addresses = {name: Address(*planned) for name, planned in given["addresses"].items()}
     try:
-        config = load_config(given["arguments"], cwd=Path(given["cwd"]), environ=os.environ)
+        order = MergeOrder(given["order"])
+        config = load_config(given["arguments"], cwd=Path(given["cwd"]), environ=os.environ, merge_order=order)
         import uvloop
 
         uvloop.run(serve_until_told(config, addresses))
