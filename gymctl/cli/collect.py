@@ -11,22 +11,22 @@ import typer
 if TYPE_CHECKING:
     from gymctl.rollouts.spec import RunSpec
 
-# ng_collect_rollouts' spelling (rollout_collection.py) -> ours.
-_UPSTREAM = {
-    "input_jsonl_fpath": "input",
-    "output_jsonl_fpath": "output",
-    "agent_name": "agent",
-    "limit": "limit",
-    "num_repeats": "num_repeats",
-    "num_samples_in_parallel": "concurrency",
-    "resume_from_cache": "resume",
-    "responses_create_params": "params_override",
+# ng_collect_rollouts' spelling (rollout_collection.py) -> ours, and what its value must be.
+_UPSTREAM: dict[str, tuple[str, tuple[type, ...], str]] = {
+    "input_jsonl_fpath": ("input", (str,), "a path"),
+    "output_jsonl_fpath": ("output", (str,), "a path"),
+    "agent_name": ("agent", (str,), "a name"),
+    "limit": ("limit", (int,), "a number"),
+    "num_repeats": ("num_repeats", (int, dict), "a number, or one for each agent: {agent: 2}"),
+    "num_samples_in_parallel": ("concurrency", (int,), "a number"),
+    "resume_from_cache": ("resume", (bool,), "true or false"),
+    "responses_create_params": ("params_override", (dict,), "a mapping, such as {temperature: 0.5}"),
 }
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(context_settings={"ignore_unknown_options": True})(collect)
+    app.command()(collect)
 
 
 def collect(
@@ -94,9 +94,9 @@ def run_spec(options: Mapping[str, Any], overrides: Sequence[str], fixed: Mappin
         values[key] = Path(values[key])
     concurrency = str(values.pop("concurrency", "auto"))
     if concurrency != "auto" and not concurrency.isdigit():
-        raise InputError(f"concurrency is {concurrency!r}", "it must be a number, or auto")
+        raise InputError(f"--concurrency is {concurrency!r}", "it must be a number, or auto")
     if fixed.get("order") not in ("completion", "input"):
-        raise InputError(f"order is {fixed.get('order')!r}", "it must be completion or input")
+        raise InputError(f"--order is {fixed.get('order')!r}", "it must be completion or input")
     return RunSpec(**values, **fixed, concurrency="auto" if concurrency == "auto" else int(concurrency))
 
 
@@ -115,5 +115,8 @@ def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
                 f"{argument!r}: collect has no option {'.'.join(override.path)!r}", "see gymctl collect --help"
             )
         if override.value is not None:
-            values[_UPSTREAM[key]] = override.value
+            name, types, wanted = _UPSTREAM[key]
+            if type(override.value) not in types:  # not isinstance: true is no number
+                raise InputError(f"{override.text} is {override.value!r}", f"it must be {wanted}")
+            values[name] = override.value
     return values

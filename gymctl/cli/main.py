@@ -34,9 +34,9 @@ def _options(
 
 
 def _register() -> None:
-    from gymctl.cli import collect, config, down, logs, quickstart, render, secrets, status, up, why_slow
+    from gymctl.cli import collect, config, down, env, logs, quickstart, render, secrets, status, up, why_slow
 
-    for module in (quickstart, config, secrets, render, up, status, logs, collect, why_slow, down):
+    for module in (quickstart, config, secrets, render, up, status, logs, collect, why_slow, down, env):
         module.register(app)
 
 
