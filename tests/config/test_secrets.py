@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gymctl.config import holds_credential, mask
+from gymctl.config.secrets import find_secrets, long_numbers
 
 
 @pytest.mark.parametrize(
