@@ -1,0 +1,57 @@
+"""Every command block of the README and the docs that can run does run. A block that cannot is not marked ``bash``."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+INSTALL = re.compile(r"^python3 -m venv|^source .*activate$", re.MULTILINE)
+
+
+def blocks() -> list[object]:
+    """Each block with the name of its page; those that start containers carry the ``docker`` mark."""
+    found = []
+    for page in PAGES:
+        for number, text in enumerate(
+            re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL), 1
+        ):
+            if page.name == "README.md" and number <= 2:
+                continue  # they install; .ci/run and a newcomer run them as they stand
+            needs = re.search(r"docker |gymctl up(?!.*--engine local)", text)
+            marks = [pytest.mark.docker] if needs else []
+            found.append(pytest.param(text, marks=marks, id=f"{page.name}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize("block", blocks())
+def test_a_block_runs_as_it_stands(block: str, tmp_path: Path):
+    (tmp_path / "examples").symlink_to(TOP / "examples")
+    script = INSTALL.sub("", block)
+    environ = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(TOP),
+        "TMPDIR": str(tmp_path),
+    }
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    try:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environ, check=False, capture_output=True, text=True, timeout=240
+        )
+    finally:
+        for state in tmp_path.rglob(".gymctl/stack.json"):  # a block that failed half-way leaves its stack
+            subprocess.run(["gymctl", "down"], cwd=state.parents[1], env=environ, check=False, capture_output=True)
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+
+
+def test_every_page_is_reachable_from_the_readme():
+    readme = (TOP / "README.md").read_text()
+    assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
