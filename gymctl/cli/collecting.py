@@ -49,6 +49,9 @@ def collect_from_stack(state: StackState, directory: Path, spec: RunSpec, on_eve
     if state.engine == "local":
         import uvloop
 
+        from gymctl.engines.local_control import LocalEngine
+
+        LocalEngine(directory).check_running()
         return uvloop.run(run_job(Job(spec, urls), on_event))
     return _collect_in_container(directory, spec, urls, on_event)
 

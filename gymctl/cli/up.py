@@ -68,6 +68,7 @@ def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: fl
         config,
         name=name,
         arguments=arguments,
+        shown=shown_arguments(list(arguments), config),
         config_digest=config_digest(config),
         timeout=timeout,
         on_event=display.on_server,

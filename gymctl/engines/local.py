@@ -6,7 +6,10 @@ Each server also listens on a port of its own, for clients outside the process; 
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import socket
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -76,8 +79,12 @@ class LocalStack:
 
     async def start(self) -> None:
         """Run every server's ``startup``."""
-        for server in self.servers.values():
-            await server.startup()
+        for name, server in self.servers.items():
+            logging.getLogger("gymctl").info("%s starts", name)
+            try:
+                await server.startup()
+            except Exception as error:
+                raise EngineError(f"{name} could not start: {_told(error)}") from error
             self._started.append(server)
 
     async def stop(self) -> None:
@@ -85,6 +92,12 @@ class LocalStack:
         while self._started:
             await self._started.pop().shutdown()
         await self.client.close()
+
+
+def _told(error: Exception) -> str:
+    """What a server's own code raised, and the line that did."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({frame.filename}:{frame.lineno})"
 
 
 def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
@@ -138,9 +151,9 @@ async def running(stack: LocalStack, *, listen: bool) -> AsyncIterator[LocalStac
     Raises:
         EngineError: a port is taken.
     """
-    sockets = {name: _bound(name, stack.addresses[name]) for name in stack.servers} if listen else {}
+    sockets = {name: bound(name, stack.addresses[name]) for name in stack.servers} if listen else {}
     await stack.start()
-    listeners = [asyncio.create_task(_listen(stack.servers[name], bound)) for name, bound in sockets.items()]
+    listeners = [asyncio.create_task(_listen(stack.servers[name], opened)) for name, opened in sockets.items()]
     try:
         yield stack
     finally:
@@ -150,21 +163,27 @@ async def running(stack: LocalStack, *, listen: bool) -> AsyncIterator[LocalStac
         await stack.stop()
 
 
-def _bound(name: str, address: Address) -> socket.socket:
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def bound(name: str, address: Address) -> socket.socket:
+    """A socket bound to a server's address.
+
+    Raises:
+        EngineError: its port is taken, or this user may not open it.
+    """
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((address.bind, address.port))
+        opened.bind((address.bind, address.port))
     except OSError as error:
-        bound.close()
-        change = "+head_server.port=OTHER" if name == HEAD else f"give {name} another port"
+        opened.close()
+        port = "+head_server.port=OTHER" if name == HEAD else f"give {name} another port"
+        what = "may not be opened by this user" if error.errno == errno.EACCES else f"is taken ({name} wants it)"
         raise EngineError(
-            f"port {address.port} on {address.bind} is taken ({name} wants it)", f"stop what holds it, or {change}"
+            f"port {address.port} on {address.bind} {what}", f"stop what holds it, or take another one: {port}"
         ) from error
-    return bound
+    return opened
 
 
-async def _listen(server: Server, bound: socket.socket) -> None:
+async def _listen(server: Server, opened: socket.socket) -> None:
     """Serve one server's port inside the shared event loop; signals stay with the process, not with uvicorn."""
     import uvicorn
 
@@ -174,7 +193,7 @@ async def _listen(server: Server, bound: socket.socket) -> None:
     config = uvicorn.Config(Application(server), **{**uvicorn_options(), "lifespan": "off"})
     runner = uvicorn.Server(config)
     runner.capture_signals = _no_signals  # type: ignore[method-assign]
-    serving = asyncio.create_task(runner.serve(sockets=[bound]))
+    serving = asyncio.create_task(runner.serve(sockets=[opened]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:

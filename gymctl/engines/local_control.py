@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -16,7 +17,7 @@ from urllib.request import urlopen
 from gymctl import __version__
 from gymctl.config import Config
 from gymctl.engines.base import OnServer, Removed, ServerEvent, ServerStatus
-from gymctl.engines.local import HEAD, build_stack, plan_addresses
+from gymctl.engines.local import HEAD, bound, build_stack, plan_addresses
 from gymctl.engines.local_process import process_input
 from gymctl.engines.runner import detached
 from gymctl.engines.state import (
@@ -52,11 +53,14 @@ class LocalEngine:
         *,
         name: str,
         arguments: Sequence[str],
+        shown: Sequence[str],
         config_digest: str,
         timeout: float,
         on_event: OnServer,
     ) -> StackState:
         """Start the process and wait until every server answers; one that runs already is replaced.
+
+        ``shown`` are the arguments as they may be written down.
 
         Raises:
             EngineError: a port is taken, or the process ended before its servers answered.
@@ -65,13 +69,15 @@ class LocalEngine:
         before = find_state(self.directory)
         if before is not None and before.engine != "local":
             raise EngineError(
-                f"this directory already runs the stack {before.name} in containers", "gymctl down before"
+                f"this directory already runs the stack {before.name} in containers", "stop it first: gymctl down"
             )
+        build_stack(config, plan_addresses(config))  # what is wrong with a server's code is said here, not in a log
         if before is not None:
             self._stop()
         addresses = plan_addresses(config)
-        build_stack(config, addresses)  # what is wrong with a server's code is said here, not in a log
-        state = _state(config, addresses, name, arguments, config_digest)
+        for server, address in addresses.items():
+            bound(server, address).close()  # else another's server at that port could pass for ours
+        state = _state(config, addresses, name, shown, config_digest)
         log = state_folder(self.directory) / _LOG
         log.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "gymctl.engines.local_process"]
@@ -81,11 +87,12 @@ class LocalEngine:
             log=log,
             cwd=self.directory,
         )
-        write_atomically(self._folder / _PID, str(process.pid))
-        save_state(self.directory, state)
         try:
+            write_atomically(self._folder / _PID, str(process.pid))
+            save_state(self.directory, state)
             self._wait(state, process.poll, timeout, on_event)
         except BaseException:
+            process.terminate()  # there may be no file with its number: the disk is full
             self._clear()
             raise
         return state
@@ -95,20 +102,23 @@ class LocalEngine:
         told: set[str] = set()
         while True:
             seconds = time.monotonic() - began
+            ended = poll() is not None
             statuses = _ask_all(state)
             for status in statuses:
                 if status.ok and status.name not in told:
                     told.add(status.name)
                     on_event(ServerEvent(status.name, status.state, status.health, seconds))
+            if ended or seconds > timeout:
+                raise self._failed("their process ended" if ended else f"not all of them answer after {timeout:g} s")
             if all(status.ok for status in statuses):
                 return
-            if poll() is not None or seconds > timeout:
-                lines = last_lines((self._folder / _LOG).read_text(errors="replace"), 15)
-                said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-                waiting = ", ".join(status.name for status in statuses if not status.ok)
-                message = said[-1] if said else "\n  | ".join([f"the servers did not come up ({waiting})", *lines])
-                raise EngineError(message)
             time.sleep(_EVERY_S)
+
+    def _failed(self, how: str) -> EngineError:
+        """What the process said last: its own error, else whatever it printed."""
+        lines = last_lines((self._folder / _LOG).read_text(errors="replace"), 15)
+        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return EngineError(said[-1] if said else "\n  | ".join([f"the servers did not come up: {how}", *lines]))
 
     def status(self) -> list[ServerStatus]:
         """Every server, asked now.
@@ -116,7 +126,22 @@ class LocalEngine:
         Raises:
             InputError: no stack was brought up here.
         """
-        return _ask_all(load_state(self.directory))
+        state = load_state(self.directory)
+        if self._pid() is None:  # who answers at its ports now is someone else
+            return [replace(_status(server), state="exited", health="") for server in state.servers]
+        return _ask_all(state)
+
+    def check_running(self) -> None:
+        """See that the stack's process runs.
+
+        Raises:
+            EngineError: it has ended.
+        """
+        if self._pid() is None:
+            raise EngineError(
+                f"the stack {load_state(self.directory).name} has stopped: its process is gone",
+                "start it again with `gymctl up`",
+            )
 
     def log_file(self) -> Path:
         """The file that all the servers log to."""
@@ -191,12 +216,16 @@ def _ask_all(state: StackState) -> list[ServerStatus]:
 
 def _ask(server: ServerAddress) -> ServerStatus:
     """One server's status: a server that answers ``/`` is healthy, and its reply says for how long it has run."""
-    uptime, state, health = None, "running", "healthy"
+    status = _status(server)
     try:
         with urlopen(f"{server.address}/", timeout=_PROBE_S) as reply:  # noqa: S310 - an address of our own
-            uptime = float(reply.headers.get("x-gym-uptime") or 0)
+            return replace(status, uptime_seconds=float(reply.headers.get("x-gym-uptime") or 0))
     except TimeoutError:
-        health = "unhealthy"
+        return replace(status, health="unhealthy")
     except (URLError, OSError):
-        state, health = "exited", ""
-    return ServerStatus(server.name, server.kind, server.implementation, state, health, uptime, server.address)
+        return replace(status, state="exited", health="")
+
+
+def _status(server: ServerAddress) -> ServerStatus:
+    """The status of a server that runs well, but for its uptime."""
+    return ServerStatus(server.name, server.kind, server.implementation, "running", "healthy", None, server.address)

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,10 @@ def state_folder(directory: Path) -> Path:
             write_atomically(folder / ".gitignore", "*\n")
     except OSError as error:
         raise EngineError(f"{folder} cannot be written: {error.strerror}", "run gymctl where you may write") from error
+    except EngineError:
+        with suppress(OSError):
+            folder.rmdir()  # only when there is nothing in it
+        raise
     return folder
 
 

@@ -16,7 +16,7 @@ _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 def disk_error(error: OSError, path: Path, state: str, hint: str) -> RunError:
     """A failed write as an error of ours; ``state`` says what is safe, ``hint`` what to do."""
-    what = "the disk is full" if error.errno in _FULL else f"cannot write {path}: {error.strerror or error}"
+    what = f"the disk of {path} is full" if error.errno in _FULL else f"cannot write {path}: {error.strerror or error}"
     return RunError(f"{what}: {state}", hint)
 
 
@@ -35,6 +35,6 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(out.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise disk_error(error, path, "nothing of it was written", "make room or choose another output") from error
+        raise disk_error(error, path, "nothing was written", "make room or choose another output") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -63,7 +63,7 @@ class RunSpec:
         for name, value in (
             ("limit", self.limit),
             ("max attempts", self.max_attempts),
-            *(("repeats", n) for n in repeats),
+            *(("num_repeats", n) for n in repeats),
         ):
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}", "it must be 1 or more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -186,6 +187,7 @@ class HttpTransport:
         import aiohttp
         import stamina
 
+        logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
         patience = min(5.0, _remaining(call.deadline))
         retrying = stamina.AsyncRetryingCaller(attempts=8, timeout=patience, wait_initial=0.05, wait_max=1.0)
         return await retrying.on(aiohttp.ClientConnectorError)(self._send, server, call)

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from gymctl.errors import InputError
 from gymctl.server.base import Server
@@ -21,22 +22,7 @@ def load_server_class(folder: Path, entrypoint: str) -> type[Server]:
     name = f"gymctl_loaded.{folder.parent.name}.{folder.name}.{path.stem}"
     module = sys.modules.get(name)
     if module is None or getattr(module, "__file__", None) != str(path):
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise InputError(f"{path} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        sys.path.insert(0, str(folder))
-        try:
-            spec.loader.exec_module(module)
-        except (ImportError, SyntaxError) as error:
-            del sys.modules[name]
-            raise InputError(
-                f"{path} cannot be imported: {error}",
-                "install what it needs, or run it in a container: gymctl up without --engine local",
-            ) from error
-        finally:
-            sys.path.remove(str(folder))
+        module = _import(path, name)
     classes = [
         value
         for value in vars(module).values()
@@ -46,3 +32,36 @@ def load_server_class(folder: Path, entrypoint: str) -> type[Server]:
         found = ", ".join(cls.__name__ for cls in classes) or "none"
         raise InputError(f"{path} must define one server class of gymctl.server; it defines: {found}")
     return classes[0]
+
+
+def _import(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise InputError(f"{path} cannot be imported: {_told(error)}", _hint(error)) from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _told(error: BaseException) -> str:
+    """What a user's code raised, in one line."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} (line {error.lineno})"
+    line = " ".join(str(error).split())
+    return line if isinstance(error, ImportError) else f"{type(error).__name__}: {line}"
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, ImportError):
+        return "install what it needs, or run it in a container: gymctl up without --engine local"
+    return ""

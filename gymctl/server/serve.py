@@ -55,7 +55,6 @@ def serve(cls: type[Server]) -> None:
     import uvicorn
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
     raise_file_limit()
     try:
         settings = settings_from_environment(os.environ)

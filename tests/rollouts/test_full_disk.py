@@ -27,6 +27,6 @@ def test_the_run_ends_with_what_is_safe_and_goes_on_later(tmp_path: Path) -> Non
 
 def test_no_room_for_the_inputs_leaves_nothing(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 60)
-    with files_of_at_most(1000), pytest.raises(RunError, match="nothing of it was written"):
+    with files_of_at_most(1000), pytest.raises(RunError, match="nothing was written"):
         collected(spec, Agents())
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
