@@ -12,6 +12,7 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INSTALL = re.compile(r"^python3 -m venv|^source .*activate$", re.MULTILINE)
 
 
