@@ -1,0 +1,93 @@
+"""``python -m benchmarks CASE...``: compare, print a table, write results.json and charts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import chart, machine, report
+from benchmarks.cases import CASES, SLOW_MODEL_MS, Plan, Sample
+from benchmarks.sides import Side
+
+PORTS = 21_000  # of the backend; the sides' follow
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the cases asked for; 1 when a request failed on our side."""
+    asked = _parse(arguments)
+    asked.results.mkdir(parents=True, exist_ok=True)
+    samples: list[Sample] = []
+    names = [*dict.fromkeys(side.name for side in _sides(asked, asked.results, one_process=False))]
+    pythons = {"gymctl": machine.python_version(asked.python)}
+    if asked.upstream:
+        pythons["nemo-gym"] = machine.python_version(asked.upstream / "bin" / "python")
+    about = {
+        "command": "python -m benchmarks " + " ".join(sys.argv[1:] if arguments is None else arguments),
+        "machine": machine.description(),
+        "pythons": pythons,
+    }
+    for case in asked.cases:
+        with tempfile.TemporaryDirectory(prefix=f"gymctl-bench-{case}-") as folder:
+            plan = _plan(asked, case, Path(folder))
+            for sample in CASES[case](plan):
+                samples.append(sample)
+                _progress(sample)
+                report.save(asked.results / "results.json", samples, about)
+    found = report.lines(samples, names)
+    sys.stdout.write("\n" + report.table(found, names) + "\n")
+    (asked.results / "table.md").write_text(report.table(found, names) + "\n")
+    for quantity, title in (
+        ("cpu_ms", "CPU per operation, ms: less is better"),
+        ("rate", "Per second: more is better"),
+    ):
+        drawn = chart.chart([line for line in found if line.quantity == quantity], title)
+        (asked.results / f"{quantity}.svg").write_text(drawn)
+    return int(any(sample.values.get("failed") for sample in samples if sample.side == "gymctl"))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("cases", nargs="+", choices=[*CASES], metavar="CASE", help=", ".join(CASES))
+    parser.add_argument(
+        "--upstream",
+        type=Path,
+        default=os.environ.get("GYMCTL_BENCH_UPSTREAM"),
+        help="a virtual environment with nemo-gym and ray; without it only ours is measured [GYMCTL_BENCH_UPSTREAM]",
+    )
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter of our servers")
+    parser.add_argument("--results", type=Path, default=Path("benchmark-results"), help="folder for what is written")
+    parser.add_argument("-c", "--concurrency", type=int, nargs="+", default=[64], help="requests in flight")
+    parser.add_argument("-n", "--count", type=int, default=2000, help="requests in a run, at least")
+    parser.add_argument("-r", "--repeats", type=int, default=5, help="runs of each side, in turn")
+    parser.add_argument("--slow-model", action="store_true", help="rollouts: also with a model that takes 2 s")
+    parser.add_argument("--only-slow-model", action="store_true", help="rollouts: only with a model that takes 2 s")
+    return parser.parse_args(arguments)
+
+
+def _plan(asked: argparse.Namespace, case: str, folder: Path) -> Plan:
+    delays = [SLOW_MODEL_MS] if asked.only_slow_model else [0, SLOW_MODEL_MS] if asked.slow_model else [0]
+    sides = _sides(asked, folder, one_process=case == "allinone")
+    return Plan(sides, folder, PORTS, asked.count, asked.repeats, asked.concurrency, delays)
+
+
+def _sides(asked: argparse.Namespace, folder: Path, *, one_process: bool) -> list[Side]:
+    sides = [Side("gymctl", asked.python.absolute(), PORTS + 10, PORTS, folder / "gymctl", one_process)]
+    if asked.upstream:
+        python = asked.upstream.absolute() / "bin" / "python"
+        sides.append(Side("nemo-gym", python, PORTS + 30, PORTS, folder / "nemo-gym"))
+    return sides
+
+
+def _progress(sample: Sample) -> None:
+    values: dict[str, Any] = {name: f"{value:.4g}" for name, value in sample.values.items() if "cpu_ms " not in name}
+    shown = " ".join(f"{name}={value}" for name, value in values.items())
+    sys.stderr.write(f"{sample.case} | {sample.side} | {shown} | load {sample.load:.1f}\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

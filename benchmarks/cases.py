@@ -1,0 +1,231 @@
+"""What is measured: each case runs both sides in turn, several times, and yields one sample a run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import machine, rows
+from benchmarks.native import Load, backend, drive, set_delay
+from benchmarks.sides import REPOSITORY, SERVICES, VLLM_MODEL, Side, Stack, rollout_servers, token_server
+
+SLOW_MODEL_MS = 2000
+CALLS_PER_ROLLOUT = 5  # one call is that much shorter than a rollout: measure as many more
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of one side: what was measured, under which name, and the machine's load before it."""
+
+    case: str
+    side: str
+    values: Mapping[str, float]
+    load: float = field(default_factory=machine.load)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compare and how much of it."""
+
+    sides: Sequence[Side]
+    folder: Path
+    backend_port: int
+    count: int
+    repeats: int
+    concurrency: Sequence[int]
+    delays_ms: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a case sends its requests: a server of the stack, a path, bodies, and what a good answer contains."""
+
+    server: str
+    path: str
+    bodies: Path
+    expected: str
+    unit: str
+    measured: Sequence[str] = ()  # the servers whose CPU counts; all when empty
+
+
+def rollouts(plan: Plan) -> Iterator[Sample]:
+    """The agent driven directly, over concurrencies and model delays."""
+    target = _rollout_target(plan)
+    with ExitStack() as stacks:
+        running = _start(plan, stacks)
+        for delay in plan.delays_ms:
+            set_delay(plan.backend_port, delay)
+            for concurrency in plan.concurrency:
+                label = f"rollouts, {concurrency:,} concurrent, {delay / 1000:g} s model"
+                count = max(concurrency, min(plan.count, 8 * concurrency) if delay else plan.count)
+                yield from _in_turn(plan, running, label, target, concurrency, count)
+        set_delay(plan.backend_port, 0)
+
+
+def all_in_one(plan: Plan) -> Iterator[Sample]:
+    """The same with all of our servers in one process, beside upstream's three."""
+    target = _rollout_target(plan)
+    with ExitStack() as stacks:
+        running = _start(plan, stacks)
+        for concurrency in plan.concurrency:
+            yield from _in_turn(
+                plan, running, f"all in one, {concurrency:,} concurrent", target, concurrency, plan.count
+            )
+
+
+def proxy(plan: Plan) -> Iterator[Sample]:
+    """Model servers alone: ``openai_model``, and ``vllm_model`` with token ids."""
+    bodies = rows.write(plan.folder / "responses.jsonl", rows.create_params)
+    targets = {"openai_model, one call": Target("policy_model", "/v1/responses", bodies, '"output"', "call")}
+    with_tokens = (SERVICES / "responses_api_models" / VLLM_MODEL / "app.py").exists()
+    if with_tokens:
+        targets["vllm_model with token ids, one call"] = Target(
+            "training_model", "/v1/responses", bodies, '"generation_token_ids"', "call"
+        )
+    yield from _single_servers(plan, targets, with_tokens=with_tokens)
+
+
+def verify(plan: Plan) -> Iterator[Sample]:
+    """``/verify`` of the smallest resources server."""
+    bodies = rows.write(plan.folder / "verify.jsonl", rows.to_verify)
+    yield from _single_servers(plan, {"/verify": Target("environment", "/verify", bodies, '"reward"', "call")})
+
+
+def startup(plan: Plan) -> Iterator[Sample]:
+    """Start three servers, warm: time to the last one's first answer, CPU by then, memory."""
+    with backend(plan.backend_port):
+        for _ in range(plan.repeats):
+            for side in plan.sides:
+                with side.running(rollout_servers(plan.backend_port)) as stack:
+                    yield Sample("start of three servers", side.name, _at_rest(stack))
+
+
+def collector(plan: Plan) -> Iterator[Sample]:
+    """Each side's own collector against its own stack: time and CPU of the collector's process."""
+    concurrency = plan.concurrency[0]
+    source = plan.folder / "collect.jsonl"
+    rows.write(source, lambda index: {k: v for k, v in rows.rollout(index).items() if k[0] != "_"}, plan.count)
+    with ExitStack() as stacks:
+        running = _start(plan, stacks)
+        for repeat in range(plan.repeats):
+            for side, stack in running:
+                output = plan.folder / f"{side.name}-{repeat}" / "rollouts.jsonl"
+                output.parent.mkdir()
+                label = f"collector, {concurrency:,} concurrent"
+                yield Sample(label, side.name, _collect(side, stack, source, output, concurrency, plan.count))
+
+
+def _rollout_target(plan: Plan) -> Target:
+    bodies = rows.write(plan.folder / "rollouts.jsonl", rows.rollout)
+    return Target("agent", "/run", bodies, '"reward":1', "rollout", ("agent", "policy_model", "environment"))
+
+
+def _start(plan: Plan, stacks: ExitStack, *, with_tokens: bool = False) -> list[tuple[Side, Stack]]:
+    stacks.enter_context(backend(plan.backend_port))
+    servers = rollout_servers(plan.backend_port)
+    if with_tokens:
+        servers.append(token_server(plan.backend_port))
+    return [(side, stacks.enter_context(side.running(servers))) for side in plan.sides]
+
+
+def _single_servers(plan: Plan, targets: Mapping[str, Target], *, with_tokens: bool = False) -> Iterator[Sample]:
+    with ExitStack() as stacks:
+        running = _start(plan, stacks, with_tokens=with_tokens)
+        for label, target in targets.items():
+            for concurrency in plan.concurrency:
+                full = f"{label}, {concurrency:,} concurrent"
+                yield from _in_turn(plan, running, full, target, concurrency, CALLS_PER_ROLLOUT * plan.count)
+
+
+def _in_turn(
+    plan: Plan, running: Sequence[tuple[Side, Stack]], label: str, target: Target, concurrency: int, count: int
+) -> Iterator[Sample]:
+    for _, stack in running:  # connections opened and code warm on both sides before anything counts
+        _drive(stack, target, concurrency, min(count, max(200, concurrency)))
+    for _ in range(plan.repeats):
+        for side, stack in running:
+            yield Sample(label, side.name, _measured(stack, target, concurrency, count))
+
+
+def _measured(stack: Stack, target: Target, concurrency: int, count: int) -> dict[str, float]:
+    servers = {name: stack.processes(name) for name in target.measured or (target.server,)}
+    everyone = sorted({pid for pids in servers.values() for pid in pids})
+    before = {pid: machine.cpu_seconds([pid]) for pid in everyone}
+    load = _drive(stack, target, concurrency, count)
+    spent = {pid: machine.cpu_seconds([pid]) - before[pid] for pid in everyone}
+    values = {
+        "cpu_ms": 1000 * sum(spent.values()) / count, "rate": load.rate, "p50_ms": load.p50_ms,
+        "p99_ms": load.p99_ms, "seconds": load.seconds, "count": count, "failed": load.failed,
+        "peak_mb": max(machine.peak_memory_mb(pid) for pid in servers[target.server]),
+    }  # fmt: skip
+    if len(everyone) > 1:
+        values |= {f"cpu_ms {name}": 1000 * sum(spent[p] for p in pids) / count for name, pids in servers.items()}
+    return values
+
+
+def _drive(stack: Stack, target: Target, concurrency: int, count: int) -> Load:
+    return drive(
+        stack.ports[target.server],
+        target.path,
+        target.bodies,
+        concurrency=concurrency,
+        count=count,
+        expected=target.expected,
+    )
+
+
+def _at_rest(stack: Stack) -> dict[str, float]:
+    cpu = machine.cpu_seconds(stack.family())
+    time.sleep(1)
+    servers = stack.processes()
+    return {
+        "seconds": stack.seconds, "cpu_s": cpu, "servers_cpu_s": machine.cpu_seconds(servers),
+        "memory_mb": machine.memory_mb(stack.family()), "servers_memory_mb": machine.memory_mb(servers),
+    }  # fmt: skip
+
+
+def _collect(side: Side, stack: Stack, source: Path, output: Path, concurrency: int, count: int) -> dict[str, float]:
+    if side.is_upstream:
+        command = [
+            str(side.python.parent / "ng_collect_rollouts"), "+agent_name=agent", f"+input_jsonl_fpath={source}",
+            f"+output_jsonl_fpath={output}", f"+num_samples_in_parallel={concurrency}",
+            "+head_server.host=127.0.0.1", f"+head_server.port={side.port}",
+        ]  # fmt: skip
+        given = None
+    else:
+        command = [str(side.python), "-m", "gymctl.rollouts.job"]
+        run = {"input": str(source), "output": str(output), "concurrency": concurrency}
+        given = json.dumps({"run": run, "urls": {"agent": f"http://127.0.0.1:{stack.ports['agent']}"}})
+    started, before = time.monotonic(), _children_cpu()
+    subprocess.run(
+        command, input=given, text=True, check=True, cwd=output.parent, capture_output=True,
+        env=side.environment({"PYTHONPATH": str(REPOSITORY)}),
+    )  # fmt: skip
+    seconds = time.monotonic() - started
+    written = len(output.read_bytes().splitlines())
+    return {
+        "seconds": seconds, "cpu_s": _children_cpu() - before, "rate": written / seconds,
+        "failed": count - written, "count": count,
+    }  # fmt: skip
+
+
+def _children_cpu() -> float:
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+CASES: dict[str, Callable[[Plan], Iterator[Sample]]] = {
+    "rollouts": rollouts,
+    "proxy": proxy,
+    "verify": verify,
+    "allinone": all_in_one,
+    "startup": startup,
+    "collector": collector,
+}

@@ -1,0 +1,51 @@
+"""A bar chart as SVG, by hand: one pair of bars a case, on a logarithmic scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from benchmarks.report import SHOWN, Line
+
+LABELS, BARS, RIGHT, BAR, GAP = 330, 420, 120, 14, 16
+COLORS = ("#2a6f4e", "#b9b4aa", "#4a6fa5")
+INK = "#222"
+
+
+def chart(found: Sequence[Line], title: str) -> str:
+    """Bars of each line's medians; the quantity with the smaller bar first is the reader's to judge by its name."""
+    found = [line for line in found if all(median > 0 for median, _, _ in line.sides.values())]
+    if not found:
+        return _document(title, [], 40)
+    values = [median for line in found for median, _, _ in line.sides.values()]
+    low, high = 10 ** math.floor(math.log10(min(values))), max(values)
+    parts, top = [], 60
+    for line in found:
+        parts.append(_text(LABELS - 8, top + BAR, f"{line.case}: {SHOWN[line.quantity]}", anchor="end"))
+        for place, (median, _, _) in enumerate(line.sides.values()):
+            width = max(2.0, BARS * math.log(median / low) / max(math.log(high / low), 1e-9))
+            y = top + place * BAR
+            parts.append(f'<rect x="{LABELS}" y="{y}" width="{width:.0f}" height="{BAR - 2}" fill="{COLORS[place]}"/>')
+            better = f"  ({line.ratio:.1f}x)" if line.ratio and place == 0 else ""
+            parts.append(_text(LABELS + width + 5, y + BAR - 4, f"{median:,.3g}{better}"))
+        top += BAR * len(line.sides) + GAP
+    legend = []
+    for place, side in enumerate(found[0].sides):
+        x = LABELS + place * 110
+        legend.append(f'<rect x="{x}" y="34" width="10" height="10" fill="{COLORS[place]}"/>')
+        legend.append(_text(x + 15, 43, side))
+    return _document(title, legend + parts, top)
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _document(title: str, parts: Sequence[str], height: float) -> str:
+    width = LABELS + BARS + RIGHT
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}"'
+    style = f'font-family="system-ui, sans-serif" font-size="11" fill="{INK}"'
+    heading = f'<text x="8" y="20" font-size="14" font-weight="600">{escape(title)} (logarithmic)</text>'
+    paper = '<rect width="100%" height="100%" fill="white"/>'
+    return "\n".join([f"{start} {style}>", paper, heading, *parts, "</svg>", ""])

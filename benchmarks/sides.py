@@ -1,0 +1,182 @@
+"""The two that are compared: a stack of gymctl's servers, and the same stack of NeMo Gym's, as processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import machine
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SERVICES = REPOSITORY / "services"
+OPENAI_MODEL, VLLM_MODEL = "openai_model", "vllm_model"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of a stack to start: its kind, implementation, and fields in YAML's flow style."""
+
+    name: str
+    kind: str
+    implementation: str
+    fields: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: server name to port, and every process that belongs to it."""
+
+    ports: Mapping[str, int]
+    root: int
+    seconds: float  # from the start to the last server's first answer
+
+    def processes(self, *names: str) -> list[int]:
+        """The processes that listen on the servers' ports; all servers when none is named."""
+        return sorted({pid for name in names or self.ports for pid in machine.listening_on(self.ports[name])})
+
+    def family(self) -> list[int]:
+        """All processes of the stack."""
+        return machine.family(self.root)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: how its stack is started. ``port`` is the first of the ports it uses."""
+
+    name: str
+    python: Path
+    port: int
+    backend_port: int
+    folder: Path
+    one_process: bool = False
+
+    @property
+    def is_upstream(self) -> bool:
+        """Whether this is NeMo Gym."""
+        return self.name == "nemo-gym"
+
+    @contextmanager
+    def running(self, servers: Sequence[Server]) -> Iterator[Stack]:
+        """The stack, up and answering; its processes are ended on leaving."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ports = {server.name: self.port + place for place, server in enumerate(servers, 1)}
+        config = self.folder / "stack.yaml"
+        config.write_text("".join(_entry(server, ports[server.name]) for server in servers))
+        started = time.monotonic()
+        with (self.folder / "stack.log").open("wb") as log:
+            root = subprocess.Popen(
+                ["/bin/sh", "-c", self._script(servers, config)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
+                env=self.environment({"NEMO_GYM_CONFIG_DICT": config.read_text(), "PYTHONPATH": str(REPOSITORY)}),
+            )  # fmt: skip
+        try:
+            _wait_for(ports, root, self.folder / "stack.log")
+            yield Stack(ports, root.pid, time.monotonic() - started)
+        finally:
+            _end(root)
+
+    def _script(self, servers: Sequence[Server], config: Path) -> str:
+        if self.is_upstream:
+            for server in servers:  # a warm start: every server finds its environment installed
+                place = self.folder / "venvs" / server.kind / server.implementation
+                place.mkdir(parents=True, exist_ok=True)
+                if not (place / ".venv").exists():
+                    (place / ".venv").symlink_to(self.python.parent.parent)
+            return (
+                f"exec ng_run '+config_paths=[{config}]' +skip_venv_if_present=true +uv_venv_dir={self.folder}/venvs"
+                f" +head_server.host=127.0.0.1 +head_server.port={self.port}"
+            )
+        if self.one_process:
+            return f"exec {self.python} {Path(__file__).parent / 'all_in_one.py'} {config} {self.port}"
+        lines = [
+            f"(cd {SERVICES / server.kind / server.implementation} && "
+            f"NEMO_GYM_CONFIG_PATH={server.name} exec {self.python} app.py) &"
+            for server in servers
+        ]
+        return "\n".join([*lines, "wait"])
+
+    def environment(self, own: Mapping[str, str]) -> dict[str, str]:
+        """The environment of this side's processes; ``own`` is what only gymctl's get."""
+        if not self.is_upstream:
+            return {**os.environ, **own}
+        path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+
+
+def rollout_servers(backend_port: int) -> list[Server]:
+    """Model, resources server and agent of the smallest environment."""
+    return [
+        Server(
+            "policy_model", "responses_api_models", OPENAI_MODEL,
+            f'openai_base_url: "http://127.0.0.1:{backend_port}/v1", openai_api_key: none, openai_model: bench',
+        ),
+        Server(
+            "environment", "resources_servers", "example_single_tool_call",
+            "domain: agent, verified: false, description: bench",
+        ),
+        Server(
+            "agent", "responses_api_agents", "simple_agent",
+            "resources_server: {type: resources_servers, name: environment}, "
+            "model_server: {type: responses_api_models, name: policy_model}",
+        ),
+    ]  # fmt: skip
+
+
+def token_server(backend_port: int) -> Server:
+    """A vLLM model server that reports token ids."""
+    return Server(
+        "training_model", "responses_api_models", VLLM_MODEL,
+        f'base_url: "http://127.0.0.1:{backend_port}/v1", api_key: none, model: bench, '
+        "return_token_id_information: true, uses_reasoning_parser: true",
+    )  # fmt: skip
+
+
+def _entry(server: Server, port: int) -> str:
+    address = f"entrypoint: app.py, host: 127.0.0.1, port: {port}"
+    return f"{server.name}:\n  {server.kind}:\n    {server.implementation}: {{{address}, {server.fields}}}\n"
+
+
+def _wait_for(ports: Mapping[str, int], root: subprocess.Popen[bytes], log: Path, timeout_s: float = 180) -> None:
+    limit = time.monotonic() + timeout_s
+    waiting = dict(ports)
+    while waiting:
+        waiting = {name: port for name, port in waiting.items() if not _answers(port)}
+        if time.monotonic() > limit or root.poll() is not None:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            raise RuntimeError(f"{', '.join(waiting)} did not come up; the end of {log}:\n{tail}")
+        time.sleep(0.05 if waiting else 0)
+
+
+def _answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).read()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _end(root: subprocess.Popen[bytes]) -> None:
+    """End a stack by its own signal handlers, then what is left of its session."""
+    everyone = machine.family(root.pid)
+    for number, patience in ((signal.SIGTERM, 8.0), (signal.SIGKILL, 2.0)):
+        for pid in everyone:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        limit = time.monotonic() + patience
+        while time.monotonic() < limit:
+            root.poll()
+            if not any(Path(f"/proc/{pid}").exists() for pid in everyone):
+                return
+            time.sleep(0.1)
