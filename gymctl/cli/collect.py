@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def collect(
     overrides: list[str] = typer.Argument(
         None,
-        metavar="[OVERRIDE...]",
+        metavar="OVERRIDE",
         help="Upstream's spelling of the options: +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl ...",
         show_default=False,
     ),
@@ -56,7 +56,16 @@ def collect(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
-    """Collect rollouts from the running stack: resumable, failures kept beside the results."""
+    """Collect rollouts from the running stack.
+
+    Failures are kept beside the results. Ctrl-C stops in order, and --resume goes on.
+
+    \b
+    Examples:
+      gymctl collect --input rows.jsonl --output rollouts.jsonl
+      gymctl collect -i rows.jsonl -o rollouts.jsonl --num-repeats 8 --resume
+      gymctl collect +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl
+    """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.collecting import collect_from_stack, print_report
     from gymctl.engines.state import load_state
     from gymctl.rollouts.progress import display

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     pass
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_OVERRIDES = {"ignore_unknown_options": True}
 
 commands = typer.Typer(
     name="config",
@@ -28,7 +27,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(commands)
 
 
-@commands.command(context_settings=_OVERRIDES)
+@commands.command()
 def show(
     configuration: Configuration = None,
     form: str = typer.Option("yaml", "--format", help="yaml or json."),
@@ -43,7 +42,7 @@ def show(
     typer.echo(views.show(load(configuration, merge_order), form), nl=False)
 
 
-@commands.command(context_settings=_OVERRIDES)
+@commands.command()
 def check(configuration: Configuration = None, merge_order: MergeOrderOption = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong, with its place. Exit code 2 when something is."""
     from gymctl.errors import ConfigError, InputError
@@ -67,7 +66,7 @@ def check(configuration: Configuration = None, merge_order: MergeOrderOption = N
     _print({"ok": True, "problems": [], "notes": notes, "servers": list(config.servers), "files": list(config.files)})
 
 
-@commands.command(context_settings=_OVERRIDES)
+@commands.command()
 def explain(
     path: Annotated[str, typer.Argument(help="Dotted path, such as policy_model.openai_base_url.")],
     configuration: Configuration = None,
@@ -93,7 +92,7 @@ def schema() -> None:
     _print(build())
 
 
-@commands.command(context_settings=_OVERRIDES)
+@commands.command()
 def graph(
     configuration: Configuration = None,
     form: str = typer.Option("text", "--format", help="text, mermaid or json."),

@@ -13,7 +13,10 @@ def register(app: typer.Typer) -> None:
 
 
 def down(volumes: bool = typer.Option(False, "--volumes", help="Remove named volumes too.")) -> None:
-    """Stop the stack and remove its containers, network, secrets, state and rendered file."""
+    """Stop the stack and leave nothing of it behind.
+
+    Its containers, network, secrets, state and rendered file are removed; what was collected stays.
+    """
     from gymctl.engines.compose import ComposeEngine
     from gymctl.engines.local_control import LocalEngine
     from gymctl.engines.state import load_state

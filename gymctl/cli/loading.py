@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Configuration = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="CONFIG... [OVERRIDE...]",
+        metavar="CONFIG|OVERRIDE",
         help="YAML files, globs, or a directory with a stack in it; overrides (+a.b=c); +config_paths=[a.yaml,b.yaml].",
         show_default=False,
     ),

@@ -14,14 +14,20 @@ def register(app: typer.Typer) -> None:
 
 
 def logs(
-    servers: list[str] = typer.Argument(
-        None, metavar="[SERVER...]", help="All when none is named.", show_default=False
-    ),
+    servers: list[str] = typer.Argument(None, metavar="SERVER", help="All when none is named.", show_default=False),
     follow: bool = typer.Option(False, "--follow", "-f", help="Go on until Ctrl-C."),
-    tail: int = typer.Option(None, "--tail", "-n", help="Only the last so many lines of each.", show_default=False),
+    tail: int = typer.Option(
+        None, "--tail", "-n", help="Only the last so many lines of each.", show_default=False, min=0
+    ),
     since: str = typer.Option("", "--since", help="Only lines since then, such as 10m (containers only)."),
 ) -> None:
-    """Show the servers' log lines."""
+    """Show the servers' log lines.
+
+    \b
+    Examples:
+      gymctl logs -f
+      gymctl logs --tail 20 policy_model
+    """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.engines.compose import ComposeEngine
     from gymctl.engines.local_control import LocalEngine
     from gymctl.engines.state import load_state
@@ -43,7 +49,7 @@ def _print_file(path: Path, servers: list[str], follow: bool, tail: int | None) 
     """The one log of a local stack; lines that name another server are left out."""
     with path.open(encoding="utf-8", errors="replace") as lines:
         kept = [line for line in lines if not servers or any(name in line for name in servers)]
-        for line in kept[-tail:] if tail else kept:
+        for line in kept if tail is None else kept[max(0, len(kept) - tail) :]:
             typer.echo(line, nl=False)
         while follow:
             line = lines.readline()

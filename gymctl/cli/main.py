@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Any
 
 import typer
 
 from gymctl import __version__
 from gymctl.errors import GymctlError
+
+# what click raises for a wrong command line; newer typers carry a click of their own, so it is named by way of typer
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="gymctl",
@@ -46,17 +51,45 @@ _register()
 def main() -> None:
     """Run the command line. Exit code 2 for wrong input, 1 for what failed, 130 after Ctrl-C."""
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
     except GymctlError as error:
-        for line in str(error).splitlines():
-            # an indented line is the output of something that failed
-            sys.stderr.write(f"{line}\n" if line.startswith(" ") else f"error: {line}\n")
-        raise SystemExit(error.exit_code) from None
+        _say(str(error))
+        code = error.exit_code
+    except _UsageError as error:
+        code = _refuse(error)
+    except OSError as error:
+        # a standard output that is full, a file that went away: where we write ourselves it is told with more words
+        where = f"{error.filename}: " if error.filename else "cannot write: "
+        _say(f"{where}{error.strerror or error}")
+        _discard_output()
+        code = 1
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        raise SystemExit(141) from None
+        code = 130
+    raise SystemExit(code or 0)
+
+
+def _say(message: str) -> None:
+    """Each problem is a line; lines that are indented belong to the one before."""
+    for line in message.splitlines():
+        sys.stderr.write(line + "\n" if line.startswith(" ") else f"error: {line}\n")
+
+
+def _refuse(error: Any) -> int:
+    """A command line that does not fit the command, told as any other wrong input: one line and what would help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return int(error.exit_code)
+    text = error.format_message().rstrip(".")
+    path = error.ctx.command_path if error.ctx else app.info.name
+    _say(f"{text[:1].lower()}{text[1:]}; see {path} --help")
+    return int(error.exit_code)
+
+
+def _discard_output() -> None:
+    """What is still to be written to standard output has nowhere to go: the interpreter shall not try again."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 1)
+    os.close(sink)
 
 
 if __name__ == "__main__":

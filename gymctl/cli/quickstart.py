@@ -18,7 +18,10 @@ def quickstart(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
-    """Run ten rollouts of two environments in this process: no Docker, no GPU, no key."""
+    """Run ten rollouts in this process: no Docker, no GPU, no key.
+
+    They are of two bundled environments; a script plays the policy.
+    """
     from gymctl import assets
     from gymctl.cli.collecting import collect_in_process, print_report
     from gymctl.config import load_config

@@ -21,7 +21,7 @@ from gymctl.cli.loading import (
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(context_settings={"ignore_unknown_options": True})(render)
+    app.command()(render)
 
 
 def render(
@@ -32,7 +32,15 @@ def render(
     slices: SliceOption = "closure",
     nofile: int = typer.Option(65535, "--nofile", help="Open files that a container may have.", min=256),
 ) -> None:
-    """Write the Compose file: one service per named server, plus the head."""
+    """Write the Compose file of a configuration; start nothing.
+
+    It has one service per named server, plus the head.
+
+    \b
+    Examples:
+      gymctl render examples/quickstart
+      gymctl render model.yaml agent.yaml +policy_model_name=mine -o compose.yaml
+    """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.engines.compose import check_ours
     from gymctl.engines.state import write_atomically, write_secrets
     from gymctl.errors import InputError

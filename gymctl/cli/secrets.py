@@ -9,7 +9,9 @@ import typer
 
 from gymctl.cli.loading import Configuration, MergeOrderOption, SliceOption, load, plan_for, stack_name
 
-commands = typer.Typer(name="secrets", help="Which container can read which secret.", no_args_is_help=True)
+commands = typer.Typer(
+    name="secrets", help="Which container can read which secret.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +24,7 @@ def _group() -> None:
     pass
 
 
-@commands.command("list", context_settings={"ignore_unknown_options": True})
+@commands.command("list")
 def list_secrets(
     configuration: Configuration = None,
     slices: SliceOption = "closure",

@@ -22,7 +22,10 @@ def status(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     watch: bool = typer.Option(False, "--watch", "-w", help="Go on until Ctrl-C."),
 ) -> None:
-    """Show every server of the stack: state, health, uptime, address. Exit code 1 when one is not well."""
+    """Show every server's state, health, uptime and address.
+
+    The exit code is 1 when one of them is not well.
+    """
     if watch:
         _watch(as_json)
         return

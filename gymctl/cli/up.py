@@ -30,21 +30,29 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(context_settings={"ignore_unknown_options": True})(up)
+    app.command()(up)
 
 
 def up(
     configuration: Configuration = None,
     engine: str = typer.Option("compose", "--engine", help="compose (containers) or local (one process, no Docker)."),
     name: StackName = None,
-    timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until every server is healthy."),
+    timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until every server is healthy.", min=1),
     slices: SliceOption = "closure",
     merge_order: MergeOrderOption = None,
     base_image: BaseImage = None,
     ca_bundle: CaBundle = None,
 ) -> None:
-    """Start the stack of a configuration in this directory and wait until it is healthy."""
+    """Start a stack in this directory and wait until it is healthy.
+
+    \b
+    Examples:
+      gymctl up examples/quickstart
+      gymctl up --engine local model.yaml agent.yaml +policy_model_name=mine
+      gymctl up "+config_paths=[model.yaml,agent.yaml]" +head_server.port=8000
+    """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.showing import UpDisplay, say_next
+    from gymctl.engines.state import find_state
     from gymctl.errors import InputError
 
     if engine not in ("compose", "local"):
@@ -52,11 +60,16 @@ def up(
     config = load(configuration, merge_order)
     called = stack_name(name, Path.cwd())
     arguments = tuple(configuration or ())
-    with UpDisplay() as display:
-        if engine == "local":
-            state = _up_local(config, called, arguments, timeout, display)
-        else:
-            state = _up_compose(config, called, arguments, timeout, slices, base_image, ca_bundle, display)
+    try:
+        with UpDisplay() as display:
+            if engine == "local":
+                state = _up_local(config, called, arguments, timeout, display)
+            else:
+                state = _up_compose(config, called, arguments, timeout, slices, base_image, ca_bundle, display)
+    except KeyboardInterrupt:
+        started = find_state(Path.cwd()) is not None
+        typer.echo(f"interrupted; {'to clean up: gymctl down' if started else 'nothing was started'}", err=True)
+        raise
     say_next(state)
 
 
