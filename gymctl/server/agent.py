@@ -125,6 +125,7 @@ class AgentServer(Server):
 
     config: AgentConfig
     kind: ClassVar[str] = ServerKind.AGENT.value
+    stateless: ClassVar[bool] = True
 
     async def respond(self, params: dict[str, Any], rollout: Rollout) -> dict[str, Any]:
         """From create params to the final Response, its ``output`` holding every new item. Override."""

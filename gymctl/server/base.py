@@ -40,6 +40,8 @@ class Server:
 
     config: ServerConfig
     kind: ClassVar[str] = ""
+    # Whether no request depends on what an earlier one left in the process: then ``num_workers`` may be above 1.
+    stateless: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self.settings = settings
@@ -48,7 +50,9 @@ class Server:
         self.config = self._read_config(settings)
         self.sessions = SessionStore(f"{type(self).__name__}___{self.name}")
         self.endpoints = {(item.method, item.path): item for item in self.all_endpoints()}
+        self.workers = 1
         self._in_flight = 0
+        self._most_in_flight = self.config.max_in_flight
         self._started = time.monotonic()
         self._application: Any = None
 
@@ -65,6 +69,15 @@ class Server:
     def all_endpoints(self) -> Iterator[Endpoint]:
         """Every endpoint of this server; base classes add the ones their kind must have."""
         yield from marked_endpoints(self)
+
+    def share_with(self, workers: int) -> None:
+        """Be one of ``workers`` processes that are this server together, and share its limits."""
+        self.workers = workers
+        self._most_in_flight = self.share(self.config.max_in_flight)
+
+    def share(self, limit: int) -> int:
+        """This process's part of a limit of the whole server, at least 1."""
+        return max(1, limit // self.workers)
 
     def routes(self, app: FastAPI) -> None:
         """Override to add FastAPI routes of your own."""
@@ -85,7 +98,7 @@ class Server:
         found = self.endpoints.get((call.method, call.path))
         if found is None:
             return await self._beyond(call)
-        if self._in_flight >= self.config.max_in_flight:
+        if self._in_flight >= self._most_in_flight:
             return self._busy()
         session = self.sessions.open(call.cookies.get(self.sessions.cookie))
         self._in_flight += 1

@@ -21,6 +21,7 @@ class ModelServer(Server):
     """
 
     kind: ClassVar[str] = ServerKind.MODEL.value
+    stateless: ClassVar[bool] = True
 
     async def responses(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
         """Create params of the Responses API to a Response."""

@@ -7,15 +7,17 @@ import gc
 import logging
 import os
 import resource
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gymctl.errors import GymctlError
+from gymctl.errors import GymctlError, InputError
 from gymctl.server.asgi import Application
 from gymctl.server.client import Client, HttpTransport
 from gymctl.server.settings import Settings, settings_from_environment
+from gymctl.server.workers import listen, run_workers
 
 if TYPE_CHECKING:
     from gymctl.server.base import Server
@@ -52,23 +54,49 @@ def uvicorn_options() -> dict[str, Any]:
 
 def serve(cls: type[Server]) -> None:
     """Run a server of class ``cls`` until SIGTERM or SIGINT; exit 2 with one line when its configuration is wrong."""
-    import uvicorn
-
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     raise_file_limit()
     try:
         settings = settings_from_environment(os.environ)
         server = cls(settings, Client(transport(settings)))
+        workers = _workers(server)
+        server.share_with(workers)
     except GymctlError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(error.exit_code) from error
+    if workers > 1:
+        raise SystemExit(run_workers(workers, settings.host, settings.port, lambda: _serve(server, shared=True)))
+    _serve(server)
+
+
+def _serve(server: Server, *, shared: bool = False) -> None:
+    """Serve in this process; with ``shared``, beside others on the same port."""
+    import uvicorn
+
+    settings = server.settings
     config = uvicorn.Config(Application(server), host=settings.host, port=settings.port, **uvicorn_options())
     runner = uvicorn.Server(config)
+    sockets = [listen(settings.host, settings.port, BACKLOG)] if shared else None
     loop_factory = config.get_loop_factory() if hasattr(config, "get_loop_factory") else None
     with asyncio.Runner(loop_factory=loop_factory) as loop:
-        loop.run(_run(runner, server))
+        loop.run(_run(runner, server, sockets))
     if not runner.started:
         raise SystemExit(1)
+
+
+def _workers(server: Server) -> int:
+    """How many processes the server is to be.
+
+    Raises:
+        InputError: several, though it keeps state that they would not share.
+    """
+    workers = server.config.num_workers or 1
+    if workers > 1 and not server.stateless:
+        raise InputError(
+            f"{server.name}: num_workers is {workers}, but {type(server).__name__} keeps sessions in its process",
+            "leave num_workers out, or, if no request depends on an earlier one, let the class say `stateless = True`",
+        )
+    return workers
 
 
 def transport(settings: Settings) -> HttpTransport:
@@ -80,10 +108,10 @@ def transport(settings: Settings) -> HttpTransport:
     )
 
 
-async def _run(runner: Any, server: Server) -> None:
+async def _run(runner: Any, server: Server, sockets: list[socket.socket] | None) -> None:
     beat = asyncio.create_task(_beat(runner, server))
     try:
-        await runner.serve()
+        await runner.serve(sockets=sockets)
     finally:
         beat.cancel()
         with suppress(OSError):
@@ -100,10 +128,12 @@ async def _beat(runner: Any, server: Server) -> None:
     log.info(
         "%s (%s/%s) listens on %s:%s", server.name, settings.kind, settings.implementation, settings.host, settings.port
     )
-    while True:
+    parent = os.getppid()
+    while os.getppid() == parent or server.workers == 1:  # a worker does not outlive the process that started it
         with suppress(OSError):
             READY_FILE.touch()
         await asyncio.sleep(_BEAT_S)
+    runner.should_exit = True
 
 
 def calm_garbage_collection() -> None:
@@ -113,7 +143,7 @@ def calm_garbage_collection() -> None:
     """
     gc.collect()
     gc.freeze()  # what was imported stays: no walk need visit it
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(50_000, 10, 10)
 
 
 def raise_file_limit() -> None:

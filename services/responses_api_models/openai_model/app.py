@@ -53,12 +53,11 @@ class OpenAIModel(ModelServer):
         self._decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
         self._defaults = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in config.extra_body.items()}
         self._forced = {"model": msgspec.Raw(msgspec.json.encode(config.openai_model))}
-        self._gate = asyncio.Semaphore(config.max_concurrent_requests) if config.max_concurrent_requests else None
+        places = self.share(config.max_concurrent_requests) if config.max_concurrent_requests else None
+        self._gate = asyncio.Semaphore(places) if places else None
         self._waiting = 0
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=config.max_concurrent_requests or 16384, keepalive_timeout=KEEPALIVE_S
-            ),
+            connector=aiohttp.TCPConnector(limit=places or 16384, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),  # ``Deadlines`` keeps the time of all calls
             headers={

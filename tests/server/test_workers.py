@@ -1,0 +1,125 @@
+"""Servers of several processes share the port, are replaced when they die, and are refused where state is kept."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+pytestmark = pytest.mark.enable_socket
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SERVER = """
+import os
+from gymctl.server import ResourcesServer, tool
+
+class Counter(ResourcesServer):
+    {declaration}
+
+    @tool
+    async def who(self) -> dict[str, int]:
+        return {{"process": os.getpid(), "limit": self._most_in_flight}}
+
+if __name__ == "__main__":
+    Counter.serve()
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def server(folder: Path, declaration: str, fields: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    (folder / "app.py").write_text(SERVER.format(declaration=declaration))
+    port = free_port()
+    config = f"env: {{resources_servers: {{counter: {{host: 127.0.0.1, port: {port}, {fields}}}}}}}"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment |= {"NEMO_GYM_CONFIG_DICT": config, "NEMO_GYM_CONFIG_PATH": "env"}
+    command = [sys.executable, "app.py"]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE)
+    try:
+        yield process, port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+def ask(port: int) -> dict[str, int]:
+    """One call over a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("POST", "/who", b"{}")
+        return orjson.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def processes(port: int, enough: Callable[[set[int]], bool]) -> set[int]:
+    """The processes that answer, asked until there are enough."""
+    seen: set[int] = set()
+    limit = time.monotonic() + 20
+    while not enough(seen) and time.monotonic() < limit:
+        try:
+            seen.add(ask(port)["process"])
+        except OSError:
+            time.sleep(0.05)
+    return seen
+
+
+def test_workers_share_the_port_and_the_limits_and_end_together(tmp_path: Path) -> None:
+    with server(tmp_path, "stateless = True", "num_workers: 2, max_in_flight: 10") as (process, port):
+        seen = processes(port, lambda seen: len(seen) == 2)
+        assert len(seen) == 2
+        assert process.pid not in seen
+        assert ask(port)["limit"] == 5
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+        assert not any(Path(f"/proc/{worker}").exists() for worker in seen)
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+    with server(tmp_path, "stateless = True", "num_workers: 2") as (_, port):
+        first = processes(port, lambda seen: len(seen) == 2)
+        time.sleep(5.1)  # one that ends sooner could not start
+        os.kill(min(first), signal.SIGKILL)
+        later = processes(port, lambda seen: bool(seen - first))
+        assert later - first
+
+
+def test_a_server_that_keeps_state_refuses_workers(tmp_path: Path) -> None:
+    with server(tmp_path, "pass", "num_workers: 2") as (process, _):
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert b"num_workers is 2" in said
+        assert b"stateless = True" in said
+
+
+def test_a_port_that_another_program_has_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        program = f"from gymctl.server.workers import run_workers; run_workers(2, '127.0.0.1', {port}, lambda: None)"
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=REPOSITORY, check=False)
+    assert ran.returncode == 1
+    assert f"port {port} on 127.0.0.1 cannot be taken".encode() in ran.stderr
+
+
+def test_a_worker_that_cannot_start_ends_the_server() -> None:
+    program = f"""
+import sys
+from gymctl.server import workers
+sys.exit(workers.run_workers(2, '127.0.0.1', {free_port()}, lambda: sys.exit(3)))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=REPOSITORY, check=False, timeout=20)
+    assert ran.returncode == 3
