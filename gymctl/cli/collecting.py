@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from gymctl.config import Config
     from gymctl.engines.base import Mount
+    from gymctl.engines.compose import ComposeEngine
     from gymctl.engines.state import StackState
     from gymctl.rollouts.events import OnEvent
     from gymctl.rollouts.report import Report
@@ -43,24 +44,24 @@ def collect_from_stack(state: StackState, directory: Path, spec: RunSpec, on_eve
         InputError, RunError: as the collector.
         EngineError: the job could not be started.
     """
+    from gymctl.engines.choice import engine_of
+    from gymctl.engines.compose import ComposeEngine
     from gymctl.rollouts.job import Job, run_job
 
     urls = {server.name: server.address for server in state.servers}
-    if state.engine == "local":
-        import uvloop
+    engine = engine_of(directory)
+    if isinstance(engine, ComposeEngine):
+        return _collect_in_container(engine, spec, urls, on_event)
+    import uvloop
 
-        from gymctl.engines.local_control import LocalEngine
-
-        LocalEngine(directory).check_running()
-        return uvloop.run(run_job(Job(spec, urls), on_event))
-    return _collect_in_container(directory, spec, urls, on_event)
+    engine.check_running()
+    return uvloop.run(run_job(Job(spec, urls), on_event))
 
 
-def _collect_in_container(directory: Path, spec: RunSpec, urls: dict[str, str], on_event: OnEvent) -> Report:
+def _collect_in_container(engine: ComposeEngine, spec: RunSpec, urls: dict[str, str], on_event: OnEvent) -> Report:
     from dataclasses import replace
 
     from gymctl.engines import base
-    from gymctl.engines.compose import ComposeEngine
     from gymctl.errors import RunError
     from gymctl.rollouts.job import Job
     from gymctl.rollouts.progress import replay
@@ -83,12 +84,14 @@ def _collect_in_container(directory: Path, spec: RunSpec, urls: dict[str, str], 
         mounts=tuple(_mounts(inside)),
         stdin=Job(inside, urls).encode().decode(),
     )
-    result = ComposeEngine(directory).run_job(job, on_line)
+    result = engine.run_job(job, on_line)
     if not ends:
-        said = result.output or "\n".join(lines[-5:]) or "it said nothing"
-        raise RunError(
-            f"the collector's container ended with code {result.code}: {said}", "what is done is kept: --resume goes on"
-        )
+        if result.interrupted:  # before it began, or more than once
+            typer.echo("interrupted; what is done is kept: --resume goes on", err=True)
+            raise KeyboardInterrupt
+        said = (result.output or "\n".join(lines[-5:])).splitlines() or ["it said nothing"]
+        message = f"the collector's container ended with code {result.code}: {said[-1]}"
+        raise RunError("\n  | ".join([f"{message}; what is done is kept: --resume goes on", *said[:-1]]))
     end = ends[-1]
     if hasattr(end, "report"):
         return Report.from_json(end.report)

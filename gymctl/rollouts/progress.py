@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
 from gymctl.rollouts import events
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY_S = 5.0
 _COALESCE_S = 0.1
+_CAUSE_LENGTH = 160
 
 
 @dataclass
@@ -66,18 +68,27 @@ class Tally:
         """Mean reward of this session."""
         return f"{self.reward / self.session_done:.3f}" if self.session_done else "-"
 
-    def line(self, seconds: float) -> str:
-        """One plain line, ``seconds`` after the start."""
+    def line(self, seconds: float, told: Mapping[str, str] = MappingProxyType({})) -> str:
+        """One plain line, ``seconds`` after the start; ``told`` are the causes, by agent, that were shown before."""
         rate = self.session_done / seconds if seconds > 0 else 0.0
         left = f", {_span((self.total - self.finished) / rate)} left" if rate and self.total > self.finished else ""
         text = f"{self.done}/{self.total} rollouts, {rate:.1f}/s{left}, mean reward {self.mean_reward}"
         if self.failed:
             text += f", {self.failed} failed"
-        if self.in_flight:
+        if self.in_flight and self.finished < self.total:
             text += f", {self.in_flight} in flight"
         for agent, why in self.pauses.items():
-            text += f"; {agent} does not work now ({why[:160]}), trying again"
+            text += f"; {agent} still does not work" if told.get(agent) == why else f"; {trouble(agent, why)}"
         return text
+
+
+def trouble(agent: str, why: str) -> str:
+    """An agent that does not work, and the cause; shown once."""
+    return f"{agent} does not work now ({_cut(why)}), trying again"
+
+
+def _cut(why: str) -> str:
+    return why if len(why) <= _CAUSE_LENGTH else f"{why[:_CAUSE_LENGTH]}..."
 
 
 @contextmanager
@@ -104,6 +115,7 @@ def display(
 def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
     tally, started = Tally(), clock()
     shown = started
+    told: dict[str, str] = {}
 
     def on_event(event: events.Event) -> None:
         nonlocal shown, started
@@ -116,7 +128,9 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
         over = tally.total > 0 and tally.finished >= tally.total and isinstance(event, events.Finished | events.Failed)
         if over or now - shown >= _PLAIN_EVERY_S:
             shown = now
-            print(tally.line(now - started), file=stream, flush=True)
+            print(tally.line(now - started, told), file=stream, flush=True)
+            told.clear()
+            told.update(tally.pauses)
 
     return on_event
 
@@ -145,13 +159,17 @@ class _Bar:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tally = Tally()
+        self._told: dict[str, str] = {}
         self._task: TaskID | None = None
         self._started = self._shown = time.monotonic()
 
     def on_event(self, event: events.Event) -> None:
         self._tally.take(event)
         if isinstance(event, events.Note):
-            self._progress.console.print(event.text, markup=False, highlight=False)
+            self._say(event.text)
+        if isinstance(event, events.Paused) and self._told.get(event.agent) != self._tally.pauses[event.agent]:
+            self._told[event.agent] = self._tally.pauses[event.agent]
+            self._say(trouble(event.agent, self._told[event.agent]))
         tally, now = self._tally, time.monotonic()
         if isinstance(event, events.Started):
             self._started = now
@@ -162,6 +180,9 @@ class _Bar:
         if now - self._shown >= 0.125 or tally.finished >= tally.total:
             self._shown = now
             self._progress.update(self._task, total=tally.total, completed=tally.finished, **self._fields(now))
+
+    def _say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _fields(self, now: float) -> dict[str, Any]:
         tally = self._tally

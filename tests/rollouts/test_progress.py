@@ -57,6 +57,24 @@ def test_plain_lines_come_now_and_then_and_at_the_end() -> None:
     assert len(lines) == 3
 
 
+def test_a_cause_is_told_once_until_it_changes() -> None:
+    now = [0.0]
+    stream, terminal = io.StringIO(), Terminal()
+    with display(stream, clock=lambda: now[0]) as plain, display(terminal) as bar:
+        for cause in ("no route", "no route", "no route", "401"):
+            now[0] += 6.0
+            for on_event in (plain, bar):
+                on_event(events.Paused("a", "connect", 1.0, cause))
+    lines = stream.getvalue().splitlines()
+    assert [line.partition("; ")[2] for line in lines] == [
+        "a does not work now (no route), trying again",
+        "a still does not work",
+        "a still does not work",
+        "a does not work now (401), trying again",
+    ]
+    assert terminal.getvalue().count("no route") == terminal.getvalue().count("401") == 1
+
+
 def test_a_terminal_gets_a_bar_and_quiet_gets_nothing() -> None:
     for stream, quiet in ((Terminal(), False), (Terminal(), True)):
         with display(stream, quiet=quiet) as on_event:
