@@ -17,15 +17,9 @@ def down(volumes: bool = typer.Option(False, "--volumes", help="Remove named vol
 
     Its containers, network, secrets, state and rendered file are removed; what was collected stays.
     """
-    from gymctl.engines.compose import ComposeEngine
-    from gymctl.engines.local_control import LocalEngine
-    from gymctl.engines.state import load_state
+    from gymctl.engines.choice import engine_of
 
-    directory = Path.cwd()
-    if load_state(directory).engine == "local":
-        removed = LocalEngine(directory).down()
-    else:
-        removed = ComposeEngine(directory).down(volumes=volumes)
+    removed = engine_of(Path.cwd()).down(volumes=volumes)
     for note in removed.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{removed.name} is down")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import typer
@@ -28,8 +27,7 @@ def logs(
       gymctl logs -f
       gymctl logs --tail 20 policy_model
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.engines.compose import ComposeEngine
-    from gymctl.engines.local_control import LocalEngine
+    from gymctl.engines.choice import engine_of
     from gymctl.engines.state import load_state
     from gymctl.errors import InputError
 
@@ -39,21 +37,4 @@ def logs(
     if unknown:
         known = ", ".join(server.name for server in state.servers)
         raise InputError(f"the stack has no server {unknown[0]!r}", f"there are: {known}")
-    if state.engine == "local":
-        _print_file(LocalEngine(directory).log_file(), servers or [], follow, tail)
-    else:
-        ComposeEngine(directory).logs(servers or [], typer.echo, follow=follow, tail=tail, since=since)
-
-
-def _print_file(path: Path, servers: list[str], follow: bool, tail: int | None) -> None:
-    """The one log of a local stack; lines that name another server are left out."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        kept = [line for line in lines if not servers or any(name in line for name in servers)]
-        for line in kept if tail is None else kept[max(0, len(kept) - tail) :]:
-            typer.echo(line, nl=False)
-        while follow:
-            line = lines.readline()
-            if line and (not servers or any(name in line for name in servers)):
-                typer.echo(line, nl=False)
-            elif not line:
-                time.sleep(0.2)
+    engine_of(directory).logs(servers or [], typer.echo, follow=follow, tail=tail, since=since)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from gymctl.engines.base import ServerStatus
+    from gymctl.engines.base import Engine, ServerStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -26,10 +26,13 @@ def status(
 
     The exit code is 1 when one of them is not well.
     """
+    from gymctl.engines.choice import engine_of
+
+    engine = engine_of(Path.cwd())
     if watch:
-        _watch(as_json)
+        _watch(engine, as_json)
         return
-    statuses = read_status(Path.cwd())
+    statuses = engine.status()
     if as_json:
         typer.echo(_as_json(statuses))
     else:
@@ -39,34 +42,19 @@ def status(
     raise typer.Exit(0 if all(item.ok for item in statuses) else 1)
 
 
-def read_status(directory: Path) -> list[ServerStatus]:
-    """The servers of the directory's stack, whichever engine runs it.
-
-    Raises:
-        InputError: no stack was brought up there.
-        EngineError: the engine does not answer.
-    """
-    from gymctl.engines.compose import ComposeEngine
-    from gymctl.engines.local_control import LocalEngine
-    from gymctl.engines.state import load_state
-
-    engine = LocalEngine(directory) if load_state(directory).engine == "local" else ComposeEngine(directory)
-    return engine.status()
-
-
-def _watch(as_json: bool) -> None:
+def _watch(engine: Engine, as_json: bool) -> None:
     from rich.live import Live
 
     from gymctl.cli.showing import status_table
 
     if as_json:
         while True:
-            typer.echo(_as_json(read_status(Path.cwd())))
+            typer.echo(_as_json(engine.status()))
             time.sleep(1)
-    with Live(status_table(read_status(Path.cwd())), refresh_per_second=4) as live:
+    with Live(status_table(engine.status()), refresh_per_second=4) as live:
         while True:
             time.sleep(1)
-            live.update(status_table(read_status(Path.cwd())))
+            live.update(status_table(engine.status()))
 
 
 def _as_json(statuses: list[ServerStatus]) -> str:

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from gymctl.engines.images import OnBuild
 from gymctl.engines.runner import OnLine
-from gymctl.engines.state import StackState
-
-if TYPE_CHECKING:
-    from gymctl.stack import StackPlan
 
 MISSING = "missing"
 
@@ -93,33 +88,13 @@ class Removed:
 
 
 class Engine(Protocol):
-    """An engine, bound to the directory that a stack belongs to."""
-
-    def prepare(
-        self, plan: StackPlan, *, base_image: str | None = None, ca_bundle: Path | None = None, on_build: OnBuild
-    ) -> int:
-        """See that the stack can start and build its images; the result is the open-files limit to render with."""
-
-    def up(
-        self,
-        plan: StackPlan,
-        text: str,
-        *,
-        arguments: Sequence[str],
-        config_digest: str,
-        timeout: float,
-        on_event: OnServer,
-    ) -> StackState:
-        """Start the rendered stack and wait until every server is healthy."""
+    """What every engine does with the stack of its directory once it is up; how it is brought up differs."""
 
     def status(self) -> list[ServerStatus]:
         """Every server of the stack, in its order."""
 
     def logs(self, servers: Sequence[str], on_line: OnLine, *, follow: bool, tail: int | None, since: str) -> None:
-        """Pass on log lines."""
-
-    def run_job(self, job: Job, on_line: OnLine) -> JobResult:
-        """Run a job on the stack's network and pass on its standard output."""
+        """Pass on the log lines of the servers, of all when none is named."""
 
     def down(self, *, volumes: bool) -> Removed:
         """Stop and remove everything of the stack."""

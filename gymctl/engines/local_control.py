@@ -19,7 +19,7 @@ from gymctl.config import Config
 from gymctl.engines.base import OnServer, Removed, ServerEvent, ServerStatus
 from gymctl.engines.local import HEAD, bound, build_stack, plan_addresses
 from gymctl.engines.local_process import process_input
-from gymctl.engines.runner import detached
+from gymctl.engines.runner import OnLine, detached
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
@@ -31,7 +31,7 @@ from gymctl.engines.state import (
     write_atomically,
 )
 from gymctl.engines.text import last_lines
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, InputError
 from gymctl.stack.slices import Address
 
 _PID, _LOG = "local.pid", "local.log"
@@ -143,11 +143,34 @@ class LocalEngine:
                 "start it again with `gymctl up`",
             )
 
-    def log_file(self) -> Path:
-        """The file that all the servers log to."""
-        return self._folder / _LOG
+    def logs(
+        self,
+        servers: Sequence[str],
+        on_line: OnLine,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: str = "",
+    ) -> None:
+        """Pass on lines of the one log that all servers write to: those that name one of ``servers``, or all.
 
-    def down(self) -> Removed:
+        Raises:
+            InputError: ``since`` was given: which containers' logs know, and this one does not.
+        """
+        if since:
+            raise InputError("the local engine's log cannot be cut by time", "use --tail")
+        with (self._folder / _LOG).open(encoding="utf-8", errors="replace") as lines:
+            kept = [line.rstrip("\n") for line in lines if _names_one(line, servers)]
+            for line in kept if tail is None else kept[max(0, len(kept) - tail) :]:
+                on_line(line)
+            while follow:
+                line = lines.readline()
+                if line and _names_one(line, servers):
+                    on_line(line.rstrip("\n"))
+                elif not line:
+                    time.sleep(0.2)
+
+    def down(self, *, volumes: bool = False) -> Removed:
         """Stop the process and remove what it left.
 
         Raises:
@@ -188,6 +211,10 @@ class LocalEngine:
         if command.exists() and b"gymctl.engines.local_process" not in command.read_bytes():
             return None
         return pid
+
+
+def _names_one(line: str, servers: Sequence[str]) -> bool:
+    return not servers or any(name in line for name in servers)
 
 
 def _state(
