@@ -1,0 +1,80 @@
+"""``python -m benchmarks.kill_matrix``: every kind so many times; a table; exit code 1 when a promise was broken."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from queue import Queue
+
+from benchmarks.kill_matrix.fleet import ROOT
+from benchmarks.kill_matrix.kinds import KINDS, Kind
+from benchmarks.kill_matrix.verdict import Outcome, table
+
+
+def main() -> int:
+    """Run what the arguments ask for."""
+    options = _arguments()
+    kinds = [kind for kind in KINDS if not options.kind or any(name in kind.name for name in options.kind)]
+    if not kinds:
+        sys.exit(f"no kind is called that; there are: {', '.join(kind.name for kind in KINDS)}")
+    seeds = [options.seed + number for number in range(options.times)]
+    print(f"seeds {seeds[0]} to {seeds[-1]}; one again: --seed SEED --times 1 --kind KIND", flush=True)
+    outcomes = []
+    for outcome in _all(kinds, seeds, options.at_once):
+        outcomes.append(outcome)
+        print(_line(outcome), flush=True)
+    print(f"\n{table(outcomes, [kind.name for kind in kinds])}")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:  # noqa: PTH123
+            json.dump([asdict(outcome) for outcome in outcomes], file, indent=1)
+    whole = len(outcomes) == len(kinds) * len(seeds)
+    return 0 if whole and not any(outcome.violations for outcome in outcomes) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kill_matrix", description=__doc__)
+    parser.add_argument("--times", type=int, default=20, help="repetitions of each kind (20)")
+    parser.add_argument("--kind", action="append", help="only kinds whose name holds this; may be given again")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the first repetition")
+    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="kinds that run beside each other")
+    parser.add_argument("--json", help="file for the outcomes")
+    return parser.parse_args()
+
+
+def _all(kinds: list[Kind], seeds: list[int], at_once: int) -> Iterator[Outcome]:
+    """Outcomes as they come. A kind has a process of its own, so that a driver's death is told and not waited for."""
+    queue: Queue[Outcome | None] = Queue()
+    with ThreadPoolExecutor(at_once) as pool:
+        # the long ones first, so that they do not end alone
+        for kind in sorted(kinds, key=lambda kind: kind.name not in ("30 s freeze", "all 500 for 10 s")):
+            pool.submit(_in_process, kind.name, seeds, queue)
+        for _ in kinds:
+            while (outcome := queue.get()) is not None:
+                yield outcome
+
+
+def _in_process(name: str, seeds: list[int], queue: Queue[Outcome | None]) -> None:
+    command = [sys.executable, "-m", "benchmarks.kill_matrix.repetition", name, *map(str, seeds)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            queue.put(Outcome(**json.loads(line)))
+    queue.put(None)
+
+
+def _line(outcome: Outcome) -> str:
+    said = f"{'; '.join(outcome.violations)}; see {outcome.kept}" if outcome.violations else "ok"
+    blows = ", ".join(outcome.strikes)
+    return (
+        f"{outcome.kind}, seed {outcome.seed}: {outcome.seconds:.1f} s, {outcome.sessions} sessions ({blows}): {said}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

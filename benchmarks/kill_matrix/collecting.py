@@ -1,0 +1,108 @@
+"""One collector process: started, listened to, killed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.kill_matrix.fleet import ROOT
+from gymctl.rollouts import events
+from gymctl.rollouts.job import Job
+from gymctl.rollouts.report import Report
+
+
+@dataclass
+class Said:
+    """What a collector told on its standard output: results it called finished, and how it ended."""
+
+    finished: int = 0
+    under_way: threading.Event = field(default_factory=threading.Event)
+    report: Report | None = None
+    crash: str = ""
+
+    def hear(self, line: bytes) -> None:
+        """Take one line."""
+        event = events.decode(line)
+        match event:
+            case events.Started():
+                self.finished += event.already_done
+                self.under_way.set()
+            case events.Finished():
+                self.finished += event.count
+            case events.Ended():
+                self.report = Report.from_json(event.report)
+            case events.Crashed():
+                self.crash = event.message
+            case _:
+                pass
+
+
+class Collector:
+    """``python -m gymctl.rollouts.job`` with a job on its standard input.
+
+    Args:
+        job: what to collect.
+        errors: file for its standard error.
+        largest_file: bytes that it may write to one file; None for no limit.
+    """
+
+    def __init__(self, job: Job, errors: Path, largest_file: int | None = None) -> None:
+        self.said = Said()
+        self.started = time.monotonic()
+        with errors.open("ab") as error_file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gymctl.rollouts.job"],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=error_file,
+                preexec_fn=_limiter(largest_file) if largest_file else None,  # noqa: PLW1509 - one call, no locks
+            )
+        assert self.process.stdin is not None
+        self.process.stdin.write(job.encode())
+        self.process.stdin.close()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.hear(line)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process.poll() is None
+
+    def wait_under_way(self, seconds: float = 60.0) -> bool:
+        """Wait until it has begun; False when it ended before, or did not begin in time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.alive:
+            if self.said.under_way.wait(0.05):
+                return True
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code when it has ended and everything it said was heard; None when it still runs after that time."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        self._listener.join(10)
+        return code
+
+
+def _limiter(size: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

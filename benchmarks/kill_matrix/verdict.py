@@ -1,0 +1,127 @@
+"""Whether a repetition kept every promise: what is in the files against what was asked, told and seen at the agent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.kill_matrix.collecting import Said
+from benchmarks.kill_matrix.scene import BOXES_EACH_RUN, REPEATS, Scene
+from gymctl.rollouts.keys import FAILURE_TERMINAL, ROLLOUT_INDEX, TASK_INDEX
+
+Key = tuple[int, int]
+WANTED = {(task, repeat) for task in range(BOXES_EACH_RUN) for repeat in range(REPEATS)}
+
+
+@dataclass
+class Outcome:
+    """One repetition. ``again``: rollouts whose work was done a second time; ``bound``: the most that may be."""
+
+    kind: str
+    seed: int
+    seconds: float = 0.0
+    sessions: int = 0
+    results: int = 0
+    terminal: int = 0
+    again: int = 0
+    bound: int = 0
+    kept: str = ""
+    strikes: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+
+class Witness:
+    """Looks at the output after every session."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._before: set[bytes] = set()
+        self.violations: list[str] = []
+        self.again = 0
+        self._begun_before: Counter[Key] = Counter()
+        self._ended_before: Counter[Key] = Counter()
+
+    def after_session(self, code: int | None, said: Said) -> None:
+        """Nothing written before is gone; everything that was called finished is there."""
+        if code is None:
+            self.violations.append("the collector hangs")
+        lines = whole_lines(self._scene.output)
+        lost = self._before - set(lines)
+        if lost:
+            self.violations.append(f"{len(lost)} results of earlier sessions are gone")
+        if said.finished > len(lines):
+            self.violations.append(f"{said.finished} results were reported as done, {len(lines)} are there")
+        if said.crash and "safely written" not in said.crash and "nothing of it was written" not in said.crash:
+            self.violations.append(f"the collector ended with: {said.crash}")
+        self._before = set(lines)
+
+    def at_end(self, outcome: Outcome, said: Said) -> None:
+        """Every rollout once, with the reward it earned; work done again within bounds; the report agrees."""
+        rows = [orjson.loads(line) for line in whole_lines(self._scene.output)]
+        failures = [orjson.loads(line) for line in whole_lines(self._scene.spec.files.failures)]
+        results = Counter(key_of(row) for row in rows)
+        terminal = {key_of(row) for row in failures if row[FAILURE_TERMINAL]}
+        self._say(len([key for key, count in results.items() if count > 1]), "rollouts have more than one result")
+        self._say(len(WANTED - set(results) - terminal), "rollouts have neither a result nor a final failure")
+        self._say(len(terminal & set(results)), "rollouts have a result and a final failure")
+        self._say(len((set(results) | terminal) - WANTED), "rollouts were never asked for")
+        self._say(sum(row["reward"] != earned(row) for row in rows), "rewards are made up")
+        self._say(sum(row["number"] != row[TASK_INDEX] for row in rows), "results belong to another rollout")
+        if said.report and (said.report.done, said.report.failed) != (len(results), len(terminal)):
+            self.violations.append("the report disagrees with the files")
+        if outcome.bound < outcome.again:
+            self.violations.append(f"{outcome.again} rollouts were done again, {outcome.bound} were in flight")
+        outcome.results, outcome.terminal = len(results), len(terminal)
+
+    def _say(self, count: int, what: str) -> None:
+        if count:
+            self.violations.append(f"{count} {what}")
+
+
+def done_again(log: Path, run: str) -> int:
+    """How often the agent brought a rollout of the run to its end that it had brought there before."""
+    ends: Counter[bytes] = Counter()
+    for line in whole_lines(log):
+        what, _, of_run, key = line.split(b" ", 3)
+        if what == b"e" and of_run == run.encode():
+            ends[key] += 1
+    return sum(count - 1 for count in ends.values())
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file, without what follows the last newline."""
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def key_of(row: dict[str, Any]) -> Key:
+    """Task and repeat."""
+    return row[TASK_INDEX], row[ROLLOUT_INDEX]
+
+
+def earned(row: dict[str, Any]) -> float:
+    """The reward of a rollout that nothing happened to (servers/boxes)."""
+    return float((1 + row["number"] % 4) / 4)
+
+
+def table(outcomes: Iterable[Outcome], kinds: Iterable[str]) -> str:
+    """One line per kind: repetitions, blows, sessions, what came of it, violations."""
+    outcomes = list(outcomes)
+    lines = [
+        f"{'kind':<24} {'times':>5} {'blows':>5} {'sessions':>8} {'results':>8} {'final failures':>14} "
+        f"{'missing':>7} {'done again':>10} {'of at most':>10} {'violations':>10}"
+    ]
+    for kind in kinds:
+        own = [outcome for outcome in outcomes if outcome.kind == kind]
+        results, terminal = sum(one.results for one in own), sum(one.terminal for one in own)
+        lines.append(
+            f"{kind:<24} {len(own):>5} {sum(len(one.strikes) for one in own):>5} "
+            f"{sum(one.sessions for one in own):>8} {results:>8} {terminal:>14} "
+            f"{len(own) * len(WANTED) - results - terminal:>7} {sum(one.again for one in own):>10} "
+            f"{sum(one.bound for one in own):>10} {sum(len(one.violations) for one in own):>10}"
+        )
+    return "\n".join(lines)
