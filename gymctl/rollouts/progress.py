@@ -187,10 +187,10 @@ class _Bar:
     def _fields(self, now: float) -> dict[str, Any]:
         tally = self._tally
         rate = tally.session_done / max(1e-6, now - self._started)
-        trouble = f"{tally.failed} failed" if tally.failed else ""
-        for agent in tally.pauses:
-            trouble = f"{trouble} {agent} does not work now".strip()
-        return {"rate": rate, "reward": tally.mean_reward, "trouble": trouble}
+        troubles = [f"{tally.failed} failed"] if tally.failed else []
+        if tally.pauses:  # which and why was said in a line of its own: here it must leave room for the bar
+            troubles.append(f"{len(tally.pauses)} {'agent' if len(tally.pauses) == 1 else 'agents'} down")
+        return {"rate": rate, "reward": tally.mean_reward, "trouble": ", ".join(troubles)}
 
 
 class JsonLines:
