@@ -14,7 +14,7 @@ from gymctl.errors import InputError
 from gymctl.server.client import Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.message import Call, Reply, json_reply
-from gymctl.server.sessions import Session, SessionStore
+from gymctl.server.sessions import Session, SessionLostError, SessionStore
 from gymctl.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,12 +100,14 @@ class Server:
             return await self._beyond(call)
         if self._in_flight >= self._most_in_flight:
             return self._busy()
-        session = self.sessions.open(call.cookies.get(self.sessions.cookie))
+        session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=found.begins_session)
         self._in_flight += 1
         try:
             reply = await found.invoke(call, session)
         except HopFailed as failure:
             reply = failed_hop(failure)
+        except SessionLostError as error:  # the rollout must begin again: 503, which is nobody's answer
+            reply = failed_hop(HopFailed(self.name, call.path, status=503, body=str(error)))
         except Exception as error:
             log.exception("%s: %s %s failed", self.name, call.method, call.path)
             reply = json_reply(repr(error), 500)

@@ -21,13 +21,17 @@ _MARK = "__gym_endpoint__"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One route. ``documented`` is the function whose signature ``/docs`` shows; ``body`` its request model, if any."""
+    """One route. ``documented`` is the function whose signature ``/docs`` shows; ``body`` its request model, if any.
+
+    ``begins_session``: a caller's session that is lost is replaced by a new one here, and refused elsewhere.
+    """
 
     path: str
     invoke: Invoke
     method: str = "POST"
     documented: Callable[..., Any] | None = None
     body: type[BaseModel] | None = None
+    begins_session: bool = False
 
 
 def endpoint(path: str, method: str = "POST") -> Callable[[Function], Function]:

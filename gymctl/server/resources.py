@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import orjson
@@ -86,7 +87,7 @@ class ResourcesServer(Server):
         if type(self).seed_session is ResourcesServer.seed_session:
             yield Endpoint("/seed_session", self._nothing_to_seed, documented=self.seed_session, body=SeedRequest)
         else:
-            yield typed_endpoint("/seed_session", self.seed_session)
+            yield replace(typed_endpoint("/seed_session", self.seed_session), begins_session=True)
 
     async def _nothing_to_seed(self, call: Call, session: Session) -> Reply:
         return Reply(200, b"{}")

@@ -2,6 +2,9 @@
 
 The cookie is sent again on every reply: an agent replaces its cookies with each reply's, and would otherwise lose the
 session after the first tool call (upstream 0.2.0 with Starlette 1.0).
+
+States live in memory, so a server that is started again has lost them. An id therefore begins with a mark of the
+process that gave it: to go on with an empty state would earn the rollout a reward of zero that the model did not.
 """
 
 from __future__ import annotations
@@ -11,9 +14,15 @@ from typing import Any
 
 from cachetools import TTLCache
 
+from gymctl.errors import RunError
+
 COOKIE_ATTRIBUTES = "; path=/; Max-Age=1209600; httponly; samesite=lax"
 _MOST_SESSIONS = 262_144
 _IDLE_S = 6 * 3600.0
+
+
+class SessionLostError(RunError):
+    """The state of a session was kept by a process that is no more."""
 
 
 class Session:
@@ -27,7 +36,11 @@ class Session:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What this server remembers for the session; empty at first."""
+        """What this server remembers for the session; empty at first.
+
+        Raises:
+            SessionLostError: the session began before this process did.
+        """
         return self._store.state(self.id)
 
 
@@ -36,15 +49,27 @@ class SessionStore:
 
     def __init__(self, cookie: str) -> None:
         self.cookie = cookie
+        self._mark = os.urandom(4).hex()
         self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
 
-    def open(self, identity: str | None) -> Session:
-        """The session of a cookie's value, or a new one."""
-        return Session(identity or os.urandom(16).hex(), self)
+    def open(self, identity: str | None, *, anew: bool = False) -> Session:
+        """The session of a cookie's value, or a new one; ``anew``, also instead of one that is lost."""
+        if not identity or (anew and not self._is_ours(identity)):
+            identity = self._mark + os.urandom(12).hex()
+        return Session(identity, self)
 
     def state(self, identity: str) -> dict[str, Any]:
-        """The session's state, made when it is first asked for."""
+        """The session's state, made when it is first asked for.
+
+        Raises:
+            SessionLostError: another process made the session.
+        """
         found = self._states.get(identity)
         if found is None:
+            if not self._is_ours(identity):
+                raise SessionLostError("this session began at a server that was stopped since; its state is lost")
             found = self._states[identity] = {}
         return found
+
+    def _is_ours(self, identity: str) -> bool:
+        return identity.startswith(self._mark)
