@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gymctl.engines.images import BuildEvent
     from gymctl.engines.state import StackState
 
-_ON_THE_WAY = ("missing", "created", "starting", "running")
+_ON_THE_WAY = ("waiting", "created", "starting", "running")
 _COLOURS = {
     "healthy": "green",
     "running": "green",
@@ -65,7 +65,7 @@ class UpDisplay:
 
     def on_server(self, event: ServerEvent) -> None:
         """A server's state changed."""
-        text = event.health or event.state
+        text = "waiting" if event.state == "missing" else event.health or event.state
         self._show(event.name, text, event.seconds, plain=text not in _ON_THE_WAY)
 
     def _show(self, name: str, text: str, seconds: float, *, plain: bool) -> None:
@@ -80,6 +80,8 @@ class UpDisplay:
         from rich.text import Text
 
         table = Table(box=None, show_header=False, pad_edge=False)
+        for _ in range(3):
+            table.add_column(no_wrap=True, overflow="ellipsis")
         for name, (text, seconds) in self._lines.items():
             table.add_row(name, Text(text, style=_COLOURS.get(text, "")), seconds)
         return table
@@ -88,12 +90,12 @@ class UpDisplay:
 def say_next(state: StackState) -> None:
     """What to do with a stack that is up."""
     agent = next((server.name for server in state.servers if server.kind == "responses_api_agents"), "AGENT")
-    logs = "docker compose logs -f" if state.engine == "compose" else "gymctl logs -f"
+    logs = f"docker compose logs -f {state.servers[-1].name}" if state.engine == "compose" else "gymctl logs -f"
     typer.echo(
         f"{state.name} is up: {len(state.servers)} servers, head at {state.head_url}\n"
         f"  gymctl status\n"
         f"  gymctl collect --input rows.jsonl --output rollouts.jsonl --agent {agent}\n"
-        f"  {logs} {state.servers[-1].name if state.engine == 'compose' else ''}\n"
+        f"  {logs}\n"
         f"  gymctl down"
     )
 
