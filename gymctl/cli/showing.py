@@ -101,10 +101,10 @@ def say_next(state: StackState) -> None:
 
 
 def wide_console() -> Console:
-    """A console that never cuts a table's words short where no terminal sets the width."""
+    """A console that never cuts a name short: on a narrow terminal a long row wraps, as ``docker ps`` has it."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=240)
+    return Console(width=240)
 
 
 def status_table(statuses: Sequence[ServerStatus]) -> Table:
