@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from gymctl import __version__
+from gymctl.cli.upstream_names import CommandsByEitherName
 from gymctl.errors import GymctlError
 
 # what click raises for a wrong command line; newer typers carry a click of their own, so it is named by way of typer
@@ -16,6 +17,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="gymctl",
+    cls=CommandsByEitherName,
     help="Run NeMo Gym environments in containers: layered YAML in, a running stack out, rollouts collected from it.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich costs more to import than the help text is worth

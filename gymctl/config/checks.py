@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gymctl.config.findings import Findings, NoteCode, did_you_mean
+from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
 from gymctl.config.model import HEAD_PORT, Head, Reference, ServerInstance, ServerKind
@@ -154,6 +155,18 @@ def check_fields(server: ServerInstance, findings: Findings) -> None:
         for key, what, hint in _dataset_problems(dataset):
             path: KeyPath = (*server.path, "datasets", index)
             findings.problem((*path, key) if key else path, f"{server.name}: {what}", hint)
+
+
+def check_needed(server: ServerInstance, findings: Findings) -> None:
+    """The fields without which a server built on ``gymctl.server`` would not start."""
+    known = implementation_of(server.folder, server.entrypoint) if server.folder else None
+    if known is None or "runtime" in server.fields:
+        return
+    missing = [names[0] for names in known.required if not any(server.fields.get(name) is not None for name in names)]
+    if missing:
+        where = f"{server.kind.value}/{server.implementation}"
+        what = f"{server.name}: {where} needs {', '.join(missing)}"
+        findings.problem(server.path, what, f"add {'it' if len(missing) == 1 else 'them'}, as {where}/configs does")
 
 
 def _dataset_problems(dataset: Any) -> Iterator[tuple[str, str, str]]:

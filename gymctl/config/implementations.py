@@ -20,11 +20,13 @@ _Classes = Mapping[str, ast.ClassDef]
 class Implementation:
     """The fields that a server's configuration class declares, and every word of its source.
 
-    A field of a class that allows more than it declares may be read by its name alone, hence the words.
+    A field of a class that allows more than it declares may be read by its name alone, hence the words. ``required``
+    has one item for every field without a default: its name, and the names that stand for it.
     """
 
     fields: frozenset[str]
     words: frozenset[str]
+    required: tuple[tuple[str, ...], ...] = ()
 
     def reads(self, key: str) -> bool:
         """Whether anything in the code has to do with ``key``."""
@@ -47,7 +49,7 @@ def implementation_of(folder: Path, entrypoint: str) -> Implementation | None:
     if fields is None:
         return None
     words = {word for path in folder.glob("*.py") for word in re.findall(r"\w+", _read(path))}
-    return Implementation(frozenset(fields), frozenset(words))
+    return Implementation(frozenset(fields), frozenset(words), tuple(_required(config, classes)) if config else ())
 
 
 def _read(path: Path) -> str:
@@ -99,6 +101,28 @@ def _fields(config: str, classes: _Classes) -> set[str] | None:
             if isinstance(node, ast.AnnAssign):
                 fields |= {_name(node), *_aliases(node.value)}
     return fields
+
+
+def _required(config: str, classes: _Classes) -> Iterator[tuple[str, ...]]:
+    """The fields without a default, those of the base classes first; a subclass may give them one."""
+    declared: dict[str, ast.AnnAssign] = {}
+    for name in reversed(list(_bases(config, classes))):
+        for node in classes[name].body if name in classes else ():
+            if isinstance(node, ast.AnnAssign) and not ast.unparse(node.annotation).startswith("ClassVar"):
+                declared[_name(node)] = node
+    for name, node in declared.items():
+        if not _has_default(node.value):
+            yield (name, *(alias for alias in _aliases(node.value) if alias != name))
+
+
+def _has_default(value: ast.expr | None) -> bool:
+    if not (isinstance(value, ast.Call) and ast.unparse(value.func).endswith("Field")):
+        return value is not None
+    named = {keyword.arg: keyword.value for keyword in value.keywords}
+    first = value.args[0] if value.args else named.get("default")
+    if isinstance(first, ast.Constant) and first.value is ...:
+        return False
+    return first is not None or bool(named.keys() & {"default_factory", None})
 
 
 def _name(node: ast.AnnAssign) -> str:

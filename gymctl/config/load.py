@@ -8,7 +8,14 @@ from typing import Any
 
 from gymctl import assets
 from gymctl.config.advice import advise, silenced_codes
-from gymctl.config.checks import check_addresses, check_fields, check_globals, check_head, check_references
+from gymctl.config.checks import (
+    check_addresses,
+    check_fields,
+    check_globals,
+    check_head,
+    check_needed,
+    check_references,
+)
 from gymctl.config.directives import apply_directives
 from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.includes import MergeOrder
@@ -85,6 +92,7 @@ def _servers(resolved: dict[str, Any], layers: Layers, findings: Findings) -> di
     for server in list(servers.values()):
         before = len(found.problems)
         check_fields(server, found)
+        check_needed(server, found)
         if not strict and len(found.problems) > before:
             del servers[server.name]
     if strict:

@@ -127,7 +127,7 @@ class _Reader:
         items: list[Any] = []
         while not self._closes("]"):
             if self._peek() == ",":
-                raise self.error("an item of a list is empty")
+                raise self.error("an item of a list is empty (is a shell variable in it unset?)")
             items.append(self.value(",]"))
             self._separator("]")
         return items

@@ -10,8 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from gymctl.config.locations import shown
+from gymctl.config.model import ServerKind
 from gymctl.errors import InputError
 
+_KINDS = frozenset(kind.value for kind in ServerKind)
 _NOT_LAYERS = ("env.yaml", "env.yml")
 _INCLUDES = re.compile(r"^config_paths\s*:", re.MULTILINE)
 
@@ -69,7 +71,18 @@ class Finder:
         named = get_close_matches(Path(text).name, [*local, *by_name], 1, 0.8)
         if named:
             return f"did you mean {by_name.get(named[0], named[0])!r}?"
-        return "check the path, or run gymctl from the folder it starts in"
+        return self._beside_its_server(Path(text)) or "check the path, or run gymctl from the folder it starts in"
+
+    def _beside_its_server(self, wanted: Path) -> str:
+        """For KIND/IMPLEMENTATION/...: what that server has instead, or which servers of the kind there are."""
+        if len(wanted.parts) < 3 or wanted.parts[0] not in _KINDS:
+            return ""
+        kind, implementation = wanted.parts[:2]
+        for root in self.roots:
+            if configs := sorted((root / kind / implementation / "configs").glob("*.yaml")):
+                return f"did you mean '{kind}/{implementation}/configs/{configs[0].name}'?"
+        known = sorted({path.parent.name for root in self.roots for path in root.glob(f"{kind}/*/configs")})
+        return f"no server {implementation!r} is here or bundled; there are: {', '.join(known)}"
 
 
 def _glob(wanted: Path, root: Path) -> Iterator[Path]:

@@ -65,8 +65,9 @@ def read_layers(
     named = [argument for argument in arguments if not _is_override(argument, cwd)]
     named += _config_paths(overrides, None if named else env)
     if not named:
+        emptied = next((f"{item.text} is empty" for item in overrides if item.path == (_PATHS,)), "")
         raise InputError(
-            "no configuration was given",
+            f"{emptied} (is a shell variable in it unset?)" if emptied else "no configuration was given",
             "name one or more YAML files, a directory with a stack in it, or +config_paths=[a.yaml,b.yaml]",
         )
     layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))

@@ -21,6 +21,7 @@ MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argum
 KERNEL_LIMIT = 131_072
 DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _VARIABLE = "NEMO_GYM_CONFIG_DICT"
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")  # a Compose service, and one DNS label
 _STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -102,7 +103,14 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
     problems = [problem for service in services for problem in _size_problems(service, config, options.slice_mode)]
     if problems:
         raise ConfigError(problems)
-    return StackPlan(name, tuple(services), choice.images, slices.secrets, tuple(_notes(rerouted)), options)
+    return StackPlan(
+        name,
+        tuple(services),
+        choice.images,
+        slices.secrets,
+        (*_notes(rerouted), *_head_notes(config, options)),
+        options,
+    )
 
 
 def container_addresses(config: Config) -> dict[str, Address]:
@@ -158,6 +166,17 @@ def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:
                 f"{GATEWAY} (this machine) takes its place. What listens there must accept connections from Docker's "
                 "bridge, not only from 127.0.0.1"
             )
+
+
+def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
+    """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
+    key = "head_server.host" if config.head.host else "default_host"
+    wanted = config.head.host or config.values.get("default_host")
+    if wanted and wanted not in _LOOPBACK and options.publish_host in _LOOPBACK:
+        yield (
+            f"{key} is {wanted}, but the head is published on {options.publish_host}:{config.head.port}, "
+            "for this machine only"
+        )
 
 
 def _name_problems(config: Config, stack: str) -> Iterator[Problem]:
