@@ -161,7 +161,7 @@ def fill_disk(scene: Scene, collector: Collector) -> None:
     if scene.session:
         return
     collector.wait(scene.seconds)
-    scene.breaks += 2 * CONCURRENCY
+    scene.breaks += CONCURRENCY  # results that were read and did not fit
     if scene.largest_file is None:
         _command("mount", "-o", "remount,size=64m", str(scene.output.parent))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.kill_matrix.fleet import Fleet
 from benchmarks.kill_matrix.kinds import KINDS, Kind
-from benchmarks.kill_matrix.scene import Scene
+from benchmarks.kill_matrix.scene import CONCURRENCY, Scene
 from benchmarks.kill_matrix.verdict import Outcome, Witness, done_again
 
 
@@ -78,6 +78,8 @@ def _sessions(kind: Kind, scene: Scene, outcome: Outcome, witness: Witness) -> N
             outcome.bound = scene.breaks
             witness.at_end(outcome, said)
             return
+        if code == 1:  # it gave up, or the disk was full: what was in flight is cut off
+            scene.breaks += CONCURRENCY
         if code not in kind.ends:
             witness.violations.append(f"session {scene.session} ended with code {code}: {said.crash or said.report}")
     witness.violations.append(f"not over after {kind.sessions} sessions")

@@ -40,9 +40,15 @@ def collect(
     output: Path = typer.Option(None, "--output", "-o", help="JSONL file for the results.", show_default=False),
     agent: str = typer.Option(None, "--agent", help="Agent for the rows that name none.", show_default=False),
     limit: int = typer.Option(None, "--limit", help="Read that many rows only.", show_default=False),
-    num_repeats: int = typer.Option(None, "--num-repeats", help="Rollouts per row.", show_default="1"),
+    num_repeats: str = typer.Option(
+        None,
+        "--num-repeats",
+        help="Rollouts per row: a number, or by agent: math=4,_default=1.",
+        metavar="N",
+        show_default="1",
+    ),
     concurrency: str = typer.Option(
-        None, "--concurrency", help="Rollouts in flight at most, or auto.", show_default="auto"
+        None, "--concurrency", help="Rollouts in flight at most, or auto.", metavar="N", show_default="auto"
     ),
     resume: bool = typer.Option(False, "--resume", help="Go on with what the output already holds."),
     force: bool = typer.Option(
@@ -50,6 +56,12 @@ def collect(
     ),
     order: str = typer.Option("completion", "--order", help="Order of the results: completion or input."),
     deadline: float = typer.Option(1800.0, "--deadline", help="Seconds that one rollout may take."),
+    stall: float = typer.Option(
+        None,
+        "--stall",
+        help="Give up after that many seconds in which every agent only failed.",
+        show_default="600, or the deadline if that is less",
+    ),
     max_attempts: int = typer.Option(3, "--max-attempts", help="How often a rollout is tried in all."),
     retry_failed: bool = typer.Option(
         False, "--retry-failed", help="With --resume, try again what failed for good before."
@@ -76,7 +88,7 @@ def collect(
         "concurrency": concurrency, "resume": resume or None,
     }  # fmt: skip
     fixed = {
-        "force": force, "order": order, "deadline_s": deadline, "max_attempts": max_attempts,
+        "force": force, "order": order, "deadline_s": deadline, "stall_s": stall, "max_attempts": max_attempts,
         "retry_failed": retry_failed, "identity": {"config": state.config_digest},
         "agents": tuple(server.name for server in state.servers if server.kind == "responses_api_agents"),
     }  # fmt: skip
@@ -104,9 +116,24 @@ def run_spec(options: Mapping[str, Any], overrides: Sequence[str], fixed: Mappin
     concurrency = str(values.pop("concurrency", "auto"))
     if concurrency != "auto" and not concurrency.isdigit():
         raise InputError(f"--concurrency is {concurrency!r}", "it must be a number, or auto")
+    if isinstance(values.get("num_repeats"), str):
+        values["num_repeats"] = _repeats(values["num_repeats"])
     if fixed.get("order") not in ("completion", "input"):
         raise InputError(f"--order is {fixed.get('order')!r}", "it must be completion or input")
     return RunSpec(**values, **fixed, concurrency="auto" if concurrency == "auto" else int(concurrency))
+
+
+def _repeats(text: str) -> int | dict[str, int]:
+    """``4``, or ``math=4,_default=1``."""
+    from gymctl.errors import InputError
+
+    if text.isdigit():
+        return int(text)
+    pairs = [part.strip().rpartition("=") for part in text.split(",")]
+    wrong = [f"{name}{sign}{number}" for name, sign, number in pairs if not name or not number.isdigit()]
+    if wrong:
+        raise InputError(f"the repeats hold {wrong[0]!r}", "give a number, or agents and numbers: math=4,_default=1")
+    return {name: int(number) for name, _, number in pairs}
 
 
 def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:

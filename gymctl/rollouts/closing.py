@@ -27,7 +27,8 @@ async def close_run(run: RunSpec, client: Client, report: Report, emit: events.O
         return
     if run.order == "input" and not report.unfinished:
         await asyncio.to_thread(put_in_input_order, run.files)
-    metrics = await aggregate(run.output, run.files.metrics, client, ask=not report.stalled)
+    ask = not report.stalled
+    metrics = await aggregate(run.output, run.files.metrics, client, ask=ask, deadline_s=run.deadline_s)
     report.files["metrics"] = str(run.files.metrics)
     report.notes.extend(metrics.notes)
     for note in metrics.notes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -24,9 +25,11 @@ from gymctl.rollouts.progress import JsonLines
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
 from gymctl.server.client import Client, HttpTransport
+from gymctl.server.serve import WANTED_FILES, raise_file_limit
 
 JOB_VARIABLE = "GYMCTL_JOB"
 CONNECTIONS = 1024
+_OTHER_FILES = 64  # the run's own, and what the process has open anyway
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,11 @@ async def run_job(job: Job, on_event: events.OnEvent) -> Report:
     """
     stop, abort = asyncio.Event(), asyncio.Event()
     with_signals(stop, abort)
-    client = Client(HttpTransport(job.urls, limit=connections(job.run)))
+    raise_file_limit()
+    wanted, possible = connections(job.run), open_files() - _OTHER_FILES
+    if wanted > possible:
+        on_event(events.Note(f"{possible} connections instead of {wanted}: the limit of open files (ulimit -n) is low"))
+    client = Client(HttpTransport(job.urls, limit=max(1, min(wanted, possible))))
     try:
         return await collect(job.run, client, on_event=on_event, stop=stop, abort=abort)
     finally:
@@ -72,6 +79,12 @@ async def run_job(job: Job, on_event: events.OnEvent) -> Report:
 def connections(run: RunSpec) -> int:
     """Connections worth having for a run: one per rollout in flight."""
     return CONNECTIONS if run.concurrency == "auto" else run.concurrency
+
+
+def open_files() -> int:
+    """How many files this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return WANTED_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def with_signals(stop: asyncio.Event, abort: asyncio.Event) -> None:

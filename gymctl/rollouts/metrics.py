@@ -18,7 +18,7 @@ from gymctl.server.metrics import baseline_metrics
 if TYPE_CHECKING:
     from gymctl.server.client import Client
 
-_DEADLINE_S = 120.0
+MOST_S = 120.0  # for an agent to answer
 # A field's text of up to so many bytes goes along: labels and extracted answers do (majority votes need them),
 # transcripts do not.
 _FIELD_BYTES = 256
@@ -72,11 +72,13 @@ def _strip(fields: dict[str, bytes]) -> bytes:
     return b"{" + b",".join(parts) + b"}"
 
 
-async def aggregate(output: Path, target: Path, client: Client, *, ask: bool = True) -> AgentMetrics:
+async def aggregate(
+    output: Path, target: Path, client: Client, *, ask: bool = True, deadline_s: float = MOST_S
+) -> AgentMetrics:
     """Ask every agent for ``/aggregate_metrics`` over its results and write the list of their answers.
 
     An agent that does not answer it (upstream's before 0.3, or one that is down) gets the baseline, computed here, and
-    a note. Without ``ask`` none is asked.
+    a note, as one does that takes longer than ``deadline_s``. Without ``ask`` none is asked.
 
     Raises:
         RunError: ``target`` could not be written.
@@ -84,7 +86,7 @@ async def aggregate(output: Path, target: Path, client: Client, *, ask: bool = T
     metrics = AgentMetrics()
     for name, stripped in sorted(strip_results(output).items()):
         rows = [stripped[key] for key in sorted(stripped)]
-        answer = await _ask(client, name, rows, metrics.notes) if ask else None
+        answer = await _ask(client, name, rows, metrics.notes, min(deadline_s, MOST_S)) if ask else None
         answer = answer or baseline_metrics([orjson.loads(row) for row in rows])
         parts = ("agent_metrics", "key_metrics", "group_level_metrics")
         metrics.entries.append({AGENT_REF: {"name": name}, **{part: answer.get(part) for part in parts}})
@@ -93,10 +95,10 @@ async def aggregate(output: Path, target: Path, client: Client, *, ask: bool = T
     return metrics
 
 
-async def _ask(client: Client, name: str, rows: list[bytes], notes: list[str]) -> dict[str, Any] | None:
+async def _ask(client: Client, name: str, rows: list[bytes], notes: list[str], seconds: float) -> dict[str, Any] | None:
     body = b'{"verify_responses":[' + b",".join(rows) + b"]}"
     try:
-        reply = await client.ask(name, "/aggregate_metrics", body, deadline=time.monotonic() + _DEADLINE_S)
+        reply = await client.ask(name, "/aggregate_metrics", body, deadline=time.monotonic() + seconds)
         answer = reply.json()
     except HopFailed as error:
         notes.append(f"{error.message[:300]}: its metrics are the baseline, computed here")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -95,7 +95,9 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data; ``from_json`` is the reverse."""
-        return asdict(self)
+        # Before Python 3.12 asdict makes nonsense of a Counter, so the agents are done by hand.
+        parts = {name: {**vars(part), "failed": dict(part.failed)} for name, part in self.agents.items()}
+        return {**asdict(replace(self, agents={})), "agents": parts}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Report:

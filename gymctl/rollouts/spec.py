@@ -71,6 +71,8 @@ class RunSpec:
             raise InputError(f"concurrency is {self.concurrency}", "it must be 1 or more, or auto")
         if self.deadline_s <= 0:
             raise InputError(f"the deadline is {self.deadline_s} s", "it must be above 0")
+        if self.stall_s is not None and self.stall_s <= 0:
+            raise InputError(f"stall is {self.stall_s} s", "it must be above 0")
 
     @property
     def stall_after_s(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 from gymctl.rollouts import events
 from gymctl.rollouts.progress import JsonLines, Tally, display, replay
@@ -88,7 +89,8 @@ def test_events_survive_a_jobs_output() -> None:
     lines: list[bytes] = []
     now = [0.0]
     sink = JsonLines(lines.append, clock=lambda: now[0])
-    report = Report(total=3, done=3, agents={"a": AgentReport(3, 2.0, 2)})
+    agent = AgentReport(3, 2.0, 2, Counter(timeout=2, reset=1))
+    report = Report(total=6, done=3, failed=3, agents={"a": agent})
     sink.on_event(events.Started(3))
     for reward in (1.0, 0.0, 1.0):
         sink.on_event(events.Finished("a", reward, 5.0))
