@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.errors import GymctlError, InputError
 from gymctl.server.asgi import Application
 from gymctl.server.client import Client, HttpTransport
+from gymctl.server.sessions import SessionStore
 from gymctl.server.settings import Settings, settings_from_environment
 from gymctl.server.workers import listen, run_workers
 
@@ -76,7 +77,11 @@ def _serve(server: Server, *, shared: bool = False) -> None:
     settings = server.settings
     config = uvicorn.Config(Application(server), host=settings.host, port=settings.port, **uvicorn_options())
     runner = uvicorn.Server(config)
-    sockets = [listen(settings.host, settings.port, BACKLOG)] if shared else None
+    sockets = None
+    if shared:
+        sockets = [listen(settings.host, settings.port, BACKLOG)]
+        # A session's id names its process: state that is kept after all is missed by the next worker, not made anew.
+        server.sessions = SessionStore(server.sessions.cookie)
     loop_factory = config.get_loop_factory() if hasattr(config, "get_loop_factory") else None
     with asyncio.Runner(loop_factory=loop_factory) as loop:
         loop.run(_run(runner, server, sockets))
