@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from queue import Queue
 
-from benchmarks.kill_matrix.fleet import ROOT
+from benchmarks.kill_matrix.fleet import ROOT, die_with_parent
 from benchmarks.kill_matrix.kinds import KINDS, Kind
 from benchmarks.kill_matrix.verdict import Outcome, table
 
@@ -62,7 +62,7 @@ def _all(kinds: list[Kind], seeds: list[int], at_once: int) -> Iterator[Outcome]
 
 def _in_process(name: str, seeds: list[int], queue: Queue[Outcome | None]) -> None:
     command = [sys.executable, "-m", "benchmarks.kill_matrix.repetition", name, *map(str, seeds)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as process:
         for line in process.stdout or ():
             queue.put(Outcome(**json.loads(line)))
     queue.put(None)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.kill_matrix.fleet import ROOT
+from benchmarks.kill_matrix.fleet import ROOT, die_with_parent
 from gymctl.rollouts import events
 from gymctl.rollouts.job import Job
 from gymctl.rollouts.report import Report
@@ -64,7 +64,7 @@ class Collector:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=error_file,
-                preexec_fn=_limiter(largest_file) if largest_file else None,  # noqa: PLW1509 - one call, no locks
+                preexec_fn=_before_start(largest_file),  # noqa: PLW1509 - two calls, no locks
             )
         assert self.process.stdin is not None
         self.process.stdin.write(job.encode())
@@ -104,5 +104,10 @@ class Collector:
         return code
 
 
-def _limiter(size: int) -> Callable[[], None]:
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+def _before_start(largest_file: int | None) -> Callable[[], None]:
+    def prepare() -> None:
+        die_with_parent()
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+    return prepare

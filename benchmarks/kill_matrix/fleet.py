@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _OWN = Path(__file__).resolve().parent / "servers"
 AGENT, BOXES, MODEL, BACKEND = "counting_agent", "boxes", "policy_model", "backend"
 _START_S = 60.0
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 class Fleet:
@@ -68,6 +70,7 @@ class Fleet:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one call, no locks
             )
 
     def wait_for(self, name: str) -> None:
@@ -168,6 +171,11 @@ class Fleet:
             BOXES: {"resources_servers": {BOXES: place(BOXES)}},
             MODEL: {"responses_api_models": {"openai_model": model}},
         }
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends (Linux): none is left behind."""
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _free_port(chooser: random.Random) -> int:

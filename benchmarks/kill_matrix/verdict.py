@@ -56,7 +56,7 @@ class Witness:
             self.violations.append(f"{len(lost)} results of earlier sessions are gone")
         if said.finished > len(lines):
             self.violations.append(f"{said.finished} results were reported as done, {len(lines)} are there")
-        if said.crash and "safely written" not in said.crash and "nothing of it was written" not in said.crash:
+        if said.crash and not _is_disk_error(said.crash):
             self.violations.append(f"the collector ended with: {said.crash}")
         self._before = set(lines)
 
@@ -81,6 +81,10 @@ class Witness:
     def _say(self, count: int, what: str) -> None:
         if count:
             self.violations.append(f"{count} {what}")
+
+
+def _is_disk_error(message: str) -> bool:
+    return "is full" in message or message.startswith("cannot write")
 
 
 def done_again(log: Path, run: str) -> int:
