@@ -62,7 +62,14 @@ def _all(kinds: list[Kind], seeds: list[int], at_once: int) -> Iterator[Outcome]
 
 def _in_process(name: str, seeds: list[int], queue: Queue[Outcome | None]) -> None:
     command = [sys.executable, "-m", "benchmarks.kill_matrix.repetition", name, *map(str, seeds)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - one call, no locks
+    ) as process:
         for line in process.stdout or ():
             queue.put(Outcome(**json.loads(line)))
     queue.put(None)
