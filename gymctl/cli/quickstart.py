@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from shutil import which
 
 import typer
 
@@ -42,18 +44,28 @@ def quickstart(
         report = collect_in_process(config, spec, on_event)
     print_report(report, as_json=as_json)
     if not as_json:
+        us, ours, other = _program(), _shown(example), _shown(example.parent / "multi-environment")
         typer.echo(
             "\nThe policy was a script, not a language model, so some rewards are 0. Next:\n"
             f"  look at a rollout      head -1 {output}/rollouts.jsonl | python3 -m json.tool | less\n"
-            f"  in containers          gymctl up {_shown(example)} && gymctl status\n"
-            f"  see the Compose file   gymctl render {_shown(example)}\n"
-            "  your own model         gymctl up examples/multi-environment (set policy_* in env.yaml)"
+            f"  in containers          {us} up {ours} && {us} status\n"
+            f"  see the Compose file   {us} render {ours}\n"
+            f"  your own model         {us} up {other} (set policy_* in env.yaml)"
         )
     raise typer.Exit(report.exit_code)
 
 
-def _shown(path: Path) -> str:
+def _program() -> str:
+    """How this program was called, so that the next steps can be pasted."""
+    return "gymctl" if which("gymctl") else sys.argv[0]
+
+
+def _shown(example: Path) -> str:
+    """A bundled example's path, in a checkout the short one."""
+    here = Path("examples") / example.name
+    if here.is_dir():
+        return str(here)
     try:
-        return str(path.relative_to(Path.cwd()))
+        return str(example.relative_to(Path.cwd()))
     except ValueError:
-        return str(path)
+        return str(example)

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gymctl.config import Config, MergeOrder, load_config
@@ -28,15 +29,19 @@ def process_input(arguments: Sequence[str], order: MergeOrder, cwd: Path, addres
 
 
 async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> None:
-    """Run the stack with every server on its port until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    """Run the stack with every server on its port until SIGTERM or SIGINT, be it while a server still starts."""
+    serving = asyncio.create_task(_serve(config, addresses))
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _serve(config: Config, addresses: Mapping[str, Address]) -> None:
     async with running(build_stack(config, addresses), listen=True):
         for name, address in addresses.items():
             logging.getLogger("gymctl").info("%s listens on %s", name, address.url)
-        await stop.wait()
+        await asyncio.Event().wait()
 
 
 def main() -> None:

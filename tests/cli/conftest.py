@@ -1,0 +1,35 @@
+"""The command line as a user meets it, in an empty folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_stack import Said
+
+from gymctl.cli.main import main
+
+
+@pytest.fixture
+def gymctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run the command line in this process, in the current directory."""
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["gymctl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory with the name ``trial``."""
+    made = tmp_path / "trial"
+    made.mkdir()
+    monkeypatch.chdir(made)
+    return made
