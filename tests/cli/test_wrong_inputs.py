@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_stack import EXAMPLE, GOOD, contents
+from cli_stack import EXAMPLE, GOOD, contents, free_port
 
 GYMCTL = [sys.executable, "-m", "gymctl.cli.main"]
 
@@ -173,12 +173,6 @@ def test_folder_that_may_not_be_written(gymctl, folder, monkeypatch):
     monkeypatch.chdir("/sys")
     said = gymctl("up", folder / "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
     check(said, 1, ["/sys/.gymctl cannot be written: .*; run gymctl where you may write"])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_disk_that_is_full(folder):

@@ -1,0 +1,181 @@
+"""A stack in one process, from ``up`` to ``down``, and what an interrupt leaves of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from cli_stack import EXAMPLE, GOOD, contents, free_port
+
+GYMCTL = [sys.executable, "-m", "gymctl.cli.main"]
+SERVERS = {
+    "head",
+    "policy_model",
+    "example_single_tool_call",
+    "example_single_tool_call_simple_agent",
+    "example_multi_step_resources_server",
+    "example_multi_step_simple_agent",
+}
+
+
+@pytest.fixture
+def up(gymctl, folder):
+    """``gymctl up --engine local`` with arguments; whatever came of it is taken down again."""
+
+    def start(*arguments):
+        return gymctl("up", *arguments, "--engine", "local", f"+head_server.port={free_port()}")
+
+    yield start
+    if (folder / ".gymctl" / "stack.json").exists():
+        gymctl("down")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return f"{pid}" and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_from_up_to_down(gymctl, folder, up):
+    said = up(EXAMPLE)
+    assert said.code == 0
+    assert "6 servers" in said.out and "gymctl down" in said.out
+    assert {line.partition(":")[0] for line in said.lines if ": healthy" in line} == SERVERS
+
+    said = gymctl("status", "--json")
+    assert (said.code, said.err) == (0, "")
+    statuses = json.loads(said.out)
+    assert {status["name"] for status in statuses} == SERVERS
+    assert all(status["ok"] and status["uptime_seconds"] >= 0 for status in statuses)
+    assert all(status["address"].startswith("http://127.0.0.1:") for status in statuses)
+    with urllib.request.urlopen(f"{statuses[0]['address']}/server_instances") as reply:
+        assert {server["process_name"] for server in json.load(reply)} == SERVERS - {"head"}
+    assert "example_multi_step_simple_agent" in gymctl("status").out
+
+    said = gymctl("collect", "--input", EXAMPLE / "rows.jsonl", "--output", "out.jsonl")
+    assert said.code == 0, said
+    assert len((folder / "out.jsonl").read_text().splitlines()) == 10
+    assert "10 of 10 rollouts done" in said.out
+    assert "stamina" not in said.err
+
+    theirs = ["+input_jsonl_fpath=" + str(EXAMPLE / "rows.jsonl"), "+output_jsonl_fpath=theirs.jsonl", "+limit=3"]
+    said = gymctl("collect", *theirs, "--json")
+    assert (json.loads(said.out)["done"], said.err) == (3, "")
+
+    assert "policy_model listens on" in gymctl("logs", "policy_model", "--tail", "5").out
+    assert gymctl("logs", "--tail", "0").out == ""
+
+    pid = int((folder / ".gymctl" / "local.pid").read_text())
+    said = gymctl("down")
+    assert (said.code, said.out, said.err) == (0, "trial is down\n", "")
+    assert not (folder / ".gymctl").exists()
+    assert not alive(pid)
+    assert gymctl("status").code == 2
+
+
+def test_up_again_takes_the_place_of_what_ran(gymctl, folder, up):
+    up(EXAMPLE)
+    first = int((folder / ".gymctl" / "local.pid").read_text())
+    (folder / "stack.yaml").write_text(GOOD)
+    assert up("stack.yaml").code == 0
+    assert not alive(first)
+    assert {status["name"] for status in json.loads(gymctl("status", "--json").out)} == {
+        "head", "policy_model", "weather", "my_agent"
+    }  # fmt: skip
+
+
+def test_a_mistake_leaves_what_runs_alone(gymctl, folder, up):
+    up(EXAMPLE)
+    (folder / "stack.yaml").write_text(GOOD.replace("scripted_model", "no_such_model"))
+    assert up("stack.yaml").code == 2
+    assert gymctl("status").code == 0
+
+
+def test_no_secret_is_written_down(folder, up):
+    secret = "sk-a-key-that-nobody-may-see"
+    assert up(EXAMPLE, f"+policy_api_key={secret}").code == 0
+    assert not [path for path, text in contents(folder).items() if secret.encode() in text]
+
+
+def test_a_process_that_ended_is_seen_and_not_mistaken_for_another(gymctl, folder, up):
+    up(EXAMPLE)
+    pid = int((folder / ".gymctl" / "local.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    while alive(pid):
+        time.sleep(0.02)
+    said = gymctl("status", "--json")
+    assert said.code == 1
+    assert {status["state"] for status in json.loads(said.out)} == {"exited"}
+    said = gymctl("collect", "--input", EXAMPLE / "rows.jsonl", "--output", "out.jsonl")
+    assert said.code == 1
+    assert said.err == "error: the stack trial has stopped: its process is gone; start it again with `gymctl up`\n"
+    assert gymctl("down").code == 0
+    assert contents(folder) == {}
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """A command in a process group of its own, as a shell starts it, so that it can be interrupted like Ctrl-C does."""
+    return subprocess.Popen(
+        [*GYMCTL, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+
+
+def wait_for(condition, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_interrupted_collection_loses_nothing_and_goes_on(gymctl, folder, up):
+    up(EXAMPLE)
+    out = folder / "out.jsonl"
+    arguments = ["collect", "--input", str(EXAMPLE / "rows.jsonl"), "--output", "out.jsonl", "--num-repeats", "300"]
+    process = start(*arguments, "--concurrency", "8")
+    wait_for(lambda: out.exists() and out.read_bytes().count(b"\n") > 20, process)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Go on with --resume" in printed
+    assert "Traceback" not in errors
+    before = out.read_text().splitlines()
+    assert all(json.loads(line) for line in before)
+    assert f"{len(before)} of 3000 rollouts done" in printed
+
+    said = gymctl(*arguments, "--concurrency", "64", "--resume")
+    assert said.code == 0, said
+    after = out.read_text().splitlines()
+    assert after[: len(before)] == before
+    keys = {(row["_ng_task_index"], row["_ng_rollout_index"]) for row in map(json.loads, after)}
+    assert len(after) == len(keys) == 3000
+
+
+def test_interrupted_up_leaves_nothing(folder):
+    (folder / "stack.yaml").write_text(GOOD.replace("example_single_tool_call", "mine"))
+    app = folder / "resources_servers" / "mine" / "app.py"
+    app.parent.mkdir(parents=True)
+    app.write_text(
+        "import asyncio\n"
+        "from gymctl.server import ResourcesServer, VerifyResponse\n"
+        "class Mine(ResourcesServer):\n"
+        "    async def startup(self): await asyncio.sleep(60)\n"
+        "    async def verify(self, body): return VerifyResponse.of(body, reward=1.0)\n"
+    )
+    process = start("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
+    state = folder / ".gymctl" / "stack.json"
+    wait_for(state.exists, process)
+    pid = int((folder / ".gymctl" / "local.pid").read_text())
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", "interrupted; nothing was started\n")
+    assert process.returncode == 130
+    assert not (folder / ".gymctl").exists()
+    assert not alive(pid)

@@ -1,0 +1,110 @@
+"""What ``gymctl render`` writes, where, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+
+import pytest
+import yaml
+from cli_stack import EXAMPLE, GOOD, contents
+
+SECRET = "sk-a-key-that-nobody-may-see"
+MODEL = """\
+policy_model:
+  responses_api_models:
+    openai_model:
+      entrypoint: app.py
+      openai_base_url: ${policy_base_url}
+      openai_api_key: ${policy_api_key}
+      openai_model: m
+"""
+
+
+@pytest.fixture
+def with_a_key(folder):
+    (folder / "stack.yaml").write_text(GOOD.replace(GOOD[: GOOD.index("weather:")], MODEL))
+    return ["stack.yaml", "+policy_base_url=http://10.0.0.7/v1", f"+policy_api_key={SECRET}"]
+
+
+def test_the_same_bytes_each_time_and_in_each_process(gymctl, folder):
+    (folder / "stack.yaml").write_text(GOOD)
+    texts = {gymctl("render", "stack.yaml").out for _ in range(2)}
+    for seed in ("0", "1"):
+        argv = [sys.executable, "-m", "gymctl.cli.main", "render", "stack.yaml"]
+        environ = {**os.environ, "PYTHONHASHSEED": seed}
+        texts.add(subprocess.run(argv, capture_output=True, text=True, check=True, env=environ).stdout)
+    assert len(texts) == 1
+    document = yaml.safe_load(texts.pop())
+    assert document["name"] == "trial"
+    assert set(document["services"]) == {"head", "policy_model", "weather", "my_agent"}
+
+
+def test_a_file_is_what_standard_output_would_be(gymctl, folder):
+    (folder / "stack.yaml").write_text(GOOD)
+    printed = gymctl("render", "stack.yaml")
+    said = gymctl("render", "stack.yaml", "-o", "compose.yaml")
+    assert (said.code, said.out) == (0, "")
+    assert "wrote compose.yaml: 4 services" in said.err
+    assert (folder / "compose.yaml").read_text() == printed.out
+    assert set(contents(folder)) == {"stack.yaml", "compose.yaml"}
+
+
+def test_a_file_of_ours_is_replaced(gymctl, folder):
+    (folder / "stack.yaml").write_text(GOOD)
+    for name in ("one", "two"):
+        assert gymctl("render", "stack.yaml", "-o", "compose.yaml", "--name", name).code == 0
+    assert yaml.safe_load((folder / "compose.yaml").read_text())["name"] == "two"
+
+
+def test_the_stack_is_named_after_the_folder_of_the_file(gymctl, folder):
+    (folder / "My Stack").mkdir()
+    gymctl("render", EXAMPLE, "-o", "My Stack/compose.yaml")
+    assert yaml.safe_load((folder / "My Stack" / "compose.yaml").read_text())["name"] == "mystack"
+
+
+def test_notes_go_to_standard_error(gymctl, folder):
+    (folder / "stack.yaml").write_text(GOOD)
+    said = gymctl("render", "stack.yaml", "+policy_model.responses_api_models.scripted_model.unheard=1")
+    assert said.code == 0
+    assert said.lines[0].startswith("note: ") and "reads no 'unheard'" in said.lines[0]
+    assert "note:" not in said.out
+    yaml.safe_load(said.out)
+
+
+def test_loopback_becomes_the_hosts_name_with_a_note(gymctl, with_a_key):
+    said = gymctl("render", *with_a_key, "++policy_base_url=http://localhost:8000/v1")
+    assert "host.docker.internal" in said.out
+    assert any("localhost" in line and line.startswith("note: ") for line in said.lines)
+
+
+def test_no_secret_is_printed(gymctl, folder, with_a_key):
+    said = gymctl("render", *with_a_key)
+    assert said.code == 0
+    assert SECRET not in said.out + said.err
+    assert re.search(r"render stack.yaml .*\+policy_api_key=(\*+|\.\.\.)", said.out.splitlines()[0])
+    assert list(contents(folder)) == ["stack.yaml"]
+
+
+def test_secrets_lie_in_files_for_this_user_only(gymctl, folder, with_a_key):
+    said = gymctl("render", *with_a_key, "-o", "compose.yaml")
+    assert said.code == 0
+    text = (folder / "compose.yaml").read_text()
+    assert SECRET not in text + said.err
+    places = [folder / secret["file"] for secret in yaml.safe_load(text)["secrets"].values()]
+    assert [place.read_text() for place in places] == [SECRET]
+    assert stat.S_IMODE(places[0].parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / ".gymctl").stat().st_mode) == 0o700
+    assert (folder / ".gymctl" / ".gitignore").read_text() == "*\n"
+
+
+def test_upstreams_spelling(gymctl, folder):
+    (folder / "stack.yaml").write_text(GOOD)
+    ours = gymctl("render", "stack.yaml", "+head_server.port=12345")
+    theirs = gymctl("render", "+config_paths=[stack.yaml]", "+head_server.port=12345")
+    document = yaml.safe_load(theirs.out)
+    assert yaml.safe_load(ours.out) == document
+    assert "12345" in str(document["services"]["head"]["ports"])
