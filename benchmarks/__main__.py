@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases asked for; 1 when a request failed on our side."""
     asked = _parse(arguments)
     asked.results.mkdir(parents=True, exist_ok=True)
-    samples: list[Sample] = []
+    samples = [sample for file in asked.add for sample in report.read(file)]
     names = [*dict.fromkeys(side.name for side in _sides(asked, asked.results, one_process=False))]
     pythons = {"gymctl": machine.python_version(asked.python)}
     if asked.upstream:
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 samples.append(sample)
                 _progress(sample)
                 report.save(asked.results / "results.json", samples, about)
+    report.save(asked.results / "results.json", samples, about)
     found = report.lines(samples, names)
     sys.stdout.write("\n" + report.table(found, names) + "\n")
     (asked.results / "table.md").write_text(report.table(found, names) + "\n")
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("cases", nargs="+", choices=[*CASES], metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], metavar="CASE", help=", ".join(CASES))
     parser.add_argument(
         "--upstream",
         type=Path,
@@ -61,6 +62,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter of our servers")
     parser.add_argument("--results", type=Path, default=Path("benchmark-results"), help="folder for what is written")
+    parser.add_argument("--add", type=Path, nargs="+", default=[], help="results.json of earlier runs, shown along")
     parser.add_argument("-c", "--concurrency", type=int, nargs="+", default=[64], help="requests in flight")
     parser.add_argument("-n", "--count", type=int, default=2000, help="requests in a run, at least")
     parser.add_argument("-r", "--repeats", type=int, default=5, help="runs of each side, in turn")
