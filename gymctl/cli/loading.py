@@ -44,25 +44,41 @@ BaseImage = Annotated[
         "--base-image", envvar="GYMCTL_BASE_IMAGE", help="Image to build on.", show_default="python:3.12-slim"
     ),
 ]
+GymRoot = Annotated[
+    Path | None,
+    typer.Option("--gym-root", help="A NeMo Gym checkout: its configurations are found, its servers run as they are."),
+]
+GymVersion = Annotated[
+    str | None,
+    typer.Option("--gym-version", help="Version of nemo-gym for servers of NeMo Gym, from PyPI.", show_default="0.4.0"),
+]
 CaBundle = Annotated[
     Path | None,
     typer.Option("--ca-bundle", help="Certificates that builds are to trust.", show_default="the machine's own"),
 ]
 
 
-def load(arguments: list[str] | None, merge_order: str | None = None, *, quiet: bool = False) -> Config:
+def load(
+    arguments: list[str] | None,
+    merge_order: str | None = None,
+    *,
+    quiet: bool = False,
+    gym_root: Path | None = None,
+) -> Config:
     """The configuration that the arguments name; its notes go to standard error unless ``quiet``.
 
     Raises:
-        InputError: as ``load_config``, or there is no such merge order.
+        InputError: as ``load_config``, or there is no such merge order or ``gym_root``.
     """
     from gymctl.config import MergeOrder, load_config
     from gymctl.errors import InputError
 
     if merge_order is not None and merge_order not in list(MergeOrder):
         raise InputError(f"--merge-order is {merge_order!r}", f"it must be {' or '.join(MergeOrder)}")
+    if gym_root is not None and not (gym_root / "responses_api_models").is_dir():
+        raise InputError(f"--gym-root {gym_root} has no responses_api_models/", "name the top of a NeMo Gym checkout")
     order = MergeOrder(merge_order) if merge_order else None
-    config = load_config(arguments or [], cwd=Path.cwd(), environ=os.environ, merge_order=order)
+    config = load_config(arguments or [], cwd=Path.cwd(), environ=os.environ, merge_order=order, gym_root=gym_root)
     if not quiet:
         say_notes(config.notes)
     return config
@@ -81,7 +97,15 @@ def stack_name(given: str | None, directory: Path) -> str:
     return re.sub(r"[^a-z0-9_-]", "", directory.resolve().name.lower()).lstrip("_-") or "gym"
 
 
-def plan_for(config: Config, name: str, *, nofile: int, slices: str) -> StackPlan:
+def plan_for(
+    config: Config,
+    name: str,
+    *,
+    nofile: int,
+    slices: str,
+    gym_root: Path | None = None,
+    gym_version: str | None = None,
+) -> StackPlan:
     """The plan of a configuration's stack.
 
     Raises:
@@ -95,7 +119,10 @@ def plan_for(config: Config, name: str, *, nofile: int, slices: str) -> StackPla
     if slices not in ("closure", "full"):
         raise InputError(f"--slice is {slices!r}", "it must be closure or full")
     mode: SliceMode = "full" if slices == "full" else "closure"
-    return plan_stack(config, name=name, options=StackOptions(version=__version__, nofile=nofile, slice_mode=mode))
+    options = StackOptions(
+        version=__version__, nofile=nofile, slice_mode=mode, gym_root=gym_root, gym_version=gym_version
+    )
+    return plan_stack(config, name=name, options=options)
 
 
 def shown_arguments(arguments: list[str] | None, config: Config) -> tuple[str, ...]:

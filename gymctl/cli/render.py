@@ -8,6 +8,8 @@ import typer
 
 from gymctl.cli.loading import (
     Configuration,
+    GymRoot,
+    GymVersion,
     MergeOrderOption,
     SliceOption,
     StackName,
@@ -30,6 +32,8 @@ def render(
     name: StackName = None,
     merge_order: MergeOrderOption = None,
     slices: SliceOption = "closure",
+    gym_root: GymRoot = None,
+    gym_version: GymVersion = None,
     nofile: int = typer.Option(65535, "--nofile", help="Open files that a container may have.", min=256),
 ) -> None:
     """Write the Compose file of a configuration; start nothing.
@@ -46,10 +50,11 @@ def render(
     from gymctl.errors import InputError
     from gymctl.stack import render_stack
 
-    config = load(configuration, merge_order)
+    config = load(configuration, merge_order, gym_root=gym_root)
     path = Path(output).resolve()
     directory = Path.cwd() if output == "-" else path.parent
-    plan = plan_for(config, stack_name(name, directory), nofile=nofile, slices=slices)
+    called = stack_name(name, directory)
+    plan = plan_for(config, called, nofile=nofile, slices=slices, gym_root=gym_root, gym_version=gym_version)
     text = render_stack(plan, arguments=shown_arguments(configuration, config))
     say_notes(plan.notes)
     if output == "-":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,8 @@ from gymctl.cli.loading import (
     BaseImage,
     CaBundle,
     Configuration,
+    GymRoot,
+    GymVersion,
     MergeOrderOption,
     SliceOption,
     StackName,
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from gymctl.cli.showing import UpDisplay
     from gymctl.config import Config
     from gymctl.engines.state import StackState
+    from gymctl.stack import StackPlan
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +47,8 @@ def up(
     merge_order: MergeOrderOption = None,
     base_image: BaseImage = None,
     ca_bundle: CaBundle = None,
+    gym_root: GymRoot = None,
+    gym_version: GymVersion = None,
 ) -> None:
     """Start a stack in this directory and wait until it is healthy.
 
@@ -57,7 +64,7 @@ def up(
 
     if engine not in ("compose", "local"):
         raise InputError(f"there is no engine {engine!r}", "use --engine compose or --engine local")
-    config = load(configuration, merge_order)
+    config = load(configuration, merge_order, gym_root=gym_root)
     called = stack_name(name, Path.cwd())
     arguments = tuple(configuration or ())
     try:
@@ -65,7 +72,8 @@ def up(
             if engine == "local":
                 state = _up_local(config, called, arguments, timeout, display)
             else:
-                state = _up_compose(config, called, arguments, timeout, slices, base_image, ca_bundle, display)
+                plan = partial(plan_for, config, called, slices=slices, gym_root=gym_root, gym_version=gym_version)
+                state = _up_compose(plan, config, arguments, timeout, base_image, ca_bundle, display)
     except KeyboardInterrupt:
         started = find_state(Path.cwd()) is not None
         typer.echo(f"interrupted; {'to clean up: gymctl down' if started else 'nothing was started'}", err=True)
@@ -89,11 +97,10 @@ def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: fl
 
 
 def _up_compose(
+    plan_with: Callable[..., StackPlan],
     config: Config,
-    name: str,
     arguments: tuple[str, ...],
     timeout: float,
-    slices: str,
     base_image: str | None,
     ca_bundle: Path | None,
     display: UpDisplay,
@@ -103,10 +110,10 @@ def _up_compose(
     from gymctl.stack import render_stack
 
     engine = ComposeEngine(Path.cwd())
-    plan = plan_for(config, name, nofile=65535, slices=slices)
+    plan = plan_with(nofile=65535)
     say_notes(plan.notes)
     nofile = engine.prepare(plan, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
-    plan = plan_for(config, name, nofile=nofile, slices=slices)
+    plan = plan_with(nofile=nofile)
     shown = shown_arguments(list(arguments), config)
     display.expect([service.name for service in plan.services])
     return engine.up(

@@ -55,7 +55,7 @@ def advise(
 def _unread_fields(server: ServerInstance, findings: Findings) -> None:
     unknown = [str(key) for key in server.fields if key not in SERVER_KEYS and not str(key).startswith("x-")]
     implementation = implementation_of(server.folder, server.entrypoint) if unknown and server.folder else None
-    if implementation is None:
+    if implementation is None or server.runtime == "nemo-gym":
         return
     for key in unknown:
         if not implementation.reads(key):

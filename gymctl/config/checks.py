@@ -10,7 +10,7 @@ from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
-from gymctl.config.model import HEAD_PORT, Head, Reference, ServerInstance, ServerKind
+from gymctl.config.model import HEAD_PORT, RUNTIMES, Head, Reference, ServerInstance, ServerKind
 
 DOMAINS = (
     "math coding agent knowledge instruction_following long_context safety games translation e2e rlhf other".split()
@@ -65,6 +65,8 @@ def check_globals(values: Mapping[str, Any], findings: Findings) -> None:
     host = values.get("default_host")
     if host is not None and not isinstance(host, str):
         findings.problem(("default_host",), f"default_host is {host!r}", "it must be a host name or address")
+    if (runtime := values.get("runtime")) is not None and runtime not in RUNTIMES:
+        findings.problem(("runtime",), f"runtime is {runtime!r}", f"it must be one of {', '.join(RUNTIMES)}")
     for key in ("use_absolute_ip", "error_on_almost_servers", "dry_run"):
         if values.get(key) is not None and not isinstance(values[key], bool):
             findings.problem((key,), f"{key} is {values[key]!r}", "it must be true or false")
@@ -160,7 +162,7 @@ def check_fields(server: ServerInstance, findings: Findings) -> None:
 def check_needed(server: ServerInstance, findings: Findings) -> None:
     """The fields without which a server built on ``gymctl.server`` would not start."""
     known = implementation_of(server.folder, server.entrypoint) if server.folder else None
-    if known is None or "runtime" in server.fields:
+    if known is None or server.runtime == "nemo-gym":
         return
     missing = [names[0] for names in known.required if not any(server.fields.get(name) is not None for name in names)]
     if missing:

@@ -30,7 +30,12 @@ from gymctl.errors import ConfigError, Problem
 
 
 def load_config(
-    arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str], merge_order: MergeOrder | None = None
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    merge_order: MergeOrder | None = None,
+    gym_root: Path | None = None,
 ) -> Config:
     """Load, merge, resolve and check the configuration that command-line arguments name.
 
@@ -40,12 +45,13 @@ def load_config(
         environ: for ``NEMO_GYM_EXTRA_ROOTS`` and ``${oc.env:...}``.
         merge_order: whether an included file wins over its includer; by default what ``gymctl.merge_order`` in the
             configuration says, else as NeMo Gym 0.2 to 0.5 do it (the included file wins).
+        gym_root: a NeMo Gym checkout, looked in after ``cwd`` and before what is bundled.
 
     Raises:
         InputError: an argument is wrong, or a file is missing.
         ConfigError: the configuration is wrong; every problem with its place.
     """
-    layers = read_layers(arguments, cwd=cwd, environ=environ, order=merge_order)
+    layers = read_layers(arguments, cwd=cwd, environ=environ, order=merge_order, gym_root=gym_root)
     findings = Findings(silenced=silenced_codes(layers.all))
     raw = merge_layers(layers.all, layers.includes, findings)
     apply_directives(raw, findings)

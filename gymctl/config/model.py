@@ -22,6 +22,7 @@ class ServerKind(StrEnum):
 
 
 HEAD_PORT = 11000
+RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
 
 # Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
 RESERVED_KEYS = frozenset(
@@ -31,7 +32,7 @@ RESERVED_KEYS = frozenset(
     "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
     "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
     "skip_verification_reward error_on_almost_servers".split()
-) | {"gymctl", "silence"}
+) | {"gymctl", "silence", "runtime"}
 
 # Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
 SERVER_KEYS = frozenset(
@@ -64,6 +65,7 @@ class ServerInstance:
     num_workers: int | None
     location: Location | None
     folder: Path | None = None  # where its entrypoint was found; None when under no search root
+    runtime: str | None = None  # one of RUNTIMES, when it or the whole stack says so
 
     @property
     def path(self) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from gymctl.config.checks import DATASET_TYPES, DOMAINS, LICENSES
 from gymctl.config.findings import CODES
 from gymctl.config.implementations import implementation_of
 from gymctl.config.includes import MergeOrder
-from gymctl.config.model import RESERVED_KEYS, ServerKind
+from gymctl.config.model import RESERVED_KEYS, RUNTIMES, ServerKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LATER = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, or a value still to be given
@@ -71,6 +71,7 @@ def _globals() -> dict[str, Any]:
         "dry_run": _or_later(truth),
         "disallowed_ports": {"type": "array", "items": port},
         "error_on_almost_servers": _or_later(truth, description="false: leave out entries that are almost servers."),
+        "runtime": _one_of([*RUNTIMES, None], "What every server runs on, unless it says otherwise itself."),
         "ray_head_node_address": {
             "type": ["string", "null"],
             "description": "An existing Ray cluster, ray://host:10001.",
@@ -121,6 +122,7 @@ def _server() -> dict[str, Any]:
             "host": _or_later(text, {"type": "null"}),
             "port": {"$ref": "#/$defs/port"},
             "num_workers": _or_later(workers, {"type": "null"}),
+            "runtime": _one_of([*RUNTIMES, None], "What it runs on: gymctl's own kit, or NeMo Gym as it is."),
             "domain": _one_of([*DOMAINS, None], "What a resources server trains or tests; it must have one."),
             "datasets": _or_later({"type": "array", "items": {"$ref": "#/$defs/dataset"}}, {"type": "null"}),
             "resources_server": {"$ref": "#/$defs/reference"},

@@ -11,7 +11,7 @@ from typing import Any
 from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
-from gymctl.config.model import RESERVED_KEYS, Reference, ServerInstance, ServerKind
+from gymctl.config.model import RESERVED_KEYS, RUNTIMES, Reference, ServerInstance, ServerKind
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
@@ -20,6 +20,7 @@ _TYPES = (
     ("host", str, "a host name or address"),
     ("port", int, "a number from 1 to 65535"),
     ("num_workers", int, "a number of processes, at least 1"),
+    ("runtime", str, f"one of {', '.join(RUNTIMES)}"),
 )
 
 
@@ -28,7 +29,7 @@ def find_servers(values: Mapping[str, Any], roots: Sequence[Path], findings: Fin
     servers: dict[str, ServerInstance] = {}
     for name, value in values.items():
         if is_server_entry(name, value):
-            found = _Entry(name, value, roots, findings).server()
+            found = _Entry(name, value, roots, findings, values.get("runtime")).server()
             if found:
                 servers[name] = found
         else:
@@ -44,6 +45,7 @@ class _Entry:
     value: Mapping[str, Any]
     roots: Sequence[Path]
     findings: Findings
+    runtime: Any = None  # the stack's
 
     def server(self) -> ServerInstance | None:
         """The server, or None with a problem that says why not."""
@@ -86,7 +88,7 @@ class _Entry:
         wrong = [
             (key, what)
             for key, wanted, what in _TYPES
-            if fields.get(key) is not None and not _is_a(wanted, fields[key], 65535 if key == "port" else 1024)
+            if fields.get(key) is not None and not _is_a(key, wanted, fields[key])
         ]
         for key, what in wrong:
             self._wrong_type((*path, key), fields[key], what)
@@ -104,16 +106,19 @@ class _Entry:
             num_workers=fields.get("num_workers"),
             location=self.findings.origins.of(path),
             folder=_folder(kind, implementation, fields["entrypoint"], self.roots),
+            runtime=fields.get("runtime") or self.runtime,
         )
 
     def _wrong_type(self, path: KeyPath, value: Any, what: str) -> None:
         self.findings.problem(path, f"{self.name}: {path[-1]} is {value!r}", f"it must be {what}")
 
 
-def _is_a(wanted: type, value: Any, largest: int) -> bool:
+def _is_a(key: str, wanted: type, value: Any) -> bool:
     if wanted is int:
-        return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= largest
-    return isinstance(value, wanted)
+        return (
+            isinstance(value, int) and not isinstance(value, bool) and 0 < value <= (65535 if key == "port" else 1024)
+        )
+    return isinstance(value, wanted) and (key != "runtime" or value in RUNTIMES)
 
 
 def _folder(kind: ServerKind, implementation: str, entrypoint: str, roots: Sequence[Path]) -> Path | None:

@@ -44,14 +44,19 @@ class Layers:
         return (*self.files, *((self.env,) if self.env else ()), *self.overrides)
 
 
-def search_roots(cwd: Path, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Where relative paths and server folders are looked for, in order."""
+def search_roots(cwd: Path, environ: Mapping[str, str], gym_root: Path | None = None) -> tuple[Path, ...]:
+    """Where relative paths and server folders are looked for, in order; ``gym_root`` is a NeMo Gym checkout."""
     extra = [Path(part).expanduser() for part in environ.get("NEMO_GYM_EXTRA_ROOTS", "").split(os.pathsep) if part]
-    return (*(cwd / root for root in extra), cwd, assets.folder("services"))
+    return (*(cwd / root for root in extra), cwd, *((cwd / gym_root,) if gym_root else ()), assets.folder("services"))
 
 
 def read_layers(
-    arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str], order: MergeOrder | None = None
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    order: MergeOrder | None = None,
+    gym_root: Path | None = None,
 ) -> Layers:
     """Read every layer that the arguments name.
 
@@ -59,7 +64,7 @@ def read_layers(
         InputError: an argument is neither a configuration nor an override, or a file is missing.
         ConfigError: a file is not valid YAML, or includes a file that is missing.
     """
-    roots = search_roots(cwd, environ)
+    roots = search_roots(cwd, environ, gym_root)
     overrides = [parse_override(argument) for argument in arguments if _is_override(argument, cwd)]
     env = _env_file(roots, cwd)
     named = [argument for argument in arguments if not _is_override(argument, cwd)]

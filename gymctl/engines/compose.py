@@ -266,7 +266,7 @@ def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
 
 def _job_image(plan: StackPlan) -> str:
     """The image that jobs run in: one without a user's server, since only gymctl's own packages are needed."""
-    plain_images = [image.tag for image in plan.images if image.folder is None]
+    plain_images = [image.tag for image in plan.images if image.folder is None and image.gym is None]
     return (plain_images or [plan.images[0].tag])[0]
 
 

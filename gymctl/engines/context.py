@@ -31,15 +31,24 @@ def stage(target: Path, folder: Path | None, requirements: Sequence[str], on_not
     services = target / "services"
     shutil.copytree(assets.folder("services"), services, ignore=_ignore(None))
     if folder is not None:
-        if not folder.is_dir():
-            raise InputError(f"the server folder {folder} does not exist")
         place = services / folder.resolve().parent.name / folder.resolve().name
         shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(folder, place, ignore=_ignore(on_note))
+        copy_server(folder, place, on_note)
     dockerfiles = assets.folder("dockerfiles")
     for name in ("entrypoint.sh", "server.requirements.txt"):
         shutil.copyfile(dockerfiles / name, target / name)
     (target / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
+
+
+def copy_server(folder: Path, place: Path, on_note: OnNote) -> None:
+    """Copy what of a server's folder belongs into an image; large rows that are left out are told to ``on_note``.
+
+    Raises:
+        InputError: ``folder`` is no folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"the server folder {folder} does not exist")
+    shutil.copytree(folder, place, ignore=_ignore(on_note))
 
 
 def _stage_package(target: Path) -> None:

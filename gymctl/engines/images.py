@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gymctl import assets
 from gymctl.engines.context import stage
+from gymctl.engines.gym_context import stage_gym
 from gymctl.engines.runner import CommandFailed, stream
 from gymctl.engines.text import last_lines, plain
 from gymctl.errors import EngineError, InputError
@@ -29,6 +31,12 @@ _STEP_END = re.compile(r"#(\d+) (DONE [\d.]+s|CACHED|ERROR: .*)")
 # mounts, the wiring of the CA bundle and uv's own settings: not what a step is about
 _NOISE = re.compile(r"--mount=\S+ |if \[ -s /run/ca\.crt \]; then .*?; fi; ?|\bUV_\w+=\S+ |--quiet ")
 _CLOCK = re.compile(r"^\d+\.\d+ ")
+# What uv says, and what helps
+_GYM_HINTS = {
+    "Git executable not found": "its packages come from Git, which the base image must have: --base-image python:3.12",
+    "does not satisfy Python": "this NeMo Gym wants another Python: --base-image python:3.13-slim, or 3.12",
+    "no version of nemo-gym": "--gym-version takes a version of nemo-gym that PyPI has",
+}
 _FAILED_STEP = re.compile(r"^ > (\[.*?\].*?):?$")
 
 
@@ -98,12 +106,21 @@ def find_ca_bundle(given: Path | None, environ: Mapping[str, str]) -> Path | Non
     return next((Path(path) for path in [*named, _CA_FILE] if Path(path).is_file()), None)
 
 
-def build_command(tag: str, context: Path, dockerfile: Path, base: str | None, bundle: Path | None) -> list[str]:
-    """The argument list that builds one image."""
+def build_command(
+    tag: str,
+    context: Path,
+    dockerfile: Path,
+    base: str | None,
+    bundle: Path | None,
+    *,
+    target: str = "server",
+    arguments: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
+    """The argument list that builds one image: the stage ``target`` of its Dockerfile."""
     argv = ["docker", "buildx", "build", "--load", "--progress=plain", "--provenance=false"]
-    argv += ["--tag", tag, "--file", str(dockerfile)]
-    if base:
-        argv += ["--build-arg", f"BASE_IMAGE={base}"]
+    argv += ["--tag", tag, "--file", str(dockerfile), "--target", target]
+    for name, value in {**({"BASE_IMAGE": base} if base else {}), **arguments}.items():
+        argv += ["--build-arg", f"{name}={value}"]
     if bundle:
         argv += ["--secret", f"id=ca,src={bundle}"]
     return [*argv, str(context)]
@@ -123,18 +140,30 @@ def _build(image: ImagePlan, base: str | None, bundle: Path | None, on_event: On
             tell("step", _short(step[2]))
 
     tell("start")
-    dockerfile = assets.folder("dockerfiles") / "server.Dockerfile"
     with tempfile.TemporaryDirectory(prefix="gymctl-build-") as folder:
-        stage(Path(folder), image.folder, image.requirements, lambda note: tell("note", note))
+        command = _staged(image, Path(folder), base, bundle, lambda note: tell("note", note))
         try:
-            stream(
-                build_command(image.tag, Path(folder), dockerfile, base, bundle),
-                on_line,
-                on_error_line=on_line,
-            )
+            stream(command, on_line, on_error_line=on_line)
         except CommandFailed as error:
             raise _failure(image, output, base) from error
     tell("done")
+
+
+def _staged(
+    image: ImagePlan, context: Path, base: str | None, bundle: Path | None, on_note: Callable[[str], None]
+) -> list[str]:
+    """Fill the build context; the command that builds from it."""
+    dockerfiles = assets.folder("dockerfiles")
+    if image.gym is None:
+        stage(context, image.folder, image.requirements, on_note)
+        return build_command(image.tag, context, dockerfiles / "server.Dockerfile", base, bundle)
+    stage_gym(context, image.gym, image.folder, on_note)
+    arguments = {"NEMO_GYM_VERSION": image.gym.source.version}
+    if image.gym.base:
+        arguments = {"NEMO_GYM_IMAGE": image.gym.base, "SERVER": image.gym.server}
+    target = "server" if image.gym.base else "base"
+    dockerfile = dockerfiles / "nemo-gym.Dockerfile"
+    return build_command(image.tag, context, dockerfile, base, bundle, target=target, arguments=arguments)
 
 
 def _short(step: str) -> str:
@@ -167,8 +196,10 @@ def _hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
         return f"{name} is not on this machine and cannot be pulled; --base-image NAME takes another"
     if "certificate" in text.lower():
         return "--ca-bundle FILE names the certificates that this network needs"
-    if "requirements.txt" in step and image.requirements:
-        return f"see the requirements of {image.folder.name if image.folder else image.tag}"
     if "no space left" in text:
         return "free some space: docker system prune"
+    if image.gym is not None:
+        return next((hint for clue, hint in _GYM_HINTS.items() if clue in text), "")
+    if "requirements.txt" in step and image.requirements:
+        return f"see the requirements of {image.folder.name if image.folder else image.tag}"
     return ""

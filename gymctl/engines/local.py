@@ -10,7 +10,7 @@ import errno
 import logging
 import socket
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config, ServerInstance
 from gymctl.errors import ConfigError, EngineError, Problem
+from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices import Address, head_slice
 
 if TYPE_CHECKING:
@@ -111,15 +112,19 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
     from gymctl.server.loading import load_server_class
     from gymctl.server.settings import settings_from_mapping
 
-    missing = [_not_found(config, server) for server in config.servers.values() if server.folder is None]
+    runtimes = Runtimes(config)
+    folders = {name: runtimes.folder(server) for name, server in config.servers.items()}
+    missing = [*_of_nemo_gym(runtimes)]
+    missing = missing or [_not_found(config, server) for name, server in config.servers.items() if not folders[name]]
     if missing:
         raise ConfigError(missing)
     whole = whole_with_addresses(config, addresses)
     servers: dict[str, Server] = {}
     client = Client(LocalTransport(servers))
     for name, server in config.servers.items():
-        assert server.folder is not None  # noqa: S101 - checked above
-        cls = load_server_class(server.folder, server.entrypoint)
+        folder = folders[name]
+        assert folder is not None  # noqa: S101 - checked above
+        cls = load_server_class(folder, server.entrypoint)
         servers[name] = cls(settings_from_mapping(whole, name), client)
     head = load_server_class(config.bundled / "head", "app.py")
     servers[HEAD] = head(settings_from_mapping(head_slice(config, addresses), HEAD), client)
@@ -134,6 +139,13 @@ def whole_with_addresses(config: Config, addresses: Mapping[str, Address]) -> di
         filled = {**server.fields, "host": addresses[name].host, "port": addresses[name].port}
         whole[name] = {server.kind.value: {server.implementation: filled}}
     return whole
+
+
+def _of_nemo_gym(runtimes: Runtimes) -> Iterator[Problem]:
+    """Servers of NeMo Gym need its packages and a Ray: containers have them."""
+    for server in runtimes.nemo_gym:
+        what = f"{server.name} is written for NeMo Gym, which runs in containers only"
+        yield Problem(str(server.location or ""), what, "leave --engine local out, or say `runtime: gymctl`")
 
 
 def _not_found(config: Config, server: ServerInstance) -> Problem:

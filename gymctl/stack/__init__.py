@@ -3,17 +3,23 @@
 from gymctl.stack.compose import compose_document
 from gymctl.stack.document import ComposeDocument
 from gymctl.stack.dump import double_dollars, render_compose, to_yaml
-from gymctl.stack.images import ImagePlan
+from gymctl.stack.images import GymBuild, ImagePlan
 from gymctl.stack.interpolation import dump_slice
-from gymctl.stack.plan import ServicePlan, StackOptions, StackPlan, plan_stack
+from gymctl.stack.plan import StackOptions, StackPlan, plan_stack
 from gymctl.stack.render import render_stack
 from gymctl.stack.rules import check_document
+from gymctl.stack.runtime import GymSource, Runtime, Runtimes
+from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import Address, SliceMode, head_slice, slice_for
 
 __all__ = [
     "Address",
     "ComposeDocument",
+    "GymBuild",
+    "GymSource",
     "ImagePlan",
+    "Runtime",
+    "Runtimes",
     "ServicePlan",
     "SliceMode",
     "StackOptions",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gymctl.stack.document import ComposeDocument, Dependency, Healthcheck, Limit, Port, Service, StoredFile
-from gymctl.stack.plan import ServicePlan, StackOptions, StackPlan
+from gymctl.stack.plan import StackOptions, StackPlan
+from gymctl.stack.service import ServicePlan
 
 SECRETS_DIR = "./.gymctl/secrets"
 # A server touches its ready file on its event loop every 5 s, so an old one means a loop that stands still.
@@ -30,15 +31,15 @@ def _service(service: ServicePlan, stack: str, options: StackOptions) -> Service
         pull_policy="never",  # images are built here; a registry's image of the same name is someone else's
         command=list(service.command),
         working_dir=service.working_dir,
-        environment=_environment(service),
+        environment=_environment(service) or None,
         secrets=list(service.secrets) or None,
         ports=[Port(target=inside, published=str(port), host_ip=ip) for ip, port, inside in service.published] or None,
         extra_hosts=list(service.extra_hosts) or None,
         depends_on={name: Dependency(condition="service_healthy") for name in service.needs} or None,
         healthcheck=Healthcheck(
-            test=["CMD-SHELL", _PROBE],
-            start_period="60s",
-            start_interval="250ms",
+            test=list(service.probe) or ["CMD-SHELL", _PROBE],
+            start_period=service.start_period,
+            start_interval="1s" if service.probe else "250ms",
             interval="10s",
             timeout="5s",
             retries=3,
@@ -51,6 +52,7 @@ def _service(service: ServicePlan, stack: str, options: StackOptions) -> Service
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
         ulimits={"nofile": Limit(soft=options.nofile, hard=options.nofile)},
+        shm_size=service.shm_size,
         labels={
             "gymctl.stack": stack,
             "gymctl.kind": str(service.kind),
@@ -61,5 +63,9 @@ def _service(service: ServicePlan, stack: str, options: StackOptions) -> Service
 
 
 def _environment(service: ServicePlan) -> dict[str, str]:
+    environment = dict(service.environment)
+    if not service.config_path:  # no server: Ray
+        return environment
     limit = {"OMEGACONF_MAX_YAML_EXPANDED_NODES": "none"} if len(service.slice_text) > _MANY_NODES else {}
-    return {"NEMO_GYM_CONFIG_PATH": service.config_path, **limit, "NEMO_GYM_CONFIG_DICT": service.slice_text}
+    environment["NEMO_GYM_CONFIG_PATH"] = service.config_path
+    return {**environment, **limit, "NEMO_GYM_CONFIG_DICT": service.slice_text}

@@ -1,12 +1,16 @@
-"""Which image each server runs in. Bundled servers without packages of their own, and the head, share one."""
+"""Which image each server runs in. Bundled servers without packages of their own, and the head, share one.
+
+Servers of NeMo Gym share a base, on which each has its own packages and files.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gymctl.config import Config, ServerInstance
+from gymctl.stack.runtime import GymSource, Runtime, Runtimes
 
 # The line by which a server of a NeMo Gym checkout asks for the checkout itself.
 _CHECKOUT = re.compile(r"^(?:-e\b|--editable\b).*(?:nemo[-_]gym|\.\./\.\.)|^nemo[-_]gym\b.*@\s*\.\./", re.IGNORECASE)
@@ -14,19 +18,32 @@ _COMMENT = re.compile(r"(?:^|\s)#.*$")
 
 
 @dataclass(frozen=True)
+class GymBuild:
+    """What an image of NeMo Gym is made of: the base itself, or ``server`` (``<kind>/<name>``) on the tag ``base``."""
+
+    source: GymSource
+    base: str = ""
+    server: str = ""
+
+
+@dataclass(frozen=True)
 class ImagePlan:
-    """An image to build: ``folder`` is a user's own server folder to copy in, None for the bundled ones."""
+    """An image to build: ``folder`` is a user's own server folder to copy in, None for the bundled ones.
+
+    With ``gym`` it is one of NeMo Gym, which finds a server's requirements itself.
+    """
 
     tag: str
     folder: Path | None = None
     requirements: tuple[str, ...] = ()
+    gym: GymBuild | None = None
 
 
 class ImageChoice:
     """Chooses images and keeps the list of those to build, each once."""
 
-    def __init__(self, config: Config, *, stack: str, prefix: str, version: str) -> None:
-        self._bundled = config.bundled.resolve()
+    def __init__(self, config: Config, runtimes: Runtimes, *, stack: str, prefix: str, version: str) -> None:
+        self._bundled, self._runtimes = config.bundled.resolve(), runtimes
         self._stack, self._prefix, self._version = stack, prefix, version
         self._images: dict[str, ImagePlan] = {}
 
@@ -40,22 +57,49 @@ class ImageChoice:
         return self._add(ImagePlan(self._tag(f"{self._prefix}-server")))
 
     def of(self, server: ServerInstance) -> str:
-        """The tag of one server's image; its folder must have been found."""
-        assert server.folder is not None  # noqa: S101 - the plan refuses servers without a folder first
-        folder = server.folder.resolve()
+        """The tag of one server's image; one of gymctl's kit must have been found."""
+        found = self._runtimes.folder(server)
+        if self._runtimes.of(server.name) is Runtime.NEMO_GYM:
+            return self._of_nemo_gym(server, found.resolve() if found else None)
+        assert found is not None  # noqa: S101 - the plan refuses servers without a folder first
+        folder = found.resolve()
         requirements = read_requirements(folder)
         if folder.is_relative_to(self._bundled):
             if not requirements:
                 return self.shared()
             return self._add(ImagePlan(self._tag(f"{self._prefix}-server-{server.implementation}"), None, requirements))
-        plan = ImagePlan(self._tag(f"{self._stack}-{server.implementation}"), folder, requirements)
-        if self._images.get(plan.tag, plan) != plan:  # another folder of that name, of another kind
-            tag = self._tag(f"{self._stack}-{server.kind.value}-{server.implementation}")
-            plan = ImagePlan(tag, folder, requirements)
-        return self._add(plan)
+        return self._add_named(self._stack, server, ImagePlan("", folder, requirements))
 
-    def _tag(self, repository: str) -> str:
-        version = re.sub(r"[^A-Za-z0-9_.-]+", "-", self._version).strip(".-")[:128] or "latest"
+    def nemo_gym(self) -> str:
+        """The tag of the base that servers of NeMo Gym share; its Ray and its command line are in it."""
+        source = self._runtimes.source
+        if source.checkout:
+            return self._add(ImagePlan(self._tag(f"{self._stack}-nemo-gym"), gym=GymBuild(source)))
+        tag = self._tag(f"{self._prefix}-nemo-gym", f"{source.version}-{self._version}")
+        return self._add(ImagePlan(tag, gym=GymBuild(source)))
+
+    def _of_nemo_gym(self, server: ServerInstance, folder: Path | None) -> str:
+        base, checkout = self.nemo_gym(), self._runtimes.source.checkout
+        if folder is not None and checkout is not None and folder.is_relative_to(checkout):
+            if not (folder / "pyproject.toml").is_file() and not read_requirements(folder):
+                return base
+            folder = None  # it is in the base already; its packages are not
+        build = GymBuild(self._runtimes.source, base, f"{server.kind.value}/{server.implementation}")
+        if folder is None and checkout is None:
+            version = f"{self._runtimes.source.version}-{self._version}"
+            return self._add_named(f"{self._prefix}-nemo-gym", server, ImagePlan("", gym=build), version)
+        return self._add_named(self._stack, server, ImagePlan("", folder, gym=build))
+
+    def _add_named(self, prefix: str, server: ServerInstance, plan: ImagePlan, version: str = "") -> str:
+        """Add the plan under a tag of its own: two kinds may each have a folder of one name."""
+        for name in (server.implementation, f"{server.kind.value}-{server.implementation}"):
+            named = replace(plan, tag=self._tag(f"{prefix}-{name}", version))
+            if self._images.get(named.tag, named) == named:
+                break
+        return self._add(named)
+
+    def _tag(self, repository: str, version: str = "") -> str:
+        version = re.sub(r"[^A-Za-z0-9_.-]+", "-", version or self._version).strip(".-")[:128] or "latest"
         *registry, name = repository.lower().split("/")
         name = re.sub(r"-*[._]+-+|-+[._]+-*|[^a-z0-9._-]+", "-", name)
         name = re.sub(r"\.{2,}|_{3,}|\._|_\.", "-", name).strip("._-") or "server"

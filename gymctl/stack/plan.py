@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
 from gymctl.config import Config, ServerInstance, ServerKind
@@ -13,6 +14,9 @@ from gymctl.errors import ConfigError, Problem
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.interpolation import dump_slice
+from gymctl.stack.nemo_gym import RAY_SERVICE, NemoGym
+from gymctl.stack.runtime import Runtime, Runtimes
+from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
 
 HEAD_SERVICE = "head"
@@ -36,31 +40,9 @@ class StackOptions:
     slice_mode: SliceMode = "closure"
     image_prefix: str = "gymctl"
     publish_host: str = "127.0.0.1"
+    gym_version: str | None = None  # of nemo-gym on PyPI; None: a checkout beside the servers, else a tested one
+    gym_root: Path | None = None  # a NeMo Gym checkout
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
-
-
-@dataclass(frozen=True)
-class ServicePlan:
-    """One container. ``published`` holds (host address, host port, container port)."""
-
-    name: str
-    kind: ServerKind | Literal["head"]
-    implementation: str
-    image: str
-    port: int
-    slice_text: str
-    config_path: str  # the value of NEMO_GYM_CONFIG_PATH
-    command: tuple[str, ...]
-    working_dir: str
-    secrets: tuple[str, ...] = ()
-    published: tuple[tuple[str, int, int], ...] = ()
-    needs: tuple[str, ...] = ()
-    extra_hosts: tuple[str, ...] = ()
-
-    @property
-    def address(self) -> str:
-        """The base URL inside the stack's network."""
-        return f"http://{self.name}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -88,17 +70,23 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         ConfigError: a name cannot be a service's, a server's folder was not found, two servers claim one address, or a
             slice is too large for an environment variable.
     """
-    problems = [*_name_problems(config, name), *_folder_problems(config), *_address_problems(config)]
+    runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
+    problems = [*_name_problems(config, name), *_folder_problems(config, runtimes), *_address_problems(config)]
+    problems += runtimes.problems()
     if problems:
         raise ConfigError(problems)
     addresses = container_addresses(config)
-    slices = Slices(config, addresses, options.slice_mode, GATEWAY)
-    choice = ImageChoice(config, stack=name, prefix=options.image_prefix, version=options.version)
-    services = [_head(config, addresses, choice, options)]
+    gym = NemoGym(config, runtimes)
+    slices = Slices(config, addresses, options.slice_mode, GATEWAY, added=gym.added)
+    choice = ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version)
+    services = [_head(gym.seen_by_clients(config), addresses, choice, options)]
+    if gym.starts_ray:
+        services.append(gym.ray(choice.nemo_gym()))
     rerouted: dict[tuple[str, ...], list[str]] = {}
     for server in config.servers.values():
         view = slices.of(server.name)
-        services.append(_service(server, addresses[server.name].port, view, choice.of(server)))
+        service = _service(server, addresses[server.name].port, view, choice.of(server))
+        services.append(gym.adapt(service) if runtimes.of(server.name) is Runtime.NEMO_GYM else service)
         rerouted.setdefault(view.rerouted, []).append(server.name)
     problems = [problem for service in services for problem in _size_problems(service, config, options.slice_mode)]
     if problems:
@@ -108,7 +96,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         tuple(services),
         choice.images,
         slices.secrets,
-        (*_notes(rerouted), *_head_notes(config, options)),
+        (*_notes(rerouted), *_head_notes(config, options), *gym.notes()),
         options,
     )
 
@@ -186,8 +174,9 @@ def _name_problems(config: Config, stack: str) -> Iterator[Problem]:
     lower: dict[str, str] = {}
     for name, server in config.servers.items():
         where = str(server.location or "")
-        if name.lower() == HEAD_SERVICE:
-            yield Problem(where, f"a server is called {name!r}, which is the head server's service name", "rename it")
+        if name.lower() in (HEAD_SERVICE, RAY_SERVICE):
+            what = "the head server's" if name.lower() == HEAD_SERVICE else "Ray's"
+            yield Problem(where, f"a server is called {name!r}, which is {what} service name", "rename it")
         elif not _SERVICE_NAME.fullmatch(name):
             hint = "use at most 63 letters, digits, - . and _, beginning with a letter, digit or _"
             yield Problem(where, f"{name!r} cannot be the name of a service", hint)
@@ -197,15 +186,16 @@ def _name_problems(config: Config, stack: str) -> Iterator[Problem]:
         lower.setdefault(name.lower(), name)
 
 
-def _folder_problems(config: Config) -> Iterator[Problem]:
+def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
     for server in config.servers.values():
-        if server.folder is not None:
+        if server.folder is not None or runtimes.of(server.name) is Runtime.NEMO_GYM:
             continue
         roots = dict.fromkeys((*config.roots, config.bundled))
         kind = server.kind.value
         known = sorted({path.parent.name for root in roots for path in root.glob(f"{kind}/*/{server.entrypoint}")})
         close = get_close_matches(server.implementation, known, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"
+        hint += "; if it is one of NeMo Gym's, add `runtime: nemo-gym` under it"
         message = f"{server.name}: no server {server.implementation!r} under {kind}/ here or among the bundled ones"
         message += f" (no {kind}/{server.implementation}/{server.entrypoint})"
         yield Problem(str(server.location or ""), message, hint)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from gymctl.config import Config, Reference, ServerInstance, mask
@@ -52,9 +53,13 @@ class Slices:
         addresses: Mapping[str, Address],
         mode: SliceMode = "closure",
         gateway: str | None = None,
+        added: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
-        """``addresses`` has every server and ``head_server``; ``gateway`` replaces localhost in models' base URLs."""
-        self._config, self._addresses, self._mode = config, addresses, mode
+        """``addresses`` has every server and ``head_server``; ``gateway`` replaces localhost in models' base URLs.
+
+        ``added`` are globals for single servers, by name; they win over the configuration's.
+        """
+        self._config, self._addresses, self._mode, self._added = config, addresses, mode, added
         finder = SecretFinder(config.secrets)
         self._own = {name: mark_fields(server, finder, gateway) for name, server in config.servers.items()}
         self._globals: dict[str, Marked] = {
@@ -95,7 +100,8 @@ class Slices:
     def _rest(self, name: str) -> dict[str, Any]:
         head = self._addresses[HEAD_KEY]
         shown = {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
-        return {HEAD_KEY: {"host": head.host, "port": head.port}, **DEFAULTS, **shown}
+        added = escape_all(dict(self._added.get(name, {})))
+        return {HEAD_KEY: {"host": head.host, "port": head.port}, **DEFAULTS, **shown, **added}
 
     def _is_full(self, name: str) -> bool:
         """An agent that chooses servers at run time says so: ``slice: full`` in its own entry."""

@@ -1,0 +1,148 @@
+"""What each server runs on: gymctl's own kit, or NeMo Gym as it is; and where that NeMo Gym comes from.
+
+A server's ``runtime``, or the stack's, decides. Without one it is where the entrypoint was found: a bundled server is
+ours, a folder whose code imports NeMo Gym runs on NeMo Gym.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+
+from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.errors import Problem
+
+DEFAULT_VERSION = "0.4.0"  # of nemo-gym on PyPI
+# They start vLLM inside Ray on a machine with GPUs, and answer on that machine's address: no container has either.
+NOT_IN_CONTAINERS = frozenset({"local_vllm_model", "genrm_model"})
+
+_GYM_PACKAGES = frozenset({"nemo_gym", *ServerKind})
+_IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
+
+
+class Runtime(StrEnum):
+    """What a server is built on; the value is what ``runtime:`` says."""
+
+    GYMCTL = "gymctl"
+    NEMO_GYM = "nemo-gym"
+
+
+@dataclass(frozen=True)
+class GymSource:
+    """Where NeMo Gym comes from: a checkout, or PyPI in some version. ``root`` has servers, checkout or not."""
+
+    version: str = DEFAULT_VERSION
+    root: Path | None = None
+
+    @property
+    def checkout(self) -> Path | None:
+        """The root, when NeMo Gym itself is in it."""
+        return self.root if self.root is not None and is_checkout(self.root) else None
+
+
+def is_checkout(root: Path) -> bool:
+    """Whether NeMo Gym can be installed from this folder (site-packages with an installed wheel is none)."""
+    return (root / "pyproject.toml").is_file() and (root / "nemo_gym" / "__init__.py").is_file()
+
+
+class Runtimes:
+    """The runtime of every server of a configuration, the folder each takes its files from, and NeMo Gym's source."""
+
+    def __init__(self, config: Config, *, version: str | None = None, root: Path | None = None) -> None:
+        """``version`` and ``root`` are what the user asked for; a root that was found beside a server is taken too."""
+        self._config = config
+        self._root = root.resolve() if root else None
+        self._of = {server.name: self._decide(server) for server in config.servers.values()}
+        if self._root is None and version is None:
+            self._root = next((found for server in self.nemo_gym if (found := _checkout_of(server.folder))), None)
+        self.source = GymSource(version or DEFAULT_VERSION, self._root)
+
+    @property
+    def nemo_gym(self) -> tuple[ServerInstance, ...]:
+        """The servers that run on NeMo Gym."""
+        servers = self._config.servers.values()
+        return tuple(server for server in servers if self._of[server.name] is Runtime.NEMO_GYM)
+
+    def of(self, name: str) -> Runtime:
+        """The runtime of a server."""
+        return self._of[name]
+
+    def folder(self, server: ServerInstance) -> Path | None:
+        """Where a server's files are on this machine; None when NeMo Gym brings them, or when there are none."""
+        place = Path(server.kind.value, server.implementation)
+        if self._of[server.name] is Runtime.NEMO_GYM:
+            if not self._is_bundled(server):
+                return server.folder
+            return self._root / place if self._root and (self._root / place / server.entrypoint).is_file() else None
+        if server.folder and not self._is_bundled(server) and imports_nemo_gym(server.folder, server.entrypoint):
+            ours = self._config.bundled / place
+            return ours if (ours / server.entrypoint).is_file() else None
+        return server.folder
+
+    def _is_bundled(self, server: ServerInstance) -> bool:
+        bundled = self._config.bundled.resolve()
+        return server.folder is not None and server.folder.resolve().is_relative_to(bundled)
+
+    def problems(self) -> Iterator[Problem]:
+        """Servers that their runtime does not have, or cannot run in a container."""
+        for server in self._config.servers.values():
+            if found := self._problem(server, f"{server.kind.value}/{server.implementation}"):
+                what, hint = found
+                yield Problem(str(server.location or ""), f"{server.name}: {what}", hint)
+
+    def _problem(self, server: ServerInstance, what: str) -> tuple[str, str] | None:
+        checkout, missing = self.source.checkout, self.folder(server) is None
+        if self._of[server.name] is Runtime.GYMCTL:
+            if server.folder is not None and missing:
+                return f"{what} is written for NeMo Gym, and gymctl has none", "leave `runtime` out"
+        elif server.implementation in NOT_IN_CONTAINERS:
+            hint = "run vLLM beside the stack and use vllm_model with its base_url"
+            return f"{what} starts vLLM through Ray on the machine itself, which no container is", hint
+        elif checkout and missing and not (checkout / what / server.entrypoint).is_file():
+            return f"no {what}/{server.entrypoint} in {checkout}", "see how it is called there"
+        return None
+
+    def _decide(self, server: ServerInstance) -> Runtime:
+        if server.runtime is not None:
+            return Runtime(server.runtime)
+        if server.folder is None or self._is_bundled(server):
+            return Runtime.GYMCTL
+        return Runtime.NEMO_GYM if imports_nemo_gym(server.folder, server.entrypoint) else Runtime.GYMCTL
+
+
+def _checkout_of(folder: Path | None) -> Path | None:
+    root = folder.resolve().parent.parent if folder else None
+    return root if root is not None and is_checkout(root) else None
+
+
+@lru_cache(maxsize=256)
+def imports_nemo_gym(folder: Path, entrypoint: str) -> bool:
+    """Whether a server's code is written for NeMo Gym: its entrypoint imports it, else a module beside that does."""
+    modules = [folder / entrypoint, *sorted(folder.glob("*.py"))]
+    for path in modules:
+        imported = _imported(path)
+        if "gymctl" in imported:
+            return False
+        if imported & _GYM_PACKAGES:
+            return True
+    return False
+
+
+def _imported(path: Path) -> frozenset[str]:
+    """The top-level packages that a module imports anywhere."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError):
+        return frozenset(_IMPORT.findall(text))
+    plain = (alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names)
+    members = (node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level)
+    return frozenset(name.partition(".")[0] for name in (*plain, *members))
