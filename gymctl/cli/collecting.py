@@ -138,7 +138,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
         table.add_row(*row)
     console.print(table)
     for failure_class, example in report.failure_examples.items():
-        console.print(f"{failure_class}: {example}", style="red", markup=False, highlight=False)
-    console.print(report.summary(), markup=False, highlight=False)
+        console.print(f"{failure_class}: {example}", style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(report.summary(), markup=False, highlight=False, soft_wrap=True)
     for what, path in report.files.items():
         console.print(f"  {what}: {path}", markup=False, highlight=False, soft_wrap=True)

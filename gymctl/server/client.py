@@ -25,6 +25,7 @@ KEEPALIVE_S = 15.0
 # Said once: aiohttp's own defaults are put together again for every request. Our servers do not compress.
 STATIC_HEADERS = {"content-type": JSON, "accept": "*/*", "accept-encoding": "identity", "user-agent": "gymctl"}
 _BODY_HEAD = 2048
+_TOO_LATE_S = 0.05
 
 
 class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an error
@@ -179,18 +180,26 @@ class HttpTransport:
         except aiohttp.ClientConnectorError as error:
             first = error
         try:
-            return await self._send_patiently(server, call)
+            return await self._send_patiently(server, call, first)
         except aiohttp.ClientConnectorError as error:
             raise HopFailed(server, call.path, kind="connect", body=str(error)) from first
 
-    async def _send_patiently(self, server: str, call: Call) -> Reply:
+    async def _send_patiently(self, server: str, call: Call, first: aiohttp.ClientConnectorError) -> Reply:
         import aiohttp
         import stamina
+
+        async def again() -> Reply:
+            if _remaining(call.deadline) < _TOO_LATE_S:
+                raise first  # a try would end as a timeout, and hide that nobody listens
+            return await self._send(server, call)
+
+        def may_pass(error: Exception) -> bool:
+            return isinstance(error, aiohttp.ClientConnectorError) and error is not first
 
         logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
         patience = min(5.0, _remaining(call.deadline))
         retrying = stamina.AsyncRetryingCaller(attempts=8, timeout=patience, wait_initial=0.05, wait_max=1.0)
-        return await retrying.on(aiohttp.ClientConnectorError)(self._send, server, call)
+        return await retrying.on(may_pass)(again)
 
     async def _send(self, server: str, call: Call) -> Reply:
         import aiohttp
