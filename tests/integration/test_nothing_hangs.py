@@ -103,7 +103,7 @@ class Trickle:
 
 def test_a_dead_agent(tmp_path: Path, stack_of: StackOf, dead_port: int) -> None:
     stack_of(dead_port)
-    done = collect(tmp_path, "--deadline", "4", "--stall", "1")
+    done = collect(tmp_path, "--deadline", "20", "--stall", "1")
     assert done.returncode == 1
     assert "Gave up after 1 s of nothing but failures" in done.stdout
     assert "some_agent: POST /run cannot be reached" in done.stdout
@@ -131,7 +131,7 @@ def test_an_agent_that_keeps_one_waiting(tmp_path: Path, stack_of: StackOf, word
 
 def test_the_report_as_json_says_it_too(tmp_path: Path, stack_of: StackOf, dead_port: int) -> None:
     stack_of(dead_port)
-    done = collect(tmp_path, "--deadline", "4", "--stall", "1", "--json")
+    done = collect(tmp_path, "--deadline", "20", "--stall", "1", "--json")
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert (report["total"], report["done"], report["unfinished"]) == (20, 0, 20)
