@@ -82,7 +82,8 @@ class Finder:
             if configs := sorted((root / kind / implementation / "configs").glob("*.yaml")):
                 return f"did you mean '{kind}/{implementation}/configs/{configs[0].name}'?"
         known = sorted({path.parent.name for root in self.roots for path in root.glob(f"{kind}/*/configs")})
-        return f"no server {implementation!r} is here or bundled; there are: {', '.join(known)}"
+        elsewhere = "" if len(self.roots) > 2 else " (NeMo Gym's own are found with NEMO_GYM_EXTRA_ROOTS=CHECKOUT)"
+        return f"no server {implementation!r} is here or bundled; there are: {', '.join(known)}{elsewhere}"
 
 
 def _glob(wanted: Path, root: Path) -> Iterator[Path]:

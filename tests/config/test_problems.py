@@ -283,3 +283,36 @@ def test_a_reference_to_an_almost_server_is_not_a_second_problem(folder: Folder)
 def test_nothing_left_of_a_configuration(folder: Folder) -> None:
     folder.write("half.yaml", "policy_model:\n  responses_api_models:\n    openai_model: {model_name: gpt-4o}\n")
     assert folder.refusal("half.yaml", "+error_on_almost_servers=false").startswith("half.yaml: no server is defined")
+
+
+def test_fields_that_a_server_cannot_do_without_are_named_together(folder):
+    assert folder.problems(
+        """
+        policy:
+          responses_api_models:
+            openai_model:
+              entrypoint: app.py
+              openai_base_url: null
+              model_name: other-name-of-openai_model
+        agent:
+          responses_api_agents:
+            simple_agent: {entrypoint: app.py, runtime: nemo-gym}
+        """
+    ) == [
+        "a.yaml:4: policy: responses_api_models/openai_model needs openai_base_url, openai_api_key; "
+        "add them, as responses_api_models/openai_model/configs does"
+    ]
+
+
+def test_the_nearest_configuration_of_the_server_is_named(folder):
+    assert folder.refusal("responses_api_agents/simple_agent/config.yaml").endswith(
+        "did you mean 'responses_api_agents/simple_agent/configs/simple_agent.yaml'?"
+    )
+    assert "no server 'nothing_like_it' is here or bundled; there are: openai_model, " in folder.refusal(
+        "responses_api_models/nothing_like_it/configs/it.yaml"
+    )
+
+
+@pytest.mark.parametrize("emptied", ["+config_paths=[]", "+config_paths=[,]"])
+def test_a_shell_variable_that_is_not_set_is_suspected(folder, emptied):
+    assert "(is a shell variable in it unset?)" in folder.refusal(emptied)

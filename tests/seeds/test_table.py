@@ -1,0 +1,288 @@
+"""Every line that NeMo Gym's five pages print does what docs/seeds.md says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+import yaml
+from acting import (
+    BLOCKS,
+    CASES,
+    COMMANDS,
+    SERVICES,
+    TABLE,
+    Gymctl,
+    bash,
+    command_of,
+    commands_of,
+    expected,
+    furnish,
+    rows,
+    seeds_table,
+)
+
+from gymctl.stack.runtime import imports_nemo_gym
+
+RUNNING = """\
+config_paths:
+- responses_api_models/scripted_model/configs/scripted_model.yaml
+- resources_servers/example_single_tool_call/configs/example_single_tool_call.yaml
+- resources_servers/example_multi_step/configs/example_multi_step.yaml
+example_resources:
+  resources_servers:
+    example_single_tool_call: {entrypoint: app.py, domain: agent}
+multi_task_agent:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      resources_server: {type: resources_servers, name: example_single_tool_call}
+      model_server: {type: responses_api_models, name: policy_model}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def gymctl(tmp_path, monkeypatch, capfd):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("NEMO_GYM_EXTRA_ROOTS", "NEMO_GYM_CONFIG_DICT", "NEMO_GYM_CONFIG_PATH", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return Gymctl(folder, monkeypatch, capfd)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A folder with a running stack: brought up by the documents' own command, on the local engine."""
+    folder, port = tmp_path_factory.mktemp("running"), free_port()
+    (folder / "stack.yaml").write_text(RUNNING)
+    command = [sys.executable, "-m", "gymctl.cli.main"]
+    environ = {**os.environ, "PYTHONPATH": str(seeds_table.TOP)}
+    line = ["ng_run", "--engine", "local", "+config_paths=[stack.yaml]", f"+head_server.port={port}"]
+    subprocess.run([*command, *line], cwd=folder, env=environ, check=True, capture_output=True, timeout=60)
+    yield folder, port
+    subprocess.run([*command, "down"], cwd=folder, env=environ, check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(("block", "row"), CASES)
+def test_a_printed_line(block, row, gymctl, tmp_path, request):
+    how = row.get("how", "up" if "services" in row or "says" in row else "nothing")
+    if how in IN_A_FOLDER:
+        IN_A_FOLDER[how](block, row, gymctl, tmp_path)
+    elif how in RUNNING_STACK:
+        RUNNING_STACK[how](block, row, gymctl, tmp_path, request.getfixturevalue("running"))
+    else:
+        assert row["is"] in ("outside", "later")
+
+
+def brought_up(block: dict[str, Any], row: dict[str, Any], gymctl: Gymctl, scratch: Path) -> None:
+    """Every message in turn, each followed by its change; then the services, or the last message."""
+    for other in row.get("also", ()):
+        bare = {"set": "", "given": {}} if other.get("bare") else {}
+        furnish(gymctl.folder, other.get("given", {}))
+        check(block, {**row, "services": None, "holds": "", **bare, **other}, gymctl, scratch)
+        shutil.rmtree(gymctl.folder)
+        gymctl.folder.mkdir()
+    furnish(gymctl.folder, row.get("given", {}))
+    if "file" in row:
+        (gymctl.folder / row["file"]).write_text(block["text"])
+    now = dict(row)
+    for step in row.get("steps", ()):
+        check(block, {**now, "services": None, "notes": None, "says": step["says"]}, gymctl, scratch)
+        now |= {"run": step["run"]} if "run" in step else {}
+        edit(gymctl.folder, step.get("edit", []))
+    check(block, now, gymctl, scratch)
+
+
+def edit(folder: Path, changes: list[str]) -> None:
+    """Replace, in every file of the folder that has it: old, new, old, new..."""
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        places = [path for path in folder.glob("*.yaml") if old in path.read_text()]
+        assert places, f"nothing to change: {old!r}"
+        for path in places:
+            path.write_text(path.read_text().replace(old, new))
+
+
+def check(block: dict[str, Any], row: dict[str, Any], gymctl: Gymctl, scratch: Path) -> None:
+    name, *arguments = command_of(block, row, scratch)
+    if row.get("says"):
+        code, _, said = gymctl(name, *arguments)
+        assert (said, code) == (expected(row["says"]), 2)
+        return
+    assert name == "ng_run"
+    code, text, said = gymctl("render", *arguments)
+    assert (said, code) == (row.get("notes") or [], 0)
+    if row.get("services"):
+        assert sorted(yaml.safe_load(text)["services"]) == sorted(row["services"])
+    assert row.get("holds", "") in text
+
+
+def told(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
+    gymctl.folder = running[0]
+    shutil.rmtree(gymctl.folder / "results", ignore_errors=True)
+    for other in row.get("also", ()):
+        (gymctl.folder / "data").mkdir(exist_ok=True)
+        furnish(gymctl.folder, row["given"])
+        assert gymctl(*command_of(block, {**row, **other}, scratch))[2] == other["says"]
+    furnish(gymctl.folder, row.get("given", {}))
+    for name in row.get("folders", ()):
+        (gymctl.folder / name).mkdir()
+    now = row
+    for step in row.get("steps", ()):
+        assert gymctl(*command_of(block, now, scratch))[2] == step["says"]
+        now = {**row, "run": step["run"]}
+    command = command_of(block, now, scratch)
+    code, out, _ = gymctl(*command)
+    assert code == 0, out
+    assert [name for name in row.get("shows", ()) if name not in out] == []
+    if "rollouts" in row:
+        output = next(word.partition("=")[2] for word in command if word.startswith("+output_jsonl_fpath="))
+        found = [json.loads(line) for line in (gymctl.folder / output).read_text().splitlines()]
+        assert len(found) == row["rollouts"]
+        asked = {json.dumps(json.loads(line)["responses_create_params"]["input"]): json.loads(line).get("agent_ref")
+                 for line in rows(routed=row["rollouts"] == 10).splitlines()}  # fmt: skip
+        for item in found:
+            wanted = asked[json.dumps(item["responses_create_params"]["input"])] or {"name": "multi_task_agent"}
+            assert item["agent_ref"]["name"] == wanted["name"]
+
+
+def fetched(path: str, port: int) -> Any:
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+        return json.load(reply)
+
+
+def curled(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
+    assert fetched("/" + command_of(block, row, scratch)[-1].rpartition("/")[2], running[1])
+
+
+def answered(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
+    """The endpoint's answer has every field that is printed; those that no machine decides have the same value."""
+    answer = fetched(row["path"], running[1])
+    if block["language"] == "json":
+        (printed,) = json.loads(block["text"])
+        found = next(item for item in answer if item["process_name"] == printed["process_name"])
+        assert printed.keys() <= found.keys()
+        assert len(found) == 13
+        same = {"process_name", "server_type", "name", "entrypoint", "config_path", "status"} & printed.keys()
+        assert {key: found[key] for key in same} == {key: printed[key] for key in same}
+        return
+    printed, found = yaml.safe_load(block["text"]), yaml.safe_load(answer)
+    assert leaves(printed) <= leaves(found)
+
+
+def leaves(value: Any, path: str = "") -> set[str]:
+    if not isinstance(value, dict):
+        return {path}
+    return {leaf for key, item in value.items() for leaf in leaves(item, f"{path}.{key}")}
+
+
+def shown(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+    furnish(gymctl.folder, row["given"])
+    first = next(line for line in block["text"].splitlines() if line.startswith("ng_")).replace("/tmp/", "")
+    done = bash(f"{row['set']}\n{first}", gymctl.folder)
+    assert (done.stdout, done.stderr) == (row["prints"], "")
+
+
+def recognised(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+    (scratch / "app.py").write_text(block["text"])
+    assert imports_nemo_gym(scratch, "app.py")
+
+
+def is_there(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+    assert (SERVICES / command_of(block, row, scratch)[1]).is_dir()
+
+
+def wrote(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+    commands_of(block, scratch)
+    assert {name: (scratch / "scratch" / name).read_text() for name in row["writes"]} == row["writes"]
+
+
+def filtered(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+    folder = gymctl.folder
+    if shutil.which("jq") is None:
+        pytest.skip("needs jq")
+    (folder / "resources_servers").symlink_to(SERVICES / "resources_servers")
+    (step,) = row["steps"]
+    assert bash(row["printed"], folder).stderr.partition(": line ")[2].partition(": ")[2] == (
+        step["says"][0].partition("line 1: ")[2] + "\n"
+    )
+    assert bash(f"mkdir -p results\n{row['printed']}", folder).stderr == ""
+    lines = (folder / "results/test_multiverifier_input.jsonl").read_text().splitlines()
+    assert len(lines) == 5
+    assert [line for line in lines if line not in map(as_jq, rows(routed=True).splitlines())] == []
+
+
+def as_jq(line: str) -> str:
+    return json.dumps(json.loads(line), separators=(",", ":"), ensure_ascii=False)
+
+
+def by_hand(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+    """What the container of ``docker run`` would do: the server's own process, with the variables it is given."""
+    command = command_of(block, row, scratch)
+    given = dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "-e")
+    port = free_port()
+    given["NEMO_GYM_CONFIG_DICT"] = given["NEMO_GYM_CONFIG_DICT"].replace("8080", str(port))
+    environ = {**os.environ, "PYTHONPATH": str(seeds_table.TOP), **given}
+    folder = SERVICES / "resources_servers/example_single_tool_call"
+    start = [sys.executable, "app.py"]
+    done = subprocess.run(start, cwd=folder, env=environ, check=False, capture_output=True, text=True, timeout=30)
+    assert (done.stderr.splitlines(), done.returncode) == (row["steps"][0]["says"], 2)
+    environ["NEMO_GYM_CONFIG_PATH"] = "example_resources"
+    with subprocess.Popen(start, cwd=folder, env=environ, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert is_up(port)
+        finally:
+            server.terminate()
+
+
+def is_up(port: int) -> bool:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/", timeout=2) as reply:
+                return reply.status == 200
+        except (URLError, ConnectionError):
+            time.sleep(0.1)
+    return False
+
+
+IN_A_FOLDER = {
+    "up": brought_up,
+    "refuse": brought_up,
+    "shell": shown,
+    "jq": filtered,
+    "folder": is_there,
+    "writes": wrote,
+    "container": by_hand,
+    "recognised": recognised,
+}
+RUNNING_STACK = {"stack": told, "curl": curled, "answer": answered}
+
+
+@pytest.mark.parametrize("block", TABLE["blocks"], ids=list(BLOCKS))
+def test_every_command_of_a_block_has_a_row(block, tmp_path):
+    """No more, no less, in their order; one that is no command of the list would end in 'command not found'."""
+    listed = [row["printed"].split()[0] for row in block["rows"] if row["printed"].split()[0] in COMMANDS]
+    before = next((row["set"] for row in block["rows"] if "set" in row), "")
+    assert [command[0] for command in commands_of(block, tmp_path, before)] == listed
+    assert block["rows"]
+
+
+def test_the_page_is_of_this_table():
+    assert seeds_table.PAGE.read_text() == seeds_table.page(TABLE), "run python scripts/seeds_table.py"
