@@ -133,7 +133,8 @@ def freeze(scene: Scene, collector: Collector) -> None:
     name = scene.dice.choice((AGENT, BOXES, MODEL, BACKEND, ""))
     collector.wait_under_way()
     scene.rest(0.1, 0.9)
-    scene.struck(f"{name or 'the model, silent,'} frozen")
+    # besides those in flight, the few that were sent to see whether it lives: a frozen server takes them up later
+    scene.struck(f"{name or 'the model, silent,'} frozen", CONCURRENCY + 12)
     if name:
         scene.fleet.freeze(name, True)
     else:
