@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ PORTS = 21_000  # of the backend; the sides' follow
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases asked for; 1 when a request failed on our side."""
     asked = _parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an orderly way out, so that no stack is left behind
     asked.results.mkdir(parents=True, exist_ok=True)
     samples = [sample for file in asked.add for sample in report.read(file)]
     names = [*dict.fromkeys(side.name for side in _sides(asked, asked.results, one_process=False))]
