@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,49 +24,59 @@ _UPSTREAM: dict[str, tuple[str, tuple[type, ...], str]] = {
 }
 
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="OVERRIDE",
+        help="Upstream's spelling of the options: +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl ...",
+        show_default=False,
+    ),
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="JSONL file for the results.", show_default=False)]
+Agent = Annotated[str | None, typer.Option(help="Agent for the rows that name none.", show_default=False)]
+Repeats = Annotated[
+    str | None,
+    typer.Option(help="Rollouts per row: a number, or by agent: math=4,_default=1.", metavar="N", show_default="1"),
+]
+Concurrency = Annotated[
+    str | None, typer.Option(help="Rollouts in flight at most, or auto.", metavar="N", show_default="auto")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Overwrite an earlier run, or resume although it was started differently.")
+]
+Stall = Annotated[
+    float | None,
+    typer.Option(
+        help="Give up after that many seconds in which every agent only failed.",
+        show_default="600, or the deadline if that is less",
+    ),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="With --resume, try again what failed for good before.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(collect)
 
 
 def collect(
-    overrides: list[str] = typer.Argument(
-        None,
-        metavar="OVERRIDE",
-        help="Upstream's spelling of the options: +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl ...",
-        show_default=False,
-    ),
-    rows: Path = typer.Option(None, "--input", "-i", help="JSONL file of rows.", show_default=False),
-    output: Path = typer.Option(None, "--output", "-o", help="JSONL file for the results.", show_default=False),
-    agent: str = typer.Option(None, "--agent", help="Agent for the rows that name none.", show_default=False),
-    limit: int = typer.Option(None, "--limit", help="Read that many rows only.", show_default=False),
-    num_repeats: str = typer.Option(
-        None,
-        "--num-repeats",
-        help="Rollouts per row: a number, or by agent: math=4,_default=1.",
-        metavar="N",
-        show_default="1",
-    ),
-    concurrency: str = typer.Option(
-        None, "--concurrency", help="Rollouts in flight at most, or auto.", metavar="N", show_default="auto"
-    ),
-    resume: bool = typer.Option(False, "--resume", help="Go on with what the output already holds."),
-    force: bool = typer.Option(
-        False, "--force", help="Overwrite an earlier run, or resume although it was started differently."
-    ),
-    order: str = typer.Option("completion", "--order", help="Order of the results: completion or input."),
-    deadline: float = typer.Option(1800.0, "--deadline", help="Seconds that one rollout may take."),
-    stall: float = typer.Option(
-        None,
-        "--stall",
-        help="Give up after that many seconds in which every agent only failed.",
-        show_default="600, or the deadline if that is less",
-    ),
-    max_attempts: int = typer.Option(3, "--max-attempts", help="How often a rollout is tried in all."),
-    retry_failed: bool = typer.Option(
-        False, "--retry-failed", help="With --resume, try again what failed for good before."
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
+    overrides: Overrides = None,
+    rows: Annotated[Path | None, typer.Option("--input", "-i", help="JSONL file of rows.", show_default=False)] = None,
+    output: Output = None,
+    agent: Agent = None,
+    limit: Annotated[int | None, typer.Option(help="Read that many rows only.", show_default=False)] = None,
+    num_repeats: Repeats = None,
+    concurrency: Concurrency = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the output already holds.")] = False,
+    force: Force = False,
+    order: Annotated[str, typer.Option(help="Order of the results: completion or input.")] = "completion",
+    deadline: Annotated[float, typer.Option(help="Seconds that one rollout may take.")] = 1800.0,
+    stall: Stall = None,
+    max_attempts: Annotated[int, typer.Option(help="How often a rollout is tried in all.")] = 3,
+    retry_failed: RetryFailed = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Collect rollouts from the running stack.
 

@@ -38,7 +38,10 @@ async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> 
 
 
 async def _serve(config: Config, addresses: Mapping[str, Address]) -> None:
+    from gymctl.server.serve import calm_garbage_collection
+
     async with running(build_stack(config, addresses), listen=True):
+        calm_garbage_collection()
         for name, address in addresses.items():
             logging.getLogger("gymctl").info("%s listens on %s", name, address.url)
         await asyncio.Event().wait()
