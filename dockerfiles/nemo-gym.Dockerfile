@@ -1,7 +1,8 @@
 # Servers of NeMo Gym as they are: the base that all of them share (and Ray's head, and NeMo Gym's own command line), or
 # one server on top of it. `gymctl up` builds it and makes the build context:
-#   entrypoint.sh requirements.py constraints.txt    constraints.txt: NeMo Gym's own lock, for the packages where it matters
+#   entrypoint.sh gymctl_ray.py requirements.py constraints.txt    the last: NeMo Gym's own lock, for the packages where it matters
 #   checkout/    a NeMo Gym checkout, or nothing: then `nemo-gym` comes from PyPI, in the version of the build argument
+#   project/     the checkout's pyproject.toml, so that a change in its code leaves the layer of packages as it is
 #   folder/      <kind>/<implementation>/, one server's own files, or nothing: then they are those of checkout or wheel
 # Wherever NeMo Gym was installed, /opt/gym is the folder that holds responses_api_models/ and the other two kinds.
 # A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
@@ -15,14 +16,15 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,ta
     if [ -s /run/ca.crt ]; then export PIP_CERT=/run/ca.crt; fi; \
     python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9.30"
 ARG NEMO_GYM_VERSION=0.4.0
-# What NeMo Gym needs, so that a change in a checkout's code leaves this layer, the big one, as it is
-RUN --mount=type=bind,target=/context \
+# The big layer
+RUN --mount=type=bind,source=project,target=/tmp/project \
+    --mount=type=bind,source=constraints.txt,target=/tmp/constraints.txt \
     --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
     if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
-    if [ -f /context/checkout/pyproject.toml ]; then wanted="--requirements /context/checkout/pyproject.toml"; \
+    if [ -f /tmp/project/pyproject.toml ]; then wanted="--requirements /tmp/project/pyproject.toml"; \
     else wanted="nemo-gym==${NEMO_GYM_VERSION}"; fi; \
     /opt/uv/bin/uv venv --quiet --python python3 /opt/venv && \
-    /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --constraints /context/constraints.txt $wanted
+    /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --constraints /tmp/constraints.txt $wanted
 
 FROM ${BASE_IMAGE} AS base
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym
@@ -31,7 +33,8 @@ COPY --from=packages /opt/venv /opt/venv
 COPY checkout /opt/checkout
 # A checkout is installed where it lies, as NeMo Gym does it; its build wants a folder `cache`. Constraints for what servers
 # add are NeMo Gym's own: it starts each with the versions of Ray and openai that it runs on itself.
-RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=bind,source=gymctl_ray.py,target=/tmp/gymctl_ray.py \
+    --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
     if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
     if [ -f /opt/checkout/pyproject.toml ]; then \
       mkdir -p /opt/checkout/cache && UV_LINK_MODE=copy /opt/uv/bin/uv pip install --quiet \
@@ -39,7 +42,9 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,ta
       /opt/venv/bin/python -m compileall -q /opt/checkout && ln -s /opt/checkout /opt/gym; \
     else \
       ln -s "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" /opt/gym; \
-    fi && mkdir -p /opt/build && \
+    fi && \
+    cp /tmp/gymctl_ray.py "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
+    mkdir -p /opt/build && \
     /opt/uv/bin/uv pip freeze --python /opt/venv/bin/python | grep -E '^(ray|openai)==' > /opt/build/constraints.txt
 COPY --chmod=0755 entrypoint.sh /usr/local/bin/gymctl-entrypoint
 COPY requirements.py /opt/build/
@@ -47,7 +52,7 @@ COPY requirements.py /opt/build/
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp HF_HOME=/tmp/huggingface \
     RAY_USAGE_STATS_ENABLED=0
 # Python images come without byte code of the standard library; importing what servers import compiles what they need
-RUN cd /tmp && env -u PYTHONDONTWRITEBYTECODE python -c "import nemo_gym.server_utils, nemo_gym.rollout_collection, \
+RUN cd /tmp && env -u PYTHONDONTWRITEBYTECODE python -c "import gymctl_ray, nemo_gym.server_utils, nemo_gym.rollout_collection, \
     ray.util.client, uvicorn.lifespan.on, uvicorn.protocols.http.auto" && rm -rf /tmp/* /tmp/.[!.]*
 USER gym
 WORKDIR /tmp

@@ -40,9 +40,10 @@ def stage_gym(target: Path, build: GymBuild, folder: Path | None, on_note: Calla
         raise InputError(f"--gym-version is {source.version!r}", "it must be a version, such as 0.4.0")
     dockerfiles = assets.folder("dockerfiles")
     shutil.copyfile(dockerfiles / "entrypoint.sh", target / "entrypoint.sh")
-    shutil.copyfile(dockerfiles / "nemo-gym" / "requirements.py", target / "requirements.py")
-    (target / "checkout").mkdir()
-    (target / "folder").mkdir()
+    for name in ("gymctl_ray.py", "requirements.py"):
+        shutil.copyfile(dockerfiles / "nemo-gym" / name, target / name)
+    for name in ("checkout", "folder", "project"):
+        (target / name).mkdir()
     constraints = dockerfiles / "nemo-gym" / "constraints" / f"{source.version}.txt"
     text = constraints.read_text(encoding="utf-8") if constraints.is_file() else ""
     if source.checkout is not None:
@@ -66,6 +67,7 @@ def locked(lock: Path) -> Iterator[str]:
 
 
 def _stage_checkout(root: Path, target: Path, on_note: Callable[[str], None]) -> None:
+    shutil.copyfile(root / "pyproject.toml", target.parent / "project" / "pyproject.toml")
     for path in root.iterdir():
         if path.is_file() and not path.name.startswith(".") and path.stat().st_size < 2**20:
             shutil.copyfile(path, target / path.name)

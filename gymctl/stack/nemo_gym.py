@@ -1,12 +1,14 @@
-"""Servers of NeMo Gym in a stack: how they are started and found to be well, and the Ray that they all connect to.
+"""Servers of NeMo Gym in a stack: how they are started and found to be well, and the Ray that some of them use.
 
-Every one calls ``ray.init`` before it listens, used or not (server_utils.py). Without an address each would start a
-private Ray of ten processes; so the configuration's cluster is used, or one is started for the stack.
+Every one calls ``ray.init`` before it listens (server_utils.py). Without an address each would start a private Ray of
+ten processes; with one, each holds a process of 200 MB beside Ray's head. Few ever use it. So they are given an
+address that connects at the first use (``dockerfiles/nemo-gym/gymctl_ray.py``), and a Ray only when one of them needs
+it. An address in the configuration is passed on as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +23,10 @@ RAY_SERVICE = "ray-head"
 RAY_KEY = "ray_head_node_address"
 RAY_PORT = 10001  # for clients that are no nodes of the cluster
 
-# A server listens once Ray has answered and its imports are done, half a minute on a busy machine.
+_RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_PORT}"
+_CONNECT_LATER = f"gymctl_ray://{RAY_SERVICE}:{RAY_PORT}"
+
+# A server listens once its imports are done and a Ray of the configuration's has answered: minutes on a busy machine.
 _START_PERIOD = "180s"
 _SHARED_MEMORY, _OBJECT_STORE = "512mb", 200_000_000  # nothing but what servers hand to Ray's tasks lies there
 # `ray start --block` ends as soon as one of its processes does; the port opens last. `ray health-check` would say the
@@ -38,44 +43,49 @@ class NemoGym:
     """What a configuration's servers of NeMo Gym need; nothing when there are none."""
 
     def __init__(self, config: Config, runtimes: Runtimes) -> None:
-        self._names = [server.name for server in runtimes.nemo_gym]
         self._source = runtimes.source
+        self._names = [server.name for server in runtimes.nemo_gym]
         self._given = str(config.values.get(RAY_KEY) or "")
+        using = [] if self._given else [server for server in runtimes.nemo_gym if runtimes.uses_ray(server)]
+        self.ray_users = tuple(using)
         moved = rerouted((Piece(self._given),), GATEWAY) if self._given else None
         self._is_rerouted = moved is not None
-        self.starts_ray = bool(self._names) and not self._given
-        started = f"ray://{RAY_SERVICE}:{RAY_PORT}" if self.starts_ray else ""
-        self.address = "".join(piece.text for piece in moved) if moved else self._given or started
+        self._address = "".join(piece.text for piece in moved) if moved else self._given or _CONNECT_LATER
 
     @property
     def added(self) -> Mapping[str, Mapping[str, Any]]:
         """What the slices of these servers get on top of the configuration's: server name -> globals."""
-        return {name: {RAY_KEY: self.address} for name in self._names}
+        return {name: {RAY_KEY: self._address} for name in self._names}
 
     def seen_by_clients(self, config: Config) -> Config:
-        """The configuration with Ray's address in it, as NeMo Gym's own head shows it."""
-        return replace(config, values={**config.values, RAY_KEY: self.address}) if self._names else config
+        """The configuration as the head shows it: with the address of the stack's Ray, as NeMo Gym's own head does."""
+        return replace(config, values={**config.values, RAY_KEY: _RAY_ADDRESS}) if self.ray_users else config
 
     def adapt(self, service: ServicePlan) -> ServicePlan:
         """A planned server as one of NeMo Gym."""
         moved = (EXTRA_HOST,) if self._is_rerouted and EXTRA_HOST not in service.extra_hosts else ()
         return replace(
             service,
-            working_dir=f"{GYM_ROOT}/{service.kind}/{service.implementation}",
+            working_dir=_folder(service.kind, service.implementation),
             probe=_listens(service.port),
             start_period=_START_PERIOD,
-            needs=(RAY_SERVICE,) if self.starts_ray else (),
-            environment=_OPEN_RAY if self.starts_ray else (),
+            needs=(RAY_SERVICE,) if service.name in {server.name for server in self.ray_users} else (),
+            environment=(*_OPEN_RAY, ("RAY_ADDRESS", _RAY_ADDRESS)) if self.ray_users else (),
             extra_hosts=(*service.extra_hosts, *moved),
         )
 
-    def ray(self, image: str) -> ServicePlan:
-        """The head of the stack's own Ray."""
+    def ray(self, base: str, images: Mapping[str, str]) -> ServicePlan:
+        """The head of the stack's own Ray, in the only user's image of ``images``, or where there are several ``base``.
+
+        Ray's tasks are imported where they run, so the users' folders are on its path.
+        """
+        folders = dict.fromkeys(_folder(server.kind, server.implementation) for server in self.ray_users)
+        of_users = {images[server.name] for server in self.ray_users}
         return ServicePlan(
             name=RAY_SERVICE,
             kind="ray",
             implementation="head",
-            image=image,
+            image=of_users.pop() if len(of_users) == 1 else base,
             port=RAY_PORT,
             slice_text="",
             config_path="",
@@ -83,30 +93,36 @@ class NemoGym:
             working_dir="/tmp",  # noqa: S108 - the container's own
             probe=_listens(RAY_PORT),
             start_period=_START_PERIOD,
-            environment=_OPEN_RAY,
+            environment=(*_OPEN_RAY, ("PYTHONPATH", ":".join(folders))),
             shm_size=_SHARED_MEMORY,
         )
 
     def notes(self) -> Iterator[str]:
-        """What these servers cost, and an address that cannot work."""
+        """Who runs on NeMo Gym, what Ray costs, and an address that cannot work."""
         if not self._names:
             return
-        where = (
-            f"the checkout {self._source.checkout}" if self._source.checkout else f"{self._source.version} from PyPI"
-        )
-        names = ", ".join(self._names[:3]) + (f" and {len(self._names) - 3} more" if len(self._names) > 3 else "")
-        cost = ""
-        if self.starts_ray:
-            cost = (
-                f". Each connects to Ray before it listens: {RAY_SERVICE} is started for that (0.6 GB, 0.2 GB more for "
-                f"each server, and half a minute); {RAY_KEY}: ray://HOST:{RAY_PORT} uses a cluster of yours instead"
+        checkout = self._source.checkout
+        where = f"the checkout {checkout}" if checkout else f"{self._source.version} from PyPI"
+        yield f"NeMo Gym ({where}) runs {_some(self._names)}"
+        if self.ray_users:
+            users = _some([server.name for server in self.ray_users])
+            yield (
+                f"{RAY_SERVICE} is started for {users}: 0.6 GB, and 0.2 GB for each that uses it; "
+                f"+{RAY_KEY}=ray://HOST:{RAY_PORT} uses a cluster of yours instead"
             )
-        yield f"NeMo Gym ({where}) runs {names}{cost}"
         if self._given and not self._given.startswith("ray://"):
             yield (
                 f"{RAY_KEY} is {self._given}, which only nodes of that cluster can dial; "
                 f"a container is none and needs ray://HOST:{RAY_PORT}"
             )
+
+
+def _folder(kind: str, implementation: str) -> str:
+    return f"{GYM_ROOT}/{kind}/{implementation}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _listens(port: int) -> tuple[str, ...]:

@@ -80,14 +80,14 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
     slices = Slices(config, addresses, options.slice_mode, GATEWAY, added=gym.added)
     choice = ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version)
     services = [_head(gym.seen_by_clients(config), addresses, choice, options)]
-    if gym.starts_ray:
-        services.append(gym.ray(choice.nemo_gym()))
     rerouted: dict[tuple[str, ...], list[str]] = {}
     for server in config.servers.values():
         view = slices.of(server.name)
         service = _service(server, addresses[server.name].port, view, choice.of(server))
         services.append(gym.adapt(service) if runtimes.of(server.name) is Runtime.NEMO_GYM else service)
         rerouted.setdefault(view.rerouted, []).append(server.name)
+    if gym.ray_users:
+        services.insert(1, gym.ray(choice.nemo_gym(), {service.name: service.image for service in services}))
     problems = [problem for service in services for problem in _size_problems(service, config, options.slice_mode)]
     if problems:
         raise ConfigError(problems)

@@ -21,7 +21,14 @@ DEFAULT_VERSION = "0.4.0"  # of nemo-gym on PyPI
 # They start vLLM inside Ray on a machine with GPUs, and answer on that machine's address: no container has either.
 NOT_IN_CONTAINERS = frozenset({"local_vllm_model", "genrm_model"})
 
+# Servers in the wheel of that version whose code calls Ray; the others connect to it, and that is all.
+_RAY_USERS = frozenset(
+    "code_gen swerl_gen spider2_lite longmt_eval wmt_translation scicode code_fim evalplus "
+    "anyterminal_agent swe_agents stirrup_agent mini_swe_agent mini_swe_agent_2 harbor_agent".split()
+)
 _GYM_PACKAGES = frozenset({"nemo_gym", *ServerKind})
+_RAY = re.compile(r"^\s*(?:from|import)\s+ray\b", re.MULTILINE)
+_OTHER_SERVER = re.compile(rf"^\s*(?:from|import)\s+(?:{'|'.join(ServerKind)})\.(\w+)", re.MULTILINE)
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
 
 
@@ -88,6 +95,15 @@ class Runtimes:
         bundled = self._config.bundled.resolve()
         return server.folder is not None and server.folder.resolve().is_relative_to(bundled)
 
+    def uses_ray(self, server: ServerInstance) -> bool:
+        """Whether a server of NeMo Gym calls Ray, as far as can be told; one that nobody knows may."""
+        folder = self.folder(server)
+        if folder is None and self.source.checkout is not None:
+            folder = self.source.checkout / server.kind.value / server.implementation
+        if folder is None:
+            return server.implementation in _RAY_USERS or self.source.version != DEFAULT_VERSION
+        return imports_ray(folder)
+
     def problems(self) -> Iterator[Problem]:
         """Servers that their runtime does not have, or cannot run in a container."""
         for server in self._config.servers.values():
@@ -129,6 +145,19 @@ def imports_nemo_gym(folder: Path, entrypoint: str) -> bool:
         if "gymctl" in imported:
             return False
         if imported & _GYM_PACKAGES:
+            return True
+    return False
+
+
+@lru_cache(maxsize=256)
+def imports_ray(folder: Path) -> bool:
+    """Whether any module of a server, its tests aside, imports Ray, or another server that is known to use it."""
+    for path in folder.rglob("*.py"):
+        inside = path.relative_to(folder).parts
+        if "tests" in inside or any(part.startswith(".") or part == "venv" for part in inside):
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if _RAY.search(text) or set(_OTHER_SERVER.findall(text)) & _RAY_USERS:
             return True
     return False
 
