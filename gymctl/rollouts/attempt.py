@@ -87,6 +87,7 @@ class Attempts:
             session.limit.succeeded(self.in_flight)
             agent.succeeded()
             session.results.append(line, partial(self._count, agent.name, reward, (ended - arrived) * 1000))
+            session.results.flush_if_quick()  # before the next one starts: a kill costs what is in flight, no more
         except HopFailed as error:
             return Failure.of(error)
         except NotAResultError as error:

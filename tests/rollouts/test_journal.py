@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,23 @@ def test_a_line_counts_when_it_is_in_the_file(tmp_path: Path) -> None:
     assert counted == []
     journal.flush()
     assert counted == ["one\n"]
+    journal.close()
+
+
+def test_slow_writes_are_made_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    journal = Journal(tmp_path / "out.jsonl")
+    journal.append(b"quick")
+    journal.flush_if_quick()
+    assert journal.lines == 1
+    journal.append(b"slow", lambda: now.__setitem__(0, now[0] + 0.01))
+    journal.flush_if_quick()
+    for passes, lines in ((0.0, 2), (0.039, 2), (0.002, 5)):
+        now[0] += passes
+        journal.append(b"later")
+        journal.flush_if_quick()
+        assert journal.lines == lines
     journal.close()
 
 
