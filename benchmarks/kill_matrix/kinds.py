@@ -18,7 +18,7 @@ from benchmarks.kill_matrix.fleet import AGENT, BACKEND, BOXES, MODEL
 from benchmarks.kill_matrix.scene import CONCURRENCY, Scene
 
 OUTAGE_S, FREEZE_S = 10.0, 30.0
-HELD_BACK = 6  # results that wait for the next batch because the machine's last write was slow
+HELD_BACK = 12  # results that wait for the next batch because the machine's last write was slow
 
 
 def _nothing(scene: Scene) -> None:

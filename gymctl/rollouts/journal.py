@@ -12,8 +12,8 @@ from gymctl.errors import RunError
 from gymctl.rollouts.atomic import disk_error
 
 _FLUSH_BYTES = 1 << 20
-# A write takes microseconds, on a slow file system milliseconds: at most a fifth of the time goes into writes at once.
-_REST = 4.0
+# A write takes microseconds, on a slow file system milliseconds: at most half of the time goes into writes at once.
+_REST = 1.0
 
 Written = Callable[[], None]
 

@@ -46,7 +46,7 @@ def test_slow_writes_are_made_in_batches(tmp_path: Path, monkeypatch: pytest.Mon
     assert journal.lines == 1
     journal.append(b"slow", lambda: now.__setitem__(0, now[0] + 0.01))
     journal.flush_if_quick()
-    for passes, lines in ((0.0, 2), (0.039, 2), (0.002, 5)):
+    for passes, lines in ((0.0, 2), (0.009, 2), (0.002, 5)):
         now[0] += passes
         journal.append(b"later")
         journal.flush_if_quick()
