@@ -237,10 +237,14 @@ def test_server_that_never_gets_healthy(gymctl, folder):
             "raise RuntimeError('no table')", "import asyncio; await asyncio.sleep(60)"
         )
     )
-    said = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}", "--timeout", "1.5")
-    assert said.code == 1
-    first, *rest = said.lines
-    assert first == "error: the servers did not come up: not all of them answer after 1.5 s"
+    for seconds in ("1.5", "5", "30"):  # a busy machine may not have come to the server yet
+        port = f"+head_server.port={free_port()}"
+        said = gymctl("up", "stack.yaml", "--engine", "local", port, "--timeout", seconds)
+        assert said.code == 1
+        first, *rest = said.lines
+        assert first == f"error: the servers did not come up: not all of them answer after {seconds} s"
+        if rest:
+            break
     assert all(line.startswith("  | ") for line in rest)
     assert rest[-1].endswith("weather starts")
     assert not (folder / ".gymctl").exists()
