@@ -1,0 +1,258 @@
+"""Servers of the `nemo-gym` wheel, no file changed, beside our own: alone, mixed in both directions, asked by their own
+command line. One stack for all, since each of their servers takes seconds to import.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_openai import endpoint
+
+from gymctl import assets
+
+pytestmark = [pytest.mark.docker, pytest.mark.upstream]
+
+GYM_IMAGE = "gymctl-nemo-gym:0.4.0-"
+REPEATS = 10
+ENVIRONMENTS = ("example_multi_step", "example_session_state_mgmt")
+# Made anew by each server, or when it was made; and which of the agents it was.
+UNLIKE = {"id", "call_id", "created_at", "_gymctl_timing", "_ng_task_index", "agent_ref"}
+
+
+def reference(kind, name):
+    return {"type": kind, "name": name}
+
+
+def model(runtime, implementation, url):
+    if implementation == "openai_model":
+        fields = {"openai_base_url": url, "openai_api_key": "sk-none", "openai_model": "fake"}
+    else:
+        fields = {"base_url": url, "api_key": "sk-none", "model": "fake"}
+        fields |= {"return_token_id_information": False, "uses_reasoning_parser": True}
+    return {"responses_api_models": {implementation: {"entrypoint": "app.py", "runtime": runtime, **fields}}}
+
+
+def resources(runtime, environment):
+    fields = {"entrypoint": "app.py", "runtime": runtime, "domain": "agent"}
+    return {"resources_servers": {environment: fields}}
+
+
+def agent(runtime, resources_server, model_server):
+    fields = {"entrypoint": "app.py", "runtime": runtime}
+    fields["resources_server"] = reference("resources_servers", resources_server)
+    fields["model_server"] = reference("responses_api_models", model_server)
+    return {"responses_api_agents": {"simple_agent": fields}}
+
+
+def stack_of(url, port):
+    """Models, environments and agents of both runtimes, and agents of each on the other's."""
+    whole = {"head_server": {"host": "127.0.0.1", "port": port}}
+    for who, runtime in (("their", "nemo-gym"), ("our", "gymctl")):
+        whole[f"{who}_model"] = model(runtime, "openai_model", url)
+        for environment in ENVIRONMENTS:
+            whole[f"{who}_{environment}"] = resources(runtime, environment)
+    whole["their_vllm"] = model("nemo-gym", "vllm_model", url)
+    for environment in ENVIRONMENTS:
+        for name, (runtime, of_resources, of_model) in AGENTS.items():
+            whole[f"{name}_{environment}"] = agent(runtime, f"{of_resources}_{environment}", of_model)
+    return whole
+
+
+AGENTS = {
+    "theirs": ("nemo-gym", "their", "their_model"),
+    "ours": ("gymctl", "our", "our_model"),
+    "our_agent_on_theirs": ("gymctl", "their", "their_model"),
+    "their_agent_on_ours": ("nemo-gym", "our", "our_model"),
+    "our_agent_on_their_vllm": ("gymctl", "their", "their_vllm"),
+}
+
+
+def examples(environment):
+    path = assets.folder("services") / "resources_servers" / environment / "data" / "example.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def gymctl(directory, *arguments, timeout=240):
+    command = [sys.executable, "-m", "gymctl.cli.main", *map(str, arguments)]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def collected(directory, agents):
+    """One row for each example and agent, ``REPEATS`` times: agent -> {(environment, example, repeat): rollout}."""
+    rows, places = [], []
+    for name in agents:
+        for environment in ENVIRONMENTS:
+            for number, row in enumerate(examples(environment)):
+                rows.append({**row, "agent_ref": reference("responses_api_agents", f"{name}_{environment}")})
+                places.append((name, environment, number))
+    (directory / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ["--input", "rows.jsonl", "--output", "rollouts.jsonl", "--num-repeats", REPEATS, "--force"]
+    gymctl(directory, "collect", *options)
+    found = {name: {} for name in agents}
+    for line in (directory / "rollouts.jsonl").read_text().splitlines():
+        rollout = json.loads(line)
+        name, environment, number = places[rollout["_ng_task_index"]]
+        found[name][environment, number, rollout["_ng_rollout_index"]] = rollout
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    import socket
+
+    directory = tmp_path_factory.mktemp("upstream")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with endpoint() as model_port:
+        whole = stack_of(f"http://localhost:{model_port}/v1", port)
+        (directory / "stack.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
+        try:
+            said = gymctl(directory, "up", "stack.yaml", "--name", f"gymtest-{os.getpid()}-nemo", timeout=900)
+            yield directory, f"gymtest-{os.getpid()}-nemo", port, said
+        finally:
+            if (directory / ".gymctl" / "stack.json").exists():
+                gymctl(directory, "down")
+
+
+@pytest.fixture(scope="module")
+def rollouts(stack):
+    return collected(stack[0], list(AGENTS))
+
+
+def differences(one, other, path=""):
+    """Where two values differ; a field that only one of them has is no difference, nor one that is null in either."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() & other.keys() - UNLIKE:
+            yield from differences(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (first, second) in enumerate(zip(one, other, strict=True)):
+            yield from differences(first, second, f"{path}[{number}]")
+    elif one != other and one is not None and other is not None:
+        yield f"{path}: {one!r} != {other!r}"
+
+
+def outline(rollout):
+    """What happened, whatever the fields are called: calls, their outputs, texts; and the reward."""
+    steps = [
+        [
+            item.get("name"),
+            item.get("arguments"),
+            item.get("output"),
+            [part["text"] for part in item.get("content", ())],
+        ]
+        for item in rollout["response"]["output"]
+    ]
+    return [*steps, rollout["reward"]]
+
+
+def test_their_rollouts_equal_ours(rollouts):
+    theirs, ours = rollouts["theirs"], rollouts["ours"]
+    assert len(theirs) == len(ours) == 2 * 5 * REPEATS == 100
+    assert {rollout["reward"] for rollout in ours.values()} == {1.0}
+    unlike = {key: found for key in theirs if (found := list(differences(theirs[key], ours[key])))}
+    assert unlike == {}
+
+
+@pytest.mark.parametrize("name", ["our_agent_on_theirs", "their_agent_on_ours", "our_agent_on_their_vllm"])
+def test_agents_work_with_the_servers_of_the_other_side(rollouts, name):
+    mixed, ours = rollouts[name], rollouts["ours"]
+    assert mixed.keys() == ours.keys()
+    assert [key for key in mixed if outline(mixed[key]) != outline(ours[key])] == []
+
+
+def test_nothing_of_theirs_was_changed_and_no_ray_was_needed(stack):
+    directory, project, _, said = stack
+    services = yaml.safe_load((directory / "compose.yaml").read_text())["services"]
+    assert "ray-head" not in services
+    assert "NeMo Gym (0.4.0 from PyPI) runs" in said
+    ask = "import importlib.metadata as m, nemo_gym; print(m.version('nemo-gym'), nemo_gym.__file__)"
+    done = _in_their_image(project, stack, "python", "-c", ask)
+    assert done.startswith("0.4.0 /opt/venv/")
+
+
+def _in_their_image(project, stack, *command):
+    """Run a command beside the stack, as a user of NeMo Gym who joins its network."""
+    image = next(line for line in _images() if line.startswith(GYM_IMAGE))
+    data = stack[0] / "data"
+    data.mkdir(exist_ok=True)
+    data.chmod(0o777)
+    argv = [
+        "docker",
+        "run",
+        "--rm",
+        "--network",
+        f"{project}_default",
+        "--volume",
+        f"{data}:/data",
+        "--workdir",
+        "/tmp",
+    ]
+    done = subprocess.run([*argv, image, *command], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _images():
+    listing = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
+    return subprocess.run(listing, capture_output=True, text=True, timeout=30, check=True).stdout.split()
+
+
+@pytest.mark.parametrize("agents", ["ours", "theirs"])
+def test_their_command_line_collects_from_our_stack(stack, rollouts, agents):
+    directory, project, port, _ = stack
+    data = directory / "data"
+    data.mkdir(exist_ok=True)
+    rows = [
+        {**row, "agent_ref": reference("responses_api_agents", f"{agents}_{environment}")}
+        for environment in ENVIRONMENTS
+        for row in examples(environment)
+    ]
+    (data / f"{agents}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [
+        "gym",
+        "eval",
+        "run",
+        "--no-serve",
+        "--input",
+        f"/data/{agents}.jsonl",
+        "--output",
+        f"/data/{agents}_out.jsonl",
+    ]
+    _in_their_image(project, stack, *command, "+head_server.host=head", f"+head_server.port={port}")
+    found = [json.loads(line) for line in (data / f"{agents}_out.jsonl").read_text().splitlines()]
+    assert sorted(rollout["_ng_task_index"] for rollout in found) == list(range(10))
+    assert {rollout["reward"] for rollout in found} == {1.0}
+    metrics = json.loads((data / f"{agents}_out_aggregate_metrics.json").read_text())
+    assert {entry["key_metrics"]["mean/reward"] for entry in metrics} == {1.0}
+
+
+def test_their_client_finds_servers_through_our_head(stack):
+    directory, project, port, _ = stack
+    (directory / "data").mkdir(exist_ok=True)
+    script = f"""
+import asyncio
+from nemo_gym.server_utils import BaseServerConfig, ServerClient
+
+async def main():
+    client = ServerClient.load_from_global_config(BaseServerConfig(host="head", port={port}))
+    for name in ("our_model", "their_model", "their_vllm"):
+        reply = await client.post(name, "/v1/responses", json={{"input": "hello"}})
+        print(name, reply.status, (await reply.json())["object"], client.poll_for_status(name))
+
+asyncio.run(main())
+"""
+    (directory / "data" / "ask.py").write_text(script)
+    lines = _in_their_image(project, stack, "python", "/data/ask.py").splitlines()
+    assert [line for line in lines if " 200 response success" in line] == lines[-3:]
+    status = _in_their_image(
+        project, stack, "gym", "env", "status", "+head_server.host=head", f"+head_server.port={port}"
+    )
+    servers = len(Path(directory, "stack.yaml").read_text().split("entrypoint:")) - 1
+    assert f"{servers} servers found ({servers} healthy, 0 unhealthy)" in status
