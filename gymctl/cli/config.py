@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gymctl.cli.loading import Configuration, MergeOrderOption, load
-
-if TYPE_CHECKING:
-    pass
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
