@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from gymctl.config import Config, ServerInstance, ServerKind
-from gymctl.errors import ConfigError, Problem
+from gymctl.errors import ConfigError
+from gymctl.stack.checks import HEAD_SERVICE, plan_problems, size_problems
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.interpolation import dump_slice
-from gymctl.stack.nemo_gym import RAY_SERVICE, NemoGym
+from gymctl.stack.nemo_gym import NemoGym
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
 
-HEAD_SERVICE = "head"
 SERVICES_ROOT = "/opt/gymctl/services"
-MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argument list too long"
-KERNEL_LIMIT = 131_072
 DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_VARIABLE = "NEMO_GYM_CONFIG_DICT"
-_SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")  # a Compose service, and one DNS label
-_STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -71,8 +64,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
             slice is too large for an environment variable.
     """
     runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
-    problems = [*_name_problems(config, name), *_folder_problems(config, runtimes), *_address_problems(config)]
-    problems += runtimes.problems()
+    problems = list(plan_problems(config, name, runtimes))
     if problems:
         raise ConfigError(problems)
     addresses = container_addresses(config)
@@ -88,7 +80,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         rerouted.setdefault(view.rerouted, []).append(server.name)
     if gym.ray_users:
         services.insert(1, gym.ray(choice.nemo_gym(), {service.name: service.image for service in services}))
-    problems = [problem for service in services for problem in _size_problems(service, config, options.slice_mode)]
+    problems = [problem for service in services for problem in size_problems(service, config, options.slice_mode)]
     if problems:
         raise ConfigError(problems)
     return StackPlan(
@@ -165,69 +157,3 @@ def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
             f"{key} is {wanted}, but the head is published on {options.publish_host}:{config.head.port}, "
             "for this machine only"
         )
-
-
-def _name_problems(config: Config, stack: str) -> Iterator[Problem]:
-    if not _STACK_NAME.fullmatch(stack):
-        hint = "use lower-case letters, digits, - and _, beginning with a letter or digit"
-        yield Problem("", f"{stack!r} cannot be the name of a stack", hint)
-    lower: dict[str, str] = {}
-    for name, server in config.servers.items():
-        where = str(server.location or "")
-        if name.lower() in (HEAD_SERVICE, RAY_SERVICE):
-            what = "the head server's" if name.lower() == HEAD_SERVICE else "Ray's"
-            yield Problem(where, f"a server is called {name!r}, which is {what} service name", "rename it")
-        elif not _SERVICE_NAME.fullmatch(name):
-            hint = "use at most 63 letters, digits, - . and _, beginning with a letter, digit or _"
-            yield Problem(where, f"{name!r} cannot be the name of a service", hint)
-        elif name.lower() in lower:
-            other = lower[name.lower()]
-            yield Problem(where, f"{name!r} and {other!r} are one host name: names ignore case", "rename one of them")
-        lower.setdefault(name.lower(), name)
-
-
-def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
-    for server in config.servers.values():
-        if server.folder is not None or runtimes.of(server.name) is Runtime.NEMO_GYM:
-            continue
-        roots = dict.fromkeys((*config.roots, config.bundled))
-        kind = server.kind.value
-        known = sorted({path.parent.name for root in roots for path in root.glob(f"{kind}/*/{server.entrypoint}")})
-        close = get_close_matches(server.implementation, known, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"
-        hint += "; if it is one of NeMo Gym's, add `runtime: nemo-gym` under it"
-        message = f"{server.name}: no server {server.implementation!r} under {kind}/ here or among the bundled ones"
-        message += f" (no {kind}/{server.implementation}/{server.entrypoint})"
-        yield Problem(str(server.location or ""), message, hint)
-
-
-def _address_problems(config: Config) -> Iterator[Problem]:
-    """Two servers to which the configuration gives one host and port: at most one of them can mean it."""
-    taken = {(config.head.host, config.head.port): "the head server"} if config.head.host else {}
-    for server in config.servers.values():
-        if server.host is None or server.port is None:
-            continue
-        address = (server.host, server.port)
-        if address in taken:
-            message = f"{server.name}: {server.host}:{server.port} is already the address of {taken[address]}"
-            yield Problem(str(server.location or ""), message, "give it another port, or leave `port` out")
-        taken.setdefault(address, server.name)
-
-
-def _size_problems(service: ServicePlan, config: Config, mode: SliceMode) -> Iterator[Problem]:
-    size = len(f"{_VARIABLE}={service.slice_text}".encode()) + 1
-    if size <= MAX_SLICE:
-        return
-    server = config.servers.get(service.name)
-    where = str(server.location or "") if server else ""
-    message = (
-        f"{service.name}: its configuration is {size:,} bytes, gymctl's limit is {MAX_SLICE:,} "
-        f"(Linux refuses an environment variable of {KERNEL_LIMIT:,})"
-    )
-    if mode == "full" and service.kind != "head":
-        hint = "use --slice closure"
-    elif service.kind == "head":
-        hint = f"the head holds all {len(config.servers)} servers: split the stack in two"
-    else:
-        hint = "move large values (prompts, tables) to files that the server reads"
-    yield Problem(where, message, hint)

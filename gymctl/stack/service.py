@@ -1,24 +1,26 @@
-"""One container of a stack, planned."""
+"""One service of a stack, planned: a server's container or an add-on's, or several of the same."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from gymctl.config import ServerKind
+from gymctl.stack.document import Mount, Placement, ResourceBounds, Service
 
 
 @dataclass(frozen=True)
 class ServicePlan:
-    """One container. ``published`` holds (host address, host port, container port); ``needs`` must be healthy first."""
+    """One service. ``published`` holds (host address, host port, container port); ``needs`` must be healthy first.
+
+    ``kind`` is a ``ServerKind``, ``head``, or what the add-on is: ``ray``, ``vllm``, ...
+    """
 
     name: str
-    kind: ServerKind | Literal["head", "ray"]
+    kind: str
     implementation: str
     image: str
     port: int
     slice_text: str
-    config_path: str  # the value of NEMO_GYM_CONFIG_PATH
+    config_path: str  # the value of NEMO_GYM_CONFIG_PATH; empty: an add-on, which is no server
     command: tuple[str, ...]
     working_dir: str
     secrets: tuple[str, ...] = ()
@@ -29,6 +31,12 @@ class ServicePlan:
     start_period: str = "60s"
     environment: tuple[tuple[str, str], ...] = ()
     shm_size: str | None = None
+    replicas: int = 1
+    placement: Placement | None = None
+    bounds: ResourceBounds | None = None  # limits and reservations of each replica; GPUs are reserved here
+    volumes: tuple[Mount, ...] = ()
+    completes: bool = False  # it ends by itself, with code 0, before those that need it start
+    fragment: Service | None = None  # an add-on's own definition; what the plan says is laid over it
 
     @property
     def address(self) -> str:
