@@ -32,7 +32,7 @@ class Port(Part):
     """A published port, long form."""
 
     target: int
-    published: str | None = None
+    published: str | int | None = None
     host_ip: str | None = None
     protocol: Literal["tcp", "udp"] | None = None
     mode: Literal["host", "ingress"] | None = None

@@ -88,23 +88,27 @@ def render_compose(document: ComposeDocument, *, arguments: Sequence[str] = ()) 
 
     Args:
         document: what to render; ``rules.check_document`` says before whether it can work.
-        arguments: what ``gymctl render`` was given, for the header, without the values of overrides (may be secret).
+        arguments: what the user gave, for the header, without the values of overrides (may be secret).
     """
+    header = (
+        f"{MARKER}. Changes by hand are lost; to render it again: {again(arguments, '-o compose.yaml')}",
+        "# `gymctl up` builds the images and writes the secrets' files that this file names, then starts it.",
+        "# docker compose logs, ps, restart, kill, exec and stats work beside gymctl.",
+        "# NEMO_GYM_CONFIG_DICT is all that one server is told; a $ is written $$ for Compose.",
+    )
+    return render_document(document, header)
+
+
+def render_document(document: ComposeDocument, header: Sequence[str]) -> str:
+    """The text of a document below the lines of ``header``, the first of which begins with ``MARKER``."""
     lines = to_yaml(double_dollars(document.plain())).split("\n")[:-1]
     body = "\n".join(_commented(lines, document))
-    return f"{_header(arguments)}\n{body}\n"
+    return "\n".join((*header, body)) + "\n"
 
 
-def _header(arguments: Sequence[str]) -> str:
-    again = " ".join(["gymctl render", *map(_shown, arguments), "-o compose.yaml"])
-    return "\n".join(
-        (
-            f"{MARKER}. Changes by hand are lost; to render it again: {again}",
-            "# `gymctl up` builds the images and writes the secrets' files that this file names, then starts it.",
-            "# docker compose logs, ps, restart, kill, exec and stats work beside gymctl.",
-            "# NEMO_GYM_CONFIG_DICT is all that one server is told; a $ is written $$ for Compose.",
-        )
-    )
+def again(arguments: Sequence[str], options: str) -> str:
+    """The command that renders a file again; of an override only its key is shown."""
+    return " ".join(["gymctl render", *map(_shown, arguments), options])
 
 
 def _shown(argument: str) -> str:

@@ -106,7 +106,7 @@ def _sizes(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem
 
 def _ports(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
     for port in service.ports or ():
-        for value in (str(port.target), port.published):
+        for value in (str(port.target), None if port.published is None else str(port.published)):
             if value is not None and not (value.isdecimal() and 0 < int(value) < 65536):
                 yield Problem(f"{where}.ports", f"GYM009 {value!r} is not a port", "a port is a number from 1 to 65535")
 
@@ -158,7 +158,7 @@ def _published_twice(document: ComposeDocument) -> Iterator[Problem]:
         for port in service.ports or ():
             if port.published is None:
                 continue
-            here = taken.setdefault((port.published, port.protocol or "tcp"), {})
+            here = taken.setdefault((str(port.published), port.protocol or "tcp"), {})
             address = port.host_ip or "0.0.0.0"
             clash = next((other for ip, other in here.items() if ip == address or "0.0.0.0" in (ip, address)), None)
             if clash is not None:

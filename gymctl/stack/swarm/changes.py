@@ -1,0 +1,67 @@
+"""What became of each key on the way from Compose to Swarm: the list that ``gymctl render`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+_SHOWN = 3  # names before "and N more"
+
+
+class Outcome(StrEnum):
+    """What happened to a key."""
+
+    TRANSLATED = "translated"  # Swarm says it in other words
+    ADDED = "added"  # Swarm needs it, Compose does not
+    LOST = "lost"  # Swarm cannot do it
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key of one service (or of the document, when ``service`` is empty): what it became, or why it is lost."""
+
+    service: str
+    key: str
+    outcome: Outcome
+    detail: str
+
+    def plain(self) -> dict[str, str]:
+        """As JSON holds it."""
+        return {"service": self.service, "key": self.key, "outcome": str(self.outcome), "detail": self.detail}
+
+
+class Report:
+    """Collects the changes of one service, or of the document."""
+
+    def __init__(self, service: str = "") -> None:
+        self.service = service
+        self.changes: list[Change] = []
+
+    def translated(self, key: str, detail: str) -> None:
+        """``key`` is said in other words."""
+        self.changes.append(Change(self.service, key, Outcome.TRANSLATED, detail))
+
+    def added(self, key: str, detail: str) -> None:
+        """``key`` was not there and is now."""
+        self.changes.append(Change(self.service, key, Outcome.ADDED, detail))
+
+    def lost(self, key: str, detail: str) -> None:
+        """``key`` was there and has no effect any more."""
+        self.changes.append(Change(self.service, key, Outcome.LOST, detail))
+
+
+def grouped(changes: Iterable[Change]) -> Iterator[str]:
+    """One line for all the services in which the same happened; losses last, where they are read."""
+    same: dict[tuple[Outcome, str, str], list[str]] = {}
+    for change in changes:
+        same.setdefault((change.outcome, change.key, change.detail), []).append(change.service)
+    order = list(Outcome)
+    for (outcome, key, detail), services in sorted(same.items(), key=lambda item: order.index(item[0][0])):
+        named = [name for name in services if name]
+        where = f" ({_some(named)})" if named else ""
+        yield f"{outcome}: {key}{where}: {detail}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

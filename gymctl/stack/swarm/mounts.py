@@ -1,0 +1,74 @@
+"""Memory and volumes of a service: ``tmpfs`` and ``shm_size`` become mounts, and what stays on one node is told."""
+
+from __future__ import annotations
+
+import re
+
+from gymctl.stack.document import Mount, Service, Tmpfs
+from gymctl.stack.swarm.changes import Report
+
+_SHM = "/dev/shm"  # noqa: S108 - the container's own
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.IGNORECASE)
+_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def size_in_bytes(size: str | int) -> int:
+    """Bytes of a size as Compose writes it: ``512mb`` is 536,870,912; a number is bytes already.
+
+    Raises:
+        ValueError: it is no size (rule GYM015 finds that first).
+    """
+    found = _SIZE.fullmatch(str(size).strip())
+    if found is None:
+        raise ValueError(f"{size!r} is not a size")
+    return int(float(found[1]) * 1024 ** _POWERS[found[2].lower()])
+
+
+def translate_mounts(service: Service, report: Report) -> list[str | Mount] | None:
+    """The volumes of a service, memory among them."""
+    mounts = [_volume(item, report) for item in service.volumes or ()]
+    mounts += [_tmpfs(item, report) for item in service.tmpfs or ()]
+    if service.shm_size is not None:
+        size = size_in_bytes(service.shm_size)
+        mounts.append(Mount(type="tmpfs", target=_SHM, tmpfs=Tmpfs(size=size)))
+        report.translated("shm_size", f"a tmpfs mount of {size:,} bytes on {_SHM}")
+    return mounts or None
+
+
+def _volume(item: str | Mount, report: Report) -> str | Mount:
+    if isinstance(item, str):
+        source, colon, _ = item.partition(":")
+        named = bool(colon) and source[0] not in "./~"
+        kind = "volume" if named or not colon else "bind"
+    else:
+        kind, source = item.type, item.source or ""
+    if kind == "bind":
+        report.lost("volumes", f"{source} must be there on every node that it can run on; Swarm copies no files")
+    elif kind == "volume" and source:
+        detail = f"the volume {source} is each node's own: a task that moves finds another; `placement` keeps it there"
+        report.lost("volumes", detail)
+    if isinstance(item, Mount) and item.tmpfs is not None:
+        return item.model_copy(update={"tmpfs": _options(item.tmpfs, report)})
+    return item
+
+
+def _options(tmpfs: Tmpfs, report: Report) -> Tmpfs:
+    if tmpfs.mode is not None:
+        report.lost("volumes", f"a tmpfs mount has no mode {tmpfs.mode:o} in Swarm; everyone may write to it")
+    return Tmpfs(size=size_in_bytes(tmpfs.size) if tmpfs.size is not None else None)
+
+
+def _tmpfs(item: str, report: Report) -> Mount:
+    """The short form of ``tmpfs:``, ``/tmp:size=64m,mode=1777``."""
+    target, _, options = item.partition(":")
+    size, others = None, []
+    for option in filter(None, options.split(",")):
+        key, _, value = option.partition("=")
+        if key == "size":
+            size = size_in_bytes(value)
+        else:
+            others.append(option)
+    report.translated("tmpfs", f"a tmpfs mount on {target}")
+    if others:
+        report.lost("tmpfs", f"{','.join(others)} on {target}: a mount in Swarm has only a size")
+    return Mount(type="tmpfs", target=target, tmpfs=Tmpfs(size=size) if size is not None else None)

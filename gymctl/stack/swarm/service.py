@@ -1,0 +1,61 @@
+"""One service, as Swarm takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gymctl.errors import Problem
+from gymctl.stack.document import Service
+from gymctl.stack.gateway import GATEWAY
+from gymctl.stack.swarm.changes import Report
+from gymctl.stack.swarm.deploying import translate_deploy
+from gymctl.stack.swarm.mounts import translate_mounts
+from gymctl.stack.swarm.options import SwarmOptions
+from gymctl.stack.swarm.ports import translate_ports
+from gymctl.stack.swarm.waiting import wait_for_dependencies
+
+_DAEMON = '"no-new-privileges": true in the daemon.json of each node does it for all its containers'
+
+
+def translate_service(
+    service: Service, options: SwarmOptions, report: Report, problems: list[Problem]
+) -> Service | None:
+    """The service in Swarm's words, or None when it is not part of the stack; what changed goes into ``report``."""
+    if service.profiles:
+        report.lost("profiles", f"left out: it belongs to {', '.join(service.profiles)}, and Swarm has no profiles")
+        return None
+    ports = translate_ports(service, report, problems)
+    deploy, variables = translate_deploy(service.model_copy(update={"ports": ports}), report, problems)
+    now: dict[str, Any] = {
+        "image": _image(service, options, report),
+        "ports": ports,
+        "volumes": translate_mounts(service, report),
+        "deploy": deploy,
+        "environment": {**variables, **(service.environment or {})} or None,
+        **wait_for_dependencies(service, report),
+    }
+    _report_lost(service, report)
+    gone = ("pull_policy", "profiles", "depends_on", "restart", "tmpfs", "security_opt", "shm_size", "ipc")
+    return service.model_copy(update={**dict.fromkeys(gone), **now})
+
+
+def _image(service: Service, options: SwarmOptions, report: Report) -> str:
+    image = options.images.get(service.image, service.image)
+    if image != service.image:
+        report.translated("image", image)
+    if service.pull_policy in ("never", "missing"):
+        detail = "docker stack deploy --resolve-image never; each node needs the image: gymctl images push|load"
+        report.translated("pull_policy", detail)
+    elif service.pull_policy is not None:
+        report.lost("pull_policy", f"{service.pull_policy}: Swarm neither builds nor pulls what it has")
+    return image
+
+
+def _report_lost(service: Service, report: Report) -> None:
+    for option in service.security_opt or ():
+        how = _DAEMON if option.startswith("no-new-privileges") else "set it in the daemon.json of each node"
+        report.lost("security_opt", f"{option}: Swarm ignores it; {how}")
+    if service.ipc is not None:
+        report.lost("ipc", f"{service.ipc}: Swarm ignores it; shm_size gives shared memory of its own")
+    if any(GATEWAY in host for host in service.extra_hosts or ()):
+        report.translated("extra_hosts", f"{GATEWAY} is the node that the task runs on, whichever that is")

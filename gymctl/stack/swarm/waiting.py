@@ -1,0 +1,59 @@
+"""``depends_on`` as a wait in the container: Swarm starts everything at once and has no word for "after".
+
+Swarm gives a task its name in the network's DNS only once it is healthy (without a health check: once it runs). So a
+name that resolves is a server that is healthy, and asking for it takes ``getent``, which every image with a libc has.
+The wait is bounded by the waiting service's own health check: a task that never gets well is replaced.
+"""
+
+from __future__ import annotations
+
+from gymctl.stack.document import Dependency, Service
+from gymctl.stack.swarm.changes import Report
+
+_SCRIPT = (
+    'for name in {names}; do until getent hosts "$name" >/dev/null; '
+    'do echo "waiting for $name" >&2; sleep 1; done; done; exec "$@"'
+)
+
+
+def wait_for_dependencies(service: Service, report: Report) -> dict[str, list[str]]:
+    """The ``entrypoint`` or ``command`` that first waits for what the service depends on.
+
+    A service without either runs what its image says, which nobody here knows: it cannot be made to wait.
+    """
+    dependencies = service.depends_on or {}
+    if not dependencies:
+        return {}
+    names = [name for name, dependency in dependencies.items() if _can_wait(name, dependency, report)]
+    if not names:
+        return {}
+    wait = ["sh", "-c", _SCRIPT.format(names=" ".join(names)), "wait"]
+    shown = ", ".join(names)
+    if service.entrypoint:
+        report.translated(
+            "depends_on", f"its entrypoint waits until {shown} is in the network's DNS, which is: healthy"
+        )
+        return {"entrypoint": [*wait, *service.entrypoint]}
+    if service.command and _runs_its_command(service):
+        report.translated("depends_on", f"its command waits until {shown} is in the network's DNS, which is: healthy")
+        return {"command": [*wait, *service.command]}
+    report.lost(
+        "depends_on",
+        f"it starts without waiting for {shown}, and is started again until it can; "
+        "an `entrypoint` of its own would be made to wait",
+    )
+    return {}
+
+
+def _can_wait(name: str, dependency: Dependency, report: Report) -> bool:
+    if dependency.restart:
+        report.lost("depends_on", f"it is not restarted with {name}")
+    if dependency.condition == "service_completed_successfully":
+        report.lost("depends_on", f"it does not wait for the end of {name}; it is started again until it can run")
+        return False
+    return dependency.required is not False
+
+
+def _runs_its_command(service: Service) -> bool:
+    """Whether the image's entrypoint ends by running the command: so it is in every image that gymctl builds."""
+    return "gymctl.kind" in (service.labels or {})
