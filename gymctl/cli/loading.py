@@ -38,6 +38,12 @@ StackName = Annotated[
 SliceOption = Annotated[
     str, typer.Option("--slice", help="What a container is told: what it can reach (closure), or all (full).")
 ]
+Publish = Annotated[
+    str | None,
+    typer.Option(
+        "--publish", help="Address to publish the head's port on.", show_default="127.0.0.1; Swarm: not published"
+    ),
+]
 BaseImage = Annotated[
     str | None,
     typer.Option(
@@ -105,6 +111,7 @@ def plan_for(
     slices: str,
     gym_root: Path | None = None,
     gym_version: str | None = None,
+    publish: str | None = None,
 ) -> StackPlan:
     """The plan of a configuration's stack.
 
@@ -120,7 +127,12 @@ def plan_for(
         raise InputError(f"--slice is {slices!r}", "it must be closure or full")
     mode: SliceMode = "full" if slices == "full" else "closure"
     options = StackOptions(
-        version=__version__, nofile=nofile, slice_mode=mode, gym_root=gym_root, gym_version=gym_version
+        version=__version__,
+        nofile=nofile,
+        slice_mode=mode,
+        gym_root=gym_root,
+        gym_version=gym_version,
+        publish_host=publish or "127.0.0.1",
     )
     return plan_stack(config, name=name, options=options)
 

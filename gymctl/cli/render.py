@@ -1,8 +1,10 @@
-"""``gymctl render``: the Compose file of a configuration, nothing started."""
+"""``gymctl render``: the Compose or Swarm file of a configuration, nothing started."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +13,7 @@ from gymctl.cli.loading import (
     GymRoot,
     GymVersion,
     MergeOrderOption,
+    Publish,
     SliceOption,
     StackName,
     load,
@@ -19,6 +22,13 @@ from gymctl.cli.loading import (
     shown_arguments,
     stack_name,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gymctl.stack import StackPlan
+
+_TARGETS = ("compose", "swarm")
 
 
 def register(app: typer.Typer) -> None:
@@ -29,33 +39,42 @@ def register(app: typer.Typer) -> None:
 def render(
     configuration: Configuration = None,
     output: str = typer.Option("-", "--output", "-o", help="File to write; - is standard output."),
+    target: str = typer.Option("compose", "--target", help="What the file is for: compose or swarm."),
     name: StackName = None,
     merge_order: MergeOrderOption = None,
     slices: SliceOption = "closure",
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
     nofile: int = typer.Option(65535, "--nofile", help="Open files that a container may have.", min=256),
+    publish: Publish = None,
+    as_json: bool = typer.Option(False, "--json", help="Say what --target swarm changed as JSON, on standard error."),
 ) -> None:
-    """Write the Compose file of a configuration; start nothing.
+    """Write the Compose or Swarm file of a configuration; start nothing.
 
-    It has one service per named server, plus the head.
+    It has one service per named server, plus the head. A file for Swarm is translated from the one for Compose; every
+    change and every loss is said.
 
     \b
     Examples:
       gymctl render examples/quickstart
       gymctl render model.yaml agent.yaml +policy_model_name=mine -o compose.yaml
+      gymctl render examples/multi-environment --target swarm -o stack.yaml
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.engines.compose import check_ours
     from gymctl.engines.state import write_atomically, write_secrets
     from gymctl.errors import InputError
     from gymctl.stack import render_stack
 
+    _check_options(target, publish, as_json=as_json)
     config = load(configuration, merge_order, gym_root=gym_root)
     path = Path(output).resolve()
     directory = Path.cwd() if output == "-" else path.parent
     called = stack_name(name, directory)
-    plan = plan_for(config, called, nofile=nofile, slices=slices, gym_root=gym_root, gym_version=gym_version)
-    text = render_stack(plan, arguments=shown_arguments(configuration, config))
+    plan = plan_for(
+        config, called, nofile=nofile, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish
+    )
+    arguments = shown_arguments(configuration, config)
+    text = _swarm(plan, arguments, as_json=as_json) if target == "swarm" else render_stack(plan, arguments=arguments)
     say_notes(plan.notes)
     if output == "-":
         typer.echo(text, nl=False)
@@ -66,6 +85,33 @@ def render(
     if plan.secrets:
         write_secrets(directory, plan.secrets)
     write_atomically(path, text, mode=0o644)
+    next_step = "up --engine swarm" if target == "swarm" else "up"
     typer.echo(
-        f"wrote {output}: {len(plan.services)} services; `gymctl up` builds their images and starts them", err=True
+        f"wrote {output}: {len(plan.services)} services; `gymctl {next_step}` builds their images and starts them",
+        err=True,
     )
+
+
+def _check_options(target: str, publish: str | None, *, as_json: bool) -> None:
+    from gymctl.errors import InputError
+
+    if target not in _TARGETS:
+        raise InputError(f"--target is {target!r}", f"it must be {' or '.join(_TARGETS)}")
+    if as_json and target != "swarm":
+        raise InputError("--json says what --target swarm changed", "leave it out, or add --target swarm")
+    if target == "swarm" and publish not in (None, "0.0.0.0"):
+        hint = "--publish 0.0.0.0 opens the head on every interface of its node; without it nothing is published"
+        raise InputError(f"--publish {publish}: Swarm cannot publish on one address", hint)
+
+
+def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> str:
+    """The stack file's text; what the translation changed goes to standard error."""
+    from gymctl.stack.swarm import grouped, render_swarm
+
+    rendering = render_swarm(plan, arguments=arguments)
+    if as_json:
+        typer.echo(json.dumps([change.plain() for change in rendering.changes], indent=2), err=True)
+    else:
+        for line in grouped(rendering.changes):
+            typer.echo(f"swarm: {line}", err=True)
+    return rendering.text

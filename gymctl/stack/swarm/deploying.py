@@ -103,7 +103,7 @@ def _resources(
     if reserved is not None and reserved.pids is not None:
         report.lost("deploy.resources.reservations.pids", "processes are limited, not reserved")
         reserved = reserved.model_copy(update={"pids": None})
-    constraint, variables = "", {}
+    constraint, variables = "", dict[str, str]()
     if reserved is not None and reserved.devices is not None:
         reserved, constraint, variables = _devices(reserved, report, problems)
     return bounds.model_copy(update={"limits": limits, "reservations": reserved}), constraint, variables

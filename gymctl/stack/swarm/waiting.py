@@ -55,5 +55,5 @@ def _can_wait(name: str, dependency: Dependency, report: Report) -> bool:
 
 
 def _runs_its_command(service: Service) -> bool:
-    """Whether the image's entrypoint ends by running the command: so it is in every image that gymctl builds."""
-    return "gymctl.kind" in (service.labels or {})
+    """Whether the image's entrypoint ends by running the command, as a server's and every image built here does."""
+    return "NEMO_GYM_CONFIG_PATH" in (service.environment or {}) or service.pull_policy == "never"
