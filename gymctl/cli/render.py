@@ -24,7 +24,7 @@ from gymctl.cli.loading import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gymctl.stack import StackPlan
 
@@ -61,9 +61,9 @@ def render(
       gymctl render examples/multi-environment --target swarm -o stack.yaml
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.engines.compose import check_ours
-    from gymctl.engines.state import write_atomically, write_secrets
+    from gymctl.engines.state import write_atomically, write_files, write_secrets
     from gymctl.errors import InputError
-    from gymctl.stack import render_stack
+    from gymctl.stack import placement_notes, render_stack
 
     _check_options(target, publish, as_json=as_json)
     config = load(configuration, merge_order, gym_root=gym_root)
@@ -74,8 +74,10 @@ def render(
         config, called, nofile=nofile, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish
     )
     arguments = shown_arguments(configuration, config)
-    text = _swarm(plan, arguments, as_json=as_json) if target == "swarm" else render_stack(plan, arguments=arguments)
-    say_notes(plan.notes)
+    text, files = (
+        _swarm(plan, arguments, as_json=as_json) if target == "swarm" else (render_stack(plan, arguments=arguments), {})
+    )
+    say_notes(plan.notes if target == "swarm" else (*plan.notes, *placement_notes(plan.services)))
     if output == "-":
         typer.echo(text, nl=False)
         return
@@ -84,6 +86,7 @@ def render(
     check_ours(path)
     if plan.secrets:
         write_secrets(directory, plan.secrets)
+    write_files(directory, files)
     write_atomically(path, text, mode=0o644)
     next_step = "up --engine swarm" if target == "swarm" else "up"
     typer.echo(
@@ -104,8 +107,8 @@ def _check_options(target: str, publish: str | None, *, as_json: bool) -> None:
         raise InputError(f"--publish {publish}: Swarm cannot publish on one address", hint)
 
 
-def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> str:
-    """The stack file's text; what the translation changed goes to standard error."""
+def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> tuple[str, Mapping[str, bytes]]:
+    """The stack file's text, and the files it names; what the translation changed goes to standard error."""
     from gymctl.stack.swarm import grouped, render_swarm
 
     rendering = render_swarm(plan, arguments=arguments)
@@ -114,4 +117,4 @@ def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> str:
     else:
         for line in grouped(rendering.changes):
             typer.echo(f"swarm: {line}", err=True)
-    return rendering.text
+    return rendering.text, rendering.files

@@ -82,8 +82,10 @@ def up(
 
 
 def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: float, display: UpDisplay) -> StackState:
+    from gymctl.config import without_effect
     from gymctl.engines.local_control import LocalEngine
 
+    say_notes(tuple(without_effect(config)))
     display.expect(["head", *config.servers])
     return LocalEngine(Path.cwd()).up(
         config,
@@ -107,11 +109,11 @@ def _up_compose(
 ) -> StackState:
     """Plan, check and build, render with the open files that this engine allows, start and wait."""
     from gymctl.engines.compose import ComposeEngine
-    from gymctl.stack import render_stack
+    from gymctl.stack import placement_notes, render_stack
 
     engine = ComposeEngine(Path.cwd())
     plan = plan_with(nofile=65535)
-    say_notes(plan.notes)
+    say_notes((*plan.notes, *placement_notes(plan.services)))
     nofile = engine.prepare(plan, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
     plan = plan_with(nofile=nofile)
     shown = shown_arguments(list(arguments), config)

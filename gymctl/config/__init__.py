@@ -5,6 +5,8 @@ from gymctl.config.includes import MergeOrder
 from gymctl.config.load import load_config
 from gymctl.config.locations import Location, Origins
 from gymctl.config.model import HEAD_PORT, RESERVED_KEYS, Config, Head, Reference, ServerInstance, ServerKind
+from gymctl.config.placement import Placement, Placements, ResourceLimits
+from gymctl.config.placing import without_effect
 from gymctl.config.secrets import holds_credential, mask
 
 __all__ = [
@@ -18,10 +20,14 @@ __all__ = [
     "Note",
     "NoteCode",
     "Origins",
+    "Placement",
+    "Placements",
     "Reference",
+    "ResourceLimits",
     "ServerInstance",
     "ServerKind",
     "holds_credential",
     "load_config",
     "mask",
+    "without_effect",
 ]

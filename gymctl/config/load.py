@@ -22,6 +22,8 @@ from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import dotted
 from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, ServerInstance
+from gymctl.config.placement import read_placements
+from gymctl.config.placing import place_servers
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.servers import SKIP, find_servers
@@ -60,6 +62,8 @@ def load_config(
     servers = _servers(resolved, layers, findings)
     head = check_head(resolved, findings)
     check_globals(resolved, findings)
+    placements = read_placements(resolved.get("placement"), findings)
+    servers = place_servers(servers, resolved, placements, findings)
     for path in long_numbers(resolved):
         findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
     check_references(servers, resolved, findings)
@@ -82,6 +86,7 @@ def load_config(
         resolved=resolved,
         advice=tuple(findings.notes),
         merge_order=layers.order,
+        placements=placements,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from gymctl.config.findings import Note
 from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import KeyPath, Location, Origins
+from gymctl.config.placement import Placement, Placements, ResourceLimits
 
 
 class ServerKind(StrEnum):
@@ -32,7 +33,7 @@ RESERVED_KEYS = frozenset(
     "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
     "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
     "skip_verification_reward error_on_almost_servers".split()
-) | {"gymctl", "silence", "runtime"}
+) | {"gymctl", "silence", "runtime", "placement"}
 
 # Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
 SERVER_KEYS = frozenset(
@@ -66,6 +67,8 @@ class ServerInstance:
     location: Location | None
     folder: Path | None = None  # where its entrypoint was found; None when under no search root
     runtime: str | None = None  # one of RUNTIMES, when it or the whole stack says so
+    placement: Placement | None = None  # its own and the stack's, merged
+    limits: ResourceLimits | None = None  # its ``resources:``
 
     @property
     def path(self) -> tuple[str, str, str]:
@@ -102,6 +105,7 @@ class Config:
     resolved: Mapping[str, Any] = field(default_factory=dict)
     advice: tuple[Note, ...] = ()
     merge_order: MergeOrder = MergeOrder.INCLUDES_LAST
+    placements: Placements = field(default_factory=Placements)
 
     @property
     def agent_names(self) -> tuple[str, ...]:

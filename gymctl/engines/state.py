@@ -17,6 +17,7 @@ from gymctl.errors import EngineError, InputError
 FOLDER = ".gymctl"
 _STATE = "stack.json"
 _SECRETS = "secrets"
+_SWARM_FILES = "swarm"  # configs that a stack file names
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def clear_state(directory: Path) -> None:
     """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
     folder = directory / FOLDER
     (folder / _STATE).unlink(missing_ok=True)
-    shutil.rmtree(folder / _SECRETS, ignore_errors=True)
+    for name in (_SECRETS, _SWARM_FILES):
+        shutil.rmtree(folder / name, ignore_errors=True)
     if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {".gitignore"}:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -139,6 +141,19 @@ def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...
             else:
                 stale.unlink()
     return tuple(changed)
+
+
+def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write what a rendered file names: path relative to ``directory`` -> content.
+
+    Raises:
+        EngineError: one cannot be written.
+    """
+    for name, content in files.items():
+        state_folder(directory)
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content, mode=0o644)
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> None:

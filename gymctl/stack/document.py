@@ -252,9 +252,10 @@ class Volume(Part):
 
 
 class StoredFile(Part):
-    """A secret or a config: from a file, or one that exists already."""
+    """A secret or a config: from a file, written out here (configs only), or one that exists already."""
 
     file: str | None = None
+    content: str | None = None
     name: str | None = None
     external: bool | None = None
     labels: dict[str, str] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.interpolation import dump_slice
 from gymctl.stack.nemo_gym import NemoGym
+from gymctl.stack.placing import node_placement, resource_bounds
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
@@ -80,6 +81,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         rerouted.setdefault(view.rerouted, []).append(server.name)
     if gym.ray_users:
         services.insert(1, gym.ray(choice.nemo_gym(), {service.name: service.image for service in services}))
+    services = [_placed(service, config) for service in services]
     problems = [problem for service in services for problem in size_problems(service, config, options.slice_mode)]
     if problems:
         raise ConfigError(problems)
@@ -117,6 +119,7 @@ def _head(config: Config, addresses: Mapping[str, Address], choice: ImageChoice,
         command=("python", "app.py"),
         working_dir=f"{SERVICES_ROOT}/head",
         published=((options.publish_host, port, port),),
+        placement=node_placement(config.placements.of("head")),
     )
 
 
@@ -133,7 +136,16 @@ def _service(server: ServerInstance, port: int, view: Slice, image: str) -> Serv
         working_dir=f"{SERVICES_ROOT}/{server.kind.value}/{server.implementation}",
         secrets=view.secrets,
         extra_hosts=(EXTRA_HOST,) if view.rerouted else (),
+        placement=node_placement(server.placement),
+        bounds=resource_bounds(server.limits),
     )
+
+
+def _placed(service: ServicePlan, config: Config) -> ServicePlan:
+    """An add-on that says nothing itself goes where the configuration wants add-ons."""
+    if service.kind == "head" or service.name in config.servers or service.placement is not None:
+        return service
+    return replace(service, placement=node_placement(config.placements.of("addons")))
 
 
 def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:

@@ -70,16 +70,19 @@ def _restart_policy(service: Service, deploy: Deploy, report: Report) -> Restart
 def _order(service: Service, resources: ResourceBounds | None, report: Report) -> str:
     """New tasks before the old ones go, but where both cannot be there at once."""
     reserved = resources.reservations if resources else None
+    deploy = service.deploy or Deploy()
     volumes = [item for item in service.volumes or () if isinstance(item, str) or item.type != "tmpfs"]
     if service.ports:
         order, why = "stop-first", ", since two tasks cannot have one port of a node"
     elif reserved and reserved.generic_resources:
         order, why = "stop-first", ", since GPUs are not there twice"
+    elif deploy.placement and deploy.placement.max_replicas_per_node:
+        order, why = "stop-first", ", since a node has no room for one more than max_replicas_per_node"
     elif volumes:
         order, why = "stop-first", ", since two tasks would write to its volume"
     else:
         order, why = "start-first", ""
-    if service.deploy is None or service.deploy.update_config is None:
+    if deploy.update_config is None:
         report.added("deploy.update_config", f"{order}{why}; one task after the other, rolled back when one fails")
     return order
 

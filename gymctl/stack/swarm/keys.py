@@ -49,7 +49,7 @@ TRANSLATED: Mapping[type[Part], str] = {
     compose.Resources: "devices",
     compose.Deploy: "endpoint_mode labels update_config rollback_config",
     compose.Network: "driver driver_opts",
-    compose.StoredFile: "name",
+    compose.StoredFile: "name content",
     compose.ComposeDocument: "name",
 }
 

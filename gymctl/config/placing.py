@@ -1,0 +1,50 @@
+"""Give every server the placement and the limits that hold for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gymctl.config.findings import Findings
+from gymctl.config.implementations import implementation_of
+from gymctl.config.locations import KeyPath
+from gymctl.config.model import Config, ServerInstance, ServerKind
+from gymctl.config.placement import Placements, read_placement, read_resources
+
+_GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.RESOURCES: "resources"}
+
+
+def place_servers(
+    servers: Mapping[str, ServerInstance], resolved: Mapping[str, Any], placements: Placements, findings: Findings
+) -> dict[str, ServerInstance]:
+    """The servers with ``placement`` and ``limits`` filled in; what is wrong with either becomes problems.
+
+    Both keys may stand in a server's fields or beside its kind key.
+    """
+    placed = {}
+    for name, server in servers.items():
+        own = read_placement(*_found(server, resolved, "placement"), findings)
+        limits = read_resources(*_found(server, resolved, "resources"), findings)
+        placement = placements.of(_GROUP_OF[server.kind], own)
+        if placement and placement.gpu is False and limits and limits.gpus:
+            what = f"{name} asks for GPUs, and its placement is gpu: false"
+            findings.problem((*server.path, "resources", "gpus"), what, "leave one of them out")
+        placed[name] = replace(server, placement=placement, limits=limits)
+    return placed
+
+
+def _found(server: ServerInstance, resolved: Mapping[str, Any], key: str) -> tuple[Any, KeyPath]:
+    """The value of a key, and where it stands; nothing where the server's own code has a field of that name."""
+    own = implementation_of(server.folder, server.entrypoint) if server.folder and key in server.fields else None
+    if key in server.fields and not (own and key in own.fields):
+        return server.fields[key], (*server.path, key)
+    return resolved[server.name].get(key), (server.name, key)
+
+
+def without_effect(config: Config) -> Iterator[str]:
+    """What servers ask of a machine and one process cannot give."""
+    asking = [name for name, server in config.servers.items() if server.placement or server.limits]
+    if asking:
+        names = ", ".join(asking[:3]) + (f" and {len(asking) - 3} more" if len(asking) > 3 else "")
+        yield f"placement and resources ({names}) have no effect in one process"
