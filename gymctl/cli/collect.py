@@ -123,6 +123,7 @@ def run_spec(options: Mapping[str, Any], overrides: Sequence[str], fixed: Mappin
         if not values.get(key):
             raise InputError(f"no {key} file was given", f"add --{key} {what}")
         values[key] = Path(values[key])
+    values["input"] = _here_or_bundled(values["input"])
     concurrency = str(values.pop("concurrency", "auto"))
     if concurrency != "auto" and not concurrency.isdigit():
         raise InputError(f"--concurrency is {concurrency!r}", "it must be a number, or auto")
@@ -131,6 +132,14 @@ def run_spec(options: Mapping[str, Any], overrides: Sequence[str], fixed: Mappin
     if fixed.get("order") not in ("completion", "input"):
         raise InputError(f"--order is {fixed.get('order')!r}", "it must be completion or input")
     return RunSpec(**values, **fixed, concurrency="auto" if concurrency == "auto" else int(concurrency))
+
+
+def _here_or_bundled(rows: Path) -> Path:
+    """Rows of a bundled server are found by the path that its configuration says, as the configuration is."""
+    from gymctl import assets
+
+    bundled = assets.folder("services") / rows
+    return bundled if not rows.exists() and bundled.is_file() else rows
 
 
 def _repeats(text: str) -> int | dict[str, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gymctl import assets
 from gymctl.cli.collect import run_spec
 from gymctl.errors import InputError
 
@@ -41,3 +42,15 @@ def test_upstreams_spelling() -> None:
 def test_a_stall_must_be_above_nothing() -> None:
     with pytest.raises(InputError, match="stall is 0"):
         run_spec(FILES, [], {"order": "completion", "stall_s": 0.0})
+
+
+def test_rows_of_a_bundled_server_are_found_by_the_path_in_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = Path("resources_servers/example_multi_step/data/example.jsonl")
+    given = {**FILES, "input": rows}
+    assert run_spec(given, [], {"order": "completion"}).input == assets.folder("services") / rows
+    rows.parent.mkdir(parents=True)
+    rows.touch()
+    assert run_spec(given, [], {"order": "completion"}).input == rows
