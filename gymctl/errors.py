@@ -4,6 +4,7 @@ GymctlError            something the user can act on; exit code 1
 ├── InputError         what the user wrote is wrong; exit code 2
 │   └── ConfigError    one or more located problems in YAML or overrides
 ├── EngineError        Docker, Compose or the local engine could not do it
+├── RefusedError       a request to a server that cannot be answered as it stands (gymctl.server.message)
 └── RunError           a collection could not go on (disk full, nothing answers)
     └── HopFailed      a call from one server to another failed (gymctl.server.client)
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gymctl import assets
 
-_KIT = ("base", "agent", "model", "resources")  # the modules of gymctl.server that define the base classes
+_KIT = ("base", "agent", "model", "resources", "provider")  # the modules of gymctl.server that define the base classes
 _ALIASES = frozenset({"alias", "validation_alias"})
 _Classes = Mapping[str, ast.ClassDef]
 

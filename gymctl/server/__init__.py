@@ -4,7 +4,7 @@ from gymctl.server.agent import AgentConfig, AgentServer, Rollout, ServerReferen
 from gymctl.server.base import Server, ServerConfig
 from gymctl.server.client import Client, HopFailed, HttpTransport, LocalTransport
 from gymctl.server.endpoints import endpoint, tool
-from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.message import Call, RefusedError, Reply, json_reply
 from gymctl.server.model import ModelServer
 from gymctl.server.resources import ResourcesServer, SeedRequest, VerifyRequest, VerifyResponse
 from gymctl.server.sessions import Session
@@ -19,6 +19,7 @@ __all__ = [
     "HttpTransport",
     "LocalTransport",
     "ModelServer",
+    "RefusedError",
     "Reply",
     "ResourcesServer",
     "Rollout",

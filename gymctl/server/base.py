@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gymctl.errors import InputError
 from gymctl.server.client import Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
-from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.message import Call, RefusedError, Reply, json_reply
 from gymctl.server.sessions import Session, SessionLostError, SessionStore
 from gymctl.server.settings import Settings
 
@@ -106,6 +106,8 @@ class Server:
             reply = await found.invoke(call, session)
         except HopFailed as failure:
             reply = failed_hop(failure)
+        except RefusedError as refused:
+            reply = refused.reply()
         except SessionLostError as error:  # the rollout must begin again: 503, which is nobody's answer
             reply = failed_hop(HopFailed(self.name, call.path, status=503, body=str(error)))
         except Exception as error:

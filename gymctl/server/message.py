@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from gymctl.errors import GymctlError
+
 JSON = "application/json"
 
 # Remaining time for a call in milliseconds. Relative, as gRPC's is, so that no two clocks have to agree.
@@ -53,3 +55,31 @@ class Reply:
 def json_reply(value: Any, status: int = 200) -> Reply:
     """A reply whose body is ``value`` as JSON."""
     return Reply(status, orjson.dumps(value))
+
+
+class RefusedError(GymctlError):
+    """A request that is wrong in itself: a server answers it with 422 in FastAPI's shape, and nobody tries it again."""
+
+    def __init__(self, place: Sequence[str | int], message: str, kind: str = "value_error") -> None:
+        super().__init__(f"{'.'.join(str(part) for part in place) or 'body'}: {message}")
+        self.place = tuple(place)
+        self.detail = {"type": kind, "loc": ["body", *place], "msg": message}
+
+    def reply(self) -> Reply:
+        """The 422."""
+        return json_reply({"detail": [self.detail]}, 422)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """A request's body parsed.
+
+    Raises:
+        RefusedError: it is not a JSON object.
+    """
+    try:
+        value = orjson.loads(body)
+    except ValueError as error:
+        raise RefusedError((), f"JSON decode error: {error}", "json_invalid") from error
+    if not isinstance(value, dict):
+        raise RefusedError((), "Input should be an object", "dict_type")
+    return value

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import orjson
-
 from gymctl.config.model import ServerKind
 from gymctl.server.base import Server
 from gymctl.server.endpoints import endpoint
-from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.message import Call, Reply, json_object, json_reply
 from gymctl.server.sessions import Session
 
 
@@ -43,14 +41,7 @@ class ModelServer(Server):
 
 
 async def _on_params(call: Call, session: Session, method: Any) -> Reply:
-    try:
-        params = orjson.loads(call.body)
-    except ValueError as error:
-        return json_reply(
-            {"detail": [{"type": "json_invalid", "loc": ["body"], "msg": f"JSON decode error: {error}"}]}, 422
-        )
-    if not isinstance(params, dict):
-        return json_reply({"detail": [{"type": "dict_type", "loc": ["body"], "msg": "Input should be an object"}]}, 422)
+    params = json_object(call.body)
     try:
         return json_reply(await method(params, session))
     except NotImplementedError:

@@ -40,6 +40,16 @@ def function_call(name: str, arguments: str, call_id: str | None = None) -> dict
     }
 
 
+def reasoning(texts: Iterable[str]) -> dict[str, Any]:
+    """What a model thought, one summary part a text."""
+    return {
+        "id": f"rs_{uuid.uuid4().hex}",
+        "type": "reasoning",
+        "status": "completed",
+        "summary": [{"text": text, "type": "summary_text"} for text in texts],
+    }
+
+
 def function_call_output(call_id: str, output: str) -> dict[str, Any]:
     """A tool's answer to the call ``call_id``."""
     return {"type": "function_call_output", "call_id": call_id, "output": output}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
+from model_endpoint import Endpoint, hang_up, serving, status
 from service_stack import open_stack, post, service
 
 from gymctl.errors import InputError
@@ -19,54 +20,21 @@ from gymctl.server import Call, Reply, Server
 pytestmark = pytest.mark.enable_socket
 
 CONFIG = service("responses_api_models", "openai_model") / "configs" / "openai_model.yaml"
-Answer = Callable[[web.Request], Awaitable[web.Response]]
-
-
-class Endpoint:
-    """Answers every POST with the next prepared response, the last one again, and keeps what it received."""
-
-    def __init__(self, *answers: Answer | web.Response | bytes) -> None:
-        self.answers = answers
-        self.seen: list[tuple[str, dict[str, str], bytes]] = []
-
-    async def answer(self, request: web.Request) -> web.Response:
-        self.seen.append((request.path, dict(request.headers), await request.read()))
-        answer = self.answers[min(len(self.seen), len(self.answers)) - 1]
-        if isinstance(answer, bytes):
-            return web.Response(body=answer, content_type="application/json")
-        if isinstance(answer, web.Response):
-            return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
-        return await answer(request)
-
-
-def status(code: int, text: str = "{}", **headers: str) -> web.Response:
-    return web.Response(
-        status=code, text=text, headers={name.replace("_", "-"): value for name, value in headers.items()}
-    )
 
 
 @asynccontextmanager
 async def at(endpoint: Endpoint, **settings: Any) -> AsyncIterator[Server]:
     """An ``openai_model`` in front of ``endpoint``."""
-    application = web.Application()
-    application.router.add_post("/{path:.*}", endpoint.answer)
-    runner = web.AppRunner(application, shutdown_timeout=0.05)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    fields = {
-        "openai_base_url": f"http://127.0.0.1:{port}/v1/",
-        "openai_api_key": "sk-test",
-        "openai_model": "real-model",
-        "max_retries": 0,
-        **settings,
-    }
-    try:
+    async with serving(endpoint) as address:
+        fields = {
+            "openai_base_url": f"{address}/v1/",
+            "openai_api_key": "sk-test",
+            "openai_model": "real-model",
+            "max_retries": 0,
+            **settings,
+        }
         async with open_stack(CONFIG, policy_model=fields) as servers:
             yield servers["policy_model"]
-    finally:
-        await runner.cleanup()
 
 
 def ask(endpoint: Endpoint, params: Any, path: str = "/v1/responses", **settings: Any) -> Reply:
@@ -183,12 +151,6 @@ def test_the_deadline_ends_a_call(by_caller: bool) -> None:
     assert time.monotonic() - started < 1.0
 
 
-async def hang_up(request: web.Request) -> web.Response:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
-
-
 @pytest.mark.parametrize(
     "first", [status(429, retry_after="0"), status(503, retry_after="0"), status(500, retry_after="0")]
 )
@@ -258,3 +220,16 @@ def test_waiting_in_the_queue_ends_by_the_deadline() -> None:
             return list(await asyncio.gather(*(model.handle(call) for call in calls)))
 
     assert [reply.status for reply in asyncio.run(work())] == [504] * 3
+
+
+def test_reasoning_items_are_dropped_where_that_is_set() -> None:
+    thought = b'{"type":"reasoning","id":"rs_1","summary":[]}'
+    said = b'{"role":"user","content":"a  b"}'
+    for given, sent in ((b"[" + thought + b"," + said + b"]", b"[" + said + b"]"), (b'"text"', b'"text"')):
+        endpoint = Endpoint(b"{}")
+        ask(endpoint, b'{"input":' + given + b"}", drop_input_reasoning_items=True)
+        assert endpoint.seen[0][2] == b'{"input":' + sent + b',"model":"real-model"}'
+    endpoint = Endpoint(b"{}")
+    ask(endpoint, b'{"input":[' + thought + b"]}")
+    assert thought in endpoint.seen[0][2]
+    assert ask(Endpoint(b"{}"), b'{"input":[1]}', drop_input_reasoning_items=True).status == 422

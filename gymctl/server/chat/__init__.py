@@ -1,0 +1,35 @@
+"""Between OpenAI's two APIs: Responses in front, Chat Completions behind.
+
+``request_of`` turns create params into a chat request, ``response_of`` a chat completion into a Response. Both work on
+plain mappings, touch no network, and read each item once.
+"""
+
+from gymctl.server.chat.messages import messages_of, prepare_messages
+from gymctl.server.chat.overflow import overflowed, stopped
+from gymctl.server.chat.replies import choice_of, output_items, response_of
+from gymctl.server.chat.requests import request_of
+from gymctl.server.chat.style import Style
+from gymctl.server.chat.thinking import fold_reasoning, only_thought, reasoning_of, split_thinking, wrap_thinking
+from gymctl.server.chat.token_ids import TRAINING_FIELDS, NoTokenIdsError, ask_for_token_ids, generated, prompt_ids
+
+__all__ = [
+    "TRAINING_FIELDS",
+    "NoTokenIdsError",
+    "Style",
+    "ask_for_token_ids",
+    "choice_of",
+    "fold_reasoning",
+    "generated",
+    "messages_of",
+    "only_thought",
+    "output_items",
+    "overflowed",
+    "prepare_messages",
+    "prompt_ids",
+    "reasoning_of",
+    "request_of",
+    "response_of",
+    "split_thinking",
+    "stopped",
+    "wrap_thinking",
+]

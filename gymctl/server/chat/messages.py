@@ -1,0 +1,157 @@
+"""Items of a Responses conversation as chat messages: one assistant message for all that a model said in one turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gymctl.server.chat.style import Style
+from gymctl.server.chat.thinking import REASONING_FIELDS, split_thinking, wrap_thinking
+from gymctl.server.chat.token_ids import TRAINING_FIELDS
+from gymctl.server.message import RefusedError
+
+_SYSTEM = {True: "system", False: "developer"}
+
+
+def messages_of(items: Sequence[Any], style: Style) -> list[dict[str, Any]]:
+    """The chat messages of a conversation.
+
+    Consecutive assistant messages, reasoning and function calls are one assistant message, which ends at the next
+    message of somebody else, or tool output.
+
+    Raises:
+        RefusedError: an item is none of message, reasoning, function_call, function_call_output, or lacks a part.
+    """
+    messages: list[dict[str, Any]] = []
+    turn = _Turn(style)
+    for index, item in enumerate(items):
+        try:
+            other = turn.take(item)
+        except (KeyError, TypeError, AttributeError) as error:
+            lacking = f"{error} is missing" if isinstance(error, KeyError) else f"malformed item: {error}"
+            raise RefusedError(("input", index), lacking, "missing") from error
+        except RefusedError as refused:
+            raise RefusedError(("input", index, *refused.place), str(refused.detail["msg"])) from refused
+        if other is not None:
+            turn.flush(messages)
+            messages.append(other)
+    turn.flush(messages)
+    return messages
+
+
+def prepare_messages(messages: Sequence[Any], style: Style) -> None:
+    """Chat messages as a caller has them, changed in place to what the endpoint wants: roles, and where reasoning is.
+
+    Raises:
+        RefusedError: a message is no object with a role.
+    """
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or "role" not in message:
+            raise RefusedError(("messages", index), "an object with a role is expected", "missing")
+        if message["role"] == "developer" and style.developer_as_system:
+            message["role"] = "system"
+        if message["role"] == "assistant" and style.reasoning_parser:
+            _take_thoughts_out(message, style)
+
+
+def _take_thoughts_out(message: dict[str, Any], style: Style) -> None:
+    content = message.get("content")
+    texts = [message] if isinstance(content, str) else content if isinstance(content, list) else []
+    name = "content" if isinstance(content, str) else "text"
+    thoughts: list[str] = []
+    for holder in texts:
+        found, holder[name] = split_thinking(holder.get(name) or "")
+        thoughts += found
+    if thoughts and style.interleaved:
+        message.update(dict.fromkeys(REASONING_FIELDS, "\n".join(thoughts)))
+
+
+def text_of(content: Any) -> str:
+    """The text in a content of either API; a refusal is what was said instead."""
+    if isinstance(content, str):
+        return content
+    return "".join([part.get("text") or part.get("refusal") or "" for part in content or ()])
+
+
+class _Turn:
+    """What an assistant has said since the last message of somebody else."""
+
+    def __init__(self, style: Style) -> None:
+        self._style = style
+        self._clear()
+
+    def _clear(self) -> None:
+        self._said: list[tuple[bool, str]] = []  # whether it was thought, and what, in the order in which it came
+        self._calls: list[dict[str, Any]] = []
+        self._training: dict[str, Any] = {}
+
+    def take(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Add what the assistant said or did; the message of anybody else is returned."""
+        kind = item.get("type") or ("message" if "role" in item else None)
+        if kind == "function_call_output":
+            return {"role": "tool", "content": _content(item["output"]), "tool_call_id": item["call_id"]}
+        if kind == "message" and item["role"] != "assistant":
+            return self._other(item)
+        if kind == "message":
+            self._said.append((False, text_of(item["content"])))
+        elif kind == "function_call":
+            function = {"name": item["name"], "arguments": item["arguments"]}
+            self._calls.append({"id": item["call_id"], "type": "function", "function": function})
+        elif kind == "reasoning":
+            for part in item.get("summary") or item.get("content") or ():
+                self._said.append((True, part["text"]))
+        else:
+            raise RefusedError(("type",), f"items of the type {kind!r} have no place in a chat")
+        if self._style.token_ids and item.get("prompt_token_ids"):
+            self._training = {name: item[name] for name in TRAINING_FIELDS if item.get(name) is not None}
+        return None
+
+    def _other(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        role = item["role"]
+        if role not in ("user", "system", "developer"):
+            raise RefusedError(("role",), f"a role {role!r} is not known; it is user, assistant, system or developer")
+        if role == "developer":
+            role = _SYSTEM[self._style.developer_as_system]
+        return {"role": role, "content": _content(item["content"])}
+
+    def flush(self, messages: list[dict[str, Any]]) -> None:
+        """Add the turn, if there was one, to ``messages``, and begin the next."""
+        if not (self._calls or any(text for _, text in self._said)):
+            self._clear()
+            return
+        message: dict[str, Any] = {"role": "assistant", "content": None}
+        if self._said:
+            message.update(self._parsed() if self._style.reasoning_parser else self._in_one_text())
+        if self._calls:
+            message["tool_calls"] = self._calls
+        messages.append(message | self._training)
+        self._clear()
+
+    def _in_one_text(self) -> dict[str, Any]:
+        return {"content": "".join([wrap_thinking((text,)) if thought else text for thought, text in self._said])}
+
+    def _parsed(self) -> dict[str, Any]:
+        """Text apart from reasoning, also where the text holds some in tags."""
+        thoughts = [text for thought, text in self._said if thought and text]
+        tagged, text = split_thinking("".join([text for thought, text in self._said if not thought]))
+        thoughts += tagged
+        fields = REASONING_FIELDS if thoughts and self._style.interleaved else ()
+        return {"content": text, **dict.fromkeys(fields, "\n".join(thoughts))}
+
+
+def _content(content: Any) -> Any:
+    """A content of user, system, developer or tool: text as it is, parts in the names that the chat API has."""
+    if isinstance(content, str):
+        return content
+    return [_part(part, index) for index, part in enumerate(content)]
+
+
+def _part(part: Mapping[str, Any], index: int) -> dict[str, Any]:
+    kind = part["type"]
+    if kind in ("input_text", "output_text", "text"):
+        return {"type": "text", "text": part["text"]}
+    if kind == "input_image" and part.get("image_url"):
+        image = {"url": part["image_url"], "detail": part.get("detail") or "auto"}
+        return {"type": "image_url", "image_url": image}
+    text = f"parts of the type {kind!r} cannot be sent; text, and images with an image_url, can"
+    raise RefusedError(("content", index), text)

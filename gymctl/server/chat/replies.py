@@ -1,0 +1,92 @@
+"""A chat completion as a Response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gymctl.server.chat.style import Style
+from gymctl.server.chat.thinking import reasoning_of, split_thinking
+from gymctl.server.chat.token_ids import TRAINING_FIELDS
+from gymctl.server.responses import function_call, message, reasoning, response, usage
+
+# Create params that a Response repeats.
+_ECHOED = (
+    "background instructions max_output_tokens max_tool_calls metadata parallel_tool_calls previous_response_id prompt "
+    "reasoning service_tier temperature text tool_choice tools top_logprobs top_p truncation user"
+).split()
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+def choice_of(completion: Any) -> dict[str, Any] | None:
+    """The first choice of a chat completion; None when this is none."""
+    choices = completion.get("choices") if isinstance(completion, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) and isinstance(first.get("message"), dict) else None
+
+
+def response_of(
+    completion: Mapping[str, Any], choice: Mapping[str, Any], params: Mapping[str, Any], model: str, style: Style
+) -> dict[str, Any]:
+    """The Response that a completion's choice stands for, to the create params ``params``.
+
+    An answer that was cut short is ``incomplete``, with the reason in ``incomplete_details``.
+    """
+    extra: dict[str, Any] = {name: params[name] for name in _ECHOED if params.get(name) is not None}
+    extra["usage"] = _usage(completion.get("usage"))
+    reason = _INCOMPLETE.get(choice.get("finish_reason") or "")
+    if reason:
+        extra["status"] = "incomplete"
+        extra["incomplete_details"] = {"reason": reason}
+        if "detail" in completion:
+            extra["incomplete_details"]["message"] = completion["detail"]
+    return response(model, output_items(choice["message"], style, _logprobs(choice, params)), **extra)
+
+
+def output_items(
+    said: Mapping[str, Any], style: Style, logprobs: list[dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """Items of an assistant's chat message, in the order reasoning, message, function calls; one at least.
+
+    The training fields, where the message has them, are on the last item.
+    """
+    text = said.get("content") or said.get("refusal") or ""
+    thoughts: list[str] = []
+    if style.reasoning_parser:
+        thoughts, text = split_thinking(text)
+    parsed = reasoning_of(said)
+    if parsed:
+        thoughts.insert(0, parsed)
+    calls = said.get("tool_calls") or ()
+    items = [reasoning(thoughts)] if thoughts else []
+    if text or not (items or calls):
+        items.append(message(text))
+        if logprobs:
+            items[-1]["content"][0]["logprobs"] = logprobs
+    for call in calls:
+        function = call["function"]
+        item = function_call(function["name"], function.get("arguments") or "", call.get("id"))
+        item["id"] = item["call_id"]  # as upstream: one id for both
+        items.append(item)
+    for name in TRAINING_FIELDS:
+        if said.get(name) is not None:
+            items[-1][name] = said[name]
+    return items
+
+
+def _logprobs(choice: Mapping[str, Any], params: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    if params.get("include") is None and params.get("top_logprobs") is None:
+        return None
+    return (choice.get("logprobs") or {}).get("content")
+
+
+def _usage(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Token counts in the names that the Responses API has; details where the endpoint gives them."""
+    if not given:
+        return None
+    total = usage(given.get("prompt_tokens") or 0, given.get("completion_tokens") or 0)
+    cached = (given.get("prompt_tokens_details") or {}).get("cached_tokens")
+    thought = (given.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    total["input_tokens_details"]["cached_tokens"] = cached or 0
+    total["output_tokens_details"]["reasoning_tokens"] = thought or 0
+    return total

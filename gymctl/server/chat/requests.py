@@ -1,0 +1,132 @@
+"""Create params of the Responses API as a request of Chat Completions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gymctl.server.chat.messages import messages_of, text_of
+from gymctl.server.chat.style import Style
+from gymctl.server.message import RefusedError
+from gymctl.server.responses import CREATE_PARAMS
+
+# Parameters that both APIs have, with one meaning.
+_SAME = (
+    "metadata model parallel_tool_calls prompt_cache_key prompt_cache_retention safety_identifier service_tier store "
+    "temperature top_p user"
+).split()
+# An endpoint of Chat Completions keeps nothing between calls: the answer would not be to what was asked.
+_NOT_POSSIBLE = ("previous_response_id", "conversation", "prompt", "background", "stream")
+_LOGPROBS = "message.output_text.logprobs"
+
+
+def request_of(params: Mapping[str, Any], style: Style) -> dict[str, Any]:
+    """The chat request that create params stand for; parameters that are null are left out.
+
+    Raises:
+        RefusedError: something in it has no counterpart, such as a tool that the provider itself would have to run.
+    """
+    _check(params)
+    request: dict[str, Any] = {"messages": _messages(params, style)}
+    for name in _SAME:
+        value = params.get(name)
+        if value is not None:
+            request[name] = value
+    for name, translate in _TRANSLATED.items():
+        value = params.get(name)
+        if value is not None:
+            request.update(translate(value))
+    tools = params.get("tools")
+    if tools:
+        request["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
+        request.update(_tool_choice(params.get("tool_choice")))
+    else:
+        request.pop("parallel_tool_calls", None)
+        if params.get("tool_choice") not in (None, "auto", "none"):
+            raise RefusedError(("tool_choice",), f"{params['tool_choice']!r} needs at least one tool")
+    return request
+
+
+def _check(params: Mapping[str, Any]) -> None:
+    unknown = params.keys() - CREATE_PARAMS
+    if unknown:
+        raise RefusedError((min(unknown),), "Extra inputs are not permitted", "extra_forbidden")
+    if params.get("input") is None:
+        raise RefusedError(("input",), "Field required", "missing")
+    for name in _NOT_POSSIBLE:
+        if params.get(name):
+            raise RefusedError((name,), "not possible here: the endpoint speaks Chat Completions, one answer per call")
+
+
+def _messages(params: Mapping[str, Any], style: Style) -> list[dict[str, Any]]:
+    given = params["input"]
+    if isinstance(given, str):
+        messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": given}]}]
+    elif isinstance(given, list):
+        messages = messages_of(given, style)
+    else:
+        raise RefusedError(("input",), "Input should be a text or a list of items", "type_error")
+    instructions = params.get("instructions")
+    return _led_by(instructions, messages) if instructions else messages
+
+
+def _led_by(instructions: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Instructions and the system messages right after them as one: many chat templates take only one."""
+    if not isinstance(instructions, str):
+        raise RefusedError(("instructions",), "Input should be a valid string", "string_type")
+    texts = [instructions]
+    rest = 0
+    for message in messages:
+        if message["role"] not in ("system", "developer"):
+            break
+        texts.append(text_of(message["content"]))
+        rest += 1
+    return [{"role": "system", "content": "\n\n".join(texts)}, *messages[rest:]]
+
+
+def _tool(tool: Any, index: int) -> dict[str, Any]:
+    """A function as Chat Completions has it: one level deeper, and without ``strict`` (vLLM has no use for it)."""
+    if not isinstance(tool, Mapping) or tool.get("type", "function") != "function" or "name" not in tool:
+        kind = tool.get("type") if isinstance(tool, Mapping) else tool
+        raise RefusedError(("tools", index), f"{kind!r}: only functions with a name can be offered to this endpoint")
+    return {"type": "function", "function": {key: tool[key] for key in tool if key not in ("type", "strict")}}
+
+
+def _tool_choice(choice: Any) -> dict[str, Any]:
+    if choice is None or isinstance(choice, str):
+        return {} if choice is None else {"tool_choice": choice}
+    if isinstance(choice, Mapping) and choice.get("type") == "function" and "name" in choice:
+        return {"tool_choice": {"type": "function", "function": {"name": choice["name"]}}}
+    raise RefusedError(("tool_choice",), "one of auto, none, required, or a function by its name can be asked for")
+
+
+def _text(value: Mapping[str, Any]) -> dict[str, Any]:
+    """``text.format`` is ``response_format`` there, with the schema one level deeper."""
+    given = value.get("format") or {}
+    kind = given.get("type")
+    found: dict[str, Any] = {}
+    if kind == "json_schema":
+        schema = {key: given[key] for key in given if key != "type"}
+        found["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif kind == "json_object":
+        found["response_format"] = {"type": "json_object"}
+    if value.get("verbosity") is not None:
+        found["verbosity"] = value["verbosity"]
+    return found
+
+
+def _reasoning(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {} if value.get("effort") is None else {"reasoning_effort": value["effort"]}
+
+
+def _include(value: Sequence[str]) -> dict[str, Any]:
+    return {"logprobs": True} if _LOGPROBS in value else {}
+
+
+_TRANSLATED: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "max_output_tokens": lambda value: {"max_tokens": value},
+    "top_logprobs": lambda value: {"logprobs": True, "top_logprobs": value},
+    "text": _text,
+    "reasoning": _reasoning,
+    "include": _include,
+}

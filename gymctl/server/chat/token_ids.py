@@ -1,0 +1,52 @@
+"""Token ids and log-probabilities for training, as vLLM gives them and as NeMo Gym puts them on an item.
+
+vLLM from 0.10.2 answers ``return_token_ids`` with the ids of prompt and answer themselves. An older one gives only the
+answer's, in the place of the log-probs' token texts (``token_id:123``); the prompt's then take a call of /tokenize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TRAINING_FIELDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs", "routed_experts")
+_PREFIX = "token_id:"
+
+
+class NoTokenIdsError(ValueError):
+    """The endpoint did not give what was asked of it; the text says what is missing."""
+
+
+def ask_for_token_ids(request: dict[str, Any]) -> None:
+    """Add to a chat request what makes vLLM report token ids; 0 alternatives, which null would not give."""
+    request.update(logprobs=True, top_logprobs=0, return_tokens_as_token_ids=True)
+    request.setdefault("return_token_ids", True)  # ``extra_body`` may say false
+
+
+def prompt_ids(completion: Mapping[str, Any]) -> list[int] | None:
+    """The prompt's token ids, if the endpoint gave them along."""
+    found = completion.get("prompt_token_ids")
+    return found if isinstance(found, list) else None
+
+
+def generated(choice: Mapping[str, Any]) -> tuple[list[int], list[float]]:
+    """Token ids and log-probs of an answer, one of each per token; both empty when nothing was generated.
+
+    Raises:
+        NoTokenIdsError: they are not there, or not as many of one as of the other.
+    """
+    logprobs = choice.get("logprobs") or {}
+    tokens = logprobs.get("content")
+    if tokens is None:
+        raise NoTokenIdsError("no log-probs came back, though the request asked for them")
+    ids = choice.get("token_ids")
+    if ids is None:
+        try:
+            ids = [int(token["token"].removeprefix(_PREFIX)) for token in tokens]
+        except ValueError:
+            raise NoTokenIdsError(
+                "the log-probs hold texts instead of token ids: only vLLM knows return_tokens_as_token_ids"
+            ) from None
+    if len(ids) != len(tokens):
+        raise NoTokenIdsError(f"{len(ids)} token ids came back with {len(tokens)} log-probs")
+    return ids, [token["logprob"] for token in tokens]

@@ -1,0 +1,203 @@
+"""A model behind vLLM, or anything that speaks Chat Completions: Responses in front, with token ids for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from pydantic import AliasChoices, Field, model_validator
+
+from gymctl.server import Call, HopFailed, ModelServer, RefusedError, Reply, Session, json_reply
+from gymctl.server.chat import (
+    NoTokenIdsError,
+    Style,
+    ask_for_token_ids,
+    choice_of,
+    fold_reasoning,
+    generated,
+    only_thought,
+    overflowed,
+    prepare_messages,
+    prompt_ids,
+    reasoning_of,
+    request_of,
+    response_of,
+    stopped,
+)
+from gymctl.server.message import json_object
+from gymctl.server.provider import Provider, ProviderConfig
+
+CHAT = "chat/completions"
+_OF_THE_PROMPT = ("model", "messages", "tools", "chat_template_kwargs")
+_PARSED = (
+    "the endpoint parses reasoning, and uses_reasoning_parser is false: set it to true, or start the endpoint without "
+    "--reasoning-parser"
+)
+
+
+class VLLMConfig(ProviderConfig):
+    """The endpoints, how their model wants to be spoken to, and what every request carries."""
+
+    base_url: str | list[str]
+    api_key: str
+    model: str = Field(validation_alias=AliasChoices("model_name", "model"))
+    return_token_id_information: bool = False
+    uses_reasoning_parser: bool = True
+    uses_interleaved_reasoning: bool = True
+    sequential_reasoning_allowed: bool = True
+    replace_developer_role_with_system: bool = False
+    is_responses_native: bool = False
+    chat_template_kwargs: dict[str, Any] | None = None
+    extra_body: dict[str, Any] | None = None
+    default_headers: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _possible(self) -> VLLMConfig:
+        if self.is_responses_native and self.return_token_id_information:
+            raise ValueError("is_responses_native gives no token ids; set return_token_id_information: false")
+        if not self.base_url:
+            raise ValueError("base_url names no endpoint")
+        return self
+
+
+class VLLMModel(ModelServer):
+    """Both APIs end in one call of Chat Completions; ``is_responses_native`` passes Responses on instead."""
+
+    config: VLLMConfig
+
+    async def startup(self) -> None:
+        """Prepare what every call uses."""
+        config = self.config
+        self._style = Style(
+            reasoning_parser=config.uses_reasoning_parser,
+            interleaved=config.uses_interleaved_reasoning,
+            developer_as_system=config.replace_developer_role_with_system,
+            token_ids=config.return_token_id_information,
+        )
+        urls = [config.base_url] if isinstance(config.base_url, str) else config.base_url
+        key = {"authorization": f"Bearer {config.api_key}"}
+        self._provider = Provider(self, urls, key, config.default_headers)
+
+    async def shutdown(self) -> None:
+        """Close the pooled connections."""
+        await self._provider.close()
+
+    async def responses_call(self, call: Call, session: Session) -> Reply:
+        """Create params of the Responses API to a Response."""
+        params = json_object(call.body)
+        if self.config.is_responses_native:
+            return await self._native(params, call, session)
+        completion = await self._complete(request_of(params, self._style), call, session)
+        choice = self._choice(completion)
+        return json_reply(response_of(completion, choice, params, self.config.model, self._style))
+
+    async def chat_completions_call(self, call: Call, session: Session) -> Reply:
+        """Chat Completions, with reasoning as ``<think>`` in the text, and the training fields on the message."""
+        request = json_object(call.body)
+        messages = request.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise RefusedError(("messages",), "Input should be a list of messages", "missing")
+        prepare_messages(messages, self._style)
+        completion = await self._complete(request, call, session)
+        for choice in completion["choices"]:
+            fold_reasoning(choice["message"])
+        return json_reply(completion)
+
+    async def _complete(self, request: dict[str, Any], call: Call, session: Session) -> dict[str, Any]:
+        """The completion of a request whose messages are as the endpoint wants them."""
+        if not self.config.sequential_reasoning_allowed and only_thought(request["messages"][-1]):
+            return stopped(self.config.model, "content_filter", "reasoning without an answer is not to be continued")
+        request = self._filled_in(request)
+        # Encoded once: a call of /tokenize needs the same bytes again.
+        request["messages"] = orjson.Fragment(orjson.dumps(request["messages"]))
+        try:
+            answer = await self._post(CHAT, request, call, session)
+        except HopFailed as failed:
+            if overflowed(failed.status, failed.body, request):
+                return stopped(self.config.model, "length", failed.body)
+            raise
+        choice = self._choice(answer)
+        if not self.config.uses_reasoning_parser and reasoning_of(choice["message"]):
+            raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=_PARSED)
+        if self.config.return_token_id_information and "prompt_token_ids" not in choice["message"]:
+            await self._add_token_ids(answer, choice, request, call, session)
+        return answer
+
+    def _filled_in(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request with what the configuration and the row's metadata add to it."""
+        config = self.config
+        metadata = request.get("metadata") or {}
+        template = {**(config.chat_template_kwargs or {}), **_in_metadata(metadata, "chat_template_kwargs")}
+        extra = {**(config.extra_body or {}), **_in_metadata(metadata, "extra_body")}
+        if template:
+            request["chat_template_kwargs"] = template
+        request = {**extra, **request, "model": config.model}
+        if config.return_token_id_information:
+            ask_for_token_ids(request)
+        elif request.get("top_logprobs", 0) is None:
+            del request["top_logprobs"]  # null means no log-probs at all to vLLM
+        return request
+
+    async def _add_token_ids(
+        self, answer: dict[str, Any], choice: dict[str, Any], request: Mapping[str, Any], call: Call, session: Session
+    ) -> None:
+        """Put the training fields on the message, and take what they are made of away."""
+        try:
+            ids, logprobs = generated(choice)
+        except NoTokenIdsError as error:
+            raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=str(error)) from error
+        prompt = prompt_ids(answer)
+        if prompt is None:
+            prompt = await self._tokenized(request, call, session)
+        choice["message"].update(prompt_token_ids=prompt, generation_token_ids=ids, generation_log_probs=logprobs)
+        choice.pop("logprobs", None)
+        choice.pop("token_ids", None)
+        answer.pop("prompt_token_ids", None)
+
+    async def _tokenized(self, request: Mapping[str, Any], call: Call, session: Session) -> list[int]:
+        asked = {name: request[name] for name in _OF_THE_PROMPT if name in request}
+        found = (await self._post("../tokenize", asked, call, session)).get("tokens")
+        if not isinstance(found, list):
+            raise HopFailed(self.name, "/tokenize", status=200, body="the answer has no list of tokens")
+        return found
+
+    async def _native(self, params: dict[str, Any], call: Call, session: Session) -> Reply:
+        template = self.config.chat_template_kwargs
+        own = {"chat_template_kwargs": template} if template else {}
+        body = orjson.dumps({**(self.config.extra_body or {}), **params, **own, "model": self.config.model})
+        return Reply(body=await self._provider.post("responses", body, session=session.id, deadline=call.deadline))
+
+    async def _post(self, path: str, value: Mapping[str, Any], call: Call, session: Session) -> dict[str, Any]:
+        body = orjson.dumps(value)
+        answer = await self._provider.post(path, body, session=session.id, deadline=call.deadline)
+        try:
+            return orjson.loads(answer)  # an object: the provider saw to that
+        except ValueError as error:
+            text = f"not JSON: {answer[:300].decode('utf-8', 'replace')}"
+            raise HopFailed(self.name, f"/v1/{path}", status=200, body=text) from error
+
+    def _choice(self, completion: dict[str, Any]) -> dict[str, Any]:
+        choice = choice_of(completion)
+        if choice is None:
+            text = f"not a chat completion: {orjson.dumps(completion)[:300].decode('utf-8', 'replace')}"
+            raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=text)
+        return choice
+
+
+def _in_metadata(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A row's own additions: metadata holds texts only, so an object stands there as JSON."""
+    text = metadata.get(name)
+    if not text:
+        return {}
+    try:
+        value = orjson.loads(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise RefusedError(("metadata", name), f"JSON decode error: {error}") from error
+    if not isinstance(value, dict):
+        raise RefusedError(("metadata", name), "a JSON object is expected")
+    return value
+
+
+if __name__ == "__main__":
+    VLLMModel.serve()
