@@ -219,8 +219,8 @@ class _Decision:
         if not isinstance(error, HopFailed) or not worth_another(error):
             return False
         elsewhere = error.status != 429 and len(self.avoided) < self._backends  # another's trouble is not the others'
-        if elsewhere and error.kind == "connect":
-            return 0.0  # nothing was sent: no retry is spent on that
+        if elsewhere and error.kind in ("connect", "reset"):
+            return 0.0  # nobody answered: no retry is spent on finding one who does
         self._retries -= 1
         wait: bool | float = True if error.retry_after is None else error.retry_after
         if elsewhere or (error is self._first and error.kind == "reset"):

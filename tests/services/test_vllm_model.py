@@ -124,6 +124,17 @@ def test_reasoning_in_parts_of_a_chat_message() -> None:
     assert sent(endpoint)["messages"] == [{"role": "assistant", "content": kept}]
 
 
+@pytest.mark.parametrize(("given", "asked"), [("", "/v1"), ("/", "/v1"), ("/v1/", "/v1"), ("/proxy/v1", "/proxy/v1")])
+def test_an_address_without_a_path_gets_its_v1(given: str, asked: str) -> None:
+    async def work() -> list[str]:
+        endpoint = Endpoint(dumped(WITH_IDS), TOKENS)
+        async with serving(endpoint) as address, at(endpoint, training=True, base_url=address + given) as model:
+            await post(model, "/v1/responses", {"input": "u"})
+        return [path for path, _, _ in endpoint.seen]
+
+    assert asyncio.run(work()) == [f"{asked}/chat/completions", f"{asked.removesuffix('/v1')}/tokenize"]
+
+
 @pytest.mark.parametrize("alias", ["model", "model_name"])
 def test_the_model_goes_by_either_name(alias: str) -> None:
     endpoint = Endpoint(PLAIN)

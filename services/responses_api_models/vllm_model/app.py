@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import AliasChoices, Field, model_validator
@@ -77,6 +78,7 @@ class VLLMModel(ModelServer):
         )
         urls = [config.base_url] if isinstance(config.base_url, str) else config.base_url
         key = {"authorization": f"Bearer {config.api_key}"}
+        urls = [url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/v1" for url in urls]
         self._provider = Provider(self, urls, key, config.default_headers)
 
     async def shutdown(self) -> None:
