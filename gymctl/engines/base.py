@@ -13,11 +13,23 @@ MISSING = "missing"
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Something that became of a replica: ``when`` in RFC 3339, its number (0: there is but one), and where."""
+
+    when: str
+    replica: int
+    node: str
+    what: str
+
+
+@dataclass(frozen=True)
 class ServerStatus:
     """How one server is.
 
     ``state`` is Docker's word (created, running, restarting, exited, paused, dead) or ``missing``; ``health`` is
     healthy, unhealthy, starting or, without a health check, empty. ``exit_code`` is that of a server that ended.
+    ``replicas`` are wanted and ``running`` are there (None: the engine does not count), on ``nodes``; ``error`` is
+    why one is not; ``history`` is what became of those before.
     """
 
     name: str
@@ -29,6 +41,11 @@ class ServerStatus:
     address: str
     restarts: int = 0
     exit_code: int | None = None
+    replicas: int = 1
+    running: int | None = None
+    nodes: tuple[str, ...] = ()
+    error: str = ""
+    history: tuple[Moment, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -7,12 +7,14 @@ from pathlib import Path
 from gymctl.engines.compose import ComposeEngine
 from gymctl.engines.local_control import LocalEngine
 from gymctl.engines.state import load_state
+from gymctl.engines.swarm.engine import SwarmEngine
 
 
-def engine_of(directory: Path) -> ComposeEngine | LocalEngine:
+def engine_of(directory: Path) -> ComposeEngine | LocalEngine | SwarmEngine:
     """The engine that the directory's stack was brought up with.
 
     Raises:
         InputError: no stack was brought up there.
     """
-    return LocalEngine(directory) if load_state(directory).engine == "local" else ComposeEngine(directory)
+    engines = {"local": LocalEngine, "swarm": SwarmEngine}
+    return engines.get(load_state(directory).engine, ComposeEngine)(directory)

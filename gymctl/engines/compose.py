@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ from gymctl.engines.base import Job, JobResult, OnServer, Removed, ServerStatus
 from gymctl.engines.containers import Container, by_service, find_containers, server_status
 from gymctl.engines.daemon import check_commands, connect, spoken_errors
 from gymctl.engines.images import OnBuild, build_images
-from gymctl.engines.jobs import as_this_user, job_command, job_name, nofile_limit
+from gymctl.engines.jobs import nofile_limit, run_on_network
 from gymctl.engines.ports import check_port
 from gymctl.engines.removal import remove_stack
 from gymctl.engines.runner import OnLine, background, run, stream
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from gymctl.stack import ServicePlan, StackPlan
 
 OURS = "# Rendered by gymctl"
-_DOCKER_RUN_FAILED = (125, 126, 127)
 
 
 class ComposeEngine:
@@ -138,7 +135,7 @@ class ComposeEngine:
             compose_file=self.file.name,
             compose_digest=hashlib.sha256(text.encode()).hexdigest(),
             nofile=plan.options.nofile,
-            image=_job_image(plan),
+            image=job_image(plan),
             version=__version__,
         )
 
@@ -198,32 +195,7 @@ class ComposeEngine:
         """
         state = load_state(self.directory)
         client = connect()
-        name = job_name(state.name)
-        argv = job_command(
-            replace(job, image=job.image or state.image),
-            name=name,
-            project=state.name,
-            network=_network(client, state.name),
-            user=as_this_user(client),
-            nofile=state.nofile,
-        )
-        try:
-            done = stream(
-                argv,
-                on_line,
-                on_error_line=on_error_line,
-                stdin=job.stdin,
-                check=False,
-                raise_interrupt=False,
-            )
-        finally:
-            _remove_container(client, name)
-        output = plain(done.stderr).strip()
-        if done.code in _DOCKER_RUN_FAILED and not done.interrupted:
-            raise EngineError(
-                f"the job could not be started: {output or 'docker run said nothing'}", "see gymctl status"
-            )
-        return JobResult(done.code, output, done.interrupted)
+        return run_on_network(client, job, state, _network(client, state.name), on_line, on_error_line)
 
     @spoken_errors()
     def down(self, *, volumes: bool = False) -> Removed:
@@ -264,7 +236,7 @@ def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
     return ServerAddress(service.name, str(service.kind), service.implementation, address)
 
 
-def _job_image(plan: StackPlan) -> str:
+def job_image(plan: StackPlan) -> str:
     """The image that jobs run in: one without a user's server, since only gymctl's own packages are needed."""
     plain_images = [image.tag for image in plan.images if image.folder is None and image.gym is None]
     return (plain_images or [plan.images[0].tag])[0]
@@ -275,10 +247,3 @@ def _network(client: docker.DockerClient, project: str) -> str:
         if network["Name"] == f"{project}_default":
             return f"{project}_default"
     raise EngineError(f"the stack {project} is not running: it has no network", "start it: gymctl up")
-
-
-def _remove_container(client: docker.DockerClient, name: str) -> None:
-    from docker.errors import APIError
-
-    with suppress(APIError):  # it is gone already, as it should be
-        client.api.remove_container(name, force=True)

@@ -47,16 +47,19 @@ class Container:
     @property
     def uptime_seconds(self) -> float | None:
         """Seconds since its start, None when it does not run."""
-        if self.state != "running":
-            return None
-        since = datetime.fromisoformat(_SECONDS.sub(r"\1", self.started_at).replace("Z", "+00:00"))
-        return max(0.0, (datetime.now(UTC) - since).total_seconds())
+        return seconds_since(self.started_at) if self.state == "running" else None
 
     @property
     def badness(self) -> tuple[int, int]:
         """A number to sort by: the worst of a service's containers is how the service is."""
         states = _STATES.index(self.state) if self.state in _STATES else len(_STATES)
         return states, _HEALTH.index(self.health) if self.health in _HEALTH else 0
+
+
+def seconds_since(moment: str) -> float:
+    """Seconds since a time in Docker's text, 0 when it is in the future."""
+    since = datetime.fromisoformat(_SECONDS.sub(r"\1", moment).replace("Z", "+00:00"))
+    return max(0.0, (datetime.now(UTC) - since).total_seconds())
 
 
 def find_containers(client: docker.DockerClient, project: str) -> list[Container]:

@@ -7,16 +7,63 @@ import io
 import os
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gymctl.engines.base import Job, Mount
+from gymctl.engines.base import Job, JobResult, Mount
 from gymctl.engines.containers import JOB, STACK
-from gymctl.engines.runner import run
+from gymctl.engines.runner import OnLine, run, stream
+from gymctl.engines.state import StackState
+from gymctl.engines.text import plain
+from gymctl.errors import EngineError
 
 if TYPE_CHECKING:
     import docker
 
 WANTED_FILES = 65535
+_DOCKER_RUN_FAILED = (125, 126, 127)
+
+
+def run_on_network(
+    client: docker.DockerClient,
+    job: Job,
+    state: StackState,
+    network: str,
+    on_line: OnLine,
+    on_error_line: OnLine | None = None,
+) -> JobResult:
+    """Run a job on a stack's network; each line of its standard output goes to ``on_line``.
+
+    The first Ctrl-C is passed on and the job ends in its own way; the third kills it.
+
+    Raises:
+        EngineError: Docker could not start the job.
+    """
+    name = job_name(state.name)
+    argv = job_command(
+        replace(job, image=job.image or state.image),
+        name=name,
+        project=state.name,
+        network=network,
+        user=as_this_user(client),
+        nofile=state.nofile,
+    )
+    try:
+        done = stream(argv, on_line, on_error_line=on_error_line, stdin=job.stdin, check=False, raise_interrupt=False)
+    finally:
+        _remove_container(client, name)
+    output = plain(done.stderr).strip()
+    if done.code in _DOCKER_RUN_FAILED and not done.interrupted:
+        raise EngineError(f"the job could not be started: {output or 'docker run said nothing'}", "see gymctl status")
+    return JobResult(done.code, output, done.interrupted)
+
+
+def _remove_container(client: docker.DockerClient, name: str) -> None:
+    from docker.errors import APIError
+
+    with suppress(APIError):  # it is gone already, as it should be
+        client.api.remove_container(name, force=True)
 
 
 def nofile_limit(image: str) -> int:

@@ -110,16 +110,22 @@ def stream(
 class Background:
     """A command that runs beside us. ``poll()`` is its exit code, None while it runs."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], on_line: OnLine | None = None) -> None:
         self._process = process
         self._lines: deque[str] = deque(maxlen=_TAIL)
         assert process.stdout is not None
-        self._reader = threading.Thread(target=_drain, args=(process.stdout, self._lines, None), daemon=True)
+        self._reader = threading.Thread(target=_drain, args=(process.stdout, self._lines, on_line), daemon=True)
         self._reader.start()
 
     def poll(self) -> int | None:
         """The exit code, or None while the command runs."""
         return self._process.poll()
+
+    def wait(self) -> int:
+        """The exit code, after its end; everything that it printed has been passed on."""
+        code = self._process.wait()
+        self._reader.join()
+        return code
 
     @property
     def output(self) -> str:
@@ -130,15 +136,17 @@ class Background:
 
 
 @contextmanager
-def background(argv: Sequence[str], *, cwd: Path | None = None) -> Iterator[Background]:
+def background(argv: Sequence[str], *, cwd: Path | None = None, on_line: OnLine | None = None) -> Iterator[Background]:
     """Run a command beside the body; one that still runs when the body ends is interrupted and waited for.
+
+    ``on_line`` takes each line of both its streams, in another thread.
 
     Raises:
         CommandFailed: it cannot be started.
     """
     process = _popen(argv, piped=False, env=None, cwd=cwd, stderr=subprocess.STDOUT)
     try:
-        yield Background(process)
+        yield Background(process, on_line)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

@@ -36,7 +36,7 @@ class StackState:
 
     ``compose_digest`` is the SHA-256 of the file as it was written; ``arguments`` are those of ``up``;
     ``config_digest`` tells one configuration from another; ``head_url`` is the head's address on this machine;
-    ``nofile`` and ``image`` are for jobs on the stack's network.
+    ``nofile`` and ``image`` are for jobs on the stack's network; ``files`` were written beside the rendered one.
     """
 
     engine: str
@@ -50,6 +50,7 @@ class StackState:
     nofile: int = 0
     image: str = ""
     version: str = ""
+    files: tuple[str, ...] = ()
 
 
 def state_folder(directory: Path) -> Path:
@@ -106,7 +107,8 @@ def find_state(directory: Path) -> StackState | None:
 
 def _parse(values: dict[str, Any]) -> StackState:
     servers = tuple(ServerAddress(**server) for server in values["servers"])
-    return StackState(**{**values, "servers": servers, "arguments": tuple(values["arguments"])})
+    lists = {key: tuple(values.get(key, ())) for key in ("arguments", "files")}
+    return StackState(**{**values, "servers": servers, **lists})
 
 
 def clear_state(directory: Path) -> None:

@@ -20,11 +20,17 @@ _POLL_S = 0.2
 
 
 class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like CommandFailed
-    """A server did not come up. ``reason`` says how, ``lines`` are the last it printed."""
+    """A server did not come up. ``reason`` says how, ``lines`` are the last it printed.
 
-    def __init__(self, server: str, reason: str, lines: Sequence[str] = ()) -> None:
-        self.server, self.reason, self.lines = server, reason, tuple(lines)
-        hint = f"the rest: docker compose logs {server}; to clean up: gymctl down"
+    ``command`` shows the rest of them; ``rolled_back`` when the stack is again what it was.
+    """
+
+    def __init__(
+        self, server: str, reason: str, lines: Sequence[str] = (), command: str = "", *, rolled_back: bool = False
+    ) -> None:
+        self.server, self.reason, self.lines, self.rolled_back = server, reason, tuple(lines), rolled_back
+        hint = f"the rest: {command or f'docker compose logs {server}'}"
+        hint += "" if rolled_back else "; to clean up: gymctl down"
         super().__init__(f"{server} {reason}", hint)
 
     def __str__(self) -> str:

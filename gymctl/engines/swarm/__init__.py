@@ -1,0 +1,1 @@
+"""The Swarm engine: a stack on many machines."""

@@ -1,0 +1,130 @@
+"""Tell a Swarm what a stack is to be, see it done, and take it back when it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl.engines.base import OnServer
+from gymctl.engines.runner import CommandFailed, run
+from gymctl.engines.swarm.removal import sweep
+from gymctl.engines.swarm.tasks import SwarmService, Task, find_services, find_tasks
+from gymctl.engines.swarm.watch import DeployWatch
+from gymctl.engines.waiting import ServerFailed
+from gymctl.errors import EngineError
+
+if TYPE_CHECKING:
+    import docker
+
+_ROLLBACK_S = 120.0
+_POLL_S = 0.5
+
+
+def deploy(
+    client: docker.DockerClient,
+    stack: str,
+    file: Path,
+    servers: Sequence[str],
+    *,
+    timeout: float,
+    on_event: OnServer,
+) -> None:
+    """Deploy a stack file and wait until every server is healthy; then remove what the stack no longer has.
+
+    When it was there before and a server fails, every server goes back to what it was.
+
+    Raises:
+        ServerFailed: a server did not come up; ``rolled_back`` says whether the stack is as it was.
+        EngineError: Docker refuses the file.
+    """
+    earlier = find_services(client, stack)
+    known = {task.id for task in find_tasks(client, stack)}
+    argv = ["docker", "stack", "deploy", "--detach=true", "--resolve-image", "never", "--with-registry-auth"]
+    try:
+        run([*argv, "--compose-file", file.name, stack], cwd=file.parent, timeout=300)
+    except CommandFailed as error:
+        raise EngineError(f"Docker refuses the stack: {_said(error)}", "to clean up: gymctl down") from error
+    try:
+        DeployWatch(client, stack, servers, on_event, known).until_healthy(timeout)
+    except ServerFailed as failure:
+        if earlier:
+            raise _taken_back(client, stack, earlier, failure) from failure
+        raise
+    sweep(client, stack, servers)
+
+
+def _said(error: CommandFailed) -> str:
+    lines = [line.strip() for line in error.output.splitlines() if line.strip()]
+    return lines[-1].removeprefix("Error response from daemon: ") if lines else "it said nothing"
+
+
+def _taken_back(
+    client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService], failure: ServerFailed
+) -> ServerFailed:
+    """The failure, told with what was done about it: each server that was there before is as it was, new ones go."""
+    for name, service in find_services(client, stack).items():
+        if name not in earlier:
+            run(["docker", "service", "rm", f"{stack}_{name}"], check=False, timeout=60)
+        elif not service.update.startswith("rollback") and service.template != earlier[name].template:
+            run(["docker", "service", "rollback", "--detach", f"{stack}_{name}"], check=False, timeout=60)
+    back = _until_as_before(client, stack, earlier)
+    how = "the stack runs as it did before" if back else "going back to what ran before is not done yet: gymctl status"
+    return ServerFailed(
+        failure.server,
+        f"{failure.reason}; {how}",
+        failure.lines,
+        command=f"gymctl logs {failure.server}",
+        rolled_back=True,
+    )
+
+
+def _until_as_before(client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService]) -> bool:
+    deadline = time.monotonic() + _ROLLBACK_S
+    while time.monotonic() < deadline:
+        services, tasks = find_services(client, stack), find_tasks(client, stack)
+        if all(_is_as_before(services.get(name), service, tasks) for name, service in earlier.items()):
+            return True
+        time.sleep(_POLL_S)
+    return False
+
+
+def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequence[Task]) -> bool:
+    if now is None or now.template != before.template or now.update == "rollback_started":
+        return False
+    mine = [task for task in tasks if task.service == before.name and task.wanted]
+    return sum(task.runs and now.made(task) for task in mine) >= min(now.replicas, before.replicas)
+
+
+def scale(
+    client: docker.DockerClient, stack: str, counts: Mapping[str, int], *, timeout: float, on_event: OnServer
+) -> None:
+    """Have so many replicas of each server, and wait until they are healthy.
+
+    Raises:
+        ServerFailed: they are not.
+    """
+    known = {task.id for task in find_tasks(client, stack)}
+    for name, count in counts.items():
+        run(["docker", "service", "scale", "--detach", f"{stack}_{name}={count}"], timeout=60)
+    DeployWatch(client, stack, tuple(counts), on_event, known).until_healthy(timeout)
+
+
+def move_away(
+    client: docker.DockerClient, stack: str, node: str, *, timeout: float, on_event: OnServer
+) -> tuple[str, ...]:
+    """Have every server with a task on ``node`` start new ones elsewhere before the old ones end; returns the servers.
+
+    The node must take no new tasks.
+
+    Raises:
+        ServerFailed: a server finds no other node, or does not come up there.
+    """
+    tasks = find_tasks(client, stack)
+    servers = tuple(dict.fromkeys(task.service for task in tasks if task.node == node and task.wanted))
+    for name in servers:
+        argv = ["docker", "service", "update", "--force", "--detach", "--no-resolve-image", f"{stack}_{name}"]
+        run(argv, timeout=60)
+    DeployWatch(client, stack, servers, on_event, {task.id for task in tasks}).until_healthy(timeout)
+    return servers

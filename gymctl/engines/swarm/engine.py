@@ -1,0 +1,307 @@
+"""The Swarm engine: a stack on all the machines of a Swarm, told to one of its managers.
+
+``docker`` and gymctl talk to the same engine (``DOCKER_HOST``, the context), which must be a manager. What Swarm's
+commands return means little; what became of the tasks is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl import __version__
+from gymctl.engines.base import Job, JobResult, OnServer, Removed, ServerStatus
+from gymctl.engines.compose import check_ours, job_image
+from gymctl.engines.daemon import connect, spoken_errors
+from gymctl.engines.images import OnBuild, build_images
+from gymctl.engines.jobs import nofile_limit, run_on_network
+from gymctl.engines.runner import OnLine, background
+from gymctl.engines.state import (
+    ServerAddress,
+    StackState,
+    find_state,
+    load_state,
+    save_state,
+    write_atomically,
+    write_secrets,
+)
+from gymctl.engines.swarm.deploy import deploy, move_away, scale
+from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, name_by_content, push_images
+from gymctl.engines.swarm.nodes import Node, check_manager, find_node, find_nodes, set_availability
+from gymctl.engines.swarm.removal import remove_stack
+from gymctl.engines.swarm.story import server_status
+from gymctl.engines.swarm.tasks import find_services, find_tasks
+from gymctl.engines.text import plain
+from gymctl.engines.waiting import ServerFailed
+from gymctl.errors import EngineError
+
+if TYPE_CHECKING:
+    import docker
+
+    from gymctl.stack import StackPlan
+    from gymctl.stack.swarm import SwarmRendering
+
+
+class SwarmEngine:
+    """The stack of ``directory``; its rendered file is ``directory/swarm.yaml``."""
+
+    def __init__(self, directory: Path, file_name: str = "swarm.yaml") -> None:
+        self.directory = directory.resolve()
+        self.file = self.directory / file_name
+
+    @spoken_errors()
+    def prepare(
+        self,
+        plan: StackPlan,
+        *,
+        registry: str = "",
+        hosts: Sequence[str] = (),
+        base_image: str | None = None,
+        ca_bundle: Path | None = None,
+        on_build: OnBuild = lambda _: None,
+    ) -> tuple[int, dict[str, str]]:
+        """Check that the stack can be started here, build its images and give them to the nodes.
+
+        They are pushed to ``registry`` (``HOST/PREFIX``), or loaded into the engines at ``hosts`` besides this one.
+
+        Returns:
+            The open-files limit to render with, and the image to deploy for each of the plan's.
+
+        Raises:
+            InputError: ``swarm.yaml`` is someone else's, or ``registry`` or a host cannot be one.
+            EngineError: no manager, another stack of the same name, an image that cannot be built or sent.
+        """
+        check_ours(self.file)
+        check_hosts(hosts)
+        if registry:
+            check_registry(registry)
+        client = connect()
+        check_manager(client)
+        self._check_names(client, plan.name)
+        build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
+        images = name_by_content(client, [image.tag for image in plan.images])
+        if hosts:
+            load_images(list(images.values()), hosts, on_build)
+        if registry:
+            images = push_images(client, images, registry, on_build)
+        return nofile_limit(plan.images[0].tag), images
+
+    def notes(self, *, registry: str, hosts: Sequence[str]) -> tuple[str, ...]:
+        """What the user should know before the stack is deployed."""
+        others = [node.name for node in find_nodes(connect()) if node.usable and not node.leader]
+        if registry or hosts or not others:
+            return ()
+        return (
+            f"the images are on this node only, and tasks may be put on {', '.join(others[:3])} too: "
+            "--registry HOST/PREFIX pushes them, --host ssh://USER@NODE (repeated) loads them there",
+        )
+
+    def _check_names(self, client: docker.DockerClient, name: str) -> None:
+        """One directory, one stack; one stack name, one directory."""
+        before = find_state(self.directory)
+        if before is not None and before.engine != "swarm":
+            engine = "locally" if before.engine == "local" else "on Compose"
+            raise EngineError(
+                f"this directory already runs the stack {before.name} {engine}", "stop it first: gymctl down"
+            )
+        if before is not None and before.name != name and find_services(client, before.name):
+            raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")
+        if before is None and find_services(client, name):
+            raise EngineError(
+                f"the stack name {name} is in use on this Swarm",
+                f"give this one another name: --name NAME; or remove that one: docker stack rm {name}",
+            )
+
+    @spoken_errors()
+    def up(
+        self,
+        plan: StackPlan,
+        rendering: SwarmRendering,
+        *,
+        images: Mapping[str, str],
+        arguments: Sequence[str] = (),
+        config_digest: str = "",
+        timeout: float = 180.0,
+        on_event: OnServer = lambda _: None,
+    ) -> StackState:
+        """Write the rendering, deploy it, wait until every server is healthy (at most ``timeout`` seconds).
+
+        An update that fails is rolled back, and the directory with it. A first start that fails is left as it is, to
+        be looked at; ``down`` removes it.
+
+        Raises:
+            ServerFailed: a server did not come up.
+            EngineError: Docker refuses the stack.
+        """
+        check_ours(self.file)
+        client = connect()
+        before = find_state(self.directory), self.file.read_text("utf-8") if self.file.exists() else None
+        image = job_image(plan)
+        state = self._state(plan, rendering, images.get(image, image), arguments, config_digest)
+        self._write(state, rendering.text, rendering.files, plan.secrets)
+        names = [server.name for server in state.servers]
+        try:
+            deploy(client, plan.name, self.file, names, timeout=timeout, on_event=on_event)
+        except ServerFailed as failure:
+            if failure.rolled_back and before[0] is not None and before[1] is not None:
+                save_state(self.directory, before[0])
+                write_atomically(self.file, before[1], mode=0o644)
+            raise
+        return state
+
+    def _write(self, state: StackState, text: str, files: Mapping[str, bytes], secrets: Mapping[str, str]) -> None:
+        write_secrets(self.directory, secrets)
+        save_state(self.directory, state)
+        for name, content in files.items():
+            (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.directory / name, content, mode=0o644)
+        write_atomically(self.file, text, mode=0o644)
+
+    def _state(
+        self, plan: StackPlan, rendering: SwarmRendering, image: str, arguments: Sequence[str], config_digest: str
+    ) -> StackState:
+        servers = [
+            ServerAddress(item.name, str(item.kind), item.implementation, item.address) for item in plan.services
+        ]
+        return StackState(
+            engine="swarm",
+            name=plan.name,
+            head_url=plan.services[0].address,
+            servers=tuple(servers),
+            arguments=tuple(arguments),
+            config_digest=config_digest,
+            compose_file=self.file.name,
+            compose_digest=hashlib.sha256(rendering.text.encode()).hexdigest(),
+            nofile=plan.options.nofile,
+            image=image,
+            version=__version__,
+            files=tuple(rendering.files),
+        )
+
+    @spoken_errors()
+    def status(self) -> list[ServerStatus]:
+        """Every server as the Swarm sees it now, with what became of its earlier tasks, the planned order kept.
+
+        Raises:
+            InputError: no stack was brought up here.
+            EngineError: no manager answers.
+        """
+        state, client = load_state(self.directory), connect()
+        check_manager(client)
+        services, tasks = find_services(client, state.name), find_tasks(client, state.name)
+        nodes = {node.name: node for node in find_nodes(client)}
+        return [server_status(server, services.get(server.name), tasks, nodes) for server in state.servers]
+
+    @spoken_errors()
+    def nodes(self) -> list[Node]:
+        """Every node of the Swarm, managers first."""
+        client = connect()
+        check_manager(client)
+        return find_nodes(client)
+
+    def logs(
+        self,
+        servers: Sequence[str],
+        on_line: OnLine,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: str = "",
+    ) -> None:
+        """Pass on the servers' log lines (all servers' when none is named), without terminal control sequences.
+
+        A line begins with ``server.replica@node``.
+        """
+        state = load_state(self.directory)
+        options = ["--no-task-ids"]
+        options += ["--follow"] if follow else []
+        options += ["--tail", str(tail)] if tail is not None else []
+        options += ["--since", since] if since else []
+
+        def pass_on(line: str) -> None:
+            on_line(plain(line).removeprefix(f"{state.name}_"))
+
+        names = list(servers) or [server.name for server in state.servers]
+        with ExitStack() as running:
+            for name in names:  # one command shows one service
+                argv = ["docker", "service", "logs", *options, f"{state.name}_{name}"]
+                command = running.enter_context(background(argv, on_line=pass_on))
+                if not follow:
+                    command.wait()
+            if follow:
+                command.wait()
+
+    @spoken_errors()
+    def run_job(self, job: Job, on_line: OnLine, on_error_line: OnLine | None = None) -> JobResult:
+        """Run a job on the stack's network, on the manager; each line of its standard output goes to ``on_line``.
+
+        Raises:
+            InputError: no stack was brought up here.
+            EngineError: its network is gone, or Docker could not start the job.
+        """
+        state, client = load_state(self.directory), connect()
+        name = f"{state.name}_default"
+        if not any(network["Name"] == name for network in client.api.networks(names=[name])):
+            raise EngineError(f"the stack {state.name} is not running: it has no network", "start it: gymctl up")
+        return run_on_network(client, job, state, name, on_line, on_error_line)
+
+    @spoken_errors()
+    def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:
+        """Have so many replicas of each server, and wait until they are healthy. The next ``up`` knows nothing of it.
+
+        Raises:
+            InputError: no stack was brought up here.
+            ServerFailed: a replica did not come up.
+        """
+        scale(connect(), load_state(self.directory).name, counts, timeout=timeout, on_event=on_event)
+
+    @spoken_errors()
+    def drain(self, name: str, *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> tuple[str, ...]:
+        """Empty a node: this stack's servers start elsewhere first, then what is left there is told to go.
+
+        Returns:
+            The servers that moved.
+
+        Raises:
+            InputError: no such node.
+            ServerFailed: a server finds no other node; this one then takes tasks again.
+        """
+        client, state = connect(), find_state(self.directory)
+        check_manager(client)
+        node = find_node(client, name)
+        moved: tuple[str, ...] = ()
+        if state is not None and state.engine == "swarm":
+            set_availability(client, node, "pause")
+            try:
+                moved = move_away(client, state.name, node.name, timeout=timeout, on_event=on_event)
+            except (ServerFailed, KeyboardInterrupt):
+                set_availability(client, node, node.availability)
+                raise
+        set_availability(client, node, "drain")
+        return moved
+
+    @spoken_errors()
+    def activate(self, name: str) -> None:
+        """Have a node take tasks again.
+
+        Raises:
+            InputError: no such node.
+        """
+        client = connect()
+        check_manager(client)
+        set_availability(client, find_node(client, name), "active")
+
+    @spoken_errors()
+    def down(self, *, volumes: bool = False) -> Removed:
+        """Remove services, networks, secrets, configs, jobs, state and the rendered file; returns when they are gone.
+
+        Raises:
+            InputError: no stack was brought up here.
+            EngineError: no manager answers, or something stays.
+        """
+        state, client = load_state(self.directory), connect()
+        check_manager(client)
+        return remove_stack(client, self.directory, state, volumes=volumes)

@@ -1,0 +1,90 @@
+"""How one service of a stack does: a pure function of what the Swarm says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from gymctl.engines.swarm.tasks import SwarmService, Task
+
+_GAVE_UP = ("paused", "rollback_completed", "rollback_paused")
+_ROLLING_BACK = ("rollback_started", *_GAVE_UP)
+# One failure may be a matter of order (Swarm starts everything at once); the second in the same slot is a habit.
+_FAILURES = 2
+_NO_IMAGE = "No such image"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How a service does: in Docker's words, whether that is the end, and the task and the reason when it failed.
+
+    ``waiting`` is why a task cannot be placed on any node, for as long as that is so.
+    """
+
+    state: str
+    health: str
+    done: bool = False
+    reason: str = ""
+    culprit: Task | None = None
+    waiting: str = ""
+
+
+def judge(service: SwarmService, tasks: Sequence[Task], before: Collection[str] = ()) -> Judgement:
+    """How a service does, from its tasks; those whose ids are in ``before`` were there earlier, and are not blamed.
+
+    It is done when as many replicas as wanted run, all of the present definition, and nothing of an earlier one does.
+    """
+    mine = [task for task in tasks if task.service == service.name]
+    current = [task for task in mine if task.wanted and service.made(task)]
+    stale = [task for task in mine if task.wanted and not service.made(task) and task.state == "running"]
+    running = [task for task in current if task.runs]
+    failed = [task for task in mine if task.failed and task.id not in before]
+    if service.update in _ROLLING_BACK:
+        return _rolled_back(service, failed)
+    if len(running) >= service.replicas and not stale and service.update in ("", "completed"):
+        return Judgement("running", "healthy", done=True)
+    reason, culprit = _hopeless(service, failed)
+    on_the_way = [task for task in current if not task.runs]
+    waiting = next((task.error for task in on_the_way if task.state == "pending" and task.error), "")
+    return replace(_on_the_way(running, on_the_way), reason=reason, culprit=culprit, waiting=waiting)
+
+
+def _on_the_way(running: Sequence[Task], others: Sequence[Task]) -> Judgement:
+    if not others:
+        return Judgement("running" if running else "missing", "")
+    furthest = max(others, key=lambda task: task.changed)
+    starting = furthest.state == "starting"
+    return Judgement("running" if starting else furthest.state, "starting" if starting else "")
+
+
+def _rolled_back(service: SwarmService, failed: Sequence[Task]) -> Judgement:
+    """An update that Swarm gives up; while it rolls back there is nothing to do but to wait."""
+    culprit = failed[-1] if failed else None
+    if service.update not in _GAVE_UP:
+        return Judgement("rolling back", "", culprit=culprit)
+    how = "was updated in vain, and was rolled back" if service.update == "rollback_completed" else service.said
+    why = f": {told(culprit)}" if culprit else f": {service.said}" if service.said and how != service.said else ""
+    return Judgement("rolled back", "", reason=how + why, culprit=culprit)
+
+
+def _hopeless(service: SwarmService, failed: Sequence[Task]) -> tuple[str, Task | None]:
+    """Why it will not come up, when there is no update that Swarm watches over."""
+    for task in reversed(failed):
+        if _NO_IMAGE in task.error:
+            return f"cannot be started on {task.node}: {task.error}", task
+        earlier = [other for other in failed if other.slot == task.slot]
+        if len(earlier) >= _FAILURES and not service.update:
+            return f"{told(task)}, and is restarted again and again", task
+    return "", None
+
+
+def told(task: Task) -> str:
+    """How a task failed: the end of a sentence."""
+    where = f" on {task.node}" if task.node else ""
+    if task.state == "rejected":
+        return f"cannot be started{where}: {task.error or task.message}"
+    if "unhealthy" in task.error:
+        return f"did not become healthy{where}"
+    if task.exit_code:
+        return f"ended with code {task.exit_code}{where}"
+    return f"failed{where}: {task.error or task.message}"

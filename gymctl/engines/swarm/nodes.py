@@ -1,0 +1,105 @@
+"""The machines of a Swarm, as its manager knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gymctl.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    import docker
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine. ``state`` is ready, down, unknown or disconnected; ``availability`` active, pause or drain."""
+
+    id: str
+    name: str
+    role: str
+    state: str
+    availability: str
+    address: str
+    message: str = ""
+    leader: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        """Whether tasks may be started on it."""
+        return self.state == "ready" and self.availability == "active"
+
+
+def parse_node(listed: Mapping[str, Any]) -> Node:
+    """A node of the API's ``GET /nodes``."""
+    spec, status, manager = listed["Spec"], listed["Status"], listed.get("ManagerStatus") or {}
+    return Node(
+        id=listed["ID"],
+        name=listed["Description"]["Hostname"],
+        role=spec["Role"],
+        state=status["State"],
+        availability=spec["Availability"],
+        address=status.get("Addr", ""),
+        message=status.get("Message", ""),
+        leader=bool(manager.get("Leader")),
+        labels=spec.get("Labels") or {},
+    )
+
+
+def find_nodes(client: docker.DockerClient) -> list[Node]:
+    """Every node, managers first, then by name."""
+    nodes = (parse_node(listed) for listed in client.api.nodes())
+    return sorted(nodes, key=lambda node: (node.role != "manager", node.name))
+
+
+def check_manager(client: docker.DockerClient) -> None:
+    """See that the engine is a manager of a Swarm.
+
+    Raises:
+        EngineError: it is in none, is locked, or is a worker; with what to do.
+    """
+    problem = swarm_problem(client.info().get("Swarm") or {})
+    if problem is not None:
+        raise problem
+
+
+def swarm_problem(swarm: Mapping[str, Any]) -> EngineError | None:
+    """Why a stack cannot be deployed through an engine, from the part ``Swarm`` of its ``GET /info``."""
+    state = swarm.get("LocalNodeState", "inactive")
+    if state == "inactive":
+        hint = "make one: docker swarm init (on other machines then the `docker swarm join` line that it prints)"
+        return EngineError("this Docker engine is in no Swarm", hint)
+    if state == "locked":
+        return EngineError("this Docker engine's Swarm is locked", "unlock it: docker swarm unlock")
+    if state != "active":
+        return EngineError(f"this Docker engine's Swarm is {state}: {swarm.get('Error') or 'no reason given'}")
+    if not swarm.get("ControlAvailable"):
+        managers = ", ".join(peer["Addr"].rpartition(":")[0] for peer in swarm.get("RemoteManagers") or ())
+        hint = f"run gymctl on a manager{f' ({managers})' if managers else ''}, or point DOCKER_HOST at one"
+        return EngineError("this Docker engine is a worker of its Swarm, and only a manager takes stacks", hint)
+    return None
+
+
+def find_node(client: docker.DockerClient, name: str) -> Node:
+    """The node of that name or id.
+
+    Raises:
+        InputError: there is none, or the name is that of several.
+    """
+    nodes = find_nodes(client)
+    found = [node for node in nodes if name in (node.name, node.id)]
+    if not found:
+        raise InputError(f"the Swarm has no node {name!r}", f"there are: {', '.join(node.name for node in nodes)}")
+    if len(found) > 1:
+        ids = ", ".join(f"{node.id} ({node.state})" for node in found)
+        raise InputError(f"{len(found)} nodes are called {name}", f"give the id: {ids}")
+    return found[0]
+
+
+def set_availability(client: docker.DockerClient, node: Node, availability: str) -> None:
+    """Have a node take new tasks (``active``), none (``pause``), or give up those it has too (``drain``)."""
+    inspected = client.api.inspect_node(node.id)
+    spec = {**inspected["Spec"], "Availability": availability}
+    client.api.update_node(node.id, inspected["Version"]["Index"], spec)
