@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gymctl.engines.base import Mount
     from gymctl.engines.compose import ComposeEngine
     from gymctl.engines.state import StackState
+    from gymctl.engines.swarm.engine import SwarmEngine
     from gymctl.rollouts.events import OnEvent
     from gymctl.rollouts.report import Report
     from gymctl.rollouts.spec import RunSpec
@@ -45,12 +46,12 @@ def collect_from_stack(state: StackState, directory: Path, spec: RunSpec, on_eve
         EngineError: the job could not be started.
     """
     from gymctl.engines.choice import engine_of
-    from gymctl.engines.compose import ComposeEngine
+    from gymctl.engines.local_control import LocalEngine
     from gymctl.rollouts.job import Job, run_job
 
     urls = {server.name: server.address for server in state.servers}
     engine = engine_of(directory)
-    if isinstance(engine, ComposeEngine):
+    if not isinstance(engine, LocalEngine):
         return _collect_in_container(engine, spec, urls, on_event)
     import uvloop
 
@@ -58,7 +59,9 @@ def collect_from_stack(state: StackState, directory: Path, spec: RunSpec, on_eve
     return uvloop.run(run_job(Job(spec, urls), on_event))
 
 
-def _collect_in_container(engine: ComposeEngine, spec: RunSpec, urls: dict[str, str], on_event: OnEvent) -> Report:
+def _collect_in_container(
+    engine: ComposeEngine | SwarmEngine, spec: RunSpec, urls: dict[str, str], on_event: OnEvent
+) -> Report:
     from dataclasses import replace
 
     from gymctl.engines import base

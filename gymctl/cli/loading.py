@@ -137,6 +137,19 @@ def plan_for(
     return plan_stack(config, name=name, options=options)
 
 
+def check_swarm_publish(publish: str | None) -> None:
+    """See that Swarm can publish on that address.
+
+    Raises:
+        InputError: it is one address, and Swarm knows only all of them.
+    """
+    from gymctl.errors import InputError
+
+    if publish not in (None, "0.0.0.0"):
+        hint = "--publish 0.0.0.0 opens the head on every interface of its node; without it nothing is published"
+        raise InputError(f"--publish {publish}: Swarm cannot publish on one address", hint)
+
+
 def shown_arguments(arguments: list[str] | None, config: Config) -> tuple[str, ...]:
     """The arguments as they may be written down: an override that sets a secret shows ``****`` for it."""
     from gymctl.config import holds_credential, mask

@@ -41,9 +41,23 @@ def _options(
 
 
 def _register() -> None:
-    from gymctl.cli import collect, config, down, env, logs, quickstart, render, secrets, status, up, why_slow
+    from gymctl.cli import (
+        collect,
+        config,
+        down,
+        env,
+        images,
+        logs,
+        nodes,
+        quickstart,
+        render,
+        secrets,
+        status,
+        up,
+        why_slow,
+    )
 
-    for module in (quickstart, config, secrets, render, up, status, logs, collect, why_slow, down, env):
+    for module in (quickstart, config, secrets, render, up, status, logs, collect, why_slow, down, env, images, nodes):
         module.register(app)
 
 

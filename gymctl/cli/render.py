@@ -16,6 +16,7 @@ from gymctl.cli.loading import (
     Publish,
     SliceOption,
     StackName,
+    check_swarm_publish,
     load,
     plan_for,
     say_notes,
@@ -102,9 +103,8 @@ def _check_options(target: str, publish: str | None, *, as_json: bool) -> None:
         raise InputError(f"--target is {target!r}", f"it must be {' or '.join(_TARGETS)}")
     if as_json and target != "swarm":
         raise InputError("--json says what --target swarm changed", "leave it out, or add --target swarm")
-    if target == "swarm" and publish not in (None, "0.0.0.0"):
-        hint = "--publish 0.0.0.0 opens the head on every interface of its node; without it nothing is published"
-        raise InputError(f"--publish {publish}: Swarm cannot publish on one address", hint)
+    if target == "swarm":
+        check_swarm_publish(publish)
 
 
 def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> tuple[str, Mapping[str, bytes]]:

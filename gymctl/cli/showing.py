@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from gymctl.engines.images import BuildEvent
     from gymctl.engines.state import StackState
 
-_ON_THE_WAY = ("waiting", "created", "starting", "running")
+_ON_THE_WAY = (
+    "waiting", "created", "starting", "running",
+    "new", "pending", "assigned", "accepted", "preparing", "ready", "rolling back",
+)  # fmt: skip
 _COLOURS = {
     "healthy": "green",
     "running": "green",
@@ -60,7 +63,7 @@ class UpDisplay:
         if event.kind == "note":
             self._console.print(f"{event.image}: {event.text}", markup=False, highlight=False)
             return
-        text = {"start": "building", "done": "built"}.get(event.kind, event.text)
+        text = event.text or {"start": "building", "done": "built"}[event.kind]
         self._show(event.image, text, event.seconds, plain=event.kind == "done")
 
     def on_server(self, event: ServerEvent) -> None:
@@ -108,26 +111,41 @@ def wide_console() -> Console:
 
 
 def status_table(statuses: Sequence[ServerStatus]) -> Table:
-    """Every server with its state, health, uptime and address."""
+    """Every server with its state, health, uptime and address; with replicas and nodes where the engine has them."""
     from rich.table import Table
     from rich.text import Text
 
+    counted = any(status.running is not None for status in statuses)
+    more = ("replicas", "nodes") if counted else ()
     table = Table(
-        "server", "kind", "state", "health", "uptime", "address", box=None, pad_edge=False, header_style="bold"
+        "server", "kind", "state", "health", *more, "uptime", "address", box=None, pad_edge=False, header_style="bold"
     )
     for status in statuses:
         state = f"{status.state} ({status.exit_code})" if status.exit_code else status.state
         if status.restarts:
             state += f", {status.restarts} restarts"
         health = status.health or "-"
+        counts = (f"{status.running}/{status.replicas}", ", ".join(status.nodes) or "-") if counted else ()
         table.add_row(
             status.name,
             f"{status.kind}/{status.implementation}" if status.kind != "head" else "head",
             Text(state, style=_COLOURS.get(status.state, "yellow")),
             Text(health, style=_COLOURS.get(health, "")),
+            *counts,
             span(status.uptime_seconds),
             status.address,
         )
+    return table
+
+
+def history_table(statuses: Sequence[ServerStatus]) -> Table:
+    """What became of replicas that are no more, in order of time."""
+    from rich.table import Table
+
+    table = Table("when", "replica", "on", "what happened", box=None, pad_edge=False, header_style="bold")
+    moments = [(moment, status.name) for status in statuses for moment in status.history]
+    for moment, name in sorted(moments, key=lambda pair: pair[0].when):
+        table.add_row(moment.when[:19].replace("T", " "), f"{name}.{moment.replica}", moment.node, moment.what)
     return table
 
 

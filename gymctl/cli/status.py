@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from gymctl.engines.base import Engine, ServerStatus
 
 
@@ -36,25 +38,46 @@ def status(
     if as_json:
         typer.echo(_as_json(statuses))
     else:
-        from gymctl.cli.showing import status_table, wide_console
+        from gymctl.cli.showing import wide_console
 
-        wide_console().print(status_table(statuses))
+        wide_console().print(_shown(engine, statuses))
     raise typer.Exit(0 if all(item.ok for item in statuses) else 1)
 
 
 def _watch(engine: Engine, as_json: bool) -> None:
     from rich.live import Live
 
-    from gymctl.cli.showing import status_table
-
     if as_json:
         while True:
             typer.echo(_as_json(engine.status()))
             time.sleep(1)
-    with Live(status_table(engine.status()), refresh_per_second=4) as live:
+    with Live(_shown(engine, engine.status()), refresh_per_second=4) as live:
         while True:
             time.sleep(1)
-            live.update(status_table(engine.status()))
+            live.update(_shown(engine, engine.status()))
+
+
+def _shown(engine: Engine, statuses: list[ServerStatus]) -> RenderableType:
+    """The table of servers; of a Swarm also its nodes, and what became of replicas that are no more."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from gymctl.cli.nodes import nodes_table
+    from gymctl.cli.showing import history_table, status_table
+    from gymctl.engines.swarm.engine import SwarmEngine
+
+    table = status_table(statuses)
+    if not isinstance(engine, SwarmEngine):
+        return table
+    servers: dict[str, list[str]] = {}
+    for status in statuses:
+        for node in status.nodes:
+            servers.setdefault(node, []).append(status.name)
+    errors = [Text(f"{status.name} {status.error}", style="red") for status in statuses if status.error]
+    parts: list[RenderableType] = [table, *errors, "", nodes_table(engine.nodes(), servers)]
+    if any(status.history for status in statuses):
+        parts += ["", history_table(statuses)]
+    return Group(*parts)
 
 
 def _as_json(statuses: list[ServerStatus]) -> str:

@@ -16,8 +16,10 @@ from gymctl.cli.loading import (
     GymRoot,
     GymVersion,
     MergeOrderOption,
+    Publish,
     SliceOption,
     StackName,
+    check_swarm_publish,
     config_digest,
     load,
     plan_for,
@@ -25,6 +27,7 @@ from gymctl.cli.loading import (
     shown_arguments,
     stack_name,
 )
+from gymctl.cli.up_swarm import Hosts, Registry, up_swarm
 
 if TYPE_CHECKING:
     from gymctl.cli.showing import UpDisplay
@@ -40,7 +43,9 @@ def register(app: typer.Typer) -> None:
 
 def up(
     configuration: Configuration = None,
-    engine: str = typer.Option("compose", "--engine", help="compose (containers) or local (one process, no Docker)."),
+    engine: str = typer.Option(
+        "compose", "--engine", help="compose (containers), swarm (many machines) or local (one process, no Docker)."
+    ),
     name: StackName = None,
     timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until every server is healthy.", min=1),
     slices: SliceOption = "closure",
@@ -49,6 +54,9 @@ def up(
     ca_bundle: CaBundle = None,
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
+    publish: Publish = None,
+    registry: Registry = None,
+    host: Hosts = None,
 ) -> None:
     """Start a stack in this directory and wait until it is healthy.
 
@@ -57,13 +65,12 @@ def up(
       gymctl up examples/quickstart
       gymctl up --engine local model.yaml agent.yaml +policy_model_name=mine
       gymctl up "+config_paths=[model.yaml,agent.yaml]" +head_server.port=8000
+      gymctl up --engine swarm --host ssh://me@worker-1 examples/multi-environment
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.showing import UpDisplay, say_next
     from gymctl.engines.state import find_state
-    from gymctl.errors import InputError
 
-    if engine not in ("compose", "local"):
-        raise InputError(f"there is no engine {engine!r}", "use --engine compose or --engine local")
+    _check_options(engine, publish, registry, host)
     config = load(configuration, merge_order, gym_root=gym_root)
     called = stack_name(name, Path.cwd())
     arguments = tuple(configuration or ())
@@ -72,13 +79,43 @@ def up(
             if engine == "local":
                 state = _up_local(config, called, arguments, timeout, display)
             else:
-                plan = partial(plan_for, config, called, slices=slices, gym_root=gym_root, gym_version=gym_version)
-                state = _up_compose(plan, config, arguments, timeout, base_image, ca_bundle, display)
+                plan = partial(
+                    plan_for, config, called, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish
+                )
+                if engine == "swarm":
+                    state = up_swarm(
+                        plan,
+                        config,
+                        arguments,
+                        timeout=timeout,
+                        base_image=base_image,
+                        ca_bundle=ca_bundle,
+                        registry=registry or "",
+                        hosts=tuple(host or ()),
+                        display=display,
+                    )
+                else:
+                    state = _up_compose(plan, config, arguments, timeout, base_image, ca_bundle, display)
     except KeyboardInterrupt:
         started = find_state(Path.cwd()) is not None
         typer.echo(f"interrupted; {'to clean up: gymctl down' if started else 'nothing was started'}", err=True)
         raise
     say_next(state)
+
+
+def _check_options(engine: str, publish: str | None, registry: str | None, hosts: list[str] | None) -> None:
+    """See that the engine exists, and takes the options that were given."""
+    from gymctl.errors import InputError
+
+    if engine not in ("compose", "swarm", "local"):
+        raise InputError(f"there is no engine {engine!r}", "use --engine compose, swarm or local")
+    for option, given in (("--registry", registry), ("--host", hosts)):
+        if given and engine != "swarm":
+            raise InputError(f"{option} is for --engine swarm", "leave it out, or add --engine swarm")
+    if publish is not None and engine == "local":
+        raise InputError("--publish is for containers", "a local stack's head listens where head_server.host says")
+    if publish is not None and engine == "swarm":
+        check_swarm_publish(publish)
 
 
 def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: float, display: UpDisplay) -> StackState:

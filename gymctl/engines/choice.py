@@ -16,5 +16,7 @@ def engine_of(directory: Path) -> ComposeEngine | LocalEngine | SwarmEngine:
     Raises:
         InputError: no stack was brought up there.
     """
-    engines = {"local": LocalEngine, "swarm": SwarmEngine}
-    return engines.get(load_state(directory).engine, ComposeEngine)(directory)
+    engine = load_state(directory).engine
+    if engine == "local":
+        return LocalEngine(directory)
+    return SwarmEngine(directory) if engine == "swarm" else ComposeEngine(directory)

@@ -45,7 +45,7 @@ class BuildEvent:
     """Something happened while an image was built.
 
     ``kind`` is ``start``, ``step`` (``text``: the step's name), ``note`` (``text``: a sentence for the user) or
-    ``done``; ``seconds`` are counted from the image's start.
+    ``done`` (``text``: what was done, when it was no build); ``seconds`` are counted from the image's start.
     """
 
     image: str

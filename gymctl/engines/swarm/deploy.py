@@ -91,10 +91,11 @@ def _until_as_before(client: docker.DockerClient, stack: str, earlier: Mapping[s
 
 
 def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequence[Task]) -> bool:
-    if now is None or now.template != before.template or now.update == "rollback_started":
+    if now is None or now.template != before.template:
         return False
     mine = [task for task in tasks if task.service == before.name and task.wanted]
-    return sum(task.runs and now.made(task) for task in mine) >= min(now.replicas, before.replicas)
+    running = [task for task in mine if task.runs and now.made(task)]
+    return len(running) >= min(now.replicas, before.replicas) and all(now.made(task) for task in mine)
 
 
 def scale(

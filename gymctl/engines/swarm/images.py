@@ -95,7 +95,7 @@ def _push(client: docker.DockerClient, image: str, registry: str, on_event: OnBu
     digest = next((item.partition("@")[2] for item in digests if item.startswith(f"{target}@")), "")
     if not digest:
         raise EngineError(f"{registry} gave no digest for {target}:{version}")
-    on_event(BuildEvent(image, "done", seconds=time.monotonic() - began))
+    on_event(BuildEvent(image, "done", "pushed", seconds=time.monotonic() - began))
     return f"{target}:{version}@{digest}"
 
 
@@ -157,7 +157,7 @@ def _sender(folder: Path, on_event: OnBuild) -> Callable[[str, tuple[str, ...]],
                 files[images] = folder / f"{len(files)}.tar"
                 run(["docker", "save", "--output", str(files[images]), *images], timeout=_TRANSFER_S)
         _on(host, "load", "--quiet", "--input", str(files[images]), timeout=_TRANSFER_S)
-        on_event(BuildEvent(host, "done", seconds=time.monotonic() - began))
+        on_event(BuildEvent(host, "done", f"{len(images)} images loaded", seconds=time.monotonic() - began))
 
     return send
 

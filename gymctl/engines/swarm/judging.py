@@ -79,12 +79,16 @@ def _hopeless(service: SwarmService, failed: Sequence[Task]) -> tuple[str, Task 
 
 
 def told(task: Task) -> str:
-    """How a task failed: the end of a sentence."""
-    where = f" on {task.node}" if task.node else ""
+    """How a task failed, and where: the end of a sentence."""
     if task.state == "rejected":
-        return f"cannot be started{where}: {task.error or task.message}"
+        return f"cannot be started{f' on {task.node}' if task.node else ''}: {task.error or task.message}"
+    return f"{fault(task)} on {task.node}" if task.node else fault(task)
+
+
+def fault(task: Task) -> str:
+    """How a task failed: the end of a sentence."""
+    if task.state == "rejected":
+        return f"cannot be started: {task.error or task.message}"
     if "unhealthy" in task.error:
-        return f"did not become healthy{where}"
-    if task.exit_code:
-        return f"ended with code {task.exit_code}{where}"
-    return f"failed{where}: {task.error or task.message}"
+        return "did not stay healthy"
+    return f"ended with code {task.exit_code}" if task.exit_code else f"failed: {task.error or task.message}"

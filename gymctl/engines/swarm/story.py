@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from gymctl.engines.base import MISSING, Moment, ServerStatus
 from gymctl.engines.containers import seconds_since
 from gymctl.engines.state import ServerAddress
-from gymctl.engines.swarm.judging import told
+from gymctl.engines.swarm.judging import fault, told
 from gymctl.engines.swarm.nodes import Node
 from gymctl.engines.swarm.tasks import SwarmService, Task
 
@@ -61,34 +61,31 @@ def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
     """What became of each task that is no more, in order of time, and where its place was taken."""
     moments = []
     for task in tasks:
-        node = nodes.get(task.node)
-        what = _ended(task, node)
-        if not what:
-            continue
         later = [other for other in tasks if other.slot == task.slot and other.created > task.created]
-        heir = later[0] if later else None
-        where = f"; then on {heir.node}" if heir is not None and heir.node else ""
-        moments.append(Moment(_when(task, heir), task.slot, task.node, what + where))
+        lost = task.state in ("running", "starting")
+        heir = later[-1 if lost else 0] if later else None
+        what = _ended(task, nodes.get(task.node), heir)
+        if what:
+            where = f"; then on {heir.node}" if heir is not None and heir.node else ""
+            moments.append(Moment(_when(task, heir), task.slot, task.node, what + where))
     return sorted(moments, key=lambda moment: moment.when)
 
 
-def _ended(task: Task, node: Node | None) -> str:
+def _ended(task: Task, node: Node | None, heir: Task | None) -> str:
     """How a task ended, as a sentence without a subject; empty when it goes on."""
+    ended = task.state in ("shutdown", "complete")
     if task.failed:
-        return told(task)
-    if task.wanted:
-        return "" if node is None or node.state == "ready" or task.state != "running" else _lost(node)
-    if node is not None and node.state == "down" and task.state not in ("shutdown", "complete"):
-        return _lost(node)
+        return fault(task)
     if node is None or task.state == "orphaned":
-        return "was lost: its node has left the Swarm"
+        return "" if task.wanted else "was lost: its node has left the Swarm"
+    if node.state == "down" and task.state in ("running", "starting"):
+        return f"was lost: the node is down{f' ({node.message})' if node.message else ''}"
+    if task.wanted or not ended:
+        return ""  # it goes on, or is about to end
     if node.availability == "drain":
-        return f"had to leave {node.name}, which is drained"
-    return f"was stopped on {node.name}" if task.state in ("shutdown", "complete") else ""
-
-
-def _lost(node: Node) -> str:
-    return f"was lost: {node.name} is down{f' ({node.message})' if node.message else ''}"
+        return "had to leave: the node is drained"
+    replaced = heir is not None and heir.template != task.template
+    return "was replaced: its definition changed" if replaced else "was stopped"
 
 
 def _when(task: Task, heir: Task | None) -> str:

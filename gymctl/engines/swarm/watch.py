@@ -93,7 +93,7 @@ class DeployWatch:
     def _failed(self, name: str, reason: str, culprit: Task | None) -> ServerFailed:
         lines = self._keep_tail(culprit) if culprit is not None else ()
         if "No such image" in reason:
-            reason += "; give every node the images: gymctl images load --host ADDRESS, or images push --registry HOST"
+            reason += "; give every node the images: --host ssh://USER@NODE (repeated), or --registry HOST/PREFIX"
         return ServerFailed(name, reason, lines, command=f"gymctl logs {name}")
 
     def _keep_tail(self, task: Task) -> tuple[str, ...]:

@@ -73,7 +73,9 @@ class Lab:
     def wait_for(self, name: str, seconds: float = 60) -> None:
         """Until a node's engine answers."""
         deadline = time.monotonic() + seconds
-        while subprocess.run(["docker", "exec", name, "docker", "version"], capture_output=True, check=False).returncode:
+        while subprocess.run(
+            ["docker", "exec", name, "docker", "version"], capture_output=True, check=False
+        ).returncode:
             assert time.monotonic() < deadline, docker("logs", "--tail", "20", name)
             time.sleep(0.25)
 

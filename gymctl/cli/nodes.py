@@ -1,0 +1,91 @@
+"""``gymctl nodes``: the machines of the Swarm; empty one, take it back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from gymctl.engines.swarm.nodes import Node
+
+commands = typer.Typer(
+    name="nodes", help="The machines of the Swarm: list, drain, activate.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the sub-commands."""
+    app.add_typer(commands)
+
+
+@commands.callback()
+def _group() -> None:
+    pass
+
+
+@commands.command("list")
+def list_nodes(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+    """List the nodes with their state, availability, address and labels."""
+    from dataclasses import asdict
+
+    from gymctl.engines.swarm.engine import SwarmEngine
+
+    nodes = SwarmEngine(Path.cwd()).nodes()
+    if as_json:
+        typer.echo(json.dumps([asdict(node) for node in nodes]))
+        return
+    from gymctl.cli.showing import wide_console
+
+    wide_console().print(nodes_table(nodes))
+
+
+def nodes_table(nodes: Sequence[Node], servers: dict[str, list[str]] | None = None) -> Table:
+    """Every node, with the servers that run on it when they are given."""
+    from rich.table import Table
+    from rich.text import Text
+
+    last = "labels" if servers is None else "servers"
+    table = Table("node", "role", "state", "availability", "address", last, box=None, pad_edge=False)
+    table.header_style = "bold"
+    for node in nodes:
+        labels = " ".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
+        table.add_row(
+            node.name,
+            node.role,
+            Text(node.state, style="green" if node.state == "ready" else "red"),
+            Text(node.availability, style="" if node.availability == "active" else "yellow"),
+            node.address,
+            labels if servers is None else ", ".join(servers.get(node.name, ())) or "-",
+        )
+    return table
+
+
+@commands.command()
+def drain(
+    node: str = typer.Argument(..., help="Its name or id."),
+    timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until the servers run elsewhere.", min=1),
+) -> None:
+    """Empty a node without a gap: this directory's servers start elsewhere before they end there."""
+    from gymctl.cli.showing import UpDisplay
+    from gymctl.engines.swarm.engine import SwarmEngine
+
+    with UpDisplay() as display:
+        moved = SwarmEngine(Path.cwd()).drain(node, timeout=timeout, on_event=display.on_server)
+    what = f"{', '.join(moved)} moved" if moved else "no server of this directory's stack was on it"
+    typer.echo(f"{node} is drained: {what}; to take it back: gymctl nodes activate {node}")
+
+
+@commands.command()
+def activate(node: str = typer.Argument(..., help="Its name or id.")) -> None:
+    """Let a node take tasks again; what runs elsewhere stays there."""
+    from gymctl.engines.swarm.engine import SwarmEngine
+
+    SwarmEngine(Path.cwd()).activate(node)
+    typer.echo(f"{node} takes tasks again")

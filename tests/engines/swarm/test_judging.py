@@ -1,0 +1,136 @@
+"""What the Swarm says about services and tasks, as its API said it once, read and judged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gymctl.engines.state import ServerAddress
+from gymctl.engines.swarm.judging import judge, told
+from gymctl.engines.swarm.nodes import parse_node, swarm_problem
+from gymctl.engines.swarm.story import server_status
+from gymctl.engines.swarm.tasks import SwarmService, Task, parse_service, parse_task
+
+RECORDED = Path(__file__).parent / "recorded"
+AGENT = "example_single_tool_call_simple_agent"
+
+
+def recorded(name: str):
+    """Services by server, tasks oldest first and nodes by name of a stack called ``one``."""
+    said = json.loads((RECORDED / f"{name}.json").read_text())
+    services = {service.name: service for service in (parse_service(item, "one") for item in said["services"])}
+    nodes = [parse_node(item) for item in said["nodes"]]
+    names = {service.id: service.name for service in services.values()}, {node.id: node.name for node in nodes}
+    tasks = sorted((parse_task(item, *names) for item in said["tasks"]), key=lambda task: task.created)
+    return services, tasks, {node.name: node for node in nodes}
+
+
+def status_of(server: str, recording):
+    services, tasks, nodes = recording
+    return server_status(ServerAddress(server, "kind", "impl", f"http://{server}:1"), services[server], tasks, nodes)
+
+
+def test_an_update_that_was_rolled_back_names_its_culprit():
+    services, tasks, _ = recorded("rolled_back")
+    judgement = judge(services[AGENT], tasks)
+    assert not judgement.done
+    assert judgement.culprit is not None and judgement.culprit.exit_code == 2
+    assert judgement.reason == f"was updated in vain, and was rolled back: {told(judgement.culprit)}"
+    assert judge(services["policy_model"], tasks).done
+
+
+def test_tasks_that_were_there_before_are_not_blamed():
+    services, tasks, _ = recorded("rolled_back")
+    assert judge(services[AGENT], tasks, before={task.id for task in tasks}).culprit is None
+
+
+def test_status_tells_that_a_node_went_down_and_where_its_servers_went():
+    status = status_of("head", recorded("node_down"))
+    assert (status.state, status.running, status.replicas, status.nodes) == ("running", 1, 1, ("swarm-lab-n3",))
+    lost = status.history[-1]
+    assert (lost.node, lost.replica) == ("swarm-lab-n2", 1)
+    assert lost.what == "was lost: the node is down (heartbeat failure); then on swarm-lab-n3"
+
+
+def test_status_tells_a_failed_update():
+    status = status_of(AGENT, recorded("rolled_back"))
+    assert status.ok and status.restarts == 1
+    assert any(moment.what.startswith("ended with code 2") for moment in status.history)
+    assert [moment.when for moment in status.history] == sorted(moment.when for moment in status.history)
+
+
+def test_a_server_without_a_service_is_missing():
+    status = server_status(ServerAddress("gone", "kind", "impl", "http://gone:1"), None, [], {})
+    assert (status.state, status.running, status.ok) == ("missing", 0, False)
+
+
+SERVICE = SwarmService("s", "agent", replicas=2, version=1, template={"ContainerSpec": {"Image": "new"}})
+
+
+def task(number: int, state: str, *, slot: int = 1, desired: str = "running", image: str = "new", **more) -> Task:
+    template = {"ContainerSpec": {"Image": image}}
+    stamp = f"2026-01-01T00:00:{number:02d}Z"
+    return Task(f"t{number}", "agent", slot, "n1", state, desired, stamp, stamp, template=template, **more)
+
+
+def test_done_when_all_replicas_are_of_the_present_definition():
+    assert judge(SERVICE, [task(1, "running"), task(2, "running", slot=2)]).done
+    assert not judge(SERVICE, [task(1, "running")]).done
+    stale = [task(1, "running"), task(2, "running", slot=2), task(3, "running", slot=2, image="old")]
+    assert not judge(SERVICE, stale).done
+    assert not judge(replace(SERVICE, update="updating"), stale[:2]).done
+
+
+def test_no_replicas_are_there_at_once():
+    assert judge(replace(SERVICE, replicas=0), []).done
+
+
+def test_the_second_failure_in_a_slot_is_one_too_many():
+    once = [task(1, "failed", desired="shutdown", exit_code=3), task(2, "starting")]
+    assert judge(SERVICE, once).reason == ""
+    assert judge(SERVICE, once).health == "starting"
+    elsewhere = [*once, task(3, "failed", slot=2, desired="shutdown", exit_code=3)]
+    assert judge(SERVICE, elsewhere).reason == ""
+    again = [*once, task(3, "failed", desired="shutdown", exit_code=3)]
+    assert judge(SERVICE, again).reason == "ended with code 3 on n1, and is restarted again and again"
+
+
+def test_an_image_that_is_not_there_fails_at_once():
+    missing = task(1, "rejected", desired="shutdown", error="No such image: agent:1")
+    assert judge(SERVICE, [missing]).reason == "cannot be started on n1: No such image: agent:1"
+
+
+def test_a_task_without_a_node_says_why():
+    waiting = task(1, "pending", error="no suitable node (insufficient resources on 3 nodes)")
+    assert judge(SERVICE, [waiting]).waiting.startswith("no suitable node")
+
+
+def test_while_swarm_rolls_back_there_is_nothing_to_raise():
+    judgement = judge(replace(SERVICE, update="rollback_started"), [task(1, "failed", desired="shutdown")])
+    assert (judgement.state, judgement.reason, judgement.done) == ("rolling back", "", False)
+    assert judgement.culprit is not None
+
+
+@pytest.mark.parametrize(
+    ("swarm", "message", "hint"),
+    [
+        ({"LocalNodeState": "inactive"}, "no Swarm", "docker swarm init"),
+        ({"LocalNodeState": "locked"}, "locked", "docker swarm unlock"),
+        ({"LocalNodeState": "error", "Error": "no leader"}, "no leader", ""),
+        (
+            {"LocalNodeState": "active", "ControlAvailable": False, "RemoteManagers": [{"Addr": "10.0.0.7:2377"}]},
+            "worker",
+            "10.0.0.7",
+        ),
+    ],
+)
+def test_an_engine_that_is_no_manager_says_what_to_do(swarm, message, hint):
+    problem = swarm_problem(swarm)
+    assert problem is not None and message in problem.message and hint in problem.hint
+
+
+def test_a_manager_is_no_problem():
+    assert swarm_problem({"LocalNodeState": "active", "ControlAvailable": True}) is None
