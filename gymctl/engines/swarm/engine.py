@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from gymctl.engines.compose import check_ours, job_image
 from gymctl.engines.daemon import connect, spoken_errors
 from gymctl.engines.images import OnBuild, build_images
 from gymctl.engines.jobs import nofile_limit, run_on_network
-from gymctl.engines.runner import OnLine, background
+from gymctl.engines.runner import OnLine
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
@@ -30,11 +29,11 @@ from gymctl.engines.state import (
 )
 from gymctl.engines.swarm.deploy import deploy, move_away, scale
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, name_by_content, push_images
+from gymctl.engines.swarm.logs import stream_logs
 from gymctl.engines.swarm.nodes import Node, check_manager, find_node, find_nodes, set_availability
 from gymctl.engines.swarm.removal import remove_stack
 from gymctl.engines.swarm.story import server_status
 from gymctl.engines.swarm.tasks import find_services, find_tasks
-from gymctl.engines.text import plain
 from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import EngineError
 
@@ -216,23 +215,8 @@ class SwarmEngine:
         A line begins with ``server.replica@node``.
         """
         state = load_state(self.directory)
-        options = ["--no-task-ids"]
-        options += ["--follow"] if follow else []
-        options += ["--tail", str(tail)] if tail is not None else []
-        options += ["--since", since] if since else []
-
-        def pass_on(line: str) -> None:
-            on_line(plain(line).removeprefix(f"{state.name}_"))
-
         names = list(servers) or [server.name for server in state.servers]
-        with ExitStack() as running:
-            for name in names:  # one command shows one service
-                argv = ["docker", "service", "logs", *options, f"{state.name}_{name}"]
-                command = running.enter_context(background(argv, on_line=pass_on))
-                if not follow:
-                    command.wait()
-            if follow:
-                command.wait()
+        stream_logs(state.name, names, on_line, follow=follow, tail=tail, since=since)
 
     @spoken_errors()
     def run_job(self, job: Job, on_line: OnLine, on_error_line: OnLine | None = None) -> JobResult:

@@ -1,0 +1,32 @@
+"""The log lines of a stack's services, from whichever nodes they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from gymctl.engines.runner import OnLine, background
+from gymctl.engines.text import plain
+
+
+def stream_logs(
+    stack: str, servers: Sequence[str], on_line: OnLine, *, follow: bool, tail: int | None, since: str
+) -> None:
+    """Pass on the lines of each server, without terminal control sequences; one begins with ``server.replica@node``."""
+    options = ["--no-task-ids"]
+    options += ["--follow"] if follow else []
+    options += ["--tail", str(tail)] if tail is not None else []
+    options += ["--since", since] if since else []
+
+    def pass_on(line: str) -> None:
+        on_line(plain(line).removeprefix(f"{stack}_"))
+
+    with ExitStack() as running:
+        commands = []
+        for name in servers:  # one command shows one service
+            argv = ["docker", "service", "logs", *options, f"{stack}_{name}"]
+            commands.append(running.enter_context(background(argv, on_line=pass_on)))
+            if not follow:
+                commands[-1].wait()
+        for command in commands:
+            command.wait()
