@@ -143,7 +143,7 @@ class Attempts:
     def _record(self, agent: Agent, pending: Pending, failure: Failure) -> None:
         """Write the failure; leave the rollout for the next wave unless it is final."""
         attempt = pending.attempts
-        if failure.refused:
+        if failure.blameless:
             pending.refusals += 1
         else:
             pending.attempts += 1

@@ -17,7 +17,7 @@ from gymctl.rollouts.keys import (
     ROLLOUT_INDEX,
     TASK_INDEX,
 )
-from gymctl.server.client import HopFailed
+from gymctl.server.client import SESSION_LOST, HopFailed
 
 _BODY_HEAD = 2048
 
@@ -60,6 +60,11 @@ class Failure:
         return not self.terminal and is_retriable(self.failure_class)
 
     @property
+    def blameless(self) -> bool:
+        """Whether it says nothing against the rollout: turned away, or what another failure took along."""
+        return self.refused or self.failure_class == SESSION_LOST
+
+    @property
     def refused(self) -> bool:
         """Whether it was turned away before any work was done."""
         return self.failure_class in REFUSED
@@ -93,6 +98,8 @@ class Failure:
 
 def _classify(error: HopFailed) -> str:
     inner_kind = str(error.cause.get("kind", "status"))
+    if inner_kind == SESSION_LOST:
+        return SESSION_LOST
     if error.kind != "status" or not error.status:
         return error.kind
     status = error.status

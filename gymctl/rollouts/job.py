@@ -24,8 +24,9 @@ from gymctl.rollouts.collector import collect
 from gymctl.rollouts.progress import JsonLines
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
-from gymctl.server.client import Client, HttpTransport
+from gymctl.server.client import Client
 from gymctl.server.serve import WANTED_FILES, raise_file_limit
+from gymctl.server.transport import HttpTransport
 
 JOB_VARIABLE = "GYMCTL_JOB"
 CONNECTIONS = 1024

@@ -56,7 +56,8 @@ async def _read_call(scope: Scope, receive: Receive) -> Call | None:
                 return None
             parts.append(message.get("body", b""))
         body = b"".join(parts)
-    call = Call(scope["path"], body, scope["method"], headers=scope["headers"])
+    place = scope.get("server")
+    call = Call(scope["path"], body, scope["method"], headers=scope["headers"], place=place[0] if place else "")
     for key, value in scope["headers"]:
         if key == b"cookie":
             call.cookies = _cookies(value)

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gymctl.errors import InputError
-from gymctl.server.client import Client, HopFailed
+from gymctl.server.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.message import Call, RefusedError, Reply, json_reply
 from gymctl.server.sessions import Session, SessionLostError, SessionStore
@@ -19,6 +19,8 @@ from gymctl.server.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+_STATUS_OF = {"timeout": 504, SESSION_LOST: 503}
 
 log = logging.getLogger("gymctl.server")
 
@@ -100,7 +102,8 @@ class Server:
             return await self._beyond(call)
         if self._in_flight >= self._most_in_flight:
             return self._busy()
-        session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=found.begins_session)
+        place = "" if self.stateless else call.place  # any replica of a stateless one will do
+        session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=found.begins_session, place=place)
         self._in_flight += 1
         try:
             reply = await found.invoke(call, session)
@@ -109,7 +112,7 @@ class Server:
         except RefusedError as refused:
             reply = refused.reply()
         except SessionLostError as error:  # the rollout must begin again: 503, which is nobody's answer
-            reply = failed_hop(HopFailed(self.name, call.path, status=503, body=str(error)))
+            reply = failed_hop(HopFailed(self.name, call.path, status=503, kind=SESSION_LOST, body=str(error)))
         except Exception as error:
             log.exception("%s: %s %s failed", self.name, call.method, call.path)
             reply = json_reply(repr(error), 500)
@@ -156,9 +159,9 @@ class Server:
 def failed_hop(failure: HopFailed) -> Reply:
     """The reply of a server whose call to another one failed: it names the innermost hop as ``cause``.
 
-    429 and 503 keep their status and ``retry-after``, a timeout becomes 504, all else 502.
+    429 and 503 keep their status and ``retry-after``, a timeout becomes 504, a lost session 503, all else 502.
     """
-    status = failure.status if failure.status in (429, 503) else 504 if failure.kind == "timeout" else 502
+    status = failure.status if failure.status in (429, 503) else _STATUS_OF.get(failure.kind, 502)
     reply = Reply(status, orjson.dumps({"detail": failure.message, "cause": failure.cause}))
     if failure.retry_after is not None:
         reply.headers["retry-after"] = f"{failure.retry_after:g}"

@@ -18,7 +18,10 @@ DEADLINE_HEADER = "x-gym-timeout-ms"
 
 @dataclass(slots=True)
 class Call:
-    """One request. ``deadline`` is a point on ``time.monotonic()``'s scale, or None."""
+    """One request. ``deadline`` is a point on ``time.monotonic()``'s scale, or None.
+
+    ``place`` is the address of ours that the caller dialled; empty within one process.
+    """
 
     path: str
     body: bytes = b""
@@ -26,6 +29,7 @@ class Call:
     cookies: Mapping[str, str] = field(default_factory=dict)
     deadline: float | None = None
     headers: Sequence[tuple[bytes, bytes]] = ()
+    place: str = ""
 
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""

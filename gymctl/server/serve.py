@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.errors import GymctlError, InputError
 from gymctl.server.asgi import Application
-from gymctl.server.client import Client, HttpTransport
+from gymctl.server.client import Client
 from gymctl.server.sessions import SessionStore
 from gymctl.server.settings import Settings, settings_from_environment
+from gymctl.server.transport import HttpTransport
 from gymctl.server.workers import listen, run_workers
 
 if TYPE_CHECKING:

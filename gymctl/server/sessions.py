@@ -5,11 +5,14 @@ session after the first tool call (upstream 0.2.0 with Starlette 1.0).
 
 States live in memory, so a server that is started again has lost them. An id therefore begins with a mark of the
 process that gave it: to go on with an empty state would earn the rollout a reward of zero that the model did not.
+Where a server may have replicas, the address of the one that keeps the state comes before that (``place_of``).
 """
 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
+from ipaddress import IPv4Address
 from typing import Any
 
 from cachetools import TTLCache
@@ -52,10 +55,13 @@ class SessionStore:
         self._mark = os.urandom(4).hex()
         self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
 
-    def open(self, identity: str | None, *, anew: bool = False) -> Session:
-        """The session of a cookie's value, or a new one; ``anew``, also instead of one that is lost."""
+    def open(self, identity: str | None, *, anew: bool = False, place: str = "") -> Session:
+        """The session of a cookie's value, or a new one; ``anew``, also instead of one that is lost.
+
+        ``place`` is the address under which this server was called; empty when no caller needs to know.
+        """
         if not identity or (anew and not self._is_ours(identity)):
-            identity = self._mark + os.urandom(12).hex()
+            identity = place_of(place) + self._mark + os.urandom(12).hex()
         return Session(identity, self)
 
     def state(self, identity: str) -> dict[str, Any]:
@@ -72,4 +78,26 @@ class SessionStore:
         return found
 
     def _is_ours(self, identity: str) -> bool:
-        return identity.startswith(self._mark)
+        return self._mark in (identity[:8], identity[9:17])
+
+
+@lru_cache(maxsize=64)
+def place_of(address: str) -> str:
+    """An IPv4 address as a session's id begins with it: ``0a000105-``; empty for anything else."""
+    try:
+        return f"{int(IPv4Address(address)):08x}-"
+    except ValueError:
+        return ""
+
+
+def place_in(identity: str) -> str | None:
+    """The address in a session's id, None when it holds none."""
+    return _address(identity[:8]) if identity[8:9] == "-" else None
+
+
+@lru_cache(maxsize=1024)
+def _address(digits: str) -> str | None:
+    try:
+        return str(IPv4Address(int(digits, 16)))
+    except ValueError:  # a cookie of somebody else's making
+        return None

@@ -23,7 +23,7 @@ def test_a_connection_for_each_rollout_in_flight(tmp_path: Path) -> None:
 def run(spec: RunSpec, agents: Agents, seen: list[events.Event]) -> Report:
     async def work() -> Report:
         async with serving(agents) as client:
-            urls = client._transport._urls  # type: ignore[attr-defined]
+            urls = client._transport._bases  # type: ignore[attr-defined]
             return await run_job(Job(spec, urls), seen.append)
 
     return asyncio.run(work())
