@@ -49,6 +49,9 @@ def check_head(values: Mapping[str, Any], findings: Findings) -> Head:
         path = ("head_server", "host")
         findings.problem(path, f"head_server.host is {host!r}", "it must be a host name or address")
         host = None
+    if written.get("replicas") not in (None, 1):
+        path = ("head_server", "replicas")
+        findings.problem(path, "the head cannot have replicas: it is the one address that clients know", "remove it")
     return Head(host, port)
 
 

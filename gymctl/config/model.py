@@ -23,6 +23,7 @@ class ServerKind(StrEnum):
 
 
 HEAD_PORT = 11000
+MOST_REPLICAS = 100  # of one server: as many addresses as Docker's DNS tells in one answer over UDP
 RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
 
 # Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
@@ -69,6 +70,7 @@ class ServerInstance:
     runtime: str | None = None  # one of RUNTIMES, when it or the whole stack says so
     placement: Placement | None = None  # its own and the stack's, merged
     limits: ResourceLimits | None = None  # its ``resources:``
+    replicas: int = 1
 
     @property
     def path(self) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from gymctl.config.checks import DATASET_TYPES, DOMAINS, LICENSES
 from gymctl.config.findings import CODES
 from gymctl.config.implementations import implementation_of
 from gymctl.config.includes import MergeOrder
-from gymctl.config.model import RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.model import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LATER = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, or a value still to be given
@@ -115,6 +115,7 @@ def _bundled(kind: ServerKind) -> list[tuple[Path, list[str]]]:
 def _server() -> dict[str, Any]:
     text = {"type": "string"}
     workers = {"type": "integer", "minimum": 1}
+    replicas = {**workers, "maximum": MOST_REPLICAS}
     return {
         "type": "object",
         "properties": {
@@ -122,6 +123,7 @@ def _server() -> dict[str, Any]:
             "host": _or_later(text, {"type": "null"}),
             "port": {"$ref": "#/$defs/port"},
             "num_workers": _or_later(workers, {"type": "null"}),
+            "replicas": _or_later(replicas, {"type": "null"}, description="How many of it run side by side."),
             "runtime": _one_of([*RUNTIMES, None], "What it runs on: gymctl's own kit, or NeMo Gym as it is."),
             "domain": _one_of([*DOMAINS, None], "What a resources server trains or tests; it must have one."),
             "datasets": _or_later({"type": "array", "items": {"$ref": "#/$defs/dataset"}}, {"type": "null"}),

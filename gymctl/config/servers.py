@@ -11,7 +11,7 @@ from typing import Any
 from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
-from gymctl.config.model import RESERVED_KEYS, RUNTIMES, Reference, ServerInstance, ServerKind
+from gymctl.config.model import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, Reference, ServerInstance, ServerKind
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
@@ -20,8 +20,10 @@ _TYPES = (
     ("host", str, "a host name or address"),
     ("port", int, "a number from 1 to 65535"),
     ("num_workers", int, "a number of processes, at least 1"),
+    ("replicas", int, f"how many of it run side by side, from 1 to {MOST_REPLICAS}"),
     ("runtime", str, f"one of {', '.join(RUNTIMES)}"),
 )
+_MOST = {"port": 65535, "replicas": MOST_REPLICAS}
 
 
 def find_servers(values: Mapping[str, Any], roots: Sequence[Path], findings: Findings) -> dict[str, ServerInstance]:
@@ -107,6 +109,7 @@ class _Entry:
             location=self.findings.origins.of(path),
             folder=_folder(kind, implementation, fields["entrypoint"], self.roots),
             runtime=fields.get("runtime") or self.runtime,
+            replicas=fields.get("replicas") or 1,
         )
 
     def _wrong_type(self, path: KeyPath, value: Any, what: str) -> None:
@@ -115,9 +118,7 @@ class _Entry:
 
 def _is_a(key: str, wanted: type, value: Any) -> bool:
     if wanted is int:
-        return (
-            isinstance(value, int) and not isinstance(value, bool) and 0 < value <= (65535 if key == "port" else 1024)
-        )
+        return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST.get(key, 1024)
     return isinstance(value, wanted) and (key != "runtime" or value in RUNTIMES)
 
 

@@ -10,6 +10,9 @@ from gymctl.config import ServerInstance, ServerKind
 from gymctl.stack.gateway import is_base_url_key, rerouted
 from gymctl.stack.interpolation import Piece, Pieces, SecretFinder, written
 
+# Written anew for each slice, or the engine's business: one replica more is no reason to start the others again.
+_NOT_TOLD = ("entrypoint", "host", "port", "replicas")
+
 
 @dataclass(frozen=True)
 class Marked:
@@ -27,9 +30,9 @@ def mark(value: Any, finder: SecretFinder) -> Marked:
 
 
 def mark_fields(server: ServerInstance, finder: SecretFinder, gateway: str | None) -> Marked:
-    """Mark a server's own fields, without its entrypoint and address; a model's localhost becomes ``gateway``."""
+    """Mark a server's own fields, but for what ``_NOT_TOLD`` names; a model's localhost becomes ``gateway``."""
     walk = _Walk(finder, gateway if server.kind is ServerKind.MODEL else None)
-    fields = {key: value for key, value in server.fields.items() if key not in ("entrypoint", "host", "port")}
+    fields = {key: value for key, value in server.fields.items() if key not in _NOT_TOLD}
     return Marked(walk.copy(fields), frozenset(walk.used), tuple(dict.fromkeys(walk.rerouted)))
 
 

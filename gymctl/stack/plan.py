@@ -138,6 +138,7 @@ def _service(server: ServerInstance, port: int, view: Slice, image: str) -> Serv
         extra_hosts=(EXTRA_HOST,) if view.rerouted else (),
         placement=node_placement(server.placement),
         bounds=resource_bounds(server.limits),
+        replicas=server.replicas,
     )
 
 

@@ -209,7 +209,7 @@ def in_job(spec: RunSpec, agents: Agents, send: signal.Signals | None, after: in
 
     async def work() -> tuple[int, list[bytes]]:
         async with serving(agents) as client:
-            urls = client._transport._urls  # type: ignore[attr-defined]
+            urls = client._transport._bases  # type: ignore[attr-defined]
             process = job_for(spec, dict(urls))
             output = asyncio.create_task(asyncio.to_thread(process.communicate))
             give_up = time.monotonic() + 20

@@ -48,6 +48,7 @@ def server(
         references=tuple(_references(whole)),
         num_workers=None,
         location=Location("stack.yaml", 7, 1),
+        replicas=whole.get("replicas", 1),
         folder=(folder or BUNDLED / kind.value / implementation) if found else None,
     )
 

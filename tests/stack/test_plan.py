@@ -57,6 +57,13 @@ def test_a_port_of_the_configuration_is_kept() -> None:
     assert [service.port for service in plan(whole).services] == [11000, 9001, 9002]
 
 
+def test_replicas_are_planned_and_are_no_business_of_the_server() -> None:
+    whole = config(server("policy", MODEL, {"replicas": 3}), server("tools", RESOURCES))
+    policy = services(plan(whole))["policy"]
+    assert policy.replicas == 3
+    assert "replicas" not in policy.slice_text  # one more must not start those anew that are there
+
+
 def test_only_the_head_is_published() -> None:
     planned = plan(weather(head=Head(port=12000)))
     assert [service.published for service in planned.services if service.published] == [(("127.0.0.1", 12000, 12000),)]
