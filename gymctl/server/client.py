@@ -12,6 +12,8 @@ from gymctl.server.message import Call, Reply
 if TYPE_CHECKING:
     from gymctl.server.base import Server
 
+# Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
+KEEPALIVE_S = 15.0
 SESSION_LOST = "session_lost"
 _BODY_HEAD = 2048
 _TOLD = {"connect": "cannot be reached", "timeout": "timed out", SESSION_LOST: "has lost the session"}

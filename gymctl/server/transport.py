@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from gymctl.server.client import SESSION_LOST, HopFailed
+from gymctl.server.client import KEEPALIVE_S, SESSION_LOST, HopFailed
 from gymctl.server.deadlines import Deadlines
 from gymctl.server.message import DEADLINE_HEADER, JSON, Call, Reply
 from gymctl.server.replicas import Replicas, Resolve, resolve, stands_for_replicas
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # A call without a deadline of its own still ends: upstream has no timeout at all, and waits for ever.
 DEFAULT_TIMEOUT_S = 1800.0
-# Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
-KEEPALIVE_S = 15.0
 # Said once: aiohttp's own defaults are put together again for every request. Our servers do not compress.
 STATIC_HEADERS = {"content-type": JSON, "accept": "*/*", "accept-encoding": "identity", "user-agent": "gymctl"}
 _CONNECT_S = 30.0
