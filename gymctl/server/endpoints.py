@@ -47,8 +47,8 @@ def endpoint(path: str, method: str = "POST") -> Callable[[Function], Function]:
 def tool(function: Function) -> Function:
     """Mark a method as a tool: ``POST /<its name>``, the JSON arguments are its parameters.
 
-    A parameter annotated ``Session`` receives the caller's session; one of a pydantic model alone receives the whole
-    body. Plain functions run in a thread.
+    A parameter annotated ``Session`` receives the caller's session, one annotated ``Call`` the call itself (its
+    deadline); one of a pydantic model alone receives the whole body. Plain functions run in a thread.
     """
     setattr(function, _MARK, (f"/{function.__name__}", "POST", True))
     return function
@@ -72,11 +72,13 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
     owner = getattr(function, "__self__", None)
     hints = get_type_hints(function, localns=dict(vars(type(owner))))  # a class may hold its own request models
     wanted: dict[str, Any] = {}
-    session_name = None
+    session_name = call_name = None
     for parameter in inspect.signature(function).parameters.values():
         annotation = hints.get(parameter.name, Any)
         if annotation is Session:
             session_name = parameter.name
+        elif annotation is Call:
+            call_name = parameter.name
         else:
             default = ... if parameter.default is parameter.empty else parameter.default
             wanted[parameter.name] = (annotation, default)
@@ -95,6 +97,8 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
         arguments: dict[str, Any] = {whole[0]: body} if whole else {name: getattr(body, name) for name in wanted}
         if session_name:
             arguments[session_name] = session
+        if call_name:
+            arguments[call_name] = call
         result = function(**arguments) if is_async else asyncio.to_thread(function, **arguments)
         return reply_of(await result)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from pydantic import Field
 
 from gymctl.server import ModelServer, ServerConfig, Session
 from gymctl.server.responses import function_call, message, response, usage
@@ -169,9 +170,14 @@ def read_chat(params: dict[str, Any]) -> Conversation:
 
 
 class ScriptedConfig(ServerConfig):
-    """``latency_ms``: how long every reply waits, in milliseconds."""
+    """``latency_ms``: how long every reply waits, in milliseconds.
+
+    ``says``: texts to end with in place of the farewell, by a regular expression that the question holds; the first
+    that fits. It makes a judge of the script.
+    """
 
     latency_ms: float = 0.0
+    says: dict[str, str] = Field(default_factory=dict)
 
 
 class ScriptedModel(ModelServer):
@@ -192,7 +198,7 @@ class ScriptedModel(ModelServer):
         ]
         return response(
             NAME,
-            output or [{**message(farewell(talk)), "id": f"msg_{mark}"}],
+            output or [{**message(self._last_words(talk)), "id": f"msg_{mark}"}],
             id=f"resp_{mark}",
             created_at=0,
             tools=params.get("tools") or [],
@@ -212,7 +218,7 @@ class ScriptedModel(ModelServer):
             }
             for place, (name, arguments) in enumerate(calls)
         ]
-        said: dict[str, Any] = {"role": "assistant", "content": None if calls else farewell(talk)}
+        said: dict[str, Any] = {"role": "assistant", "content": None if calls else self._last_words(talk)}
         read, wrote = words(talk, calls)
         return {
             "id": f"chatcmpl-{mark}",
@@ -228,6 +234,11 @@ class ScriptedModel(ModelServer):
             ],
             "usage": {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote},
         }
+
+    def _last_words(self, talk: Conversation) -> str:
+        """What it says when it is through."""
+        fitting = (text for wanted, text in self.config.says.items() if re.search(wanted, talk.question, re.DOTALL))
+        return next(fitting, None) or farewell(talk)
 
     async def _play(self, talk: Conversation, params: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], str]:
         """The calls to make now, and a mark that names this request in ids."""

@@ -1,0 +1,143 @@
+"""Answers to mathematical problems: math-verify's verdict, and a judge model's where the library says no."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from math_checks import library_verdict
+from pydantic import AliasChoices, Field
+
+from gymctl.server import (
+    Call,
+    Client,
+    HopFailed,
+    ResourcesServer,
+    ServerConfig,
+    ServerReference,
+    Settings,
+    VerifyRequest,
+    VerifyResponse,
+)
+from gymctl.server.responses import input_items, output_text
+from gymctl.server.work import CheckFailed, Work
+
+EQUAL, DIFFERENT = "[[A=B]]", "[[A!=B]]"
+INSTRUCTIONS = f"""You compare two answers, A and B, to the same mathematical problem.
+Decide only whether they are mathematically equivalent. Wording, notation and what the problem says about the form of
+the answer do not matter. Do not solve the problem, and do not judge whether either answer is right.
+End with exactly one of these labels:
+{EQUAL} when the answers are equivalent
+{DIFFERENT} when they are not"""
+
+
+class MathConfig(ServerConfig):
+    """``judge_responses_create_params``: sampling and the like; its ``input``, if any, stands before the question."""
+
+    judge_model_server: ServerReference
+    judge_responses_create_params: dict[str, Any] = Field(default_factory=dict)
+    should_use_judge: bool = True
+    library_verifier_timeout_seconds: float = Field(10.0, gt=0)
+    max_concurrency: int | None = Field(
+        None, ge=1, validation_alias=AliasChoices("max_concurrency", "library_verifier_max_concurrency")
+    )
+
+
+class MathVerify(VerifyRequest):
+    """The row's fields an answer is compared with."""
+
+    question: str
+    expected_answer: str
+
+
+class LibraryJudgeMath(ResourcesServer):
+    """No tools: an answer and a verdict."""
+
+    config: MathConfig
+    stateless = True
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        super().__init__(settings, client)
+        self._work = Work(self, processes=self.config.max_concurrency, preload=("math_verify",))
+
+    async def shutdown(self) -> None:
+        """End the worker processes."""
+        await self._work.close()
+
+    async def verify(self, body: MathVerify, call: Call) -> VerifyResponse:
+        """Reward 1.0 when the library finds the answer equal to the expected one, or else the judge does, if asked."""
+        text = output_text(body.response)
+        verdict = await self._library(body.expected_answer, text)
+        equal, asked = verdict["library_reward"] == 1.0, None
+        if self.config.should_use_judge and not equal and text.strip():
+            asked = await self._ask_both_ways(body, verdict["extracted_answer"] or text, call.deadline)
+            equal = len(asked) == 2 and all(says_equal(each["response"]) for each in asked)
+        return VerifyResponse.of(
+            body, float(equal), expected_answer=body.expected_answer, **verdict, judge_evaluations=asked
+        )
+
+    async def _library(self, expected: str, generated: str) -> dict[str, Any]:
+        """The library's part of the reply. An answer it cannot cope with is not one it found equal, and no failure."""
+        seconds = self.config.library_verifier_timeout_seconds
+        place: dict[str, Any] = {}
+        try:
+            done = await self._work.run(library_verdict, expected, generated, seconds=seconds)
+            (equal, found, problem), place = done.value, done.told
+        except CheckFailed as failure:
+            if failure.reason == "raised":  # the check catches what answers cause: this is the installation's fault
+                raise
+            equal, found, problem = False, None, failure.message
+        verdict = {"extracted_answer": found, "library_reward": float(equal), **place}
+        return {**verdict, "library_error": problem} if problem else verdict
+
+    async def _ask_both_ways(self, body: MathVerify, answer: str, deadline: float | None) -> list[dict[str, Any]]:
+        """The judge's evaluations: a second one, with the answers swapped, when the first says that they are equal."""
+        first = await self._ask(body.question, body.expected_answer, answer, deadline)
+        if not says_equal(first["response"]):
+            return [first]
+        return [first, await self._ask(body.question, answer, body.expected_answer, deadline)]
+
+    async def _ask(self, question: str, a: str, b: str, deadline: float | None) -> dict[str, Any]:
+        """One evaluation.
+
+        Raises:
+            HopFailed: the judge gave no verdict, which is its failure and not the answer's.
+        """
+        judge = self.config.judge_model_server.name
+        params = judge_request(self.config.judge_responses_create_params, question, a, b)
+        reply = await self.client.ask(judge, "/v1/responses", orjson.dumps(params), deadline=deadline)
+        try:
+            response = reply.json()
+        except ValueError:
+            response = None
+        if not isinstance(response, dict) or not isinstance(response.get("output"), list):
+            raise HopFailed(judge, "/v1/responses", status=502, body=f"not a Response: {reply.body[:300]!r}")
+        if response.get("incomplete_details") and verdict_of(response) is None:
+            why = f"the judge was cut off before its verdict: {response['incomplete_details']}"
+            raise HopFailed(judge, "/v1/responses", status=502, body=why)
+        return {"responses_create_params": params, "response": response}
+
+
+def judge_request(base: dict[str, Any], question: str, a: str, b: str) -> dict[str, Any]:
+    """Create params that ask whether ``a`` and ``b`` answer ``question`` alike."""
+    text = f"Problem:\n{question}\n\nAnswer A:\n{a}\n\nAnswer B:\n{b}"
+    before = input_items(base.get("input"))
+    own = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": text}]
+    return {**base, "input": [*before, *own]}
+
+
+def says_equal(response: dict[str, Any]) -> bool:
+    """Whether the judge's verdict is that the answers are equal; one without a label is not."""
+    return verdict_of(response) == EQUAL
+
+
+def verdict_of(response: dict[str, Any]) -> str | None:
+    """The label that stands first in the judge's last message."""
+    messages = [item for item in response["output"] if item.get("type") == "message"]
+    text = output_text({"output": messages[-1:]})
+    places = {text.find(label): label for label in (EQUAL, DIFFERENT) if label in text}
+    return places[min(places)] if places else None
+
+
+if __name__ == "__main__":
+    LibraryJudgeMath.serve()

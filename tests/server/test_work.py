@@ -1,0 +1,156 @@
+"""Checks in processes of their own: their answers, their limits, and what becomes of those that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import some_checks
+
+from gymctl.server import Client, HopFailed, LocalTransport, ResourcesServer, Settings, work
+from gymctl.server.limited import Limits, run_limited
+from gymctl.server.pool import CheckFailed, Pool
+from gymctl.server.work import Work
+
+pytestmark = pytest.mark.enable_socket
+
+MEMORY = 512 << 20
+
+
+def in_pool(use: Callable[[Pool], Awaitable[Any]], workers: int = 2) -> Any:
+    async def run() -> Any:
+        pool = Pool(workers, memory=MEMORY)
+        try:
+            return await use(pool)
+        finally:
+            await pool.close()
+
+    return asyncio.run(run())
+
+
+def test_values_come_back_and_processes_are_kept() -> None:
+    async def use(pool: Pool) -> None:
+        sums = await asyncio.gather(*(pool.run(some_checks.add, (n, 1), 5) for n in range(200)))
+        assert sums == list(range(1, 201))
+        processes = {await pool.run(some_checks.own_process, (), 5) for _ in range(20)}
+        assert len(processes) == 1
+        assert os.getpid() not in processes
+
+    in_pool(use)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "reason", "says"),
+    [
+        (some_checks.sleep, (60,), "overran", "stopped after 0.5 s"),
+        (some_checks.hang_in_c, (), "overran", "stopped after 0.5 s"),
+        (some_checks.leave_a_child_behind, (), "overran", "stopped"),
+        (some_checks.end_suddenly, (), "died", "process that did the check ended"),
+        (some_checks.complain, ("no",), "raised", "ValueError: no"),
+        (some_checks.leave, (), "raised", "SystemExit: 3"),
+        (some_checks.take, (1 << 30,), "raised", "MemoryError"),
+        (some_checks.unsendable, (), "raised", "cannot be sent"),
+    ],
+)
+def test_a_check_that_misbehaves_costs_itself_only(
+    function: Callable[..., Any], arguments: tuple[Any, ...], reason: str, says: str
+) -> None:
+    async def use(pool: Pool) -> None:
+        began = time.monotonic()
+        with pytest.raises(CheckFailed, match=says) as caught:
+            await pool.run(some_checks.add, (1, 2), 5)
+            began = time.monotonic()
+            await pool.run(function, arguments, 0.5)
+        assert caught.value.reason == reason
+        assert time.monotonic() - began < 5
+        assert await pool.run(some_checks.add, (1, 2), 5) == 3
+        await asyncio.sleep(0.05)
+        assert not some_checks.children_named("600")
+
+    in_pool(use, workers=1)
+
+
+def test_a_caller_who_goes_frees_the_place() -> None:
+    async def use(pool: Pool) -> None:
+        asked = asyncio.create_task(pool.run(some_checks.sleep, (60,), 60))
+        await asyncio.sleep(0.3)
+        asked.cancel()
+        assert await pool.run(some_checks.add, (1, 2), 5) == 3
+
+    in_pool(use, workers=1)
+
+
+def test_the_process_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLICY_API_KEY", "sk-planted")
+    monkeypatch.setenv("NEMO_GYM_CONFIG_DICT", "policy_api_key: sk-planted")
+    seen = in_pool(lambda pool: pool.run(some_checks.environment, (), 5))
+    assert "sk-planted" not in str(seen)
+    assert seen["PATH"] == os.environ["PATH"]
+
+
+def test_nothing_runs_before_the_first_check_and_nothing_after_the_end() -> None:
+    async def run() -> list[int]:
+        pool = Pool(2)
+        await pool.close()
+        used = Pool(2)
+        process = await used.run(some_checks.own_process, (), 5)
+        await used.close()
+        return [process]
+
+    (process,) = asyncio.run(run())
+    for _ in range(100):
+        if not Path(f"/proc/{process}").exists():
+            return
+        time.sleep(0.02)
+    pytest.fail("a worker outlived its pool")
+
+
+def test_what_is_no_modules_function_is_refused() -> None:
+    with pytest.raises(TypeError, match="no function of a module"):
+        in_pool(lambda pool: pool.run(lambda: 1, (), 5))
+
+
+def test_too_many_waiting_checks_are_refused_with_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "MOST_WAITING", 2)
+    server = ResourcesServer(Settings("maths", "resources_servers", "maths", "", 1, {}), Client(LocalTransport({})))
+
+    async def run() -> HopFailed:
+        checks = Work(server, processes=1)
+        waiting = [asyncio.create_task(checks.run(some_checks.sleep, 0.3, seconds=5)) for _ in range(2)]
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(HopFailed, match="maths has 2 checks waiting") as caught:
+                await checks.run(some_checks.add, 1, 2, seconds=5)
+            await asyncio.gather(*waiting)
+            done = await checks.run(some_checks.add, 1, 2, seconds=5)
+            assert (done.value, done.place, done.told) == (3, None, {})
+        finally:
+            await checks.close()
+        return caught.value
+
+    refused = asyncio.run(run())
+    assert (refused.status, refused.retry_after) == (503, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "outcome"),
+    [
+        (some_checks.add, (1, 2), ("value", 3)),
+        (some_checks.sleep, (60,), ("overran", None)),
+        (some_checks.hang_in_c, (), ("overran", None)),
+        (some_checks.end_suddenly, (), ("died", None)),
+        (some_checks.complain, ("no",), ("raised", "ValueError: no")),
+        (some_checks.take, (1 << 30,), ("raised", "MemoryError: ")),
+    ],
+)
+def test_the_same_in_a_child_of_a_process_that_is_not_ours(
+    function: Callable[..., Any], arguments: tuple[Any, ...], outcome: tuple[str, Any]
+) -> None:
+    assert run_limited(function, arguments, Limits(0.5, MEMORY, ())) == outcome
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

@@ -1,0 +1,182 @@
+"""Answers to mathematical problems: the library's verdict is math-verify's, the judge is asked when it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from answer_pairs import boxed, pairs
+from service_stack import SCRIPTED, example_rows, open_stack, post, service
+
+from gymctl.errors import InputError
+from gymctl.server import Reply
+from gymctl.server.responses import message, response
+
+pytestmark = pytest.mark.enable_socket  # the channels to the worker processes
+
+CONFIG = service("resources_servers", "library_judge_math") / "configs" / "bytedtsinghua_dapo17k.yaml"
+EQUAL, DIFFERENT = "[[A=B]]", "[[A!=B]]"
+ALWAYS_EQUAL = {".": f"Both are the same number. {EQUAL}"}
+
+
+def row(expected: str, text: str) -> dict[str, Any]:
+    return {
+        "responses_create_params": {"input": "2 + 3?"},
+        "question": "2 + 3?",
+        "expected_answer": expected,
+        "response": response("m", [message(text)]),
+    }
+
+
+def verdicts(*rows: dict[str, Any], judge: dict[str, Any] | None = None, **settings: Any) -> list[Reply]:
+    async def work() -> list[Reply]:
+        own = {"should_use_judge": judge is not None, "max_concurrency": 2, **settings}
+        async with open_stack(CONFIG, SCRIPTED, library_judge_math=own, policy_model={"says": judge or {}}) as servers:
+            return await asyncio.gather(*(post(servers["library_judge_math"], "/verify", each) for each in rows))
+
+    return asyncio.run(work())
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module of the checks, in this process."""
+    monkeypatch.syspath_prepend(str(CONFIG.parents[1]))
+    import math_checks
+
+    yield math_checks
+    sys.modules.pop("math_checks")
+
+
+def test_200_verdicts_are_math_verifys_own() -> None:
+    from math_verify.metric import math_metric
+    from math_verify.parser import ExprExtractionConfig, LatexExtractionConfig
+
+    metric = math_metric((LatexExtractionConfig(),), (ExprExtractionConfig(), LatexExtractionConfig()))
+    asked = pairs()
+    assert len(asked) == 200
+    replies = verdicts(*(row(expected, text) for expected, text in asked))
+    differing, right = [], 0
+    for (expected, text), reply in zip(asked, replies, strict=True):
+        plain = expected.strip("$").removeprefix(r"\(").removesuffix(r"\)") if expected[:1] in "$\\" else expected
+        try:
+            direct = metric([rf"\boxed{{{plain}}}"], [text])[0]
+        except ValueError:  # it finds nothing to compare with
+            direct = 0.0
+        verdict = reply.json()
+        right += direct == 1.0
+        if not (verdict["reward"] == verdict["library_reward"] == direct):
+            differing.append((expected, text, direct, verdict["reward"]))
+    assert not differing
+    assert 80 < right < 170  # the pairs are of both sorts
+
+
+def test_the_reply_says_what_was_found() -> None:
+    right, wrong, silent, unreadable = (
+        reply.json()
+        for reply in verdicts(row(r"\frac{1}{2}", boxed("0.5")), row("5", boxed("6")), row("5", "none"), row("", "5"))
+    )
+    assert (right["reward"], right["extracted_answer"], right["library_reward"]) == (1.0, "1/2", 1.0)
+    assert (wrong["reward"], wrong["extracted_answer"], wrong["judge_evaluations"]) == (0.0, "6", None)
+    assert silent["extracted_answer"] is None
+    assert unreadable["library_error"] == "expected_answer cannot be read"
+    assert right["expected_answer"] == r"\frac{1}{2}"
+    assert right["question"] == "2 + 3?"
+    assert "library_error" not in right
+    assert "verified_on" not in right
+
+
+@pytest.mark.parametrize(
+    ("says", "text", "judged", "reward"),
+    [
+        (ALWAYS_EQUAL, boxed("5"), None, 1.0),  # the library says yes: nobody is asked
+        (ALWAYS_EQUAL, boxed("6"), 2, 1.0),  # both ways round
+        ({".": f"{DIFFERENT}"}, boxed("6"), 1, 0.0),  # the first no is enough
+        ({r"Answer A:\n5\n": EQUAL, r"Answer A:\n6": DIFFERENT}, boxed("6"), 2, 0.0),  # it only likes the first answer
+        ({".": f"{EQUAL} as I said, not {DIFFERENT}"}, boxed("6"), 2, 1.0),  # the first label counts
+        ({".": f"{DIFFERENT}, not {EQUAL}"}, boxed("6"), 1, 0.0),
+        ({}, boxed("6"), 1, 0.0),  # no label at all
+        (ALWAYS_EQUAL, "  ", None, 0.0),  # no answer: nothing to judge
+    ],
+)
+def test_the_judge_is_asked_when_the_library_says_no(
+    says: dict[str, str], text: str, judged: int | None, reward: float
+) -> None:
+    (reply,) = verdicts(row("5", text), judge=says)
+    verdict = reply.json()
+    asked = verdict["judge_evaluations"]
+    assert (verdict["reward"], None if asked is None else len(asked)) == (reward, judged)
+    for evaluation, order in zip(asked or (), ("5\n\nAnswer B:\n6", "6\n\nAnswer B:\n5"), strict=False):
+        assert evaluation["responses_create_params"]["input"][-1]["content"].endswith(f"Answer A:\n{order}")
+        assert evaluation["response"]["model"].startswith("scripted-model")
+
+
+def test_the_judge_is_not_asked_when_it_should_not_be() -> None:
+    (reply,) = verdicts(row("5", boxed("6")))
+    assert (reply.json()["reward"], reply.json()["judge_evaluations"]) == (0.0, None)
+
+
+def test_the_judges_parameters_go_along() -> None:
+    params = {"input": [{"role": "user", "content": "Be brief."}], "temperature": 0.0}
+    (reply,) = verdicts(row("5", boxed("6")), judge=ALWAYS_EQUAL, judge_responses_create_params=params)
+    sent = reply.json()["judge_evaluations"][0]["responses_create_params"]
+    assert sent["temperature"] == 0.0
+    assert [item["role"] for item in sent["input"]] == ["user", "system", "user"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (Reply(500, b"broken"), 502),
+        (Reply(503, b"{}", headers={"retry-after": "2"}), 503),
+        (Reply(200, b"[]"), 502),
+        (Reply(200, b"<html>"), 502),
+        (Reply(200, b'{"output":[],"incomplete_details":{"reason":"max_output_tokens"}}'), 502),
+    ],
+)
+def test_a_judge_that_fails_is_a_failure_and_no_reward(answer: Reply, status: int) -> None:
+    async def work() -> Reply:
+        own = {"should_use_judge": True, "max_concurrency": 1}
+        async with open_stack(CONFIG, SCRIPTED, library_judge_math=own) as servers:
+            servers["policy_model"].handle = lambda call: asyncio.sleep(0, answer)  # type: ignore[method-assign]
+            return await post(servers["library_judge_math"], "/verify", row("5", boxed("6")))
+
+    reply = asyncio.run(work())
+    assert reply.status == status
+    assert reply.json()["cause"]["hop"] == "policy_model"
+    assert "reward" not in reply.json()
+
+
+def test_an_answer_that_keeps_the_library_busy_is_stopped_and_is_not_right() -> None:
+    began = time.monotonic()
+    bomb, after = verdicts(
+        row("5", boxed("(10^{10^{9}}) \\mod 7")), row("5", boxed("5")),
+        max_concurrency=1, library_verifier_timeout_seconds=1.0,
+    )  # fmt: skip
+    assert time.monotonic() - began < 20
+    assert (bomb.json()["reward"], after.json()["reward"]) == (0.0, 1.0)
+    assert bomb.json()["library_error"] == "stopped after 1 s"
+
+
+def test_expected_answers_are_read_without_their_delimiters(checks: Any) -> None:
+    for written in ("$5$", "$$5$$", r"\(5\)", " 5 ", r"$ 5 $"):
+        assert checks.without_delimiters(written) == "5"
+    assert checks.without_delimiters("$") == "$"
+
+
+def test_the_rows_of_the_example_and_a_row_without_an_answer() -> None:
+    good = [{**each, "response": response("m", [message(boxed(each["expected_answer"]))])} for each in
+            example_rows("library_judge_math")]  # fmt: skip
+    assert [reply.json()["reward"] for reply in verdicts(*good)] == [1.0] * 5
+    (refused,) = verdicts({key: value for key, value in row("5", "5").items() if key != "expected_answer"})
+    assert refused.status == 422
+
+
+def test_a_cluster_without_the_package_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("RAY_ADDRESS", "ray://nowhere:10001")
+    with pytest.raises(InputError, match="package ray is not installed"):
+        verdicts(row("5", "5"))
