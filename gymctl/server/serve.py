@@ -32,6 +32,9 @@ WANTED_FILES = 65535
 # A container's health probe looks at the age of this file, so that it need not start Python.
 READY_FILE = Path("/tmp/gymctl-ready")  # noqa: S108 - the container's own tmpfs
 _BEAT_S = 5.0
+# After SIGTERM no connection is taken any more, and what is under way ends as it would have: rollouts take minutes.
+# Who stops a server says how long that may be (``stop_grace_period``, ``docker stop --time``), and kills it then.
+_UNTIL_DONE = {"timeout_graceful_shutdown": None}
 
 log = logging.getLogger("gymctl.server")
 
@@ -55,7 +58,10 @@ def uvicorn_options() -> dict[str, Any]:
 
 
 def serve(cls: type[Server]) -> None:
-    """Run a server of class ``cls`` until SIGTERM or SIGINT; exit 2 with one line when its configuration is wrong."""
+    """Run a server of class ``cls`` until SIGTERM or SIGINT, then finish what is under way.
+
+    Exit 2 with one line when its configuration is wrong.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     raise_file_limit()
     try:
@@ -76,7 +82,8 @@ def _serve(server: Server, *, shared: bool = False) -> None:
     import uvicorn
 
     settings = server.settings
-    config = uvicorn.Config(Application(server), host=settings.host, port=settings.port, **uvicorn_options())
+    options = {**uvicorn_options(), **_UNTIL_DONE}
+    config = uvicorn.Config(Application(server), host=settings.host, port=settings.port, **options)
     runner = uvicorn.Server(config)
     sockets = None
     if shared:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +21,17 @@ pytestmark = pytest.mark.enable_socket
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVER = """
+import asyncio
 import os
 from gymctl.server import ResourcesServer, tool
 
 class Counter(ResourcesServer):
     {declaration}
+
+    @tool
+    async def work(self) -> dict[str, str]:
+        await asyncio.sleep(3.5)
+        return {{"done": "yes"}}
 
     @tool
     async def who(self) -> dict[str, int]:
@@ -56,11 +63,11 @@ def server(folder: Path, declaration: str, fields: str) -> Iterator[tuple[subpro
         process.communicate(timeout=20)
 
 
-def ask(port: int) -> dict[str, int]:
+def ask(port: int, path: str = "/who") -> dict[str, int]:
     """One call over a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("POST", "/who", b"{}")
+        connection.request("POST", path, b"{}")
         return orjson.loads(connection.getresponse().read())
     finally:
         connection.close()
@@ -87,6 +94,21 @@ def test_workers_share_the_port_and_the_limits_and_end_together(tmp_path: Path) 
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
         assert not any(Path(f"/proc/{worker}").exists() for worker in seen)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_under_way_ends_as_it_would_have_and_nothing_new_begins(tmp_path: Path, workers: int) -> None:
+    with server(tmp_path, "stateless = True", f"num_workers: {workers}") as (process, port):
+        processes(port, lambda seen: len(seen) == workers)
+        with ThreadPoolExecutor() as pool:
+            answer = pool.submit(ask, port, "/work")
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            with pytest.raises(ConnectionRefusedError):
+                ask(port)
+            assert answer.result() == {"done": "yes"}
+        process.wait(timeout=10)
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
