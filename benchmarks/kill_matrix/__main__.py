@@ -17,6 +17,9 @@ from benchmarks.kill_matrix.fleet import ROOT, die_with_parent
 from benchmarks.kill_matrix.kinds import KINDS, Kind
 from benchmarks.kill_matrix.verdict import Outcome, table
 
+_PART = 5  # seeds for one process, which starts the servers once
+_PATIENT = 4  # repetitions that wait for an outage to end, or a server to thaw, need no processor
+
 
 def main() -> int:
     """Run what the arguments ask for."""
@@ -43,19 +46,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=20, help="repetitions of each kind (20)")
     parser.add_argument("--kind", action="append", help="only kinds whose name holds this; may be given again")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the first repetition")
-    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="kinds that run beside each other")
+    parser.add_argument(
+        "--at-once", type=int, default=(os.cpu_count() or 1) + _PATIENT, help="processes beside each other"
+    )
     parser.add_argument("--json", help="file for the outcomes")
     return parser.parse_args()
 
 
 def _all(kinds: list[Kind], seeds: list[int], at_once: int) -> Iterator[Outcome]:
-    """Outcomes as they come. A kind has a process of its own, so that a driver's death is told and not waited for."""
+    """Outcomes as they come. Drivers are processes, so that the death of one is told and not waited for."""
     queue: Queue[Outcome | None] = Queue()
     with ThreadPoolExecutor(at_once) as pool:
-        # the long ones first, so that they do not end alone
-        for kind in sorted(kinds, key=lambda kind: kind.name not in ("30 s freeze", "all 500 for 10 s")):
-            pool.submit(_in_process, kind.name, seeds, queue)
-        for _ in kinds:
+        # the long ones first, so that they do not end alone; in parts, so that they do not end one after the other
+        parts = [
+            (kind.name, seeds[first : first + _PART])
+            for kind in sorted(kinds, key=lambda kind: -kind.waits_s)
+            for first in range(0, len(seeds), _PART)
+        ]
+        for name, some in parts:
+            pool.submit(_in_process, name, some, queue)
+        for _ in parts:
             while (outcome := queue.get()) is not None:
                 yield outcome
 

@@ -23,6 +23,7 @@ class Said:
     """What a collector told on its standard output: results it called finished, and how it ended."""
 
     finished: int = 0
+    left_at_start: int = 0
     under_way: threading.Event = field(default_factory=threading.Event)
     report: Report | None = None
     crash: str = ""
@@ -33,6 +34,7 @@ class Said:
         match event:
             case events.Started():
                 self.finished += event.already_done
+                self.left_at_start = event.total - event.already_done
                 self.under_way.set()
             case events.Finished():
                 self.finished += event.count
@@ -89,6 +91,13 @@ class Collector:
             if self.said.under_way.wait(0.05):
                 return True
         return False
+
+    def wait_until_done(self, share: float) -> None:
+        """Wait until that share of what this session has to do is done, or it has ended."""
+        if self.wait_under_way():
+            wanted = self.said.finished + share * self.said.left_at_start
+            while self.alive and self.said.finished < wanted:
+                time.sleep(0.01)
 
     def kill(self) -> None:
         """SIGKILL."""

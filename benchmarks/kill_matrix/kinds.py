@@ -15,10 +15,9 @@ from pathlib import Path
 
 from benchmarks.kill_matrix.collecting import Collector
 from benchmarks.kill_matrix.fleet import AGENT, BACKEND, BOXES, MODEL
-from benchmarks.kill_matrix.scene import CONCURRENCY, Scene
+from benchmarks.kill_matrix.scene import Scene
 
 OUTAGE_S, FREEZE_S = 10.0, 30.0
-HELD_BACK = 12  # results that wait for the next batch because the machine's last write was slow
 
 
 def _nothing(scene: Scene) -> None:
@@ -29,7 +28,8 @@ def _nothing(scene: Scene) -> None:
 class Kind:
     """``prepare`` runs before the first session, ``strike`` during every one; there may be ``sessions`` of them.
 
-    ``ends``: exit codes that are right for a session that leaves rollouts undone.
+    ``ends``: exit codes that are right for a session that leaves rollouts undone. ``waits_s``: how long it lasts,
+    whatever the machine.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Kind:
     relayed: bool = False
     sessions: int = 6
     ends: tuple[int, ...] = ()
+    waits_s: float = 0.0
 
 
 def kill_collector(scene: Scene, collector: Collector) -> None:
@@ -45,11 +46,12 @@ def kill_collector(scene: Scene, collector: Collector) -> None:
     if scene.session >= 3 or (scene.session and scene.dice.random() < 0.3):
         return
     if scene.dice.random() < 0.8:
-        collector.wait_under_way()
-    scene.rest(0.0, 1.2)
+        scene.rest_amid(collector)
+    else:
+        scene.rest(0.0, 1.2)
     if collector.alive:
         collector.kill()
-        scene.struck("collector killed", CONCURRENCY + HELD_BACK)
+        scene.struck("collector killed")
 
 
 def kill_server(name: str) -> Callable[[Scene, Collector], None]:
@@ -58,9 +60,8 @@ def kill_server(name: str) -> Callable[[Scene, Collector], None]:
     def strike(scene: Scene, collector: Collector) -> None:
         if scene.session:
             return
-        collector.wait_under_way()
         for _ in range(scene.dice.choice((1, 1, 2))):
-            scene.rest(0.1, 0.9)
+            scene.rest_amid(collector)
             scene.fleet.kill(name)
             scene.struck(f"{name} killed")
             scene.rest(0.0, 2.0)
@@ -98,8 +99,7 @@ def all_500(scene: Scene, collector: Collector) -> None:
     """Every model call fails for ten seconds; a run that gives up before is resumed into the rest of them."""
     if scene.session:
         return
-    collector.wait_under_way()
-    scene.rest(0.0, 0.9)
+    scene.rest_amid(collector)
     scene.fleet.fault(kind="status", status=500)
     scene.struck("all 500", 0)
     end = threading.Timer(OUTAGE_S, scene.fleet.fault)
@@ -132,10 +132,8 @@ def freeze(scene: Scene, collector: Collector) -> None:
     if scene.session:
         return
     name = scene.dice.choice((AGENT, BOXES, MODEL, BACKEND, ""))
-    collector.wait_under_way()
-    scene.rest(0.1, 0.9)
-    # besides those in flight, the few that were sent to see whether it lives: a frozen server takes them up later
-    scene.struck(f"{name or 'the model, silent,'} frozen", CONCURRENCY + 12)
+    scene.rest_amid(collector)
+    scene.struck(f"{name or 'the model, silent,'} frozen")
     if name:
         scene.fleet.freeze(name, True)
     else:
@@ -163,7 +161,6 @@ def fill_disk(scene: Scene, collector: Collector) -> None:
     if scene.session:
         return
     collector.wait(scene.seconds)
-    scene.breaks += HELD_BACK
     if scene.largest_file is None:
         _command("mount", "-o", "remount,size=64m", str(scene.output.parent))
 
@@ -183,8 +180,8 @@ KINDS = (
     Kind("model server killed", kill_server(MODEL)),
     Kind("10 % 500", some_500, random_retries),
     Kind("10 % 429, Retry-After", some_429, random_retries),
-    Kind("all 500 for 10 s", all_500, patience, sessions=12, ends=(1,)),
+    Kind("all 500 for 10 s", all_500, patience, sessions=12, ends=(1,), waits_s=OUTAGE_S),
     Kind("connection resets", resets, relayed=True),
-    Kind("30 s freeze", freeze, deadlines, ends=(1,)),
+    Kind("30 s freeze", freeze, deadlines, ends=(1,), waits_s=FREEZE_S),
     Kind("full disk", fill_disk, small_disk, ends=(1,)),
 )

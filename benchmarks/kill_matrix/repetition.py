@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.kill_matrix.fleet import Fleet
 from benchmarks.kill_matrix.kinds import KINDS, Kind
 from benchmarks.kill_matrix.scene import CONCURRENCY, Scene
-from benchmarks.kill_matrix.verdict import Outcome, Witness, done_again
+from benchmarks.kill_matrix.verdict import Outcome, Witness
 
 
 def repeat(kind: Kind, seeds: list[int]) -> Iterator[Outcome]:
@@ -74,7 +74,6 @@ def _sessions(kind: Kind, scene: Scene, outcome: Outcome, witness: Witness) -> N
         if said.report is not None and not said.report.unfinished and not killed:
             if code != (1 if said.report.failed else 0):
                 witness.violations.append(f"exit code {code} with {said.report.failed} failures")
-            outcome.again = done_again(scene.fleet.log, scene.run)
             outcome.bound = scene.breaks
             witness.at_end(outcome, said)
             return

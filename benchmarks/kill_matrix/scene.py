@@ -70,6 +70,11 @@ class Scene:
         """Let a random time pass, in seconds."""
         time.sleep(self.dice.uniform(least, most))
 
+    def rest_amid(self, collector: Collector) -> None:
+        """Let a random part of the run's rollouts pass, and a random moment: a blow then meets some in flight."""
+        collector.wait_until_done(self.dice.uniform(0.0, 0.7))
+        self.rest(0.0, 0.1)
+
     def struck(self, what: str, breaks: int = CONCURRENCY) -> None:
         """Note a blow, and how many rollouts it may have broken at most."""
         self.strikes.append(what)

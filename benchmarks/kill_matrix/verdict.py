@@ -1,4 +1,10 @@
-"""Whether a repetition kept every promise: what is in the files against what was asked, told and seen at the agent."""
+"""Whether a repetition kept every promise: what is in the files against what was asked, told and seen at the agent.
+
+The agent writes down every attempt it begins, and how it ends: with a result, with a failure that it tells the
+collector, or not at all. Work is *done again* when an attempt neither failed nor became the rollout's one result. A
+rollout is *in flight* from when the collector takes it up until its result or failure is in the file: as many as its
+concurrency, of which there may be some at the agent.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,7 @@ from typing import Any
 import orjson
 
 from benchmarks.kill_matrix.collecting import Said
-from benchmarks.kill_matrix.scene import BOXES_EACH_RUN, REPEATS, Scene
+from benchmarks.kill_matrix.scene import BOXES_EACH_RUN, CONCURRENCY, REPEATS, Scene
 from gymctl.rollouts.keys import FAILURE_TERMINAL, ROLLOUT_INDEX, TASK_INDEX
 
 Key = tuple[int, int]
@@ -20,7 +26,7 @@ WANTED = {(task, repeat) for task in range(BOXES_EACH_RUN) for repeat in range(R
 
 @dataclass
 class Outcome:
-    """One repetition. ``again``: rollouts whose work was done a second time; ``bound``: the most that may be."""
+    """One repetition. ``again``: attempts whose work was lost and done again; ``bound``: the most that may be."""
 
     kind: str
     seed: int
@@ -42,12 +48,10 @@ class Witness:
         self._scene = scene
         self._before: set[bytes] = set()
         self.violations: list[str] = []
-        self.again = 0
-        self._begun_before: Counter[Key] = Counter()
-        self._ended_before: Counter[Key] = Counter()
+        self._seen_before = Seen()
 
     def after_session(self, code: int | None, said: Said) -> None:
-        """Nothing written before is gone; everything that was called finished is there."""
+        """Nothing written before is gone; all that was called finished is there; no more was cut off than ran."""
         if code is None:
             self.violations.append("the collector hangs")
         lines = whole_lines(self._scene.output)
@@ -59,6 +63,17 @@ class Witness:
         if said.crash and not _is_disk_error(said.crash):
             self.violations.append(f"the collector ended with: {said.crash}")
         self._before = set(lines)
+        self._look_at_what_was_cut_off(lines)
+
+    def _look_at_what_was_cut_off(self, lines: list[bytes]) -> None:
+        """What the session began and left without a result or failure was in flight when it ended."""
+        seen = Seen.at(self._scene.fleet.log, self._scene.run)
+        told = {key_of(orjson.loads(line)) for line in (*lines, *whole_lines(self._scene.spec.files.failures))}
+        open_ones = seen.begun - seen.failed - (self._seen_before.begun - self._seen_before.failed)
+        cut_off = len(set(open_ones) - told)
+        if cut_off > CONCURRENCY:
+            self.violations.append(f"{cut_off} rollouts were cut off, {CONCURRENCY} may be in flight")
+        self._seen_before = seen
 
     def at_end(self, outcome: Outcome, said: Said) -> None:
         """Every rollout once, with the reward it earned; work done again within bounds; the report agrees."""
@@ -72,10 +87,13 @@ class Witness:
         self._say(len((set(results) | terminal) - WANTED), "rollouts were never asked for")
         self._say(sum(row["reward"] != earned(row) for row in rows), "rewards are made up")
         self._say(sum(row["number"] != row[TASK_INDEX] for row in rows), "results belong to another rollout")
+        seen = Seen.at(self._scene.fleet.log, self._scene.run)
+        self._say(len(results - seen.ended), "results are of no attempt that ended well")
+        outcome.again = (seen.begun - seen.failed - Counter(set(results))).total()
         if said.report and (said.report.done, said.report.failed) != (len(results), len(terminal)):
             self.violations.append("the report disagrees with the files")
         if outcome.bound < outcome.again:
-            self.violations.append(f"{outcome.again} rollouts were done again, {outcome.bound} were in flight")
+            self.violations.append(f"{outcome.again} attempts were done again, {outcome.bound} were in flight")
         outcome.results, outcome.terminal = len(results), len(terminal)
 
     def _say(self, count: int, what: str) -> None:
@@ -87,14 +105,24 @@ def _is_disk_error(message: str) -> bool:
     return "is full" in message or message.startswith("cannot write")
 
 
-def done_again(log: Path, run: str) -> int:
-    """How often the agent brought a rollout of the run to its end that it had brought there before."""
-    ends: Counter[bytes] = Counter()
-    for line in whole_lines(log):
-        what, _, of_run, key = line.split(b" ", 3)
-        if what == b"e" and of_run == run.encode():
-            ends[key] += 1
-    return sum(count - 1 for count in ends.values())
+@dataclass
+class Seen:
+    """What the agent saw of a run so far: attempts by rollout that were begun, ended well, failed."""
+
+    begun: Counter[Key] = field(default_factory=Counter)
+    ended: Counter[Key] = field(default_factory=Counter)
+    failed: Counter[Key] = field(default_factory=Counter)
+
+    @classmethod
+    def at(cls, log: Path, run: str) -> Seen:
+        """Read the agent's log."""
+        seen = cls()
+        counts = {b"b": seen.begun, b"e": seen.ended, b"f": seen.failed}
+        for line in whole_lines(log):
+            what, _, of_run, task, repeat = line.split(b" ")
+            if of_run == run.encode():
+                counts[what][int(task), int(repeat)] += 1
+        return seen
 
 
 def whole_lines(path: Path) -> list[bytes]:

@@ -60,7 +60,7 @@ class Attempts:
                     agent.probe_over()
             again = self._wait_before_retry(agent, failure, tries, deadline)
             if again is None:
-                self._record(agent, pending, failure)
+                await self._record(agent, pending, failure)
                 return
             if await halts_within(self._session.halted, again):
                 return
@@ -86,8 +86,8 @@ class Attempts:
             line, reward = result_line(body, identity, agent.name)
             session.limit.succeeded(self.in_flight)
             agent.succeeded()
-            session.results.append(line, partial(self._count, agent.name, reward, (ended - arrived) * 1000))
-            session.results.flush_if_quick()  # before the next one starts: a kill costs what is in flight, no more
+            # in flight until it is written: a kill costs as many rollouts as may run at once, and no more
+            await session.results.keep(line, partial(self._count, agent.name, reward, (ended - arrived) * 1000))
         except HopFailed as error:
             return Failure.of(error)
         except NotAResultError as error:
@@ -140,7 +140,7 @@ class Attempts:
         self._session.emit(events.Retrying(agent.name, failure.failure_class, delay))
         return delay
 
-    def _record(self, agent: Agent, pending: Pending, failure: Failure) -> None:
+    async def _record(self, agent: Agent, pending: Pending, failure: Failure) -> None:
         """Write the failure; leave the rollout for the next wave unless it is final."""
         attempt = pending.attempts
         if failure.blameless:
@@ -149,7 +149,7 @@ class Attempts:
             pending.attempts += 1
         final = not failure.retriable or pending.attempts >= self._run.max_attempts
         row = failure_row(failure, pending.task, pending.repeat, pending.agent_ref, attempt, final)
-        self._session.failures.append(row, partial(self._count_failure, agent.name, failure, final))
+        await self._session.failures.keep(row, partial(self._count_failure, agent.name, failure, final))
         if not final:
             self._session.defer(pending)
 

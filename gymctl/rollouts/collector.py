@@ -21,7 +21,7 @@ from gymctl.rollouts.spec import RunSpec
 if TYPE_CHECKING:
     from gymctl.server.client import Client
 
-FLUSH_EVERY_S, TICK_EVERY_S, SYNC_EVERY_S = 0.05, 1.0, 5.0
+LOOK_EVERY_S, TICK_EVERY_S, SYNC_EVERY_S = 0.05, 1.0, 5.0
 
 
 async def collect(
@@ -172,18 +172,16 @@ class Session:
     # -- watchers
 
     async def _keep_time(self) -> None:
-        """Flush, sync, tell that we live, and notice when nothing lives any more."""
+        """Sync, tell that we live, and notice when nothing lives any more."""
         ticked = synced = time.monotonic()
-        while not await halts_within(self._over, FLUSH_EVERY_S):
+        while not await halts_within(self._over, LOOK_EVERY_S):
             now = time.monotonic()
-            try:
-                self.results.flush()
-                self.failures.flush()
-                if now - synced >= SYNC_EVERY_S:
-                    synced = now
+            if now - synced >= SYNC_EVERY_S:
+                synced = now
+                try:
                     await asyncio.to_thread(self._sync)
-            except RunError as error:
-                self.fail(error)
+                except RunError as error:
+                    self.fail(error)
             if now - ticked >= TICK_EVERY_S:
                 ticked = now
                 self.emit(events.Tick(self.attempts.in_flight, self.limit.now))

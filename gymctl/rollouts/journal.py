@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import time
@@ -12,8 +13,8 @@ from gymctl.errors import RunError
 from gymctl.rollouts.atomic import disk_error
 
 _FLUSH_BYTES = 1 << 20
-# A write takes microseconds, on a slow file system milliseconds: at most half of the time goes into writes at once.
-_REST = 1.0
+# A write takes microseconds, on a slow file system milliseconds: after one, rest as long as it took, but no longer.
+_LONGEST_REST_S = 0.05
 
 Written = Callable[[], None]
 
@@ -21,9 +22,9 @@ Written = Callable[[], None]
 class Journal:
     """Lines are buffered and written in batches; a line counts when ``written`` is called, never before.
 
-    The owner calls ``flush_if_quick`` after a line that should wait for no other, ``flush`` every few tens of
-    milliseconds (a full megabyte is written at once) and ``sync`` every few seconds. After ``flush`` the lines survive
-    a kill of the process; after ``sync`` a loss of power.
+    ``keep`` comes back when its line is in the file: a rollout whose worker awaits it is in flight until then. The
+    owner calls ``sync`` every few seconds. What ``keep`` or ``flush`` wrote survives a kill of the process; after
+    ``sync``, a loss of power.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,6 +39,7 @@ class Journal:
         self._pending_bytes = 0
         self._dirty = False
         self._rests_until = 0.0
+        self._broken: RunError | None = None
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -58,17 +60,22 @@ class Journal:
         if self._pending_bytes >= _FLUSH_BYTES:
             self.flush()
 
-    def flush_if_quick(self) -> None:
-        """Write what is buffered, unless writes have been slow: then they are made in batches, by ``flush``.
+    async def keep(self, line: bytes, written: Written | None = None) -> None:
+        """Take one line, and come back when it is in the file: at once, or with the next batch where writes are slow.
 
         Raises:
             RunError: as ``flush``.
         """
-        began = time.monotonic()
-        if began >= self._rests_until:
-            self.flush()
-            ended = time.monotonic()
-            self._rests_until = ended + _REST * (ended - began)
+        batch = self._pending
+        self.append(line, written)
+        while batch is self._pending:  # nobody has written it yet
+            rest = self._rests_until - time.monotonic()
+            if rest > 0:
+                await asyncio.sleep(rest)
+            else:
+                self.flush()
+        if self._broken:
+            raise self._broken
 
     def flush(self) -> None:
         """Write what is buffered.
@@ -80,13 +87,18 @@ class Journal:
             return
         batch, self._pending, self._pending_bytes = self._pending, [], 0
         data = b"".join([line + b"\n" for line, _ in batch])
+        began = time.monotonic()
         try:
             self._write(data)
         except OSError as error:
             self._keep_whole(batch)
             self._report(batch)
             hint = "free space, then go on with --resume"
-            raise disk_error(error, self.path, f"{self.lines} lines of this run are safely written", hint) from error
+            said = f"{self.lines} lines of this run are safely written"
+            self._broken = disk_error(error, self.path, said, hint)
+            raise self._broken from error
+        ended = time.monotonic()
+        self._rests_until = ended + min(ended - began, _LONGEST_REST_S)
         self._end += len(data)
         self._report(batch)
 

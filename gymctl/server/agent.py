@@ -131,7 +131,7 @@ class AgentServer(Server):
         """From create params to the final Response, its ``output`` holding every new item. Override."""
         raise NotImplementedError(f"{type(self).__name__} has no respond()")
 
-    @endpoint("/run")
+    @endpoint("/run", while_wanted=True)
     async def run(self, call: Call, session: Session) -> Reply:
         """One rollout: seed the session, respond, verify. The verdict's bytes go to the caller as they came."""
         row, problem = _read_row(call)
@@ -144,7 +144,7 @@ class AgentServer(Server):
         cookies = {**rollout.model_cookies, **rollout.resources_cookies}
         return Reply(200, verdict.body, cookies, {"server-timing": rollout.timing})
 
-    @endpoint("/v1/responses")
+    @endpoint("/v1/responses", while_wanted=True)
     async def responses(self, call: Call, session: Session) -> Reply:
         """The agent as a model: create params in, final Response out."""
         row, problem = _read_row(Call("", b'{"responses_create_params":' + (call.body or b"null") + b"}"))

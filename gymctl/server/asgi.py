@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.server.message import DEADLINE_HEADER, Call, Reply
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
+from gymctl.server.wanted import while_wanted
 
 if TYPE_CHECKING:
     from gymctl.server.base import Server
@@ -31,13 +32,17 @@ class Application:
         """Serve one ASGI connection scope."""
         if scope["type"] == "http":
             server = self._server
-            known = (scope["method"], scope["path"]) in server.endpoints
-            if not known and (server.has_routes or scope["path"] in _DOCUMENTATION):
+            found = server.endpoints.get((scope["method"], scope["path"]))
+            if not found and (server.has_routes or scope["path"] in _DOCUMENTATION):
                 await server.application(scope, receive, send)
                 return
             call = await _read_call(scope, receive)
-            if call is not None:
-                await _write_reply(await server.handle(call), send)
+            if call is None:
+                return
+            work = server.handle(call)
+            reply = await while_wanted(work, receive) if found and found.while_wanted else await work
+            if reply is not None:
+                await _write_reply(reply, send)
         elif scope["type"] == "lifespan":
             await _lifespan(self._server, receive, send)
 

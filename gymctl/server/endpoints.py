@@ -24,6 +24,7 @@ class Endpoint:
     """One route. ``documented`` is the function whose signature ``/docs`` shows; ``body`` its request model, if any.
 
     ``begins_session``: a caller's session that is lost is replaced by a new one here, and refused elsewhere.
+    ``while_wanted``: a call is dropped when its caller hangs up.
     """
 
     path: str
@@ -32,13 +33,18 @@ class Endpoint:
     documented: Callable[..., Any] | None = None
     body: type[BaseModel] | None = None
     begins_session: bool = False
+    while_wanted: bool = False
 
 
-def endpoint(path: str, method: str = "POST") -> Callable[[Function], Function]:
-    """Mark a method ``async (self, call: Call, session: Session) -> Reply`` as the route ``method path``."""
+def endpoint(path: str, method: str = "POST", *, while_wanted: bool = False) -> Callable[[Function], Function]:
+    """Mark a method ``async (self, call: Call, session: Session) -> Reply`` as the route ``method path``.
+
+    With ``while_wanted`` a call is cancelled where it waits when its caller hangs up: for what costs much and serves
+    only who asked. It holds for what a subclass puts in the method's place too.
+    """
 
     def mark(function: Function) -> Function:
-        setattr(function, _MARK, (path, method, False))
+        setattr(function, _MARK, (path, method, False, while_wanted))
         return function
 
     return mark
@@ -50,7 +56,7 @@ def tool(function: Function) -> Function:
     A parameter annotated ``Session`` receives the caller's session, one annotated ``Call`` the call itself (its
     deadline); one of a pydantic model alone receives the whole body. Plain functions run in a thread.
     """
-    setattr(function, _MARK, (f"/{function.__name__}", "POST", True))
+    setattr(function, _MARK, (f"/{function.__name__}", "POST", True, False))
     return function
 
 
@@ -61,9 +67,12 @@ def marked_endpoints(owner: object) -> list[Endpoint]:
         for name, attribute in vars(cls).items():
             mark = getattr(attribute, _MARK, None)
             if mark:
-                path, method, typed = mark
+                path, method, typed, wanted = mark
+                wanted = wanted or (name in found and found[name].while_wanted)
                 bound = getattr(owner, name)
-                found[name] = typed_endpoint(path, bound) if typed else Endpoint(path, bound, method, bound)
+                found[name] = (
+                    typed_endpoint(path, bound) if typed else Endpoint(path, bound, method, bound, while_wanted=wanted)
+                )
     return list(found.values())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -37,21 +39,51 @@ def test_a_line_counts_when_it_is_in_the_file(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_who_keeps_a_line_waits_until_it_is_in_the_file(tmp_path: Path) -> None:
+    async def keep() -> list[str]:
+        journal = Journal(tmp_path / "out.jsonl")
+        await journal.keep(b"one")
+        found = journal.path.read_text().splitlines()
+        journal.close()
+        return found
+
+    assert asyncio.run(keep()) == ["one"]
+
+
 def test_slow_writes_are_made_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    journal = Journal(tmp_path / "out.jsonl")
-    journal.append(b"quick")
-    journal.flush_if_quick()
-    assert journal.lines == 1
-    journal.append(b"slow", lambda: now.__setitem__(0, now[0] + 0.01))
-    journal.flush_if_quick()
-    for passes, lines in ((0.0, 2), (0.009, 2), (0.002, 5)):
-        now[0] += passes
-        journal.append(b"later")
-        journal.flush_if_quick()
-        assert journal.lines == lines
-    journal.close()
+    writes: list[int] = []
+
+    def slow_write(descriptor: int, data: bytes) -> int:
+        time.sleep(0.02)
+        writes.append(bytes(data).count(b"\n"))
+        return write(descriptor, data)
+
+    async def keep() -> None:
+        journal = Journal(tmp_path / "out.jsonl")
+        await journal.keep(b"first")
+        began = time.monotonic()
+        await asyncio.gather(*(journal.keep(b"later") for _ in range(50)))
+        assert time.monotonic() - began >= 0.03  # a rest as long as the first write took, then a second one
+        journal.close()
+
+    write = os.write
+    monkeypatch.setattr(os, "write", slow_write)
+    asyncio.run(keep())
+    assert writes == [1, 50]
+
+
+def test_nobody_is_told_that_a_line_is_kept_which_is_not(tmp_path: Path) -> None:
+    async def keep() -> list[BaseException | None]:
+        journal = Journal(tmp_path / "out.jsonl")
+        await journal.keep(b"first line")
+        journal._rests_until = time.monotonic() + 0.02  # as after a slow write: the next lines share a batch
+        with files_of_at_most(16):
+            outcomes = await asyncio.gather(*(journal.keep(b"another") for _ in range(3)), return_exceptions=True)
+        os.close(journal._descriptor)
+        return outcomes
+
+    assert [type(outcome) for outcome in asyncio.run(keep())] == [RunError] * 3
+    assert (tmp_path / "out.jsonl").read_text() == "first line\n"
 
 
 def test_a_megabyte_is_written_at_once(tmp_path: Path) -> None:

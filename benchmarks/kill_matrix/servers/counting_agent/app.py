@@ -1,6 +1,7 @@
-"""The bundled simple agent, writing down when a rollout begins and when its result leaves.
+"""The bundled simple agent, writing down when a rollout begins, and when its result or a failure leaves.
 
-A line of the log (``KILL_MATRIX_LOG``): ``b`` or ``e``, seconds of the machine's monotonic clock, run, task, repeat.
+A line of the log (``KILL_MATRIX_LOG``): ``b``, ``e`` or ``f``, seconds of the machine's monotonic clock, run, task,
+repeat. A rollout that is dropped or dies with the agent has no other line than ``b``.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ class CountingAgent(SimpleAgent):  # type: ignore[valid-type, misc]
         row = orjson.loads(call.body)
         who = f"{row['run']} {row['_ng_task_index']} {row['_ng_rollout_index']}"
         self._note("b", who)
-        reply = await super().run(call, session)
-        if reply.status == 200:
-            self._note("e", who)
+        try:
+            reply = await super().run(call, session)
+        except Exception:
+            self._note("f", who)
+            raise
+        self._note("e" if reply.status == 200 else "f", who)
         return reply
 
     def _note(self, what: str, who: str) -> None:

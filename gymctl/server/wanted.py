@@ -1,0 +1,64 @@
+"""Work that is worth doing only while its caller waits for the answer: a rollout, a model's response."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+async def while_wanted(work: Coroutine[Any, Any, Answer], receive: Receive) -> Answer | None:
+    """Do the work unless, and until, the caller hangs up.
+
+    A collector that is killed or gives up leaves rollouts at the agent, and each goes on costing model calls whose
+    answers nobody reads. A server that was frozen even finds requests whose callers left long ago.
+
+    Args:
+        work: what makes the answer; cancelled where it waits when the caller hangs up, and not begun after that.
+        receive: ASGI's, the request's body being read.
+
+    Returns:
+        The answer; None when there is nobody to have it.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - ASGI servers run an application in a task
+    call = _Call(task)
+    watch = asyncio.ensure_future(_until_hung_up(receive))
+    watch.add_done_callback(call.hung_up)
+    try:
+        # Request and hang-up may have arrived together: the loop reads the second one in its next round.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return await work
+    except asyncio.CancelledError:
+        if not call.dropped or task.uncancel():
+            raise
+        return None
+    finally:
+        call.over = True
+        work.close()  # where it was not begun
+        watch.cancel()
+
+
+class _Call:
+    """Whether the caller has left before the work was over."""
+
+    __slots__ = ("_task", "dropped", "over")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self.dropped = self.over = False
+
+    def hung_up(self, watch: asyncio.Future[None]) -> None:
+        """The watch has ended: stop the work, unless it is the end of the work that ended the watch."""
+        if not self.over and not watch.cancelled() and watch.exception() is None:
+            self.dropped = True
+            self._task.cancel()
+
+
+async def _until_hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
