@@ -13,8 +13,8 @@ from gymctl.errors import RunError
 from gymctl.rollouts.atomic import disk_error
 
 _FLUSH_BYTES = 1 << 20
-# A write takes microseconds. After one that took milliseconds rest as long, but no longer than this, and write what came
-# together meanwhile at once: a slow file system then takes half of the time, not all of it.
+# A write takes microseconds. After one that took milliseconds rest as long, but no longer than this, and write what
+# came together meanwhile at once: a slow file system then takes half of the time, not all of it.
 _QUICK_S, _LONGEST_REST_S = 0.001, 0.05
 
 Written = Callable[[], None]
