@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import machine, rows
+from benchmarks import machine, rows, twelve
 from benchmarks.native import Load, backend, drive, set_delay
 from benchmarks.sides import REPOSITORY, SERVICES, VLLM_MODEL, Side, Stack, rollout_servers, token_server
 
@@ -103,6 +103,16 @@ def startup(plan: Plan) -> Iterator[Sample]:
             for side in plan.sides:
                 with side.running(rollout_servers(plan.backend_port)) as stack:
                     yield Sample("start of three servers", side.name, _at_rest(stack))
+
+
+def compose(plan: Plan) -> Iterator[Sample]:
+    """Start twelve servers: ours under Compose, images built, beside upstream's, warm."""
+    for side in plan.sides:
+        if not side.is_upstream:
+            twelve.build(side)
+    for _ in range(plan.repeats):
+        for side in plan.sides:
+            yield Sample("start of twelve servers", side.name, twelve.start(side))
 
 
 def collector(plan: Plan) -> Iterator[Sample]:
@@ -227,5 +237,6 @@ CASES: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "verify": verify,
     "allinone": all_in_one,
     "startup": startup,
+    "compose": compose,
     "collector": collector,
 }

@@ -11,7 +11,13 @@ from typing import Any
 
 from benchmarks.cases import Sample
 
-LOWER_IS_BETTER = {"cpu_ms": "CPU ms each", "seconds": "seconds", "cpu_s": "CPU s", "memory_mb": "memory MB"}
+LOWER_IS_BETTER = {
+    "cpu_ms": "CPU ms each",
+    "seconds": "seconds",
+    "cpu_s": "CPU s",
+    "memory_mb": "memory MB",
+    "servers_memory_mb": "memory MB of the servers",
+}
 HIGHER_IS_BETTER = {"rate": "per second"}
 SHOWN = {**LOWER_IS_BETTER, **HIGHER_IS_BETTER, "p99_ms": "p99 ms", "failed": "failed", "peak_mb": "peak MB"}
 

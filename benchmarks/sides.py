@@ -69,7 +69,7 @@ class Side:
         self.folder.mkdir(parents=True, exist_ok=True)
         ports = {server.name: self.port + place for place, server in enumerate(servers, 1)}
         config = self.folder / "stack.yaml"
-        config.write_text("".join(_entry(server, ports[server.name]) for server in servers))
+        config.write_text("".join(entry(server, ports[server.name]) for server in servers))
         started = time.monotonic()
         with (self.folder / "stack.log").open("wb") as log:
             root = subprocess.Popen(
@@ -139,8 +139,9 @@ def token_server(backend_port: int) -> Server:
     )  # fmt: skip
 
 
-def _entry(server: Server, port: int) -> str:
-    address = f"entrypoint: app.py, host: 127.0.0.1, port: {port}"
+def entry(server: Server, port: int | None = None) -> str:
+    """A server's entry in a configuration; with a port, for a process on the loopback interface."""
+    address = "entrypoint: app.py" + (f", host: 127.0.0.1, port: {port}" if port else "")
     return f"{server.name}:\n  {server.kind}:\n    {server.implementation}: {{{address}, {server.fields}}}\n"
 
 

@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeVar
 
+# Request and hang-up may have arrived together. The loop reads the second one in the round after the first, and it is
+# told here up to three rounds later; a round costs a microsecond or two.
+_ROUNDS = 5
+
 Answer = TypeVar("Answer")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -29,9 +33,8 @@ async def while_wanted(work: Coroutine[Any, Any, Answer], receive: Receive) -> A
     watch = asyncio.ensure_future(_until_hung_up(receive))
     watch.add_done_callback(call.hung_up)
     try:
-        # Request and hang-up may have arrived together: the loop reads the second one in its next round.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
         return await work
     except asyncio.CancelledError:
         if not call.dropped or task.uncancel():

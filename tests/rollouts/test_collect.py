@@ -60,7 +60,7 @@ def test_never_more_in_flight_than_asked_for(tmp_path: Path) -> None:
 
 
 def test_auto_concurrency_grows_beyond_its_start(tmp_path: Path) -> None:
-    agents = Agents(slow=lambda row: 0.01)
+    agents = Agents(slow=lambda row: 0.05)
     report = collected(spec_of(tmp_path, 400, concurrency="auto"), agents)
     assert report.done == 400
     assert agents.most_in_flight > 16
