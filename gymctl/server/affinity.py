@@ -16,12 +16,12 @@ _UNWELL = 3
 
 
 class Backend:
-    """One address, and how it has behaved. ``url`` has no slash at its end."""
+    """One address, and how it has behaved."""
 
     __slots__ = ("factor", "failures", "rests_until", "url")
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = url
         self.failures = 0
         self.rests_until = 0.0
         self.factor = int.from_bytes(sha256(self.url.encode()).digest()[:8], "big") | 1  # odd: it keeps keys apart
@@ -38,7 +38,7 @@ class Affinity:
     """
 
     def __init__(self, urls: Sequence[str], rest_s: float = 15.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.backends = [Backend(url) for url in dict.fromkeys(urls)]
+        self.backends = [Backend(url) for url in dict.fromkeys(url.rstrip("/") for url in urls)]
         self._rest_s, self._clock = rest_s, clock
         self._unwell = 0
 

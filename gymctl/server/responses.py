@@ -41,11 +41,10 @@ def function_call(name: str, arguments: str, call_id: str | None = None) -> dict
 
 
 def reasoning(texts: Iterable[str]) -> dict[str, Any]:
-    """What a model thought, one summary part a text."""
+    """What a model thought, one summary part a text; as upstream's, without a status."""
     return {
         "id": f"rs_{uuid.uuid4().hex}",
         "type": "reasoning",
-        "status": "completed",
         "summary": [{"text": text, "type": "summary_text"} for text in texts],
     }
 

@@ -98,7 +98,10 @@ def test_responses_become_a_chat_and_come_back() -> None:
 
 def test_chat_completions_are_served_too() -> None:
     endpoint = Endpoint(dumped(completion({"reasoning_content": "why"})))
-    history = [{"role": "developer", "content": "d"}, {"role": "assistant", "content": "<think>x</think>y"}]
+    history = [
+        {"role": "developer", "content": "d"},
+        {"role": "assistant", "content": "<think>x</think>y", "tool_calls": []},
+    ]
     reply = ask(endpoint, chat(*history, n=1), "/v1/chat/completions", replace_developer_role_with_system=True)
     assert sent(endpoint) == {
         "messages": [
@@ -443,3 +446,14 @@ def test_the_deadline_holds_over_both_calls() -> None:
 
     reply = asyncio.run(work())
     assert (reply.status, reply.json()["cause"]["path"]) == (504, "/tokenize")
+
+
+def test_audio_of_a_row_goes_into_the_chat_and_out_of_the_metadata() -> None:
+    uri = "data:audio/wav;base64,QUFB"
+    for more in ({}, {"other": "x"}):
+        endpoint = Endpoint(PLAIN)
+        assert ask(endpoint, {"input": "u", "metadata": {"audio_data": uri, **more}}).status == 200
+        (message,) = sent(endpoint)["messages"]
+        assert message["content"] == [{"type": "audio_url", "audio_url": {"url": uri}}, {"type": "text", "text": "u"}]
+        assert sent(endpoint).get("metadata", {}) == more
+    assert ask(Endpoint(PLAIN), {"input": "u", "metadata": {"audio_path": "a.wav"}}).status == 422

@@ -50,6 +50,8 @@ def prepare_messages(messages: Sequence[Any], style: Style) -> None:
             raise RefusedError(("messages", index), "an object with a role is expected", "missing")
         if message["role"] == "developer" and style.developer_as_system:
             message["role"] = "system"
+        if message.get("tool_calls") == []:
+            del message["tool_calls"]  # chat templates take its mere presence for calls
         if message["role"] == "assistant" and style.reasoning_parser:
             _take_thoughts_out(message, style)
 

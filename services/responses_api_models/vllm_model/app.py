@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,16 +12,20 @@ from pydantic import AliasChoices, Field, model_validator
 
 from gymctl.server import Call, HopFailed, ModelServer, RefusedError, Reply, Session, json_reply
 from gymctl.server.chat import (
+    AUDIO_KEYS,
     NoTokenIdsError,
     Style,
     ask_for_token_ids,
+    audio_uris,
     choice_of,
     fold_reasoning,
     generated,
+    has_audio,
     only_thought,
     overflowed,
     prepare_messages,
     prompt_ids,
+    put_audio_in,
     reasoning_of,
     request_of,
     response_of,
@@ -52,6 +57,7 @@ class VLLMConfig(ProviderConfig):
     chat_template_kwargs: dict[str, Any] | None = None
     extra_body: dict[str, Any] | None = None
     default_headers: dict[str, str] = Field(default_factory=dict)
+    audio_root: str | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> VLLMConfig:
@@ -108,6 +114,11 @@ class VLLMModel(ModelServer):
 
     async def _complete(self, request: dict[str, Any], call: Call, session: Session) -> dict[str, Any]:
         """The completion of a request whose messages are as the endpoint wants them."""
+        metadata = request.get("metadata") or {}
+        if not isinstance(metadata, dict):
+            raise RefusedError(("metadata",), "Input should be an object", "dict_type")
+        if has_audio(metadata):
+            await self._add_audio(request)
         if not self.config.sequential_reasoning_allowed and only_thought(request["messages"][-1]):
             return stopped(self.config.model, "content_filter", "reasoning without an answer is not to be continued")
         request = self._filled_in(request)
@@ -140,6 +151,13 @@ class VLLMModel(ModelServer):
         elif request.get("top_logprobs", 0) is None:
             del request["top_logprobs"]  # null means no log-probs at all to vLLM
         return request
+
+    async def _add_audio(self, request: dict[str, Any]) -> None:
+        metadata = request["metadata"]
+        put_audio_in(request["messages"], await asyncio.to_thread(audio_uris, metadata, self.config.audio_root))
+        request["metadata"] = {name: value for name, value in metadata.items() if name not in AUDIO_KEYS}
+        if not request["metadata"]:
+            del request["metadata"]
 
     async def _add_token_ids(
         self, answer: dict[str, Any], choice: dict[str, Any], request: Mapping[str, Any], call: Call, session: Session
