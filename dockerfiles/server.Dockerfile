@@ -45,3 +45,14 @@ USER gym
 WORKDIR /opt/gymctl
 ENTRYPOINT ["/usr/local/bin/gymctl-entrypoint"]
 CMD ["python", "app.py"]
+
+# `gymctl env test`: the same image with what a server's tests need besides; the server's folder is mounted when they run.
+FROM server AS test
+USER root
+RUN --mount=type=bind,from=packages,source=/opt/uv,target=/opt/uv \
+    --mount=type=bind,source=test.requirements.txt,target=/tmp/test.requirements.txt \
+    --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
+    if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
+    UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never /opt/uv/bin/uv pip install --quiet \
+      --python /opt/venv/bin/python --requirement /tmp/test.requirements.txt
+USER gym

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import typer
+
+from gymctl.cli.loading import BaseImage, CaBundle
 
 commands = typer.Typer(name="env", help="Environments of your own.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -32,5 +35,34 @@ def init(name: str = typer.Argument(..., help="Name of the new resources server,
         f"resources_servers/{name}/configs/{name}.yaml\n"
         f"  gymctl collect --input resources_servers/{name}/data/example.jsonl --output rollouts.jsonl "
         f"--agent {name}_simple_agent\n"
-        "  gymctl down"
+        "  gymctl down\n"
+        "Its tests, in its image (in this Python: --engine local):\n"
+        f"  gymctl env test {name}"
     )
+
+
+@commands.command()
+def test(
+    name: str = typer.Argument(..., help="The server: its name, kind/name, or folder; your own, else a bundled one."),
+    arguments: list[str] = typer.Argument(
+        None, metavar="[-- PYTEST OPTIONS]", help="For pytest, such as: -- -k reward -x", show_default=False
+    ),
+    engine: str = typer.Option("compose", "--engine", help="compose (in the server's image) or local (no Docker)."),
+    base_image: BaseImage = None,
+    ca_bundle: CaBundle = None,
+) -> None:
+    """Run a server's own tests in its image. The exit code is pytest's: 0 all passed, 1 some failed."""
+    from gymctl.cli.showing import UpDisplay
+    from gymctl.engines.env_tests import find_tests, run_here, run_in_image
+    from gymctl.errors import InputError
+
+    if engine not in ("compose", "local"):
+        raise InputError(f"there is no engine {engine!r}", "use --engine compose or --engine local")
+    tests = find_tests(name, Path.cwd())
+    coloured = ["--color=yes"] if sys.stdout.isatty() else []
+    given = [*coloured, *(arguments or [])]
+    if engine == "local":
+        raise typer.Exit(run_here(tests, given, typer.echo))
+    display = UpDisplay()
+    code = run_in_image(tests, given, typer.echo, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
+    raise typer.Exit(code)

@@ -156,7 +156,12 @@ def _staged(
     dockerfiles = assets.folder("dockerfiles")
     if image.gym is None:
         stage(context, image.folder, image.requirements, on_note)
-        return build_command(image.tag, context, dockerfiles / "server.Dockerfile", base, bundle)
+        target = "server"
+        if image.test_requirements:
+            lines = "".join(f"{line}\n" for line in image.test_requirements)
+            (context / "test.requirements.txt").write_text(lines, encoding="utf-8")
+            target = "test"
+        return build_command(image.tag, context, dockerfiles / "server.Dockerfile", base, bundle, target=target)
     stage_gym(context, image.gym, image.folder, on_note)
     arguments = {"NEMO_GYM_VERSION": image.gym.source.version}
     if image.gym.base:

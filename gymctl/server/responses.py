@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 # Keys of NeMo Gym's responses_create_params (openai_utils.py; extra keys are refused there with 422).
 CREATE_PARAMS = frozenset(
     "background include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls "
@@ -116,3 +118,18 @@ def _parts(content: Any) -> Iterable[Mapping[str, Any]]:
 def function_calls(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The tool calls among output items."""
     return [item for item in items if item.get("type") == "function_call"]
+
+
+def call_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a tool call; empty when they are no JSON object."""
+    try:
+        arguments = orjson.loads(call["arguments"])
+    except (KeyError, orjson.JSONDecodeError):
+        return {}
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def last_arguments(reply: Mapping[str, Any], tool: str) -> dict[str, Any]:
+    """The arguments of a response's last call of ``tool``; empty when there is none."""
+    calls = [call for call in function_calls(reply.get("output") or ()) if call.get("name") == tool]
+    return call_arguments(calls[-1]) if calls else {}

@@ -30,13 +30,15 @@ class GymBuild:
 class ImagePlan:
     """An image to build: ``folder`` is a user's own server folder to copy in, None for the bundled ones.
 
-    With ``gym`` it is one of NeMo Gym, which finds a server's requirements itself.
+    With ``gym`` it is one of NeMo Gym, which finds a server's requirements itself; with ``test_requirements`` it is to
+    run a server's tests, which need these packages too.
     """
 
     tag: str
     folder: Path | None = None
     requirements: tuple[str, ...] = ()
     gym: GymBuild | None = None
+    test_requirements: tuple[str, ...] = ()
 
 
 class ImageChoice:

@@ -37,7 +37,7 @@ def test_its_own_tests_pass(tmp_path: Path):
     run = [function for name, function in tests.items() if name.startswith("test_")]
     for function in run:
         function()
-    assert len(run) == 2
+    assert len(run) == 3
 
 
 @pytest.mark.parametrize("name", ["Upper", "1st", "with-dash", "../up", ""])

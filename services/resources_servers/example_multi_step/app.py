@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from gymctl.server import ResourcesServer, VerifyRequest, VerifyResponse, tool
-from gymctl.server.responses import function_calls
+from gymctl.server.responses import last_arguments
 
 
 class MultiStepVerify(VerifyRequest):
@@ -54,11 +52,7 @@ class MultiStep(ResourcesServer):
 
 def last_list(response: dict[str, Any]) -> list[Any]:
     """What the last ``extract_synonym_values`` call of a response handed in; ``[]`` when it was no list."""
-    calls = [call for call in function_calls(response.get("output", ())) if call["name"] == "extract_synonym_values"]
-    try:
-        values = orjson.loads(calls[-1]["arguments"])["synonym_values"]
-    except (IndexError, orjson.JSONDecodeError, KeyError, TypeError):
-        return []
+    values = last_arguments(response, "extract_synonym_values").get("synonym_values")
     return values if isinstance(values, list) else []
 
 

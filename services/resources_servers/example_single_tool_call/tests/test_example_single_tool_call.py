@@ -1,0 +1,29 @@
+"""One tool, and a reward that nothing can take away."""
+
+from pathlib import Path
+
+import pytest
+
+from gymctl.server.testing import episode, example_rows
+
+FOLDER = Path(__file__).parents[1]
+
+
+def test_the_tool_tells_the_weather_of_any_city():
+    with episode(FOLDER) as rollout:
+        told = rollout.tool("get_weather", city="Łódź 🌧")
+    assert told["city"] == "Łódź 🌧"
+    assert "Łódź 🌧" in told["weather_description"]
+
+
+@pytest.mark.parametrize("body", [{}, {"city": 3}, [1], "text"])
+def test_wrong_arguments_are_refused_in_fastapis_shape(body):
+    with episode(FOLDER) as rollout:
+        reply = rollout.post("/get_weather", body)
+    assert reply.status == 422
+    assert reply.json()["detail"][0]["loc"][0] == "body"
+
+
+def test_every_row_is_rewarded():
+    with episode(FOLDER) as rollout:
+        assert [rollout.verify(row)["reward"] for row in example_rows(FOLDER)] == [1.0] * 5

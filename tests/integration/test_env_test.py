@@ -1,0 +1,33 @@
+"""``gymctl env test`` on Docker: bundled servers with and without packages, and one of one's own that fails."""
+
+import pytest
+from command_line import Folder
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def folder(tmp_path, free_port):
+    made = Folder(tmp_path, free_port)
+    yield made
+    made.clean()
+
+
+@pytest.mark.parametrize("name", ["multineedle", "google_search"])
+def test_a_bundled_servers_tests_pass_in_its_image(folder, name):
+    done = folder.gymctl("env", "test", name, "--", "-q")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed in " in done.stdout
+
+
+def test_ones_own_tests_run_in_its_image_and_their_exit_code_is_passed_on(folder):
+    folder.gymctl("env", "init", "dice")
+    tests = folder.path / "resources_servers" / "dice" / "tests"
+    done = folder.gymctl("env", "test", "dice")
+    assert (done.returncode, "3 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    (tests / "test_more.py").write_text("import os\ndef test_no():\n    assert os.getcwd() == '/opt/gymctl/x'\n")
+    failed = folder.gymctl("env", "test", "dice", "--", "-q", "-k", "test_no")
+    assert failed.returncode == 1
+    assert "'/opt/gymctl' == '/opt/gymctl/x'" in failed.stdout
+    assert sorted(path.name for path in tests.iterdir()) == ["test_app.py", "test_more.py"]
+    assert folder.docker("ps", "-aq", "--filter", "label=gymctl.stack=gymctl-env-test") == ""
