@@ -1,0 +1,38 @@
+"""The library's verdict alone: no judge is asked, none is needed. The project's own tests tell what a judge does."""
+
+from pathlib import Path
+
+import pytest
+
+from gymctl.server.responses import message
+from gymctl.server.testing import episode, example_rows
+
+FOLDER = Path(__file__).parents[1]
+NO_JUDGE = {"should_use_judge": False, "judge_model_server": {"type": "responses_api_models", "name": "nobody"}}
+
+
+@pytest.fixture(scope="module")
+def rollout():
+    with episode(FOLDER, **NO_JUDGE) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("expected", "said", "reward"),
+    [
+        ("1/2", r"So it is \boxed{0.5}.", 1.0),
+        (r"\frac{\sqrt{2}}{2}", r"\boxed{\frac{1}{\sqrt{2}}}", 1.0),
+        ("7", r"\boxed{8}", 0.0),
+        ("7", "I do not know.", 0.0),
+        ("7", "", 0.0),
+    ],
+)
+def test_the_library_decides(rollout, expected, said, reward):
+    verdict = rollout.verify({"question": "q", "expected_answer": expected}, [message(said)])
+    assert (verdict["reward"], verdict["library_reward"], verdict["judge_evaluations"]) == (reward, reward, None)
+
+
+def test_the_rows_can_be_solved_and_need_not_be(rollout):
+    for row in example_rows(FOLDER)[:10]:
+        assert rollout.verify(row, [message(rf"\boxed{{{row['expected_answer']}}}")])["reward"] == 1.0
+        assert rollout.verify(row, [message(r"\boxed{\text{no idea}}")])["reward"] == 0.0
