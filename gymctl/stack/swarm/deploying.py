@@ -36,18 +36,34 @@ def translate_deploy(service: Service, report: Report, problems: list[Problem]) 
         known = placement or Placement()
         placement = known.model_copy(update={"constraints": [*(known.constraints or ()), constraint]})
     report.translated("deploy.endpoint_mode", "dnsrr: names resolve to the tasks themselves, for kernels without IPVS")
-    order = _order(service, resources, report)
+    updates = _updates(service, before, resources, report)
     return before.model_copy(
         update={
+            **updates,
             "endpoint_mode": "dnsrr",
             "labels": {**(service.labels or {}), **(before.labels or {})} or None,
             "resources": resources,
             "placement": placement,
             "restart_policy": _restart_policy(service, before, report),
-            "update_config": before.update_config or _update_policy(order, "rollback"),
-            "rollback_config": before.rollback_config or _update_policy(order, "pause"),
         }
     ), variables
+
+
+def _is_job(deploy: Deploy) -> bool:
+    """A job runs until it ends; Swarm refuses to update it or to restart it after success."""
+    return (deploy.mode or "").endswith("-job")
+
+
+def _updates(
+    service: Service, deploy: Deploy, resources: ResourceBounds | None, report: Report
+) -> dict[str, UpdatePolicy | None]:
+    """How tasks are replaced, and how that is taken back."""
+    if deploy.update_config is None and not _is_job(deploy):
+        order, why = _order(service, deploy, resources)
+        report.added("deploy.update_config", f"{order}{why}; one task after the other, rolled back when one fails")
+        policies = {"update_config": _policy(order, "rollback"), "rollback_config": _policy(order, "pause")}
+        return {**policies, **({"rollback_config": deploy.rollback_config} if deploy.rollback_config else {})}
+    return {}
 
 
 def _restart_policy(service: Service, deploy: Deploy, report: Report) -> RestartPolicy:
@@ -56,7 +72,9 @@ def _restart_policy(service: Service, deploy: Deploy, report: Report) -> Restart
             report.lost("restart", "deploy.restart_policy is there too, and holds")
         return deploy.restart_policy
     word, _, attempts = (service.restart or "no").partition(":")
-    condition = _RESTARTS[word]
+    condition = _RESTARTS.get(word, "any")
+    if condition == "any" and _is_job(deploy):
+        condition = "on-failure"
     if service.restart is None:
         report.added("deploy.restart_policy", "none: Swarm would restart it for ever")
     else:
@@ -67,27 +85,22 @@ def _restart_policy(service: Service, deploy: Deploy, report: Report) -> Restart
     return policy.model_copy(update={"delay": _RESTART_DELAY, "max_attempts": int(attempts) if attempts else None})
 
 
-def _order(service: Service, resources: ResourceBounds | None, report: Report) -> str:
-    """New tasks before the old ones go, but where both cannot be there at once."""
+def _order(service: Service, deploy: Deploy, resources: ResourceBounds | None) -> tuple[str, str]:
+    """New tasks before the old ones go, but where both cannot be there at once; and why not."""
     reserved = resources.reservations if resources else None
-    deploy = service.deploy or Deploy()
     volumes = [item for item in service.volumes or () if isinstance(item, str) or item.type != "tmpfs"]
     if service.ports:
-        order, why = "stop-first", ", since two tasks cannot have one port of a node"
-    elif reserved and reserved.generic_resources:
-        order, why = "stop-first", ", since GPUs are not there twice"
-    elif deploy.placement and deploy.placement.max_replicas_per_node:
-        order, why = "stop-first", ", since a node has no room for one more than max_replicas_per_node"
-    elif volumes:
-        order, why = "stop-first", ", since two tasks would write to its volume"
-    else:
-        order, why = "start-first", ""
-    if deploy.update_config is None:
-        report.added("deploy.update_config", f"{order}{why}; one task after the other, rolled back when one fails")
-    return order
+        return "stop-first", ", since two tasks cannot have one port of a node"
+    if reserved and reserved.generic_resources:
+        return "stop-first", ", since GPUs are not there twice"
+    if deploy.placement and deploy.placement.max_replicas_per_node:
+        return "stop-first", ", since a node has no room for one more than max_replicas_per_node"
+    if volumes:
+        return "stop-first", ", since two tasks would write to its volume"
+    return "start-first", ""
 
 
-def _update_policy(order: str, failure_action: str) -> UpdatePolicy:
+def _policy(order: str, failure_action: str) -> UpdatePolicy:
     return UpdatePolicy.model_validate(
         {"parallelism": 1, "failure_action": failure_action, "monitor": _MONITOR, "order": order}
     )

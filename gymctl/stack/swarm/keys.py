@@ -33,7 +33,7 @@ KEPT: Mapping[type[Part], str] = {
     compose.Logging: "driver options",
     compose.FileMount: "source target uid gid mode",
     compose.NetworkAttachment: "aliases",
-    compose.Network: "name attachable internal external labels",
+    compose.Network: "name internal external labels",
     compose.Volume: "name driver external driver_opts labels",
     compose.StoredFile: "file external labels",
     compose.ComposeDocument: "services networks volumes secrets configs",
@@ -48,7 +48,7 @@ TRANSLATED: Mapping[type[Part], str] = {
     compose.Device: "capabilities driver count device_ids options",
     compose.Resources: "devices",
     compose.Deploy: "endpoint_mode labels update_config rollback_config",
-    compose.Network: "driver driver_opts",
+    compose.Network: "driver driver_opts attachable",
     compose.StoredFile: "name content",
     compose.ComposeDocument: "name",
 }

@@ -55,7 +55,12 @@ def _volume(item: str | Mount, report: Report) -> str | Mount:
 def _options(tmpfs: Tmpfs, report: Report) -> Tmpfs:
     if tmpfs.mode is not None:
         report.lost("volumes", f"a tmpfs mount has no mode {tmpfs.mode:o} in Swarm; everyone may write to it")
-    return Tmpfs(size=size_in_bytes(tmpfs.size) if tmpfs.size is not None else None)
+    if tmpfs.size is None:
+        return Tmpfs()
+    size = size_in_bytes(tmpfs.size)
+    if size != tmpfs.size:
+        report.translated("volumes", f"a tmpfs of {tmpfs.size} is one of {size:,} bytes")
+    return Tmpfs(size=size)
 
 
 def _tmpfs(item: str, report: Report) -> Mount:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from gymctl.errors import Problem
@@ -18,12 +19,9 @@ _DAEMON = '"no-new-privileges": true in the daemon.json of each node does it for
 
 
 def translate_service(
-    service: Service, options: SwarmOptions, report: Report, problems: list[Problem]
-) -> Service | None:
-    """The service in Swarm's words, or None when it is not part of the stack; what changed goes into ``report``."""
-    if service.profiles:
-        report.lost("profiles", f"left out: it belongs to {', '.join(service.profiles)}, and Swarm has no profiles")
-        return None
+    service: Service, absent: Collection[str], options: SwarmOptions, report: Report, problems: list[Problem]
+) -> Service:
+    """The service in Swarm's words; what changed goes into ``report``. ``absent`` are services that are left out."""
     ports = translate_ports(service, report, problems)
     deploy, variables = translate_deploy(service.model_copy(update={"ports": ports}), report, problems)
     now: dict[str, Any] = {
@@ -32,7 +30,7 @@ def translate_service(
         "volumes": translate_mounts(service, report),
         "deploy": deploy,
         "environment": {**variables, **(service.environment or {})} or None,
-        **wait_for_dependencies(service, report),
+        **wait_for_dependencies(service, absent, report),
     }
     _report_lost(service, report)
     gone = ("pull_policy", "profiles", "depends_on", "restart", "tmpfs", "security_opt", "shm_size", "ipc")

@@ -42,12 +42,15 @@ def translate(document: ComposeDocument, options: SwarmOptions | None = None) ->
     whole.translated("name", f"the stack's name: docker stack deploy -c FILE {name}")
     changes: list[Change] = []
     services: dict[str, Service] = {}
+    absent = {name for name, service in document.services.items() if service.profiles}
     for service_name, service in document.services.items():
         report = Report(service_name)
-        translated = translate_service(service, options, report, problems)
+        if service_name in absent:
+            profiles = ", ".join(service.profiles or ())
+            report.lost("profiles", f"left out: it belongs to {profiles}, and Swarm has no profiles")
+        else:
+            services[service_name] = translate_service(service, absent, options, report, problems)
         changes += report.changes
-        if translated is not None:
-            services[service_name] = translated
     stored, files = translate_stored(document, name, options, whole, problems)
     networks = _networks(document, whole)
     if problems:
@@ -72,7 +75,8 @@ def _network(name: str, network: Network | None, report: Report) -> Network:
     if before.external:
         report.translated("networks", f"{name}: it must be an attachable overlay that is there already")
         return before
-    if before.driver not in (None, "bridge"):
+    if before.driver not in (None, "bridge", "overlay"):
+        report.lost("networks", f"{name}: whether a {before.driver} network can be in a swarm, Docker will say")
         return before
     options = {key: value for key, value in (before.driver_opts or {}).items() if not key.startswith(_BRIDGE_OPTIONS)}
     for key in sorted(set(before.driver_opts or {}) - set(options)):

@@ -7,6 +7,8 @@ The wait is bounded by the waiting service's own health check: a task that never
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from gymctl.stack.document import Dependency, Service
 from gymctl.stack.swarm.changes import Report
 
@@ -16,15 +18,15 @@ _SCRIPT = (
 )
 
 
-def wait_for_dependencies(service: Service, report: Report) -> dict[str, list[str]]:
-    """The ``entrypoint`` or ``command`` that first waits for what the service depends on.
+def wait_for_dependencies(service: Service, absent: Collection[str], report: Report) -> dict[str, list[str]]:
+    """The ``entrypoint`` or ``command`` that first waits for what the service depends on; ``absent`` are left out.
 
     A service without either runs what its image says, which nobody here knows: it cannot be made to wait.
     """
     dependencies = service.depends_on or {}
     if not dependencies:
         return {}
-    names = [name for name, dependency in dependencies.items() if _can_wait(name, dependency, report)]
+    names = [name for name, dependency in dependencies.items() if _can_wait(name, dependency, absent, report)]
     if not names:
         return {}
     wait = ["sh", "-c", _SCRIPT.format(names=" ".join(names)), "wait"]
@@ -45,13 +47,16 @@ def wait_for_dependencies(service: Service, report: Report) -> dict[str, list[st
     return {}
 
 
-def _can_wait(name: str, dependency: Dependency, report: Report) -> bool:
+def _can_wait(name: str, dependency: Dependency, absent: Collection[str], report: Report) -> bool:
+    if name in absent:
+        report.lost("depends_on", f"it does not wait for {name}, which is left out")
+        return False
     if dependency.restart:
         report.lost("depends_on", f"it is not restarted with {name}")
     if dependency.condition == "service_completed_successfully":
         report.lost("depends_on", f"it does not wait for the end of {name}; it is started again until it can run")
         return False
-    return dependency.required is not False
+    return True
 
 
 def _runs_its_command(service: Service) -> bool:
