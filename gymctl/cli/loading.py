@@ -125,6 +125,8 @@ def plan_for(
 
     if slices not in ("closure", "full"):
         raise InputError(f"--slice is {slices!r}", "it must be closure or full")
+    if publish is not None and not _is_address(publish):
+        raise InputError(f"--publish {publish!r} is no address", "give an IPv4 address of this machine, or 0.0.0.0")
     mode: SliceMode = "full" if slices == "full" else "closure"
     options = StackOptions(
         version=__version__,
@@ -148,6 +150,16 @@ def check_swarm_publish(publish: str | None) -> None:
     if publish not in (None, "0.0.0.0"):
         hint = "--publish 0.0.0.0 opens the head on every interface of its node; without it nothing is published"
         raise InputError(f"--publish {publish}: Swarm cannot publish on one address", hint)
+
+
+def _is_address(text: str) -> bool:
+    from ipaddress import AddressValueError, IPv4Address
+
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
 
 
 def shown_arguments(arguments: list[str] | None, config: Config) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.@+-]*(?::[A-Za-z0-9/_.@+-]+)*(?: [A
 # What libyaml writes as it stands: printable ASCII and most of the plane without surrogates and byte-order marks.
 _LITERAL_LINE = re.compile(r"[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*(?<! )")
 _SERVICE = re.compile(r"  (?P<quote>[\"']?)(?P<name>[^\s\"':]+)(?P=quote):$")
+_BOOLEANS = frozenset("ynYN")  # to YAML 1.1; PyYAML quotes the longer ones by itself
 _ULIMITS = "    ulimits:"
 _LINE = 80
 
@@ -38,7 +39,7 @@ class _Dumper(_DumperBase):  # type: ignore[misc]
 def _string(dumper: Any, text: str) -> yaml.ScalarNode:
     if _is_literal(text):
         style = "|"
-    elif _PLAIN.fullmatch(text):
+    elif _PLAIN.fullmatch(text) and text not in _BOOLEANS:
         style = None
     else:
         style = '"'

@@ -1,0 +1,78 @@
+"""``gymctl render --target swarm``: the stack file, and what it says was changed and lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from cli_stack import GOOD, contents
+
+
+@pytest.fixture(autouse=True)
+def _stack(folder):
+    (folder / "stack.yaml").write_text(GOOD)
+
+
+def test_the_stack_file_and_its_changes(gymctl, folder):
+    said = gymctl("render", "stack.yaml", "--target", "swarm", "-o", "stack.out.yaml")
+    assert (said.code, said.out) == (0, "")
+    document = yaml.safe_load((folder / "stack.out.yaml").read_text())
+    assert set(document["services"]) == {"head", "policy_model", "weather", "my_agent"}
+    assert document["networks"] == {"default": {"driver": "overlay", "attachable": True}}
+    swarm = [line for line in said.lines if line.startswith("swarm: ")]
+    assert "swarm: translated: restart (head, policy_model, weather and 1 more): deploy.restart_policy: any" in swarm
+    assert any(line.startswith("swarm: lost: ports (head): 127.0.0.1:11000 is not published") for line in swarm)
+    assert "gymctl up --engine swarm" in said.lines[-1]
+    assert set(contents(folder)) == {"stack.yaml", "stack.out.yaml"}
+
+
+def test_the_changes_as_json(gymctl):
+    said = gymctl("render", "stack.yaml", "--target", "swarm", "--json")
+    changes = json.loads(said.err)
+    assert {
+        "service": "head",
+        "key": "restart",
+        "outcome": "translated",
+        "detail": "deploy.restart_policy: any",
+    } in changes
+    assert {change["outcome"] for change in changes} == {"translated", "added", "lost"}
+    assert said.out.startswith("# Rendered by gymctl")
+
+
+def test_the_head_is_opened_deliberately(gymctl):
+    said = gymctl("render", "stack.yaml", "--target", "swarm", "--publish", "0.0.0.0")
+    ports = yaml.safe_load(said.out)["services"]["head"]["ports"]
+    assert ports == [{"target": 11000, "published": 11000, "mode": "host"}]
+    assert "11000 on every interface of the node it runs on" in said.err
+
+
+def test_compose_publishes_on_one_address(gymctl):
+    said = gymctl("render", "stack.yaml", "--publish", "10.0.0.7")
+    assert yaml.safe_load(said.out)["services"]["head"]["ports"][0]["host_ip"] == "10.0.0.7"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--target", "swram"], "--target is 'swram'; it must be compose or swarm"),
+        (["--target", "swarm", "--publish", "10.0.0.7"], "--publish 10.0.0.7: Swarm cannot publish on one address"),
+        (["--publish", "everyone"], "--publish 'everyone' is no address; give an IPv4 address of this machine"),
+        (["--json"], "--json says what --target swarm changed; leave it out, or add --target swarm"),
+    ],
+)
+def test_wrong_options(gymctl, folder, options, error):
+    said = gymctl("render", "stack.yaml", *options)
+    assert said.code == 2
+    assert said.err.startswith(f"error: {error}")
+    assert set(contents(folder)) == {"stack.yaml"}
+
+
+def test_placement_is_followed_by_swarm_and_noted_for_compose(gymctl):
+    place = "+placement={role: worker}"
+    swarm = gymctl("render", "stack.yaml", "--target", "swarm", place)
+    deploy = yaml.safe_load(swarm.out)["services"]["weather"]["deploy"]
+    assert deploy["placement"] == {"constraints": ["node.role==worker"]}
+    assert "placement" not in swarm.err
+    compose = gymctl("render", "stack.yaml", place)
+    assert "note: placement (head, policy_model, weather and 1 more) has no effect here" in compose.err

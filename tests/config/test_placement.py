@@ -1,0 +1,115 @@
+"""``placement:`` and ``resources:``: who wins, and what is wrong said with its place."""
+
+from __future__ import annotations
+
+import pytest
+from config_files import Folder
+
+from gymctl.config import Placement, ResourceLimits, without_effect
+
+SERVERS = """
+tool:
+  resources_servers:
+    example_single_tool_call:
+      entrypoint: app.py
+      domain: agent
+      {own}
+"""
+
+
+def test_nobody_says_anything(folder: Folder) -> None:
+    config = folder.loaded(SERVERS.format(own=""))
+    assert {(server.placement, server.limits) for server in config.servers.values()} == {(None, None)}
+    assert config.placements.of("head") is None
+    assert list(without_effect(config)) == []
+
+
+def test_the_nearer_one_wins_key_by_key(folder: Folder) -> None:
+    """Seed 002's coordinator, GPU node and CPU node."""
+    own = "placement: {labels: {disk: ssd}, spread: [zone], host: null}"
+    config = folder.loaded(
+        SERVERS.format(own=own)
+        + """
+placement:
+  role: worker
+  head: {role: manager}
+  models: {gpu: true}
+  resources: {gpu: false, host: n3, labels: {pool: cpu, fast: true}}
+  addons: {labels: null}
+"""
+    )
+    assert config.servers["policy_model"].placement == Placement(role="worker", gpu=True)
+    assert config.servers["tool"].placement == Placement(
+        role="worker", gpu=False, labels={"pool": "cpu", "fast": "true", "disk": "ssd"}, spread=("zone",)
+    )
+    assert config.placements.of("head") == Placement(role="manager")
+    assert config.placements.of("addons") == Placement(role="worker")
+    (note,) = without_effect(config)
+    assert note == "placement and resources (policy_model, tool) have no effect in one process"
+
+
+def test_labels_are_taken_back_with_null(folder: Folder) -> None:
+    top = "placement: {labels: {pool: cpu, zone: a}}\n"
+    one = folder.loaded(top + SERVERS.format(own="placement: {labels: {zone: null}}"))
+    assert one.servers["tool"].placement == Placement(labels={"pool": "cpu"})
+    assert folder.loaded(top + SERVERS.format(own="placement: {labels: null}")).servers["tool"].placement is None
+
+
+def test_it_may_stand_beside_the_kind_key(folder: Folder) -> None:
+    config = folder.loaded(SERVERS.format(own="") + "  placement: {gpu: A100}\n  resources: {cpus: 2}\n")
+    assert config.servers["tool"].placement == Placement(gpu="A100")
+    assert config.servers["tool"].limits == ResourceLimits(cpus=2)
+    assert config.notes == ()
+
+
+def test_an_override_places_a_server(folder: Folder) -> None:
+    config = folder.loaded(SERVERS.format(own=""), "+placement.role=worker", "+placement.labels.pool=a")
+    assert config.servers["tool"].placement == Placement(role="worker", labels={"pool": "a"})
+
+
+def test_limits(folder: Folder) -> None:
+    own = "resources: {cpus: 1.5, memory: 2gb, pids: 100, gpus: [0, GPU-1], reserve: {cpus: 0.5, memory: 512mb}}"
+    limits = folder.loaded(SERVERS.format(own=own)).servers["tool"].limits
+    assert limits == ResourceLimits(1.5, "2gb", 100, ("0", "GPU-1"), 0.5, "512mb")
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        ("placement: {roel: worker}", "unknown key '{path}.placement.roel'; did you mean 'role'?"),
+        ("placement: {role: boss}", "{path}.placement.role is 'boss'; it must be manager or worker"),
+        ("placement: {host: [a, b]}", "{path}.placement.host is ['a', 'b']; it must be one host name, or !NAME"),
+        ("placement: {labels: {a b: c}}", "{path}.placement.labels is {{'a b': 'c'}}; it must be a mapping of node"),
+        ("placement: {gpu: 2}", "{path}.placement.gpu is 2; it must be true, false, or the kind of GPU"),
+        ("placement: {spread: 'a b'}", "{path}.placement.spread is 'a b'; it must be a node label"),
+        ("placement: {max_replicas_per_node: 0}", "{path}.placement.max_replicas_per_node is 0; it must be a number"),
+        ("placement: worker", "{path}.placement is 'worker'; a mapping of role, host, labels"),
+        ("placement: {head: {role: manager}}", "unknown key '{path}.placement.head'"),
+        ("resources: {cpu: 1}", "unknown key '{path}.resources.cpu'; did you mean 'cpus'?"),
+        ("resources: {cpus: 0}", "{path}.resources.cpus is 0; it must be a number of processors"),
+        ("resources: {cpus: true}", "{path}.resources.cpus is True; it must be a number of processors"),
+        ("resources: {memory: 4}", "{path}.resources.memory is 4; it must be a size with its unit"),
+        ("resources: {gpus: []}", "{path}.resources.gpus is []; it must be how many, a list of their ids, or all"),
+        ("resources: {reserve: {pids: 3}}", "unknown key '{path}.resources.reserve.pids'; there are cpus, memory"),
+        (
+            "resources: {memory: 512mb, reserve: {memory: 1gb}}",
+            "{path}.resources.reserve.memory is 1gb, more than its limit 512mb; reserve no more than the limit",
+        ),
+        (
+            "resources: {gpus: 1}\n      placement: {gpu: false}",
+            "tool asks for GPUs, and its placement is gpu: false; leave one of them out",
+        ),
+    ],
+)
+def test_what_is_wrong_has_its_place(folder: Folder, own: str, problem: str) -> None:
+    path = "tool.resources_servers.example_single_tool_call"
+    (said,) = folder.problems(SERVERS.format(own=own))
+    assert said.startswith("a.yaml:7: " + problem.format(path=path))
+
+
+def test_the_top_level_is_checked_too(folder: Folder) -> None:
+    assert folder.problems(SERVERS.format(own="") + "placement: [worker]\n") == [
+        "a.yaml:8: placement is ['worker']; write placement: {role: worker, head: {role: manager}}"
+    ]
+    (said,) = folder.problems(SERVERS.format(own="") + "placement: {modles: {gpu: true}}\n")
+    assert said == "a.yaml:8: unknown key 'placement.modles'; did you mean 'models'?"
