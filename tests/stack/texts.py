@@ -19,6 +19,7 @@ NASTY = [
     "a$b ${c:-d} ${e:?f} $(g) `h`",
     "${",
     "}",
+    "{{ question }} {{{a}}} {{{{ {{- b -}} {% if c %}",
     "ends in a backslash\\",
     "ends in a dollar $",
     'it\'s "quoted" # no comment',

@@ -17,6 +17,8 @@ from gymctl.stack.swarm.waiting import wait_for_dependencies
 
 _DAEMON = '"no-new-privileges": true in the daemon.json of each node does it for all its containers'
 
+_BRACES = '{{"{{"}}'  # the Go template that gives {{
+
 
 def translate_service(
     service: Service, absent: Collection[str], options: SwarmOptions, report: Report, problems: list[Problem]
@@ -29,12 +31,22 @@ def translate_service(
         "ports": ports,
         "volumes": translate_mounts(service, report),
         "deploy": deploy,
-        "environment": {**variables, **(service.environment or {})} or None,
+        "environment": {**variables, **_environment(service, report)} or None,
         **wait_for_dependencies(service, absent, report),
     }
     _report_lost(service, report)
     gone = ("pull_policy", "profiles", "depends_on", "restart", "tmpfs", "security_opt", "shm_size", "ipc")
     return service.model_copy(update={**dict.fromkeys(gone), **now})
+
+
+def _environment(service: Service, report: Report) -> dict[str, str]:
+    """Variables as Swarm hands them on: it expands Go templates in them (swarmkit's template/expand.go)."""
+    before = service.environment or {}
+    after = {name: value.replace("{{", _BRACES) for name, value in before.items()}
+    if after != before:
+        changed = ", ".join(name for name in before if after[name] != before[name])
+        report.translated("environment", f"{changed}: {{{{ is written {_BRACES}, since Swarm expands templates")
+    return after
 
 
 def _image(service: Service, options: SwarmOptions, report: Report) -> str:
