@@ -50,6 +50,10 @@ def collect_from_stack(state: StackState, directory: Path, spec: RunSpec, on_eve
     from gymctl.rollouts.job import Job, run_job
 
     urls = {server.name: server.address for server in state.servers}
+    if state.takes_workers:
+        from gymctl.engines.registered import registered_urls
+
+        urls = {**registered_urls(state.head_url), **urls}
     engine = engine_of(directory)
     if not isinstance(engine, LocalEngine):
         return _collect_in_container(engine, spec, urls, on_event)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gymctl.config import Config
+    from gymctl.config import Config, Role
     from gymctl.stack import SliceMode, StackPlan
 
 Configuration = Annotated[
@@ -70,13 +70,14 @@ def load(
     *,
     quiet: bool = False,
     gym_root: Path | None = None,
+    role: Role | None = None,
 ) -> Config:
     """The configuration that the arguments name; its notes go to standard error unless ``quiet``.
 
     Raises:
         InputError: as ``load_config``, or there is no such merge order or ``gym_root``.
     """
-    from gymctl.config import MergeOrder, load_config
+    from gymctl.config import MergeOrder, Role, load_config
     from gymctl.errors import InputError
 
     if merge_order is not None and merge_order not in list(MergeOrder):
@@ -84,7 +85,14 @@ def load(
     if gym_root is not None and not (gym_root / "responses_api_models").is_dir():
         raise InputError(f"--gym-root {gym_root} has no responses_api_models/", "name the top of a NeMo Gym checkout")
     order = MergeOrder(merge_order) if merge_order else None
-    config = load_config(arguments or [], cwd=Path.cwd(), environ=os.environ, merge_order=order, gym_root=gym_root)
+    config = load_config(
+        arguments or [],
+        cwd=Path.cwd(),
+        environ=os.environ,
+        merge_order=order,
+        gym_root=gym_root,
+        role=role or Role.ALL,
+    )
     if not quiet:
         say_notes(config.notes)
     return config

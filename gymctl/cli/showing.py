@@ -94,13 +94,14 @@ def say_next(state: StackState) -> None:
     """What to do with a stack that is up."""
     agent = next((server.name for server in state.servers if server.kind == "responses_api_agents"), "AGENT")
     logs = f"docker compose logs -f {state.servers[-1].name}" if state.engine == "compose" else "gymctl logs -f"
-    typer.echo(
-        f"{state.name} is up: {len(state.servers)} servers, head at {state.head_url}\n"
-        f"  gymctl status\n"
-        f"  gymctl collect --input rows.jsonl --output rollouts.jsonl --agent {agent}\n"
-        f"  {logs}\n"
-        f"  gymctl down"
-    )
+    collect = f"  gymctl collect --input rows.jsonl --output rollouts.jsonl --agent {agent}\n"
+    number = f"{len(state.servers)} server{'s' if len(state.servers) != 1 else ''}"
+    said = f"{state.name} is up: {number}, head at {state.head_url}\n"
+    if state.role == "worker":
+        said, collect = f"{state.name} is up, registered with the head at {state.head_url}\n", ""
+    if state.takes_workers:
+        said += "  workers: gymctl up WORKER.yaml --role worker --token-file COPY_OF/.gymctl/head-token\n"
+    typer.echo(f"{said}  gymctl status\n{collect}  {logs}\n  gymctl down")
 
 
 def wide_console() -> Console:
@@ -128,12 +129,12 @@ def status_table(statuses: Sequence[ServerStatus]) -> Table:
         counts = (f"{status.running}/{status.replicas}", ", ".join(status.nodes) or "-") if counted else ()
         table.add_row(
             status.name,
-            f"{status.kind}/{status.implementation}" if status.kind != "head" else "head",
+            f"{status.kind}/{status.implementation}" if status.kind not in ("head", "node") else status.kind,
             Text(state, style=_COLOURS.get(status.state, "yellow")),
             Text(health, style=_COLOURS.get(health, "")),
             *counts,
             span(status.uptime_seconds),
-            status.address,
+            f"{status.address} ({status.node})" if status.node else status.address,
         )
     return table
 

@@ -34,7 +34,7 @@ def status(
     if watch:
         _watch(engine, as_json)
         return
-    statuses = engine.status()
+    statuses = _all(engine)
     if as_json:
         typer.echo(_as_json(statuses))
     else:
@@ -44,17 +44,26 @@ def status(
     raise typer.Exit(0 if all(item.ok for item in statuses) else 1)
 
 
+def _all(engine: Engine) -> list[ServerStatus]:
+    """The servers of this machine, and those that other machines registered with its head."""
+    from gymctl.engines.registered import registered_servers
+    from gymctl.engines.state import load_state
+
+    state = load_state(Path.cwd())
+    return [*engine.status(), *(registered_servers(state.head_url) if state.takes_workers else [])]
+
+
 def _watch(engine: Engine, as_json: bool) -> None:
     from rich.live import Live
 
     if as_json:
         while True:
-            typer.echo(_as_json(engine.status()))
+            typer.echo(_as_json(_all(engine)))
             time.sleep(1)
-    with Live(_shown(engine, engine.status()), refresh_per_second=4) as live:
+    with Live(_shown(engine, _all(engine)), refresh_per_second=4) as live:
         while True:
             time.sleep(1)
-            live.update(_shown(engine, engine.status()))
+            live.update(_shown(engine, _all(engine)))
 
 
 def _shown(engine: Engine, statuses: list[ServerStatus]) -> RenderableType:

@@ -27,11 +27,22 @@ from gymctl.cli.loading import (
     shown_arguments,
     stack_name,
 )
+from gymctl.cli.roles import (
+    Advertise,
+    NodeName,
+    RoleOption,
+    TokenFile,
+    is_worker,
+    keep_token,
+    published_head,
+    role_of,
+    with_membership,
+)
 from gymctl.cli.up_swarm import Hosts, Registry, up_swarm
 
 if TYPE_CHECKING:
     from gymctl.cli.showing import UpDisplay
-    from gymctl.config import Config
+    from gymctl.config import Config, Role
     from gymctl.engines.state import StackState
     from gymctl.stack import StackPlan
 
@@ -54,9 +65,13 @@ def up(
     ca_bundle: CaBundle = None,
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
-    publish: Publish = None,
     registry: Registry = None,
     host: Hosts = None,
+    role: RoleOption = None,
+    publish: Publish = None,
+    advertise: Advertise = None,
+    node: NodeName = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Start a stack in this directory and wait until it is healthy.
 
@@ -66,44 +81,41 @@ def up(
       gymctl up --engine local model.yaml agent.yaml +policy_model_name=mine
       gymctl up "+config_paths=[model.yaml,agent.yaml]" +head_server.port=8000
       gymctl up --engine swarm --host ssh://me@worker-1 examples/multi-environment
+      gymctl up coordinator.yaml --role coordinator
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.showing import UpDisplay, say_next
+    from gymctl.cli.showing import say_next
+
+    part = role_of(role)
+    _check_options(engine, publish, registry, host, part)
+    config = load(configuration, merge_order, gym_root=gym_root, role=part)
+    config = with_membership(config, part, advertise=advertise, node=node, token_file=token_file)
+    publish = published_head(config, part, publish)
+    called, arguments = stack_name(name, Path.cwd()), tuple(configuration or ())
+    plan = partial(plan_for, config, called, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish)
+    start: Callable[..., StackState] = partial(_up_local, config, called, arguments, timeout)
+    if engine == "compose":
+        start = partial(_up_compose, plan, config, arguments, timeout, base_image, ca_bundle)
+    elif engine == "swarm":
+        hosts = tuple(host or ())
+        start = partial(up_swarm, plan, config, arguments, timeout, base_image, ca_bundle, registry or "", hosts)
+    say_next(_watched(start))
+
+
+def _watched(start: Callable[..., StackState]) -> StackState:
+    """Start a stack while its servers are shown; Ctrl-C says what there is to clean up."""
+    from gymctl.cli.showing import UpDisplay
     from gymctl.engines.state import find_state
 
-    _check_options(engine, publish, registry, host)
-    config = load(configuration, merge_order, gym_root=gym_root)
-    called = stack_name(name, Path.cwd())
-    arguments = tuple(configuration or ())
     try:
         with UpDisplay() as display:
-            if engine == "local":
-                state = _up_local(config, called, arguments, timeout, display)
-            else:
-                plan = partial(
-                    plan_for, config, called, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish
-                )
-                if engine == "swarm":
-                    state = up_swarm(
-                        plan,
-                        config,
-                        arguments,
-                        timeout=timeout,
-                        base_image=base_image,
-                        ca_bundle=ca_bundle,
-                        registry=registry or "",
-                        hosts=tuple(host or ()),
-                        display=display,
-                    )
-                else:
-                    state = _up_compose(plan, config, arguments, timeout, base_image, ca_bundle, display)
+            return start(display=display)
     except KeyboardInterrupt:
         started = find_state(Path.cwd()) is not None
         typer.echo(f"interrupted; {'to clean up: gymctl down' if started else 'nothing was started'}", err=True)
         raise
-    say_next(state)
 
 
-def _check_options(engine: str, publish: str | None, registry: str | None, hosts: list[str] | None) -> None:
+def _check_options(engine: str, publish: str | None, registry: str | None, hosts: list[str] | None, role: Role) -> None:
     """See that the engine exists, and takes the options that were given."""
     from gymctl.errors import InputError
 
@@ -112,6 +124,8 @@ def _check_options(engine: str, publish: str | None, registry: str | None, hosts
     for option, given in (("--registry", registry), ("--host", hosts)):
         if given and engine != "swarm":
             raise InputError(f"{option} is for --engine swarm", "leave it out, or add --engine swarm")
+    if engine == "swarm" and role != "all":
+        raise InputError("--role is for machines without a Swarm", "with one, `placement` says what runs where")
     if publish is not None and engine == "local":
         raise InputError("--publish is for containers", "a local stack's head listens where head_server.host says")
     if publish is not None and engine == "swarm":
@@ -123,8 +137,8 @@ def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: fl
     from gymctl.engines.local_control import LocalEngine
 
     say_notes(tuple(without_effect(config)))
-    display.expect(["head", *config.servers])
-    return LocalEngine(Path.cwd()).up(
+    display.expect(["node" if is_worker(config) else "head", *config.servers])
+    state = LocalEngine(Path.cwd()).up(
         config,
         name=name,
         arguments=arguments,
@@ -133,6 +147,8 @@ def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: fl
         timeout=timeout,
         on_event=display.on_server,
     )
+    keep_token(config)
+    return state
 
 
 def _up_compose(
@@ -154,6 +170,7 @@ def _up_compose(
     nofile = engine.prepare(plan, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
     plan = plan_with(nofile=nofile)
     shown = shown_arguments(list(arguments), config)
+    keep_token(config)
     display.expect([service.name for service in plan.services])
     return engine.up(
         plan,

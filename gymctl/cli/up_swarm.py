@@ -34,7 +34,6 @@ def up_swarm(
     plan_with: Callable[..., StackPlan],
     config: Config,
     arguments: tuple[str, ...],
-    *,
     timeout: float,
     base_image: str | None,
     ca_bundle: Path | None,

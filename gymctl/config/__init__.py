@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from gymctl.config.includes import MergeOrder
     from gymctl.config.load import load_config
     from gymctl.config.locations import Location, Origins
-    from gymctl.config.model import HEAD_PORT, RESERVED_KEYS, Config, Head, Reference, ServerInstance, ServerKind
+    from gymctl.config.model import (
+        HEAD_PORT,
+        RESERVED_KEYS,
+        Config,
+        Head,
+        Membership,
+        Reference,
+        Role,
+        ServerInstance,
+        ServerKind,
+    )
     from gymctl.config.placement import Placement, Placements, ResourceLimits
     from gymctl.config.placing import without_effect
     from gymctl.config.secrets import holds_credential, mask
@@ -26,6 +36,7 @@ __all__ = [
     "Config",
     "Head",
     "Location",
+    "Membership",
     "MergeOrder",
     "Note",
     "NoteCode",
@@ -34,6 +45,7 @@ __all__ = [
     "Placements",
     "Reference",
     "ResourceLimits",
+    "Role",
     "ServerInstance",
     "ServerKind",
     "holds_credential",
@@ -47,7 +59,17 @@ _MODULES = {
     "includes": ("MergeOrder",),
     "load": ("load_config",),
     "locations": ("Location", "Origins"),
-    "model": ("HEAD_PORT", "RESERVED_KEYS", "Config", "Head", "Reference", "ServerInstance", "ServerKind"),
+    "model": (
+        "HEAD_PORT",
+        "RESERVED_KEYS",
+        "Config",
+        "Head",
+        "Membership",
+        "Reference",
+        "Role",
+        "ServerInstance",
+        "ServerKind",
+    ),
     "placement": ("Placement", "Placements", "ResourceLimits"),
     "placing": ("without_effect",),
     "secrets": ("holds_credential", "mask"),

@@ -10,7 +10,7 @@ from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
-from gymctl.config.model import HEAD_PORT, RUNTIMES, Head, Reference, ServerInstance, ServerKind
+from gymctl.config.model import HEAD_PORT, RUNTIMES, Head, Reference, Role, ServerInstance, ServerKind
 
 DOMAINS = (
     "math coding agent knowledge instruction_following long_context safety games translation e2e rlhf other".split()
@@ -82,14 +82,23 @@ def _is_port(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
-def check_references(servers: dict[str, ServerInstance], resolved: Mapping[str, Any], findings: Findings) -> None:
+def check_references(
+    servers: dict[str, ServerInstance], resolved: Mapping[str, Any], findings: Findings, role: Role = Role.ALL
+) -> dict[str, ServerKind]:
     """Every reference points at a server of its kind; one to an almost-server is told with that, not here.
+
+    With a role, a direct reference to a name that no server here has is to one of another machine: those are returned.
 
     One in a field of its own that does not is a problem, as upstream has it. One deeper inside may never be used (a map
     of verifiers of which a data set names one): it is noted, and taken out of ``references``.
     """
+    remote: dict[str, ServerKind] = {}
     for server in list(servers.values()):
         lost = [reference for reference in server.references if not _leads_somewhere(reference, servers)]
+        if role is not Role.ALL:
+            away = [item for item in lost if len(item.path) == 1 and item.name not in servers]
+            remote |= {reference.name: reference.kind for reference in away}
+            lost = [reference for reference in lost if reference not in away]
         for reference in lost:
             if findings.problems and is_server_entry(reference.name, resolved.get(reference.name)):
                 continue
@@ -97,6 +106,7 @@ def check_references(servers: dict[str, ServerInstance], resolved: Mapping[str, 
         if lost:
             kept = tuple(reference for reference in server.references if reference not in lost)
             servers[server.name] = replace(server, references=kept)
+    return remote
 
 
 def _leads_somewhere(reference: Reference, servers: Mapping[str, ServerInstance]) -> bool:

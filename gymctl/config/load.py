@@ -21,7 +21,7 @@ from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import dotted
 from gymctl.config.merge import merge_layers
-from gymctl.config.model import Config, ServerInstance
+from gymctl.config.model import Config, Role, ServerInstance
 from gymctl.config.placement import read_placements
 from gymctl.config.placing import place_servers
 from gymctl.config.resolve import resolve
@@ -38,6 +38,7 @@ def load_config(
     environ: Mapping[str, str],
     merge_order: MergeOrder | None = None,
     gym_root: Path | None = None,
+    role: Role = Role.ALL,
 ) -> Config:
     """Load, merge, resolve and check the configuration that command-line arguments name.
 
@@ -48,6 +49,7 @@ def load_config(
         merge_order: whether an included file wins over its includer; by default what ``gymctl.merge_order`` in the
             configuration says, else as NeMo Gym 0.2 to 0.5 do it (the included file wins).
         gym_root: a NeMo Gym checkout, looked in after ``cwd`` and before what is bundled.
+        role: this machine's part in a stack on several; then servers may refer to those of other machines.
 
     Raises:
         InputError: an argument is wrong, or a file is missing.
@@ -66,10 +68,10 @@ def load_config(
     servers = place_servers(servers, resolved, placements, findings)
     for path in long_numbers(resolved):
         findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
-    check_references(servers, resolved, findings)
+    remote = check_references(servers, resolved, findings, role)
     check_addresses(servers, head, resolved.get("default_host"), findings)
     advise(servers, resolved, layers.files, findings)
-    if not servers and not findings.problems:
+    if not servers and not findings.problems and role in (Role.ALL, Role.WORKER):
         names = ", ".join(document.name for document in layers.files)
         findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
     _stop_at(findings)
@@ -87,6 +89,7 @@ def load_config(
         advice=tuple(findings.notes),
         merge_order=layers.order,
         placements=placements,
+        remote=remote,
     )
 
 

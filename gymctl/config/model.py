@@ -22,8 +22,18 @@ class ServerKind(StrEnum):
     RESOURCES = "resources_servers"
 
 
+class Role(StrEnum):
+    """What a machine is to a stack on several machines; ``ALL``: the stack is on this one alone."""
+
+    ALL = "all"
+    COORDINATOR = "coordinator"
+    WORKER = "worker"
+    HEAD = "head"
+
+
 HEAD_PORT = 11000
 MOST_REPLICAS = 100  # of one server: as many addresses as Docker's DNS tells in one answer over UDP
+NODE_PORT = 11001  # of the server that registers a worker with the head; only its own container's
 RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
 
 # Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
@@ -87,12 +97,26 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Membership:
+    """A machine's part in a stack on several: its role, and what the command line says of it.
+
+    ``token`` is what workers show to the head. ``node`` is this machine's name on the head's list, ``advertise`` the
+    address under which others reach those of its servers that name none.
+    """
+
+    role: Role
+    token: str = field(repr=False)
+    node: str
+    advertise: str | None = None
+
+
+@dataclass(frozen=True)
 class Config:
     """A complete configuration: merged, resolved, checked.
 
     ``values`` are the resolved top-level entries that are no servers; ``secrets`` maps environment names to values
     that must never be written down; ``notes`` are lines the user should read once, ``advice`` the same with their
-    codes.
+    codes. ``remote`` are servers that references name and other machines have; ``membership`` is set for such a stack.
     """
 
     servers: Mapping[str, ServerInstance]
@@ -108,6 +132,8 @@ class Config:
     advice: tuple[Note, ...] = ()
     merge_order: MergeOrder = MergeOrder.INCLUDES_LAST
     placements: Placements = field(default_factory=Placements)
+    remote: Mapping[str, ServerKind] = field(default_factory=dict)
+    membership: Membership | None = None
 
     @property
     def agent_names(self) -> tuple[str, ...]:

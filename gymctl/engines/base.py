@@ -30,6 +30,7 @@ class ServerStatus:
     healthy, unhealthy, starting or, without a health check, empty. ``exit_code`` is that of a server that ended.
     ``replicas`` are wanted and ``running`` are there (None: the engine does not count), on ``nodes``; ``error`` is
     why one is not; ``history`` is what became of those before.
+    ``node`` is the machine that registered it; its state may be ``gone`` and its health ``unreachable``.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ServerStatus:
     nodes: tuple[str, ...] = ()
     error: str = ""
     history: tuple[Moment, ...] = ()
+    node: str = ""
 
     @property
     def ok(self) -> bool:

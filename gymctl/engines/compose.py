@@ -116,8 +116,8 @@ class ComposeEngine:
         changed = write_secrets(self.directory, plan.secrets)
         save_state(self.directory, state)
         write_atomically(self.file, text, mode=0o644)
+        self._stop_readers_of(plan, changed, find_containers(client, plan.name))
         before = {item.id: item for item in find_containers(client, plan.name)}
-        self._stop_readers_of(plan, changed, before.values())
         watch = Watch(client, plan.name, [item.name for item in plan.services], on_event, before)
         start = self._command(plan.name, "up", "--detach", "--no-build", "--remove-orphans")
         with background(start, cwd=self.directory) as compose:
@@ -137,11 +137,12 @@ class ComposeEngine:
             nofile=plan.options.nofile,
             image=job_image(plan),
             version=__version__,
+            role=plan.role,
         )
 
     def _stop_readers_of(self, plan: StackPlan, changed: Sequence[str], before: Iterable[Container]) -> None:
         """A server reads its secrets when it starts, and Compose does not see that a file's content changed."""
-        running = {item.service for item in before if item.state == "running"}
+        running = {item.service for item in before if item.state in ("running", "restarting")}
         readers = [item.name for item in plan.services if item.name in running and set(item.secrets) & set(changed)]
         if readers:
             run(self._command(plan.name, "stop", *readers), cwd=self.directory, timeout=120)
@@ -231,8 +232,8 @@ def check_ours(path: Path) -> None:
 
 
 def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
-    """Where a server is reached: the published one from this machine, the others inside the stack's network."""
-    address = plan.head_url if service.published else service.address
+    """Where a server is reached: the head from this machine, the others inside the stack's network."""
+    address = plan.head_url if service.kind == "head" else service.address
     return ServerAddress(service.name, str(service.kind), service.implementation, address)
 
 

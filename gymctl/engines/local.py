@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,15 +18,14 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config, ServerInstance
-from gymctl.errors import ConfigError, EngineError, Problem
+from gymctl.engines.local_machines import HEAD, LOOPBACK, NODE, check_reachable, is_worker, transport, with_node
+from gymctl.errors import ConfigError, EngineError, GymctlError, Problem
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices import Address, head_slice
 
 if TYPE_CHECKING:
     from gymctl.server import Client, Server
 
-HEAD = "head_server"
-LOOPBACK = "127.0.0.1"
 PORT_RANGE = (10001, 20000)  # upstream's port_range_low and port_range_high
 
 
@@ -34,16 +34,24 @@ def plan_addresses(config: Config) -> dict[str, Address]:
 
     An address of another machine (a ``host`` from a multi-node configuration) is served on the loopback one here.
     """
-    default = str(config.values.get("default_host") or LOOPBACK)
+    member = config.membership
+    default = str(config.values.get("default_host") or (member and member.advertise) or LOOPBACK)
     low = int(config.values.get("port_range_low") or PORT_RANGE[0])
     high = int(config.values.get("port_range_high") or PORT_RANGE[1])
     taken = {server.port for server in config.servers.values() if server.port} | {config.head.port}
     taken |= set(config.values.get("disallowed_ports") or ())
-    addresses = {HEAD: _address(config.head.host or default, config.head.port)}
+    if is_worker(config):  # the head is another machine's; the node server listens for this one alone
+        port = _free_port(low, high, taken)
+        addresses = {HEAD: Address(config.head.host or default, config.head.port), NODE: _address(LOOPBACK, port)}
+        taken.add(port)
+    else:
+        addresses = {HEAD: _address(config.head.host or default, config.head.port)}
     for name, server in config.servers.items():
         port = server.port or _free_port(low, high, taken)
         taken.add(port)
         addresses[name] = _address(server.host or default, port)
+    if member is not None:
+        check_reachable(config, addresses)
     return addresses
 
 
@@ -58,7 +66,10 @@ def _address(host: str, port: int) -> Address:
 
 
 def _free_port(low: int, high: int, taken: set[int]) -> int:
-    for port in range(low, high + 1):
+    # two stacks that start at once begin their search at different ports
+    first = os.getpid() * 61 % (high - low + 1)
+    for offset in range(high - low + 1):
+        port = low + (first + offset) % (high - low + 1)
         if port not in taken:
             with socket.socket() as probe:
                 try:
@@ -79,14 +90,25 @@ class LocalStack:
     _started: list[Server] = field(default_factory=list)
 
     async def start(self) -> None:
-        """Run every server's ``startup``."""
-        for name, server in self.servers.items():
-            logging.getLogger("gymctl").info("%s starts", name)
-            try:
-                await server.startup()
-            except Exception as error:
-                raise EngineError(f"{name} could not start: {_told(error)}") from error
-            self._started.append(server)
+        """Run every server's ``startup`` but the node's, which tells the head that they are there: see ``join``."""
+        for name in self.servers:
+            if name != NODE:
+                await self._start(name)
+
+    async def join(self) -> None:
+        """Register with another machine's head, once the servers listen."""
+        if NODE in self.servers:
+            await self._start(NODE)
+
+    async def _start(self, name: str) -> None:
+        logging.getLogger("gymctl").info("%s starts", name)
+        try:
+            await self.servers[name].startup()
+        except GymctlError:
+            raise  # it says all
+        except Exception as error:
+            raise EngineError(f"{name} could not start: {_told(error)}") from error
+        self._started.append(self.servers[name])
 
     async def stop(self) -> None:
         """Run every started server's ``shutdown``, last first."""
@@ -108,7 +130,7 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
         ConfigError: a server's implementation is not to be found.
         InputError: its code cannot be imported, or its configuration does not fit it.
     """
-    from gymctl.server import Client, LocalTransport
+    from gymctl.server import Client
     from gymctl.server.loading import load_server_class
     from gymctl.server.settings import settings_from_mapping
 
@@ -120,14 +142,21 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
         raise ConfigError(missing)
     whole = whole_with_addresses(config, addresses)
     servers: dict[str, Server] = {}
-    client = Client(LocalTransport(servers))
+    client = Client(transport(servers, config, addresses))
     for name, server in config.servers.items():
         folder = folders[name]
         assert folder is not None  # noqa: S101 - checked above
         cls = load_server_class(folder, server.entrypoint)
         servers[name] = cls(settings_from_mapping(whole, name), client)
-    head = load_server_class(config.bundled / "head", "app.py")
-    servers[HEAD] = head(settings_from_mapping(head_slice(config, addresses), HEAD), client)
+    if is_worker(config):
+        node = load_server_class(config.bundled / "node", "app.py")
+        servers[NODE] = node(settings_from_mapping(with_node(whole, config, addresses), NODE), client)
+    else:
+        head = load_server_class(config.bundled / "head", "app.py")
+        view = head_slice(config, addresses)
+        if config.membership:
+            view[HEAD]["token"] = config.membership.token
+        servers[HEAD] = head(settings_from_mapping(view, HEAD), client)
     return LocalStack(servers, client, addresses)
 
 
@@ -167,6 +196,7 @@ async def running(stack: LocalStack, *, listen: bool) -> AsyncIterator[LocalStac
     await stack.start()
     listeners = [asyncio.create_task(_listen(stack.servers[name], opened)) for name, opened in sockets.items()]
     try:
+        await stack.join()
         yield stack
     finally:
         for listener in listeners:

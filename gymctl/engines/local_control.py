@@ -17,7 +17,8 @@ from urllib.request import urlopen
 from gymctl import __version__
 from gymctl.config import Config
 from gymctl.engines.base import OnServer, Removed, ServerEvent, ServerStatus
-from gymctl.engines.local import HEAD, bound, build_stack, plan_addresses
+from gymctl.engines.local import bound, build_stack, plan_addresses
+from gymctl.engines.local_machines import HEAD, NODE, is_worker
 from gymctl.engines.local_process import process_input
 from gymctl.engines.runner import OnLine, detached
 from gymctl.engines.state import (
@@ -76,6 +77,8 @@ class LocalEngine:
             self._stop()
         addresses = plan_addresses(config)
         for server, address in addresses.items():
+            if server == HEAD and is_worker(config):
+                continue  # another machine's
             bound(server, address).close()  # else another's server at that port could pass for ours
         state = _state(config, addresses, name, shown, config_digest)
         log = state_folder(self.directory) / _LOG
@@ -83,7 +86,7 @@ class LocalEngine:
         argv = [sys.executable, "-m", "gymctl.engines.local_process"]
         process = detached(
             argv,
-            stdin=process_input(arguments, config.merge_order, self.directory, addresses),
+            stdin=process_input(arguments, config, self.directory, addresses),
             log=log,
             cwd=self.directory,
         )
@@ -220,7 +223,9 @@ def _names_one(line: str, servers: Sequence[str]) -> bool:
 def _state(
     config: Config, addresses: dict[str, Address], name: str, arguments: Sequence[str], config_digest: str
 ) -> StackState:
-    head = ServerAddress("head", "head", "head", addresses[HEAD].url)
+    first = ServerAddress("head", "head", "head", addresses[HEAD].url)
+    if is_worker(config):
+        first = ServerAddress("node", "node", "node", addresses[NODE].url)
     servers = (
         ServerAddress(server.name, server.kind.value, server.implementation, addresses[server.name].url)
         for server in config.servers.values()
@@ -229,10 +234,11 @@ def _state(
         engine="local",
         name=name,
         head_url=addresses[HEAD].url,
-        servers=(head, *servers),
+        servers=(first, *servers),
         arguments=tuple(arguments),
         config_digest=config_digest,
         version=__version__,
+        role=config.membership.role.value if config.membership else "",
     )
 
 

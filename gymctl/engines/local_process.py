@@ -14,18 +14,22 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from gymctl.config import Config, MergeOrder, load_config
+from gymctl.config import Config, Membership, MergeOrder, Role, load_config
 from gymctl.engines.local import build_stack, running
 from gymctl.errors import GymctlError
 from gymctl.stack.slices import Address
 
 
-def process_input(arguments: Sequence[str], order: MergeOrder, cwd: Path, addresses: Mapping[str, Address]) -> str:
+def process_input(arguments: Sequence[str], config: Config, cwd: Path, addresses: Mapping[str, Address]) -> str:
     """What the background process reads from its standard input."""
     planned = {name: [address.host, address.port, address.bind] for name, address in addresses.items()}
-    return json.dumps({"arguments": list(arguments), "order": order, "cwd": str(cwd), "addresses": planned})
+    member = asdict(config.membership) if config.membership else None
+    given = {"arguments": list(arguments), "order": config.merge_order, "cwd": str(cwd)}
+    return json.dumps({**given, "addresses": planned, "membership": member})
 
 
 async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> None:
@@ -56,14 +60,29 @@ def main() -> None:
     raise_file_limit()
     addresses = {name: Address(*planned) for name, planned in given["addresses"].items()}
     try:
-        order = MergeOrder(given["order"])
-        config = load_config(given["arguments"], cwd=Path(given["cwd"]), environ=os.environ, merge_order=order)
+        config = _configuration(given)
         import uvloop
 
         uvloop.run(serve_until_told(config, addresses))
     except GymctlError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(error.exit_code) from None
+
+
+def _configuration(given: Mapping[str, Any]) -> Config:
+    member = (
+        Membership(**{**given["membership"], "role": Role(given["membership"]["role"])})
+        if given["membership"]
+        else None
+    )
+    config = load_config(
+        given["arguments"],
+        cwd=Path(given["cwd"]),
+        environ=os.environ,
+        merge_order=MergeOrder(given["order"]),
+        role=member.role if member else Role.ALL,
+    )
+    return replace(config, membership=member)
 
 
 if __name__ == "__main__":

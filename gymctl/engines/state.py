@@ -36,7 +36,8 @@ class StackState:
 
     ``compose_digest`` is the SHA-256 of the file as it was written; ``arguments`` are those of ``up``;
     ``config_digest`` tells one configuration from another; ``head_url`` is the head's address on this machine;
-    ``nofile`` and ``image`` are for jobs on the stack's network; ``files`` were written beside the rendered one.
+    ``nofile`` and ``image`` are for jobs on the stack's network; ``files`` were written beside the rendered one;
+    ``role`` is this machine's in a stack on several.
     """
 
     engine: str
@@ -51,6 +52,12 @@ class StackState:
     image: str = ""
     version: str = ""
     files: tuple[str, ...] = ()
+    role: str = ""
+
+    @property
+    def takes_workers(self) -> bool:
+        """Whether other machines register with its head."""
+        return self.role in ("coordinator", "head")
 
 
 def state_folder(directory: Path) -> Path:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from gymctl.errors import GymctlError
 from gymctl.server.message import DEADLINE_HEADER, Call, Reply
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
 from gymctl.server.wanted import while_wanted
@@ -93,7 +94,11 @@ async def _lifespan(server: Server, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            await server.startup()
+            try:
+                await server.startup()
+            except GymctlError as error:  # a sentence for the user; uvicorn logs it and ends
+                await send({"type": "lifespan.startup.failed", "message": f"error: {error}"})
+                return
             await send({"type": "lifespan.startup.complete"})
         else:
             await server.shutdown()

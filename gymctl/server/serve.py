@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.errors import GymctlError, InputError
 from gymctl.server.asgi import Application
-from gymctl.server.client import Client
+from gymctl.server.client import Client, Transport
 from gymctl.server.sessions import SessionStore
 from gymctl.server.settings import Settings, settings_from_environment
 from gymctl.server.transport import HttpTransport
@@ -112,13 +112,18 @@ def _workers(server: Server) -> int:
     return workers
 
 
-def transport(settings: Settings) -> HttpTransport:
+def transport(settings: Settings) -> Transport:
     """The way to a server's peers, with as many connections as its open files leave beside those that come in."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = WANTED_FILES if soft == resource.RLIM_INFINITY else soft
-    return HttpTransport(
+    here = HttpTransport(
         settings.peers, max(64, files // 24), slow=settings.models, slow_limit=min(MOST_CONNECTIONS, files // 8)
     )
+    if not settings.remote:
+        return here
+    from gymctl.server.directory import AcrossMachines
+
+    return AcrossMachines(here, settings.remote, settings.head_url, min(MOST_CONNECTIONS, files // 8))
 
 
 async def _run(runner: Any, server: Server, sockets: list[socket.socket] | None) -> None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gymctl.config.documents import parse_document
-from gymctl.config.model import HEAD_PORT, ServerKind
+from gymctl.config.model import HEAD_PORT, NODE_PORT, ServerKind
 from gymctl.errors import InputError
 
 HEAD_NAME = "head_server"
+NODE_NAME = "gymctl_node"  # the one that registers this machine with another's head
+REMOTE_NAME = "gymctl_remote"  # servers of other machines: name -> kind
 _KINDS = tuple(kind.value for kind in ServerKind)
 
 
@@ -35,6 +37,17 @@ class Settings:
     def models(self) -> frozenset[str]:
         """The peers that are model servers."""
         return frozenset(name for name, kind, *_ in server_entries(self.whole) if kind == ServerKind.MODEL)
+
+    @property
+    def remote(self) -> tuple[str, ...]:
+        """The servers of other machines that this one calls."""
+        return tuple(self.whole.get(REMOTE_NAME) or ())
+
+    @property
+    def head_url(self) -> str:
+        """The base URL of the head."""
+        head = self.whole.get(HEAD_NAME) or {}
+        return f"http://{_dialled(head.get('host') or '127.0.0.1')}:{head.get('port') or HEAD_PORT}"
 
 
 def settings_from_environment(environ: Mapping[str, str]) -> Settings:
@@ -102,11 +115,11 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
     for peer, _, _, fields in server_entries(whole):
         if fields.get("host") and fields.get("port"):
             peers[peer] = f"http://{_dialled(fields['host'])}:{fields['port']}"
-    if name == HEAD_NAME:
-        head = whole.get(HEAD_NAME) or {}
-        return Settings(
-            name, "head", "head", head.get("host", "0.0.0.0"), head.get("port", HEAD_PORT), {}, peers, whole
-        )
+    if name in (HEAD_NAME, NODE_NAME):
+        own_fields = whole.get(name) or {}
+        kind, port = ("head", HEAD_PORT) if name == HEAD_NAME else ("node", NODE_PORT)
+        host, port = own_fields.get("host", "0.0.0.0"), own_fields.get("port", port)
+        return Settings(name, kind, kind, host, port, own_fields if kind == "node" else {}, peers, whole)
     own = _inner(whole.get(name))
     if not own:
         known = ", ".join(entry[0] for entry in server_entries(whole)) or "none"

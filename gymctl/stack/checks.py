@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from gymctl.config import Config
 from gymctl.errors import Problem
+from gymctl.stack.machines import NODE_SERVICE
 from gymctl.stack.nemo_gym import RAY_SERVICE
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
@@ -17,6 +18,7 @@ HEAD_SERVICE = "head"
 MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argument list too long"
 KERNEL_LIMIT = 131_072
 
+_OWN_SERVICES = {HEAD_SERVICE: "the head server's", RAY_SERVICE: "Ray's", NODE_SERVICE: "the node server's"}
 _VARIABLE = "NEMO_GYM_CONFIG_DICT"
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")  # a Compose service, and one DNS label
 _STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -37,8 +39,8 @@ def _name_problems(config: Config, stack: str) -> Iterator[Problem]:
     lower: dict[str, str] = {}
     for name, server in config.servers.items():
         where = str(server.location or "")
-        if name.lower() in (HEAD_SERVICE, RAY_SERVICE):
-            what = "the head server's" if name.lower() == HEAD_SERVICE else "Ray's"
+        if name.lower() in _OWN_SERVICES:
+            what = _OWN_SERVICES[name.lower()]
             yield Problem(where, f"a server is called {name!r}, which is {what} service name", "rename it")
         elif not _SERVICE_NAME.fullmatch(name):
             hint = "use at most 63 letters, digits, - . and _, beginning with a letter, digit or _"

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.config.model import NODE_PORT
 from gymctl.errors import ConfigError
 from gymctl.stack.checks import HEAD_SERVICE, plan_problems, size_problems
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.interpolation import dump_slice
+from gymctl.stack.machines import Machines
 from gymctl.stack.nemo_gym import NemoGym
 from gymctl.stack.placing import node_placement, resource_bounds
 from gymctl.stack.runtime import Runtime, Runtimes
@@ -49,11 +51,16 @@ class StackPlan:
     secrets: Mapping[str, str] = field(repr=False)
     notes: tuple[str, ...]
     options: StackOptions
+    role: str = ""  # this machine's in a stack on several
+    head_elsewhere: str = ""  # a worker's: the base URL of the coordinator's head
 
     @property
     def head_url(self) -> str:
         """The base URL of the head as this machine reaches it."""
-        host, port, _ = self.services[0].published[0]
+        head = next((service for service in self.services if service.kind == "head"), None)
+        if head is None:
+            return self.head_elsewhere
+        host, port, _ = head.published[0]
         return f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{port}"
 
 
@@ -65,18 +72,26 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
             slice is too large for an environment variable.
     """
     runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
-    problems = list(plan_problems(config, name, runtimes))
+    addresses = container_addresses(config)
+    machines = Machines(config, addresses)
+    problems = [*plan_problems(config, name, runtimes), *machines.problems(runtimes)]
     if problems:
         raise ConfigError(problems)
-    addresses = container_addresses(config)
+    if machines.head:
+        addresses = {**addresses, HEAD_KEY: machines.head}
     gym = NemoGym(config, runtimes)
-    slices = Slices(config, addresses, options.slice_mode, GATEWAY, added=gym.added)
+    added = {**gym.added, **machines.added()}
+    slices = Slices(config, addresses, options.slice_mode, GATEWAY, added=added)
     choice = ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version)
-    services = [_head(gym.seen_by_clients(config), addresses, choice, options)]
+    if machines.is_worker:
+        services = [machines.node(choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)]
+    else:
+        services = [_head(gym.seen_by_clients(config), addresses, choice, options, machines)]
     rerouted: dict[tuple[str, ...], list[str]] = {}
     for server in config.servers.values():
         view = slices.of(server.name)
         service = _service(server, addresses[server.name].port, view, choice.of(server))
+        service = replace(service, published=machines.published(server))
         services.append(gym.adapt(service) if runtimes.of(server.name) is Runtime.NEMO_GYM else service)
         rerouted.setdefault(view.rerouted, []).append(server.name)
     if gym.ray_users:
@@ -89,9 +104,11 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         name,
         tuple(services),
         choice.images,
-        slices.secrets,
-        (*_notes(rerouted), *_head_notes(config, options), *gym.notes()),
+        {**slices.secrets, **machines.secrets},
+        (*_notes(rerouted), *_head_notes(config, options), *gym.notes(), *machines.notes()),
         options,
+        config.membership.role.value if config.membership else "",
+        f"http://{config.head.host}:{config.head.port}",
     )
 
 
@@ -106,21 +123,28 @@ def container_addresses(config: Config) -> dict[str, Address]:
     return {HEAD_KEY: Address(HEAD_SERVICE, config.head.port), **addresses}
 
 
-def _head(config: Config, addresses: Mapping[str, Address], choice: ImageChoice, options: StackOptions) -> ServicePlan:
-    port = config.head.port
-    return ServicePlan(
+def _head(
+    config: Config,
+    addresses: Mapping[str, Address],
+    choice: ImageChoice,
+    options: StackOptions,
+    machines: Machines,
+) -> ServicePlan:
+    port, data = config.head.port, head_slice(config, addresses)
+    head = ServicePlan(
         name=HEAD_SERVICE,
         kind="head",
         implementation="head",
         image=choice.shared(),
         port=port,
-        slice_text=dump_slice(head_slice(config, addresses)),
+        slice_text=dump_slice(data),
         config_path=HEAD_KEY,
         command=("python", "app.py"),
         working_dir=f"{SERVICES_ROOT}/head",
         published=((options.publish_host, port, port),),
         placement=node_placement(config.placements.of("head")),
     )
+    return machines.with_token(head, data)
 
 
 def _service(server: ServerInstance, port: int, view: Slice, image: str) -> ServicePlan:
@@ -165,7 +189,7 @@ def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
     """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
     key = "head_server.host" if config.head.host else "default_host"
     wanted = config.head.host or config.values.get("default_host")
-    if wanted and wanted not in _LOOPBACK and options.publish_host in _LOOPBACK:
+    if config.membership is None and wanted and wanted not in _LOOPBACK and options.publish_host in _LOOPBACK:
         yield (
             f"{key} is {wanted}, but the head is published on {options.publish_host}:{config.head.port}, "
             "for this machine only"

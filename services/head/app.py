@@ -1,25 +1,35 @@
 """The head server: the whole configuration, and which servers there are and how they are.
 
 It is the one server that a stack publishes. NeMo Gym's own clients read it (server_utils.py): the configuration is a
-JSON string that holds YAML, an instance is a mapping of thirteen fields.
+JSON string that holds YAML, an instance is a mapping of thirteen fields. With a token, the workers of other machines
+register here, and their servers are listed with the stack's own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
+from pydantic import ValidationError
 
 from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
-from gymctl.server.settings import server_entries
+from gymctl.server.directory import Ways
+from gymctl.server.registry import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
+from gymctl.server.settings import HEAD_NAME, server_entries
 
 SERVICES = Path(__file__).resolve().parent.parent
 POLL_S = 2.0
 PROBE_TIMEOUT_S = 2.0
+_FINE = ("success", "unknown_error")  # the latter: not asked yet
+
+log = logging.getLogger("gymctl.server")
 
 
 class Head(Server):
@@ -29,65 +39,183 @@ class Head(Server):
 
     async def startup(self) -> None:
         """Start watching the servers."""
-        self._text = yaml.dump(dict(self.settings.whole), sort_keys=False, allow_unicode=True, width=100_000)
+        self._whole = {**self.settings.whole, HEAD_NAME: dict(self.settings.whole.get(HEAD_NAME) or {})}
+        self._token = str(self._whole[HEAD_NAME].pop("token", "") or "")
         self._instances = {record["process_name"]: record for record in self._records()}
+        self._registry = Registry(self._instances)
+        self._remote: dict[str, dict[str, Any]] = {}
+        self._ways = Ways(limit=4)
         self._watch = asyncio.create_task(self._watch_all())
 
     async def shutdown(self) -> None:
         """Stop watching."""
         self._watch.cancel()
+        await self._ways.close()
 
     def _records(self) -> Iterator[dict[str, Any]]:
-        """One record for each server, with upstream's thirteen fields in upstream's order."""
-        for name, kind, implementation, fields in server_entries(self.settings.whole):
-            yield {
-                "config_path": name,
-                "dir_path": str(SERVICES / kind / implementation),
-                "entrypoint": fields.get("entrypoint"),
-                "host": fields.get("host"),
-                "name": implementation,
-                "pid": None,
-                "port": fields.get("port"),
-                "process_name": name,
-                "server_type": kind,
-                "start_time": None,
-                "status": "unknown_error",
-                "uptime_seconds": None,
-                "url": self.settings.peers.get(name),
-            }
+        """One record for each server of this stack."""
+        for name, kind, implementation, fields in server_entries(self._whole):
+            address = (fields.get("host"), fields.get("port"), self.settings.peers.get(name))
+            yield _record(name, kind, implementation, fields.get("entrypoint"), address)
 
     async def _watch_all(self) -> None:
         while True:
-            await asyncio.gather(*(self._probe(name) for name in self._instances))
+            self._list_registered()
+            await asyncio.gather(
+                *(self._probe(name) for name in self._instances),
+                *(self._probe_remote(server) for server, node in self._registry.servers()),
+            )
             await asyncio.sleep(POLL_S)
+
+    def _list_registered(self) -> None:
+        """Bring the records of other machines' servers up to the registry."""
+        records: dict[str, dict[str, Any]] = {}
+        for server, _ in self._registry.servers():
+            before = self._remote.get(server.name)
+            records[server.name] = before if before and before["url"] == server.url else _of_registered(server)
+        self._remote = records
 
     async def _probe(self, name: str) -> None:
         """Ask one server for ``/``; any HTTP answer means that it is up."""
-        record = self._instances[name]
         try:
             await self.client.get(name, "/", deadline=time.monotonic() + PROBE_TIMEOUT_S)
         except HopFailed as failure:
-            record["status"] = "timeout" if failure.kind == "timeout" else "connection_error"
-            record["start_time"] = None
+            _note(self._instances[name], failure)
         else:
-            record["status"] = "success"
-            record["start_time"] = record["start_time"] or time.time()
+            _note(self._instances[name], None)
+
+    async def _probe_remote(self, server: RegisteredServer) -> None:
+        """The same over the address that its machine gave: only an answer here shows that others can reach it."""
+        record = self._remote.get(server.name)
+        if record is None:
+            return
+        call = Call("/", method="GET", deadline=time.monotonic() + PROBE_TIMEOUT_S)
+        try:
+            await self._ways.send(server.name, server.url, call)
+        except HopFailed as failure:
+            _note(record, failure)
+        else:
+            _note(record, None)
 
     @endpoint("/global_config_dict_yaml", method="GET")
     async def configuration(self, call: Call, session: Session) -> Reply:
         """The configuration as a JSON string of YAML text; secrets are masked."""
-        return json_reply(self._text)
+        added = {server.name: _entry(server) for server, _ in self._registry.servers()}
+        whole = {**self._whole, **{name: entry for name, entry in added.items() if name not in self._whole}}
+        return json_reply(yaml.dump(whole, sort_keys=False, allow_unicode=True, width=100_000))
 
     @endpoint("/server_instances", method="GET")
     async def instances(self, call: Call, session: Session) -> Reply:
         """Every server with its address, live status and uptime."""
         now = time.time()
+        self._list_registered()
         return json_reply(
             [
                 {**record, "uptime_seconds": now - record["start_time"] if record["start_time"] else None}
-                for record in self._instances.values()
+                for record in (*self._instances.values(), *self._remote.values())
             ]
         )
+
+    @endpoint("/nodes", method="GET")
+    async def nodes(self, call: Call, session: Session) -> Reply:
+        """The machines that registered: whether they are there, and whether this one reaches their servers."""
+        self._list_registered()
+        nodes = self._registry.records()
+        for node in nodes:
+            for server in node["servers"]:
+                server["reached"] = self._remote[server["name"]]["status"]
+        return json_reply(nodes)
+
+    @endpoint("/nodes")
+    async def register(self, call: Call, session: Session) -> Reply:
+        """A machine says that it is there, and which servers it has; it must do so again within ``expires_seconds``."""
+        registration, refusal = self._registration(call)
+        if registration is None:
+            return refusal
+        try:
+            is_new = self._registry.register(registration.node, registration.servers)
+        except NameTakenError as error:
+            return json_reply({"detail": str(error)}, 409)
+        self._list_registered()
+        if is_new:
+            names = ", ".join(server.name for server in registration.servers) or "no server"
+            log.info("%s registered with %s", registration.node, names)
+            await asyncio.gather(*(self._probe_remote(server) for server in registration.servers))
+        found = (server for server in registration.servers if server.status == "success")
+        unreached = [server.name for server in found if self._remote[server.name]["status"] not in _FINE]
+        return json_reply({"expires_seconds": EXPIRES_S, "unreached": unreached})
+
+    @endpoint("/nodes/leave")
+    async def leave(self, call: Call, session: Session) -> Reply:
+        """A machine stops, and takes its servers with it."""
+        registration, refusal = self._registration(call)
+        if registration is None:
+            return refusal
+        if self._registry.leave(registration.node):
+            log.info("%s left", registration.node)
+        return json_reply({})
+
+    def _registration(self, call: Call) -> tuple[Registration | None, Reply]:
+        """The registration in a call, or the reply that refuses it."""
+        if not self._token:
+            return None, json_reply({"detail": "this head takes no workers; start it with --role coordinator"}, 403)
+        try:
+            registration = Registration.model_validate_json(call.body)
+        except ValidationError as error:
+            return None, json_reply({"detail": error.errors(include_url=False, include_input=False)}, 422)
+        if not hmac.compare_digest(registration.token.encode(), self._token.encode()):
+            log.warning("%s was refused: its token is not this head's", registration.node)
+            return None, json_reply({"detail": "the token is not this head's"}, 401)
+        return registration, Reply()
+
+
+def _record(
+    name: str,
+    kind: str,
+    implementation: str,
+    entrypoint: str | None,
+    address: tuple[str | None, int | None, str | None],
+) -> dict[str, Any]:
+    """An instance with upstream's thirteen fields in upstream's order; ``address`` is host, port, URL."""
+    host, port, url = address
+    return {
+        "config_path": name,
+        "dir_path": str(SERVICES / kind / implementation),
+        "entrypoint": entrypoint,
+        "host": host,
+        "name": implementation,
+        "pid": None,
+        "port": port,
+        "process_name": name,
+        "server_type": kind,
+        "start_time": None,
+        "status": "unknown_error",
+        "uptime_seconds": None,
+        "url": url,
+    }
+
+
+def _of_registered(server: RegisteredServer) -> dict[str, Any]:
+    parts = urlsplit(server.url)
+    address = (parts.hostname, parts.port, server.url)
+    return _record(server.name, server.kind.value, server.implementation, server.entrypoint, address)
+
+
+def _entry(server: RegisteredServer) -> dict[str, Any]:
+    """A registered server as the configuration that NeMo Gym's clients read has it."""
+    parts = urlsplit(server.url)
+    fields = {"entrypoint": server.entrypoint, "host": parts.hostname, "port": parts.port}
+    return {server.kind.value: {server.implementation: fields}}
+
+
+def _note(record: dict[str, Any], failure: HopFailed | None) -> None:
+    """What a probe found, in upstream's words (ServerStatus)."""
+    if failure is not None:
+        record["status"] = "timeout" if failure.kind == "timeout" else "connection_error"
+        record["start_time"] = None
+    else:
+        record["status"] = "success"
+        record["start_time"] = record["start_time"] or time.time()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""The local engine's part in a stack on several machines: addresses that others dial, and the way to their servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gymctl.config import Config, Role
+from gymctl.errors import ConfigError, Problem
+from gymctl.stack.machines import node_fields
+from gymctl.stack.slices import Address
+
+if TYPE_CHECKING:
+    from gymctl.server import Server
+    from gymctl.server.client import Transport
+
+HEAD, NODE = "head_server", "gymctl_node"
+LOOPBACK = "127.0.0.1"
+_LOCAL_NAMES = (LOOPBACK, "localhost")
+
+
+def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
+    """With a role, others dial what was bound: a loopback address in place of the wanted one would mislead them.
+
+    Raises:
+        ConfigError: a server's address is not this machine's, or it has none that others could dial.
+    """
+    problems = []
+    for name, server in config.servers.items():
+        wanted = server.host or (config.membership and config.membership.advertise)
+        if addresses[name].host == LOOPBACK and (is_worker(config) or wanted) and wanted not in _LOCAL_NAMES:
+            what = (
+                f"{name}: {wanted} is not an address of this machine" if wanted else f"{name} has no address for others"
+            )
+            hint = "set its `host:` to this machine's address, or give --advertise ADDRESS for all"
+            problems.append(Problem(str(server.location or ""), what, hint))
+    if problems:
+        raise ConfigError(problems)
+
+
+def is_worker(config: Config) -> bool:
+    """Whether the head of this stack is another machine's."""
+    return config.membership is not None and config.membership.role is Role.WORKER
+
+
+def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[str, Address]) -> Transport:
+    """Calls within the process; those to servers of other machines go where the head says they are."""
+    from gymctl.server import LocalTransport
+
+    here = LocalTransport(servers)
+    if not config.remote:
+        return here
+    from gymctl.server.directory import AcrossMachines
+
+    return AcrossMachines(here, config.remote, addresses[HEAD].url)
+
+
+def with_node(whole: dict[str, Any], config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
+    """The configuration with what the node server is told; other machines dial the addresses that servers bind."""
+    member = config.membership
+    assert member is not None  # noqa: S101 - asked of workers only
+    servers = [
+        {
+            "name": name,
+            "kind": server.kind.value,
+            "implementation": server.implementation,
+            "entrypoint": server.entrypoint,
+            "url": addresses[name].url,
+        }
+        for name, server in config.servers.items()
+    ]
+    own = {**node_fields(member, servers, addresses[HEAD]), "token": member.token}
+    return {**whole, NODE: {**own, "host": addresses[NODE].bind, "port": addresses[NODE].port}}

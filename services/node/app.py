@@ -1,0 +1,134 @@
+"""The node server: tells the head of another machine which servers this machine has, and how they are.
+
+One runs in every stack that was started with ``--role worker``. It is well once the head has accepted it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from gymctl.errors import InputError
+from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
+from gymctl.server.directory import Ways
+from gymctl.server.registry import HEARTBEAT_S
+
+PROBE_TIMEOUT_S = 2.0
+CALL_TIMEOUT_S = 5.0
+LEAVE_TIMEOUT_S = 1.0
+_FINAL = (401, 403, 409, 422)  # what the head will say again, however often it is asked
+
+log = logging.getLogger("gymctl.server")
+
+
+class Node(Server):
+    """Registers this machine's servers with the head, and again every few seconds."""
+
+    kind = "node"
+
+    registered = False
+
+    async def startup(self) -> None:
+        """Register; a head that is not there yet is waited for, one that refuses ends this server."""
+        fields = self.settings.fields
+        self._node, self._token = str(fields["node"]), str(fields["token"])
+        self._head, self._servers = str(fields["head"]), list(fields["servers"])
+        self._ways = Ways(limit=2)
+        self._last = ""
+        while (status := await self._register()) != 200:
+            if status in _FINAL:
+                await self._ways.close()
+                raise InputError(f"the head at {self._head} refuses {self._node}: {self._last}", _hint(status))
+            await asyncio.sleep(HEARTBEAT_S)
+        self.registered = True
+        self._beats = asyncio.create_task(self._go_on())
+
+    async def shutdown(self) -> None:
+        """Leave the head's list."""
+        self._beats.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._beats
+        with suppress(HopFailed):
+            await self._call("/nodes/leave", {"token": self._token, "node": self._node}, LEAVE_TIMEOUT_S)
+        await self._ways.close()
+
+    async def _go_on(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            await self._register()
+
+    async def _register(self) -> int:
+        """Say once that this machine is there; the head's status, or 0 when it does not answer."""
+        servers = await asyncio.gather(*(self._seen(dict(server)) for server in self._servers))
+        body = {"token": self._token, "node": self._node, "servers": servers}
+        try:
+            reply = await self._call("/nodes", body)
+        except HopFailed as failure:
+            self._say(f"{self._head} does not answer: {failure.body or failure.kind}", "warning")
+            return 0
+        if reply.status != 200:
+            self._say(_detail(reply), "warning")
+            return reply.status
+        accepted = reply.json() if b'"unreached"' in reply.body else None
+        if accepted is None:
+            self._say(f"{self._head} is no head of gymctl", "warning")
+            return 0
+        if accepted["unreached"]:
+            urls = ", ".join(server["url"] for server in servers if server["name"] in accepted["unreached"])
+            self._say(f"the head at {self._head} does not reach {urls}: is a firewall between?", "warning")
+        else:
+            self._say(f"registered as {self._node} with {self._head}", "info")
+        return reply.status
+
+    async def _call(self, path: str, body: dict[str, Any], timeout: float = CALL_TIMEOUT_S) -> Reply:
+        call = Call(path, orjson.dumps(body), deadline=time.monotonic() + timeout)
+        return await self._ways.send("head", self._head, call)
+
+    async def _seen(self, server: dict[str, Any]) -> dict[str, Any]:
+        """A server as it is registered, with how this machine finds it."""
+        try:
+            await self.client.get(server["name"], "/", deadline=time.monotonic() + PROBE_TIMEOUT_S)
+        except HopFailed as failure:
+            return {**server, "status": "timeout" if failure.kind == "timeout" else "connection_error"}
+        return {**server, "status": "success"}
+
+    def _say(self, what: str, level: str) -> None:
+        """Log what is new; the same every few seconds would bury it."""
+        if what != self._last:
+            log.log(logging.getLevelName(level.upper()), "%s", what)
+        self._last = what
+
+    @endpoint("/", method="GET")
+    async def alive(self, call: Call, session: Session) -> Reply:
+        """Says that the head has accepted this machine; until then that it has not."""
+        return await super().alive(call, session) if self.registered else json_reply({"detail": "not registered"}, 503)
+
+    @endpoint("/status", method="GET")
+    async def status(self, call: Call, session: Session) -> Reply:
+        """Who this machine is, where it registers, and what came of that last."""
+        return json_reply({"node": self._node, "head": self._head, "last": self._last})
+
+
+def _detail(reply: Reply) -> str:
+    try:
+        return str(reply.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"it answers {reply.status}"
+
+
+def _hint(status: int) -> str:
+    hints = {
+        401: "take the coordinator's: it is in .gymctl/head-token there, and GYMCTL_HEAD_TOKEN or --token-file here",
+        403: "is it a head that was started with --role coordinator or --role head?",
+        409: "give this machine's server another name, or stop the one that has it",
+    }
+    return hints.get(status, "do both machines run the same gymctl?")
+
+
+if __name__ == "__main__":
+    Node.serve()

@@ -1,0 +1,176 @@
+"""Two machines on one: a coordinator and a worker, each with processes and folders of its own, joined by the head."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from cli_stack import contents, free_port
+
+from gymctl import assets
+
+COORDINATOR = """\
+head_server: {{host: 127.0.0.1, port: {port}}}
+example_resources:
+  resources_servers:
+    example_single_tool_call: {{entrypoint: app.py, domain: agent}}
+example_agent:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      resources_server: {{type: resources_servers, name: example_resources}}
+      model_server: {{type: responses_api_models, name: policy_model}}
+"""
+WORKER = """\
+head_server: {{host: 127.0.0.1, port: {port}}}
+policy_model:
+  responses_api_models:
+    scripted_model: {{entrypoint: app.py, host: 127.0.0.1}}
+"""
+ROWS = "resources_servers/example_single_tool_call/data/example.jsonl"
+
+
+@pytest.fixture
+def machines(gymctl, folder, monkeypatch):
+    """Two folders, and a way to run a command in one of them."""
+    monkeypatch.delenv("GYMCTL_HEAD_TOKEN", raising=False)
+    port = free_port()
+    folders = {name: folder / name for name in ("coordinator", "worker")}
+    for name, text in (("coordinator", COORDINATOR), ("worker", WORKER)):
+        folders[name].mkdir()
+        (folders[name] / f"{name}.yaml").write_text(text.format(port=port))
+
+    def run(where, *arguments):
+        monkeypatch.chdir(folders[where])
+        return gymctl(*arguments)
+
+    run.head = f"http://127.0.0.1:{port}"
+    run.folders = folders
+    yield run
+    for name, place in folders.items():
+        if (place / ".gymctl" / "stack.json").exists():
+            run(name, "down")
+
+
+def coordinator_up(run):
+    up = ["up", "coordinator.yaml", "--role", "coordinator", "--engine", "local"]
+    said = run("coordinator", *up)
+    assert said.code == 0, said.err
+    assert "policy_model: servers of other machines" not in said.out
+    return run.folders["coordinator"] / ".gymctl" / "head-token"
+
+
+def worker_up(run, *options):
+    return run("worker", "up", "worker.yaml", "--role", "worker", "--engine", "local", "--node", "gpu1", *options)
+
+
+def get(url):
+    with urllib.request.urlopen(url) as reply:
+        return json.load(reply)
+
+
+def statuses(run):
+    return {item["name"]: item for item in json.loads(run("coordinator", "status", "--json").out)}
+
+
+def test_a_worker_registers_serves_rollouts_and_leaves(machines):
+    token = coordinator_up(machines)
+    assert token.stat().st_mode & 0o077 == 0
+    said = worker_up(machines, "--token-file", token)
+    assert said.code == 0, said.err
+    assert f"registered with the head at {machines.head}" in said.out
+
+    status = statuses(machines)["policy_model"]
+    assert (status["state"], status["node"], status["ok"]) == ("running", "gpu1", True)
+    assert {item["process_name"] for item in get(f"{machines.head}/server_instances")} == {
+        "example_resources",
+        "example_agent",
+        "policy_model",
+    }
+    seen_by_nemo_gym = get(f"{machines.head}/global_config_dict_yaml")
+    assert "policy_model:" in seen_by_nemo_gym and token.read_text().strip() not in seen_by_nemo_gym
+
+    shutil.copy(assets.folder("services") / ROWS, machines.folders["coordinator"] / "rows.jsonl")
+    collect = ["collect", "--input", "rows.jsonl", "--output", "rollouts.jsonl", "--agent", "example_agent"]
+    said = machines("coordinator", *collect)
+    assert said.code == 0, said.err
+    rows = [json.loads(line) for line in (machines.folders["coordinator"] / "rollouts.jsonl").open()]
+    assert len(rows) == 5 and all(row["reward"] == 1.0 for row in rows)
+
+    assert machines("worker", "down").code == 0
+    assert "policy_model" not in statuses(machines)
+
+
+def test_a_wrong_token_is_refused_and_says_where_the_right_one_is(machines, tmp_path):
+    coordinator_up(machines)
+    wrong = tmp_path / "token"
+    wrong.write_text("not-the-token\n")
+    said = worker_up(machines, "--token-file", wrong)
+    assert said.code == 1
+    assert "refuses gpu1: the token is not this head's" in said.err and ".gymctl/head-token" in said.err
+    assert "Traceback" not in said.err
+    assert get(f"{machines.head}/nodes") == []
+
+
+def test_a_head_without_a_role_takes_no_workers(machines):
+    said = machines("worker", "up", "worker.yaml", "--engine", "local")
+    assert said.code == 0, said.err
+    body = json.dumps({"token": "", "node": "x", "servers": []}).encode()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{machines.head}/nodes", body)
+    assert refused.value.code == 403 and "--role coordinator" in refused.value.read().decode()
+
+
+def test_a_head_alone_lists_those_who_come(machines):
+    head = machines.folders["coordinator"]
+    (head / "head.yaml").write_text(f"head_server: {{host: 127.0.0.1, port: {machines.head.rpartition(':')[2]}}}\n")
+    said = machines("coordinator", "up", "head.yaml", "--role", "head", "--engine", "local")
+    assert said.code == 0, said.err
+    assert worker_up(machines, "--token-file", head / ".gymctl" / "head-token").code == 0
+    assert [node["node"] for node in get(f"{machines.head}/nodes")] == ["gpu1"]
+
+
+@pytest.mark.parametrize(
+    ("where", "arguments", "told"),
+    [
+        ("worker", ["worker.yaml", "--role", "worker"], "a worker needs the head's token"),
+        ("worker", ["worker.yaml", "--role", "boss"], "there is no role 'boss'"),
+        ("worker", ["worker.yaml", "--node", "x"], "--role"),
+        ("coordinator", ["coordinator.yaml", "--role", "coordinator", "++head_server.host=null"], "find the head?"),
+        ("coordinator", ["coordinator.yaml"], "'policy_model', which no configuration defines"),
+        ("worker", ["worker.yaml", "--role", "worker", "--token-file", "nowhere"], "cannot be read"),
+    ],
+)
+def test_what_is_missing_is_told_and_nothing_is_written(machines, where, arguments, told):
+    before = contents(machines.folders[where])
+    said = machines(where, "up", *arguments, "--engine", "local")
+    assert said.code == 2 and told in said.err
+    assert contents(machines.folders[where]) == before
+
+
+def test_an_address_that_is_not_this_machines_is_refused(machines):
+    place: Path = machines.folders["worker"]
+    (place / "token").write_text("secret-token\n")
+    text = (place / "worker.yaml").read_text().replace("host: 127.0.0.1}", "host: 192.0.2.7}")
+    (place / "worker.yaml").write_text(text)
+    said = worker_up(machines, "--token-file", "token")
+    assert said.code == 2 and "192.0.2.7 is not an address of this machine" in said.err
+
+
+def test_a_worker_that_dies_is_seen_as_gone(machines):
+    token = coordinator_up(machines)
+    assert worker_up(machines, "--token-file", token).code == 0
+    pid = int((machines.folders["worker"] / ".gymctl" / "local.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while statuses(machines)["policy_model"]["state"] != "gone":
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    assert machines("coordinator", "status").code == 1
