@@ -15,6 +15,7 @@ from gymctl.config.findings import CODES
 from gymctl.config.implementations import implementation_of
 from gymctl.config.includes import MergeOrder
 from gymctl.config.model import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.placement import GROUPS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LATER = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, or a value still to be given
@@ -35,6 +36,8 @@ def schema() -> dict[str, Any]:
             "reference": _reference(),
             "dataset": _dataset(),
             "port": _port(),
+            "placement": _placement(),
+            "resources": _resources(),
         },
     }
 
@@ -72,6 +75,11 @@ def _globals() -> dict[str, Any]:
         "disallowed_ports": {"type": "array", "items": port},
         "error_on_almost_servers": _or_later(truth, description="false: leave out entries that are almost servers."),
         "runtime": _one_of([*RUNTIMES, None], "What every server runs on, unless it says otherwise itself."),
+        "placement": {
+            "allOf": [{"$ref": "#/$defs/placement"}],
+            "properties": {group: {"$ref": "#/$defs/placement"} for group in GROUPS},
+            "description": "Which machines everything may run on, or one kind of it.",
+        },
         "ray_head_node_address": {
             "type": ["string", "null"],
             "description": "An existing Ray cluster, ray://host:10001.",
@@ -87,6 +95,46 @@ def _globals() -> dict[str, Any]:
 
 def _port() -> dict[str, Any]:
     return _or_later({"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "null"})
+
+
+def _placement() -> dict[str, Any]:
+    text = {"type": "string"}
+    none = {"type": "null"}
+    return {
+        "type": ["object", "null"],
+        "description": "Which machines it may run on; read for Swarm.",
+        "properties": {
+            "role": _one_of(["manager", "worker", None], "Role of the node in the swarm."),
+            "host": _or_later(text, none, description="Host name of the node; !NAME: any but that one."),
+            "labels": _or_later({"type": "object"}, none, description="Labels that the node has; !VALUE: has not."),
+            "gpu": _or_later(
+                {"type": "boolean"}, text, none, description="On a node with a GPU, without one, of a kind."
+            ),
+            "spread": _or_later(text, {"type": "array", "items": text}, none, description="Labels to spread over."),
+            "max_replicas_per_node": _or_later({"type": "integer", "minimum": 1}, none),
+        },
+    }
+
+
+def _resources() -> dict[str, Any]:
+    cpus = _or_later({"type": "number", "exclusiveMinimum": 0}, {"type": "null"})
+    memory = _or_later({"type": "string"}, {"type": "null"}, description="With its unit: 512mb, 16gb.")
+    kept = {"type": "object", "properties": {"cpus": cpus, "memory": memory}}
+    gpus = [{"type": "integer", "minimum": 1}, {"const": "all"}, {"type": "array"}, {"type": "null"}]
+    return _or_later(
+        {
+            "type": "object",
+            "properties": {
+                "cpus": cpus,
+                "memory": memory,
+                "pids": _or_later({"type": "integer", "minimum": 1}, {"type": "null"}),
+                "gpus": _or_later(*gpus, description="How many GPUs, or which."),
+                "reserve": _or_later(kept, {"type": "null"}, description="What is kept for it alone."),
+            },
+        },
+        {"type": "null"},
+        description="What one replica may take of a machine.",
+    )
 
 
 def _entry() -> dict[str, Any]:
@@ -127,6 +175,8 @@ def _server() -> dict[str, Any]:
             "runtime": _one_of([*RUNTIMES, None], "What it runs on: gymctl's own kit, or NeMo Gym as it is."),
             "domain": _one_of([*DOMAINS, None], "What a resources server trains or tests; it must have one."),
             "datasets": _or_later({"type": "array", "items": {"$ref": "#/$defs/dataset"}}, {"type": "null"}),
+            "placement": {"$ref": "#/$defs/placement"},
+            "resources": {"$ref": "#/$defs/resources"},
             "resources_server": {"$ref": "#/$defs/reference"},
             "model_server": {"$ref": "#/$defs/reference"},
         },

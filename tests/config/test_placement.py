@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from config_files import Folder
 
 from gymctl.config import Placement, ResourceLimits, without_effect
+from gymctl.config.findings import Findings
+from gymctl.config.placement import read_placement, read_placements, read_resources
 
 SERVERS = """
 tool:
@@ -113,3 +118,14 @@ def test_the_top_level_is_checked_too(folder: Folder) -> None:
     ]
     (said,) = folder.problems(SERVERS.format(own="") + "placement: {modles: {gpu: true}}\n")
     assert said == "a.yaml:8: unknown key 'placement.modles'; did you mean 'models'?"
+
+
+def test_what_the_page_shows_is_right() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "swarm.md").read_text(encoding="utf-8")
+    shown = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    findings = Findings()
+    assert read_placements(shown["placement"], findings).of("head") == Placement(role="manager")
+    server = shown["math"]["resources_servers"]["library_judge_math"]
+    assert read_placement(server["placement"], (), findings)["max_replicas_per_node"] == 2
+    assert read_resources(server["resources"], (), findings) == ResourceLimits(2, "4gb", reserved_memory="1gb")
+    assert findings.problems == []

@@ -154,6 +154,11 @@ def test_the_schema_takes_what_is_bundled_and_refuses_what_is_wrong(run: Any) ->
     for key, wrong in (("domain", "maths"), ("port", 99999), ("datasets", [{"type": "tran"}]), ("entrypoint", 3)):
         changed = {"tool": {"resources_servers": {"x": {**server["tool"]["resources_servers"]["x"], key: wrong}}}}
         assert not validator.is_valid(changed), key
+    for key, wrong in (("placement", {"role": "boss"}), ("resources", {"cpus": -1}), ("resources", {"gpus": "some"})):
+        changed = {"tool": {"resources_servers": {"x": {**server["tool"]["resources_servers"]["x"], key: wrong}}}}
+        assert not validator.is_valid(changed), key
+    assert validator.is_valid({"placement": {"role": "worker", "head": {"role": "manager", "labels": {"a": 1}}}})
+    assert not validator.is_valid({"placement": {"models": {"max_replicas_per_node": 0}}})
     assert "openai_base_url" in json.dumps(schema()["$defs"]["entry"])
 
 

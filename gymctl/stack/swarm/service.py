@@ -53,7 +53,8 @@ def _image(service: Service, options: SwarmOptions, report: Report) -> str:
     image = options.images.get(service.image, service.image)
     if image != service.image:
         report.translated("image", image)
-    if service.pull_policy in ("never", "missing"):
+        report.translated("pull_policy", "none: a node pulls the image that it has not, by its digest")
+    elif service.pull_policy in ("never", "missing"):
         detail = "docker stack deploy --resolve-image never; each node needs the image: gymctl images push|load"
         report.translated("pull_policy", detail)
     elif service.pull_policy is not None:
