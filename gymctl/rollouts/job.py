@@ -26,6 +26,7 @@ from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
 from gymctl.server.client import Client
 from gymctl.server.serve import WANTED_FILES, raise_file_limit
+from gymctl.server.settings import DEFAULT_PATIENCE_S, PATIENCE_VARIABLE, seconds
 from gymctl.server.transport import HttpTransport
 
 JOB_VARIABLE = "GYMCTL_JOB"
@@ -70,7 +71,8 @@ async def run_job(job: Job, on_event: events.OnEvent) -> Report:
     wanted, possible = connections(job.run), open_files() - _OTHER_FILES
     if wanted > possible:
         on_event(events.Note(f"{possible} connections instead of {wanted}: the limit of open files (ulimit -n) is low"))
-    client = Client(HttpTransport(job.urls, limit=max(1, min(wanted, possible))))
+    patience = seconds(os.environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)
+    client = Client(HttpTransport(job.urls, limit=max(1, min(wanted, possible)), patience_s=patience))
     try:
         return await collect(job.run, client, on_event=on_event, stop=stop, abort=abort)
     finally:

@@ -14,6 +14,8 @@ JSON = "application/json"
 
 # Remaining time for a call in milliseconds. Relative, as gRPC's is, so that no two clocks have to agree.
 DEADLINE_HEADER = "x-gym-timeout-ms"
+# On a 503: the server is leaving and has not looked at the request, which may go to another one as if never sent.
+NOT_TAKEN_HEADER = "x-gym-not-taken"
 
 
 @dataclass(slots=True)

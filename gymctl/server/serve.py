@@ -81,10 +81,12 @@ def _serve(server: Server, *, shared: bool = False) -> None:
     """Serve in this process; with ``shared``, beside others on the same port."""
     import uvicorn
 
+    from gymctl.server.leaving import Connection, Runner
+
     settings = server.settings
-    options = {**uvicorn_options(), **_UNTIL_DONE}
+    options = {**uvicorn_options(), **_UNTIL_DONE, "http": Connection}
     config = uvicorn.Config(Application(server), host=settings.host, port=settings.port, **options)
-    runner = uvicorn.Server(config)
+    runner = Runner(config, settings.notice_s)
     sockets = None
     if shared:
         sockets = [listen(settings.host, settings.port, BACKLOG)]
@@ -117,7 +119,11 @@ def transport(settings: Settings) -> Transport:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = WANTED_FILES if soft == resource.RLIM_INFINITY else soft
     here = HttpTransport(
-        settings.peers, max(64, files // 24), slow=settings.models, slow_limit=min(MOST_CONNECTIONS, files // 8)
+        settings.peers,
+        max(64, files // 24),
+        slow=settings.models,
+        slow_limit=min(MOST_CONNECTIONS, files // 8),
+        patience_s=settings.patience_s,
     )
     if not settings.remote:
         return here

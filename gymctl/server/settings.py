@@ -7,7 +7,7 @@ server's own name. The same server therefore runs under gymctl and under NeMo Gy
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gymctl.config.documents import parse_document
@@ -17,12 +17,17 @@ from gymctl.errors import InputError
 HEAD_NAME = "head_server"
 NODE_NAME = "gymctl_node"  # the one that registers this machine with another's head
 REMOTE_NAME = "gymctl_remote"  # servers of other machines: name -> kind
+# Seconds that a process goes on as before after SIGTERM: callers then no longer find it by its name
+NOTICE_VARIABLE = "GYMCTL_NOTICE_S"
+# Seconds that a call waits for a server that is nowhere to be found: where servers move it takes a while
+PATIENCE_VARIABLE = "GYMCTL_PATIENCE_S"
+DEFAULT_PATIENCE_S = 5.0
 _KINDS = tuple(kind.value for kind in ServerKind)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One server's view of the configuration. ``peers`` maps server names to base URLs."""
+    """One server's view of the configuration. ``peers`` maps server names to base URLs; ``notice_s``: see leaving."""
 
     name: str
     kind: str
@@ -32,6 +37,8 @@ class Settings:
     fields: Mapping[str, Any]
     peers: Mapping[str, str] = field(default_factory=dict)
     whole: Mapping[str, Any] = field(default_factory=dict)
+    notice_s: float = 0.0
+    patience_s: float = DEFAULT_PATIENCE_S
 
     @property
     def models(self) -> frozenset[str]:
@@ -51,10 +58,10 @@ class Settings:
 
 
 def settings_from_environment(environ: Mapping[str, str]) -> Settings:
-    """Read the two variables.
+    """Read the two variables, and the times that an engine may set besides.
 
     Raises:
-        InputError: one is missing, or the name is not in the configuration.
+        InputError: one is missing, the name is not in the configuration, or a time is no number.
     """
     text, name = environ.get("NEMO_GYM_CONFIG_DICT"), environ.get("NEMO_GYM_CONFIG_PATH")
     if not text or not name:
@@ -63,7 +70,26 @@ def settings_from_environment(environ: Mapping[str, str]) -> Settings:
             f"{missing} is not set",
             "a server is started by `gymctl up`; to run one by hand give it its configuration (YAML) and its name",
         )
-    return settings_from_mapping(_read(text, name), name)
+    return replace(
+        settings_from_mapping(_read(text, name), name),
+        notice_s=seconds(environ, NOTICE_VARIABLE, 0.0),
+        patience_s=seconds(environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S),
+    )
+
+
+def seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    """A variable that holds seconds.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    try:
+        value = float(environ.get(name) or default)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < 1e6:
+        raise InputError(f"{name} is {environ.get(name)!r}", "it must be a number of seconds")
+    return value
 
 
 def _read(text: str, name: str) -> Mapping[str, Any]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.server.client import KEEPALIVE_S, SESSION_LOST, HopFailed
 from gymctl.server.deadlines import Deadlines
-from gymctl.server.message import DEADLINE_HEADER, JSON, Call, Reply
+from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, Call, Reply
 from gymctl.server.replicas import Replicas, Resolve, resolve, stands_for_replicas
+from gymctl.server.settings import DEFAULT_PATIENCE_S
 
 if TYPE_CHECKING:
     import aiohttp
@@ -51,6 +52,8 @@ class HttpTransport:
             calls stand in line behind them.
         slow_limit: connections at most to those; ``limit`` when None.
         resolve: how the addresses of a name are found.
+        patience_s: seconds that a call waits for a server that nobody answers for. More than the default says that
+            servers here come and go by design: an address that is silent is soon given up too.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class HttpTransport:
         slow: Collection[str] = (),
         slow_limit: int | None = None,
         resolve: Resolve = resolve,
+        patience_s: float = DEFAULT_PATIENCE_S,
     ) -> None:
+        self._patience_s, self._moving = patience_s, patience_s > DEFAULT_PATIENCE_S
         self._bases = {name: url.rstrip("/") for name, url in urls.items()}
         self._replicas = {name: Replicas(name, base, resolve) for name, base in self._bases.items() if _is_spread(base)}
         self._limits = {False: limit, True: slow_limit or limit}
@@ -72,7 +77,7 @@ class HttpTransport:
         self._timeouts: dict[bool, aiohttp.ClientTimeout] = {}
 
     async def send(self, server: str, call: Call) -> Reply:
-        """Deliver one call; a refused connection is tried again for a few seconds, since nothing was sent yet."""
+        """Deliver one call; a refused connection is tried again for ``patience_s``, since nothing was sent yet."""
         try:
             return await self._to(server, call)
         except _UnreachableError as error:
@@ -94,8 +99,8 @@ class HttpTransport:
             return isinstance(error, _UnreachableError) and error is not first
 
         logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
-        patience = min(5.0, _remaining(call.deadline))
-        retrying = stamina.AsyncRetryingCaller(attempts=8, timeout=patience, wait_initial=0.05, wait_max=1.0)
+        patience = min(self._patience_s, _remaining(call.deadline))
+        retrying = stamina.AsyncRetryingCaller(attempts=None, timeout=patience, wait_initial=0.05, wait_max=1.0)
         return await retrying.on(may_pass)(again)
 
     async def _to(self, server: str, call: Call) -> Reply:
@@ -180,9 +185,9 @@ class HttpTransport:
                     data=call.body,
                     headers=headers,
                     allow_redirects=False,
-                    timeout=self._timeouts[among],
+                    timeout=self._timeouts[among or self._moving],
                 )
-                return _reply(response, await response.read())
+                reply = _reply(response, await response.read())
         except aiohttp.ClientConnectorError as error:
             raise _UnreachableError(str(error), error.os_error.errno) from error
         except aiohttp.ConnectionTimeoutError as error:
@@ -191,6 +196,9 @@ class HttpTransport:
             raise HopFailed(server, call.path, kind="timeout", body=f"no reply within {remaining:.1f} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise HopFailed(server, call.path, kind="reset", body=str(error) or type(error).__name__) from error
+        if reply.status == 503 and NOT_TAKEN_HEADER in response.headers:
+            raise _UnreachableError(f"{base} is leaving", errno.ECONNREFUSED)
+        return reply
 
     def _open(self, slow: bool) -> aiohttp.ClientSession:
         import aiohttp

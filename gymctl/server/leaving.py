@@ -1,0 +1,112 @@
+"""How a server goes: what it has begun it finishes, what it has not taken goes elsewhere, and callers can tell which.
+
+A request that meets a connection being closed is lost in a way that its caller cannot know: taken or not? To send it
+again might do a thing twice. So a connection that is idle when the server goes is given the answer "not taken" before
+it is closed, and whatever comes in on it after that is not read. A caller either finds the connection closed before it
+sends, or has sent into the void and finds the answer there. The same goes for connections that stand in line to be
+accepted: the line is closed first, then served, and only then does nobody listen.
+
+Where others can take over, all goes on for a while before that: Swarm has taken the process out of the network's DNS
+when it sends SIGTERM, and callers that look the name up again find others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import struct
+import time
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gymctl.server.message import NOT_TAKEN_HEADER
+
+# A filter that drops what begins a TCP connection (the SYN bit, in the 14th byte of the header), and takes the rest
+_NO_NEW = struct.pack(
+    "HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFFFFFF
+)  # load byte 13; SYN set? then the next, else the one after it; drop; take
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python's socket module does not name it
+_ACCEPTING_S = 0.2  # for the connections in line
+_LINGER_S = 0.5  # a caller that closes its end sooner is not waited for
+
+NOT_TAKEN = (
+    f"HTTP/1.1 503 Service Unavailable\r\n{NOT_TAKEN_HEADER}: 1\r\nretry-after: 1\r\nconnection: close\r\n"
+    "content-length: 0\r\n\r\n"
+).encode()
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that is not cut off in the middle of anything."""
+
+    def shutdown(self) -> None:
+        """Close after the answer that is due; at once when there is none, saying that nothing more is taken."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            return
+        self._unset_keepalive_if_required()
+        self.transport.set_protocol(_Parting(self, self.transport))
+        if not self.transport.is_closing():
+            self.transport.write(NOT_TAKEN)
+            self.transport.write_eof()
+
+
+class _Parting(asyncio.Protocol):
+    """Reads no more, until the other side has closed too: to close with data unread would take our answer back."""
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        self._connection = connection
+        self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """A request that crossed our answer on its way; nobody looks at it."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._connection.connection_lost(exc)
+
+
+class Runner(uvicorn.Server):
+    """A uvicorn server that goes on for ``notice_s`` seconds before it stops, and loses no caller."""
+
+    def __init__(self, config: uvicorn.Config, notice_s: float) -> None:
+        super().__init__(config)
+        self._notice_s = notice_s
+        self._until = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first SIGTERM gives notice; anything else stops as uvicorn does."""
+        if sig == signal.SIGTERM and self._notice_s and not self._until and not self.should_exit:
+            self._captured_signals.append(sig)
+            self._until = time.monotonic() + self._notice_s
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Asked ten times a second whether to stop."""
+        if self._until and time.monotonic() >= self._until:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody into the line any more, serve those who stand in it, then stop."""
+        for server in self.servers:
+            for listening in server.sockets:
+                close_line(listening.fileno())
+        await asyncio.sleep(_ACCEPTING_S)
+        await super().shutdown(sockets)
+
+
+def close_line(listening: int) -> None:
+    """Have the kernel ignore new connections to a listening socket (by its number), not those already in line.
+
+    Callers' kernels try again after a second. Where this is not Linux, nothing happens.
+    """
+    program = ctypes.create_string_buffer(_NO_NEW)
+    with suppress(OSError), socket.socket(fileno=os.dup(listening)) as same:
+        same.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 4, ctypes.addressof(program)))
