@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from gymctl.engines.swarm.story import server_status
 from gymctl.engines.swarm.tasks import find_services, find_tasks
 from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import EngineError
+from gymctl.stack.swarm.service import MOVING
 
 if TYPE_CHECKING:
     import docker
@@ -230,7 +232,8 @@ class SwarmEngine:
         name = f"{state.name}_default"
         if not any(network["Name"] == name for network in client.api.networks(names=[name])):
             raise EngineError(f"the stack {state.name} is not running: it has no network", "start it: gymctl up")
-        return run_on_network(client, job, state, name, on_line, on_error_line)
+        moving = replace(job, env={**MOVING, **job.env})
+        return run_on_network(client, moving, state, name, on_line, on_error_line)
 
     @spoken_errors()
     def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:

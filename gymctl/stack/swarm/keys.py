@@ -13,7 +13,7 @@ from gymctl.stack.document import ComposeDocument, Part
 
 KEPT: Mapping[type[Part], str] = {
     compose.Service: "entrypoint command working_dir user secrets configs extra_hosts healthcheck init "
-    "stop_grace_period stop_signal read_only cap_add cap_drop ulimits logging labels networks",
+    "stop_signal read_only cap_add cap_drop ulimits logging labels networks",
     compose.Port: "target protocol",
     compose.Healthcheck: "test start_period start_interval interval timeout retries disable",
     compose.Dependency: "",
@@ -40,7 +40,7 @@ KEPT: Mapping[type[Part], str] = {
 }
 
 TRANSLATED: Mapping[type[Part], str] = {
-    compose.Service: "image environment pull_policy profiles ports depends_on restart tmpfs volumes security_opt "
+    compose.Service: "image environment stop_grace_period pull_policy profiles ports depends_on restart tmpfs volumes security_opt "
     "shm_size ipc deploy",
     compose.Port: "published host_ip mode",
     compose.Dependency: "condition restart required",

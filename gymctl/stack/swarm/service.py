@@ -15,6 +15,10 @@ from gymctl.stack.swarm.options import SwarmOptions
 from gymctl.stack.swarm.ports import translate_ports
 from gymctl.stack.swarm.waiting import wait_for_dependencies
 
+# Servers come and go here: callers look names up anew in 3 s (server/replicas.py), and wait for those being replaced.
+MOVING = {"GYMCTL_NOTICE_S": "4", "GYMCTL_PATIENCE_S": "60"}
+GRACE = "120s"
+
 _DAEMON = '"no-new-privileges": true in the daemon.json of each node does it for all its containers'
 
 _BRACES = '{{"{{"}}'  # the Go template that gives {{
@@ -32,6 +36,7 @@ def translate_service(
         "volumes": translate_mounts(service, report),
         "deploy": deploy,
         "environment": {**variables, **_environment(service, report)} or None,
+        "stop_grace_period": _grace(service, report),
         **wait_for_dependencies(service, absent, report),
     }
     _report_lost(service, report)
@@ -41,12 +46,25 @@ def translate_service(
 
 def _environment(service: Service, report: Report) -> dict[str, str]:
     """Variables as Swarm hands them on: it expands Go templates in them (swarmkit's template/expand.go)."""
-    before = service.environment or {}
+    before = {**(MOVING if _is_server(service) else {}), **(service.environment or {})}
     after = {name: value.replace("{{", _BRACES) for name, value in before.items()}
     if after != before:
         changed = ", ".join(name for name in before if after[name] != before[name])
         report.translated("environment", f"{changed}: {{{{ is written {_BRACES}, since Swarm expands templates")
     return after
+
+
+def _is_server(service: Service) -> bool:
+    return "NEMO_GYM_CONFIG_PATH" in (service.environment or {})
+
+
+def _grace(service: Service, report: Report) -> str | None:
+    """Servers of ours and of NeMo Gym finish what they have begun, if they are let; Compose stops them all at once."""
+    if not _is_server(service):
+        return service.stop_grace_period
+    was = service.stop_grace_period or "10s"
+    report.translated("stop_grace_period", f"{GRACE} instead of {was}: a server that moves ends what it has begun")
+    return GRACE
 
 
 def _image(service: Service, options: SwarmOptions, report: Report) -> str:
