@@ -40,8 +40,8 @@ KEPT: Mapping[type[Part], str] = {
 }
 
 TRANSLATED: Mapping[type[Part], str] = {
-    compose.Service: "image environment stop_grace_period pull_policy profiles ports depends_on restart tmpfs volumes security_opt "
-    "shm_size ipc deploy",
+    compose.Service: "image environment stop_grace_period pull_policy profiles ports depends_on restart tmpfs volumes "
+    "security_opt shm_size ipc deploy",
     compose.Port: "published host_ip mode",
     compose.Dependency: "condition restart required",
     compose.Tmpfs: "size mode",
