@@ -23,6 +23,7 @@ _ON_THE_WAY = (
 )  # fmt: skip
 _COLOURS = {
     "healthy": "green",
+    "done": "green",
     "running": "green",
     "unhealthy": "red",
     "exited": "red",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -46,6 +47,16 @@ if TYPE_CHECKING:
     from gymctl.engines.state import StackState
     from gymctl.stack import StackPlan
 
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        help="Seconds to wait until every server is healthy.",
+        min=1,
+        show_default="180; longer where a model is fetched and loaded",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -58,7 +69,7 @@ def up(
         "compose", "--engine", help="compose (containers), swarm (many machines) or local (one process, no Docker)."
     ),
     name: StackName = None,
-    timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until every server is healthy.", min=1),
+    timeout: Timeout = None,
     slices: SliceOption = "closure",
     merge_order: MergeOrderOption = None,
     base_image: BaseImage = None,
@@ -132,10 +143,16 @@ def _check_options(engine: str, publish: str | None, registry: str | None, hosts
         check_swarm_publish(publish)
 
 
-def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: float, display: UpDisplay) -> StackState:
+def _up_local(
+    config: Config, name: str, arguments: tuple[str, ...], timeout: float | None, display: UpDisplay
+) -> StackState:
     from gymctl.config import without_effect
     from gymctl.engines.local_control import LocalEngine
+    from gymctl.errors import InputError
 
+    if config.vllm:
+        hint = "use --engine compose, or give the model server a base_url and take the block out"
+        raise InputError("the local engine starts no vLLM", hint)
     say_notes(tuple(without_effect(config)))
     display.expect(["node" if is_worker(config) else "head", *config.servers])
     state = LocalEngine(Path.cwd()).up(
@@ -144,7 +161,7 @@ def _up_local(config: Config, name: str, arguments: tuple[str, ...], timeout: fl
         arguments=arguments,
         shown=shown_arguments(list(arguments), config),
         config_digest=config_digest(config),
-        timeout=timeout,
+        timeout=timeout or 180.0,
         on_event=display.on_server,
     )
     keep_token(config)
@@ -155,16 +172,19 @@ def _up_compose(
     plan_with: Callable[..., StackPlan],
     config: Config,
     arguments: tuple[str, ...],
-    timeout: float,
+    timeout: float | None,
     base_image: str | None,
     ca_bundle: Path | None,
     display: UpDisplay,
 ) -> StackState:
     """Plan, check and build, render with the open files that this engine allows, start and wait."""
     from gymctl.engines.compose import ComposeEngine
+    from gymctl.engines.gpus import check_hub_heads
+    from gymctl.engines.waiting import patience
     from gymctl.stack import placement_notes, render_stack
 
     engine = ComposeEngine(Path.cwd())
+    check_hub_heads(config.vllm.values(), os.environ)
     plan = plan_with(nofile=65535)
     say_notes((*plan.notes, *placement_notes(plan.services)))
     nofile = engine.prepare(plan, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
@@ -177,6 +197,6 @@ def _up_compose(
         render_stack(plan, arguments=shown),
         arguments=shown,
         config_digest=config_digest(config),
-        timeout=timeout,
+        timeout=timeout or patience(plan.services),
         on_event=display.on_server,
     )

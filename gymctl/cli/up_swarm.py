@@ -34,7 +34,7 @@ def up_swarm(
     plan_with: Callable[..., StackPlan],
     config: Config,
     arguments: tuple[str, ...],
-    timeout: float,
+    timeout: float | None,
     base_image: str | None,
     ca_bundle: Path | None,
     registry: str,
@@ -44,6 +44,7 @@ def up_swarm(
     """Plan, build, give the images to the nodes, render, deploy and watch."""
     from gymctl.cli.loading import config_digest, say_notes, shown_arguments
     from gymctl.engines.swarm.engine import SwarmEngine
+    from gymctl.engines.waiting import patience
     from gymctl.stack.swarm import grouped, render_swarm
     from gymctl.stack.swarm.changes import Outcome
 
@@ -65,6 +66,6 @@ def up_swarm(
         images=images,
         arguments=shown,
         config_digest=config_digest(config),
-        timeout=timeout,
+        timeout=timeout or patience(plan.services),
         on_event=display.on_server,
     )

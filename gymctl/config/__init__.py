@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from gymctl.config.placement import Placement, Placements, ResourceLimits
     from gymctl.config.placing import without_effect
     from gymctl.config.secrets import holds_credential, mask
+    from gymctl.config.vllm import VLLM_PORT, VllmBlock
 
 __all__ = [
     "CODES",
     "HEAD_PORT",
     "RESERVED_KEYS",
+    "VLLM_PORT",
     "Config",
     "Head",
     "Location",
@@ -48,6 +50,7 @@ __all__ = [
     "Role",
     "ServerInstance",
     "ServerKind",
+    "VllmBlock",
     "holds_credential",
     "load_config",
     "mask",
@@ -73,6 +76,7 @@ _MODULES = {
     "placement": ("Placement", "Placements", "ResourceLimits"),
     "placing": ("without_effect",),
     "secrets": ("holds_credential", "mask"),
+    "vllm": ("VLLM_PORT", "VllmBlock"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -28,6 +28,8 @@ from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.servers import SKIP, find_servers
 from gymctl.config.sources import Layers, read_layers
+from gymctl.config.vllm_blocks import read_blocks
+from gymctl.config.vllm_links import NO_KEY, attach, detach
 from gymctl.errors import ConfigError, Problem
 
 
@@ -59,8 +61,11 @@ def load_config(
     findings = Findings(silenced=silenced_codes(layers.all))
     raw = merge_layers(layers.all, layers.includes, findings)
     apply_directives(raw, findings)
+    links = detach(raw, findings)
     resolved = resolve(raw, environ, findings)
     _stop_at(findings)
+    blocks = read_blocks(resolved, cwd, findings)
+    attach(resolved, links, blocks, findings)
     servers = _servers(resolved, layers, findings)
     head = check_head(resolved, findings)
     check_globals(resolved, findings)
@@ -71,15 +76,13 @@ def load_config(
     remote = check_references(servers, resolved, findings, role)
     check_addresses(servers, head, resolved.get("default_host"), findings)
     advise(servers, resolved, layers.files, findings)
-    if not servers and not findings.problems and role in (Role.ALL, Role.WORKER):
-        names = ", ".join(document.name for document in layers.files)
-        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
-    _stop_at(findings)
+    may_be_empty = bool(servers) or role not in (Role.ALL, Role.WORKER)
+    _stop_at(findings, "" if may_be_empty else ", ".join(document.name for document in layers.files))
     return Config(
         servers=servers,
         head=head,
         values={name: value for name, value in resolved.items() if name not in servers},
-        secrets=find_secrets(raw, resolved, layers.env.data if layers.env else {}),
+        secrets=_secrets(raw, resolved, layers),
         bundled=assets.folder("services"),
         roots=layers.roots,
         files=tuple(document.name for document in layers.files),
@@ -90,10 +93,20 @@ def load_config(
         merge_order=layers.order,
         placements=placements,
         remote=remote,
+        vllm=blocks,
     )
 
 
-def _stop_at(findings: Findings) -> None:
+def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers) -> dict[str, str]:
+    """Environment name -> secret; the word by which a vLLM is called that asks for no key is none."""
+    found = find_secrets(raw, resolved, layers.env.data if layers.env else {})
+    return {name: value for name, value in found.items() if value != NO_KEY}
+
+
+def _stop_at(findings: Findings, empty: str = "") -> None:
+    """End with the problems there are; ``empty`` names files in which no server is, nor anything wrong."""
+    if empty and not findings.problems:
+        findings.problems.append(Problem(empty, "no server is defined here", "add a configuration that defines one"))
     if findings.problems:
         raise ConfigError(list(dict.fromkeys(findings.problems)))
 

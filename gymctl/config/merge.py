@@ -14,7 +14,7 @@ from typing import Any
 from gymctl.config.documents import Document
 from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.locations import KeyPath, dotted
-from gymctl.config.model import RESERVED_KEYS, ServerKind
+from gymctl.config.model import BLOCK_KEYS, RESERVED_KEYS, ServerKind
 from gymctl.errors import Problem
 
 MISSING = "???"
@@ -182,4 +182,5 @@ def _model_key(fields: Mapping[str, Any]) -> str:
 
 def is_server_entry(name: object, value: Any) -> bool:
     """Whether a top-level entry is meant as a server: not reserved, and it has one of the three kind keys."""
-    return name not in RESERVED_KEYS and isinstance(value, dict) and bool(_KINDS & value.keys())
+    is_free = name not in RESERVED_KEYS or name in BLOCK_KEYS
+    return is_free and isinstance(value, dict) and bool(_KINDS & value.keys())

@@ -12,6 +12,7 @@ from gymctl.config.findings import Note
 from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import KeyPath, Location, Origins
 from gymctl.config.placement import Placement, Placements, ResourceLimits
+from gymctl.config.vllm import VllmBlock
 
 
 class ServerKind(StrEnum):
@@ -44,12 +45,14 @@ RESERVED_KEYS = frozenset(
     "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
     "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
     "skip_verification_reward error_on_almost_servers".split()
-) | {"gymctl", "silence", "runtime", "placement"}
+) | {"gymctl", "silence", "runtime", "placement", "vllm"}
+# Those of them that were free to be a server's name, and still are: with a kind key below it, it is a server.
+BLOCK_KEYS = frozenset({"vllm"})
 
 # Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
 SERVER_KEYS = frozenset(
     "entrypoint host port num_workers domain name datasets description verified verified_url value "
-    "gymctl runtime image replicas placement resources environment".split()
+    "gymctl runtime image replicas placement resources environment vllm".split()
 )
 
 
@@ -134,6 +137,7 @@ class Config:
     placements: Placements = field(default_factory=Placements)
     remote: Mapping[str, ServerKind] = field(default_factory=dict)
     membership: Membership | None = None
+    vllm: Mapping[str, VllmBlock] = field(default_factory=dict)  # by name; '' is the name of a single one
 
     @property
     def agent_names(self) -> tuple[str, ...]:

@@ -26,8 +26,9 @@ class Moment:
 class ServerStatus:
     """How one server is.
 
-    ``state`` is Docker's word (created, running, restarting, exited, paused, dead) or ``missing``; ``health`` is
-    healthy, unhealthy, starting or, without a health check, empty. ``exit_code`` is that of a server that ended.
+    ``state`` is Docker's word (created, running, restarting, exited, paused, dead), ``missing``, or ``done`` for what
+    was to end by itself and did; ``health`` is healthy, unhealthy, starting or, without a health check, empty.
+    ``exit_code`` is that of a server that ended.
     ``replicas`` are wanted and ``running`` are there (None: the engine does not count), on ``nodes``; ``error`` is
     why one is not; ``history`` is what became of those before.
     ``node`` is the machine that registered it; its state may be ``gone`` and its health ``unreachable``.
@@ -51,8 +52,8 @@ class ServerStatus:
 
     @property
     def ok(self) -> bool:
-        """Whether it runs and, when it has a health check, is healthy."""
-        return self.state == "running" and self.health in ("healthy", "")
+        """Whether it runs and, when it has a health check, is healthy; or was to end by itself, and did."""
+        return self.state == "done" or (self.state == "running" and self.health in ("healthy", ""))
 
 
 @dataclass(frozen=True)

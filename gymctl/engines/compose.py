@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from gymctl import __version__
 from gymctl.engines.base import Job, JobResult, OnServer, Removed, ServerStatus
 from gymctl.engines.containers import Container, by_service, find_containers, server_status
-from gymctl.engines.daemon import check_commands, connect, spoken_errors
+from gymctl.engines.daemon import check_commands, connect, is_on_this_machine, spoken_errors
+from gymctl.engines.gpus import check_gpus
 from gymctl.engines.images import OnBuild, build_images
 from gymctl.engines.jobs import nofile_limit, run_on_network
 from gymctl.engines.ports import check_port
@@ -72,6 +73,7 @@ class ComposeEngine:
         for service in plan.services:
             for host, port, _ in service.published:
                 check_port(client, plan.name, host, port)
+        check_gpus(plan.services, client.info(), is_here=is_on_this_machine(client))
         build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
         return nofile_limit(plan.images[0].tag)
 
@@ -239,8 +241,8 @@ def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
 
 def job_image(plan: StackPlan) -> str:
     """The image that jobs run in: one without a user's server, since only gymctl's own packages are needed."""
-    plain_images = [image.tag for image in plan.images if image.folder is None and image.gym is None]
-    return (plain_images or [plan.images[0].tag])[0]
+    own = [image.tag for image in plan.images if not (image.folder or image.gym or image.dockerfile)]
+    return (own or [plan.images[0].tag])[0]
 
 
 def _network(client: docker.DockerClient, project: str) -> str:

@@ -20,6 +20,7 @@ PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 WORKING_DIR = "com.docker.compose.project.working_dir"
 STACK = "gymctl.stack"
+COMPLETES = "gymctl.completes"  # on containers that end by themselves
 JOB = "gymctl.job"  # on containers of ours that Compose does not know
 
 _STATES = ("running", "created", "paused", "removing", "restarting", "exited", "dead", MISSING)  # best to worst
@@ -43,6 +44,12 @@ class Container:
     out_of_memory: bool = False
     error: str = ""
     health_output: str = ""
+    completes: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether it was to end by itself, and did so well."""
+        return self.completes and self.state == "exited" and self.exit_code == 0
 
     @property
     def uptime_seconds(self) -> float | None:
@@ -101,6 +108,7 @@ def _parse(inspected: Mapping[str, Any]) -> Container:
         out_of_memory=bool(state.get("OOMKilled")),
         error=plain(state.get("Error") or "").strip(),
         health_output=plain(checks[-1].get("Output") or "").strip() if checks else "",
+        completes=labels.get(COMPLETES) == "true",
     )
 
 
@@ -120,7 +128,7 @@ def server_status(server: ServerAddress, container: Container | None) -> ServerS
     ended = container.state in ("exited", "dead", "restarting")
     return ServerStatus(
         *identity,
-        container.state,
+        "done" if container.done else container.state,
         container.health,
         container.uptime_seconds,
         server.address,

@@ -42,6 +42,11 @@ def connect() -> docker.DockerClient:
     return client
 
 
+def is_on_this_machine(client: docker.DockerClient) -> bool:
+    """Whether the engine is reached through a socket of this machine."""
+    return "localhost" in client.api.base_url or "127.0.0.1" in client.api.base_url
+
+
 def _endpoint() -> tuple[str, object]:
     from docker.context import ContextAPI
 

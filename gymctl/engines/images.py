@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gymctl import assets
+from gymctl.engines.addon_images import addon_hint, stage_addon
 from gymctl.engines.context import stage
 from gymctl.engines.gym_context import stage_gym
 from gymctl.engines.runner import CommandFailed, stream
@@ -115,12 +116,18 @@ def build_command(
     *,
     target: str = "server",
     arguments: Mapping[str, str] = MappingProxyType({}),
+    contexts: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """The argument list that builds one image: the stage ``target`` of its Dockerfile."""
+    """The argument list that builds one image: the stage ``target`` of its Dockerfile.
+
+    ``contexts`` are folders that take the place of stages, by their names.
+    """
     argv = ["docker", "buildx", "build", "--load", "--progress=plain", "--provenance=false"]
     argv += ["--tag", tag, "--file", str(dockerfile), "--target", target]
     for name, value in {**({"BASE_IMAGE": base} if base else {}), **arguments}.items():
         argv += ["--build-arg", f"{name}={value}"]
+    for name, folder in contexts.items():
+        argv += ["--build-context", f"{name}={folder}"]
     if bundle:
         argv += ["--secret", f"id=ca,src={bundle}"]
     return [*argv, str(context)]
@@ -154,6 +161,17 @@ def _staged(
 ) -> list[str]:
     """Fill the build context; the command that builds from it."""
     dockerfiles = assets.folder("dockerfiles")
+    if image.dockerfile:
+        addon = stage_addon(context, image.dockerfile, os.environ)
+        return build_command(
+            image.tag,
+            context,
+            addon.dockerfile,
+            addon.base,
+            bundle,
+            arguments=addon.arguments,
+            contexts=addon.contexts,
+        )
     if image.gym is None:
         stage(context, image.folder, image.requirements, on_note)
         target = "server"
@@ -196,6 +214,11 @@ def _failure(image: ImagePlan, output: Sequence[str], base: str | None) -> Build
 
 
 def _hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
+    special = addon_hint(image.dockerfile, f"{step}\n{text}") if image.dockerfile else ""
+    return special or _common_hint(image, step, text, base)
+
+
+def _common_hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
     if "load metadata for" in step:
         name = base or "the base image"
         return f"{name} is not on this machine and cannot be pulled; --base-image NAME takes another"

@@ -16,7 +16,20 @@ from gymctl.errors import EngineError
 if TYPE_CHECKING:
     import docker
 
+    from gymctl.stack import ServicePlan
+
 _POLL_S = 0.2
+_LEAST_PATIENCE_S = 180.0
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def patience(services: Iterable[ServicePlan]) -> float:
+    """Seconds to wait for a stack when nobody said how long: as long as its slowest service may need to start.
+
+    ``start_period`` is a number and a unit (``45m``), as the plan writes it.
+    """
+    longest = (float(service.start_period[:-1]) * _UNITS[service.start_period[-1]] for service in services)
+    return max(_LEAST_PATIENCE_S, *longest)
 
 
 class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like CommandFailed
@@ -79,6 +92,8 @@ class Watch:
         for name in self.servers:
             container = worst.get(name)
             state = (container.state, container.health) if container else (MISSING, "")
+            if container and container.done:
+                state = ("done", "")
             if self._seen.get(name) != state:
                 self._seen[name] = state
                 self.on_event(ServerEvent(name, *state, time.monotonic() - self._began))
@@ -96,6 +111,8 @@ class Watch:
 
     def _failure(self, container: Container, earlier: Container | None) -> str:
         """How a container has failed, as the end of a sentence; empty when it has not."""
+        if container.done:
+            return ""
         if container.restarts > (earlier.restarts if earlier else 0) or container.state == "restarting":
             # one that runs again has forgotten its exit code
             code = last_exit_code(self.client, container) if container.state == "running" else container.exit_code
@@ -113,12 +130,12 @@ class Watch:
             container = worst.get(name)
             if container is None:
                 raise ServerFailed(name, "has no container any more: something removed it")
-            if container.state != "running" or container.health not in ("healthy", ""):
+            if not _is_well(container):
                 return False
         return True
 
     def _give_up(self, worst: Mapping[str, Container], timeout: float) -> None:
-        late = [name for name in self.servers if name not in worst or worst[name].health not in ("healthy", "")]
+        late = [name for name in self.servers if name not in worst or _is_late(worst[name])]
         name = late[0] if late else self.servers[0]
         container = worst.get(name)
         if container is None:
@@ -126,6 +143,17 @@ class Watch:
         also = f" (nor {', '.join(late[1:])})" if late[1:] else ""
         reason = f"is not healthy after {timeout:g} s{also}{_said(container)}"
         raise ServerFailed(name, reason, log_tail(self.client, container))
+
+
+def _is_well(container: Container) -> bool:
+    if container.completes:
+        return container.done
+    return container.state == "running" and container.health in ("healthy", "")
+
+
+def _is_late(container: Container) -> bool:
+    """Whether it is itself what takes long; one that was only created waits for another."""
+    return container.health not in ("healthy", "") or (container.completes and container.state == "running")
 
 
 def _with(code: int | None, container: Container) -> str:

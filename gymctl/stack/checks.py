@@ -13,6 +13,7 @@ from gymctl.stack.nemo_gym import RAY_SERVICE
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import SliceMode
+from gymctl.stack.vllm import vllm_problems
 
 HEAD_SERVICE = "head"
 MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argument list too long"
@@ -30,6 +31,7 @@ def plan_problems(config: Config, name: str, runtimes: Runtimes) -> Iterator[Pro
     yield from _folder_problems(config, runtimes)
     yield from _address_problems(config)
     yield from runtimes.problems()
+    yield from vllm_problems(config)
 
 
 def _name_problems(config: Config, stack: str) -> Iterator[Problem]:

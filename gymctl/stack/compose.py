@@ -82,6 +82,7 @@ def _of_plan(service: ServicePlan, stack: str, ending: Collection[str]) -> Servi
             "gymctl.kind": str(service.kind),
             "gymctl.implementation": service.implementation,
             "gymctl.port": str(service.port),
+            **({"gymctl.completes": "true"} if service.completes else {}),
         },
     )
 

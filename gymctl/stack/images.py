@@ -31,7 +31,8 @@ class ImagePlan:
     """An image to build: ``folder`` is a user's own server folder to copy in, None for the bundled ones.
 
     With ``gym`` it is one of NeMo Gym, which finds a server's requirements itself; with ``test_requirements`` it is to
-    run a server's tests, which need these packages too.
+    run a server's tests, which need these packages too. ``dockerfile`` is an add-on's: that name's hand-written
+    Dockerfile, with the folder of the same name for its build context.
     """
 
     tag: str
@@ -39,6 +40,7 @@ class ImagePlan:
     requirements: tuple[str, ...] = ()
     gym: GymBuild | None = None
     test_requirements: tuple[str, ...] = ()
+    dockerfile: str = ""
 
 
 class ImageChoice:
@@ -57,6 +59,10 @@ class ImageChoice:
     def shared(self) -> str:
         """The tag of the image that bundled servers and the head share."""
         return self._add(ImagePlan(self._tag(f"{self._prefix}-server")))
+
+    def addon(self, name: str) -> str:
+        """The tag of an add-on's image, which is built from ``dockerfiles/<name>.Dockerfile``."""
+        return self._add(ImagePlan(self._tag(f"{self._prefix}-{name}"), dockerfile=name))
 
     def of(self, server: ServerInstance) -> str:
         """The tag of one server's image; one of gymctl's kit must have been found."""

@@ -20,6 +20,7 @@ from gymctl.stack.placing import node_placement, resource_bounds
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
+from gymctl.stack.vllm import vllm_stack
 
 SERVICES_ROOT = "/opt/gymctl/services"
 DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}
@@ -96,7 +97,8 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         rerouted.setdefault(view.rerouted, []).append(server.name)
     if gym.ray_users:
         services.insert(1, gym.ray(choice.nemo_gym(), {service.name: service.image for service in services}))
-    services = [_placed(service, config) for service in services]
+    vllm = vllm_stack(config, choice)
+    services = [_placed(service, config) for service in (*services, *vllm.services)]
     problems = [problem for service in services for problem in size_problems(service, config, options.slice_mode)]
     if problems:
         raise ConfigError(problems)
@@ -104,7 +106,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         name,
         tuple(services),
         choice.images,
-        {**slices.secrets, **machines.secrets},
+        {**slices.secrets, **machines.secrets, **vllm.secrets},
         (*_notes(rerouted), *_head_notes(config, options), *gym.notes(), *machines.notes()),
         options,
         config.membership.role.value if config.membership else "",

