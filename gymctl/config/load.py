@@ -64,20 +64,17 @@ def load_config(
     links = detach(raw, findings)
     resolved = resolve(raw, environ, findings)
     _stop_at(findings)
-    blocks = read_blocks(resolved, cwd, findings)
-    attach(resolved, links, blocks, findings)
+    blocks = attach(resolved, links, read_blocks(resolved, cwd, findings), findings)
     servers = _servers(resolved, layers, findings)
     head = check_head(resolved, findings)
     check_globals(resolved, findings)
     placements = read_placements(resolved.get("placement"), findings)
     servers = place_servers(servers, resolved, placements, findings)
-    for path in long_numbers(resolved):
-        findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
+    _check_credentials(resolved, findings)
     remote = check_references(servers, resolved, findings, role)
     check_addresses(servers, head, resolved.get("default_host"), findings)
     advise(servers, resolved, layers.files, findings)
-    may_be_empty = bool(servers) or role not in (Role.ALL, Role.WORKER)
-    _stop_at(findings, "" if may_be_empty else ", ".join(document.name for document in layers.files))
+    _stop_at(findings, None if servers or role not in (Role.ALL, Role.WORKER) else layers)
     return Config(
         servers=servers,
         head=head,
@@ -103,10 +100,16 @@ def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers
     return {name: value for name, value in found.items() if value != NO_KEY}
 
 
-def _stop_at(findings: Findings, empty: str = "") -> None:
-    """End with the problems there are; ``empty`` names files in which no server is, nor anything wrong."""
-    if empty and not findings.problems:
-        findings.problems.append(Problem(empty, "no server is defined here", "add a configuration that defines one"))
+def _check_credentials(resolved: Mapping[str, Any], findings: Findings) -> None:
+    for path in long_numbers(resolved):
+        findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
+
+
+def _stop_at(findings: Findings, empty: Layers | None = None) -> None:
+    """End with the problems there are; ``empty``: the layers, when no server was found in them."""
+    if empty is not None and not findings.problems:
+        names = ", ".join(document.name for document in empty.files)
+        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
     if findings.problems:
         raise ConfigError(list(dict.fromkeys(findings.problems)))
 

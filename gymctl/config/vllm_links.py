@@ -44,8 +44,13 @@ def detach(raw: dict[str, Any], findings: Findings) -> Links:
     return links
 
 
-def attach(resolved: dict[str, Any], links: Links, blocks: Mapping[str, VllmBlock], findings: Findings) -> None:
-    """Give the linked servers their URLs and the model's name, in place; say what does not go together."""
+def attach(
+    resolved: dict[str, Any], links: Links, blocks: dict[str, VllmBlock], findings: Findings
+) -> dict[str, VllmBlock]:
+    """Give the linked servers their URLs and the model's name, in place; say what does not go together.
+
+    Returns the blocks, as they came.
+    """
     for path, name in links.items():
         block = blocks.get(name)
         if block is None:  # it has a problem of its own
@@ -63,6 +68,7 @@ def attach(resolved: dict[str, Any], links: Links, blocks: Mapping[str, VllmBloc
         if block.service in resolved and is_server_entry(block.service, resolved[block.service]):
             what = f"{block.service} is the name of a server and of a service of {block.title}"
             findings.problem((block.service,), what, "rename one")
+    return blocks
 
 
 def _model_servers(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
