@@ -40,6 +40,7 @@ DIFFERENCES = {
     "own: an image without detail": "refuses a detail of null",
     "own: a refusal": "refuses it in an easy message, and drops its text in others",
     "own: an output of parts": "refuses it",
+    "own: reasoning text of an open model": "drops it",
     "own: training fields on the turn they belong to": "puts them on later turns without their own as well",
     "own: null": "refuses null for tools",
     "own: one tool by name": "fails: it hands the Responses form on",
@@ -68,6 +69,11 @@ def own_cases() -> list[Line]:
         fold_reasoning(given)  # upstream's server does that before it asks the converter
         cases.append({"test": f"own: answer: {name}", "kind": "to_items", "config": config, "given": given})
     return cases
+
+
+AS_WRITTEN = {
+    case["test"]: case for case in own_cases()
+}  # NeMo Gym's schema drops things before the converter has them
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +115,9 @@ def test_every_published_conversion_holds(upstream: list[Line], tmp_path: Path, 
 def to_chat(line: Line) -> tuple[Any, Any]:
     """Upstream puts reasoning into the text first, and takes it out again when it sends: compare before that."""
     style = Style(reasoning_parser=False, token_ids=line["config"]["return_token_id_information"])
-    return sent_by_them(line.get("result", line.get("error"))), request_of(line["given"], style)
+    return sent_by_them(line.get("result", line.get("error"))), request_of(
+        AS_WRITTEN.get(line["test"], line)["given"], style
+    )
 
 
 def to_items(line: Line) -> tuple[Any, Any]:

@@ -1,0 +1,88 @@
+"""A model deployed on Azure OpenAI: Chat Completions of one deployment, served as Responses too."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import orjson
+from pydantic import AliasChoices, Field
+
+from gymctl.server import Call, HopFailed, ModelServer, Reply, Session, json_reply
+from gymctl.server.chat import Style, choice_of, overflowed, request_of, response_of, stopped
+from gymctl.server.message import json_object
+from gymctl.server.provider import Provider, ProviderConfig
+
+CHAT = "chat/completions"
+_STYLE = Style(reasoning_parser=False)  # Azure's models keep their reasoning to themselves
+_VERSIONED = ("openai", "deployments")  # an address with one of these in its path is complete
+
+
+class AzureConfig(ProviderConfig):
+    """The deployment, and what every request to it carries."""
+
+    openai_base_url: str
+    openai_api_key: str
+    openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
+    default_query: dict[str, str] = Field(default_factory=dict)
+    max_concurrent_requests: int | None = Field(
+        default=None, ge=1, validation_alias=AliasChoices("max_concurrent_requests", "num_concurrent_requests")
+    )
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    openai_default_headers: dict[str, str] = Field(default_factory=dict)
+
+
+class AzureOpenAIModel(ModelServer):
+    """Both APIs end in one call of the deployment's Chat Completions."""
+
+    config: AzureConfig
+
+    async def startup(self) -> None:
+        """Prepare what every call uses."""
+        config = self.config
+        address = deployment_address(config.openai_base_url, config.openai_model)
+        key = {"api-key": config.openai_api_key}
+        self._provider = Provider(self, [address], key, config.openai_default_headers, query=config.default_query)
+
+    async def shutdown(self) -> None:
+        """Close the pooled connections."""
+        await self._provider.close()
+
+    async def responses_call(self, call: Call, session: Session) -> Reply:
+        """Create params of the Responses API to a Response."""
+        params = json_object(call.body)
+        request = request_of(params, _STYLE)
+        try:
+            completion = orjson.loads(await self._post(request, call, session))
+        except ValueError:
+            completion = None
+        except HopFailed as failed:
+            if not overflowed(failed.status, failed.body, request):
+                raise
+            completion = stopped(self.config.openai_model, "length", failed.body)
+        choice = choice_of(completion)
+        if choice is None:
+            raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body="the answer is not a chat completion")
+        return json_reply(response_of(completion, choice, params, self.config.openai_model, _STYLE))
+
+    async def chat_completions_call(self, call: Call, session: Session) -> Reply:
+        """Chat Completions, passed on."""
+        return Reply(body=await self._post(json_object(call.body), call, session))
+
+    async def _post(self, request: dict[str, Any], call: Call, session: Session) -> bytes:
+        body = {**self.config.extra_body, **request, "model": self.config.openai_model}
+        if "max_tokens" in request:  # Azure's reasoning models know only the newer name, all others both
+            body["max_completion_tokens"] = body.pop("max_tokens")
+        return await self._provider.post(CHAT, orjson.dumps(body), session=session.id, deadline=call.deadline)
+
+
+def deployment_address(base_url: str, deployment: str) -> str:
+    """Where a deployment answers: a resource's address gets Azure's path, one with such a path is used as it is."""
+    parts = urlsplit(base_url).path.split("/")
+    if any(part in parts for part in _VERSIONED):
+        return base_url
+    return f"{base_url.rstrip('/')}/openai/deployments/{quote(deployment, safe='')}"
+
+
+if __name__ == "__main__":
+    AzureOpenAIModel.serve()
