@@ -311,7 +311,7 @@ def test_the_nearest_configuration_of_the_server_is_named(folder):
     assert folder.refusal("responses_api_agents/simple_agent/config.yaml").endswith(
         "did you mean 'responses_api_agents/simple_agent/configs/simple_agent.yaml'?"
     )
-    assert "no server 'nothing_like_it' is here or bundled; there are: openai_model, " in folder.refusal(
+    assert "no server 'nothing_like_it' is here or bundled; there are: azure_openai_model, " in folder.refusal(
         "responses_api_models/nothing_like_it/configs/it.yaml"
     )
 
