@@ -120,7 +120,12 @@ def _resources() -> dict[str, Any]:
     cpus = _or_later({"type": "number", "exclusiveMinimum": 0}, {"type": "null"})
     memory = _or_later({"type": "string"}, {"type": "null"}, description="With its unit: 512mb, 16gb.")
     kept = {"type": "object", "properties": {"cpus": cpus, "memory": memory}}
-    gpus = [{"type": "integer", "minimum": 1}, {"const": "all"}, {"type": "array"}, {"type": "null"}]
+    gpus: list[dict[str, Any]] = [
+        {"type": "integer", "minimum": 1},
+        {"const": "all"},
+        {"type": "array"},
+        {"type": "null"},
+    ]
     return _or_later(
         {
             "type": "object",
