@@ -20,8 +20,12 @@ from gymctl.stack.service import ServicePlan
 
 SECRETS_DIR = "./.gymctl/secrets"
 # A server touches its ready file on its event loop every 5 s, so an old one means a loop that stands still.
-# Asking for it costs a shell and a find; a probe that starts Python: 153 s of CPU for twelve servers, not 7.
-_PROBE = 'test -n "$(find /tmp/gymctl-ready -mmin -0.5 2>/dev/null)"'
+# Asking for it costs a shell and a find; a probe that starts Python: 153 s of CPU for twelve servers, not 7. Starting
+# the shell in its container costs most of that, so a probe waits for a server that is not there yet.
+_PROBE = (
+    "n=0; until test -e /tmp/gymctl-ready || test $n -ge 20; do n=$((n+1)); sleep 0.2; done; "
+    'test -n "$(find /tmp/gymctl-ready -mmin -0.5 2>/dev/null)"'
+)
 
 # OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless told to trust it; a node takes two characters or more.
 _MANY_NODES = 20_000

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,7 +109,8 @@ def test_every_service_is_hardened_and_quick() -> None:
         check = service["healthcheck"]
         assert (check["start_period"], check["start_interval"], check["interval"]) == ("60s", "250ms", "10s")
         assert "python" not in check["test"][1]
-        assert check["test"] == ["CMD-SHELL", 'test -n "$(find /tmp/gymctl-ready -mmin -0.5 2>/dev/null)"']
+        assert check["test"][0] == "CMD-SHELL"
+        assert check["test"][1].endswith('; test -n "$(find /tmp/gymctl-ready -mmin -0.5 2>/dev/null)"')
     assert [name for name, service in document.items() if "ports" in service] == ["head"]
     assert document["head"]["ports"] == [{"target": 11000, "published": "11000", "host_ip": "127.0.0.1"}]
     assert document["head"]["environment"]["NEMO_GYM_CONFIG_PATH"] == "head_server"
@@ -197,3 +201,28 @@ def test_a_recipe_of_84_servers_takes_well_under_half_a_second() -> None:
         rendered(whole)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("before", "appears", "healthy", "at_least_s"),
+    [("fresh", False, True, 0.0), ("old", False, False, 0.0), ("none", True, True, 0.2), ("none", False, False, 1.0)],
+)
+def test_a_probe_waits_for_a_server_that_starts_and_not_for_one_that_hangs(
+    tmp_path: Path, before: str, appears: bool, healthy: bool, at_least_s: float
+) -> None:
+    """The probe itself, in a shell, with a file of the test's own and a fifth of its patience."""
+    ready = tmp_path / "ready"
+    if before != "none":
+        ready.touch()
+    if before == "old":
+        os.utime(ready, (1, 1))
+    probe = services(rendered(weather()))["weather"]["healthcheck"]["test"][1]
+    probe = probe.replace("/tmp/gymctl-ready", str(ready)).replace("-ge 20", "-ge 5")
+    if appears:
+        probe = f"(sleep 0.3; touch {ready}) & {probe}"
+    began = time.monotonic()
+    done = subprocess.run(["sh", "-c", probe], check=False, timeout=20)
+    assert (done.returncode == 0) == healthy
+    assert time.monotonic() - began >= at_least_s
+    if before != "none":
+        assert time.monotonic() - began < 1.0
