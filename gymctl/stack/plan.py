@@ -194,5 +194,5 @@ def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
     if config.membership is None and wanted and wanted not in _LOOPBACK and options.publish_host in _LOOPBACK:
         yield (
             f"{key} is {wanted}, but the head is published on {options.publish_host}:{config.head.port}, "
-            "for this machine only"
+            "for this machine only; --publish ADDRESS opens it to others"
         )
