@@ -49,6 +49,7 @@ def _register() -> None:
         images,
         logs,
         nodes,
+        plan_nodes,
         quickstart,
         render,
         secrets,
@@ -57,7 +58,22 @@ def _register() -> None:
         why_slow,
     )
 
-    for module in (quickstart, config, secrets, render, up, status, logs, collect, why_slow, down, env, images, nodes):
+    for module in (
+        quickstart,
+        config,
+        secrets,
+        render,
+        up,
+        status,
+        logs,
+        collect,
+        why_slow,
+        down,
+        env,
+        images,
+        nodes,
+        plan_nodes,
+    ):
         module.register(app)
 
 

@@ -23,10 +23,22 @@ from gymctl.cli.loading import (
     shown_arguments,
     stack_name,
 )
+from gymctl.cli.roles import (
+    Advertise,
+    NodeName,
+    RoleOption,
+    TokenFile,
+    check_swarm_role,
+    keep_token,
+    published_head,
+    role_of,
+    with_membership,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gymctl.config import Role
     from gymctl.stack import StackPlan
 
 _TARGETS = ("compose", "swarm")
@@ -48,6 +60,10 @@ def render(
     gym_version: GymVersion = None,
     nofile: int = typer.Option(65535, "--nofile", help="Open files that a container may have.", min=256),
     publish: Publish = None,
+    role: RoleOption = None,
+    advertise: Advertise = None,
+    node: NodeName = None,
+    token_file: TokenFile = None,
     as_json: bool = typer.Option(False, "--json", help="Say what --target swarm changed as JSON, on standard error."),
 ) -> None:
     """Write the Compose or Swarm file of a configuration; start nothing.
@@ -66,8 +82,12 @@ def render(
     from gymctl.errors import InputError
     from gymctl.stack import placement_notes, render_stack
 
-    _check_options(target, publish, as_json=as_json)
-    config = load(configuration, merge_order, gym_root=gym_root)
+    part = role_of(role)
+    _check_options(target, publish, part, as_json=as_json)
+    config = load(configuration, merge_order, gym_root=gym_root, role=part)
+    shown = output == "-"
+    config = with_membership(config, part, advertise=advertise, node=node, token_file=token_file, needs_token=not shown)
+    publish = published_head(config, part, publish)
     path = Path(output).resolve()
     directory = Path.cwd() if output == "-" else path.parent
     called = stack_name(name, directory)
@@ -87,6 +107,7 @@ def render(
     check_ours(path)
     if plan.secrets:
         write_secrets(directory, plan.secrets)
+    keep_token(config, directory)
     write_files(directory, files)
     write_atomically(path, text, mode=0o644)
     next_step = "up --engine swarm" if target == "swarm" else "up"
@@ -96,7 +117,7 @@ def render(
     )
 
 
-def _check_options(target: str, publish: str | None, *, as_json: bool) -> None:
+def _check_options(target: str, publish: str | None, role: Role, *, as_json: bool) -> None:
     from gymctl.errors import InputError
 
     if target not in _TARGETS:
@@ -105,6 +126,7 @@ def _check_options(target: str, publish: str | None, *, as_json: bool) -> None:
         raise InputError("--json says what --target swarm changed", "leave it out, or add --target swarm")
     if target == "swarm":
         check_swarm_publish(publish)
+        check_swarm_role(role)
 
 
 def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> tuple[str, Mapping[str, bytes]]:

@@ -51,9 +51,15 @@ def role_of(given: str | None) -> Role:
 
 
 def with_membership(
-    config: Config, role: Role, *, advertise: str | None, node: str | None, token_file: Path | None
+    config: Config,
+    role: Role,
+    *,
+    advertise: str | None,
+    node: str | None,
+    token_file: Path | None,
+    needs_token: bool = True,
 ) -> Config:
-    """The configuration with this machine's part; unchanged without a role.
+    """The configuration with this machine's part; unchanged without a role. A file that is only shown needs no token.
 
     Raises:
         InputError: a worker has no token, or the token's file cannot be read.
@@ -65,7 +71,7 @@ def with_membership(
         if advertise or node or token_file:
             raise InputError("--advertise, --node and --token-file are for --role", "add --role coordinator or worker")
         return config
-    token = _token(config, role, token_file)
+    token = _token(config, role, token_file) if needs_token else ""
     member = Membership(role, token, node or socket.gethostname(), advertise)
     return replace(config, membership=member, secrets={**config.secrets, TOKEN_VARIABLE: token})
 
@@ -119,7 +125,20 @@ def _token(config: Config, role: Role, file: Path | None) -> str:
     return secrets.token_urlsafe(24)
 
 
-def keep_token(config: Config) -> None:
+def check_swarm_role(role: Role) -> None:
+    """A Swarm's machines find each other by themselves.
+
+    Raises:
+        InputError: a role was given.
+    """
+    from gymctl.config import Role
+    from gymctl.errors import InputError
+
+    if role is not Role.ALL:
+        raise InputError("--role is for machines without a Swarm", "with one, `placement` says what runs where")
+
+
+def keep_token(config: Config, directory: Path) -> None:
     """Write the token of a coordinator into its directory, for its workers; ``down`` leaves it there.
 
     Raises:
@@ -130,7 +149,7 @@ def keep_token(config: Config) -> None:
 
     member = config.membership
     if member is not None and member.role is not Role.WORKER:
-        write_atomically(state_folder(Path.cwd()) / TOKEN_FILE.name, f"{member.token}\n", mode=0o600)
+        write_atomically(state_folder(directory) / TOKEN_FILE.name, f"{member.token}\n", mode=0o600)
 
 
 def _read(file: Path) -> str:

@@ -33,6 +33,7 @@ from gymctl.cli.roles import (
     NodeName,
     RoleOption,
     TokenFile,
+    check_swarm_role,
     is_worker,
     keep_token,
     published_head,
@@ -135,8 +136,8 @@ def _check_options(engine: str, publish: str | None, registry: str | None, hosts
     for option, given in (("--registry", registry), ("--host", hosts)):
         if given and engine != "swarm":
             raise InputError(f"{option} is for --engine swarm", "leave it out, or add --engine swarm")
-    if engine == "swarm" and role != "all":
-        raise InputError("--role is for machines without a Swarm", "with one, `placement` says what runs where")
+    if engine == "swarm":
+        check_swarm_role(role)
     if publish is not None and engine == "local":
         raise InputError("--publish is for containers", "a local stack's head listens where head_server.host says")
     if publish is not None and engine == "swarm":
@@ -164,7 +165,7 @@ def _up_local(
         timeout=timeout or 180.0,
         on_event=display.on_server,
     )
-    keep_token(config)
+    keep_token(config, Path.cwd())
     return state
 
 
@@ -190,7 +191,7 @@ def _up_compose(
     nofile = engine.prepare(plan, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
     plan = plan_with(nofile=nofile)
     shown = shown_arguments(list(arguments), config)
-    keep_token(config)
+    keep_token(config, Path.cwd())
     display.expect([service.name for service in plan.services])
     return engine.up(
         plan,

@@ -35,7 +35,8 @@ class Machines:
         self._config, self._addresses = config, addresses
         self._member = config.membership
         self.is_worker = self._member is not None and self._member.role is Role.WORKER
-        self._ports = self._outer_ports()
+        inner = {name: address.port for name, address in addresses.items()}
+        self._ports = outer_ports(config.servers, config.head.port, inner)
 
     @property
     def head(self) -> Address | None:
@@ -156,18 +157,21 @@ class Machines:
         given = server.host if server.host not in (None, *_LOOPBACK, *_ANY) else None
         return given or self._member.advertise
 
-    def _outer_ports(self) -> dict[str, int]:
-        """One port of this machine for each server: the one it is given, or the next free one after its kind's."""
-        servers = self._config.servers
-        taken = {server.port for server in servers.values() if server.port} | {self._config.head.port}
-        ports = {}
-        for name, server in servers.items():
-            port = server.port or self._addresses[name].port
-            while not server.port and port in taken:
-                port += 1
-            taken.add(port)
-            ports[name] = port
-        return ports
+
+def outer_ports(servers: Mapping[str, ServerInstance], head_port: int, ports: Mapping[str, int]) -> dict[str, int]:
+    """One port of a machine for each of its servers: the one it is given, or the next free one after its kind's.
+
+    ``ports`` are those inside the containers, where every server may have its kind's.
+    """
+    taken = {server.port for server in servers.values() if server.port} | {head_port}
+    outer = {}
+    for name, server in servers.items():
+        port = server.port or ports[name]
+        while not server.port and port in taken:
+            port += 1
+        taken.add(port)
+        outer[name] = port
+    return outer
 
 
 def node_fields(member: Membership, servers: list[dict[str, Any]], head: Address) -> dict[str, Any]:

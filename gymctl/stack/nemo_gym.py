@@ -95,6 +95,7 @@ class NemoGym:
             start_period=_START_PERIOD,
             environment=(*_OPEN_RAY, ("PYTHONPATH", ":".join(folders))),
             shm_size=_SHARED_MEMORY,
+            used_by=tuple(server.name for server in self.ray_users),
         )
 
     def notes(self) -> Iterator[str]:

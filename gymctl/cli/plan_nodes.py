@@ -1,0 +1,96 @@
+"""``gymctl plan-nodes``: what each machine of a stack on several will hold, and what must be open between them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from gymctl.cli.loading import Configuration, GymRoot, GymVersion, MergeOrderOption, load, plan_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from gymctl.stack.sizing import Machine
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plan-nodes")(plan_nodes)
+
+
+def plan_nodes(
+    configuration: Configuration = None,
+    firewall: str = typer.Option("", "--firewall", help="Print the rules for ufw or nftables, machine by machine."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    merge_order: MergeOrderOption = None,
+    gym_root: GymRoot = None,
+    gym_version: GymVersion = None,
+) -> None:
+    """Show what each machine will hold, its size, its ports, and the firewall rules between them.
+
+    CONFIG are the files of all machines together; each server's `host` says where it is.
+
+    \b
+    Examples:
+      gymctl plan-nodes coordinator.yaml worker-1.yaml worker-2.yaml
+      gymctl plan-nodes coordinator.yaml worker-1.yaml --firewall nftables
+    """  # noqa: D301 - \b has click leave the lines below it as they are
+    from gymctl.errors import InputError
+    from gymctl.stack.firewall import FIREWALLS
+    from gymctl.stack.sizing import plan_machines
+
+    if firewall and firewall not in FIREWALLS:
+        raise InputError(f"there is no firewall {firewall!r}", f"use --firewall {' or '.join(FIREWALLS)}")
+    config = load(configuration, merge_order, quiet=True, gym_root=gym_root)
+    plan = plan_for(config, "stack", nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)
+    machines = plan_machines(config, plan)
+    if as_json:
+        typer.echo(json.dumps([_plain(machine, firewall) for machine in machines], indent=2))
+    elif firewall:
+        typer.echo(_rules(machines, firewall))
+    else:
+        from gymctl.cli.showing import wide_console
+
+        wide_console().print(_table(machines))
+        if len(machines) > 1:
+            typer.echo(f"\nrules: gymctl plan-nodes {' '.join(map(str, configuration or ()))} --firewall nftables")
+
+
+def _plain(machine: Machine, firewall: str) -> dict[str, object]:
+    from dataclasses import asdict
+
+    from gymctl.stack.firewall import rules
+
+    plain = asdict(machine)
+    return {**plain, "rules": rules(machine, firewall)} if firewall in ("ufw", "nftables") else plain  # type: ignore[arg-type]
+
+
+def _rules(machines: Sequence[Machine], firewall: str) -> str:
+    from gymctl.stack.firewall import rules
+
+    texts = [(machine, rules(machine, firewall)) for machine in machines]  # type: ignore[arg-type]
+    parts = [f"# on {machine.address} ({machine.role})\n{text}" for machine, text in texts if text]
+    return "\n".join(parts).rstrip() or "# one machine: nothing needs to be open"
+
+
+def _table(machines: Sequence[Machine]) -> Table:
+    from rich.table import Table
+
+    table = Table("machine", "role", "holds", "cores", "memory", "GPUs", "ports: from", box=None, pad_edge=False)
+    table.header_style = "bold"
+    for machine in machines:
+        ports = [f"{opening.port} {opening.server}: {', '.join(opening.callers)}" for opening in machine.openings]
+        table.add_row(
+            machine.address,
+            machine.role,
+            "\n".join(machine.holds),
+            f"{machine.cpus:g}+",
+            f"{machine.memory_gb:g} GB+",
+            machine.gpus,
+            "\n".join(ports) or "-",
+        )
+    return table

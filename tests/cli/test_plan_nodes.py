@@ -1,0 +1,102 @@
+"""What each machine of a stack will hold, and what must be open between them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+COORDINATOR = """\
+head_server: {host: 192.168.1.100, port: 11000}
+tools:
+  resources_servers:
+    example_single_tool_call: {entrypoint: app.py, domain: agent, host: 192.168.1.100}
+my_agent:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      host: 192.168.1.100
+      replicas: 3
+      resources: {cpus: 4, memory: 16gb}
+      resources_server: {type: resources_servers, name: tools}
+      model_server: {type: responses_api_models, name: policy_model}
+"""
+WORKER = """\
+policy_model:
+  responses_api_models:
+    scripted_model: {entrypoint: app.py, host: 192.168.1.101, resources: {gpus: 2}}
+far_agent:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      host: 192.168.1.102
+      resources_server: {type: resources_servers, name: tools}
+      model_server: {type: responses_api_models, name: policy_model}
+"""
+
+
+@pytest.fixture
+def files(folder):
+    (folder / "coordinator.yaml").write_text(COORDINATOR)
+    (folder / "workers.yaml").write_text(WORKER)
+    return "coordinator.yaml", "workers.yaml"
+
+
+def planned(gymctl, *arguments):
+    said = gymctl("plan-nodes", *arguments, "--json")
+    assert said.code == 0, said.err
+    return {machine["address"]: machine for machine in json.loads(said.out)}
+
+
+def test_every_server_is_on_one_machine_and_sizes_are_the_larger_of_two(gymctl, files):
+    machines = planned(gymctl, *files)
+    assert {address: (item["role"], item["holds"]) for address, item in machines.items()} == {
+        "192.168.1.100": ("coordinator", ["head", "tools", "my_agent x 3"]),
+        "192.168.1.101": ("worker", ["policy_model"]),
+        "192.168.1.102": ("worker", ["far_agent"]),
+    }
+    assert machines["192.168.1.100"]["cpus"] == 12  # three agents of four; the pattern wants eight
+    assert machines["192.168.1.100"]["memory_gb"] == pytest.approx(48.1, abs=0.1)
+    assert machines["192.168.1.101"]["cpus"] == 4
+    assert [item["gpus"] for item in machines.values()] == ["-", "2", "-"]
+
+
+def test_a_port_is_open_to_those_who_call_it_and_nobody_else(gymctl, files):
+    machines = planned(gymctl, *files)
+    openings = {
+        (address, item["server"], item["port"]): set(item["callers"])
+        for address, machine in machines.items()
+        for item in machine["openings"]
+    }
+    assert openings == {
+        ("192.168.1.100", "head", 11000): {"192.168.1.101", "192.168.1.102"},
+        ("192.168.1.100", "tools", 8080): {"192.168.1.102"},
+        ("192.168.1.101", "policy_model", 8000): {"192.168.1.100", "192.168.1.102"},
+        ("192.168.1.102", "far_agent", 8081): {"192.168.1.100"},
+    }
+
+
+def test_the_rules_name_each_port_once_per_caller(gymctl, files):
+    said = gymctl("plan-nodes", *files, "--firewall", "ufw")
+    assert "ufw allow proto tcp from 192.168.1.102 to any port 8080 comment 'gymctl: tools'" in said.out
+    assert said.out.count("ufw allow") == 6
+    said = gymctl("plan-nodes", *files, "--firewall", "nftables")
+    assert "ip saddr { 192.168.1.100, 192.168.1.102 } tcp dport 8000 accept" in said.out
+    assert said.out.count(" drop") == 4
+
+
+def test_one_machine_needs_nothing_open(gymctl, folder):
+    text = "\n".join(COORDINATOR.splitlines()[1:]) + "\n" + WORKER
+    for address in ("192.168.1.100", "192.168.1.101", "192.168.1.102"):
+        text = text.replace(f"host: {address}", "host: 127.0.0.1")
+    (folder / "all.yaml").write_text(text)
+    machines = planned(gymctl, "all.yaml")
+    assert [(item["role"], item["openings"]) for item in machines.values()] == [("alone", [])]
+    assert "nothing needs to be open" in gymctl("plan-nodes", "all.yaml", "--firewall", "ufw").out
+
+
+def test_wrong_inputs(gymctl, files):
+    said = gymctl("plan-nodes", *files, "--firewall", "iptables")
+    assert (said.code, said.lines) == (2, ["error: there is no firewall 'iptables'; use --firewall ufw or nftables"])
+    said = gymctl("plan-nodes", "coordinator.yaml")
+    assert said.code == 2 and "policy_model" in said.err and "Traceback" not in said.err
