@@ -38,7 +38,7 @@ from gymctl.cli.roles import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gymctl.config import Role
+    from gymctl.config import Config, Role
     from gymctl.stack import StackPlan
 
 _TARGETS = ("compose", "swarm")
@@ -77,9 +77,6 @@ def render(
       gymctl render model.yaml agent.yaml +policy_model_name=mine -o compose.yaml
       gymctl render examples/multi-environment --target swarm -o stack.yaml
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.engines.compose import check_ours
-    from gymctl.engines.state import write_atomically, write_files, write_secrets
-    from gymctl.errors import InputError
     from gymctl.stack import placement_notes, render_stack
 
     part = role_of(role)
@@ -88,9 +85,7 @@ def render(
     shown = output == "-"
     config = with_membership(config, part, advertise=advertise, node=node, token_file=token_file, needs_token=not shown)
     publish = published_head(config, part, publish)
-    path = Path(output).resolve()
-    directory = Path.cwd() if output == "-" else path.parent
-    called = stack_name(name, directory)
+    called = stack_name(name, Path.cwd() if shown else Path(output).resolve().parent)
     plan = plan_for(
         config, called, nofile=nofile, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish
     )
@@ -99,9 +94,25 @@ def render(
         _swarm(plan, arguments, as_json=as_json) if target == "swarm" else (render_stack(plan, arguments=arguments), {})
     )
     say_notes(plan.notes if target == "swarm" else (*plan.notes, *placement_notes(plan.services)))
-    if output == "-":
+    if shown:
         typer.echo(text, nl=False)
         return
+    _write(output, text, files, plan, config)
+    next_step = "up --engine swarm" if target == "swarm" else "up"
+    typer.echo(
+        f"wrote {output}: {len(plan.services)} services; `gymctl {next_step}` builds their images and starts them",
+        err=True,
+    )
+
+
+def _write(output: str, text: str, files: Mapping[str, bytes], plan: StackPlan, config: Config) -> None:
+    """The rendered file, and beside it what it names: secrets, files."""
+    from gymctl.engines.compose import check_ours
+    from gymctl.engines.state import write_atomically, write_files, write_secrets
+    from gymctl.errors import InputError
+
+    path = Path(output).resolve()
+    directory = path.parent
     if not directory.is_dir():
         raise InputError(f"{output}: its folder does not exist", f"create it: mkdir -p {Path(output).parent}")
     check_ours(path)
@@ -110,11 +121,6 @@ def render(
     keep_token(config, directory)
     write_files(directory, files)
     write_atomically(path, text, mode=0o644)
-    next_step = "up --engine swarm" if target == "swarm" else "up"
-    typer.echo(
-        f"wrote {output}: {len(plan.services)} services; `gymctl {next_step}` builds their images and starts them",
-        err=True,
-    )
 
 
 def _check_options(target: str, publish: str | None, role: Role, *, as_json: bool) -> None:
