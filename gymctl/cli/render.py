@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from gymctl.config import Config, Role
     from gymctl.stack import StackPlan
+    from gymctl.stack.swarm import SwarmRendering
 
 _TARGETS = ("compose", "swarm")
 
@@ -64,7 +65,7 @@ def render(
     advertise: Advertise = None,
     node: NodeName = None,
     token_file: TokenFile = None,
-    as_json: bool = typer.Option(False, "--json", help="Say what --target swarm changed as JSON, on standard error."),
+    as_json: bool = typer.Option(False, "--json", help="Say what --target swarm changed as JSON, on standard output."),
 ) -> None:
     """Write the Compose or Swarm file of a configuration; start nothing.
 
@@ -80,9 +81,9 @@ def render(
     from gymctl.stack import placement_notes, render_stack
 
     part = role_of(role)
-    _check_options(target, publish, part, as_json=as_json)
-    config = load(configuration, merge_order, gym_root=gym_root, role=part)
     shown = output == "-"
+    _check_options(target, publish, part, as_json=as_json, shown=shown)
+    config = load(configuration, merge_order, gym_root=gym_root, role=part)
     config = with_membership(config, part, advertise=advertise, node=node, token_file=token_file, needs_token=not shown)
     publish = published_head(config, part, publish)
     called = stack_name(name, Path.cwd() if shown else Path(output).resolve().parent)
@@ -90,17 +91,21 @@ def render(
         config, called, nofile=nofile, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish
     )
     arguments = shown_arguments(configuration, config)
-    text, files = (
-        _swarm(plan, arguments, as_json=as_json) if target == "swarm" else (render_stack(plan, arguments=arguments), {})
-    )
-    say_notes(plan.notes if target == "swarm" else (*plan.notes, *placement_notes(plan.services)))
+    files: Mapping[str, bytes] = {}
+    if target == "swarm":
+        say_notes(plan.notes)
+        rendering = _swarm(plan, arguments, as_json=as_json)
+        text, files, count = rendering.text, rendering.files, len(rendering.services)
+    else:
+        say_notes((*plan.notes, *placement_notes(plan.services)))
+        text, count = render_stack(plan, arguments=arguments), len(plan.services)
     if shown:
         typer.echo(text, nl=False)
         return
     _write(output, text, files, plan, config)
     next_step = "up --engine swarm" if target == "swarm" else "up"
     typer.echo(
-        f"wrote {output}: {len(plan.services)} services; `gymctl {next_step}` builds their images and starts them",
+        f"wrote {output}: {count} services; `gymctl {next_step}` builds their images and starts them",
         err=True,
     )
 
@@ -123,26 +128,26 @@ def _write(output: str, text: str, files: Mapping[str, bytes], plan: StackPlan, 
     write_atomically(path, text, mode=0o644)
 
 
-def _check_options(target: str, publish: str | None, role: Role, *, as_json: bool) -> None:
+def _check_options(target: str, publish: str | None, role: Role, *, as_json: bool, shown: bool) -> None:
     from gymctl.errors import InputError
 
     if target not in _TARGETS:
         raise InputError(f"--target is {target!r}", f"it must be {' or '.join(_TARGETS)}")
-    if as_json and target != "swarm":
-        raise InputError("--json says what --target swarm changed", "leave it out, or add --target swarm")
+    if as_json and (target != "swarm" or shown):
+        raise InputError("--json says what --target swarm changed, beside a file", "add --target swarm -o stack.yaml")
     if target == "swarm":
         check_swarm_publish(publish)
         check_swarm_role(role)
 
 
-def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> tuple[str, Mapping[str, bytes]]:
-    """The stack file's text, and the files it names; what the translation changed goes to standard error."""
+def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> SwarmRendering:
+    """The stack file; what the translation changed goes to standard error, or as JSON to standard output."""
     from gymctl.stack.swarm import grouped, render_swarm
 
     rendering = render_swarm(plan, arguments=arguments)
     if as_json:
-        typer.echo(json.dumps([change.plain() for change in rendering.changes], indent=2), err=True)
+        typer.echo(json.dumps([change.plain() for change in rendering.changes], indent=2))
     else:
         for line in grouped(rendering.changes):
             typer.echo(f"swarm: {line}", err=True)
-    return rendering.text, rendering.files
+    return rendering

@@ -59,7 +59,7 @@ def up_swarm(
     rendering = render_swarm(plan, arguments=shown, images=images)
     lost = [change for change in rendering.changes if change.outcome is Outcome.LOST]
     say_notes((*grouped(lost), *engine.notes(registry=registry, hosts=hosts)))
-    display.expect([service.name for service in plan.services])
+    display.expect(rendering.services)
     return engine.up(
         plan,
         rendering,

@@ -160,7 +160,7 @@ def test_an_entrypoint_of_its_own_waits_and_keeps_its_command() -> None:
     ("needs", "lost"),
     [
         ({"db": {"condition": "service_healthy"}}, "starts without waiting for db"),
-        ({"db": {"condition": "service_completed_successfully"}}, "does not wait for the end of db"),
+        ({"db": {"condition": "service_completed_successfully"}}, "does not wait for db, which is left out"),
         ({"job": {"condition": "service_started"}}, "does not wait for job, which is left out"),
     ],
 )
@@ -174,6 +174,13 @@ def test_a_service_of_a_profile_is_left_out() -> None:
     _, translation = one()
     assert "job" not in translation.document.services
     assert "left out: it belongs to once" in said(translation, Outcome.LOST)
+
+
+def test_what_must_end_before_others_start_is_left_out() -> None:
+    service, translation = one(depends_on={"db": {"condition": "service_completed_successfully"}}, entrypoint=["x"])
+    assert list(translation.document.services) == ["it"]
+    assert service["entrypoint"] == ["x"]
+    assert "left out: Swarm has no way to wait for its end; it does without" in said(translation, Outcome.LOST)
 
 
 def test_every_service_resolves_to_its_tasks_and_is_replaced_carefully() -> None:

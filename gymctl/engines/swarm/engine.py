@@ -165,7 +165,9 @@ class SwarmEngine:
         self, plan: StackPlan, rendering: SwarmRendering, image: str, arguments: Sequence[str], config_digest: str
     ) -> StackState:
         servers = [
-            ServerAddress(item.name, str(item.kind), item.implementation, item.address) for item in plan.services
+            ServerAddress(item.name, str(item.kind), item.implementation, item.address)
+            for item in plan.services
+            if item.name in rendering.services
         ]
         return StackState(
             engine="swarm",

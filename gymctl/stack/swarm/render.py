@@ -20,10 +20,11 @@ class SwarmRendering:
     """A stack file's text, and what the translation changed.
 
     ``name`` is the stack's, which ``docker stack deploy`` takes as an argument; ``files`` are to be written beside the
-    stack file (path relative to it -> bytes).
+    stack file (path relative to it -> bytes). ``services`` are those of the plan that the stack file has.
     """
 
     name: str
+    services: tuple[str, ...]
     text: str
     changes: tuple[Change, ...]
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
@@ -60,7 +61,8 @@ def render_swarm(
         raise ConfigError(problems)
     header = _header(plan.name, arguments)
     text = render_document(translation.document, header)
-    return SwarmRendering(translation.name, text, translation.changes, translation.files)
+    services = tuple(translation.document.services)
+    return SwarmRendering(translation.name, services, text, translation.changes, translation.files)
 
 
 def _header(name: str, arguments: Sequence[str]) -> list[str]:

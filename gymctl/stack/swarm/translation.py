@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gymctl.errors import ConfigError
-from gymctl.stack.document import ComposeDocument, Network, Service
+from gymctl.stack.document import ComposeDocument, Network
 from gymctl.stack.swarm.changes import Change, Report
 from gymctl.stack.swarm.keys import unknown_keys
 from gymctl.stack.swarm.options import SwarmOptions
 from gymctl.stack.swarm.service import translate_service
 from gymctl.stack.swarm.storing import translate_stored
+from gymctl.stack.swarm.waiting import left_out
 
 DEFAULT_NETWORK = "default"
 _BRIDGE_OPTIONS = "com.docker.network.bridge."
@@ -40,23 +41,20 @@ def translate(document: ComposeDocument, options: SwarmOptions | None = None) ->
     name = document.name or "gym"
     whole = Report()
     whole.translated("name", f"the stack's name: docker stack deploy -c FILE {name}")
-    changes: list[Change] = []
-    services: dict[str, Service] = {}
-    absent = {name for name, service in document.services.items() if service.profiles}
-    for service_name, service in document.services.items():
-        report = Report(service_name)
-        if service_name in absent:
-            profiles = ", ".join(service.profiles or ())
-            report.lost("profiles", f"left out: it belongs to {profiles}, and Swarm has no profiles")
-        else:
-            services[service_name] = translate_service(service, absent, options, report, problems)
-        changes += report.changes
+    reports = {service_name: Report(service_name) for service_name in document.services}
+    absent = left_out(document, reports.__getitem__)
+    services = {
+        key: translate_service(service, absent, options, reports[key], problems)
+        for key, service in document.services.items()
+        if key not in absent
+    }
     stored, files = translate_stored(document, name, options, whole, problems)
     networks = _networks(document, whole)
     if problems:
         raise ConfigError(problems)
     after = document.model_copy(update={"name": None, "services": services, "networks": networks, **stored})
-    return Translation(name, after, (*whole.changes, *changes), files)
+    changes = [change for report in (whole, *reports.values()) for change in report.changes]
+    return Translation(name, after, tuple(changes), files)
 
 
 def _networks(document: ComposeDocument, report: Report) -> dict[str, Network | None]:

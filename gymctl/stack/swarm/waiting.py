@@ -7,15 +7,31 @@ The wait is bounded by the waiting service's own health check: a task that never
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from gymctl.stack.document import Dependency, Service
+from gymctl.stack.document import ComposeDocument, Dependency, Service
 from gymctl.stack.swarm.changes import Report
 
 _SCRIPT = (
     'for name in {names}; do until getent hosts "$name" >/dev/null; '
     'do echo "waiting for $name" >&2; sleep 1; done; done; exec "$@"'
 )
+
+
+def left_out(document: ComposeDocument, report: Callable[[str], Report]) -> set[str]:
+    """The services that a swarm does without: those of a profile, and those whose end others wait for."""
+    absent = set()
+    for name, service in document.services.items():
+        if service.profiles:
+            absent.add(name)
+            detail = f"left out: it belongs to {', '.join(service.profiles)}, and Swarm has no profiles"
+            report(name).lost("profiles", detail)
+        for other, dependency in (service.depends_on or {}).items():
+            if dependency.condition == "service_completed_successfully" and other not in absent:
+                absent.add(other)
+                detail = f"left out: Swarm has no way to wait for its end; {name} does without what it prepares"
+                report(other).lost("depends_on", detail)
+    return absent
 
 
 def wait_for_dependencies(service: Service, absent: Collection[str], report: Report) -> dict[str, list[str]]:
@@ -53,9 +69,6 @@ def _can_wait(name: str, dependency: Dependency, absent: Collection[str], report
         return False
     if dependency.restart:
         report.lost("depends_on", f"it is not restarted with {name}")
-    if dependency.condition == "service_completed_successfully":
-        report.lost("depends_on", f"it does not wait for the end of {name}; it is started again until it can run")
-        return False
     return True
 
 
