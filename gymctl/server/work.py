@@ -77,6 +77,11 @@ class Work:
         finally:
             self._waiting -= 1
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether checks are tasks of a cluster, and not processes of this machine."""
+        return self._cluster is not None
+
     async def close(self) -> None:
         """End what was started."""
         if self._pool is not None:

@@ -1,0 +1,186 @@
+"""Programs that a model writes, run against unit tests in a sandbox. LiveCodeBench's rows and rules."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from solution_confinement import landlock_version
+from solution_tests import code_of, shortened, tested
+
+from gymctl.errors import InputError
+from gymctl.server import Client, ResourcesServer, ServerConfig, Settings, VerifyRequest, VerifyResponse
+from gymctl.server.responses import output_text
+from gymctl.server.work import CheckFailed, Work
+
+_FOLDER = Path(__file__).parent
+_SENT = ("solution_confinement", "solution_runner")  # run where the check runs, which may not have them
+_MEGABYTE = 1 << 20
+_START_S = 30.0  # on top of the tests' own time: the sandbox starts, on a machine that may be busy
+_FENCE = "```"
+_MESSAGES = {"wrong": "Wrong Answer", "time": "Time Limit Exceeded"}
+
+
+class CodingConfig(ServerConfig):
+    """Limits are those of one test; ``debug`` puts whole outputs into the reply."""
+
+    unit_test_timeout_secs: float = Field(10.0, gt=0)
+    num_processes: int | None = Field(None, ge=1)
+    memory_limit_mb: int = Field(1024, ge=64)
+    disk_limit_mb: int = Field(16, ge=1)
+    output_limit_mb: int = Field(4, ge=1)
+    thread_limit: int = Field(64, ge=1)
+    stop_at_first_failure: bool = True
+    reasoning_format_penalty: float | None = None
+    debug: bool = False
+
+
+class UnitTests(BaseModel):
+    """What goes in and what comes out, as texts; with ``fn_name`` they are JSON, one argument a line."""
+
+    model_config = ConfigDict(extra="allow")
+
+    inputs: list[str] = Field(min_length=1)
+    outputs: list[str]
+    fn_name: str | None = None
+
+    @model_validator(mode="after")
+    def _as_many(self) -> UnitTests:
+        if len(self.inputs) != len(self.outputs):
+            raise ValueError(f"{len(self.inputs)} inputs and {len(self.outputs)} outputs")
+        return self
+
+
+class Metadata(BaseModel):
+    """The row's ``verifier_metadata``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    unit_tests: UnitTests
+    difficulty: str | None = None
+
+
+class CodingVerify(VerifyRequest):
+    """The row's fields the code is tested with."""
+
+    verifier_metadata: Metadata
+
+
+class CompCoding(ResourcesServer):
+    """No tools: a program and a verdict."""
+
+    config: CodingConfig
+    stateless = True
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        super().__init__(settings, client)
+        self._work = Work(self, processes=self.config.num_processes)
+        if not self._work.is_remote and landlock_version() == 0:
+            raise InputError(
+                f"{self.name}: this kernel has no Landlock, and submitted code could read the server's files",
+                "use Linux 5.13 or later with it switched on (lsm=landlock,...), or a Ray cluster of such machines",
+            )
+        self._sources = {name: (_FOLDER / f"{name}.py").read_text(encoding="utf-8") for name in _SENT}
+
+    async def shutdown(self) -> None:
+        """End the worker processes."""
+        await self._work.close()
+
+    async def verify(self, body: CodingVerify) -> VerifyResponse:
+        """Reward 1.0 when the last fenced block of the response passes every test."""
+        text = output_text(body.response)
+        code = extract_code(text)
+        verdict: dict[str, Any] = {"result": None, "metadata": None, "unit_tests": None, "unit_tests_time_taken": None}
+        if code:
+            verdict = await self._tested(code, body.verifier_metadata.unit_tests)
+        tests = verdict["unit_tests"] or []
+        passed = len(tests) == len(body.verifier_metadata.unit_tests.inputs) and all(test["passed"] for test in tests)
+        reward, violation = float(passed), has_format_violation(body.response)
+        if violation and self.config.reasoning_format_penalty is not None:
+            reward = self.config.reasoning_format_penalty
+        return VerifyResponse.of(
+            body,
+            reward,
+            **verdict,
+            extracted_model_output=text or None,
+            extracted_model_code=code or None,
+            reasoning_format_violation_rate=float(violation),
+            difficulty=body.verifier_metadata.difficulty,
+        )
+
+    async def _tested(self, code: str, tests: UnitTests) -> dict[str, Any]:
+        pairs = list(zip(tests.inputs, tests.outputs, strict=True))
+        seconds = _START_S + len(pairs) * (self.config.unit_test_timeout_secs + 1)
+        arguments = (code, pairs, tests.fn_name, self._limits(), self._sources)
+        try:
+            done = await self._work.run(tested, *arguments, seconds=seconds)
+        except CheckFailed as failure:
+            if failure.reason == "raised":
+                raise RuntimeError(f"the code was not run: {failure.message}") from failure
+            raise
+        results = done.value
+        failed = next(((place, each) for place, each in enumerate(results) if each["outcome"] != "passed"), None)
+        shown = ("stdout", "stderr") if self.config.debug else ()
+        return {
+            "result": [True if each["outcome"] == "passed" else code_of(each) for each in results],
+            "metadata": _describe(failed[1], failed[0], *pairs[failed[0]]) if failed else {},
+            "unit_tests": [
+                {"passed": each["outcome"] == "passed", "outcome": each["outcome"], "seconds": each["seconds"]}
+                | {key: each[key] for key in shown}
+                for each in results
+            ],
+            "unit_tests_time_taken": round(sum(each["seconds"] for each in results), 4),
+            **done.told,
+        }
+
+    def _limits(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "seconds": config.unit_test_timeout_secs,
+            "memory": config.memory_limit_mb * _MEGABYTE,
+            "disk": config.disk_limit_mb * _MEGABYTE,
+            "output": config.output_limit_mb * _MEGABYTE,
+            "threads": config.thread_limit,
+            "stop_early": config.stop_at_first_failure,
+            "debug": config.debug,
+        }
+
+
+def _describe(result: dict[str, Any], place: int, given: str, expected: str) -> dict[str, Any]:
+    """The first test that did not pass, texts shortened."""
+    outcome = result["outcome"]
+    return {
+        "test": place,
+        "error_code": code_of(result),
+        "error_message": _MESSAGES.get(outcome, "Runtime Error"),
+        "outcome": outcome,
+        "error": result["stderr"].strip().rpartition("\n")[2][:300],
+        "inputs": shortened(given),
+        "output": shortened(result["value"] or result["stdout"]),
+        "expected": shortened(expected),
+    }
+
+
+def extract_code(text: str) -> str:
+    """What stands between the last two fences; empty when there are fewer than two."""
+    lines = text.split("\n")
+    fences = [number for number, line in enumerate(lines) if _FENCE in line]
+    return "\n".join(lines[fences[-2] + 1 : fences[-1]]).strip("\n") if len(fences) > 1 else ""
+
+
+def has_format_violation(response: dict[str, Any]) -> bool:
+    """Whether think tags show in the answer, or more than one in the reasoning."""
+    text = output_text(response)
+    reasoning = "".join(
+        str(part.get("text", ""))
+        for item in response.get("output", ())
+        if item.get("type") == "reasoning"
+        for part in item.get("summary") or ()
+    )
+    return bool(re.search("</?think>", text)) or any(reasoning.count(tag) > 1 for tag in ("<think>", "</think>"))
+
+
+if __name__ == "__main__":
+    CompCoding.serve()
