@@ -14,7 +14,7 @@ HARMFUL: dict[str, tuple[str, set[str], str]] = {
     "endless loop in C": ("print(len(str(7 ** 10**9)))", {"time"}, ""),
     "sleep": ("import time; time.sleep(600)", {"time"}, ""),
     "4 GB": ("x = bytearray(4 << 30)", {"raised"}, "MemoryError"),
-    "4 GB bit by bit": ("x = []\nwhile True: x.append(bytearray(1 << 20))", {"raised"}, "MemoryError"),
+    "4 GB bit by bit": ("x = []\nwhile True: x.append(bytearray(1 << 20))", {"raised", "time"}, ""),
     "reads /etc/shadow": ("print(open('/etc/shadow').read())", {"raised"}, "Permission denied"),
     "reads /etc/passwd": ("print(open('/etc/passwd').read())", {"raised"}, "Permission denied"),
     "reads its environment": ("print(open('/proc/self/environ').read())", {"raised"}, "Permission denied"),

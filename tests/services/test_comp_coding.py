@@ -66,7 +66,6 @@ def test_every_harmful_program_ends_as_a_failed_test_and_the_server_goes_on() ->
         assert says in found["metadata"]["error"], (name, found["metadata"])
     assert after.json()["reward"] == 1.0
     assert not Path("/tmp/escaped").exists()
-    assert not list(Path("/tmp").glob("solution-*"))
 
 
 def test_each_test_has_a_result() -> None:
@@ -127,7 +126,7 @@ def test_functions(code: str, tests: tuple[tuple[str, str], ...], reward: float)
 
 
 def test_a_tests_scratch_folder_is_empty_and_its_environment_bare() -> None:
-    code = "import os\nprint(os.listdir('.'), sorted(os.environ.items()))\nopen('x', 'w')"
+    code = "import os\nprint(os.listdir('.'), sorted(os.environ.items()))\nprint(os.getcwd())\nopen('x', 'w')"
     os.environ["POLICY_API_KEY"] = "sk-planted"
     try:
         found = verdict(code, ("", "?"), ("", "?"), stop_at_first_failure=False, debug=True)
@@ -136,13 +135,20 @@ def test_a_tests_scratch_folder_is_empty_and_its_environment_bare() -> None:
     for test in found["unit_tests"]:
         assert test["stdout"].startswith("[] ")
         assert "sk-planted" not in test["stdout"]
+        scratch = test["stdout"].splitlines()[-1]
+        assert Path(scratch).name.startswith("solution-")
+        assert not Path(scratch).exists()
 
 
 def test_expected_outputs_are_nowhere_in_the_programs_process() -> None:
     expected = "an answer that nobody guesses"
     code = (
-        "import gc, hashlib\n"
-        "texts = {each for one in gc.get_objects() for each in gc.get_referents(one) if type(each) is str}\n"
+        "import gc, hashlib, sys\n"
+        "frame, waiting, texts = sys._getframe(), gc.get_objects(), set()\n"
+        "while frame: waiting += frame.f_locals.values(); frame = frame.f_back\n"
+        "for one in waiting:\n"
+        "  for each in gc.get_referents(one):\n"
+        "    if type(each) is str: texts.add(each)\n"
         f"digests = {{hashlib.sha256(each.strip().encode('utf-8', 'replace')).hexdigest() for each in texts}}\n"
         f"print(len(digests) > 1000, {hashlib.sha256(expected.encode()).hexdigest()!r} in digests,"
         f" {hashlib.sha256(b'the input').hexdigest()!r} in digests)"
