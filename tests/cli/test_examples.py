@@ -12,8 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from render_examples import expected, render
 
 
-@pytest.mark.parametrize(("path", "options"), expected(), ids=lambda item: getattr(item, "parent", item))
-def test_an_example_renders_to_what_stands_beside_it(path: Path, options: tuple[str, ...]):
-    text = render(path.parent, options)
+@pytest.mark.parametrize(
+    ("path", "stack", "options"), expected(), ids=[f"{path.parent.name}/{path.name}" for path, *_ in expected()]
+)
+def test_an_example_renders_to_what_stands_beside_it(path: Path, stack: str, options: tuple[str, ...]):
+    text = render(path.parent, options, stack)
     assert text == path.read_text(), "changed? python scripts/render_examples.py, and look at the difference"
     assert yaml.safe_load(text).get("name", path.parent.name) == path.parent.name
