@@ -117,8 +117,9 @@ def status_table(statuses: Sequence[ServerStatus]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    counted = any(status.running is not None for status in statuses)
-    more = ("replicas", "nodes") if counted else ()
+    placed = any(status.nodes for status in statuses)
+    counted = placed or any(status.replicas > 1 for status in statuses)
+    more = (*(["replicas"] if counted else []), *(["nodes"] if placed else []))
     table = Table(
         "server", "kind", "state", "health", *more, "uptime", "address", box=None, pad_edge=False, header_style="bold"
     )
@@ -127,7 +128,8 @@ def status_table(statuses: Sequence[ServerStatus]) -> Table:
         if status.restarts:
             state += f", {status.restarts} restarts"
         health = status.health or "-"
-        counts = (f"{status.running}/{status.replicas}", ", ".join(status.nodes) or "-") if counted else ()
+        running = status.running if status.running is not None else int(status.ok)
+        counts = (f"{running}/{status.replicas}", ", ".join(status.nodes) or "-")[: len(more)]
         table.add_row(
             status.name,
             f"{status.kind}/{status.implementation}" if status.kind not in ("head", "node") else status.kind,

@@ -48,3 +48,7 @@ def without_effect(config: Config) -> Iterator[str]:
     if asking:
         names = ", ".join(asking[:3]) + (f" and {len(asking) - 3} more" if len(asking) > 3 else "")
         yield f"placement and resources ({names}) have no effect in one process"
+    several = [name for name, server in config.servers.items() if server.replicas > 1]
+    if several:
+        names = ", ".join(several[:3]) + (f" and {len(several) - 3} more" if len(several) > 3 else "")
+        yield f"replicas ({names}) have no effect in one process, which has each server once"

@@ -53,7 +53,8 @@ class ServerStatus:
     @property
     def ok(self) -> bool:
         """Whether it runs and, when it has a health check, is healthy; or was to end by itself, and did."""
-        return self.state == "done" or (self.state == "running" and self.health in ("healthy", ""))
+        enough = self.running is None or self.running >= self.replicas
+        return self.state == "done" or (enough and self.state == "running" and self.health in ("healthy", ""))
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,9 @@ class Engine(Protocol):
 
     def logs(self, servers: Sequence[str], on_line: OnLine, *, follow: bool, tail: int | None, since: str) -> None:
         """Pass on the log lines of the servers, of all when none is named."""
+
+    def scale(self, counts: Mapping[str, int], *, timeout: float, on_event: OnServer) -> None:
+        """Have so many replicas of each server, and wait until they are healthy."""
 
     def down(self, *, volumes: bool) -> Removed:
         """Stop and remove everything of the stack."""

@@ -7,13 +7,13 @@ State, health and logs are asked of Docker by label, commands go through ``docke
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import __version__
 from gymctl.engines.base import Job, JobResult, OnServer, Removed, ServerStatus
-from gymctl.engines.containers import Container, by_service, find_containers, server_status
+from gymctl.engines.containers import Container, find_containers, server_status
 from gymctl.engines.daemon import check_commands, connect, is_on_this_machine, spoken_errors
 from gymctl.engines.gpus import check_gpus
 from gymctl.engines.images import OnBuild, build_images
@@ -21,6 +21,7 @@ from gymctl.engines.jobs import nofile_limit, run_on_network
 from gymctl.engines.ports import check_port
 from gymctl.engines.removal import remove_stack
 from gymctl.engines.runner import OnLine, background, run, stream
+from gymctl.engines.scaling import scale_project, services_to_scale
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
@@ -162,8 +163,23 @@ class ComposeEngine:
             EngineError: no engine.
         """
         state = load_state(self.directory)
-        worst = by_service(find_containers(connect(), state.name))
-        return [server_status(server, worst.get(server.name)) for server in state.servers]
+        containers = find_containers(connect(), state.name)
+        return [server_status(server, containers) for server in state.servers]
+
+    @spoken_errors()
+    def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:
+        """Have so many replicas of each server; the others are not touched. The next ``up`` knows nothing of it.
+
+        Those that go finish what is under way first, which may take ``timeout`` seconds as getting healthy may.
+
+        Raises:
+            InputError: no stack was brought up here, or it has no such server, or one that can be but one.
+            ServerFailed: a replica did not come up.
+        """
+        state = load_state(self.directory)
+        wanted = services_to_scale(state, counts)
+        client = connect()
+        scale_project(client, self.directory, state, wanted, self._command, timeout=timeout, on_event=on_event)
 
     def logs(
         self,
@@ -236,7 +252,8 @@ def check_ours(path: Path) -> None:
 def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
     """Where a server is reached: the head from this machine, the others inside the stack's network."""
     address = plan.head_url if service.kind == "head" else service.address
-    return ServerAddress(service.name, str(service.kind), service.implementation, address)
+    identity = (service.name, str(service.kind), service.implementation)
+    return ServerAddress(*identity, address, replicas=service.replicas, single=service.single)
 
 
 def job_image(plan: StackPlan) -> str:

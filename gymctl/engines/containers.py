@@ -120,20 +120,24 @@ def by_service(containers: Iterable[Container]) -> dict[str, Container]:
     return worst
 
 
-def server_status(server: ServerAddress, container: Container | None) -> ServerStatus:
-    """How a server is, from its (worst) container."""
+def server_status(server: ServerAddress, containers: Iterable[Container]) -> ServerStatus:
+    """How a server is: as the worst of its containers, and how many of those wanted are well."""
     identity = (server.name, server.kind, server.implementation)
-    if container is None:
-        return ServerStatus(*identity, MISSING, "", None, server.address)
-    ended = container.state in ("exited", "dead", "restarting")
+    mine = [item for item in containers if item.service == server.name]
+    worst = by_service(mine).get(server.name)
+    if worst is None:
+        return ServerStatus(*identity, MISSING, "", None, server.address, replicas=server.replicas, running=0)
+    ended = worst.state in ("exited", "dead", "restarting")
     return ServerStatus(
         *identity,
-        "done" if container.done else container.state,
-        container.health,
-        container.uptime_seconds,
+        "done" if worst.done else worst.state,
+        worst.health,
+        worst.uptime_seconds,
         server.address,
-        container.restarts,
-        container.exit_code if ended else None,
+        sum(item.restarts for item in mine),
+        worst.exit_code if ended else None,
+        replicas=server.replicas,
+        running=sum(item.done or (item.state == "running" and item.health in ("healthy", "")) for item in mine),
     )
 
 

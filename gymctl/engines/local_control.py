@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -133,6 +133,15 @@ class LocalEngine:
         if self._pid() is None:  # who answers at its ports now is someone else
             return [replace(_status(server), state="exited", health="") for server in state.servers]
         return _ask_all(state)
+
+    def scale(self, counts: Mapping[str, int], *, timeout: float = 0.0, on_event: OnServer = lambda _: None) -> None:
+        """One process has each server once.
+
+        Raises:
+            InputError: always.
+        """
+        names = ", ".join(counts)
+        raise InputError(f"{names}: the local engine is one process with each server once", "gymctl up runs containers")
 
     def check_running(self) -> None:
         """See that the stack's process runs.

@@ -22,12 +22,17 @@ _SWARM_FILES = "swarm"  # configs that a stack file names
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """One server of a stack and where it is reached: by service name inside the stack's network."""
+    """One server of a stack and where it is reached: by service name inside the stack's network.
+
+    ``replicas`` of it are wanted; ``single`` is why it cannot be more than one, empty when it can.
+    """
 
     name: str
     kind: str
     implementation: str
     address: str
+    replicas: int = 1
+    single: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from gymctl.engines.daemon import connect, spoken_errors
 from gymctl.engines.images import OnBuild, build_images
 from gymctl.engines.jobs import nofile_limit, run_on_network
 from gymctl.engines.runner import OnLine
+from gymctl.engines.scaling import services_to_scale
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
@@ -165,7 +166,7 @@ class SwarmEngine:
         self, plan: StackPlan, rendering: SwarmRendering, image: str, arguments: Sequence[str], config_digest: str
     ) -> StackState:
         servers = [
-            ServerAddress(item.name, str(item.kind), item.implementation, item.address)
+            ServerAddress(item.name, str(item.kind), item.implementation, item.address, item.replicas, item.single)
             for item in plan.services
             if item.name in rendering.services
         ]
@@ -245,7 +246,8 @@ class SwarmEngine:
             InputError: no stack was brought up here.
             ServerFailed: a replica did not come up.
         """
-        scale(connect(), load_state(self.directory).name, counts, timeout=timeout, on_event=on_event)
+        state = load_state(self.directory)
+        scale(connect(), state.name, services_to_scale(state, counts), timeout=timeout, on_event=on_event)
 
     @spoken_errors()
     def drain(self, name: str, *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> tuple[str, ...]:
