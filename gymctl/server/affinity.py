@@ -6,6 +6,7 @@ a backend is left out, only its own sessions move.
 
 from __future__ import annotations
 
+import logging
 import time
 import zlib
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +14,8 @@ from hashlib import sha256
 
 # Failures in a row after which a backend is left alone for a while.
 _UNWELL = 3
+
+log = logging.getLogger("gymctl.server")
 
 
 class Backend:
@@ -59,13 +62,20 @@ class Affinity:
 
     def worked(self, backend: Backend) -> None:
         """It answered; whatever was before is forgotten."""
-        if backend.failures:
-            self._unwell -= backend.failures >= _UNWELL
-            backend.failures = 0
+        if backend.failures >= _UNWELL:
+            self._unwell -= 1
+            if len(self.backends) > 1:
+                log.info("%s works again", backend.url)
+        backend.failures = 0
 
     def failed(self, backend: Backend) -> None:
         """It refused, broke off, or had a fault of its own."""
         backend.failures += 1
-        if backend.failures >= _UNWELL:
-            self._unwell += backend.failures == _UNWELL
-            backend.rests_until = self._clock() + self._rest_s
+        if backend.failures < _UNWELL:
+            return
+        backend.rests_until = self._clock() + self._rest_s
+        if backend.failures == _UNWELL:
+            self._unwell += 1
+            if len(self.backends) > 1:
+                text = "%s failed %d times in a row; its sessions go elsewhere for %g s"
+                log.warning(text, backend.url, _UNWELL, self._rest_s)

@@ -188,6 +188,7 @@ def test_metadata_that_is_no_json_object_is_refused(name: str, text: str) -> Non
         ("/v1/chat/completions", b"{}"),
         ("/v1/chat/completions", b'{"messages":[]}'),
         ("/v1/chat/completions", b'{"messages":["u"]}'),
+        ("/v1/chat/completions", b'{"messages":[{"role":"user","content":"u"}],"stream":true}'),
     ],
 )
 def test_a_wrong_request_is_refused_here(path: str, body: bytes) -> None:
@@ -315,7 +316,8 @@ def test_a_model_that_speaks_responses_itself() -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"is_responses_native": True, "return_token_id_information": True}, "gives no token ids"),
+        ({"is_responses_native": True, "return_token_id_information": True}, "return_token_id_information: false"),
+        ({"is_responses_native": True, "sequential_reasoning_allowed": False}, "sequential_reasoning_allowed: true"),
         ({"base_url": []}, "names no endpoint"),
         ({"base_url": 3}, "base_url"),
     ],
@@ -369,7 +371,9 @@ def test_a_session_keeps_the_id_that_its_first_reply_gave_it() -> None:
 
 
 @pytest.mark.parametrize("broken", [status(500, "boom"), hang_up])
-def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(broken: Any) -> None:
+def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(broken: Any, caplog: Any) -> None:
+    caplog.set_level("INFO", "gymctl.server")
+
     async def work() -> None:
         well, ill = Endpoint(PLAIN), Endpoint(*[broken] * 4, PLAIN)
         sessions = [f"session-{number}" for number in range(30)]
@@ -377,6 +381,7 @@ def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(broken: Any)
             assert set(await spread(model, sessions)) == {200}
             assert len(ill.seen) == 3  # three sessions found it so; all others went elsewhere at once
             assert who(well) == set(sessions)
+            assert "failed 3 times in a row; its sessions go elsewhere for 0.4 s" in caplog.text
             await asyncio.sleep(0.45)
             assert set(await spread(model, sessions)) == {200}
             assert len(ill.seen) == 4  # one call tried it again
@@ -387,6 +392,7 @@ def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(broken: Any)
             assert set(await spread(model, sessions * 2)) == {200}
             assert not who(well) & who(ill)
             assert len(ill.seen) > 10  # it is itself again, and so are its sessions
+        assert "works again" in caplog.text
 
     asyncio.run(work())
 
@@ -433,7 +439,8 @@ def test_too_many_requests_are_not_carried_to_the_other_endpoint() -> None:
     asyncio.run(work())
 
 
-def test_the_deadline_holds_over_both_calls() -> None:
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_the_deadline_holds_over_both_calls(by_caller: bool) -> None:
     async def slowly(request: web.Request) -> web.Response:
         await asyncio.sleep(0.2)
         return web.Response(
@@ -441,8 +448,9 @@ def test_the_deadline_holds_over_both_calls() -> None:
         )
 
     async def work() -> Reply:
-        async with at(Endpoint(slowly), training=True) as model:
-            return await model.handle(Call("/v1/responses", b'{"input":"u"}', deadline=time.monotonic() + 0.3))
+        async with at(Endpoint(slowly), training=True, timeout_seconds=30 if by_caller else 0.3) as model:
+            deadline = time.monotonic() + 0.3 if by_caller else None
+            return await model.handle(Call("/v1/responses", b'{"input":"u"}', deadline=deadline))
 
     reply = asyncio.run(work())
     assert (reply.status, reply.json()["cause"]["path"]) == (504, "/tokenize")

@@ -58,12 +58,13 @@ def prepare_messages(messages: Sequence[Any], style: Style) -> None:
 
 def _take_thoughts_out(message: dict[str, Any], style: Style) -> None:
     content = message.get("content")
-    texts = [message] if isinstance(content, str) else content if isinstance(content, list) else []
-    name = "content" if isinstance(content, str) else "text"
+    holders: list[Any] = content if isinstance(content, list) else [message]
+    name = "text" if isinstance(content, list) else "content"
     thoughts: list[str] = []
-    for holder in texts:
-        found, holder[name] = split_thinking(holder.get(name) or "")
-        thoughts += found
+    for holder in holders:
+        if isinstance(holder, dict) and isinstance(holder.get(name), str):
+            found, holder[name] = split_thinking(holder[name])
+            thoughts += found
     if thoughts and style.interleaved:
         message.update(dict.fromkeys(REASONING_FIELDS, "\n".join(thoughts)))
 
@@ -101,7 +102,7 @@ class _Turn:
             self._calls.append({"id": item["call_id"], "type": "function", "function": function})
         elif kind == "reasoning":
             for part in item.get("summary") or item.get("content") or ():
-                self._said.append((True, part["text"]))
+                self._said.append((True, text_of([part])))
         else:
             raise RefusedError(("type",), f"items of the type {kind!r} have no place in a chat")
         if self._style.token_ids and item.get("prompt_token_ids"):

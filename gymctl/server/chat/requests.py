@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from gymctl.server.chat.messages import messages_of, text_of
 from gymctl.server.chat.style import Style
@@ -18,6 +18,7 @@ _SAME = (
 # An endpoint of Chat Completions keeps nothing between calls: the answer would not be to what was asked.
 _NOT_POSSIBLE = ("previous_response_id", "conversation", "prompt", "background", "stream")
 _LOGPROBS = "message.output_text.logprobs"
+Translated = TypeVar("Translated")
 
 
 def request_of(params: Mapping[str, Any], style: Style) -> dict[str, Any]:
@@ -35,16 +36,24 @@ def request_of(params: Mapping[str, Any], style: Style) -> dict[str, Any]:
     for name, translate in _TRANSLATED.items():
         value = params.get(name)
         if value is not None:
-            request.update(translate(value))
+            request.update(_well_formed(name, translate, value))
     tools = params.get("tools")
     if tools:
-        request["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
+        request["tools"] = _well_formed("tools", _tools, tools)
         request.update(_tool_choice(params.get("tool_choice")))
     else:
         request.pop("parallel_tool_calls", None)
         if params.get("tool_choice") not in (None, "auto", "none"):
             raise RefusedError(("tool_choice",), f"{params['tool_choice']!r} needs at least one tool")
     return request
+
+
+def _well_formed(name: str, translate: Callable[[Any], Translated], value: Any) -> Translated:
+    """What a parameter becomes; one of a shape that it cannot have is refused by its name."""
+    try:
+        return translate(value)
+    except (AttributeError, TypeError) as error:
+        raise RefusedError((name,), f"malformed: {error}", "type_error") from error
 
 
 def _check(params: Mapping[str, Any]) -> None:
@@ -82,6 +91,10 @@ def _led_by(instructions: Any, messages: list[dict[str, Any]]) -> list[dict[str,
         texts.append(text_of(message["content"]))
         rest += 1
     return [{"role": "system", "content": "\n\n".join(texts)}, *messages[rest:]]
+
+
+def _tools(tools: Any) -> list[dict[str, Any]]:
+    return [_tool(tool, index) for index, tool in enumerate(tools)]
 
 
 def _tool(tool: Any, index: int) -> dict[str, Any]:

@@ -46,5 +46,5 @@ def only_thought(message: Mapping[str, Any]) -> bool:
         return False
     content = message.get("content")
     if isinstance(content, list):
-        content = "".join(part.get("text") or "" for part in content)
-    return not (content and split_thinking(content)[1])
+        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return not (content and split_thinking(str(content))[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,12 @@ from gymctl.server.provider import Provider, ProviderConfig
 
 CHAT = "chat/completions"
 _OF_THE_PROMPT = ("model", "messages", "tools", "chat_template_kwargs")
+# What changes a conversation or an answer cannot be had where neither is looked at.
+_NATIVE_NEEDS = {
+    "return_token_id_information": False,
+    "replace_developer_role_with_system": False,
+    "sequential_reasoning_allowed": True,
+}
 _PARSED = (
     "the endpoint parses reasoning, and uses_reasoning_parser is false: set it to true, or start the endpoint without "
     "--reasoning-parser"
@@ -61,8 +68,10 @@ class VLLMConfig(ProviderConfig):
 
     @model_validator(mode="after")
     def _possible(self) -> VLLMConfig:
-        if self.is_responses_native and self.return_token_id_information:
-            raise ValueError("is_responses_native gives no token ids; set return_token_id_information: false")
+        if self.is_responses_native:
+            for name, needed in _NATIVE_NEEDS.items():
+                if getattr(self, name) != needed:
+                    raise ValueError(f"is_responses_native passes requests on; it needs {name}: {str(needed).lower()}")
         if not self.base_url:
             raise ValueError("base_url names no endpoint")
         return self
@@ -96,36 +105,39 @@ class VLLMModel(ModelServer):
         params = json_object(call.body)
         if self.config.is_responses_native:
             return await self._native(params, call, session)
-        completion = await self._complete(request_of(params, self._style), call, session)
+        completion = await self._complete(request_of(params, self._style), self._until(call), session)
         choice = self._choice(completion)
         return json_reply(response_of(completion, choice, params, self.config.model, self._style))
 
     async def chat_completions_call(self, call: Call, session: Session) -> Reply:
         """Chat Completions, with reasoning as ``<think>`` in the text, and the training fields on the message."""
         request = json_object(call.body)
+        if request.get("stream"):
+            raise RefusedError(("stream",), "answers come whole here; leave it out")
         messages = request.get("messages")
         if not isinstance(messages, list) or not messages:
             raise RefusedError(("messages",), "Input should be a list of messages", "missing")
         prepare_messages(messages, self._style)
-        completion = await self._complete(request, call, session)
+        completion = await self._complete(request, self._until(call), session)
         for choice in completion["choices"]:
             fold_reasoning(choice["message"])
         return json_reply(completion)
 
-    async def _complete(self, request: dict[str, Any], call: Call, session: Session) -> dict[str, Any]:
+    async def _complete(self, request: dict[str, Any], until: float, session: Session) -> dict[str, Any]:
         """The completion of a request whose messages are as the endpoint wants them."""
         metadata = request.get("metadata") or {}
         if not isinstance(metadata, dict):
             raise RefusedError(("metadata",), "Input should be an object", "dict_type")
         if has_audio(metadata):
             await self._add_audio(request)
-        if not self.config.sequential_reasoning_allowed and only_thought(request["messages"][-1]):
+        last = request["messages"][-1:]
+        if last and not self.config.sequential_reasoning_allowed and only_thought(last[0]):
             return stopped(self.config.model, "content_filter", "reasoning without an answer is not to be continued")
         request = self._filled_in(request)
         # Encoded once: a call of /tokenize needs the same bytes again.
         request["messages"] = orjson.Fragment(orjson.dumps(request["messages"]))
         try:
-            answer = await self._post(CHAT, request, call, session)
+            answer = await self._post(CHAT, request, until, session)
         except HopFailed as failed:
             if overflowed(failed.status, failed.body, request):
                 return stopped(self.config.model, "length", failed.body)
@@ -134,7 +146,7 @@ class VLLMModel(ModelServer):
         if not self.config.uses_reasoning_parser and reasoning_of(choice["message"]):
             raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=_PARSED)
         if self.config.return_token_id_information and "prompt_token_ids" not in choice["message"]:
-            await self._add_token_ids(answer, choice, request, call, session)
+            await self._add_token_ids(answer, choice, request, until, session)
         return answer
 
     def _filled_in(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +172,7 @@ class VLLMModel(ModelServer):
             del request["metadata"]
 
     async def _add_token_ids(
-        self, answer: dict[str, Any], choice: dict[str, Any], request: Mapping[str, Any], call: Call, session: Session
+        self, answer: dict[str, Any], choice: dict[str, Any], request: Mapping[str, Any], until: float, session: Session
     ) -> None:
         """Put the training fields on the message, and take what they are made of away."""
         try:
@@ -169,15 +181,15 @@ class VLLMModel(ModelServer):
             raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=str(error)) from error
         prompt = prompt_ids(answer)
         if prompt is None:
-            prompt = await self._tokenized(request, call, session)
+            prompt = await self._tokenized(request, until, session)
         choice["message"].update(prompt_token_ids=prompt, generation_token_ids=ids, generation_log_probs=logprobs)
         choice.pop("logprobs", None)
         choice.pop("token_ids", None)
         answer.pop("prompt_token_ids", None)
 
-    async def _tokenized(self, request: Mapping[str, Any], call: Call, session: Session) -> list[int]:
+    async def _tokenized(self, request: Mapping[str, Any], until: float, session: Session) -> list[int]:
         asked = {name: request[name] for name in _OF_THE_PROMPT if name in request}
-        found = (await self._post("../tokenize", asked, call, session)).get("tokens")
+        found = (await self._post("../tokenize", asked, until, session)).get("tokens")
         if not isinstance(found, list):
             raise HopFailed(self.name, "/tokenize", status=200, body="the answer has no list of tokens")
         return found
@@ -188,14 +200,17 @@ class VLLMModel(ModelServer):
         body = orjson.dumps({**(self.config.extra_body or {}), **params, **own, "model": self.config.model})
         return Reply(body=await self._provider.post("responses", body, session=session.id, deadline=call.deadline))
 
-    async def _post(self, path: str, value: Mapping[str, Any], call: Call, session: Session) -> dict[str, Any]:
+    async def _post(self, path: str, value: Mapping[str, Any], until: float, session: Session) -> dict[str, Any]:
         body = orjson.dumps(value)
-        answer = await self._provider.post(path, body, session=session.id, deadline=call.deadline)
+        answer = await self._provider.post(path, body, session=session.id, deadline=until)
         try:
             return orjson.loads(answer)  # an object: the provider saw to that
         except ValueError as error:
             text = f"not JSON: {answer[:300].decode('utf-8', 'replace')}"
             raise HopFailed(self.name, f"/v1/{path}", status=200, body=text) from error
+
+    def _until(self, call: Call) -> float:
+        return call.deadline or time.monotonic() + self.config.timeout_seconds
 
     def _choice(self, completion: dict[str, Any]) -> dict[str, Any]:
         choice = choice_of(completion)
