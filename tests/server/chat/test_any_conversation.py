@@ -77,14 +77,14 @@ def back(messages: list[dict[str, Any]], style: Style) -> list[dict[str, Any]]:
     return items
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(conversations())
 def test_it_comes_back_as_it_was(items: list[dict[str, Any]]) -> None:
     style = Style(token_ids=True)
     assert back(messages_of(items, style), style) == items
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(conversations())
 def test_in_tags_it_comes_back_too_unless_a_thought_holds_a_tag(items: list[dict[str, Any]]) -> None:
     thoughts = [part["text"] for item in items if item.get("type") == "reasoning" for part in item["summary"]]
@@ -99,7 +99,7 @@ ANY = st.lists(turns().flatmap(st.permutations) | st.lists(OUTPUTS | OTHERS, max
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ANY, st.booleans(), st.booleans())
 def test_in_any_order_nothing_is_lost_and_twice_is_as_once(
     items: list[dict[str, Any]], parser: bool, interleaved: bool

@@ -24,11 +24,11 @@ PARAMETERS = "tools tool_choice text reasoning include metadata instructions max
 PARAMS = st.dictionaries(st.sampled_from(PARAMETERS.split()), ANYTHING, max_size=4)
 ITEM = st.fixed_dictionaries(
     {"type": st.sampled_from(WORDS.split()[:4]), "role": st.sampled_from(["user", "assistant", "developer"])},
-    optional={key: ANYTHING for key in ("content", "summary", "name", "arguments", "call_id", "output")},
+    optional=dict.fromkeys(("content", "summary", "name", "arguments", "call_id", "output"), ANYTHING),
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(PARAMS, st.lists(ITEM, max_size=3) | ANYTHING, st.booleans())
 def test_create_params(params: dict[str, Any], items: Any, parser: bool) -> None:
     with contextlib.suppress(RefusedError):
