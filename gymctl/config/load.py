@@ -24,6 +24,7 @@ from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, Role, ServerInstance
 from gymctl.config.placement import read_placements
 from gymctl.config.placing import place_servers
+from gymctl.config.renamed import take_ours
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.servers import SKIP, find_servers
@@ -65,6 +66,7 @@ def load_config(
     resolved = resolve(raw, environ, findings)
     _stop_at(findings)
     blocks = attach(resolved, links, read_blocks(resolved, cwd, findings), findings)
+    take_ours(resolved, raw, layers.roots, findings)
     servers = _servers(resolved, layers, findings)
     head = check_head(resolved, findings)
     check_globals(resolved, findings)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gymctl.config.locations import shown
 from gymctl.config.model import ServerKind
+from gymctl.config.renamed import bundled_name
 from gymctl.errors import InputError
 
 _KINDS = frozenset(kind.value for kind in ServerKind)
@@ -37,6 +38,8 @@ class Finder:
             for root in (*self._roots_for(text), *((beside,) if beside else ())):
                 if found := self._under(root, text):
                     return found
+            if ours := bundled_name(text):
+                return self._under(self.roots[-1], ours)
         except OSError as error:
             raise InputError(f"{text[:200]}: cannot be read: {error.strerror}") from error
         except (ValueError, RuntimeError) as error:  # a wrong glob; a home that nobody has
