@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,9 @@ def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:
             what = "is no folder" if not folder.is_dir() else "holds no config.json, so it is no model"
             hint = "name a folder as `save_pretrained` writes it; a model of the hub has neither / nor . before it"
             findings.problem((*block.path, "model"), f"{block.title}.model: {folder} {what}", hint)
+        elif hidden := _hidden(folder):
+            what = f"{block.title}.model: only its owner may read {hidden}, and a container runs as another user"
+            findings.problem((*block.path, "model"), what, f"chmod -R a+rX {folder}")
         block = replace(block, model=str(folder))
     if block.chat_template is not None:
         template = _absolute(block.chat_template, cwd)
@@ -27,6 +31,12 @@ def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:
             findings.problem(path, f"{block.title}.chat_template: there is no file {template}", "name a Jinja file")
         block = replace(block, chat_template=str(template))
     return block
+
+
+def _hidden(folder: Path) -> Path | None:
+    """A file of the folder that not everybody may read; ``save_pretrained`` writes weights so."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return next((path for path in files if not path.stat().st_mode & stat.S_IROTH), None)
 
 
 def _absolute(text: str, cwd: Path) -> Path:

@@ -204,6 +204,14 @@ def test_attention_heads_of_a_model_at_hand(folder: Folder) -> None:
     assert fields(config)["model"] == "tiny"
 
 
+def test_weights_that_a_container_may_not_read(folder: Folder) -> None:
+    model = made_model(folder, 12)
+    weights = folder.path / "tiny" / "model.safetensors"
+    weights.touch(mode=0o600)
+    (problem,) = problems(folder, f"vllm: {{model: {model}}}")
+    assert f"only its owner may read {weights}, and a container runs as another user; chmod -R a+rX" in problem
+
+
 def test_the_cpu_profile_makes_nothing_of_gpus_and_says_so(folder: Folder) -> None:
     config = loaded(folder, "vllm: {model: Qwen/Qwen2.5-0.5B-Instruct, tensor_parallel_size: 4}", "++vllm.profile=cpu")
     assert only(config).gpus_used == 1

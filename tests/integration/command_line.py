@@ -22,6 +22,7 @@ class Folder:
 
     path: Path
     port: int
+    patience: float = 240  # seconds that one command may take
     name: str = field(init=False)
 
     def __post_init__(self):
@@ -32,7 +33,7 @@ class Folder:
         argv = [*GYMCTL, *map(str, arguments)]
         environ = {**os.environ, **(env or {})}
         return subprocess.run(
-            argv, cwd=self.path, env=environ, capture_output=True, text=True, check=False, timeout=240
+            argv, cwd=self.path, env=environ, capture_output=True, text=True, check=False, timeout=self.patience
         )
 
     def up(self, *arguments: object) -> subprocess.CompletedProcess[str]:
