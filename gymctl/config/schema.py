@@ -16,6 +16,7 @@ from gymctl.config.implementations import implementation_of
 from gymctl.config.includes import MergeOrder
 from gymctl.config.model import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
 from gymctl.config.placement import GROUPS
+from gymctl.config.vllm_blocks import KEYS as VLLM_KEYS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LATER = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, or a value still to be given
@@ -38,6 +39,7 @@ def schema() -> dict[str, Any]:
             "port": _port(),
             "placement": _placement(),
             "resources": _resources(),
+            "vllm": _vllm(),
         },
     }
 
@@ -84,12 +86,31 @@ def _globals() -> dict[str, Any]:
             "type": ["string", "null"],
             "description": "An existing Ray cluster, ray://host:10001.",
         },
+        "vllm": {
+            "description": "A model that the stack serves itself, or several by name.",
+            "if": {"type": "object", "required": ["model"]},
+            "then": {"$ref": "#/$defs/vllm"},
+            "else": {
+                "type": ["object", "null"],
+                "properties": {kind: {} for kind in _KIND_NAMES},  # a server of that name
+                "additionalProperties": {"$ref": "#/$defs/vllm"},
+            },
+        },
         "silence": silence,
         "gymctl": {
             "type": "object",
             "description": "Settings of gymctl itself.",
             "properties": {"silence": silence, "merge_order": {"enum": [str(order) for order in MergeOrder]}},
         },
+    }
+
+
+def _vllm() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {key: {"description": what} for key, (what, _) in VLLM_KEYS.items()},
+        "patternProperties": {"^x-": {}},
+        "additionalProperties": False,
     }
 
 

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from config_files import Folder
 
 from gymctl.config import Config, VllmBlock
+from gymctl.config.schema import schema
 from gymctl.config.vllm_families import tool_parser
 from gymctl.errors import ConfigError
 
@@ -305,6 +307,13 @@ def test_a_server_and_a_service_of_one_name(folder: Folder) -> None:
     server = SERVER.replace("policy_model:", "vllm-judge:")
     (problem,) = problems(folder, "vllm: {judge: {model: a/b}}", server=server)
     assert problem == "server.yaml:2: vllm-judge is the name of a server and of a service of vllm.judge; rename one"
+
+
+def test_the_schema_for_editors_knows_the_keys() -> None:
+    validator = jsonschema_rs.validator_for(schema())
+    good = [{"model": "a/b", "x-note": 1}, {"a": {"model": "a/b"}}, {"responses_api_models": {}}, None]
+    assert [validator.is_valid({"vllm": block}) for block in good] == [True] * 4
+    assert [validator.is_valid({"vllm": block}) for block in ({"modle": "a"}, {"a": {"modle": "b"}})] == [False] * 2
 
 
 def test_paths_are_those_of_the_working_directory(folder: Folder, tmp_path: Path) -> None:
