@@ -117,9 +117,7 @@ class Runtimes:
             if server.folder is not None and missing:
                 return f"{what} is written for NeMo Gym, and gymctl has none", "leave `runtime` out"
         elif server.implementation in NOT_IN_CONTAINERS:
-            hint = (
-                "use vllm_model and a `vllm:` block (docs/vllm.md), or one with the base_url of a vLLM beside the stack"
-            )
+            hint = "use vllm_model with a `vllm:` block, or with the base_url of a vLLM beside the stack"
             return f"{what} starts vLLM through Ray on the machine itself, which no container is", hint
         elif checkout and missing and not (checkout / what / server.entrypoint).is_file():
             return f"no {what}/{server.entrypoint} in {checkout}", "see how it is called there"
