@@ -24,6 +24,7 @@ class NoteCode(StrEnum):
     RENAMED = "renamed"
     VLLM_PARSER = "vllm-parser"
     VLLM_UNUSED = "vllm-unused"
+    RAY_ADDRESS = "ray-address"
 
 
 CODES: Mapping[NoteCode, str] = {
@@ -37,6 +38,7 @@ CODES: Mapping[NoteCode, str] = {
     NoteCode.MISSPELT_KEY: "a top-level key that is nearly one with a meaning (an error unless silenced)",
     NoteCode.VLLM_PARSER: "a vllm block has no parser for its model's tool calls or thoughts, or an unusual one",
     NoteCode.VLLM_UNUSED: "no model server calls a vllm block, or a key of one says nothing",
+    NoteCode.RAY_ADDRESS: "the address of the Ray cluster was taken from the environment",
 }
 
 

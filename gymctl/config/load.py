@@ -22,8 +22,9 @@ from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import dotted
 from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, Role, ServerInstance
-from gymctl.config.placement import read_placements
+from gymctl.config.placement import Placements, read_placements
 from gymctl.config.placing import place_servers
+from gymctl.config.ray import read_ray
 from gymctl.config.renamed import take_ours
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
@@ -67,12 +68,11 @@ def load_config(
     _stop_at(findings)
     blocks = attach(resolved, links, read_blocks(resolved, cwd, findings), findings)
     take_ours(resolved, raw, layers.roots, findings)
+    ray = read_ray(resolved, environ, findings)
     servers = _servers(resolved, layers, findings)
     head = check_head(resolved, findings)
-    check_globals(resolved, findings)
-    placements = read_placements(resolved.get("placement"), findings)
-    servers = place_servers(servers, resolved, placements, findings)
-    _check_credentials(resolved, findings)
+    placements, servers = _placed(servers, resolved, findings)
+    _check_values(resolved, findings)
     remote = check_references(servers, resolved, findings, role)
     check_addresses(servers, head, resolved.get("default_host"), findings)
     advise(servers, resolved, layers.files, findings)
@@ -93,7 +93,16 @@ def load_config(
         placements=placements,
         remote=remote,
         vllm=blocks,
+        ray=ray,
     )
+
+
+def _placed(
+    servers: dict[str, ServerInstance], resolved: dict[str, Any], findings: Findings
+) -> tuple[Placements, dict[str, ServerInstance]]:
+    """The top-level ``placement:``, and the servers with what holds for each."""
+    placements = read_placements(resolved.get("placement"), findings)
+    return placements, place_servers(servers, resolved, placements, findings)
 
 
 def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers) -> dict[str, str]:
@@ -102,7 +111,8 @@ def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers
     return {name: value for name, value in found.items() if value != NO_KEY}
 
 
-def _check_credentials(resolved: Mapping[str, Any], findings: Findings) -> None:
+def _check_values(resolved: Mapping[str, Any], findings: Findings) -> None:
+    check_globals(resolved, findings)
     for path in long_numbers(resolved):
         findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
 

@@ -12,6 +12,7 @@ from gymctl.config.findings import Note
 from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import KeyPath, Location, Origins
 from gymctl.config.placement import Placement, Placements, ResourceLimits
+from gymctl.config.ray import RayBlock
 from gymctl.config.vllm import VllmBlock
 
 
@@ -45,14 +46,14 @@ RESERVED_KEYS = frozenset(
     "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
     "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
     "skip_verification_reward error_on_almost_servers".split()
-) | {"gymctl", "silence", "runtime", "placement", "vllm"}
+) | {"ray", "gymctl", "silence", "runtime", "placement", "vllm"}
 # Those of them that were free to be a server's name, and still are: with a kind key below it, it is a server.
-BLOCK_KEYS = frozenset({"vllm"})
+BLOCK_KEYS = frozenset({"vllm", "ray"})
 
 # Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
 SERVER_KEYS = frozenset(
     "entrypoint host port num_workers domain name datasets description verified verified_url value "
-    "gymctl runtime image replicas placement resources environment vllm".split()
+    "gymctl runtime image replicas placement resources environment vllm needs_ray".split()
 )
 
 
@@ -138,6 +139,7 @@ class Config:
     remote: Mapping[str, ServerKind] = field(default_factory=dict)
     membership: Membership | None = None
     vllm: Mapping[str, VllmBlock] = field(default_factory=dict)  # by name; '' is the name of a single one
+    ray: RayBlock | None = None
 
     @property
     def agent_names(self) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gymctl.config.findings import Findings, did_you_mean
+from gymctl.config.findings import Findings
+from gymctl.config.keys import checked_keys, is_size
 from gymctl.config.locations import KeyPath, dotted
 
 GROUPS = ("head", "models", "agents", "resources", "addons")
@@ -22,7 +23,6 @@ _RESERVE_KEYS = ("cpus", "memory")
 # What Swarm takes in a constraint (swarmkit's manager/constraint), a leading ! apart.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _VALUE = re.compile(r"!?[A-Za-z0-9_./: -]+")
-_SIZE = re.compile(r"\d+(?:\.\d+)?(?:b|[kmgt]b?|[kmgt]ib)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -108,21 +108,21 @@ def read_placement(value: Any, path: KeyPath, findings: Findings, also: Iterable
         "spread": (_is_spread, "a node label, or a list of them"),
         "max_replicas_per_node": (_is_count, "a number of at least 1"),
     }
-    return _checked(value, path, checks, findings, also)
+    return checked_keys(value, path, checks, findings, also)
 
 
 def read_resources(value: Any, path: KeyPath, findings: Findings) -> ResourceLimits | None:
     """A server's ``resources:``; None when it has none."""
     checks = {
         "cpus": (_is_cpus, "a number of processors, such as 1.5"),
-        "memory": (_is_size, "a size with its unit, such as 512mb or 16gb"),
+        "memory": (is_size, "a size with its unit, such as 512mb or 16gb"),
         "pids": (_is_count, "a number of at least 1"),
         "gpus": (_is_gpus, "how many, a list of their ids, or all"),
         "reserve": (lambda reserve: isinstance(reserve, dict), "a mapping of cpus and memory"),
     }
-    found = _checked(value, path, checks, findings)
+    found = checked_keys(value, path, checks, findings)
     kept = {key: checks[key] for key in _RESERVE_KEYS}
-    reserved = _checked(found.get("reserve"), (*path, "reserve"), kept, findings)
+    reserved = checked_keys(found.get("reserve"), (*path, "reserve"), kept, findings)
     for key in _RESERVE_KEYS:
         if (
             found.get(key) is not None
@@ -141,30 +141,6 @@ def read_resources(value: Any, path: KeyPath, findings: Findings) -> ResourceLim
         reserved_memory=reserved.get("memory"),
     )
     return limits if limits != ResourceLimits() else None
-
-
-def _checked(
-    value: Any, path: KeyPath, checks: Mapping[str, tuple[Any, str]], findings: Findings, also: Iterable[str] = ()
-) -> dict[str, Any]:
-    """The entries of a mapping that are right; null is right everywhere."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        findings.problem(path, f"{dotted(path)} is {value!r}", f"a mapping of {', '.join(checks)}")
-        return {}
-    right: dict[str, Any] = {}
-    for key, item in value.items():
-        place = (*path, key)
-        if key not in checks:
-            if not str(key).startswith("x-"):
-                known = (*checks, *also)
-                hint = did_you_mean(key, known) or f"there are {', '.join(known)}"
-                findings.problem(place, f"unknown key {dotted(place)!r}", hint)
-        elif item is not None and not checks[key][0](item):
-            findings.problem(place, f"{dotted(place)} is {item!r}", f"it must be {checks[key][1]}")
-        else:
-            right[key] = item
-    return right
 
 
 def _is_text(value: Any, pattern: re.Pattern[str]) -> bool:
@@ -188,10 +164,6 @@ def _is_count(value: Any) -> bool:
 
 def _is_cpus(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
-
-
-def _is_size(value: Any) -> bool:
-    return _is_text(value, _SIZE)
 
 
 def _is_gpus(value: Any) -> bool:

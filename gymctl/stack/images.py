@@ -6,6 +6,7 @@ Servers of NeMo Gym share a base, on which each has its own packages and files.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,8 +65,17 @@ class ImageChoice:
         """The tag of an add-on's image, which is built from ``dockerfiles/<name>.Dockerfile``."""
         return self._add(ImagePlan(self._tag(f"{self._prefix}-{name}"), dockerfile=name))
 
-    def of(self, server: ServerInstance) -> str:
-        """The tag of one server's image; one of gymctl's kit must have been found."""
+    def ray(self, users: Sequence[ServerInstance], added: tuple[str, ...]) -> str:
+        """The tag of the image that Ray's nodes and those of its users that are bundled share."""
+        folders = [found for user in users if (found := self._runtimes.folder(user))]
+        packages = sorted({line for folder in folders for line in read_requirements(folder)} | set(added))
+        return self._add(ImagePlan(self._tag(f"{self._prefix}-ray"), None, tuple(packages)))
+
+    def of(self, server: ServerInstance, added: tuple[str, ...] = ()) -> str:
+        """The tag of one server's image; one of gymctl's kit must have been found.
+
+        ``added`` are packages on top of its own: Ray, for a server of one's own that uses it.
+        """
         found = self._runtimes.folder(server)
         if self._runtimes.of(server.name) is Runtime.NEMO_GYM:
             return self._of_nemo_gym(server, found.resolve() if found else None)
@@ -76,7 +86,12 @@ class ImageChoice:
             if not requirements:
                 return self.shared()
             return self._add(ImagePlan(self._tag(f"{self._prefix}-server-{server.implementation}"), None, requirements))
-        return self._add_named(self._stack, server, ImagePlan("", folder, requirements))
+        return self._add_named(self._stack, server, ImagePlan("", folder, (*requirements, *added)))
+
+    def is_bundled(self, server: ServerInstance) -> bool:
+        """Whether a server of the kit is one of those that gymctl brings."""
+        folder = self._runtimes.folder(server)
+        return folder is not None and folder.resolve().is_relative_to(self._bundled)
 
     def nemo_gym(self) -> str:
         """The tag of the base that servers of NeMo Gym share; its Ray and its command line are in it."""

@@ -23,18 +23,11 @@ RAY_SERVICE = "ray-head"
 RAY_KEY = "ray_head_node_address"
 RAY_PORT = 10001  # for clients that are no nodes of the cluster
 
-_RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_PORT}"
+RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_PORT}"
 _CONNECT_LATER = f"gymctl_ray://{RAY_SERVICE}:{RAY_PORT}"
 
 # A server listens once its imports are done and a Ray of the configuration's has answered: minutes on a busy machine.
 _START_PERIOD = "180s"
-_SHARED_MEMORY, _OBJECT_STORE = "512mb", 200_000_000  # nothing but what servers hand to Ray's tasks lies there
-# `ray start --block` ends as soon as one of its processes does; the port opens last. `ray health-check` would say the
-# same for a second of CPU at every probe.
-_RAY = (
-    f"exec ray start --head --block --disable-usage-stats --port=6379 --ray-client-server-port={RAY_PORT} "
-    f"--node-ip-address=$(hostname -i) --include-dashboard=false --object-store-memory={_OBJECT_STORE}"
-)
 # Ray 2.59 and later want a token unless told not to: on both sides, or neither. Only the stack's network reaches it.
 _OPEN_RAY = (("RAY_AUTH_MODE", "disabled"),)
 
@@ -57,10 +50,6 @@ class NemoGym:
         """What the slices of these servers get on top of the configuration's: server name -> globals."""
         return {name: {RAY_KEY: self._address} for name in self._names}
 
-    def seen_by_clients(self, config: Config) -> Config:
-        """The configuration as the head shows it: with the address of the stack's Ray, as NeMo Gym's own head does."""
-        return replace(config, values={**config.values, RAY_KEY: _RAY_ADDRESS}) if self.ray_users else config
-
     def adapt(self, service: ServicePlan) -> ServicePlan:
         """A planned server as one of NeMo Gym."""
         moved = (EXTRA_HOST,) if self._is_rerouted and EXTRA_HOST not in service.extra_hosts else ()
@@ -70,33 +59,14 @@ class NemoGym:
             probe=_listens(service.port),
             start_period=_START_PERIOD,
             needs=(RAY_SERVICE,) if service.name in {server.name for server in self.ray_users} else (),
-            environment=(*_OPEN_RAY, ("RAY_ADDRESS", _RAY_ADDRESS)) if self.ray_users else (),
+            environment=(*_OPEN_RAY, ("RAY_ADDRESS", RAY_ADDRESS)) if self.ray_users else (),
             extra_hosts=(*service.extra_hosts, *moved),
         )
 
-    def ray(self, base: str, images: Mapping[str, str]) -> ServicePlan:
-        """The head of the stack's own Ray, in the only user's image of ``images``, or where there are several ``base``.
-
-        Ray's tasks are imported where they run, so the users' folders are on its path.
-        """
-        folders = dict.fromkeys(_folder(server.kind, server.implementation) for server in self.ray_users)
-        of_users = {images[server.name] for server in self.ray_users}
-        return ServicePlan(
-            name=RAY_SERVICE,
-            kind="ray",
-            implementation="head",
-            image=of_users.pop() if len(of_users) == 1 else base,
-            port=RAY_PORT,
-            slice_text="",
-            config_path="",
-            command=("sh", "-c", _RAY),
-            working_dir="/tmp",  # noqa: S108 - the container's own
-            probe=_listens(RAY_PORT),
-            start_period=_START_PERIOD,
-            environment=(*_OPEN_RAY, ("PYTHONPATH", ":".join(folders))),
-            shm_size=_SHARED_MEMORY,
-            used_by=tuple(server.name for server in self.ray_users),
-        )
+    @property
+    def ray_path(self) -> tuple[str, ...]:
+        """Python's path on Ray's nodes: its tasks are imported where they run."""
+        return tuple(dict.fromkeys(_folder(server.kind, server.implementation) for server in self.ray_users))
 
     def notes(self) -> Iterator[str]:
         """Who runs on NeMo Gym, what Ray costs, and an address that cannot work."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gymctl.config import Config, ServerInstance, ServerKind
 from gymctl.config.model import NODE_PORT
-from gymctl.errors import ConfigError
+from gymctl.errors import ConfigError, Problem
 from gymctl.stack.checks import HEAD_SERVICE, plan_problems, size_problems
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.images import ImageChoice, ImagePlan
@@ -17,6 +17,7 @@ from gymctl.stack.interpolation import dump_slice
 from gymctl.stack.machines import Machines
 from gymctl.stack.nemo_gym import NemoGym
 from gymctl.stack.placing import node_placement, resource_bounds
+from gymctl.stack.ray import RayCluster
 from gymctl.stack.replicas import Replication
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
@@ -73,49 +74,96 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         ConfigError: a name cannot be a service's, a server's folder was not found, two servers claim one address, or a
             slice is too large for an environment variable.
     """
-    runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
-    addresses = container_addresses(config)
-    machines = Machines(config, addresses)
-    replication = Replication(config, runtimes)
-    problems = [*plan_problems(config, name, runtimes), *machines.problems(runtimes), *replication.problems()]
+    planning = _Planning(config, name, options)
+    problems = list(planning.problems())
     if problems:
         raise ConfigError(problems)
-    if machines.head:
-        addresses = {**addresses, HEAD_KEY: machines.head}
-    gym = NemoGym(config, runtimes)
-    added = {**gym.added, **machines.added()}
-    slices = Slices(config, addresses, options.slice_mode, GATEWAY, added=added)
-    choice = ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version)
-    if machines.is_worker:
-        services = [machines.node(choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)]
-    else:
-        services = [_head(gym.seen_by_clients(config), addresses, choice, options, machines)]
-    rerouted: dict[tuple[str, ...], list[str]] = {}
-    for server in config.servers.values():
-        view = slices.of(server.name)
-        service = _service(server, addresses[server.name].port, view, choice.of(server))
-        service = replace(service, published=machines.published(server))
-        services.append(gym.adapt(service) if runtimes.of(server.name) is Runtime.NEMO_GYM else service)
-        rerouted.setdefault(view.rerouted, []).append(server.name)
-    if gym.ray_users:
-        services.insert(1, gym.ray(choice.nemo_gym(), {service.name: service.image for service in services}))
-    vllm = vllm_stack(config, choice)
-    services = [_placed(service, config) for service in (*services, *vllm.services)]
-    services = replication.apply(services, choice)
+    services = planning.services()
     problems = [problem for service in services for problem in size_problems(service, config, options.slice_mode)]
-    problems += replication.published(services)
+    problems += planning.replication.published(services)
     if problems:
         raise ConfigError(problems)
     return StackPlan(
         name,
-        tuple(services),
-        choice.images,
-        {**slices.secrets, **machines.secrets, **vllm.secrets},
-        (*_notes(rerouted), *_head_notes(config, options), *gym.notes(), *machines.notes(), *replication.notes()),
+        services,
+        planning.choice.images,
+        planning.secrets,
+        tuple(planning.notes()),
         options,
         config.membership.role.value if config.membership else "",
         f"http://{config.head.host}:{config.head.port}",
     )
+
+
+class _Planning:
+    """The parts that a stack's plan is made of: what runs where on what, with which slice, beside which add-ons."""
+
+    def __init__(self, config: Config, name: str, options: StackOptions) -> None:
+        self._config, self._name, self._options = config, name, options
+        self._runtimes = runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
+        self._addresses = container_addresses(config)
+        self._machines = Machines(config, self._addresses)
+        if self._machines.head:
+            self._addresses = {**self._addresses, HEAD_KEY: self._machines.head}
+        self.replication = Replication(config, runtimes)
+        self._gym = NemoGym(config, runtimes)
+        self._ray = RayCluster(config, runtimes, self._gym)
+        self.choice = ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version)
+        self.secrets: dict[str, str] = {}
+        self._rerouted: dict[tuple[str, ...], list[str]] = {}
+
+    def problems(self) -> Iterator[Problem]:
+        """What keeps the configuration from being a stack."""
+        yield from plan_problems(self._config, self._name, self._runtimes)
+        yield from self._machines.problems(self._runtimes)
+        yield from self.replication.problems()
+        yield from self._ray.problems()
+
+    def services(self) -> tuple[ServicePlan, ...]:
+        """The head (or a worker's node), Ray, the servers, the other add-ons."""
+        config, choice = self._config, self.choice
+        first = self._first()
+        servers = list(self._servers())
+        ray = self._ray.services(choice, {service.name: service.image for service in servers})
+        vllm = vllm_stack(config, choice)
+        self.secrets |= {**self._machines.secrets, **vllm.secrets}
+        placed = [_placed(service, config) for service in (first, *ray, *servers, *vllm.services)]
+        return tuple(self.replication.apply(placed, choice))
+
+    def _first(self) -> ServicePlan:
+        if self._machines.is_worker:
+            return self._machines.node(self.choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)
+        seen = self._ray.seen_by_clients(self._config)
+        return _head(seen, self._addresses, self.choice, self._options, self._machines)
+
+    def _servers(self) -> Iterator[ServicePlan]:
+        added = _merged(self._gym.added, self._machines.added(), self._ray.added())
+        slices = Slices(self._config, self._addresses, self._options.slice_mode, GATEWAY, added=added)
+        self.secrets |= slices.secrets
+        for server in self._config.servers.values():
+            view = slices.of(server.name)
+            self._rerouted.setdefault(view.rerouted, []).append(server.name)
+            image = self._ray.image(server, self.choice)
+            service = _service(server, self._addresses[server.name].port, view, image)
+            service = self._ray.adapt(replace(service, published=self._machines.published(server)))
+            is_gym = self._runtimes.of(server.name) is Runtime.NEMO_GYM
+            yield self._gym.adapt(service) if is_gym else service
+
+    def notes(self) -> Iterator[str]:
+        """What the user should know of the stack; asked when its services are planned."""
+        yield from _notes(self._rerouted)
+        yield from _head_notes(self._config, self._options)
+        for part in (self._gym, self._ray, self._machines, self.replication):
+            yield from part.notes()
+
+
+def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What slices get on top of the configuration's, server by server, from all who add something."""
+    whole: dict[str, dict[str, Any]] = {}
+    for part in added:
+        for name, values in part.items():
+            whole[name] = {**whole.get(name, {}), **values}
+    return whole
 
 
 def container_addresses(config: Config) -> dict[str, Address]:

@@ -7,7 +7,7 @@ that has the server's name, and as those called too, since their sessions do not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -62,7 +62,7 @@ class Replication:
                 what = f"{server.name}: port {HEALTH_PORT} is that of its proxy's health"
                 yield Problem(where, what, "give it another port")
 
-    def published(self, services: list[ServicePlan]) -> Iterator[Problem]:
+    def published(self, services: Sequence[ServicePlan]) -> Iterator[Problem]:
         """Servers of several replicas that would share a port of the machine."""
         for service in services:
             server = self._config.servers.get(service.name)

