@@ -56,6 +56,7 @@ def stack_of(url, port):
         for environment in ENVIRONMENTS:
             whole[f"{who}_{environment}"] = resources(runtime, environment)
     whole["their_vllm"] = model("nemo-gym", "vllm_model", url)
+    whole["our_vllm"] = model("gymctl", "vllm_model", url)
     for environment in ENVIRONMENTS:
         for name, (runtime, of_resources, of_model) in AGENTS.items():
             whole[f"{name}_{environment}"] = agent(runtime, f"{of_resources}_{environment}", of_model)
@@ -68,6 +69,7 @@ AGENTS = {
     "our_agent_on_theirs": ("gymctl", "their", "their_model"),
     "their_agent_on_ours": ("nemo-gym", "our", "our_model"),
     "our_agent_on_their_vllm": ("gymctl", "their", "their_vllm"),
+    "their_agent_on_our_vllm": ("nemo-gym", "our", "our_vllm"),
 }
 
 
@@ -160,7 +162,7 @@ def test_their_rollouts_equal_ours(rollouts):
     assert unlike == {}
 
 
-@pytest.mark.parametrize("name", ["our_agent_on_theirs", "their_agent_on_ours", "our_agent_on_their_vllm"])
+@pytest.mark.parametrize("name", [name for name in AGENTS if "_on_" in name])
 def test_agents_work_with_the_servers_of_the_other_side(rollouts, name):
     mixed, ours = rollouts[name], rollouts["ours"]
     assert mixed.keys() == ours.keys()
@@ -242,7 +244,7 @@ from nemo_gym.server_utils import BaseServerConfig, ServerClient
 
 async def main():
     client = ServerClient.load_from_global_config(BaseServerConfig(host="head", port={port}))
-    for name in ("our_model", "their_model", "their_vllm"):
+    for name in ("our_model", "their_model", "our_vllm", "their_vllm"):
         reply = await client.post(name, "/v1/responses", json={{"input": "hello"}})
         print(name, reply.status, (await reply.json())["object"], client.poll_for_status(name))
 
@@ -250,7 +252,7 @@ asyncio.run(main())
 """
     (directory / "data" / "ask.py").write_text(script)
     lines = _in_their_image(project, stack, "python", "/data/ask.py").splitlines()
-    assert [line for line in lines if " 200 response success" in line] == lines[-3:]
+    assert [line for line in lines if " 200 response success" in line] == lines[-4:]
     status = _in_their_image(
         project, stack, "gym", "env", "status", "+head_server.host=head", f"+head_server.port={port}"
     )
