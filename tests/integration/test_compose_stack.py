@@ -8,12 +8,14 @@ import sys
 import textwrap
 import time
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
 from gymctl.engines.base import Job, Mount
 from gymctl.engines.compose import ComposeEngine
 from gymctl.engines.runner import run
+from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import InputError
 
 pytestmark = pytest.mark.docker
@@ -200,3 +202,44 @@ def test_down_removes_a_job_that_was_left(stack):
 def test_job_without_a_stack_says_so(tmp_path):
     with pytest.raises(InputError, match="gymctl up"):
         ComposeEngine(tmp_path).run_job(Job(["true"]), print)
+
+
+def test_what_ends_by_itself_ends_before_those_that_need_it(stack):
+    """As a fetch of weights: what needs it starts after its end, and ``up`` and ``status`` are content."""
+    stack.nofile = stack.engine.prepare(stack.plan())
+    plan = stack.plan()
+    first = replace(
+        plan.services[0],
+        name="fetch",
+        kind="vllm",
+        config_path="",
+        command=("sh", "-c", "sleep 1; echo fetched"),
+        working_dir="",
+        published=(),
+        completes=True,
+    )
+    services = [replace(item, needs=("fetch",)) if item.name == TOOL_SERVER else item for item in plan.services]
+    plan = replace(plan, services=(*services, first))
+    events = []
+    stack.engine.up(plan, stack.render(plan=plan), timeout=90, on_event=events.append)
+    said = {(event.name, event.state): event.seconds for event in events}
+    assert said["fetch", "done"] <= said[TOOL_SERVER, "running"]
+    status = {item.name: item for item in stack.engine.status()}
+    assert (status["fetch"].state, status["fetch"].ok, status["fetch"].exit_code) == ("done", True, 0)
+    assert all(item.ok for item in status.values())
+    # started again, it has nothing to wait for
+    stack.engine.up(plan, stack.render(plan=plan), timeout=30)
+
+
+def test_what_should_end_well_and_does_not_ends_the_wait(stack):
+    stack.nofile = stack.engine.prepare(stack.plan())
+    plan = stack.plan()
+    first = replace(plan.services[0], name="fetch", config_path="", working_dir="", published=(), completes=True)
+    first = replace(first, command=("sh", "-c", "echo no such model; exit 3"))
+    services = [replace(item, needs=("fetch",)) if item.name == TOOL_SERVER else item for item in plan.services]
+    plan = replace(plan, services=(*services, first))
+    with pytest.raises(ServerFailed) as caught:
+        stack.engine.up(plan, stack.render(plan=plan), timeout=90)
+    assert caught.value.server == "fetch"
+    assert "ended with code 3" in str(caught.value)
+    assert "no such model" in str(caught.value)

@@ -77,6 +77,22 @@ def test_the_arguments_of_a_full_block(folder: Folder) -> None:
     ]
 
 
+def test_a_block_renders_the_command_that_nemo_gyms_page_prints(folder: Folder) -> None:
+    """Seed 004, line 69: what it has a user type on a machine with four GPUs; the parser follows from the model."""
+    block = (
+        "{model: Qwen/Qwen3-30B-A3B, dtype: auto, tensor_parallel_size: 4, gpu_memory_utilization: 0.9, port: 10240}"
+    )
+    service = folder.services(f"vllm: {block}")["vllm"]
+    printed = (
+        "--dtype auto --tensor-parallel-size 4 --gpu-memory-utilization 0.9 --tool-call-parser hermes --host 0.0.0.0"
+    )
+    words = printed.split()
+    expected = dict(zip(words[::2], words[1::2], strict=True))
+    assert expected.items() <= pairs(service).items()
+    assert "--enable-auto-tool-choice" in (service.command or [])
+    assert [port.published for port in service.ports or ()] == ["10240"]
+
+
 def test_health_waits_for_a_download_and_starts_no_python(folder: Folder) -> None:
     for profile in ("gpu", "cpu"):
         check = folder.services(f"vllm: {{model: Qwen/Qwen3-8B, profile: {profile}}}")["vllm"].healthcheck
