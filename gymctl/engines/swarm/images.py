@@ -151,13 +151,13 @@ def _sender(folder: Path, on_event: OnBuild) -> Callable[[str, tuple[str, ...]],
         if not images:
             return
         began = time.monotonic()
-        on_event(BuildEvent(host, "step", f"load {len(images)} images"))
+        on_event(BuildEvent(host, "step", "load images"))
         with lock:
             if images not in files:
                 files[images] = folder / f"{len(files)}.tar"
                 run(["docker", "save", "--output", str(files[images]), *images], timeout=_TRANSFER_S)
         _on(host, "load", "--quiet", "--input", str(files[images]), timeout=_TRANSFER_S)
-        on_event(BuildEvent(host, "done", f"{len(images)} images loaded", seconds=time.monotonic() - began))
+        on_event(BuildEvent(host, "done", f"{', '.join(images)} loaded", seconds=time.monotonic() - began))
 
     return send
 

@@ -73,19 +73,29 @@ def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
 
 def _ended(task: Task, node: Node | None, heir: Task | None) -> str:
     """How a task ended, as a sentence without a subject; empty when it goes on."""
-    ended = task.state in ("shutdown", "complete")
     if task.failed:
         return fault(task)
     if node is None or task.state == "orphaned":
         return "" if task.wanted else "was lost: its node has left the Swarm"
     if node.state == "down" and task.state in ("running", "starting"):
         return f"was lost: the node is down{f' ({node.message})' if node.message else ''}"
-    if task.wanted or not ended:
+    if task.wanted or task.state not in ("shutdown", "complete"):
         return ""  # it goes on, or is about to end
+    return _stopped(task, node, heir)
+
+
+def _stopped(task: Task, node: Node, heir: Task | None) -> str:
+    """Why a task was stopped in order."""
+    if heir is not None and _unforced(heir) != _unforced(task):
+        return "was replaced: its definition changed"
     if node.availability == "drain":
         return "had to leave: the node is drained"
-    replaced = heir is not None and heir.template != task.template
-    return "was replaced: its definition changed" if replaced else "was stopped"
+    return "was moved" if heir is not None and heir.node != task.node else "was stopped"
+
+
+def _unforced(task: Task) -> Mapping[str, object]:
+    """A task's definition without the count of updates that were forced, which change nothing."""
+    return {key: value for key, value in task.template.items() if key != "ForceUpdate"}
 
 
 def _when(task: Task, heir: Task | None) -> str:

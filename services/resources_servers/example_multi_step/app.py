@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from gymctl.server import ResourcesServer, VerifyRequest, VerifyResponse, tool
 from gymctl.server.responses import last_arguments
@@ -20,6 +20,8 @@ class MultiStepVerify(VerifyRequest):
 
 class MultiStep(ResourcesServer):
     """Two tools, and a reward that looks only at what was handed in last."""
+
+    stateless: ClassVar[bool] = True
 
     @tool
     async def get_synonym_value(self, synonym: str) -> dict[str, Any]:

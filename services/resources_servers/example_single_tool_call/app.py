@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from gymctl.server import ResourcesServer, VerifyRequest, VerifyResponse, tool
 
 
 class SingleToolCall(ResourcesServer):
     """Offers ``get_weather``; a real environment would look at ``body.response`` before it gives a reward."""
+
+    stateless: ClassVar[bool] = True
 
     @tool
     async def get_weather(self, city: str) -> dict[str, Any]:
