@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-HERE = Path(__file__).parent
+NODE = Path(__file__).parent / "swarm_node"
 IMAGE = "gymctl-test-swarm-node:1"
 _PORT = 2375
 
@@ -30,8 +30,8 @@ def docker(*arguments: str, timeout: float = 120, stdin: str | None = None) -> s
 class Lab:
     """``nodes`` engines; ``shared`` is a folder that the manager sees under its own path, for jobs that mount it."""
 
-    def __init__(self, prefix: str, nodes: int = 3, *, shared: Path, subnet: str = "172.31.241.0/24"):
-        self.prefix, self.shared, self.subnet = prefix, shared, subnet
+    def __init__(self, prefix: str, nodes: int = 3, *, shared: Path):
+        self.prefix, self.shared = prefix, shared
         self.names = [f"{prefix}-n{number}" for number in range(1, nodes + 1)]
         self.network = f"{prefix}-swarm"
         self.addresses: dict[str, str] = {}
@@ -48,8 +48,8 @@ class Lab:
 
     def up(self, images: Sequence[str] = ()) -> None:
         """Start the nodes, form the Swarm, load ``images`` into every node."""
-        docker("build", "--quiet", "--tag", IMAGE, str(HERE), timeout=600)
-        docker("network", "create", "--subnet", self.subnet, self.network)
+        docker("build", "--quiet", "--tag", IMAGE, str(NODE), timeout=600)
+        self._make_network()
         for name in self.names:
             self._start(name)
         for name in self.names:
@@ -62,8 +62,17 @@ class Lab:
             self.on(name, "swarm", "join", "--token", token, f"{address}:2377")
         self.load(images)
 
+    def _make_network(self) -> None:
+        """One in a range that nested engines do not use for networks of their own, and no other lab either."""
+        for third in range(240, 256):
+            argv = ["docker", "network", "create", "--subnet", f"172.31.{third}.0/24", self.network]
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return
+            assert "overlaps" in done.stderr, done.stderr
+        raise AssertionError("no range is left for the lab's network")
+
     def _start(self, name: str) -> None:
-        # fewer restarts and less memory in flight than with the defaults make no difference here: none are set
         share = f"type=bind,source={self.shared},target={self.shared}"
         docker("run", "--detach", "--privileged", "--name", name, "--hostname", name, "--network", self.network,
                "--mount", share, IMAGE)  # fmt: skip

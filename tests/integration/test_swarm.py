@@ -1,0 +1,259 @@
+"""A stack on a real Swarm of three nodes: placed as asked, killed, drained, updated, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from swarm_lab import Lab, docker
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+REPOSITORY = Path(__file__).parents[2]
+GYMCTL = [sys.executable, "-m", "gymctl.cli.main"]
+BASE = os.environ.get("GYMCTL_BASE_IMAGE", "python:3.12-slim")
+TOOL = "example_single_tool_call"
+AGENT = f"{TOOL}_simple_agent"
+# Slow enough that something can happen in the middle
+STACK = f"""\
+config_paths:
+- responses_api_models/scripted_model/configs/scripted_model.yaml
+- resources_servers/{TOOL}/configs/{TOOL}.yaml
+policy_model: {{responses_api_models: {{scripted_model: {{latency_ms: 150}}}}}}
+"""
+
+
+class SwarmFolder:
+    """A folder to run gymctl in, against the manager of a Swarm."""
+
+    def __init__(self, lab: Lab, path: Path):
+        self.lab, self.path = lab, path
+        self.environ = {**os.environ, **lab.manager}
+        self.hosts = [word for host in lab.hosts[1:] for word in ("--host", host)]
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*GYMCTL, *map(str, arguments)], cwd=self.path, env=self.environ, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def gymctl(self, *arguments: object, code: int = 0) -> str:
+        """Run one command to its end and see its exit code; what it printed."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=400)
+        assert process.returncode == code, f"{process.returncode} {out} {err}"
+        return out + err
+
+    def up(self, *arguments: object, code: int = 0) -> str:
+        return self.gymctl("up", "--engine", "swarm", "--name", self.path.name, *self.hosts, *arguments, code=code)
+
+    def status(self) -> dict[str, dict]:
+        """Each server's status as JSON says it, well or not."""
+        process = self.start("status", "--json")
+        return {server["name"]: server for server in json.loads(process.communicate(timeout=60)[0])}
+
+    def rows(self, environments: list[str]) -> Path:
+        """The example rows of environments, each with its agent."""
+        rows = []
+        for name in environments:
+            text = (REPOSITORY / "services" / "resources_servers" / name / "data" / "example.jsonl").read_text()
+            agent = {"type": "responses_api_agents", "name": f"{name}_simple_agent"}
+            rows += [{**json.loads(line), "agent_ref": agent} for line in text.splitlines()]
+        path = self.path / "rows.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    def collecting(self, repeats: int) -> subprocess.Popen[str]:
+        """A collection that runs beside us, well under way."""
+        rows = self.rows([TOOL])
+        options = ["--num-repeats", repeats, "--concurrency", 24]
+        process = self.start("collect", "-i", rows.name, "-o", "out.jsonl", *options)
+        deadline = time.monotonic() + 60
+        while self.count() < repeats:  # a fifth: there are five rows
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return process
+
+    def count(self) -> int:
+        output = self.path / "out.jsonl"
+        return output.read_bytes().count(b"\n") if output.exists() else 0
+
+    def results(self, collection: subprocess.Popen[str], wanted: int) -> list[dict]:
+        """Wait for the collection's end: every row is there, exactly once; the failed attempts."""
+        out, err = collection.communicate(timeout=500)
+        assert collection.returncode == 0, out + err
+        rows = [json.loads(line) for line in (self.path / "out.jsonl").read_text().splitlines()]
+        seen = Counter((row["_ng_task_index"], row["_ng_rollout_index"]) for row in rows)
+        assert len(rows) == len(seen) == wanted
+        assert all(row["reward"] == 1.0 for row in rows)
+        print(out)
+        return [json.loads(line) for line in (self.path / "out_failures.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Three nodes; the manager can build, the others have nothing."""
+    made = Lab(f"gymctl-test-{os.getpid()}", shared=tmp_path_factory.mktemp("swarm"))
+    try:
+        made.up()
+        file = made.shared / "base.tar"
+        docker("save", "--output", str(file), BASE)
+        made.on(made.names[0], "load", "--quiet", "--input", str(file), timeout=300)
+        file.unlink()
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def folder(lab, request):
+    path = lab.shared / request.node.name.removeprefix("test_").replace("_", "-")[:40]
+    path.mkdir()
+    made = SwarmFolder(lab, path)
+    yield made
+    if (path / ".gymctl" / "stack.json").exists():
+        made.gymctl("down")
+        left = lab.on(lab.names[0], "stack", "ls") + lab.on(lab.names[0], "network", "ls", "--format", "{{.Name}}")
+        assert path.name not in left
+
+
+@pytest.fixture
+def running(folder):
+    """The small stack, up."""
+    (folder.path / "stack.yaml").write_text(STACK)
+    folder.up("stack.yaml")
+    return folder
+
+
+def node_of(folder: SwarmFolder, server: str) -> str:
+    return folder.status()[server]["nodes"][0]
+
+
+def a_worker_with_servers(folder: SwarmFolder) -> tuple[str, list[str]]:
+    """A node other than the manager, and the servers on it."""
+    workers = {node: [] for node in folder.lab.names[1:]}
+    for name, server in folder.status().items():
+        for node in server["nodes"]:
+            if node in workers:
+                workers[node].append(name)
+    return max(workers.items(), key=lambda item: len(set(item[1]) - {"head"}))
+
+
+def test_three_environments_placed_as_asked(lab, folder):
+    manager, gpu, cpu = lab.names
+    lab.on(manager, "node", "update", "--label-add", "gymctl.gpu=true", gpu)
+    folder.up(REPOSITORY / "examples" / "three-nodes")
+    status = folder.status()
+    assert all(server["ok"] and server["running"] == server["replicas"] == 1 for server in status.values())
+    nodes = {name: server["nodes"] for name, server in status.items()}
+    assert nodes.pop("head") == [manager] and nodes.pop("policy_model") == [gpu]
+    assert set(map(tuple, nodes.values())) == {(cpu,)}  # agents and environments, each on the only node left
+
+    rows = folder.rows([TOOL, "example_multi_step"])
+    report = folder.gymctl("collect", "-i", rows.name, "-o", "out.jsonl", "--num-repeats", 100, "--json")
+    assert folder.count() == 1000, report
+    assert "listens on" in folder.gymctl("logs", "--tail", 5, "policy_model")
+
+
+def test_a_worker_killed_in_the_middle(lab, running):
+    victim, servers = a_worker_with_servers(running)
+    collection = running.collecting(400)
+    lab.kill(victim)
+    try:
+        failed = running.results(collection, 2000)
+        assert not any(row["_ng_failure_terminal"] for row in failed)
+        status = running.status()
+        for name in servers:
+            assert status[name]["ok"] and victim not in status[name]["nodes"]
+            lost = [moment for moment in status[name]["history"] if moment["node"] == victim]
+            assert lost and "was lost: the node is down" in lost[-1]["what"]
+        nodes = {node["name"]: node for node in json.loads(running.gymctl("nodes", "list", "--json"))}
+        assert nodes[victim]["state"] == "down"
+    finally:
+        lab.revive(victim)
+
+
+@pytest.mark.parametrize("how", ["docker", "gymctl"])
+def test_a_drained_node_fails_no_rollout(lab, running, how):
+    victim, servers = a_worker_with_servers(running)
+    collection = running.collecting(200)
+    try:
+        if how == "docker":
+            lab.on(lab.names[0], "node", "update", "--availability", "drain", victim)
+        else:
+            assert "moved" in running.gymctl("nodes", "drain", victim)
+        assert running.results(collection, 1000) == []
+        status = running.status()
+        for name in servers:
+            assert victim not in status[name]["nodes"]
+            assert any("the node is drained" in moment["what"] for moment in status[name]["history"])
+    finally:
+        running.gymctl("nodes", "activate", victim)
+
+
+def test_an_update_in_the_middle_loses_no_row(running):
+    collection = running.collecting(200)
+    running.up("stack.yaml", f"++{AGENT}.responses_api_agents.simple_agent.max_steps=7")
+    assert collection.poll() is None
+    assert running.results(collection, 1000) == []
+    assert any("its definition changed" in moment["what"] for moment in running.status()[AGENT]["history"])
+
+
+def test_a_broken_image_is_rolled_back_and_the_reason_shown(running):
+    """The new image starts and ends at once: a module is missing in it."""
+    before = running.status()
+    own = running.path / "resources_servers" / TOOL
+    own.mkdir(parents=True)
+    (own / "app.py").write_text("import gymctl.server\nimport gymctl_has_no_such_module\n")
+    kept = (running.path / "swarm.yaml").read_text(), (running.path / ".gymctl" / "stack.json").read_text()
+    collection = running.collecting(200)
+    said = running.up("stack.yaml", code=1)
+    assert f"{TOOL} was updated in vain, and was rolled back: ended with code 1" in said
+    assert "No module named 'gymctl_has_no_such_module'" in said
+    assert "the stack runs as it did before" in said
+    assert running.results(collection, 1000) == []
+    after = running.status()
+    assert all(server["ok"] for server in after.values())
+    assert after[TOOL]["uptime_seconds"] > before[TOOL]["uptime_seconds"]
+    assert kept == ((running.path / "swarm.yaml").read_text(), (running.path / ".gymctl" / "stack.json").read_text())
+    assert any("ended with code 1" in moment["what"] for moment in after[TOOL]["history"])
+
+
+def test_what_cannot_be_placed_says_so(folder):
+    (folder.path / "stack.yaml").write_text(STACK + "placement: {models: {labels: {zone: moon}}}\n")
+    said = folder.up("stack.yaml", code=1)
+    assert "policy_model finds no node: no suitable node" in said
+
+
+def test_images_that_only_the_manager_has(lab, folder):
+    """Without --host nor --registry a note says what to do; the task that misses its image says it again."""
+    (folder.path / "stack.yaml").write_text(STACK)
+    for name in lab.names[1:]:
+        for image in lab.on(name, "image", "ls", "--quiet").split():
+            lab.on(name, "image", "rm", "--force", image)
+    folder.hosts = []
+    said = folder.up("stack.yaml", code=1)
+    assert "the images are on this node only" in said
+    assert "No such image" in said and "--registry HOST/PREFIX" in said
+    assert "1 sent, 0 there already" in folder.gymctl("images", "load", "stack.yaml", "--host", lab.hosts[1])
+    assert "0 sent, 1 there already" in folder.gymctl("images", "load", "stack.yaml", "--host", lab.hosts[1])
+
+
+def test_an_engine_without_a_swarm_says_how_to_make_one(tmp_path):
+    """This machine's own engine, which is in none."""
+    environ = {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"}
+    if json.loads(docker("info", "--format", "{{json .Swarm}}"))["LocalNodeState"] != "inactive":
+        pytest.skip("this engine is in a Swarm")
+    (tmp_path / "stack.yaml").write_text(STACK)
+    done = subprocess.run(
+        [*GYMCTL, "up", "--engine", "swarm", "stack.yaml"], cwd=tmp_path, env=environ, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1 and "docker swarm init" in done.stderr
