@@ -114,7 +114,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def folder(lab, request):
-    path = lab.shared / request.node.name.removeprefix("test_").replace("_", "-")[:40]
+    path = lab.shared / request.node.name.removeprefix("test_").replace("_", "-")[:15].strip("-")
     path.mkdir()
     made = SwarmFolder(lab, path)
     yield made

@@ -278,3 +278,20 @@ def test_the_same_for_many_services_is_said_once() -> None:
     lines = list(grouped(translate(document).changes))
     assert "translated: restart (a, b, c and 2 more): deploy.restart_policy: any" in lines
     assert sum("restart" in line for line in lines) == 1
+
+
+def test_a_name_that_swarm_finds_too_long_is_refused_with_one_that_fits() -> None:
+    server = "a" * 40
+    fits = ComposeDocument.model_validate({"name": "s" * 22, "services": {server: {"image": "i"}}})
+    assert server in translate(fits).document.services
+    with pytest.raises(ConfigError, match=r"2 characters longer .* a name of 22 characters at most \(--name NAME\)"):
+        translate(fits.model_copy(update={"name": "s" * 24}))
+
+
+def test_a_server_is_given_time_to_end_what_it_has_begun() -> None:
+    service, translation = one(environment={"NEMO_GYM_CONFIG_PATH": "it"}, stop_grace_period="5s")
+    assert service["stop_grace_period"] == "120s"
+    assert service["environment"] == {"GYMCTL_NOTICE_S": "4", "GYMCTL_PATIENCE_S": "60", "NEMO_GYM_CONFIG_PATH": "it"}
+    assert "120s instead of 5s" in said(translation, Outcome.TRANSLATED)
+    addon, _ = one(stop_grace_period="5s")
+    assert addon["stop_grace_period"] == "5s" and "environment" not in addon

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gymctl.errors import ConfigError
+from gymctl.errors import ConfigError, Problem
 from gymctl.stack.document import ComposeDocument, Network
 from gymctl.stack.swarm.changes import Change, Report
 from gymctl.stack.swarm.keys import unknown_keys
@@ -15,6 +15,7 @@ from gymctl.stack.swarm.storing import translate_stored
 from gymctl.stack.swarm.waiting import left_out
 
 DEFAULT_NETWORK = "default"
+_LONGEST_NAME = 63
 _BRIDGE_OPTIONS = "com.docker.network.bridge."
 
 
@@ -35,10 +36,10 @@ def translate(document: ComposeDocument, options: SwarmOptions | None = None) ->
         ConfigError: it holds what Swarm cannot do and nobody would want to lose, or a key without a translation.
     """
     options = options or SwarmOptions()
-    problems = unknown_keys(document)
+    name = document.name or "gym"
+    problems = [*unknown_keys(document), *_name_problems(document, name)]
     if problems:
         raise ConfigError(problems)
-    name = document.name or "gym"
     whole = Report()
     whole.translated("name", f"the stack's name: docker stack deploy -c FILE {name}")
     reports = {service_name: Report(service_name) for service_name in document.services}
@@ -55,6 +56,19 @@ def translate(document: ComposeDocument, options: SwarmOptions | None = None) ->
     after = document.model_copy(update={"name": None, "services": services, "networks": networks, **stored})
     changes = [change for report in (whole, *reports.values()) for change in report.changes]
     return Translation(name, after, tuple(changes), files)
+
+
+def _name_problems(document: ComposeDocument, stack: str) -> Iterator[Problem]:
+    """Swarm puts the stack's name before a service's, and takes 63 characters (swarmkit's controlapi/service.go)."""
+    for name in document.services:
+        long = len(f"{stack}_{name}") - _LONGEST_NAME
+        if long > 0:
+            hint = (
+                f"give the stack a name of {len(stack) - long} characters at most (--name NAME), or rename the server"
+            )
+            hint = hint if len(stack) > long else "rename the server"
+            what = f"{stack}_{name} is {long} characters longer than the name of a service in a swarm may be"
+            yield Problem(f"services.{name}", what, hint)
 
 
 def _networks(document: ComposeDocument, report: Report) -> dict[str, Network | None]:
