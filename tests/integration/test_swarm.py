@@ -113,8 +113,8 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(lab, request):
-    path = lab.shared / request.node.name.removeprefix("test_").replace("_", "-")[:15].strip("-")
+def folder(lab):
+    path = lab.shared / f"stack-{len(list(lab.shared.iterdir()))}"  # a server's name has to fit behind it
     path.mkdir()
     made = SwarmFolder(lab, path)
     yield made
