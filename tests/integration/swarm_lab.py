@@ -102,6 +102,18 @@ class Lab:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(lambda name: self.on(name, "load", "--quiet", "--input", file, timeout=300), self.names))
 
+    def registry(self) -> str:
+        """Start a registry on the manager; its address for all nodes."""
+        config = "version: 0.1\nstorage: {filesystem: {rootdirectory: /registry}}\nhttp: {addr: ':5000'}\n"
+        start = f'echo "{config}" > /registry.yml && exec docker-registry serve /registry.yml'
+        docker("exec", "--detach", self.names[0], "sh", "-c", start)
+        return f"{self.addresses[self.names[0]]}:5000"
+
+    def empty(self, name: str) -> None:
+        """Remove all images from a node."""
+        for image in set(self.on(name, "image", "ls", "--quiet").split()):
+            self.on(name, "image", "rm", "--force", image)
+
     def kill(self, name: str) -> None:
         """A node's power goes off."""
         docker("kill", name)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,7 @@ def test_a_worker_killed_in_the_middle(lab, running):
             assert lost and "was lost: the node is down" in lost[-1]["what"]
         nodes = {node["name"]: node for node in json.loads(running.gymctl("nodes", "list", "--json"))}
         assert nodes[victim]["state"] == "down"
+        assert f"{victim} does not answer" in running.gymctl("down")  # and takes no longer for it
     finally:
         lab.revive(victim)
 
@@ -199,11 +201,12 @@ def test_a_drained_node_fails_no_rollout(lab, running, how):
 
 
 def test_an_update_in_the_middle_loses_no_row(running):
-    collection = running.collecting(200)
+    collection = running.collecting(400)
     running.up("stack.yaml", f"++{AGENT}.responses_api_agents.simple_agent.max_steps=7")
-    assert collection.poll() is None
-    assert running.results(collection, 1000) == []
-    assert any("its definition changed" in moment["what"] for moment in running.status()[AGENT]["history"])
+    assert running.results(collection, 2000) == []
+    ended = datetime.fromtimestamp((running.path / "out.jsonl").stat().st_mtime, UTC).isoformat()
+    moments = [moment for moment in running.status()[AGENT]["history"] if "its definition changed" in moment["what"]]
+    assert moments and moments[0]["when"] < ended
 
 
 def test_a_broken_image_is_rolled_back_and_the_reason_shown(running):
@@ -236,14 +239,40 @@ def test_images_that_only_the_manager_has(lab, folder):
     """Without --host nor --registry a note says what to do; the task that misses its image says it again."""
     (folder.path / "stack.yaml").write_text(STACK)
     for name in lab.names[1:]:
-        for image in lab.on(name, "image", "ls", "--quiet").split():
-            lab.on(name, "image", "rm", "--force", image)
+        lab.empty(name)
     folder.hosts = []
     said = folder.up("stack.yaml", code=1)
     assert "the images are on this node only" in said
     assert "No such image" in said and "--registry HOST/PREFIX" in said
     assert "1 sent, 0 there already" in folder.gymctl("images", "load", "stack.yaml", "--host", lab.hosts[1])
     assert "0 sent, 1 there already" in folder.gymctl("images", "load", "stack.yaml", "--host", lab.hosts[1])
+
+
+def test_images_by_digest_through_a_registry(lab, folder):
+    registry = lab.registry()
+    (folder.path / "stack.yaml").write_text(STACK)
+    for name in lab.names[1:]:
+        lab.empty(name)
+    folder.hosts = ["--registry", f"{registry}/gym"]
+    folder.up("stack.yaml")
+    status = folder.status()
+    assert all(server["ok"] for server in status.values())
+    assert set(lab.names[1:]) & {node for server in status.values() for node in server["nodes"]}
+    image = lab.on(lab.names[0], "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}",
+                   f"{folder.path.name}_{AGENT}")  # fmt: skip
+    assert image.startswith(f"{registry}/gym/gymctl-server:") and "@sha256:" in image
+    rows = folder.rows([TOOL])
+    folder.gymctl("collect", "-i", rows.name, "-o", "out.jsonl", "--num-repeats", 2)
+    folder.hosts = ["--registry", "127.0.0.1:1/gym"]
+    assert "cannot be pushed" in folder.up("stack.yaml", code=1)
+
+
+def test_scaled_in_the_middle_loses_no_row(running):
+    collection = running.collecting(200)
+    running.gymctl("scale", f"{AGENT}=3")
+    assert running.status()[AGENT]["running"] == 3
+    running.gymctl("scale", f"{AGENT}=1")
+    assert running.results(collection, 1000) == []
 
 
 def test_an_engine_without_a_swarm_says_how_to_make_one(tmp_path):

@@ -37,7 +37,11 @@ def remove_stack(client: docker.DockerClient, directory: Path, state: StackState
     tasks = [task for task in _tasks(client, state.name) if task["Status"]["State"] in ("running", "starting")]
     run(["docker", "stack", "rm", state.name], check=False, timeout=120)
     _until_gone(client, state.name)
-    notes = [*_remove_files(directory, state), *(_volumes(client, state.name) if volumes else ())]
+    notes = [
+        *_left_on_dead_nodes(client, state.name),
+        *_remove_files(directory, state),
+        *(_volumes(client, state.name) if volumes else ()),
+    ]
     clear_state(directory)
     return Removed(state.name, len(jobs) + len(tasks), tuple(notes))
 
@@ -57,7 +61,24 @@ def _until_gone(client: docker.DockerClient, stack: str) -> None:
 
 def _left(client: docker.DockerClient, stack: str) -> list[str]:
     left = [f"{kind} {_name(item)}" for kind, listed, _ in _stored(client, stack) for item in listed]
-    return left + [f"task {task['ID']}" for task in _tasks(client, stack)]
+    dead = _dead_nodes(client)  # nobody there to end its tasks, or to say that they have ended
+    return left + [f"task {task['ID']}" for task in _tasks(client, stack) if task.get("NodeID") not in dead]
+
+
+def _dead_nodes(client: docker.DockerClient) -> dict[str, str]:
+    """The names of nodes that do not answer, by id."""
+    return {
+        node["ID"]: node["Description"]["Hostname"]
+        for node in client.api.nodes()
+        if node["Status"]["State"] in ("down", "disconnected")
+    }
+
+
+def _left_on_dead_nodes(client: docker.DockerClient, stack: str) -> Iterator[str]:
+    dead = _dead_nodes(client)
+    names = {dead[task["NodeID"]] for task in _tasks(client, stack) if task.get("NodeID") in dead}
+    if names:
+        yield f"{', '.join(sorted(names))} does not answer: what ran there ends when it is back"
 
 
 def _tasks(client: docker.DockerClient, stack: str) -> list[dict[str, Any]]:
