@@ -43,12 +43,15 @@ def _found(server: ServerInstance, resolved: Mapping[str, Any], key: str) -> tup
 
 
 def without_effect(config: Config) -> Iterator[str]:
-    """What servers ask of a machine and one process cannot give."""
-    asking = [name for name, server in config.servers.items() if server.placement or server.limits]
-    if asking:
-        names = ", ".join(asking[:3]) + (f" and {len(asking) - 3} more" if len(asking) > 3 else "")
-        yield f"placement and resources ({names}) have no effect in one process"
-    several = [name for name, server in config.servers.items() if server.replicas > 1]
-    if several:
-        names = ", ".join(several[:3]) + (f" and {len(several) - 3} more" if len(several) > 3 else "")
-        yield f"replicas ({names}) have no effect in one process, which has each server once"
+    """What servers ask for and one process cannot give."""
+    servers = config.servers.items()
+    if placed := [name for name, server in servers if server.placement or server.limits]:
+        yield f"placement and resources ({_some(placed)}) have no effect in one process"
+    if replicated := [name for name, server in servers if server.replicas > 1]:
+        yield f"replicas ({_some(replicated)}) have no effect in one process, which has each server once"
+    if several := [name for name, server in servers if (server.num_workers or 1) > 1]:
+        yield f"num_workers ({_some(several)}) has no effect in one process"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

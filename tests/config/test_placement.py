@@ -53,6 +53,12 @@ placement:
     assert note == "placement and resources (policy_model, tool) have no effect in one process"
 
 
+@pytest.mark.parametrize(("workers", "notes"), [(1, []), (4, ["num_workers (tool) has no effect in one process"])])
+def test_several_processes_are_not_one(folder: Folder, workers: int, notes: list[str]) -> None:
+    config = folder.loaded(SERVERS.format(own=f"num_workers: {workers}"))
+    assert list(without_effect(config)) == notes
+
+
 def test_labels_are_taken_back_with_null(folder: Folder) -> None:
     top = "placement: {labels: {pool: cpu, zone: a}}\n"
     one = folder.loaded(top + SERVERS.format(own="placement: {labels: {zone: null}}"))

@@ -1,0 +1,40 @@
+"""Ctrl-C at any moment of the command's start: no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = "from gymctl.cli.entry import main; main()"
+# stands in for a library that is being imported when the interrupt comes
+SLOW = "import sys, time\nprint('importing', flush=True)\ntime.sleep({seconds})\nsys.exit('imported')\n"
+
+
+@pytest.mark.parametrize(("ignored", "code"), [(False, 130), (True, 1)])
+def test_an_interrupt_while_the_command_is_imported(tmp_path: Path, ignored: bool, code: int) -> None:
+    (tmp_path / "typer.py").write_text(SLOW.format(seconds=1 if ignored else 60))
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        text=True,
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignored else None,  # noqa: PLW1509
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert said == ("imported\n" if ignored else "")
+
+
+def test_the_command_runs() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("gymctl")
