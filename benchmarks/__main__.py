@@ -1,4 +1,8 @@
-"""``python -m benchmarks CASE...``: compare, print a table, write results.json and charts."""
+"""``python -m benchmarks CASE...``: compare, print a table, write results.json and charts.
+
+``rollouts --sweep`` goes over concurrencies and two delays of the model; ``--write-docs docs`` puts what was measured
+into docs/performance.md, with ``--add`` and no case what earlier runs measured.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,11 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chart, machine, report
+from benchmarks import chart, machine, page, report, sweep
 from benchmarks.cases import CASES, SLOW_MODEL_MS, Plan, Sample
 from benchmarks.sides import Side
 
@@ -36,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for case in asked.cases:
         with tempfile.TemporaryDirectory(prefix=f"gymctl-bench-{case}-") as folder:
             plan = _plan(asked, case, Path(folder))
-            for sample in CASES[case](plan):
+            for sample in _samples(asked, case, plan):
                 samples.append(sample)
                 _progress(sample)
                 report.save(asked.results / "results.json", samples, about)
@@ -50,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         drawn = chart.chart([line for line in found if line.quantity == quantity], title)
         (asked.results / f"{quantity}.svg").write_text(drawn)
+    if asked.write_docs:
+        # what an earlier command measured is its, though this one writes it down
+        earlier = report.read_about(asked.add[-1]) if asked.add and not asked.cases else about
+        sys.stderr.write(f"written: {', '.join(page.write(asked.write_docs, samples, earlier))}\n")
     return int(any(sample.values.get("failed") for sample in samples if sample.side == "gymctl"))
 
 
@@ -65,12 +73,30 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter of our servers")
     parser.add_argument("--results", type=Path, default=Path("benchmark-results"), help="folder for what is written")
     parser.add_argument("--add", type=Path, nargs="+", default=[], help="results.json of earlier runs, shown along")
-    parser.add_argument("-c", "--concurrency", type=int, nargs="+", default=[64], help="requests in flight")
+    parser.add_argument("-c", "--concurrency", type=int, nargs="+", help="requests in flight (64; a sweep's own)")
     parser.add_argument("-n", "--count", type=int, default=2000, help="requests in a run, at least")
-    parser.add_argument("-r", "--repeats", type=int, default=5, help="runs of each side, in turn")
+    parser.add_argument("-r", "--repeats", type=int, help="runs of each side, in turn (5; a sweep's: 3)")
     parser.add_argument("--slow-model", action="store_true", help="rollouts: also with a model that takes 2 s")
     parser.add_argument("--only-slow-model", action="store_true", help="rollouts: only with a model that takes 2 s")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--sweep",
+        action="store_true",
+        help="rollouts: 1 to 16,384 in flight, a model of 0 s and of 2 s, p99 by the ideal",
+    )
+    parser.add_argument(
+        "--upstream-most", type=int, default=4096, help="the most in flight for NeMo Gym in a sweep (4096: minutes)"
+    )
+    parser.add_argument("--write-docs", type=Path, metavar="DOCS", help="put tables and chart into DOCS/performance.*")
+    asked = parser.parse_args(arguments)
+    asked.concurrency = asked.concurrency or (sweep.CONCURRENCIES if asked.sweep else [64])
+    asked.repeats = asked.repeats or (3 if asked.sweep else 5)
+    return asked
+
+
+def _samples(asked: argparse.Namespace, case: str, plan: Plan) -> Iterator[Sample]:
+    if asked.sweep and case == "rollouts":
+        return sweep.sweep(plan, asked.upstream_most)
+    return CASES[case](plan)
 
 
 def _plan(asked: argparse.Namespace, case: str, folder: Path) -> Plan:

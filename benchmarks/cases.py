@@ -15,6 +15,7 @@ from benchmarks.native import Load, backend, drive, set_delay
 from benchmarks.sides import REPOSITORY, SERVICES, VLLM_MODEL, Side, Stack, rollout_servers, token_server
 
 SLOW_MODEL_MS = 2000
+TWELVE = "start of twelve servers"
 CALLS_PER_ROLLOUT = 5  # one call is that much shorter than a rollout: measure as many more
 
 
@@ -55,9 +56,9 @@ class Target:
 
 def rollouts(plan: Plan) -> Iterator[Sample]:
     """The agent driven directly, over concurrencies and model delays."""
-    target = _rollout_target(plan)
+    target = rollout_target(plan)
     with ExitStack() as stacks:
-        running = _start(plan, stacks)
+        running = start_stacks(plan, stacks)
         for delay in plan.delays_ms:
             set_delay(plan.backend_port, delay)
             for concurrency in plan.concurrency:
@@ -69,9 +70,9 @@ def rollouts(plan: Plan) -> Iterator[Sample]:
 
 def all_in_one(plan: Plan) -> Iterator[Sample]:
     """The same with all of our servers in one process, beside upstream's three."""
-    target = _rollout_target(plan)
+    target = rollout_target(plan)
     with ExitStack() as stacks:
-        running = _start(plan, stacks)
+        running = start_stacks(plan, stacks)
         for concurrency in plan.concurrency:
             yield from _in_turn(
                 plan, running, f"all in one, {concurrency:,} concurrent", target, concurrency, plan.count
@@ -112,7 +113,7 @@ def compose(plan: Plan) -> Iterator[Sample]:
             twelve.build(side)
     for _ in range(plan.repeats):
         for side in plan.sides:
-            yield Sample("start of twelve servers", side.name, twelve.start(side))
+            yield Sample(TWELVE, side.name, twelve.start(side))
 
 
 def collector(plan: Plan) -> Iterator[Sample]:
@@ -121,7 +122,7 @@ def collector(plan: Plan) -> Iterator[Sample]:
     source = plan.folder / "collect.jsonl"
     rows.write(source, lambda index: {k: v for k, v in rows.rollout(index).items() if k[0] != "_"}, plan.count)
     with ExitStack() as stacks:
-        running = _start(plan, stacks)
+        running = start_stacks(plan, stacks)
         for repeat in range(plan.repeats):
             for side, stack in running:
                 output = plan.folder / f"{side.name}-{repeat}" / "rollouts.jsonl"
@@ -130,12 +131,14 @@ def collector(plan: Plan) -> Iterator[Sample]:
                 yield Sample(label, side.name, _collect(side, stack, source, output, concurrency, plan.count))
 
 
-def _rollout_target(plan: Plan) -> Target:
+def rollout_target(plan: Plan) -> Target:
+    """The agent, with rows of the smallest environment."""
     bodies = rows.write(plan.folder / "rollouts.jsonl", rows.rollout)
     return Target("agent", "/run", bodies, '"reward":1', "rollout", ("agent", "policy_model", "environment"))
 
 
-def _start(plan: Plan, stacks: ExitStack, *, with_tokens: bool = False) -> list[tuple[Side, Stack]]:
+def start_stacks(plan: Plan, stacks: ExitStack, *, with_tokens: bool = False) -> list[tuple[Side, Stack]]:
+    """The backend, and every side's servers against it, until ``stacks`` ends."""
     stacks.enter_context(backend(plan.backend_port))
     servers = rollout_servers(plan.backend_port)
     if with_tokens:
@@ -145,7 +148,7 @@ def _start(plan: Plan, stacks: ExitStack, *, with_tokens: bool = False) -> list[
 
 def _single_servers(plan: Plan, targets: Mapping[str, Target], *, with_tokens: bool = False) -> Iterator[Sample]:
     with ExitStack() as stacks:
-        running = _start(plan, stacks, with_tokens=with_tokens)
+        running = start_stacks(plan, stacks, with_tokens=with_tokens)
         for label, target in targets.items():
             for concurrency in plan.concurrency:
                 full = f"{label}, {concurrency:,} concurrent"
@@ -156,17 +159,18 @@ def _in_turn(
     plan: Plan, running: Sequence[tuple[Side, Stack]], label: str, target: Target, concurrency: int, count: int
 ) -> Iterator[Sample]:
     for _, stack in running:  # connections opened and code warm on both sides before anything counts
-        _drive(stack, target, concurrency, min(count, max(200, concurrency)))
+        drive_once(stack, target, concurrency, min(count, max(200, concurrency)))
     for _ in range(plan.repeats):
         for side, stack in running:
-            yield Sample(label, side.name, _measured(stack, target, concurrency, count))
+            yield Sample(label, side.name, measured(stack, target, concurrency, count))
 
 
-def _measured(stack: Stack, target: Target, concurrency: int, count: int) -> dict[str, float]:
+def measured(stack: Stack, target: Target, concurrency: int, count: int) -> dict[str, float]:
+    """Drive one side: CPU of its servers and latencies in ms, requests per second, its peak memory in MB."""
     servers = {name: stack.processes(name) for name in target.measured or (target.server,)}
     everyone = sorted({pid for pids in servers.values() for pid in pids})
     before = {pid: machine.cpu_seconds([pid]) for pid in everyone}
-    load = _drive(stack, target, concurrency, count)
+    load = drive_once(stack, target, concurrency, count)
     spent = {pid: machine.cpu_seconds([pid]) - before[pid] for pid in everyone}
     values = {
         "cpu_ms": 1000 * sum(spent.values()) / count, "rate": load.rate, "p50_ms": load.p50_ms,
@@ -178,7 +182,8 @@ def _measured(stack: Stack, target: Target, concurrency: int, count: int) -> dic
     return values
 
 
-def _drive(stack: Stack, target: Target, concurrency: int, count: int) -> Load:
+def drive_once(stack: Stack, target: Target, concurrency: int, count: int) -> Load:
+    """Send ``count`` of the target's bodies, ``concurrency`` at a time."""
     return drive(
         stack.ports[target.server],
         target.path,

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -32,6 +33,12 @@ def memory_mb(processes: Iterable[int]) -> float:
 def peak_memory_mb(pid: int) -> float:
     """The most resident memory the process ever had, in MB."""
     return _field(pid, "status", "VmHWM:") / 1024
+
+
+def forget_peak_memory(pid: int) -> None:
+    """Have the peak begin anew from what the process holds now, where the kernel lets us."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def _field(pid: int, file: str, name: str) -> int:

@@ -19,7 +19,15 @@ LOWER_IS_BETTER = {
     "servers_memory_mb": "memory MB of the servers",
 }
 HIGHER_IS_BETTER = {"rate": "per second"}
-SHOWN = {**LOWER_IS_BETTER, **HIGHER_IS_BETTER, "p99_ms": "p99 ms", "failed": "failed", "peak_mb": "peak MB"}
+SHOWN = {
+    **LOWER_IS_BETTER,
+    **HIGHER_IS_BETTER,
+    "p99_ms": "p99 ms",
+    "ideal_p99_ms": "ideal p99 ms",
+    "over_ideal": "p99 / ideal",
+    "failed": "failed",
+    "peak_mb": "peak MB",
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def table(found: Sequence[Line], sides: Sequence[str]) -> str:
         [
             line.case,
             SHOWN[line.quantity],
-            *(_cell(line.sides.get(side)) for side in sides),
+            *(cell(line.sides.get(side)) for side in sides),
             f"{line.ratio:.1f}x" if line.ratio and line.quantity != "failed" else "",
         ]
         for line in found
@@ -81,7 +89,8 @@ def table(found: Sequence[Line], sides: Sequence[str]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in shown)
 
 
-def _cell(summary: tuple[float, float, float] | None) -> str:
+def cell(summary: tuple[float, float, float] | None) -> str:
+    """Median, least and most; a dash for what was not measured."""
     if summary is None:
         return "-"
     median, least, most = (_number(value) for value in summary)
@@ -100,3 +109,9 @@ def save(path: Path, samples: Sequence[Sample], about: Mapping[str, Any]) -> Non
 def read(path: Path) -> list[Sample]:
     """The samples of an earlier run."""
     return [Sample(**sample) for sample in json.loads(path.read_text())["samples"]]
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What an earlier run said of itself: command, machine, interpreters."""
+    about: dict[str, Any] = json.loads(path.read_text())["about"]
+    return about

@@ -129,9 +129,11 @@ class Session:
 
     async def _one_wave(self, wave: Iterable[Pending], agents: frozenset[str]) -> None:
         self._wave, self._wave_agents, self._dry = iter(wave), agents, False
-        self._idle.clear()
-        self._grow()
-        if self._workers:
+        while True:
+            self._idle.clear()
+            self._grow()
+            if not self._workers:  # it is dry, or the run halts
+                return
             await self._idle.wait()
 
     def _grow(self) -> None:
@@ -157,8 +159,15 @@ class Session:
                 return
             await self.attempts.make(self.attempts.agents[pending.agent], pending)
             if len(self._workers) > self.limit.now:
+                self._leave()
                 return
             self._grow()
+
+    def _leave(self) -> None:
+        """Be counted no longer, and at once: others may end in this same round of the loop and count those who stay."""
+        worker = asyncio.current_task()
+        if worker is not None:
+            self._workers.discard(worker)
 
     def sets_aside(self, agent: Agent) -> bool:
         """Whether a rollout of this agent should leave its worker to the rows of agents that work."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from rollout_stack import TIMING, Agents, collected, keys, read, row, spec_of
 
-from gymctl.rollouts import events
+from gymctl.rollouts import collector, events
 
 
 def test_results_are_verdicts_with_their_identity(tmp_path: Path) -> None:
@@ -64,6 +65,32 @@ def test_auto_concurrency_grows_beyond_its_start(tmp_path: Path) -> None:
     report = collected(spec_of(tmp_path, 400, concurrency="auto"), agents)
     assert report.done == 400
     assert agents.most_in_flight > 16
+
+
+class Wavering:
+    """A limit that falls by three quarters each time that many have succeeded, and comes back."""
+
+    now = 16
+
+    def __init__(self, clock: object) -> None:
+        self.succeeded_so_far = 0
+
+    def succeeded(self, in_flight: int) -> None:
+        self.succeeded_so_far += 1
+        self.now = 4 if self.succeeded_so_far // 16 % 2 else 16
+
+    def refused(self) -> None:
+        pass
+
+
+def test_a_limit_that_falls_while_many_end_at_once_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "Adaptive", Wavering)
+    agents = Agents(slow=lambda row: 0.01)
+    report = collected(spec_of(tmp_path, 400, concurrency="auto"), agents)
+    assert (report.done, report.unfinished) == (400, 0)
+    assert 4 < agents.most_in_flight <= 16
 
 
 def test_input_order_on_request(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""The tables and the chart of docs/performance.md, from samples: what is quoted is what was measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import chart, report
+from benchmarks.cases import SLOW_MODEL_MS, TWELVE, Sample
+from benchmarks.report import Line
+
+SIDES = ("gymctl", "nemo-gym")
+_CALLS = {
+    "cpu_ms": "CPU each, ms",
+    "rate": "per second",
+    "cpu_s": "CPU, s",
+    "seconds": "seconds",
+    "memory_mb": "memory, MB",
+    "servers_memory_mb": "memory of the servers alone, MB",
+}
+_FAST = (
+    "in flight|CPU each, ms: gymctl|NeMo Gym|better by|per second: gymctl|NeMo Gym|better by"
+    "|p99, ms: gymctl|NeMo Gym|failed"
+)
+_SLOW = "in flight|p99, ms: gymctl|ideal|p99 / ideal|NeMo Gym's p99|agent's peak memory, MB: gymctl|NeMo Gym|failed"
+
+
+def write(docs: Path, samples: Sequence[Sample], about: Mapping[str, Any]) -> list[str]:
+    """Put the tables that the samples give into ``docs/performance.md``, between marks, and draw ``performance.svg``.
+
+    Returns:
+        The names of the tables that were written.
+
+    Raises:
+        RuntimeError: the page has no place for a table.
+    """
+    page = docs / "performance.md"
+    text = page.read_text()
+    tables = dict(_tables(samples, about))
+    for name, table in tables.items():
+        text = _put(text, name, table)
+    page.write_text(text)
+    shown = [*_of_sweep(samples, 0), *_calls(samples)]
+    if cpu := [line for line in report.lines(shown, SIDES) if line.quantity == "cpu_ms"]:
+        (docs / "performance.svg").write_text(chart.chart(cpu, "CPU per operation, ms"))
+    return list(tables)
+
+
+def _put(text: str, name: str, table: str) -> str:
+    place = re.compile(rf"(<!-- measured: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not place.search(text):
+        raise RuntimeError(f"docs/performance.md has no place for the table {name!r}")
+    return place.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
+
+
+def _tables(samples: Sequence[Sample], about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if fast := _of_sweep(samples, 0):
+        yield "sweep", _fast_table(fast) + _told(fast, about)
+    if slow := _of_sweep(samples, SLOW_MODEL_MS):
+        yield "slow", _slow_table(slow) + _told(slow, about)
+    if twelve := [sample for sample in samples if sample.case == TWELVE]:
+        yield "twelve", _call_table(twelve) + _told(twelve, about)
+    if calls := _calls(samples):
+        yield "calls", _call_table(calls) + _told(calls, about)
+
+
+def _of_sweep(samples: Iterable[Sample], delay: float) -> list[Sample]:
+    return [sample for sample in samples if sample.values.get("delay_ms") == delay]
+
+
+def _calls(samples: Iterable[Sample]) -> list[Sample]:
+    return [sample for sample in samples if "delay_ms" not in sample.values and sample.case != TWELVE]
+
+
+def _fast_table(samples: Sequence[Sample]) -> str:
+    rows = []
+    for concurrency, quantities in _by_concurrency(samples):
+        cells = [concurrency]
+        for name in ("cpu_ms", "rate"):
+            cells += [*_sides(quantities[name]), _better(quantities[name])]
+        rows.append([*cells, *_sides(quantities["p99_ms"]), _failures(quantities)])
+    return _markdown(_FAST.split("|"), rows)
+
+
+def _slow_table(samples: Sequence[Sample]) -> str:
+    rows = []
+    for concurrency, quantities in _by_concurrency(samples):
+        p99, memory = _sides(quantities["p99_ms"]), _sides(quantities["peak_mb"])
+        ideal, ratio = _sides(quantities["ideal_p99_ms"])[0], _sides(quantities["over_ideal"])[0]
+        rows.append([concurrency, p99[0], ideal, ratio, p99[1], *memory, _failures(quantities)])
+    return _markdown(_SLOW.split("|"), rows)
+
+
+def _call_table(samples: Sequence[Sample]) -> str:
+    lines = [line for line in report.lines(samples, SIDES) if line.quantity in _CALLS]
+    rows = [[line.case, _CALLS[line.quantity], *_sides(line), _better(line)] for line in lines]
+    return _markdown(["case", "", "gymctl", "NeMo Gym", "better by"], rows)
+
+
+def _by_concurrency(samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, Line]]]:
+    for concurrency in sorted({sample.values["concurrency"] for sample in samples}):
+        own = [sample for sample in samples if sample.values["concurrency"] == concurrency]
+        yield f"{concurrency:,.0f}", {line.quantity: line for line in report.lines(own, SIDES)}
+
+
+def _sides(line: Line) -> list[str]:
+    return [report.cell(line.sides.get(side)) for side in SIDES]
+
+
+def _better(line: Line) -> str:
+    return f"{line.ratio:.1f}x" if line.ratio else "-"
+
+
+def _failures(quantities: Mapping[str, Line]) -> str:
+    return " / ".join(f"{most:.0f}" for _, _, most in quantities["failed"].sides.values())
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def _told(samples: Sequence[Sample], about: Mapping[str, Any]) -> str:
+    loads = [sample.load for sample in samples]
+    return f"\n\n`{about['command']}`; the machine's load before the runs: {min(loads):.1f} to {max(loads):.1f}."
