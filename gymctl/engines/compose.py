@@ -73,7 +73,7 @@ class ComposeEngine:
         self._check_names(client, plan.name)
         for service in plan.services:
             for host, port, _ in service.published:
-                check_port(client, plan.name, host, port)
+                check_port(client, plan.name, host, port, of=service.name)
         check_gpus(plan.services, client.info(), is_here=is_on_this_machine(client))
         build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
         return nofile_limit(plan.images[0].tag)

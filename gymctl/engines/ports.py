@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import docker
 
 
-def check_port(client: docker.DockerClient, project: str, host: str, port: int) -> None:
-    """See that ``host:port`` is free, or published by this very stack already.
+def check_port(client: docker.DockerClient, project: str, host: str, port: int, *, of: str = "head") -> None:
+    """See that ``host:port`` is free, or published by this very stack already; ``of`` is the service it is for.
 
     Raises:
         EngineError: someone else has it; the message says who, as far as that can be known.
@@ -27,9 +27,9 @@ def check_port(client: docker.DockerClient, project: str, host: str, port: int) 
     if owner is not None and owner["Labels"].get(PROJECT) == project:
         return
     if number == errno.EACCES:
-        raise EngineError(f"port {port} on {host} may not be opened by this user", _another(host, port))
+        raise EngineError(f"port {port} on {host} may not be opened by this user", _another(host, port, of))
     who = _describe(owner) if owner is not None else _process(port)
-    raise EngineError(f"port {port} on {host} is taken by {who}", _another(host, port))
+    raise EngineError(f"port {port} on {host} is taken by {who}", _another(host, port, of))
 
 
 def _bind(host: str, port: int) -> int:
@@ -43,9 +43,10 @@ def _bind(host: str, port: int) -> int:
     return 0
 
 
-def _another(host: str, port: int) -> str:
+def _another(host: str, port: int, of: str) -> str:
     free = next((other for other in range(max(port, 1024) + 1, 65536) if _bind(host, other) == 0), None)
-    return f"stop that, or take another one: +head_server.port={free}" if free else "stop that"
+    setting = f"+head_server.port={free}" if of == "head" else f"port: {free} for {of}"
+    return f"stop that, or take another one: {setting}" if free else "stop that"
 
 
 def _container(client: docker.DockerClient, host: str, port: int) -> dict[str, dict[str, str]] | None:

@@ -22,7 +22,7 @@ from gymctl.stack.replicas import Replication
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
-from gymctl.stack.vllm import vllm_stack
+from gymctl.stack.vllm import gpu_notes, vllm_stack
 
 SERVICES_ROOT = "/opt/gymctl/services"
 DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}
@@ -88,7 +88,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         services,
         planning.choice.images,
         planning.secrets,
-        tuple(planning.notes()),
+        (*planning.notes(), *gpu_notes(services)),
         options,
         config.membership.role.value if config.membership else "",
         f"http://{config.head.host}:{config.head.port}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -51,6 +51,22 @@ def vllm_problems(config: Config) -> Iterator[Problem]:
                 hint = f"a token of the hub goes to the top as {_TOKEN}: containers get it as a file"
                 what = f"{block.title}.{key} holds a secret, which `docker inspect` would show"
                 yield Problem(str(block.location or ""), what, hint)
+
+
+def gpu_notes(services: Iterable[ServicePlan]) -> Iterator[str]:
+    """GPUs that Docker would give to two services; blocks have their own, or have said which share they take."""
+    takers: dict[str, list[ServicePlan]] = {}
+    for service in services:
+        kept = service.bounds.reservations if service.bounds else None
+        for device in (kept.devices if kept else None) or ():
+            numbers = range(device.count) if isinstance(device.count, int) else ()
+            for gpu in device.device_ids or map(str, numbers):
+                takers.setdefault(gpu, []).append(service)
+    for gpu, users in takers.items():
+        if len(users) > 1 and any(user.kind != KIND for user in users):
+            names = " and ".join(user.name for user in users)
+            yield f"GPU {gpu} goes to {names}: Docker gives the first ones to whoever asks for a number; name gpu_ids"
+            return
 
 
 class _Block:

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 from command_line import Folder
-from vllm_cpu import IMAGE, STACK, Direct, missing, rows_at_temperature_0, run, tiny_model
+from vllm_cpu import EXAMPLE, IMAGE, Direct, missing, overrides, rows_at_temperature_0, run, tiny_model
 
 from gymctl.config.vllm_families import FAMILIES
 
@@ -44,10 +44,10 @@ def stack(tmp_path_factory):
         pytest.skip(reason)
     first = free_ports(3)
     folder = Folder(tmp_path_factory.mktemp("vllm"), first + 2, patience=600)
-    text = STACK.format(model=tiny_model(), port=first, token=TOKEN)
-    (folder.path / "stack.yaml").write_text(text)
+    (folder.path / "stack.yaml").write_text(EXAMPLE.read_text())
+    (folder.path / "env.yaml").write_text(f"hf_token: {TOKEN}\n")
     try:
-        done = folder.up("stack.yaml")
+        done = folder.up("stack.yaml", *overrides(tiny_model(), first))
         assert done.returncode == 0, done.stdout + done.stderr
         yield folder, [Direct(first), Direct(first + 1)]
     finally:
@@ -141,6 +141,18 @@ def test_both_instances_work(stack, rollouts):
     ended = [vllm.calls() - was for vllm, was in zip(instances, before, strict=True)]
     assert sum(ended) == 4 * (2 * 4 + 1)
     assert all(calls >= 8 for calls in ended), ended
+
+
+def test_a_prompt_that_is_too_long_is_no_answer(stack):
+    folder, _ = stack
+    row = rows_at_temperature_0()[0]
+    row["responses_create_params"]["input"][-1]["content"] += " and then?" * 1000
+    (folder.path / "long.jsonl").write_text(json.dumps(row))
+    done = folder.gymctl("collect", "-i", "long.jsonl", "-o", "long-out.jsonl", "--agent", AGENT)
+    assert done.returncode == 0, done.stderr
+    response = json.loads((folder.path / "long-out.jsonl").read_text())["response"]
+    assert response["status"] == "incomplete"
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
 def test_the_token_of_the_hub_is_in_a_file_and_nowhere_else(stack):

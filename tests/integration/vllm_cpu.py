@@ -20,21 +20,20 @@ MAKER = Path(__file__).with_name("tiny_model.py")
 ROWS = assets.folder("services") / "resources_servers" / "example_single_tool_call" / "data" / "example.jsonl"
 KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gymctl-ci"
 
-STACK = """\
-config_paths:
-- responses_api_models/vllm_model/configs/vllm_model_for_training.yaml
-- resources_servers/example_single_tool_call/configs/example_single_tool_call.yaml
-vllm:
-  model: {model}
-  served_model_name: tiny
-  profile: cpu
-  instances: 2
-  tool_call_parser: hermes
-  max_model_len: 1024
-  port: {port}
-  environment: {{OMP_NUM_THREADS: 1, VLLM_CPU_KVCACHE_SPACE: 1}}
-hf_token: {token}
-"""
+EXAMPLE = assets.folder("examples") / "vllm-cpu" / "stack.yaml"
+
+
+def overrides(model: Path, port: int) -> list[str]:
+    """What makes two instances of the tiny model of the example's stack; ``port`` and the next one are published."""
+    return [
+        f"++vllm.model={model}",
+        "++vllm.served_model_name=tiny",
+        "++vllm.instances=2",
+        "++vllm.tool_call_parser=hermes",
+        "++vllm.max_model_len=1024",
+        f"++vllm.port={port}",
+        "++vllm.environment={OMP_NUM_THREADS: 1, VLLM_CPU_KVCACHE_SPACE: 1}",
+    ]
 
 
 def missing() -> str:

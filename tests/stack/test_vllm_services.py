@@ -53,6 +53,15 @@ def test_the_model_server_is_told_where_its_instances_are(folder: Folder) -> Non
     assert "vllm" not in told
 
 
+def test_a_gpu_that_a_server_takes_too_is_noted(folder: Folder) -> None:
+    block = "vllm: {model: Qwen/Qwen3-8B, tensor_parallel_size: 2}\n"
+    asking = "++policy_model.responses_api_models.vllm_model.resources={gpus: 1}"
+    (note,) = (note for note in folder.plan(block, asking).notes if "GPU" in note)
+    assert note.startswith("GPU 0 goes to policy_model and vllm: Docker gives the first ones")
+    other = "++policy_model.responses_api_models.vllm_model.resources={gpus: ['7']}"
+    assert not [note for note in folder.plan(block, other).notes if "GPU" in note]
+
+
 def test_the_arguments_of_a_full_block(folder: Folder) -> None:
     (folder.path / "t.jinja").write_text("")
     block = (
