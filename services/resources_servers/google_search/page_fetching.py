@@ -62,15 +62,15 @@ class CheckedResolver(AbstractResolver):
             OSError: it has none.
         """
         permitted: list[ResolveResult] = []
-        refusal: AddressRefused | None = None
+        refused = ""
         for found in await self._inner.resolve(host, port, family):
             try:
                 check(ip_address(found["host"].partition("%")[0]), self._allowed)
                 permitted.append(found)
-            except AddressRefused as error:
-                refusal = error
-        if not permitted and refusal is not None:
-            raise AddressRefused(f"{host} leads to {refusal}")
+            except AddressRefused:
+                refused = found["host"]
+        if refused and not permitted:
+            raise AddressRefused(f"{host} leads to {refused}, which is not an address of the public Internet")
         return permitted
 
     async def close(self) -> None:
