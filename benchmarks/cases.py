@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import machine, rows, twelve
+from benchmarks import machine, replicated, rows, sizes, twelve
 from benchmarks.native import Load, backend, drive, set_delay
 from benchmarks.sides import REPOSITORY, SERVICES, VLLM_MODEL, Side, Stack, rollout_servers, token_server
 
@@ -114,6 +114,21 @@ def compose(plan: Plan) -> Iterator[Sample]:
     for _ in range(plan.repeats):
         for side in plan.sides:
             yield Sample(TWELVE, side.name, twelve.start(side))
+
+
+def replicas(plan: Plan) -> Iterator[Sample]:
+    """Rollouts with 1, 2 and 4 replicas of a verifier that needs 40 ms of a core; ours alone, under Compose."""
+    side = next(side for side in plan.sides if not side.is_upstream)
+    for number, values in replicated.measure(side, plan.count, plan.repeats, plan.concurrency[0]):
+        label = f"verifier of {replicated.VERIFY_MS} ms CPU, {number} replica{'s' if number > 1 else ''}"
+        yield Sample(label, side.name, values)
+
+
+def stack_size(plan: Plan) -> Iterator[Sample]:
+    """What the commands cost from 3 to 100 servers; ours alone, under Compose."""
+    side = next(side for side in plan.sides if not side.is_upstream)
+    for size, values in sizes.measure(side, plan.repeats):
+        yield Sample(f"stack of {size} servers", side.name, values)
 
 
 def collector(plan: Plan) -> Iterator[Sample]:
@@ -244,4 +259,6 @@ CASES: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "startup": startup,
     "compose": compose,
     "collector": collector,
+    "replicas": replicas,
+    "stack-size": stack_size,
 }

@@ -15,6 +15,10 @@ LOWER_IS_BETTER = {
     "cpu_ms": "CPU ms each",
     "seconds": "seconds",
     "cpu_s": "CPU s",
+    "render_s": "s to render",
+    "up_s": "s until all are healthy",
+    "status_s": "s for status",
+    "down_s": "s to go down",
     "memory_mb": "memory MB",
     "servers_memory_mb": "memory MB of the servers",
 }

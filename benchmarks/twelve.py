@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.sides import REPOSITORY, Server, Side, entry, rollout_servers
+from benchmarks.commands import gymctl
+from benchmarks.sides import Server, Side, entry, rollout_servers
 
 NAME = "gymctl-bench-twelve"  # of the Compose project
 ENVIRONMENTS = 5
@@ -19,9 +18,16 @@ ENVIRONMENTS = 5
 
 def twelve_servers() -> list[Server]:
     """Two models, five resources servers, and an agent for each of these; nothing calls the models here."""
+    return servers_of(2 + 2 * ENVIRONMENTS)
+
+
+def servers_of(count: int) -> list[Server]:
+    """One model where the number is odd, two where it is even, and pairs of a resources server and its agent."""
     model, environment, agent = rollout_servers(backend_port=9)
-    servers = [model, Server("judge_model", model.kind, model.implementation, model.fields)]
-    for number in range(ENVIRONMENTS):
+    servers = [model]
+    if count % 2 == 0:
+        servers.append(Server("judge_model", model.kind, model.implementation, model.fields))
+    for number in range((count - len(servers)) // 2):
         own = f"environment_{number}"
         servers.append(Server(own, environment.kind, environment.implementation, environment.fields))
         fields = agent.fields.replace("name: environment", f"name: {own}")
@@ -70,23 +76,16 @@ def _composed(side: Side) -> Iterator[tuple[float, dict[str, int]]]:
     (folder / "stack.yaml").write_text("".join(entry(server) for server in twelve_servers()))
     started = time.monotonic()
     try:
-        _gymctl(side, folder, "up", "stack.yaml", "--name", NAME, f"+head_server.port={side.port}")
-        yield time.monotonic() - started, _containers()
+        gymctl(side, folder, "up", "stack.yaml", "--name", NAME, f"+head_server.port={side.port}")
+        yield time.monotonic() - started, container_processes(NAME)
     finally:
-        _gymctl(side, folder, "down")
+        gymctl(side, folder, "down")
 
 
-def _gymctl(side: Side, folder: Path, *arguments: str) -> None:
-    command = [str(side.python), "-c", "from gymctl.cli.main import main; main()", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"gymctl {arguments[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
-
-
-def _containers() -> dict[str, int]:
+def container_processes(name: str) -> dict[str, int]:
+    """Each container's first process, by service, of a Compose project."""
     label = "com.docker.compose.project"
-    found = _docker("ps", "--quiet", "--filter", f"label={label}={NAME}").split()
+    found = _docker("ps", "--quiet", "--filter", f"label={label}={name}").split()
     inspected = json.loads(_docker("inspect", *found))
     return {item["Config"]["Labels"]["com.docker.compose.service"]: item["State"]["Pid"] for item in inspected}
 

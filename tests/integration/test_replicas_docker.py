@@ -53,7 +53,7 @@ def collected(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Collect, and once an eighth is there do something; the rows and the failures."""
     arguments = ["collect", "--input", ROWS, "--output", "out.jsonl", "--agent", AGENT, "--force"]
-    arguments += ["--num-repeats", rollouts // 5, "--concurrency", 32]
+    arguments += ["--num-repeats", rollouts // 5, "--concurrency", 192]
     command = [*GYMCTL, *map(str, arguments)]
     output = folder.path / "out.jsonl"
     output.unlink(missing_ok=True)
@@ -103,7 +103,8 @@ def replicas_killed(folder: Folder, runtime: str) -> None:
     place = address(folder, victim)
     rows, failures = collected(folder, 2000, lambda: folder.docker("kill", victim) and None)
     check_rows(rows, 2000)
-    assert 0 < len(failures) < 100  # 32 were under way, a quarter of them there
+    # 192 were under way, a quarter of them there; the first that fail are tried again on the spot, and leave no line
+    assert 0 < len(failures) < 96
     lost = [item for item in failures if item["_ng_failure_class"] == "session_lost"]
     assert all(item["_gymctl_failure"]["hop"] == TOOLS for item in lost)
     assert {item["_ng_failure_class"] for item in failures} <= OF_A_KILL
