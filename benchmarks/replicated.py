@@ -12,6 +12,7 @@ from benchmarks.sides import Side
 NAME = "gymctl-bench-replicas"
 REPLICAS = (1, 2, 4)
 VERIFY_MS = 40
+LIMITS = {"": "", ", a quarter of a core each": "resources: {cpus: 0.25}"}  # the second: as if on machines of their own
 
 _APP = '''\
 """A verifier that computes on its event loop."""
@@ -41,7 +42,9 @@ if __name__ == "__main__":
 _STACK = """\
 config_paths: [responses_api_models/scripted_model/configs/scripted_model.yaml]
 head_server: {{host: 127.0.0.1, port: {port}}}
-verifier: {{resources_servers: {{computing: {{entrypoint: app.py, domain: other}}}}}}
+verifier:
+  {limit}
+  resources_servers: {{computing: {{entrypoint: app.py, domain: other}}}}
 agent:
   responses_api_agents:
     simple_agent:
@@ -51,9 +54,14 @@ agent:
 """
 
 
-def measure(side: Side, count: int, repeats: int, concurrency: int) -> Iterator[tuple[int, dict[str, float]]]:
-    """The number of replicas, and rollouts per second with the collector's own view of time; in turn."""
-    folder = _stack(side)
+def measure(
+    side: Side, limit: str, count: int, repeats: int, concurrency: int
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """The number of replicas, and rollouts per second in the collector's own view of time; in turn.
+
+    ``limit`` is YAML in the verifier's entry: what each replica may use.
+    """
+    folder = _stack(side, limit)
     (folder / "rows.jsonl").write_text('{"responses_create_params": {"input": "Say yes."}}\n')
     try:
         gymctl(side, folder, "up", "stack.yaml", "--name", NAME)
@@ -66,12 +74,12 @@ def measure(side: Side, count: int, repeats: int, concurrency: int) -> Iterator[
         gymctl(side, folder, "down", check=False)
 
 
-def _stack(side: Side) -> Path:
-    folder = side.folder / "replicas"
+def _stack(side: Side, limit: str) -> Path:
+    folder = side.folder / ("limited" if limit else "whole")
     server = folder / "resources_servers" / "computing"
     server.mkdir(parents=True)
     (server / "app.py").write_text(_APP.format(seconds=VERIFY_MS / 1000))
-    (folder / "stack.yaml").write_text(_STACK.format(port=side.port))
+    (folder / "stack.yaml").write_text(_STACK.format(port=side.port, limit=limit))
     return folder
 
 

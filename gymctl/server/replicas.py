@@ -52,6 +52,7 @@ class Replicas:
         self.host, _, port = authority.rpartition(":")
         self.name, self._scheme, self._port, self._resolve = name, scheme, port, resolve
         self.addresses: tuple[str, ...] = ()
+        self._single: str | None = None
         self._busy: dict[str, int] = {}
         self._down: dict[str, float] = {}
         self._turn = 0
@@ -60,6 +61,13 @@ class Replicas:
         self._suffix = f"___{name}"
         # Whether sessions name the address that was dialled: not when a proxy or a published port is between.
         self._tells_truly: bool | None = None
+
+    def only(self, cookies: Mapping[str, str]) -> str | None:
+        """The base URL where there is one replica and the call may go there; None when that takes a look."""
+        if self._single is None or time.monotonic() >= self._due:
+            return None
+        place = self.place(cookies) if cookies else None
+        return self._single if place is None or place == self.addresses[0] else None
 
     def base(self, address: str) -> str:
         """The base URL of one replica."""
@@ -84,6 +92,7 @@ class Replicas:
         found = await self._resolve(self.host)
         if found:  # a name that is gone for a moment keeps its addresses: what answers there is what counts
             self.addresses = tuple(dict.fromkeys(found))
+            self._single = self.base(self.addresses[0]) if len(self.addresses) == 1 else None
             self._busy = {address: self._busy.get(address, 0) for address in self.addresses}
         else:
             self._due = self._looked + _SOON_S

@@ -106,13 +106,23 @@ class HttpTransport:
     async def _to(self, server: str, call: Call) -> Reply:
         replicas = self._replicas.get(server)
         if replicas is not None:
-            return await self._to_replica(replicas, call)
+            only = replicas.only(call.cookies)
+            if only is None:
+                return await self._to_replica(replicas, call)
+            try:
+                reply = await self._send(server, call, only)
+            except _UnreachableError:
+                replicas.refused(replicas.addresses[0])
+                raise
+            if not call.cookies:
+                replicas.began(replicas.addresses[0], reply.cookies)
+            return reply
         base = self._bases.get(server)
         if base is None:
             raise HopFailed(server, call.path, kind="connect", body=f"no server of the name {server!r} is known here")
         return await self._send(server, call, base)
 
-    # -- a name that stands for replicas
+    # -- a name that stands for several, or for nobody knows whom yet
 
     async def _to_replica(self, replicas: Replicas, call: Call) -> Reply:
         """To the replica that has the session, or to any; when that one does not listen, to the next."""
