@@ -72,6 +72,11 @@ class VllmBlock:
         return tuple(f"{self.service}-{number}" for number in range(1, self.instances + 1))
 
     @property
+    def prefetch_service(self) -> str:
+        """The name of the service that fetches its weights and ends."""
+        return f"{self.service}-prefetch"
+
+    @property
     def urls(self) -> tuple[str, ...]:
         """What a model server calls: one base URL for each instance."""
         return tuple(f"http://{service}:{VLLM_PORT}/v1" for service in self.services)

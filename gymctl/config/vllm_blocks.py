@@ -76,6 +76,7 @@ KEYS: Mapping[str, Check] = {
 }
 # Arguments of `vllm serve` that are the stack's own business, or that a key stands for.
 _TAKEN = {key.replace("_", "-"): key for key in KEYS if key not in ("image", "environment", "prefetch")}
+_TAKEN |= {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size", "dp": "data_parallel_size"}
 _STACKS = frozenset({"host", "port", "model", "api-key", "uds"})
 
 

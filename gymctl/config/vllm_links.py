@@ -65,10 +65,19 @@ def attach(
         if block.name not in links.values():
             hint = f"add `vllm: {block.name or VLLM_KEY}` to a vllm_model, or remove the block"
             findings.note(NoteCode.VLLM_UNUSED, block.path, f"no model server calls {block.title}", hint)
-        if block.service in resolved and is_server_entry(block.service, resolved[block.service]):
-            what = f"{block.service} is the name of a server and of a service of {block.title}"
-            findings.problem((block.service,), what, "rename one")
+    _check_names(resolved, blocks, findings)
     return blocks
+
+
+def _check_names(resolved: Mapping[str, Any], blocks: Mapping[str, VllmBlock], findings: Findings) -> None:
+    """No service of a block has the name of a server or of another block's service; names ignore case."""
+    taken = {str(name).lower(): "a server" for name, value in resolved.items() if is_server_entry(name, value)}
+    for block in blocks.values():
+        for name in (*block.services, *([block.prefetch_service] if block.prefetch else [])):
+            if name in taken:
+                what = f"{block.title} has a service {name}, which is also the name of {taken[name]}"
+                findings.problem(block.path, what, "rename one")
+            taken[name] = f"one of {block.title}"
 
 
 def _model_servers(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:

@@ -114,7 +114,7 @@ class _Block:
         block, own = self._block, fragment("vllm-prefetch")
         own = own.model_copy(update={"pull_policy": self._fragment.pull_policy})
         return ServicePlan(
-            name=f"{block.service}-prefetch",
+            name=block.prefetch_service,
             kind=KIND,
             implementation="prefetch",
             image=self._image,

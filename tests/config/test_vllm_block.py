@@ -124,6 +124,10 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
             "b.yaml:1: vllm.extra_args holds --tensor-parallel-size; it is the block's key tensor_parallel_size",
         ),
         (
+            "vllm: {model: a/b, extra_args: [-tp, 2]}",
+            "b.yaml:1: vllm.extra_args holds --tp; it is the block's key tensor_parallel_size",
+        ),
+        (
             "vllm: {model: a/b, extra_args: [--api-key=secret]}",
             "b.yaml:1: vllm.extra_args holds --api-key; the stack sets it: leave it out",
         ),
@@ -306,7 +310,10 @@ def test_a_name_that_is_no_block(folder: Folder) -> None:
 def test_a_server_and_a_service_of_one_name(folder: Folder) -> None:
     server = SERVER.replace("policy_model:", "vllm-judge:")
     (problem,) = problems(folder, "vllm: {judge: {model: a/b}}", server=server)
-    assert problem == "server.yaml:2: vllm-judge is the name of a server and of a service of vllm.judge; rename one"
+    assert problem == "b.yaml:1: vllm.judge has a service vllm-judge, which is also the name of a server; rename one"
+    blocks = "vllm: {a: {model: a/b, instances: 2}, a-2: {model: c/d}}"
+    (problem,) = problems(folder, blocks, server=SERVER + "      vllm: a\n")
+    assert problem == "b.yaml:1: vllm.a-2 has a service vllm-a-2, which is also the name of one of vllm.a; rename one"
 
 
 def test_the_schema_for_editors_knows_the_keys() -> None:
