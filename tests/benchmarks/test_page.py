@@ -1,0 +1,66 @@
+"""What was measured goes into the page, and nothing else changes there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import page, sweep
+from benchmarks.cases import TWELVE, Sample
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+ABOUT = {"command": "python -m benchmarks rollouts --sweep"}
+
+
+def rollouts(side: str, concurrency: int, delay: int, **more: float) -> Sample:
+    values = {"cpu_ms": 2.0, "rate": 500.0, "p99_ms": 9000.0, "p50_ms": 5.0, "peak_mb": 100.0, "failed": 0}
+    label = f"rollouts, {concurrency:,} concurrent, {delay / 1000:g} s model"
+    return Sample(label, side, {**values, "concurrency": concurrency, "delay_ms": delay, **more}, load=1.5)
+
+
+SAMPLES = [
+    rollouts("gymctl", 1024, 0),
+    rollouts("nemo-gym", 1024, 0, cpu_ms=20.0),
+    rollouts("gymctl", 16_384, 2000, ideal_p99_ms=6000.0, over_ideal=1.5),
+    Sample(TWELVE, "gymctl", {"seconds": 5.0, "memory_mb": 380.0}, load=1.0),
+    Sample(TWELVE, "nemo-gym", {"seconds": 60.0, "memory_mb": 2800.0}, load=1.0),
+    Sample("/verify, 64 concurrent", "gymctl", {"cpu_ms": 0.1, "rate": 9000.0}, load=1.0),
+]
+
+
+def test_every_table_finds_its_place_in_the_page(tmp_path: Path) -> None:
+    (tmp_path / "performance.md").write_text(PAGE.read_text())
+    assert page.write(tmp_path, SAMPLES, ABOUT) == ["sweep", "slow", "twelve", "calls"]
+    text = (tmp_path / "performance.md").read_text()
+    assert "| 1,024 | 2 | 20 | 10.0x | 500 | 500 | 1.0x | 9,000 | 9,000 | 0 / 0 |" in text
+    assert "| 16,384 | 9,000 | 6,000 | 1.5 | - | 100 | - | 0 |" in text
+    assert "| start of twelve servers | seconds | 5 | 60 | 12.0x |" in text
+    assert "`python -m benchmarks rollouts --sweep`; the machine's load before the runs: 1.5 to 1.5." in text
+    assert text.split("## Where the time goes")[1] == PAGE.read_text().split("## Where the time goes")[1]
+    assert "/verify" in (tmp_path / "performance.svg").read_text()
+
+
+def test_tables_that_were_not_measured_stay(tmp_path: Path) -> None:
+    (tmp_path / "performance.md").write_text(PAGE.read_text())
+    page.write(tmp_path, SAMPLES[3:5], ABOUT)
+    assert (tmp_path / "performance.md").read_text().split("<!-- measured: twelve -->")[0] == PAGE.read_text().split(
+        "<!-- measured: twelve -->"
+    )[0]
+    assert not (tmp_path / "performance.svg").exists()
+
+
+def test_a_page_without_a_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "performance.md").write_text("nothing")
+    with pytest.raises(RuntimeError, match="no place for the table 'sweep'"):
+        page.write(tmp_path, SAMPLES, ABOUT)
+
+
+def test_the_ideal_is_the_models_time_and_the_machines_own() -> None:
+    assert sweep.ideal_p99_ms(1, 1000, 5.0, 2000) == 4005
+    assert sweep.ideal_p99_ms(16_384, 1000, 5.0, 2000) == pytest.approx(4000 + 16_220, abs=1)
+
+
+def test_a_run_has_some_rounds_and_never_fewer_than_are_in_flight() -> None:
+    assert [sweep.count_of(number, 0) for number in sweep.CONCURRENCIES] == [320, 620, 1000, 1000, 2048, 4096, 16_384]
+    assert [sweep.count_of(number, 2000) for number in sweep.CONCURRENCIES] == [2, 32, 128, 512, 2048, 4096, 16_384]
