@@ -55,9 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         drawn = chart.chart([line for line in found if line.quantity == quantity], title)
         (asked.results / f"{quantity}.svg").write_text(drawn)
     if asked.write_docs:
-        # what an earlier command measured is its, though this one writes it down
-        earlier = report.read_about(asked.add[-1]) if asked.add and not asked.cases else about
-        sys.stderr.write(f"written: {', '.join(page.write(asked.write_docs, samples, earlier))}\n")
+        sys.stderr.write(f"written: {', '.join(page.write(asked.write_docs, samples))}\n")
     return int(any(sample.values.get("failed") for sample in samples if sample.side == "gymctl"))
 
 

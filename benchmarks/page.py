@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks import chart, report
 from benchmarks.cases import SLOW_MODEL_MS, TWELVE, Sample
@@ -27,7 +26,7 @@ _FAST = (
 _SLOW = "in flight|p99, ms: gymctl|ideal|p99 / ideal|NeMo Gym's p99|agent's peak memory, MB: gymctl|NeMo Gym|failed"
 
 
-def write(docs: Path, samples: Sequence[Sample], about: Mapping[str, Any]) -> list[str]:
+def write(docs: Path, samples: Sequence[Sample]) -> list[str]:
     """Put the tables that the samples give into ``docs/performance.md``, between marks, and draw ``performance.svg``.
 
     Returns:
@@ -38,7 +37,7 @@ def write(docs: Path, samples: Sequence[Sample], about: Mapping[str, Any]) -> li
     """
     page = docs / "performance.md"
     text = page.read_text()
-    tables = dict(_tables(samples, about))
+    tables = dict(_tables(samples))
     for name, table in tables.items():
         text = _put(text, name, table)
     page.write_text(text)
@@ -55,15 +54,15 @@ def _put(text: str, name: str, table: str) -> str:
     return place.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
 
 
-def _tables(samples: Sequence[Sample], about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _tables(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
     if fast := _of_sweep(samples, 0):
-        yield "sweep", _fast_table(fast) + _told(fast, about)
+        yield "sweep", _fast_table(fast) + _told(fast)
     if slow := _of_sweep(samples, SLOW_MODEL_MS):
-        yield "slow", _slow_table(slow) + _told(slow, about)
+        yield "slow", _slow_table(slow) + _told(slow)
     if twelve := [sample for sample in samples if sample.case == TWELVE]:
-        yield "twelve", _call_table(twelve) + _told(twelve, about)
+        yield "twelve", _call_table(twelve) + _told(twelve)
     if calls := _calls(samples):
-        yield "calls", _call_table(calls) + _told(calls, about)
+        yield "calls", _call_table(calls) + _told(calls)
 
 
 def _of_sweep(samples: Iterable[Sample], delay: float) -> list[Sample]:
@@ -121,6 +120,6 @@ def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _told(samples: Sequence[Sample], about: Mapping[str, Any]) -> str:
+def _told(samples: Sequence[Sample]) -> str:
     loads = [sample.load for sample in samples]
-    return f"\n\n`{about['command']}`; the machine's load before the runs: {min(loads):.1f} to {max(loads):.1f}."
+    return f"\n\nThe machine's load before these runs was {min(loads):.1f} to {max(loads):.1f}."

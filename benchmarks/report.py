@@ -113,9 +113,3 @@ def save(path: Path, samples: Sequence[Sample], about: Mapping[str, Any]) -> Non
 def read(path: Path) -> list[Sample]:
     """The samples of an earlier run."""
     return [Sample(**sample) for sample in json.loads(path.read_text())["samples"]]
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """What an earlier run said of itself: command, machine, interpreters."""
-    about: dict[str, Any] = json.loads(path.read_text())["about"]
-    return about

@@ -13,10 +13,17 @@ os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
+# With several workers (-n auto --dist loadgroup) one runs all of these: they share an engine, its images and host ports.
+SHARING = {"integration", "docs"}
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.get_closest_marker("docker") is None:
+        docker = item.get_closest_marker("docker") is not None
+        if not docker:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+        if docker or SHARING & {parent.name for parent in item.path.parents}:
+            item.add_marker(pytest.mark.xdist_group("docker"))
 
 
 def pytest_runtest_setup(item):

@@ -10,7 +10,6 @@ from benchmarks import page, sweep
 from benchmarks.cases import TWELVE, Sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-ABOUT = {"command": "python -m benchmarks rollouts --sweep"}
 
 
 def rollouts(side: str, concurrency: int, delay: int, **more: float) -> Sample:
@@ -31,19 +30,19 @@ SAMPLES = [
 
 def test_every_table_finds_its_place_in_the_page(tmp_path: Path) -> None:
     (tmp_path / "performance.md").write_text(PAGE.read_text())
-    assert page.write(tmp_path, SAMPLES, ABOUT) == ["sweep", "slow", "twelve", "calls"]
+    assert page.write(tmp_path, SAMPLES) == ["sweep", "slow", "twelve", "calls"]
     text = (tmp_path / "performance.md").read_text()
     assert "| 1,024 | 2 | 20 | 10.0x | 500 | 500 | 1.0x | 9,000 | 9,000 | 0 / 0 |" in text
     assert "| 16,384 | 9,000 | 6,000 | 1.5 | - | 100 | - | 0 |" in text
     assert "| start of twelve servers | seconds | 5 | 60 | 12.0x |" in text
-    assert "`python -m benchmarks rollouts --sweep`; the machine's load before the runs: 1.5 to 1.5." in text
+    assert "The machine's load before these runs was 1.5 to 1.5." in text
     assert text.split("## Where the time goes")[1] == PAGE.read_text().split("## Where the time goes")[1]
     assert "/verify" in (tmp_path / "performance.svg").read_text()
 
 
 def test_tables_that_were_not_measured_stay(tmp_path: Path) -> None:
     (tmp_path / "performance.md").write_text(PAGE.read_text())
-    page.write(tmp_path, SAMPLES[3:5], ABOUT)
+    page.write(tmp_path, SAMPLES[3:5])
     assert (tmp_path / "performance.md").read_text().split("<!-- measured: twelve -->")[0] == PAGE.read_text().split(
         "<!-- measured: twelve -->"
     )[0]
@@ -53,7 +52,7 @@ def test_tables_that_were_not_measured_stay(tmp_path: Path) -> None:
 def test_a_page_without_a_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "performance.md").write_text("nothing")
     with pytest.raises(RuntimeError, match="no place for the table 'sweep'"):
-        page.write(tmp_path, SAMPLES, ABOUT)
+        page.write(tmp_path, SAMPLES)
 
 
 def test_the_ideal_is_the_models_time_and_the_machines_own() -> None:
