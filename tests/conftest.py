@@ -13,7 +13,7 @@ os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
-# With several workers (-n auto --dist loadgroup) one runs all of these: they share an engine, its images and host ports.
+# Of several workers (-n auto --dist loadgroup) one runs all of these: they share an engine, its images, host ports.
 SHARING = {"integration", "docs"}
 
 

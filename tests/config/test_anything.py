@@ -53,7 +53,7 @@ _SERVERS = st.builds(
 _DOCUMENTS = st.dictionaries(_KEYS, _ANY | _SERVERS, max_size=5)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_DOCUMENTS, _DOCUMENTS, _DOCUMENTS)
 def test_loading_ends_well(one: Any, two: Any, env: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ def test_a_scalar(text: str) -> None:
     assert _ours(f"k: {text}\n") == _theirs(f"k: {text}\n")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="0123456789.eE+-_:xobinfaNnultrs~", min_size=1, max_size=7))
 @example("0_E0")
 @example("1__0.5")

@@ -26,7 +26,7 @@ _VALUES = st.recursive(
 _LAYERS = st.lists(st.dictionaries(st.sampled_from("abcd"), _VALUES, max_size=4), min_size=1, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(_LAYERS)
 def test_merging_equals_omegaconf(layers: list[dict[str, Any]]) -> None:
     findings = Findings()

@@ -41,7 +41,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), _VALUES, min_size=1, max_size=4))
 def test_resolving_equals_omegaconf(data: dict[str, Any]) -> None:
     findings = Findings()

@@ -46,7 +46,7 @@ def services(text: str) -> dict[str, Any]:
 
 
 @given(nested)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_field_comes_out_of_the_rendered_file_as_it_was(value: Any) -> None:
     environment = services(rendered(config(server("r", RESOURCES, {"field": value}))))["r"]["environment"]
     read = OmegaConf.create(environment["NEMO_GYM_CONFIG_DICT"])
@@ -58,7 +58,7 @@ def test_any_field_comes_out_of_the_rendered_file_as_it_was(value: Any) -> None:
 
 @given(any_text)
 @example("$\n\n")  # a literal block would take the blank line after it for its own
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_environment_value_comes_out_as_it_was(text: str) -> None:
     document = ComposeDocument(services={"a": Service(image="i", environment={"TEXT": text}, labels={"t": text})})
     service = services(render_compose(document))["a"]

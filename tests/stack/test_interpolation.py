@@ -27,7 +27,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 @given(mappings)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_child_reads_exactly_what_was_meant(data: dict[str, Any]) -> None:
     assert same(read_back(dump_slice(escape_all(data))), data)
 
@@ -38,7 +38,7 @@ def test_every_nasty_text_is_itself_again_as_value_and_as_key() -> None:
 
 
 @given(st.lists(any_text, min_size=2, max_size=4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_text_around_a_secret_survives(literals: list[str]) -> None:
     secret = "sk-${x}\\'\"\n$ecret\\"
     with pytest.MonkeyPatch.context() as patch:

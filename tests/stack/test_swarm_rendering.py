@@ -62,7 +62,7 @@ def as_swarm_hands_on(text: str) -> str:
 @given(any_text)
 @example("{{ question }} {{{a}}} {{{{")
 @example("$\n\n")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_environment_value_comes_out_as_it_was(text: str) -> None:
     document = ComposeDocument(services={"a": Service(image="i", environment={"TEXT": text}, labels={"t": text})})
     service = yaml.safe_load(render_document(translate(document).document, ("# x",)))["services"]["a"]
