@@ -210,14 +210,16 @@ def test_a_recipe_of_84_servers_takes_well_under_half_a_second() -> None:
 def test_a_probe_waits_for_a_server_that_starts_and_not_for_one_that_hangs(
     tmp_path: Path, before: str, appears: bool, healthy: bool, at_least_s: float
 ) -> None:
-    """The probe itself, in a shell, with a file of the test's own and a fifth of its patience."""
+    """The probe itself, in a shell, with a file of the test's own; a fourth of its patience where it is to run out."""
     ready = tmp_path / "ready"
     if before != "none":
         ready.touch()
     if before == "old":
         os.utime(ready, (1, 1))
     probe = services(rendered(weather()))["weather"]["healthcheck"]["test"][1]
-    probe = probe.replace("/tmp/gymctl-ready", str(ready)).replace("-ge 20", "-ge 5")
+    probe = probe.replace("/tmp/gymctl-ready", str(ready))
+    if before == "none" and not appears:
+        probe = probe.replace("-ge 20", "-ge 5")
     if appears:
         probe = f"(sleep 0.3; touch {ready}) & {probe}"
     began = time.monotonic()
@@ -225,4 +227,4 @@ def test_a_probe_waits_for_a_server_that_starts_and_not_for_one_that_hangs(
     assert (done.returncode == 0) == healthy
     assert time.monotonic() - began >= at_least_s
     if before != "none":
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 4.0  # it did not wait: twenty times 0.2 s
