@@ -75,6 +75,7 @@ class Watch:
             EngineError: Compose itself failed.
         """
         while True:
+            looked = time.monotonic()
             code = compose.poll()  # asked before the containers: what it did is then seen
             containers = find_containers(self.client, self.project)
             worst = by_service(containers)
@@ -86,7 +87,7 @@ class Watch:
                 return
             if time.monotonic() - self._began > timeout:
                 self._give_up(worst, timeout)
-            time.sleep(_POLL_S)
+            time.sleep(max(_POLL_S, time.monotonic() - looked))  # of a hundred containers a look costs Docker a second
 
     def _tell(self, worst: Mapping[str, Container]) -> None:
         for name in self.servers:
