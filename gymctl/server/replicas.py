@@ -25,12 +25,16 @@ _LOOKED_AT = 16  # replicas compared for one call
 
 
 async def resolve(host: str) -> list[str]:
-    """The IPv4 addresses of a name; none when it has none now (in Docker: no replica runs)."""
+    """The addresses of a name, as a URL has them; none when it has none now (in Docker: no replica runs).
+
+    Those of IPv4 where there are any: a stack's network has no others, and a machine's two are not two replicas.
+    """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except socket.gaierror:
         return []
-    return [str(address[0]) for *_, address in found]
+    old = [str(address[0]) for family, *_, address in found if family == socket.AF_INET]
+    return old or [f"[{address[0]}]" for family, *_, address in found if family == socket.AF_INET6]
 
 
 def stands_for_replicas(host: str) -> bool:

@@ -240,7 +240,8 @@ def _is_spread(base: str) -> bool:
     from urllib.parse import urlsplit
 
     parts = urlsplit(base)
-    return parts.port is not None and not parts.path and stands_for_replicas(parts.hostname or "localhost")
+    plain = parts.scheme == "http" and parts.port is not None and not parts.path  # a certificate is a name's
+    return plain and stands_for_replicas(parts.hostname or "localhost")
 
 
 def _url(base: str, path: str) -> URL:

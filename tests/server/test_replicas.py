@@ -32,7 +32,7 @@ from gymctl.server import (
     tool,
 )
 from gymctl.server.asgi import Application
-from gymctl.server.replicas import stands_for_replicas
+from gymctl.server.replicas import resolve, stands_for_replicas
 from gymctl.server.serve import uvicorn_options
 from gymctl.server.settings import settings_from_mapping
 
@@ -315,3 +315,7 @@ def test_a_session_that_names_another_address_than_was_dialled_is_left_alone() -
 )
 def test_a_name_stands_for_replicas_and_an_address_for_itself(host: str, expected: bool) -> None:
     assert stands_for_replicas(host) is expected
+
+
+def test_a_name_has_the_addresses_that_the_resolver_knows() -> None:
+    assert asyncio.run(resolve("localhost")) == ["127.0.0.1"]
