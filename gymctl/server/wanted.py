@@ -30,7 +30,7 @@ async def while_wanted(work: Coroutine[Any, Any, Answer], receive: Receive) -> A
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - ASGI servers run an application in a task
     call = _Call(task)
-    watch = asyncio.ensure_future(_until_hung_up(receive))
+    watch = asyncio.ensure_future(receive())  # the body is read: what comes next is that the caller is gone
     watch.add_done_callback(call.hung_up)
     try:
         for _ in range(_ROUNDS):
@@ -55,13 +55,10 @@ class _Call:
         self._task = task
         self.dropped = self.over = False
 
-    def hung_up(self, watch: asyncio.Future[None]) -> None:
+    def hung_up(self, watch: asyncio.Future[MutableMapping[str, Any]]) -> None:
         """The watch has ended: stop the work, unless it is the end of the work that ended the watch."""
-        if not self.over and not watch.cancelled() and watch.exception() is None:
+        if watch.cancelled() or watch.exception() is not None:
+            return
+        if not self.over and watch.result()["type"] == "http.disconnect":
             self.dropped = True
             self._task.cancel()
-
-
-async def _until_hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
