@@ -83,7 +83,7 @@ class ComposeEngine:
         before = find_state(self.directory)
         if before is not None and before.engine != "compose":
             raise EngineError(
-                f"this directory already runs the stack {before.name} locally", "stop it first: gymctl down"
+                f"this directory already runs the stack {before.name} {before.where}", "stop it first: gymctl down"
             )
         if before is not None and before.name != name and find_containers(client, before.name):
             raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")

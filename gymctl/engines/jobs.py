@@ -55,7 +55,10 @@ def run_on_network(
         _remove_container(client, name)
     output = plain(done.stderr).strip()
     if done.code in _DOCKER_RUN_FAILED and not done.interrupted:
-        raise EngineError(f"the job could not be started: {output or 'docker run said nothing'}", "see gymctl status")
+        hint = "see gymctl status"
+        if "bind source path does not exist" in output:
+            hint = "the files of a job must be on the machine of its engine: run this command there"
+        raise EngineError(f"the job could not be started: {output or 'docker run said nothing'}", hint)
     return JobResult(done.code, output, done.interrupted)
 
 

@@ -70,7 +70,7 @@ class LocalEngine:
         before = find_state(self.directory)
         if before is not None and before.engine != "local":
             raise EngineError(
-                f"this directory already runs the stack {before.name} in containers", "stop it first: gymctl down"
+                f"this directory already runs the stack {before.name} {before.where}", "stop it first: gymctl down"
             )
         build_stack(config, plan_addresses(config))  # what is wrong with a server's code is said here, not in a log
         if before is not None:

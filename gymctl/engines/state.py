@@ -60,6 +60,11 @@ class StackState:
     role: str = ""
 
     @property
+    def where(self) -> str:
+        """Where its engine runs it, in words."""
+        return {"local": "locally", "swarm": "on a Swarm"}.get(self.engine, "in containers")
+
+    @property
     def takes_workers(self) -> bool:
         """Whether other machines register with its head."""
         return self.role in ("coordinator", "head")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from swarm_lab import Lab, docker
@@ -265,6 +267,41 @@ def test_images_by_digest_through_a_registry(lab, folder):
     folder.gymctl("collect", "-i", rows.name, "-o", "out.jsonl", "--num-repeats", 2)
     folder.hosts = ["--registry", "127.0.0.1:1/gym"]
     assert "cannot be pushed" in folder.up("stack.yaml", code=1)
+
+
+SECRET = """\
+config_paths:
+- responses_api_models/openai_model/configs/openai_model.yaml
+policy_base_url: http://127.0.0.1:9/v1
+policy_model_name: none
+policy_api_key: {key}
+"""
+
+
+def test_a_secret_is_in_no_definition_and_is_renewed(lab, folder):
+    manager = lab.names[0]
+    for key in ("sk-planted-first", "sk-planted-second"):
+        (folder.path / "stack.yaml").write_text(SECRET.format(key=key))
+        folder.up("stack.yaml")
+        said = lab.on(manager, "service", "inspect", f"{folder.path.name}_policy_model")
+        assert "sk-planted" not in said + (folder.path / "swarm.yaml").read_text()
+        node = node_of(folder, "policy_model")
+        filters = f"label=com.docker.swarm.service.name={folder.path.name}_policy_model"
+        container = lab.on(node, "ps", "--quiet", "--filter", filters)
+        assert lab.on(node, "exec", container, "cat", "/run/secrets/GYM_POLICY_API_KEY") == key
+    names = lab.on(manager, "secret", "ls", "--format", "{{.Name}}").split()
+    assert len([name for name in names if "POLICY_API_KEY" in name]) == 2  # this one, and a rollback's
+
+
+def test_what_is_not_on_the_manager_cannot_be_collected(running):
+    elsewhere = SwarmFolder(running.lab, Path(mkdtemp()))
+    try:
+        shutil.copytree(running.path / ".gymctl", elsewhere.path / ".gymctl")
+        rows = elsewhere.rows([TOOL])
+        said = elsewhere.gymctl("collect", "-i", rows.name, "-o", "out.jsonl", code=1)
+        assert "run this command there" in said
+    finally:
+        shutil.rmtree(elsewhere.path)
 
 
 def test_scaled_in_the_middle_loses_no_row(running):

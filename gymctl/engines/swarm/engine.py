@@ -105,9 +105,8 @@ class SwarmEngine:
         """One directory, one stack; one stack name, one directory."""
         before = find_state(self.directory)
         if before is not None and before.engine != "swarm":
-            engine = "locally" if before.engine == "local" else "on Compose"
             raise EngineError(
-                f"this directory already runs the stack {before.name} {engine}", "stop it first: gymctl down"
+                f"this directory already runs the stack {before.name} {before.where}", "stop it first: gymctl down"
             )
         if before is not None and before.name != name and find_services(client, before.name):
             raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")
