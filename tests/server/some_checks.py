@@ -51,7 +51,7 @@ def unsendable() -> Any:
 
 
 def leave_a_child_behind() -> int:
-    child = subprocess.Popen(["sleep", "600"]).pid
+    child = subprocess.Popen(["sleep", "600.713"]).pid
     if child:
         while True:
             time.sleep(1)
