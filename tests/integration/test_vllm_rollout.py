@@ -152,7 +152,8 @@ def test_a_prompt_that_is_too_long_is_no_answer(stack):
     assert done.returncode == 0, done.stderr
     response = json.loads((folder.path / "long-out.jsonl").read_text())["response"]
     assert response["status"] == "incomplete"
-    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert response["incomplete_details"]["reason"] == "max_output_tokens"
+    assert "maximum context length is 1024 tokens" in response["incomplete_details"]["message"]
 
 
 def test_the_token_of_the_hub_is_in_a_file_and_nowhere_else(stack):
