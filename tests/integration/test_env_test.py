@@ -13,7 +13,7 @@ def folder(tmp_path, free_port):
     made.clean()
 
 
-@pytest.mark.parametrize("name", ["multineedle", "google_search"])
+@pytest.mark.parametrize("name", ["multineedle", "google_search", "comp_coding"])
 def test_a_bundled_servers_tests_pass_in_its_image(folder, name):
     done = folder.gymctl("env", "test", name, "--", "-q")
     assert done.returncode == 0, done.stdout + done.stderr
