@@ -18,6 +18,7 @@ from gymctl.engines.context import stage
 from gymctl.engines.gym_context import stage_gym
 from gymctl.engines.runner import CommandFailed, stream
 from gymctl.engines.text import last_lines, plain
+from gymctl.engines.unchanged import LABEL, context_digest, is_built
 from gymctl.errors import EngineError, InputError
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ _GYM_HINTS = {
     "no version of nemo-gym": "--gym-version takes a version of nemo-gym that PyPI has",
 }
 _FAILED_STEP = re.compile(r"^ > (\[.*?\].*?):?$")
+
+
+_SERVER = assets.folder("dockerfiles") / "server.Dockerfile"
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,12 @@ def _build(image: ImagePlan, base: str | None, bundle: Path | None, on_event: On
     tell("start")
     with tempfile.TemporaryDirectory(prefix="gymctl-build-") as folder:
         command = _staged(image, Path(folder), base, bundle, lambda note: tell("note", note))
+        if not image.dockerfile and image.gym is None:  # others have bases that are built, too
+            digest = context_digest(Path(folder), _SERVER, base, [command[command.index("--target") + 1]])
+            if is_built(image.tag, digest):
+                tell("done")
+                return
+            command[-1:-1] = ["--label", f"{LABEL}={digest}"]
         try:
             stream(command, on_line, on_error_line=on_line)
         except CommandFailed as error:
@@ -179,7 +189,7 @@ def _staged(
             lines = "".join(f"{line}\n" for line in image.test_requirements)
             (context / "test.requirements.txt").write_text(lines, encoding="utf-8")
             target = "test"
-        return build_command(image.tag, context, dockerfiles / "server.Dockerfile", base, bundle, target=target)
+        return build_command(image.tag, context, _SERVER, base, bundle, target=target)
     stage_gym(context, image.gym, image.folder, on_note)
     arguments = {"NEMO_GYM_VERSION": image.gym.source.version}
     if image.gym.base:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import socket
+import struct
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.engines.base import Job, JobResult, Mount
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 WANTED_FILES = 65535
 _DOCKER_RUN_FAILED = (125, 126, 127)
+_OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(\S+)", re.MULTILINE)
 
 
 def run_on_network(
@@ -75,13 +80,34 @@ def nofile_limit(image: str) -> int:
     Raises:
         CommandFailed: no container of ``image`` starts at all.
     """
+    own = _daemons_own()
+    if own >= WANTED_FILES:
+        return WANTED_FILES
     probe = ("docker", "run", "--rm", "--network", "none", "--entrypoint", "sh")
     ask = (image, "-c", "ulimit -Hn")
     high = run([*probe, "--ulimit", f"nofile={WANTED_FILES}:{WANTED_FILES}", *ask], check=False, timeout=60)
-    if high.code == 0:
+    if high.code == 0:  # it may raise limits above its own
         return WANTED_FILES
+    if own:
+        return own
     allowed = run([*probe, *ask], timeout=60).stdout.strip()
     return min(WANTED_FILES, int(allowed)) if allowed.isdigit() else WANTED_FILES
+
+
+def _daemons_own() -> int:
+    """The open-files limit of a daemon on this machine, from ``/proc``; 0 when it is elsewhere or cannot be asked."""
+    address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if not address.startswith("unix://"):
+        return 0
+    try:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(address.removeprefix("unix://"))
+            pid = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
+    except (OSError, AttributeError, ValueError):
+        return 0
+    found = _OPEN_FILES.search(limits)
+    return WANTED_FILES if found and found[1] == "unlimited" else int(found[1]) if found else 0
 
 
 def job_name(project: str) -> str:
