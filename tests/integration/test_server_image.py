@@ -1,11 +1,14 @@
 """The image of servers: hardened, with secrets as exact environment variables, and with what servers need only."""
 
 import json
+import os
 
 import pytest
 
+from gymctl.engines.images import build_images
 from gymctl.engines.jobs import nofile_limit
 from gymctl.engines.runner import run
+from gymctl.stack import ImagePlan
 
 pytestmark = pytest.mark.docker
 
@@ -98,3 +101,24 @@ def test_open_files_limit_is_one_that_starts(image):
         image, "import resource as r; print(r.getrlimit(r.RLIMIT_NOFILE)[1])", "--ulimit", f"nofile={limit}"
     )
     assert done.stdout.strip() == str(limit), done.stderr
+
+
+def test_what_is_built_already_is_not_built_again(tmp_path):
+    folder = tmp_path / "resources_servers" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "app.py").write_text("print('one')\n")
+    plan = ImagePlan(f"gymctl-test-again:{os.getpid()}", folder)
+    try:
+        kinds = []
+        for text in ("one", "one", "two"):
+            (folder / "app.py").write_text(f"print('{text}')\n")
+            events = []
+            build_images([plan], on_event=events.append)
+            kinds.append({event.kind for event in events})
+        assert "step" in kinds[0] and "step" in kinds[2]
+        assert kinds[1] == {"start", "done"}
+        path = "services/resources_servers/mine/app.py"
+        said = run(["docker", "run", "--rm", "--network", "none", plan.tag, "python", path])
+        assert said.stdout == "two\n"
+    finally:
+        run(["docker", "image", "rm", "-f", plan.tag], check=False)
