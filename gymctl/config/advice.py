@@ -10,7 +10,8 @@ from gymctl.config.documents import Document
 from gymctl.config.findings import CODES, Findings, NoteCode, did_you_mean
 from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import dotted
-from gymctl.config.model import SERVER_KEYS, ServerInstance, ServerKind
+from gymctl.config.model import OUTER_KEYS, SERVER_KEYS, ServerInstance, ServerKind
+from gymctl.config.vllm import VLLM_KEY
 from gymctl.errors import ConfigError, Problem
 
 _KINDS = frozenset(kind.value for kind in ServerKind)
@@ -53,13 +54,14 @@ def advise(
 
 
 def _unread_fields(server: ServerInstance, findings: Findings) -> None:
-    unknown = [str(key) for key in server.fields if key not in SERVER_KEYS and not str(key).startswith("x-")]
+    known = _common_keys(server)
+    unknown = [str(key) for key in server.fields if key not in known and not str(key).startswith("x-")]
     implementation = implementation_of(server.folder, server.entrypoint) if unknown and server.folder else None
     if implementation is None or server.runtime == "nemo-gym":
         return
     for key in unknown:
         if not implementation.reads(key):
-            hint = did_you_mean(key, implementation.fields | SERVER_KEYS) or "remove it, or have the server read it"
+            hint = did_you_mean(key, implementation.fields | known) or "remove it, or have the server read it"
             what = f"{server.name}: {server.kind.value}/{server.implementation} reads no {key!r}"
             findings.note(NoteCode.UNREAD_KEY, (*server.path, key), what, hint)
 
@@ -67,18 +69,27 @@ def _unread_fields(server: ServerInstance, findings: Findings) -> None:
 def _unread_siblings(server: ServerInstance, entry: Mapping[str, Any], findings: Findings) -> None:
     """Keys beside the kind key: NeMo Gym takes no notice of them, so an override that lands there does nothing."""
     for key, value in entry.items():
-        if key in _KINDS or key in SERVER_KEYS or str(key).startswith(("_", "x-")):
+        if key in _KINDS or key in OUTER_KEYS or str(key).startswith(("_", "x-")):
             continue
+        outer = get_close_matches(key, sorted(OUTER_KEYS), 1, 0.8)
         close = [] if isinstance(value, dict) else get_close_matches(key, _known_fields(server), 1, 0.8)
         hint = f"fields of the server stand under {dotted(server.path)}"
-        if close or isinstance(value, dict):
+        if outer:
+            hint = f"did you mean {dotted((server.name, *outer))}?"
+        elif close or isinstance(value, dict):
             hint = f"did you mean {dotted((*server.path, *close))}?"
         findings.note(NoteCode.UNREAD_KEY, (server.name, key), f"nothing reads {server.name}.{key}", hint)
 
 
 def _known_fields(server: ServerInstance) -> list[str]:
     implementation = implementation_of(server.folder, server.entrypoint) if server.folder else None
-    return sorted({*map(str, server.fields), *(implementation.fields if implementation else ())})
+    declared = implementation.fields if implementation else ()
+    return sorted({*map(str, server.fields), *_common_keys(server), *declared})
+
+
+def _common_keys(server: ServerInstance) -> frozenset[str]:
+    """Fields that the stack reads, whatever the server's code does."""
+    return SERVER_KEYS | ({VLLM_KEY} if server.kind is ServerKind.MODEL else set())
 
 
 def _same_names(servers: Mapping[str, ServerInstance], files: Sequence[Document], findings: Findings) -> None:

@@ -53,8 +53,10 @@ BLOCK_KEYS = frozenset({"vllm", "ray"})
 # Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
 SERVER_KEYS = frozenset(
     "entrypoint host port num_workers domain name datasets description verified verified_url value "
-    "gymctl runtime image replicas placement resources environment vllm needs_ray".split()
+    "runtime slice replicas placement resources needs_ray".split()
 )
+# Those of them that may stand beside the kind key as well.
+OUTER_KEYS = frozenset({"replicas", "placement", "resources"})
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config.findings import Findings, NoteCode, did_you_mean
+from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
-from gymctl.config.model import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, Reference, ServerInstance, ServerKind
+from gymctl.config.model import (
+    BLOCK_KEYS,
+    MOST_REPLICAS,
+    RESERVED_KEYS,
+    RUNTIMES,
+    Reference,
+    ServerInstance,
+    ServerKind,
+)
+from gymctl.config.ray import NEEDS_KEY
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
@@ -22,8 +32,11 @@ _TYPES = (
     ("num_workers", int, "a number of processes, at least 1"),
     ("replicas", int, f"how many of it run side by side, from 1 to {MOST_REPLICAS}"),
     ("runtime", str, f"one of {', '.join(RUNTIMES)}"),
+    ("slice", str, "closure (what it can reach) or full (all)"),
+    (NEEDS_KEY, bool, "true or false"),
 )
 _WHAT = {key: what for key, _, what in _TYPES}
+_CHOICES = {"runtime": RUNTIMES, "slice": ("closure", "full")}
 _MOST = {"port": 65535, "replicas": MOST_REPLICAS}
 
 
@@ -88,10 +101,11 @@ class _Entry:
     def _instance(self, kind: ServerKind, implementation: str) -> ServerInstance | None:
         fields = self.value[kind.value][implementation]
         path: KeyPath = (self.name, kind.value, implementation)
+        folder = _folder(kind, implementation, fields["entrypoint"], self.roots)
         wrong = [
             (key, what)
             for key, wanted, what in _TYPES
-            if fields.get(key) is not None and not _is_a(key, wanted, fields[key])
+            if fields.get(key) is not None and not _is_a(key, wanted, fields[key]) and not _is_own(key, folder, fields)
         ]
         for key, what in wrong:
             self._wrong_type((*path, key), fields[key], what)
@@ -112,7 +126,7 @@ class _Entry:
             references=tuple(_references(fields, ())),
             num_workers=fields.get("num_workers"),
             location=self.findings.origins.of(path),
-            folder=_folder(kind, implementation, fields["entrypoint"], self.roots),
+            folder=folder,
             runtime=fields.get("runtime") or self.runtime,
             replicas=replicas or 1,
         )
@@ -124,7 +138,13 @@ class _Entry:
 def _is_a(key: str, wanted: type, value: Any) -> bool:
     if wanted is int:
         return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST.get(key, 1024)
-    return isinstance(value, wanted) and (key != "runtime" or value in RUNTIMES)
+    return isinstance(value, wanted) and value in _CHOICES.get(key, (value,))
+
+
+def _is_own(key: str, folder: Path | None, fields: Mapping[str, Any]) -> bool:
+    """Whether ``key`` is no word of NeMo Gym's, and the server's own code has a field of that name."""
+    own = implementation_of(folder, fields["entrypoint"]) if folder and key in ("slice", NEEDS_KEY) else None
+    return own is not None and key in own.fields
 
 
 def _folder(kind: ServerKind, implementation: str, entrypoint: str, roots: Sequence[Path]) -> Path | None:
@@ -149,7 +169,10 @@ def _check_spelling(name: str, value: Any, findings: Findings) -> None:
     """A top-level key that is nearly a reserved one, or an entry whose kind key is nearly right."""
     if name in RESERVED_KEYS:
         return
-    if NoteCode.MISSPELT_KEY not in findings.silenced and (hint := did_you_mean(name, RESERVED_KEYS, cutoff=0.87)):
+    hint = did_you_mean(name, RESERVED_KEYS, cutoff=0.87)
+    if not hint and isinstance(value, dict):  # names of blocks are short: one letter too many or too few, or a capital
+        hint = did_you_mean(str(name).lower(), BLOCK_KEYS, cutoff=0.85)
+    if hint and NoteCode.MISSPELT_KEY not in findings.silenced:
         findings.problem((name,), f"unknown key {name!r}", f"{hint} (+silence=[misspelt-key] if it is meant)")
     for key, inner in value.items() if isinstance(value, dict) else ():
         if isinstance(inner, dict) and (hint := did_you_mean(key, _KIND_NAMES, cutoff=0.85)):

@@ -91,6 +91,31 @@ def test_an_override_that_lands_beside_the_server(folder: Folder) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("replica: 2", "did you mean policy_model.replicas?"),
+        ("placment: {role: worker}", "did you mean policy_model.placement?"),
+        ("num_workers: 2", "did you mean policy_model.responses_api_models.scripted_model.num_workers?"),
+        ("runtime: nemo-gym", "did you mean policy_model.responses_api_models.scripted_model.runtime?"),
+        ("needs_ray: true", "did you mean policy_model.responses_api_models.scripted_model.needs_ray?"),
+    ],
+)
+def test_a_key_beside_the_kind_that_belongs_below_it(folder: Folder, key: str, hint: str) -> None:
+    (note,) = folder.loaded(f"policy_model: {{{key}}}\n").advice
+    assert str(note) == f"a.yaml:1: nothing reads policy_model.{key.partition(':')[0]}; {hint} [unread-key]"
+
+
+@pytest.mark.parametrize("key", ["replicas: 2", "resources: {cpus: 1}", "placement: {role: worker}"])
+def test_a_key_that_may_stand_beside_the_kind(folder: Folder, key: str) -> None:
+    assert folder.loaded(f"policy_model: {{{key}}}\n").advice == ()
+
+
+def test_a_vllm_block_is_for_model_servers(weather: Folder) -> None:
+    (note,) = weather.loaded(WEATHER.replace("window: 3", "vllm: mine")).advice
+    assert "weather: resources_servers/weather reads no 'vllm'" in str(note)
+
+
 def test_one_name_in_two_files(folder: Folder) -> None:
     folder.write("one.yaml", MODEL)
     folder.write("two.yaml", MODEL + "      host: 0.0.0.0\n")
