@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from gymctl.cli.loading import BaseImage, CaBundle
+from gymctl.cli.loading import BaseImage, CaBundle, check_local_options
 
 commands = typer.Typer(name="env", help="Environments of your own.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -43,6 +43,7 @@ def init(name: str = typer.Argument(..., help="Name of the new resources server,
 
 @commands.command()
 def test(
+    context: typer.Context,
     name: str = typer.Argument(..., help="The server: its name, kind/name, or folder; your own, else a bundled one."),
     arguments: list[str] = typer.Argument(
         None, metavar="[-- PYTEST OPTIONS]", help="For pytest, such as: -- -k reward -x", show_default=False
@@ -58,6 +59,8 @@ def test(
 
     if engine not in ("compose", "local"):
         raise InputError(f"there is no engine {engine!r}", "use --engine compose or --engine local")
+    if engine == "local":
+        check_local_options(context, ("base_image", "ca_bundle"))
     tests = find_tests(name, Path.cwd())
     coloured = ["--color=yes"] if sys.stdout.isatty() else []
     given = [*coloured, *(arguments or [])]

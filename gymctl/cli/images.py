@@ -64,7 +64,7 @@ def push(
     plan = plan_for(config, called, nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)
     _build(plan, base_image, ca_bundle)
     with spoken_errors():
-        client = connect()
+        client = connect("")
         images = name_by_content(client, [image.tag for image in plan.images])
         for image, pushed in push_images(client, images, registry).items():
             typer.echo(f"{image}  {pushed}")
@@ -96,16 +96,17 @@ def load_into(
     plan = plan_for(config, called, nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)
     _build(plan, base_image, ca_bundle)
     with spoken_errors():
-        images = name_by_content(connect(), [image.tag for image in plan.images])
+        images = name_by_content(connect(""), [image.tag for image in plan.images])
         for where, count in load_images(list(images.values()), host).items():
             typer.echo(f"{where}: {count} sent, {len(images) - count} there already")
 
 
 def _build(plan: StackPlan, base_image: str | None, ca_bundle: Path | None) -> None:
     from gymctl.cli.showing import UpDisplay
-    from gymctl.engines.daemon import check_commands
+    from gymctl.engines.daemon import check_commands, connect
     from gymctl.engines.images import build_images
 
-    check_commands()
+    check_commands("")
+    connect("").close()
     with UpDisplay() as display:
         build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=display.on_build)

@@ -64,6 +64,23 @@ CaBundle = Annotated[
 ]
 
 
+def check_local_options(context: typer.Context, names: tuple[str, ...]) -> None:
+    """See that no option that is about images or containers was typed for ``--engine local``, which has none.
+
+    ``names`` are those of the command's parameters. The same set by an environment variable is for other engines.
+
+    Raises:
+        InputError: one was.
+    """
+    from gymctl.errors import InputError
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            message = f"{parameter.opts[0]} is for containers, and --engine local starts none"
+            raise InputError(message, "leave it out, or take another engine")
+
+
 def load(
     arguments: list[str] | None,
     merge_order: str | None = None,

@@ -32,7 +32,7 @@ def scale(
     from gymctl.cli.showing import UpDisplay
     from gymctl.engines.choice import engine_of
 
-    wanted = dict(_parse(count) for count in counts)
+    wanted = _parse(counts)
     engine = engine_of(Path.cwd())
     with UpDisplay() as display:
         engine.scale(wanted, timeout=timeout, on_event=display.on_server)
@@ -40,10 +40,15 @@ def scale(
         typer.echo(f"{name}: {count} replica{'s' if count > 1 else ''}")
 
 
-def _parse(text: str) -> tuple[str, int]:
+def _parse(texts: list[str]) -> dict[str, int]:
     from gymctl.errors import InputError
 
-    name, equals, count = text.partition("=")
-    if not (name and equals and count.isdecimal()):
-        raise InputError(f"{text!r} is no SERVER=REPLICAS", "write it like my_agent=4")
-    return name, int(count)
+    wanted: dict[str, int] = {}
+    for text in texts:
+        name, equals, count = text.partition("=")
+        if not (name and equals and count.isdecimal()):
+            raise InputError(f"{text!r} is no SERVER=REPLICAS", "write it like my_agent=4")
+        if name in wanted:
+            raise InputError(f"{name} is named twice", "say once how many replicas it shall have")
+        wanted[name] = int(count)
+    return wanted

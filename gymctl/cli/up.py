@@ -20,6 +20,7 @@ from gymctl.cli.loading import (
     Publish,
     SliceOption,
     StackName,
+    check_local_options,
     check_swarm_publish,
     config_digest,
     load,
@@ -65,6 +66,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
+    context: typer.Context,
     configuration: Configuration = None,
     engine: str = typer.Option(
         "compose", "--engine", help="compose (containers), swarm (many machines) or local (one process, no Docker)."
@@ -99,6 +101,8 @@ def up(
 
     part = role_of(role)
     _check_options(engine, publish, registry, host, part)
+    if engine == "local":
+        check_local_options(context, ("slices", "base_image", "ca_bundle", "gym_version"))
     config = load(configuration, merge_order, gym_root=gym_root, role=part)
     config = with_membership(config, part, advertise=advertise, node=node, token_file=token_file)
     publish = published_head(config, part, publish)

@@ -114,7 +114,7 @@ class ComposeEngine:
             EngineError: the engine or Compose failed.
         """
         check_ours(self.file)
-        client = connect()
+        client = connect("")
         state = self._state(plan, text, arguments, config_digest)
         changed = write_secrets(self.directory, plan.secrets)
         save_state(self.directory, state)
@@ -163,7 +163,7 @@ class ComposeEngine:
             EngineError: no engine.
         """
         state = load_state(self.directory)
-        containers = find_containers(connect(), state.name)
+        containers = find_containers(connect(""), state.name)
         return [server_status(server, containers) for server in state.servers]
 
     @spoken_errors()
@@ -178,7 +178,7 @@ class ComposeEngine:
         """
         state = load_state(self.directory)
         wanted = services_to_scale(state, counts)
-        client = connect()
+        client = connect("")
         scale_project(client, self.directory, state, wanted, self._command, timeout=timeout, on_event=on_event)
 
     def logs(
@@ -213,7 +213,7 @@ class ComposeEngine:
             EngineError: its network is gone, or Docker could not start the job.
         """
         state = load_state(self.directory)
-        client = connect()
+        client = connect("")
         return run_on_network(client, job, state, _network(client, state.name), on_line, on_error_line)
 
     @spoken_errors()
@@ -227,7 +227,7 @@ class ComposeEngine:
             EngineError: no engine, or Compose failed.
         """
         state = load_state(self.directory)
-        return remove_stack(connect(), self.directory, state, self._command, volumes=volumes)
+        return remove_stack(connect(""), self.directory, state, self._command, volumes=volumes)
 
 
 def check_ours(path: Path) -> None:

@@ -14,12 +14,14 @@ from gymctl.errors import EngineError
 if TYPE_CHECKING:
     import docker
 
-WITHOUT_DOCKER = "or do without Docker: gymctl up --engine local"
+WITHOUT_DOCKER = ", or do without Docker: gymctl up --engine local"
 _DEFAULT = "unix:///var/run/docker.sock"
 
 
-def connect() -> docker.DockerClient:
+def connect(without: str = WITHOUT_DOCKER) -> docker.DockerClient:
     """A client of the engine that ``docker`` uses: ``DOCKER_HOST``, else the current context, else the default socket.
+
+    ``without`` ends the hint: what else there is to do where no engine answers.
 
     Raises:
         EngineError: nothing answers there, or this user may not talk to it.
@@ -38,7 +40,7 @@ def connect() -> docker.DockerClient:
             client = docker.DockerClient(base_url=address, tls=tls, timeout=60, use_ssh_client=True)
         client.ping()
     except (DockerException, RequestException, OSError) as error:
-        raise _unreachable(address, error) from error
+        raise _unreachable(address, error, without) from error
     return client
 
 
@@ -57,20 +59,20 @@ def _endpoint() -> tuple[str, object]:
     return context.Host.replace("http+unix://", "unix://"), context.TLSConfig
 
 
-def _unreachable(address: str, error: BaseException) -> EngineError:
+def _unreachable(address: str, error: BaseException, without: str) -> EngineError:
     number = _errno(error)
     if number in (errno.EACCES, errno.EPERM):
         return EngineError(
             f"this user may not talk to the Docker engine at {address}",
-            "add the user to its group (sudo usermod -aG docker $USER, then log in again), " + WITHOUT_DOCKER,
+            "add the user to its group (sudo usermod -aG docker $USER, then log in again)" + without,
         )
     start = "start it (sudo systemctl start docker, or Docker Desktop)"
     if number == errno.ENOENT:
-        return EngineError(
-            f"no Docker engine at {address}: there is no such socket", f"install or {start}, {WITHOUT_DOCKER}"
-        )
+        return EngineError(f"no Docker engine at {address}: there is no such socket", f"install or {start}{without}")
+    if os.environ.get("DOCKER_HOST"):
+        start = "start it, or correct DOCKER_HOST"
     reason = os.strerror(number) if number else str(error)
-    return EngineError(f"no Docker engine answers at {address}: {reason}", f"{start}, {WITHOUT_DOCKER}")
+    return EngineError(f"no Docker engine answers at {address}: {reason}", f"{start}{without}")
 
 
 def _errno(error: BaseException | None) -> int | None:
@@ -103,8 +105,8 @@ def spoken_errors() -> Iterator[None]:
         raise EngineError(f"the Docker engine stopped answering: {error}", "see `docker info`") from error
 
 
-def check_commands() -> None:
-    """See that ``docker``, ``docker compose`` and ``docker buildx`` are there.
+def check_commands(without: str = WITHOUT_DOCKER) -> None:
+    """See that ``docker``, ``docker compose`` and ``docker buildx`` are there; ``without`` as in ``connect``.
 
     Raises:
         EngineError: one is missing, with the package that has it.
@@ -118,7 +120,7 @@ def check_commands() -> None:
             run(argv, timeout=30)
         except CommandFailed as error:
             message = f"{what} does not work: {_reason(error)}"
-            raise EngineError(message, f"install {package}, {WITHOUT_DOCKER}") from error
+            raise EngineError(message, f"install {package}{without}") from error
 
 
 def _reason(error: CommandFailed) -> str:

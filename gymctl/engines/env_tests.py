@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gymctl import assets
 from gymctl.config import ServerKind
 from gymctl.engines.base import Job, Mount
-from gymctl.engines.daemon import WITHOUT_DOCKER, connect
+from gymctl.engines.daemon import connect
 from gymctl.engines.images import OnBuild, build_images
 from gymctl.engines.jobs import job_command, job_name
 from gymctl.engines.runner import OnLine, stream
@@ -106,11 +106,7 @@ def run_in_image(
     Raises:
         EngineError: there is no Docker, the image cannot be built, or the container cannot be started.
     """
-    try:
-        connect().close()
-    except EngineError as error:
-        without = f"or do without Docker: gymctl env test {tests.name} --engine local"
-        raise EngineError(error.message, error.hint.replace(WITHOUT_DOCKER, without)) from error
+    connect(f", or do without Docker: gymctl env test {tests.name} --engine local").close()
     image = image_for(tests)
     build_images([image], base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
     place = Path(_SERVICES, tests.kind, tests.name)

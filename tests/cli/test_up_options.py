@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gymctl.cli.main import app
-from gymctl.errors import InputError
+from gymctl.errors import EngineError, InputError
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,10 @@ from gymctl.errors import InputError
         (["--host", "ssh://me@n2", "--engine", "local"], "--engine swarm"),
         (["--engine", "local", "--publish", "0.0.0.0"], "head_server.host"),
         (["--engine", "swarm", "--publish", "127.0.0.1"], "every interface"),
+        (["--engine", "local", "--slice", "full"], "--slice is for containers"),
+        (["--engine", "local", "--base-image", "mine"], "--base-image is for containers"),
+        (["--engine", "local", "--ca-bundle", "mine.pem"], "--ca-bundle is for containers"),
+        (["--engine", "local", "--gym-version", "0.4.0"], "--gym-version is for containers"),
         (["--engine", "kubernetes"], "compose, swarm or local"),
     ],
 )
@@ -21,3 +25,38 @@ def test_an_option_of_another_engine_is_refused(options, hint):
     result = CliRunner().invoke(app, ["up", "examples/quickstart", *options])
     assert isinstance(result.exception, InputError)
     assert hint in str(result.exception)
+
+
+@pytest.mark.parametrize("option", [["--base-image", "mine"], ["--ca-bundle", "mine.pem"]])
+def test_tests_without_a_container_take_no_option_of_its_image(option):
+    result = CliRunner().invoke(app, ["env", "test", "weather", "--engine", "local", *option])
+    assert isinstance(result.exception, InputError)
+    assert f"{option[0]} is for containers" in str(result.exception)
+
+
+def test_a_base_image_of_the_environment_is_for_other_engines(monkeypatch):
+    monkeypatch.setenv("GYMCTL_BASE_IMAGE", "mine")
+    result = CliRunner().invoke(app, ["up", "no-such-file.yaml", "--engine", "local"])
+    assert "no-such-file.yaml: no such file" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (["a"], "'a' is no SERVER=REPLICAS"),
+        (["a=two"], "'a=two' is no SERVER=REPLICAS"),
+        (["a=-1"], "'a=-1' is no SERVER=REPLICAS"),
+        (["a=2", "a=3"], "a is named twice"),
+    ],
+)
+def test_numbers_of_replicas_that_cannot_be_read(counts, said):
+    result = CliRunner().invoke(app, ["scale", *counts])
+    assert isinstance(result.exception, InputError)
+    assert said in str(result.exception)
+
+
+def test_images_are_not_built_where_no_engine_answers(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    result = CliRunner().invoke(app, ["images", "push", "examples/quickstart", "--registry", "r.example/gym"])
+    assert isinstance(result.exception, EngineError)
+    assert "no Docker engine answers at tcp://127.0.0.1:9" in str(result.exception)

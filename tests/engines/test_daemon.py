@@ -20,6 +20,16 @@ def test_nothing_answers(monkeypatch):
         connect()
 
 
+def test_the_way_without_docker_is_shown_only_where_there_is_one(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    with pytest.raises(EngineError) as refused:
+        connect()
+    assert refused.value.hint == "start it, or correct DOCKER_HOST, or do without Docker: gymctl up --engine local"
+    with pytest.raises(EngineError) as refused:
+        connect("")
+    assert refused.value.hint == "start it, or correct DOCKER_HOST"
+
+
 def test_address_that_is_none(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "nonsense//x")
     with pytest.raises(EngineError, match="no Docker engine answers at nonsense//x"):

@@ -80,7 +80,7 @@ class SwarmEngine:
         check_hosts(hosts)
         if registry:
             check_registry(registry)
-        client = connect()
+        client = connect("")
         check_manager(client)
         self._check_names(client, plan.name)
         build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
@@ -93,7 +93,7 @@ class SwarmEngine:
 
     def notes(self, *, registry: str, hosts: Sequence[str]) -> tuple[str, ...]:
         """What the user should know before the stack is deployed."""
-        others = [node.name for node in find_nodes(connect()) if node.usable and not node.leader]
+        others = [node.name for node in find_nodes(connect("")) if node.usable and not node.leader]
         if registry or hosts or not others:
             return ()
         return (
@@ -138,7 +138,7 @@ class SwarmEngine:
             EngineError: Docker refuses the stack.
         """
         check_ours(self.file)
-        client = connect()
+        client = connect("")
         before = find_state(self.directory), self.file.read_text("utf-8") if self.file.exists() else None
         image = job_image(plan)
         state = self._state(plan, rendering, images.get(image, image), arguments, config_digest)
@@ -192,7 +192,7 @@ class SwarmEngine:
             InputError: no stack was brought up here.
             EngineError: no manager answers.
         """
-        state, client = load_state(self.directory), connect()
+        state, client = load_state(self.directory), connect("")
         check_manager(client)
         services, tasks = find_services(client, state.name), find_tasks(client, state.name)
         nodes = {node.name: node for node in find_nodes(client)}
@@ -201,7 +201,7 @@ class SwarmEngine:
     @spoken_errors()
     def nodes(self) -> list[Node]:
         """Every node of the Swarm, managers first."""
-        client = connect()
+        client = connect("")
         check_manager(client)
         return find_nodes(client)
 
@@ -230,7 +230,7 @@ class SwarmEngine:
             InputError: no stack was brought up here.
             EngineError: its network is gone, or Docker could not start the job.
         """
-        state, client = load_state(self.directory), connect()
+        state, client = load_state(self.directory), connect("")
         name = f"{state.name}_default"
         if not any(network["Name"] == name for network in client.api.networks(names=[name])):
             raise EngineError(f"the stack {state.name} is not running: it has no network", "start it: gymctl up")
@@ -246,7 +246,7 @@ class SwarmEngine:
             ServerFailed: a replica did not come up.
         """
         state = load_state(self.directory)
-        scale(connect(), state.name, services_to_scale(state, counts), timeout=timeout, on_event=on_event)
+        scale(connect(""), state.name, services_to_scale(state, counts), timeout=timeout, on_event=on_event)
 
     @spoken_errors()
     def drain(self, name: str, *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> tuple[str, ...]:
@@ -259,7 +259,7 @@ class SwarmEngine:
             InputError: no such node.
             ServerFailed: a server finds no other node; this one then takes tasks again.
         """
-        client, state = connect(), find_state(self.directory)
+        client, state = connect(""), find_state(self.directory)
         check_manager(client)
         node = find_node(client, name)
         moved: tuple[str, ...] = ()
@@ -280,7 +280,7 @@ class SwarmEngine:
         Raises:
             InputError: no such node.
         """
-        client = connect()
+        client = connect("")
         check_manager(client)
         set_availability(client, find_node(client, name), "active")
 
@@ -292,6 +292,6 @@ class SwarmEngine:
             InputError: no stack was brought up here.
             EngineError: no manager answers, or something stays.
         """
-        state, client = load_state(self.directory), connect()
+        state, client = load_state(self.directory), connect("")
         check_manager(client)
         return remove_stack(client, self.directory, state, volumes=volumes)
