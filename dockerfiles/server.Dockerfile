@@ -25,7 +25,7 @@ FROM ${BASE_IMAGE} AS server
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym
 COPY --from=packages /opt/venv /opt/venv
 # Python images come without byte code of the standard library; a container that may not write would compile it at every
-# start. Importing what servers import compiles what they need of it.
+# start. Importing what servers (and below, Ray: seven processes a node) import compiles what they need of it.
 RUN env -u PYTHONDONTWRITEBYTECODE /opt/venv/bin/python -c "import asyncio, resource, \
     aiohttp, cachetools, fastapi, httptools, msgspec, omegaconf, orjson, pydantic, stamina, uvicorn, uvicorn.lifespan.on, \
     uvicorn.protocols.http.httptools_impl, uvloop, yaml"
@@ -37,6 +37,10 @@ RUN --mount=type=bind,from=packages,source=/opt/uv,target=/opt/uv \
     if [ -s /tmp/requirements.txt ]; then \
       UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never /opt/uv/bin/uv pip install --quiet \
         --python /opt/venv/bin/python --requirement /tmp/requirements.txt; \
+    fi; \
+    if grep -q "^ray\[default\]" /tmp/requirements.txt; then \
+      cd /tmp && env -u PYTHONDONTWRITEBYTECODE /opt/venv/bin/python -c "import ray.scripts.scripts, ray.dashboard.dashboard, \
+        ray.dashboard.agent, ray.util.client.server.server, ray._private.workers.default_worker" && rm -rf /tmp/ray; \
     fi
 COPY --chmod=0755 entrypoint.sh /usr/local/bin/gymctl-entrypoint
 COPY --from=code /opt/gymctl /opt/gymctl

@@ -11,6 +11,7 @@ from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import KeyPath
 from gymctl.config.model import Config, ServerInstance, ServerKind
 from gymctl.config.placement import Placements, read_placement, read_resources
+from gymctl.config.ray import ADDRESS_KEY
 
 _GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.RESOURCES: "resources"}
 
@@ -51,6 +52,8 @@ def without_effect(config: Config) -> Iterator[str]:
         yield f"replicas ({_some(replicated)}) have no effect in one process, which has each server once"
     if several := [name for name, server in servers if (server.num_workers or 1) > 1]:
         yield f"num_workers ({_some(several)}) has no effect in one process"
+    if config.ray is not None and not config.values.get(ADDRESS_KEY):
+        yield "ray has no effect in one process: checks run in processes beside it, and no cluster is started"
 
 
 def _some(names: list[str]) -> str:

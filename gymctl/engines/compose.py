@@ -19,6 +19,7 @@ from gymctl.engines.gpus import check_gpus
 from gymctl.engines.images import OnBuild, build_images
 from gymctl.engines.jobs import nofile_limit, run_on_network
 from gymctl.engines.ports import check_port
+from gymctl.engines.ray_cluster import check_clusters
 from gymctl.engines.removal import remove_stack
 from gymctl.engines.runner import OnLine, background, run, stream
 from gymctl.engines.scaling import scale_project, services_to_scale
@@ -76,6 +77,7 @@ class ComposeEngine:
                 check_port(client, plan.name, host, port, of=service.name)
         check_gpus(plan.services, client.info(), is_here=is_on_this_machine(client))
         build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
+        check_clusters(plan.ray_checks)
         return nofile_limit(plan.images[0].tag)
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:

@@ -7,6 +7,7 @@ from gymctl.stack.images import GymBuild, ImagePlan
 from gymctl.stack.interpolation import dump_slice
 from gymctl.stack.placing import placement_notes
 from gymctl.stack.plan import StackOptions, StackPlan, plan_stack
+from gymctl.stack.ray import RayCheck
 from gymctl.stack.render import render_stack
 from gymctl.stack.rules import check_document
 from gymctl.stack.runtime import GymSource, Runtime, Runtimes
@@ -19,6 +20,7 @@ __all__ = [
     "GymBuild",
     "GymSource",
     "ImagePlan",
+    "RayCheck",
     "Runtime",
     "Runtimes",
     "ServicePlan",

@@ -17,7 +17,7 @@ from gymctl.stack.interpolation import dump_slice
 from gymctl.stack.machines import Machines
 from gymctl.stack.nemo_gym import NemoGym
 from gymctl.stack.placing import node_placement, resource_bounds
-from gymctl.stack.ray import RayCluster
+from gymctl.stack.ray import RayCheck, RayCluster
 from gymctl.stack.replicas import Replication
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
@@ -56,6 +56,7 @@ class StackPlan:
     options: StackOptions
     role: str = ""  # this machine's in a stack on several
     head_elsewhere: str = ""  # a worker's: the base URL of the coordinator's head
+    ray_checks: tuple[RayCheck, ...] = ()  # of a cluster that is not the stack's
 
     @property
     def head_url(self) -> str:
@@ -92,6 +93,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         options,
         config.membership.role.value if config.membership else "",
         f"http://{config.head.host}:{config.head.port}",
+        tuple(planning.ray_checks()),
     )
 
 
@@ -110,6 +112,7 @@ class _Planning:
         self._ray = RayCluster(config, runtimes, self._gym)
         self.choice = ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version)
         self.secrets: dict[str, str] = {}
+        self._images: dict[str, str] = {}
         self._rerouted: dict[tuple[str, ...], list[str]] = {}
 
     def problems(self) -> Iterator[Problem]:
@@ -124,11 +127,16 @@ class _Planning:
         config, choice = self._config, self.choice
         first = self._first()
         servers = list(self._servers())
-        ray = self._ray.services(choice, {service.name: service.image for service in servers})
+        self._images = {service.name: service.image for service in servers}
+        ray = self._ray.services(choice, self._images)
         vllm = vllm_stack(config, choice)
         self.secrets |= {**self._machines.secrets, **vllm.secrets}
         placed = [_placed(service, config) for service in (first, *ray, *servers, *vllm.services)]
         return tuple(self.replication.apply(placed, choice))
+
+    def ray_checks(self) -> Iterator[RayCheck]:
+        """What to see of a Ray cluster of the user's before its users start; asked when services are planned."""
+        return self._ray.checks(self.choice, self._images)
 
     def _first(self) -> ServicePlan:
         if self._machines.is_worker:

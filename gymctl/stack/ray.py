@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gymctl.config import Config, ServerInstance
+from gymctl.config.locations import Location
 from gymctl.config.ray import ADDRESS_KEY, NEEDS_KEY, RayBlock
 from gymctl.errors import Problem
 from gymctl.stack.addons import fragment
@@ -28,8 +29,26 @@ WORKER_SERVICE = "ray-worker"
 DASHBOARD_PORT = 8265
 CODE = "/opt/gymctl"  # in the image: gymctl itself, on Python's path
 
+_CLIENT_ADDRESS = re.compile(r"ray://(?P<host>\[[^\]]+\]|[^/:@\s]+):(?P<port>\d{1,5})/?")
 _UNITS = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"([\d.]+)\s*([bkmgt])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RayCheck:
+    """What must be so before ``servers`` start: ``image``'s Ray and Python are those of the cluster at ``host:port``.
+
+    ``shown`` is the address as it was written; from a container it may be another.
+    """
+
+    image: str
+    servers: tuple[str, ...]
+    host: str
+    port: int
+    shown: str
+    extra_hosts: tuple[str, ...] = ()
+    is_nemo_gym: bool = False
+    location: Location | None = None
 
 
 class RayCluster:
@@ -60,6 +79,31 @@ class RayCluster:
             hint = f"without `ray` and `{NEEDS_KEY}` {ours.name} checks in processes of its own; or name a cluster"
             hint += f" that has the packages of both: {ADDRESS_KEY}"
             yield Problem(str(ours.location or ""), what, hint)
+
+        if self._given and self.users and not _CLIENT_ADDRESS.fullmatch(self._given):
+            what = f"{ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; a container is none"
+            yield Problem(str(self._location or ""), what, f"ray://HOST:{RAY_PORT}, the port for Ray's clients")
+
+    @property
+    def _location(self) -> Location | None:
+        return self._config.origins.of((ADDRESS_KEY,))
+
+    def checks(self, choice: ImageChoice, images: Mapping[str, str]) -> Iterator[RayCheck]:
+        """What to see of a cluster of the user's: for one image of the kit's users, and for NeMo Gym's base.
+
+        All images of a kind have the same Ray and Python. ``images`` has the tags of the servers' by name.
+        """
+        found = _CLIENT_ADDRESS.fullmatch(self.address)
+        if not self._given or found is None:
+            return
+        extra = (EXTRA_HOST,) if self._moved else ()
+        dial = (found["host"].strip("[]"), int(found["port"]), self._given, extra)
+        if self.users:
+            names = tuple(server.name for server in self.users)
+            yield RayCheck(images[names[0]], names, *dial, location=self._location)
+        if self._runtimes.nemo_gym:
+            names = tuple(server.name for server in self._runtimes.nemo_gym)
+            yield RayCheck(choice.nemo_gym(), names, *dial, is_nemo_gym=True, location=self._location)
 
     def seen_by_clients(self, config: Config) -> Config:
         """The configuration as the head shows it: with the address of the stack's Ray, as NeMo Gym's own head does."""

@@ -18,6 +18,7 @@ from gymctl.engines.compose import check_ours, job_image
 from gymctl.engines.daemon import connect, spoken_errors
 from gymctl.engines.images import OnBuild, build_images
 from gymctl.engines.jobs import nofile_limit, run_on_network
+from gymctl.engines.ray_cluster import check_clusters
 from gymctl.engines.runner import OnLine
 from gymctl.engines.scaling import services_to_scale
 from gymctl.engines.state import (
@@ -84,6 +85,7 @@ class SwarmEngine:
         check_manager(client)
         self._check_names(client, plan.name)
         build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
+        check_clusters(plan.ray_checks)
         images = name_by_content(client, [image.tag for image in plan.images])
         if hosts:
             load_images(list(images.values()), hosts, on_build)

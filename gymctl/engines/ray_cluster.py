@@ -1,0 +1,95 @@
+"""Whether a Ray cluster of the user's can do a stack's checks: asked from a container, before any server is started.
+
+A server would find out at its first check (NeMo Gym's at its start, for minutes), with an error per rollout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gymctl.engines.runner import CommandFailed, run
+from gymctl.errors import ConfigError, Problem
+from gymctl.stack import RayCheck
+
+_PROBE = Path(__file__).with_name("ray_probe.py")
+_PATIENCE_S = 150.0  # the cluster starts a process for each client, which takes half a minute where it is busy
+_HINT_PORT = "a Ray client's port is 10001 unless `ray start --ray-client-server-port` says otherwise"
+_OLDEST = (3, 11)  # Python, that gymctl's servers run on
+
+
+def check_clusters(checks: Iterable[RayCheck]) -> None:
+    """See that every image that will use a cluster reaches it, and has its Ray and Python. Takes seconds for each.
+
+    Raises:
+        ConfigError: no cluster answers there, or one of another version.
+    """
+    problems = [problem for check in checks for problem in cluster_problems(check, _look(check))]
+    if problems:
+        raise ConfigError(problems)
+
+
+def cluster_problems(check: RayCheck, told: Mapping[str, Any]) -> Iterator[Problem]:
+    """What keeps ``check.servers`` from using the cluster; ``told`` is what ``ray_probe`` printed."""
+    where, users, error = str(check.location or ""), ", ".join(check.servers), told.get("error", "")
+    if told.get("failed") == "connect":
+        hint = f"see that it runs, and listens on an address that containers reach, not only 127.0.0.1; {_HINT_PORT}"
+        yield Problem(where, f"{users}: no Ray cluster at {check.shown}: {error}, asked from a container", hint)
+    elif told.get("failed"):
+        hint = f"{_HINT_PORT} (6379 is for its nodes); the cluster's logs are in /tmp/ray/session_latest/logs"
+        own = told.get("own", {}).get("ray", "")
+        what = f"what listens at {check.shown} does not answer Ray {own} as a cluster does: {_first_line(error)}"
+        yield Problem(where, f"{users}: {what}", hint)
+    else:
+        own, theirs = told["own"], told["theirs"]
+        if own["ray"] != theirs["ray"]:
+            what = f"{users}: the cluster at {check.shown} has Ray {theirs['ray']}"
+            what += f", the image {check.image} Ray {own['ray']}"
+            yield Problem(where, what, _ray_hint(check, theirs["ray"], own["ray"]))
+        if _minor(own["python"]) != _minor(theirs["python"]):
+            what = f"{users}: the cluster at {check.shown} has Python {theirs['python']}"
+            what += f", the image {check.image} Python {own['python']}"
+            yield Problem(where, what, _python_hint(theirs["python"], own["python"]))
+
+
+def _ray_hint(check: RayCheck, theirs: str, own: str) -> str:
+    if check.is_nemo_gym:
+        return f"NeMo Gym's image has the Ray that it is locked to: give the cluster ray[default]=={own}"
+    return f"ray: {{version: '{theirs}'}} (+ray.version={theirs}) puts that one into the image"
+
+
+def _python_hint(theirs: str, own: str) -> str:
+    if _minor(theirs) >= _OLDEST:
+        return f"--base-image python:{'.'.join(map(str, _minor(theirs)))}-slim builds the servers' images on that one"
+    return f"start the cluster with Python {'.'.join(map(str, _minor(own)))}: gymctl's servers do not run on {theirs}"
+
+
+def _look(check: RayCheck) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = {}
+    try:
+        done = run(_argv(check), stdin=_PROBE.read_text(encoding="utf-8"), timeout=_PATIENCE_S)
+        found = json.loads(done.stdout.strip().splitlines()[-1])
+    except CommandFailed as failure:
+        found = {"failed": "talk", "error": str(failure) if failure.code is not None else f"none in {_PATIENCE_S:g} s"}
+    except (ValueError, IndexError):
+        found = {"failed": "talk", "error": "the probe said nothing"}
+    return found
+
+
+def _argv(check: RayCheck) -> Sequence[str]:
+    """A container as a server's is: a bridge's network, no capabilities, a file system that cannot be written."""
+    argv = ["docker", "run", "--rm", "--interactive", "--init", "--pull", "never", "--read-only", "--tmpfs", "/tmp"]  # noqa: S108
+    argv += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--env", "RAY_AUTH_MODE=disabled"]
+    for host in check.extra_hosts:
+        argv += ["--add-host", host]
+    return [*argv, check.image, "python", "-", check.host, str(check.port)]
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "nothing")
