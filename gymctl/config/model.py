@@ -86,6 +86,7 @@ class ServerInstance:
     runtime: str | None = None  # one of RUNTIMES, when it or the whole stack says so
     placement: Placement | None = None  # its own and the stack's, merged
     limits: ResourceLimits | None = None  # its ``resources:``
+    needs_ray: bool = False
     replicas: int = 1
 
     @property

@@ -1,4 +1,4 @@
-"""Give every server the placement and the limits that hold for it."""
+"""Give every server the placement and the limits that hold for it, and whether it needs Ray."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from gymctl.config.findings import Findings
 from gymctl.config.implementations import implementation_of
-from gymctl.config.locations import KeyPath
+from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.model import Config, ServerInstance, ServerKind
 from gymctl.config.placement import Placements, read_placement, read_resources
-from gymctl.config.ray import ADDRESS_KEY
+from gymctl.config.ray import ADDRESS_KEY, NEEDS_KEY
 
 _GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.RESOURCES: "resources"}
 
@@ -19,9 +19,9 @@ _GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.
 def place_servers(
     servers: Mapping[str, ServerInstance], resolved: Mapping[str, Any], placements: Placements, findings: Findings
 ) -> dict[str, ServerInstance]:
-    """The servers with ``placement`` and ``limits`` filled in; what is wrong with either becomes problems.
+    """The servers with ``placement``, ``limits`` and ``needs_ray`` filled in; what is wrong with one becomes problems.
 
-    Both keys may stand in a server's fields or beside its kind key.
+    The keys may stand in a server's fields or beside its kind key.
     """
     placed = {}
     for name, server in servers.items():
@@ -31,7 +31,10 @@ def place_servers(
         if placement and placement.gpu is False and limits and limits.gpus:
             what = f"{name} asks for GPUs, and its placement is gpu: false"
             findings.problem((*server.path, "resources", "gpus"), what, "leave one of them out")
-        placed[name] = replace(server, placement=placement, limits=limits)
+        needs, place = _found(server, resolved, NEEDS_KEY)
+        if needs is not None and not isinstance(needs, bool):
+            findings.problem(place, f"{dotted(place)} is {needs!r}", "it must be true or false")
+        placed[name] = replace(server, placement=placement, limits=limits, needs_ray=needs is True)
     return placed
 
 

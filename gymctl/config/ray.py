@@ -6,18 +6,30 @@ A ``ray_head_node_address`` means a cluster of the user's; then the block says n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.keys import checked_keys, is_size
 from gymctl.config.locations import Location
+from gymctl.config.placement import read_placement
 
 RAY_KEY = "ray"
 ADDRESS_KEY = "ray_head_node_address"
 NEEDS_KEY = "needs_ray"  # in a server's fields
 VERSION = "2.55.1"  # what NeMo Gym 0.4.0 is locked to: one cluster serves its servers and gymctl's
+
+KEYS: Mapping[str, str] = {
+    "workers": "Nodes that tasks run on; 0: they run on the head.",
+    "cpus": "Tasks at one time on each node; left out: as many as its machine has cores.",
+    "object_store": "Size of each node's object store, such as 200mb.",
+    "shm_size": "Shared memory of each node, which holds the object store.",
+    "memory": "Most memory of the head and of each node.",
+    "dashboard": "true (port 8265 of this machine's loopback interface), another port, or false.",
+    "version": "Ray's version, in the nodes' and the servers' images.",
+    "placement": "Which machines the nodes run on, over placement.addons, which the head follows too.",
+}
 
 _VERSION = re.compile(r"\d+(?:\.\d+){1,2}")
 
@@ -37,16 +49,20 @@ class RayBlock:
     memory: str | None = None
     dashboard: int | None = 8265
     version: str = VERSION
+    placement: Mapping[str, Any] = field(default_factory=dict)  # as written, of the nodes
     location: Location | None = None
 
 
-def read_ray(resolved: dict[str, Any], environ: Mapping[str, str], findings: Findings) -> RayBlock | None:
-    """The ``ray:`` block; None when there is none. What is wrong with it becomes problems.
+def read_ray(
+    resolved: dict[str, Any], servers: Container[str], environ: Mapping[str, str], findings: Findings
+) -> RayBlock | None:
+    """The ``ray:`` block; None when there is none, or it is one of the ``servers``. What is wrong becomes problems.
 
     Without either the address of a cluster is that of ``RAY_ADDRESS``, and put into ``resolved``.
     """
-    _take_address(resolved, environ, findings)
-    written = resolved.get(RAY_KEY)
+    written = None if RAY_KEY in servers else resolved.get(RAY_KEY)
+    if written is None:
+        _take_address(resolved, environ, findings)
     if written is None:
         return None
     checks = {
@@ -57,6 +73,7 @@ def read_ray(resolved: dict[str, Any], environ: Mapping[str, str], findings: Fin
         "memory": (is_size, "a size with its unit, such as 4gb"),
         "dashboard": (lambda value: isinstance(value, bool) or _is_port(value), "true, false, or a port"),
         "version": (lambda value: _VERSION.fullmatch(str(value)), f"a version of Ray in quotes, such as '{VERSION}'"),
+        "placement": (lambda value: isinstance(value, dict), "a mapping, as a server's placement is"),
     }
     found = checked_keys(written, (RAY_KEY,), checks, findings)
     if resolved.get(ADDRESS_KEY):
@@ -64,11 +81,13 @@ def read_ray(resolved: dict[str, Any], environ: Mapping[str, str], findings: Fin
             if key != "version":
                 what = f"ray.{key} is set, but {ADDRESS_KEY} names a cluster of yours, which the stack does not start"
                 findings.problem((RAY_KEY, key), what, f"leave it out, or leave {ADDRESS_KEY} out")
+    if found.get("placement"):
+        found["placement"] = read_placement(found["placement"], (RAY_KEY, "placement"), findings)
     dashboard = found.pop("dashboard", True)
     values = {key: value for key, value in found.items() if value is not None}
     if "version" in values:
         values["version"] = str(values["version"])
-    port = RayBlock.dashboard if dashboard is True else None if dashboard in (False, None) else dashboard
+    port = RayBlock.dashboard if dashboard is True or dashboard is None else dashboard or None
     return RayBlock(**values, dashboard=port, location=findings.origins.of((RAY_KEY,)))
 
 
@@ -78,7 +97,7 @@ def _take_address(resolved: dict[str, Any], environ: Mapping[str, str], findings
     Ray's other forms of it (``auto``, ``HOST:6379``) are for nodes of the cluster, which no container is.
     """
     address = environ.get("RAY_ADDRESS", "")
-    if address.startswith("ray://") and resolved.get(ADDRESS_KEY) is None and resolved.get(RAY_KEY) is None:
+    if address.startswith("ray://") and resolved.get(ADDRESS_KEY) is None:
         resolved[ADDRESS_KEY] = address
         findings.note_at(NoteCode.RAY_ADDRESS, "", f"the Ray cluster is that of RAY_ADDRESS: {address}")
 

@@ -16,6 +16,7 @@ from gymctl.config.implementations import implementation_of
 from gymctl.config.includes import MergeOrder
 from gymctl.config.model import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
 from gymctl.config.placement import GROUPS
+from gymctl.config.ray import KEYS as RAY_KEYS
 from gymctl.config.vllm_blocks import KEYS as VLLM_KEYS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -85,6 +86,17 @@ def _globals() -> dict[str, Any]:
         "ray_head_node_address": {
             "type": ["string", "null"],
             "description": "An existing Ray cluster, ray://host:10001.",
+        },
+        "ray": {
+            "description": "The stack's own Ray cluster: a head and nodes, for servers' checks.",
+            "type": ["object", "null"],
+            "properties": {
+                **{key: {"description": what} for key, what in RAY_KEYS.items()},
+                "placement": {"allOf": [{"$ref": "#/$defs/placement"}], "description": RAY_KEYS["placement"]},
+                **{kind: {} for kind in _KIND_NAMES},  # a server of that name
+            },
+            "patternProperties": {"^x-": {}},
+            "additionalProperties": False,
         },
         "vllm": {
             "description": "A model that the stack serves itself, or several by name.",
@@ -199,6 +211,7 @@ def _server() -> dict[str, Any]:
             "num_workers": _or_later(workers, {"type": "null"}),
             "replicas": _or_later(replicas, {"type": "null"}, description="How many of it run side by side."),
             "runtime": _one_of([*RUNTIMES, None], "What it runs on: gymctl's own kit, or NeMo Gym as it is."),
+            "needs_ray": _or_later({"type": "boolean"}, {"type": "null"}, description="It cannot do without Ray."),
             "domain": _one_of([*DOMAINS, None], "What a resources server trains or tests; it must have one."),
             "datasets": _or_later({"type": "array", "items": {"$ref": "#/$defs/dataset"}}, {"type": "null"}),
             "placement": {"$ref": "#/$defs/placement"},

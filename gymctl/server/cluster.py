@@ -59,7 +59,7 @@ class Cluster:
         self._address, self._preload, self._memory = address, tuple(preload), memory
         self._slots = asyncio.Semaphore(most)
         self._thread = _Thread()
-        self._connecting: asyncio.Future[None] | None = None
+        self._connecting: asyncio.Future[Any] | None = None  # of the task of this connection
         self._down: tuple[float, str] = (0.0, "")
 
     async def run(self, function: Callable[..., Any], arguments: Sequence[Any], seconds: float) -> tuple[Any, Place]:
@@ -99,15 +99,16 @@ class Cluster:
         raise self._unavailable(lost)
 
     async def _once(self, function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> Any:
-        await self._connected()
-        reference = await self._thread.call(_submit, function, arguments, limits)
+        task = await self._connected()
+        reference = await self._thread.call(_submit, task, function, arguments, limits)
         try:
             return await asyncio.wrap_future(reference.future())
         except asyncio.CancelledError:
             self._thread.call(_cancel, reference).add_done_callback(_ignore)
             raise
 
-    async def _connected(self) -> None:
+    async def _connected(self) -> Any:
+        """The task to submit, which belongs to the connection."""
         until, why = self._down
         if time.monotonic() < until:
             raise self._unavailable(why)
@@ -115,7 +116,7 @@ class Cluster:
             self._connecting = self._thread.call(_connect, self._address)
         connecting = self._connecting
         try:
-            await asyncio.shield(connecting)
+            return await asyncio.shield(connecting)
         except Exception as error:
             if self._connecting is connecting:
                 self._connecting, self._down = None, (time.monotonic() + _UNAVAILABLE_S, _told(error))
@@ -177,15 +178,31 @@ def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None
         future.set_exception(error)
 
 
-def _connect(address: str) -> None:
+def _connect(address: str) -> Any:
+    """Connect, unless this process is; the task that does checks.
+
+    One for all of them: Ray queues each task by itself, and so gives a new one of every check its turn in no order.
+    """
+    import ray
+    from ray import cloudpickle
+
+    if not _is_alive():
+        ray.shutdown()
+        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING)
+    for module in (limited, nursery):
+        cloudpickle.register_pickle_by_value(module)
+    return ray.remote(num_cpus=1, max_retries=_RETRIES, scheduling_strategy="SPREAD")(limited.on_node)
+
+
+def _is_alive() -> bool:
+    """Whether another server of this process has connected, and the cluster still answers."""
     import ray
 
     if ray.is_initialized():
         with suppress(Exception):
-            ray.nodes()  # another server of this process may have connected
-            return
-        ray.shutdown()
-    ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING)
+            ray.nodes()
+            return True
+    return False
 
 
 def _disconnect() -> None:
@@ -194,15 +211,13 @@ def _disconnect() -> None:
     ray.shutdown()
 
 
-def _submit(function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> Any:
-    """Hand one task to Ray. Its code goes along, as the nodes may have neither gymctl nor the server's folder."""
-    import ray
+def _submit(task: Any, function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> Any:
+    """Hand one check to Ray. Its code goes along, as the nodes may have neither gymctl nor the server's folder."""
     from ray import cloudpickle
 
-    for module in (limited, nursery, sys.modules[function.__module__]):
-        if module.__name__ != "__main__":  # which goes by value anyway
-            cloudpickle.register_pickle_by_value(module)
-    task = ray.remote(num_cpus=1, max_retries=_RETRIES, scheduling_strategy="SPREAD")(limited.on_node)
+    module = sys.modules[function.__module__]
+    if module.__name__ != "__main__":  # which goes by value anyway
+        cloudpickle.register_pickle_by_value(module)
     return task.remote(function, arguments, limits)
 
 

@@ -22,6 +22,7 @@ from gymctl.stack.gateway import EXTRA_HOST, GATEWAY, rerouted
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.interpolation import Piece
 from gymctl.stack.nemo_gym import RAY_ADDRESS, RAY_PORT, RAY_SERVICE, NemoGym
+from gymctl.stack.placing import node_placement
 from gymctl.stack.runtime import Runtime, Runtimes, uses_work
 from gymctl.stack.service import ServicePlan
 
@@ -57,7 +58,7 @@ class RayCluster:
     def __init__(self, config: Config, runtimes: Runtimes, gym: NemoGym) -> None:
         self._config, self._runtimes, self._gym = config, runtimes, gym
         self._given = str(config.values.get(ADDRESS_KEY) or "")
-        needing = [server for server in config.servers.values() if server.fields.get(NEEDS_KEY) is True]
+        needing = [server for server in config.servers.values() if server.needs_ray]
         wanted = config.ray is not None or bool(self._given) or bool(needing)
         kit = [server for server in config.servers.values() if runtimes.of(server.name) is Runtime.GYMCTL]
         self.users = tuple(server for server in kit if wanted and (server in needing or self._uses(server)))
@@ -175,7 +176,8 @@ class RayCluster:
         flags = f" --object-store-memory={_bytes(self.block.object_store)}"
         flags += f" --num-cpus={self.block.cpus}" if self.block.cpus else ""
         nodes = self._node(WORKER_SERVICE, "worker", image, path, flags, port=6380)
-        return replace(nodes, needs=(RAY_SERVICE,), replicas=self.block.workers)
+        placement = node_placement(self._config.placements.of("addons", self.block.placement))
+        return replace(nodes, needs=(RAY_SERVICE,), replicas=self.block.workers, placement=placement)
 
     def _node(
         self,

@@ -1,0 +1,152 @@
+"""The ``ray:`` block and the address of a cluster: what they mean, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from config_files import Folder
+
+from gymctl.config import Config, without_effect
+from gymctl.config.ray import KEYS, VERSION, RayBlock, read_ray
+from gymctl.config.schema import schema
+from gymctl.errors import ConfigError
+
+SERVER = """
+math:
+  resources_servers:
+    library_judge_math: {entrypoint: app.py, domain: math, judge_model_server: {type: responses_api_models, name: policy_model}}
+"""
+ADDRESS = "ray://cluster:10001"
+
+
+def block(folder: Folder, text: str) -> RayBlock | None:
+    return folder.loaded(f"{SERVER}{text}\n").ray
+
+
+def problems(folder: Folder, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        folder.loaded(f"{SERVER}{text}\n")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_no_block_is_no_cluster(folder: Folder) -> None:
+    config = folder.loaded(SERVER)
+    assert config.ray is None
+    assert "ray_head_node_address" not in config.values
+    assert block(folder, "ray: null") is None
+
+
+def test_an_empty_block_is_a_head_and_one_node(folder: Folder) -> None:
+    found = block(folder, "ray: {}")
+    assert found is not None
+    assert (found.workers, found.cpus, found.dashboard, found.version) == (1, None, 8265, VERSION)
+
+
+def test_a_block_says_all_of_it(folder: Folder) -> None:
+    found = block(
+        folder,
+        "ray: {workers: 3, cpus: 2, object_store: 1gb, shm_size: 2gb, memory: 4gb, dashboard: 9000, version: '2.60.0', "
+        "placement: {role: worker}, x-why: shared}",
+    )
+    assert found is not None
+    assert (found.workers, found.cpus, found.object_store, found.shm_size) == (3, 2, "1gb", "2gb")
+    assert (found.memory, found.dashboard, found.version, found.placement) == (
+        "4gb",
+        9000,
+        "2.60.0",
+        {"role": "worker"},
+    )
+    assert found.location is not None
+    assert found.location.line == 5
+
+
+@pytest.mark.parametrize(("written", "port"), [("true", 8265), ("false", None), ("null", 8265), ("9001", 9001)])
+def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, port: int | None) -> None:
+    found = block(folder, f"ray: {{dashboard: {written}}}")
+    assert found is not None
+    assert found.dashboard == port
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ray: {worker: 2}", "did you mean 'workers'?"),
+        ("ray: 3", "a mapping of workers, cpus"),
+        ("ray: {workers: -1}", "a number of nodes, 0 for the head alone"),
+        ("ray: {workers: two}", "a number of nodes, 0 for the head alone"),
+        ("ray: {cpus: 0}", "at least 1"),
+        ("ray: {object_store: 200}", "a size with its unit, such as 200mb"),
+        ("ray: {shm_size: big}", "a size with its unit, such as 512mb"),
+        ("ray: {memory: 4}", "a size with its unit, such as 4gb"),
+        ("ray: {dashboard: 99999}", "true, false, or a port"),
+        ("ray: {version: latest}", f"such as '{VERSION}'"),
+        ("ray: {placement: gpu}", "as a server's placement is"),
+        ("ray: {placement: {rule: worker}}", "did you mean 'role'?"),
+        (f"ray: {{workers: 2}}\nray_head_node_address: {ADDRESS}", "names a cluster of yours"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(folder: Folder, text: str, said: str) -> None:
+    (problem,) = problems(folder, text)
+    assert said in problem
+    assert ":5:" in problem
+
+
+def test_a_cluster_of_ones_own_may_have_a_version(folder: Folder) -> None:
+    found = block(folder, f"ray: {{version: '2.60.0'}}\nray_head_node_address: {ADDRESS}")
+    assert found is not None
+    assert found.version == "2.60.0"
+
+
+def with_environ(folder: Folder, text: str, address: str) -> Config:
+    return folder.loaded(f"{SERVER}{text}\n", environ={"RAY_ADDRESS": address})
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "taken"),
+    [
+        ("", ADDRESS, ADDRESS),
+        ("ray_head_node_address: ray://other:1", ADDRESS, "ray://other:1"),
+        ("ray: {}", ADDRESS, None),
+        ("", "auto", None),
+        ("", "10.0.0.1:6379", None),
+        ("", "", None),
+    ],
+)
+def test_ray_address_stands_in_where_nothing_is_said(
+    folder: Folder, text: str, address: str, taken: str | None
+) -> None:
+    config = with_environ(folder, text, address)
+    assert config.values.get("ray_head_node_address") == taken
+    assert ("ray-address" in {str(note.code) for note in config.notes}) == (taken == ADDRESS)
+
+
+def test_one_process_starts_no_cluster(folder: Folder) -> None:
+    assert [note for note in without_effect(folder.loaded(f"{SERVER}ray: {{}}")) if note.startswith("ray ")]
+    assert not list(without_effect(folder.loaded(f"{SERVER}ray_head_node_address: {ADDRESS}")))
+
+
+def test_a_server_may_be_called_ray(folder: Folder) -> None:
+    config = folder.loaded(
+        "ray:\n  resources_servers:\n    example_single_tool_call: {entrypoint: app.py, domain: math}\n"
+    )
+    assert "ray" in config.servers
+    assert config.ray is None
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ({"workers": 2, "x-why": "shared"}, True),
+        ({"placement": {"role": "worker"}}, True),
+        ({"resources_servers": {}}, True),
+        ({"worker": 2}, False),
+        (3, False),
+    ],
+)
+def test_editors_know_the_block(written: Any, right: bool) -> None:
+    assert jsonschema_rs.is_valid(schema(), {"ray": written}) is right
+    assert set(KEYS) <= set(schema()["properties"]["ray"]["properties"])
+    server = {"math": {"resources_servers": {"library_judge_math": {"needs_ray": "often"}}}}
+    assert not jsonschema_rs.is_valid(schema(), server)
