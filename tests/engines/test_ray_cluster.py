@@ -1,0 +1,64 @@
+"""What is said of a Ray cluster that a stack cannot use; tests/integration/test_ray_docker.py asks real ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gymctl.engines.ray_cluster import cluster_problems
+from gymctl.stack import RayCheck
+
+CHECK = RayCheck("gymctl-ray:1", ("math",), "10.0.0.9", 10001, "ray://10.0.0.9:10001")
+OWN = {"ray": "2.55.1", "python": "3.12.1"}
+
+
+def said(told: dict[str, Any], check: RayCheck = CHECK) -> list[str]:
+    return [str(problem) for problem in cluster_problems(check, told)]
+
+
+def test_the_same_ray_and_python_are_well() -> None:
+    assert said({"own": OWN, "theirs": {"ray": "2.55.1", "python": "3.12.9"}}) == []
+
+
+def test_another_ray_names_both_and_the_key() -> None:
+    (problem,) = said({"own": OWN, "theirs": {**OWN, "ray": "2.60.0"}})
+    assert problem.startswith(
+        "math: the cluster at ray://10.0.0.9:10001 has Ray 2.60.0, the image gymctl-ray:1 Ray 2.55.1"
+    )
+    assert "ray: {version: '2.60.0'}" in problem
+
+
+def test_nemo_gyms_ray_is_its_own() -> None:
+    (problem,) = said({"own": OWN, "theirs": {**OWN, "ray": "2.60.0"}}, replace(CHECK, is_nemo_gym=True))
+    assert "give the cluster ray[default]==2.55.1" in problem
+
+
+@pytest.mark.parametrize(
+    ("python", "hint"),
+    [("3.13.2", "--base-image python:3.13-slim"), ("3.9.7", "start the cluster with Python 3.12")],
+)
+def test_another_python_names_both_and_what_to_do(python: str, hint: str) -> None:
+    (problem,) = said({"own": OWN, "theirs": {**OWN, "python": python}})
+    assert f"has Python {python}, the image gymctl-ray:1 Python 3.12.1" in problem
+    assert hint in problem
+
+
+def test_both_differences_are_said_at_once() -> None:
+    assert len(said({"own": OWN, "theirs": {"ray": "2.60.0", "python": "3.11.7"}})) == 2
+
+
+def test_no_answer_names_the_address_and_the_port_for_clients() -> None:
+    (problem,) = said({"failed": "connect", "error": "[Errno 111] Connection refused"})
+    assert (
+        "math: no Ray cluster at ray://10.0.0.9:10001: [Errno 111] Connection refused, asked from a container"
+        in problem
+    )
+    assert "a Ray client's port is 10001" in problem
+
+
+def test_something_else_that_listens_is_told_apart() -> None:
+    (problem,) = said({"failed": "talk", "error": "\nConnectionError: timeout\nmore", "own": OWN})
+    assert "does not answer Ray 2.55.1 as a cluster does: ConnectionError: timeout;" in problem
+    assert "6379 is for its nodes" in problem
