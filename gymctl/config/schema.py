@@ -40,6 +40,7 @@ def schema() -> dict[str, Any]:
             "port": _port(),
             "placement": _placement(),
             "resources": _resources(),
+            "ray": _ray(),
             "vllm": _vllm(),
         },
     }
@@ -87,17 +88,7 @@ def _globals() -> dict[str, Any]:
             "type": ["string", "null"],
             "description": "An existing Ray cluster, ray://host:10001.",
         },
-        "ray": {
-            "description": "The stack's own Ray cluster: a head and nodes, for servers' checks.",
-            "type": ["object", "null"],
-            "properties": {
-                **{key: {"description": what} for key, what in RAY_KEYS.items()},
-                "placement": {"allOf": [{"$ref": "#/$defs/placement"}], "description": RAY_KEYS["placement"]},
-                **{kind: {} for kind in _KIND_NAMES},  # a server of that name
-            },
-            "patternProperties": {"^x-": {}},
-            "additionalProperties": False,
-        },
+        "ray": {"$ref": "#/$defs/ray"},
         "vllm": {
             "description": "A model that the stack serves itself, or several by name.",
             "if": {"type": "object", "required": ["model"]},
@@ -114,6 +105,20 @@ def _globals() -> dict[str, Any]:
             "description": "Settings of gymctl itself.",
             "properties": {"silence": silence, "merge_order": {"enum": [str(order) for order in MergeOrder]}},
         },
+    }
+
+
+def _ray() -> dict[str, Any]:
+    return {
+        "type": ["object", "null"],
+        "description": "The stack's own Ray cluster, a head and nodes, for the checks of servers.",
+        "properties": {
+            **{key: {"description": what} for key, what in RAY_KEYS.items()},
+            "placement": {"allOf": [{"$ref": "#/$defs/placement"}], "description": RAY_KEYS["placement"]},
+            **{kind: {} for kind in _KIND_NAMES},  # a server of that name
+        },
+        "patternProperties": {"^x-": {}},
+        "additionalProperties": False,
     }
 
 

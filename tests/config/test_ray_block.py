@@ -148,6 +148,6 @@ def test_a_server_may_be_called_ray(folder: Folder) -> None:
 )
 def test_editors_know_the_block(written: Any, right: bool) -> None:
     assert jsonschema_rs.is_valid(schema(), {"ray": written}) is right
-    assert set(KEYS) <= set(schema()["properties"]["ray"]["properties"])
+    assert set(KEYS) <= set(schema()["$defs"]["ray"]["properties"])
     server = {"math": {"resources_servers": {"library_judge_math": {"needs_ray": "often"}}}}
     assert not jsonschema_rs.is_valid(schema(), server)
