@@ -179,8 +179,9 @@ def cluster() -> Iterator[str]:
         probe.close()
     folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
     line = (
-        f"start --head --block --node-ip-address={host} --port={ports[0]} --ray-client-server-port={ports[1]} "
-        f"--num-cpus=1 --include-dashboard=false --object-store-memory=100000000 --disable-usage-stats --temp-dir={folder}"
+        f"start --head --block --disable-usage-stats --node-ip-address={host} --port={ports[0]} "
+        f"--ray-client-server-port={ports[1]} "
+        f"--num-cpus=1 --include-dashboard=false --object-store-memory=100000000 --temp-dir={folder}"
     )
     argv = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *line.split()]
     environ = {**os.environ, "RAY_AUTH_MODE": "disabled"}
