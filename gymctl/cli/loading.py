@@ -64,6 +64,13 @@ CaBundle = Annotated[
 ]
 
 
+_VERSION = re.compile(r"\d+(?:\.\d+)*(?:\.?(?:a|b|rc|post|dev)\d+)*")
+# parameters of ``render`` and ``up`` that a rendered file depends on
+_OPTIONS_OF_A_FILE = frozenset(
+    "name merge_order slices gym_root gym_version nofile publish role advertise node token_file".split()
+)
+
+
 def check_local_options(context: typer.Context, names: tuple[str, ...]) -> None:
     """See that no option that is about images or containers was typed for ``--engine local``, which has none.
 
@@ -150,6 +157,8 @@ def plan_for(
 
     if slices not in ("closure", "full"):
         raise InputError(f"--slice is {slices!r}", "it must be closure or full")
+    if gym_version is not None and not _VERSION.fullmatch(gym_version):
+        raise InputError(f"--gym-version {gym_version!r} is no version", "give one of nemo-gym on PyPI, such as 0.4.0")
     if publish is not None and not _is_address(publish):
         raise InputError(f"--publish {publish!r} is no address", "give an IPv4 address of this machine, or 0.0.0.0")
     mode: SliceMode = "full" if slices == "full" else "closure"
@@ -196,6 +205,16 @@ def shown_arguments(arguments: list[str] | None, config: Config) -> tuple[str, .
         key, equals, _ = argument.partition("=")
         credential = equals and holds_credential(key.rpartition(".")[2].lstrip("+"))
         shown.append(f"{key}=****" if credential else mask(argument, config.secrets))
+    return tuple(shown)
+
+
+def shown_options(context: typer.Context) -> tuple[str, ...]:
+    """The options of ``render`` that were typed, for the command that renders a file again."""
+    shown: list[str] = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _OPTIONS_OF_A_FILE and source is not None and source.name == "COMMANDLINE":
+            shown += [parameter.opts[0], str(context.params[parameter.name])]
     return tuple(shown)
 
 

@@ -21,6 +21,7 @@ from gymctl.cli.loading import (
     plan_for,
     say_notes,
     shown_arguments,
+    shown_options,
     stack_name,
 )
 from gymctl.cli.roles import (
@@ -51,6 +52,7 @@ def register(app: typer.Typer) -> None:
 
 
 def render(
+    context: typer.Context,
     configuration: Configuration = None,
     output: str = typer.Option("-", "--output", "-o", help="File to write; - is standard output."),
     target: str = typer.Option("compose", "--target", help="What the file is for: compose or swarm."),
@@ -90,7 +92,7 @@ def render(
     plan = plan_for(
         config, called, nofile=nofile, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish
     )
-    arguments = shown_arguments(configuration, config)
+    arguments = (*shown_arguments(configuration, config), *shown_options(context))
     files: Mapping[str, bytes] = {}
     if target == "swarm":
         say_notes(plan.notes)

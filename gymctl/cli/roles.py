@@ -92,7 +92,7 @@ def published_head(config: Config, role: Role, publish: str | None) -> str | Non
     host = config.head.host
     if host is None:
         hint = "set head_server.host to this machine's address, or give --publish ADDRESS"
-        raise InputError("where are the workers of other machines to find the head?", hint)
+        raise InputError("nothing says where the workers of other machines find the head", hint)
     try:
         return str(ip_address(host))
     except ValueError:

@@ -27,6 +27,7 @@ from gymctl.cli.loading import (
     plan_for,
     say_notes,
     shown_arguments,
+    shown_options,
     stack_name,
 )
 from gymctl.cli.roles import (
@@ -109,11 +110,12 @@ def up(
     called, arguments = stack_name(name, Path.cwd()), tuple(configuration or ())
     plan = partial(plan_for, config, called, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish)
     start: Callable[..., StackState] = partial(_up_local, config, called, arguments, timeout)
+    typed = (*arguments, *shown_options(context))
     if engine == "compose":
-        start = partial(_up_compose, plan, config, arguments, timeout, base_image, ca_bundle)
+        start = partial(_up_compose, plan, config, typed, timeout, base_image, ca_bundle)
     elif engine == "swarm":
         hosts = tuple(host or ())
-        start = partial(up_swarm, plan, config, arguments, timeout, base_image, ca_bundle, registry or "", hosts)
+        start = partial(up_swarm, plan, config, typed, timeout, base_image, ca_bundle, registry or "", hosts)
     say_next(_watched(start))
 
 

@@ -120,7 +120,7 @@ def _read(name: str, fields: Mapping[str, Any], path: KeyPath, findings: Finding
     if len(findings.problems) > before:
         return None
     if given.get("profile") == "cpu" and (idle := [key for key in GPU_KEYS if key in given]):
-        what = f"{dotted(path)}: with profile: cpu there are no GPUs, and {', '.join(idle)} says nothing"
+        what = f"{dotted(path)}: with profile: cpu there are no GPUs, and nothing comes of {', '.join(idle)}"
         findings.note(NoteCode.VLLM_UNUSED, (*path, "profile"), what)
         given = {key: value for key, value in given.items() if key not in GPU_KEYS}
     texts = {key: _words(given[key]) for key in ("gpu_ids",) if key in given}

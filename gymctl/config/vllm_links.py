@@ -52,10 +52,10 @@ def attach(
     Returns the blocks, as they came.
     """
     for path, name in links.items():
-        block = blocks.get(name)
-        if block is None:  # it has a problem of its own
+        block, fields = blocks.get(name), _at(resolved, path)
+        if block is None:  # it has a problem of its own, and what follows from it is not missing besides
+            fields.update(dict.fromkeys(_FOLLOWING, ""))
             continue
-        fields = _at(resolved, path)
         fields["base_url"] = block.urls[0] if len(block.urls) == 1 else list(block.urls)
         fields.setdefault("api_key", NO_KEY)
         _set_model(fields, path, block, findings)

@@ -244,7 +244,7 @@ def check_ours(path: Path) -> None:
         with path.open(encoding="utf-8", errors="replace") as file:
             first = file.readline()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}", "name a file that can be written") from error
     if not first.startswith(OURS):
         raise InputError(
             f"{path} was not written by gymctl and would be overwritten", "move it away, or work in another directory"

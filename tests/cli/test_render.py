@@ -108,3 +108,19 @@ def test_upstreams_spelling(gymctl, folder):
     document = yaml.safe_load(theirs.out)
     assert yaml.safe_load(ours.out) == document
     assert "12345" in str(document["services"]["head"]["ports"])
+
+
+def test_the_command_that_renders_a_file_again_has_its_options(gymctl, folder):
+    (folder / "stack.yaml").write_text(GOOD)
+    first = gymctl("render", "stack.yaml", "--slice", "full", "--name", "other", "--nofile", "4096").out
+    again = first.splitlines()[0].rpartition("gymctl ")[2]
+    assert again == "render stack.yaml --name other --slice full --nofile 4096 -o compose.yaml"
+    assert gymctl(*again.split()).code == 0
+    assert (folder / "compose.yaml").read_text() == first
+
+
+def test_a_version_of_nemo_gym_that_is_none(gymctl, folder):
+    (folder / "stack.yaml").write_text(GOOD)
+    said = gymctl("render", "stack.yaml", "--gym-version", "newest")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "error: --gym-version 'newest' is no version; give one of nemo-gym on PyPI, such as 0.4.0\n"

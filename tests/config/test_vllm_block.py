@@ -155,6 +155,11 @@ def test_a_wrong_block(folder: Folder, block: str, message: str) -> None:
     assert message.replace("{cwd}", str(folder.path)) in found
 
 
+def test_what_follows_from_a_wrong_block_is_not_missing_besides(folder: Folder) -> None:
+    found = problems(folder, "vllm: {model: a/b, port: nine}")
+    assert found == ["b.yaml:1: vllm.port is 'nine'; it must be a number from 1 to 65535"]
+
+
 @pytest.mark.parametrize(
     ("block", "message"),
     [
@@ -223,7 +228,7 @@ def test_the_cpu_profile_makes_nothing_of_gpus_and_says_so(folder: Folder) -> No
     assert only(config).gpus_used == 1
     assert config.notes == (
         "command line (++vllm.profile): vllm: with profile: cpu there are no GPUs, "
-        "and tensor_parallel_size says nothing [vllm-unused]",
+        "and nothing comes of tensor_parallel_size [vllm-unused]",
     )
 
 
