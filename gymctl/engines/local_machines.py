@@ -26,6 +26,11 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
         ConfigError: a server's address is not this machine's, or it has none that others could dial.
     """
     problems = []
+    head = config.head.host
+    if not is_worker(config) and addresses[HEAD].bind == LOOPBACK and head not in (None, *_LOCAL_NAMES):
+        where = str(config.origins.of((HEAD, "host")) or "")
+        what = f"head_server.host: {head} is not an address of this machine"
+        problems.append(Problem(where, what, "set it to the one at which workers reach this machine"))
     for name, server in config.servers.items():
         wanted = server.host or (config.membership and config.membership.advertise)
         if addresses[name].host == LOOPBACK and (is_worker(config) or wanted) and wanted not in _LOCAL_NAMES:

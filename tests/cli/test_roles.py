@@ -164,6 +164,16 @@ def test_an_address_that_is_not_this_machines_is_refused(machines):
     assert said.code == 2 and "192.0.2.7 is not an address of this machine" in said.err
 
 
+def test_a_head_at_an_address_that_is_not_this_machines_is_refused(machines):
+    place: Path = machines.folders["coordinator"]
+    text = (place / "coordinator.yaml").read_text().replace("host: 127.0.0.1,", "host: 192.0.2.7,")
+    (place / "coordinator.yaml").write_text(text)
+    said = machines("coordinator", "up", "coordinator.yaml", "--role", "coordinator", "--engine", "local")
+    told = "error: coordinator.yaml:1: head_server.host: 192.0.2.7 is not an address of this machine; set it to"
+    assert said.code == 2 and said.err.splitlines()[-1].startswith(told)
+    assert set(contents(place)) == {"coordinator.yaml"}
+
+
 def test_a_worker_that_dies_is_seen_as_gone(machines):
     token = coordinator_up(machines)
     assert worker_up(machines, "--token-file", token).code == 0
