@@ -21,7 +21,7 @@ def checked_keys(
     if value is None:
         return {}
     if not isinstance(value, dict):
-        findings.problem(path, f"{dotted(path)} is {value!r}", f"a mapping of {', '.join(checks)}")
+        findings.problem(path, f"{dotted(path)} is {value!r}", f"it must be a mapping of {', '.join(checks)}")
         return {}
     right: dict[str, Any] = {}
     for key, item in value.items():

@@ -56,7 +56,7 @@ SERVER_KEYS = frozenset(
     "runtime slice replicas placement resources needs_ray".split()
 )
 # Those of them that may stand beside the kind key as well.
-OUTER_KEYS = frozenset({"replicas", "placement", "resources"})
+OUTER_KEYS = frozenset({"replicas", "placement", "resources", "needs_ray"})
 
 
 @dataclass(frozen=True)

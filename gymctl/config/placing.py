@@ -26,11 +26,12 @@ def place_servers(
     placed = {}
     for name, server in servers.items():
         own = read_placement(*_found(server, resolved, "placement"), findings)
-        limits = read_resources(*_found(server, resolved, "resources"), findings)
+        wanted, place = _found(server, resolved, "resources")
+        limits = read_resources(wanted, place, findings)
         placement = placements.of(_GROUP_OF[server.kind], own)
         if placement and placement.gpu is False and limits and limits.gpus:
             what = f"{name} asks for GPUs, and its placement is gpu: false"
-            findings.problem((*server.path, "resources", "gpus"), what, "leave one of them out")
+            findings.problem((*place, "gpus"), what, "leave one of them out")
         needs, place = _found(server, resolved, NEEDS_KEY)
         if needs is not None and not isinstance(needs, bool):
             findings.problem(place, f"{dotted(place)} is {needs!r}", "it must be true or false")
@@ -55,6 +56,8 @@ def without_effect(config: Config) -> Iterator[str]:
         yield f"replicas ({_some(replicated)}) have no effect in one process, which has each server once"
     if several := [name for name, server in servers if (server.num_workers or 1) > 1]:
         yield f"num_workers ({_some(several)}) has no effect in one process"
+    if needing := [name for name, server in servers if server.needs_ray]:
+        yield f"needs_ray ({_some(needing)}) has no effect in one process: checks run in processes beside it"
     if config.ray is not None and not config.values.get(ADDRESS_KEY):
         yield "ray has no effect in one process: checks run in processes beside it, and no cluster is started"
 

@@ -21,7 +21,6 @@ from gymctl.config.model import (
     ServerInstance,
     ServerKind,
 )
-from gymctl.config.ray import NEEDS_KEY
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
@@ -33,7 +32,6 @@ _TYPES = (
     ("replicas", int, f"how many of it run side by side, from 1 to {MOST_REPLICAS}"),
     ("runtime", str, f"one of {', '.join(RUNTIMES)}"),
     ("slice", str, "closure (what it can reach) or full (all)"),
-    (NEEDS_KEY, bool, "true or false"),
 )
 _WHAT = {key: what for key, _, what in _TYPES}
 _CHOICES = {"runtime": RUNTIMES, "slice": ("closure", "full")}
@@ -143,7 +141,7 @@ def _is_a(key: str, wanted: type, value: Any) -> bool:
 
 def _is_own(key: str, folder: Path | None, fields: Mapping[str, Any]) -> bool:
     """Whether ``key`` is no word of NeMo Gym's, and the server's own code has a field of that name."""
-    own = implementation_of(folder, fields["entrypoint"]) if folder and key in ("slice", NEEDS_KEY) else None
+    own = implementation_of(folder, fields["entrypoint"]) if folder and key == "slice" else None
     return own is not None and key in own.fields
 
 

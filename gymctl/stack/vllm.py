@@ -65,8 +65,15 @@ def gpu_notes(services: Iterable[ServicePlan]) -> Iterator[str]:
     for gpu, users in takers.items():
         if len(users) > 1 and any(user.kind != KIND for user in users):
             names = " and ".join(user.name for user in users)
-            yield f"GPU {gpu} goes to {names}: Docker gives the first ones to whoever asks for a number; name gpu_ids"
+            if any(not _names_gpus(user) for user in users):
+                names += ": Docker gives the first ones to whoever asks for a number; name which (gpus: [ID], gpu_ids)"
+            yield f"GPU {gpu} goes to {names}"
             return
+
+
+def _names_gpus(service: ServicePlan) -> bool:
+    kept = service.bounds.reservations if service.bounds else None
+    return all(device.device_ids for device in (kept.devices if kept else None) or ())
 
 
 class _Block:

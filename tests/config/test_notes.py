@@ -98,7 +98,7 @@ def test_an_override_that_lands_beside_the_server(folder: Folder) -> None:
         ("placment: {role: worker}", "did you mean policy_model.placement?"),
         ("num_workers: 2", "did you mean policy_model.responses_api_models.scripted_model.num_workers?"),
         ("runtime: nemo-gym", "did you mean policy_model.responses_api_models.scripted_model.runtime?"),
-        ("needs_ray: true", "did you mean policy_model.responses_api_models.scripted_model.needs_ray?"),
+        ("need_ray: true", "did you mean policy_model.needs_ray?"),
     ],
 )
 def test_a_key_beside_the_kind_that_belongs_below_it(folder: Folder, key: str, hint: str) -> None:
@@ -106,7 +106,7 @@ def test_a_key_beside_the_kind_that_belongs_below_it(folder: Folder, key: str, h
     assert str(note) == f"a.yaml:1: nothing reads policy_model.{key.partition(':')[0]}; {hint} [unread-key]"
 
 
-@pytest.mark.parametrize("key", ["replicas: 2", "resources: {cpus: 1}", "placement: {role: worker}"])
+@pytest.mark.parametrize("key", ["replicas: 2", "resources: {cpus: 1}", "placement: {role: worker}", "needs_ray: true"])
 def test_a_key_that_may_stand_beside_the_kind(folder: Folder, key: str) -> None:
     assert folder.loaded(f"policy_model: {{{key}}}\n").advice == ()
 

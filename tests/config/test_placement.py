@@ -53,6 +53,11 @@ placement:
     assert note == "placement and resources (policy_model, tool) have no effect in one process"
 
 
+def test_one_process_starts_no_cluster_for_a_server_that_needs_ray(folder: Folder) -> None:
+    (note,) = without_effect(folder.loaded(SERVERS.format(own="needs_ray: true")))
+    assert note == "needs_ray (tool) has no effect in one process: checks run in processes beside it"
+
+
 @pytest.mark.parametrize(("workers", "notes"), [(1, []), (4, ["num_workers (tool) has no effect in one process"])])
 def test_several_processes_are_not_one(folder: Folder, workers: int, notes: list[str]) -> None:
     config = folder.loaded(SERVERS.format(own=f"num_workers: {workers}"))
@@ -94,7 +99,7 @@ def test_limits(folder: Folder) -> None:
         ("placement: {gpu: 2}", "{path}.placement.gpu is 2; it must be true, false, or the kind of GPU"),
         ("placement: {spread: 'a b'}", "{path}.placement.spread is 'a b'; it must be a node label"),
         ("placement: {max_replicas_per_node: 0}", "{path}.placement.max_replicas_per_node is 0; it must be a number"),
-        ("placement: worker", "{path}.placement is 'worker'; a mapping of role, host, labels"),
+        ("placement: worker", "{path}.placement is 'worker'; it must be a mapping of role, host, labels"),
         ("placement: {head: {role: manager}}", "unknown key '{path}.placement.head'"),
         ("resources: {cpu: 1}", "unknown key '{path}.resources.cpu'; did you mean 'cpus'?"),
         ("resources: {cpus: 0}", "{path}.resources.cpus is 0; it must be a number of processors"),
@@ -116,6 +121,12 @@ def test_what_is_wrong_has_its_place(folder: Folder, own: str, problem: str) -> 
     path = "tool.resources_servers.example_single_tool_call"
     (said,) = folder.problems(SERVERS.format(own=own))
     assert said.startswith("a.yaml:7: " + problem.format(path=path))
+
+
+def test_keys_beside_the_kind_have_their_place_too(folder: Folder) -> None:
+    beside = "tool: {resources: {gpus: 1}, placement: {gpu: false}}\n"
+    (said,) = folder.problems(SERVERS.format(own=""), f"++{beside.replace(': ', '=', 1).strip()}")
+    assert said.startswith("command line (++tool): tool asks for GPUs, and its placement is gpu: false")
 
 
 def test_the_top_level_is_checked_too(folder: Folder) -> None:

@@ -153,7 +153,6 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
         ("      domain: agent", "      domain: agent\n      replicas: 0", "a.yaml:13: tool: replicas is 0; it must be how many of it run side by side, from 1 to 100"),
         ("      domain: agent", "      domain: agent\n      replicas: many", "a.yaml:13: tool: replicas is 'many'; it must be"),
         ("      domain: agent", "      domain: agent\n      slice: ful", "a.yaml:13: tool: slice is 'ful'; it must be closure (what it can reach) or full (all)"),
-        ("      domain: agent", "      domain: agent\n      needs_ray: maybe", "a.yaml:13: tool: needs_ray is 'maybe'; it must be true or false"),
         ("tool:\n", "vlm: {model: a/b}\ntool:\n", "a.yaml:8: unknown key 'vlm'; did you mean 'vllm'?"),
         ("tool:\n", "vLLM: {model: a/b}\ntool:\n", "a.yaml:8: unknown key 'vLLM'; did you mean 'vllm'?"),
         ("tool:\n", "rayy: {workers: 2}\ntool:\n", "a.yaml:8: unknown key 'rayy'; did you mean 'ray'?"),

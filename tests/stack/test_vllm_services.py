@@ -58,6 +58,9 @@ def test_a_gpu_that_a_server_takes_too_is_noted(folder: Folder) -> None:
     asking = "++policy_model.responses_api_models.vllm_model.resources={gpus: 1}"
     (note,) = (note for note in folder.plan(block, asking).notes if "GPU" in note)
     assert note.startswith("GPU 0 goes to policy_model and vllm: Docker gives the first ones")
+    assert note.endswith("name which (gpus: [ID], gpu_ids)")
+    named = ("vllm: {model: Qwen/Qwen3-8B, gpu_ids: [0]}\n", asking.replace("gpus: 1", "gpus: ['0']"))
+    assert "GPU 0 goes to policy_model and vllm" in folder.plan(*named).notes
     other = "++policy_model.responses_api_models.vllm_model.resources={gpus: ['7']}"
     assert not [note for note in folder.plan(block, other).notes if "GPU" in note]
 
