@@ -187,13 +187,15 @@ def cluster() -> Iterator[str]:
     environ = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     with subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           start_new_session=True) as process:  # fmt: skip
-        deadline = time.monotonic() + 90
-        while not _listens(host, ports[1]):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        yield f"ray://{host}:{ports[1]}"
-        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            deadline = time.monotonic() + 90
+            while not _listens(host, ports[1]):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            yield f"ray://{host}:{ports[1]}"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 
