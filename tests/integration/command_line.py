@@ -86,5 +86,5 @@ class Folder:
             self.gymctl("down", "--volumes")
         images = self.docker("images", "-q", f"{self.name}-*").split()
         if images:
-            self.docker("image", "rm", "-f", *set(images))
+            subprocess.run(["docker", "image", "rm", "-f", *set(images)], capture_output=True, check=False, timeout=60)
         shutil.rmtree(self.path, ignore_errors=True)

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "swarm"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 
-from lab import Lab
+from swarm_lab import Lab
 from test_compose_roundtrip import made_texts
 from texts import NASTY
 
@@ -42,7 +41,7 @@ _TELL = "\n".join(
 @pytest.fixture(scope="module")
 def node(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     shared = tmp_path_factory.mktemp("shared")
-    lab = Lab(f"gymctl-test-translated-{os.getpid()}", 1, shared=shared, subnet="172.31.246.0/24")
+    lab = Lab(f"gymctl-test-translated-{os.getpid()}", 1, shared=shared)
     try:
         lab.up([image])
         yield lab

@@ -343,12 +343,12 @@ def who(endpoint: Endpoint) -> set[str]:
 def test_a_session_stays_with_its_endpoint() -> None:
     async def work() -> None:
         one, two = Endpoint(PLAIN), Endpoint(PLAIN)
-        sessions = [f"session-{number}" for number in range(40)]
+        sessions = [f"session-{number}" for number in range(120)]
         async with at(one, two) as model:
             await spread(model, sessions * 3)
         assert who(one) | who(two) == set(sessions)
         assert not who(one) & who(two)
-        assert 10 <= len(who(one)) <= 30
+        assert 30 <= len(who(one)) <= 90  # the ports are chance, and so is the share
 
     asyncio.run(work())
 
