@@ -21,7 +21,7 @@ NOWHERE = "http://127.0.0.1:9/"  # in the container: tests ask no search engine
 
 def cases():
     for stack, rows in patterns():
-        marks = [] if QUICK & {stack.stem, stack.parent.name} else [pytest.mark.slow]
+        marks = [] if QUICK & {stack.stem, stack.parent.name} else [pytest.mark.lab]
         yield pytest.param(stack, rows, marks=[pytest.mark.docker, *marks], id=f"{stack.parent.name}/{stack.name}")
 
 

@@ -20,7 +20,7 @@ import pytest
 from command_line import GYMCTL, Folder
 from swarm_lab import Lab, docker
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+pytestmark = [pytest.mark.docker]
 
 BASE = os.environ.get("GYMCTL_BASE_IMAGE", "python:3.12-slim")
 # The model says 42 of every sum; half of the rows want something else, so that a reward of 0 is right for them.
@@ -98,6 +98,7 @@ def await_both(look: Callable[[], dict[str, set[str]]], seconds: float = 90) -> 
     return found
 
 
+@pytest.mark.slow
 def test_checks_run_on_nodes_and_a_killed_one_comes_back(folder: Folder) -> None:
     write(folder.path, RAY)
     up = folder.up("stack.yaml")
@@ -119,6 +120,7 @@ def test_checks_run_on_nodes_and_a_killed_one_comes_back(folder: Folder) -> None
     assert after[victim] != before[victim], "the container is the same, the node of Ray's a new one"
 
 
+@pytest.mark.lab
 def test_checks_run_on_the_nodes_of_a_swarm(tmp_path: Path) -> None:
     shared = tmp_path / "ray"
     shared.mkdir()
@@ -204,6 +206,7 @@ def _listens(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_fit_is_refused_before_anything_starts(folder: Folder, cluster: str) -> None:
     write(folder.path, "")
     refused = folder.up("stack.yaml", f"+ray_head_node_address={cluster}")

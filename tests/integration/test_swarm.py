@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 import pytest
 from swarm_lab import Lab, docker
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.lab]
 
 REPOSITORY = Path(__file__).parents[2]
 GYMCTL = [sys.executable, "-m", "gymctl.cli.main"]
@@ -149,6 +149,7 @@ def a_worker_with_servers(folder: SwarmFolder) -> tuple[str, list[str]]:
     return max(workers.items(), key=lambda item: len(set(item[1]) - {"head"}))
 
 
+@pytest.mark.slow
 def test_three_environments_placed_as_asked(lab, folder):
     manager, gpu, cpu = lab.names
     lab.on(manager, "node", "update", "--label-add", "gymctl.gpu=true", gpu)
@@ -211,6 +212,7 @@ def test_an_update_in_the_middle_loses_no_row(running):
     assert moments and moments[0]["when"] < ended
 
 
+@pytest.mark.slow
 def test_a_broken_image_is_rolled_back_and_the_reason_shown(running):
     """The new image starts and ends at once: a module is missing in it."""
     before = running.status()

@@ -21,7 +21,7 @@ from gymctl.server import Client, HopFailed, LocalTransport, ResourcesServer, Se
 from gymctl.server.pool import CheckFailed
 from gymctl.server.work import Work
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.enable_socket, pytest.mark.lab, pytest.mark.filterwarnings("ignore")]
 
 MEMORY = 512 << 20
 
