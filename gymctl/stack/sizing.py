@@ -22,7 +22,8 @@ _GB = 1024.0
 # Cores and GB: a stack on one machine, the coordinator of several, a worker of those (seed 002).
 _ALONE, _COORDINATOR, _WORKER = (4, 16.0), (8, 32.0), (4, 0.0)
 # Measured with 16,384 rollouts in flight (an agent) and at rest (the others), in MB; docs/performance.md.
-_MEMORY_MB = {"responses_api_agents": 600, "head": 60, "ray": 1450, "node": 50}
+_MEMORY_MB = {"responses_api_agents": 600, "head": 60, "ray": 1000, "node": 50}
+_RAY_WORKER_MB = 350
 _OTHER_MB = 60
 _NEMO_GYM_MB = 165
 _UNITS = {"b": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": _GB, "t": _GB * 1024}
@@ -124,6 +125,8 @@ def _memory_mb(service: ServicePlan) -> float:
             return float(found[1]) * _UNITS[found[2].lower()]
     if "nemo-gym" in service.image:
         return _NEMO_GYM_MB
+    if service.kind == "ray" and service.implementation == "worker":
+        return _RAY_WORKER_MB
     return _MEMORY_MB.get(service.kind, _OTHER_MB)
 
 
