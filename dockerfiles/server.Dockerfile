@@ -33,6 +33,7 @@ RUN env -u PYTHONDONTWRITEBYTECODE /opt/venv/bin/python -c "import asyncio, reso
 RUN --mount=type=bind,from=packages,source=/opt/uv,target=/opt/uv \
     --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
     --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
+    set -e; \
     if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
     if [ -s /tmp/requirements.txt ]; then \
       UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never /opt/uv/bin/uv pip install --quiet \
