@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from gymctl.engines.runner import run
+from gymctl.engines.runner import CommandFailed, run
 
 LABEL = "gymctl.context"
 _DEFAULT_BASE = "python:3.12-slim"
@@ -36,5 +36,7 @@ def is_built(tag: str, digest: str) -> bool:
 
 def _inspected(image: str, template: str) -> str:
     """A fact about an image of this engine; empty when it has no such image."""
-    done = run(["docker", "image", "inspect", "--format", template, image], check=False, timeout=30)
-    return done.stdout.strip() if done.code == 0 else ""
+    try:
+        return run(["docker", "image", "inspect", "--format", template, image], timeout=30).stdout.strip()
+    except CommandFailed:
+        return ""

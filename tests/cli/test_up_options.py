@@ -1,5 +1,7 @@
 """Options of ``up`` that belong to one engine are not taken, and ignored, by another."""
 
+import shutil
+
 import pytest
 from typer.testing import CliRunner
 
@@ -55,6 +57,7 @@ def test_numbers_of_replicas_that_cannot_be_read(counts, said):
     assert said in str(result.exception)
 
 
+@pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker command")
 def test_images_are_not_built_where_no_engine_answers(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     result = CliRunner().invoke(app, ["images", "push", "examples/quickstart", "--registry", "r.example/gym"])

@@ -139,7 +139,7 @@ def test_the_report_as_json_says_it_too(tmp_path: Path, stack_of: StackOf, dead_
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["dead", "silent"])
-def test_a_dead_model(tmp_path: Path, dead_port: int, silent: bool) -> None:
+def test_a_dead_model(tmp_path: Path, dead_port: int, free_port: int, silent: bool) -> None:
     """A whole stack behind it: the message names the model, not the agent that told of it."""
     model = Trickle()
     stack = """\
@@ -150,7 +150,8 @@ def test_a_dead_model(tmp_path: Path, dead_port: int, silent: bool) -> None:
     (tmp_path / "stack.yaml").write_text("\n".join(line.strip() for line in stack.splitlines()))
     port = model.port if silent else dead_port
     endpoint = (f"+policy_base_url=http://127.0.0.1:{port}/v1", "+policy_api_key=none", "+policy_model_name=m")
-    up = gymctl(tmp_path, "up", "stack.yaml", "--engine", "local", "+head_server.port=0", *endpoint, seconds=60)
+    head = f"+head_server.port={free_port}"
+    up = gymctl(tmp_path, "up", "stack.yaml", "--engine", "local", head, *endpoint, seconds=60)
     try:
         assert up.returncode == 0, up.stderr
         agent = ("--agent", "example_single_tool_call_simple_agent")
