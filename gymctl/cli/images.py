@@ -21,7 +21,7 @@ from gymctl.cli.loading import (
 )
 
 if TYPE_CHECKING:
-    from gymctl.stack import StackPlan
+    from gymctl.config import Config
 
 commands = typer.Typer(
     name="images", help="Give images to the nodes of a Swarm.", no_args_is_help=True, rich_markup_mode=None
@@ -60,12 +60,10 @@ def push(
 
     check_registry(registry)
     config = load(configuration, merge_order, gym_root=gym_root)
-    called = stack_name(name, Path.cwd())
-    plan = plan_for(config, called, nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)
-    _build(plan, base_image, ca_bundle)
+    tags = _build(config, name, gym_root, gym_version, base_image, ca_bundle)
     with spoken_errors():
         client = connect("")
-        images = name_by_content(client, [image.tag for image in plan.images])
+        images = name_by_content(client, tags)
         for image, pushed in push_images(client, images, registry).items():
             typer.echo(f"{image}  {pushed}")
 
@@ -92,21 +90,30 @@ def load_into(
 
     check_hosts(host)
     config = load(configuration, merge_order, gym_root=gym_root)
-    called = stack_name(name, Path.cwd())
-    plan = plan_for(config, called, nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)
-    _build(plan, base_image, ca_bundle)
+    tags = _build(config, name, gym_root, gym_version, base_image, ca_bundle)
     with spoken_errors():
-        images = name_by_content(connect(""), [image.tag for image in plan.images])
+        images = name_by_content(connect(""), tags)
         for where, count in load_images(list(images.values()), host).items():
             typer.echo(f"{where}: {count} sent, {len(images) - count} there already")
 
 
-def _build(plan: StackPlan, base_image: str | None, ca_bundle: Path | None) -> None:
+def _build(
+    config: Config,
+    name: str | None,
+    gym_root: Path | None,
+    gym_version: str | None,
+    base_image: str | None,
+    ca_bundle: Path | None,
+) -> list[str]:
+    """Build what the stack of a configuration runs in; the images' tags."""
     from gymctl.cli.showing import UpDisplay
     from gymctl.engines.daemon import check_commands, connect
     from gymctl.engines.images import build_images
 
+    called = stack_name(name, Path.cwd())
+    plan = plan_for(config, called, nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)
     check_commands("")
     connect("").close()
     with UpDisplay() as display:
         build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=display.on_build)
+    return [image.tag for image in plan.images]

@@ -99,13 +99,6 @@ def published_head(config: Config, role: Role, publish: str | None) -> str | Non
         return "0.0.0.0"  # a name: which of this machine's interfaces it means is not known here
 
 
-def is_worker(config: Config) -> bool:
-    """Whether this machine's stack has another machine's head."""
-    from gymctl.config import Role
-
-    return config.membership is not None and config.membership.role is Role.WORKER
-
-
 def _token(config: Config, role: Role, file: Path | None) -> str:
     """The head's token: of the file, the configuration, the environment; a coordinator without one makes one up."""
     from gymctl.config import Role

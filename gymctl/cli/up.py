@@ -36,7 +36,6 @@ from gymctl.cli.roles import (
     RoleOption,
     TokenFile,
     check_swarm_role,
-    is_worker,
     keep_token,
     published_head,
     role_of,
@@ -161,7 +160,7 @@ def _up_local(
         hint = "use --engine compose, or give the model server a base_url and take the block out"
         raise InputError("the local engine starts no vLLM", hint)
     say_notes(tuple(without_effect(config)))
-    display.expect(["node" if is_worker(config) else "head", *config.servers])
+    display.expect(["node" if config.is_worker else "head", *config.servers])
     state = LocalEngine(Path.cwd()).up(
         config,
         name=name,

@@ -36,6 +36,9 @@ class Role(StrEnum):
 HEAD_PORT = 11000
 MOST_REPLICAS = 100  # of one server: as many addresses as Docker's DNS tells in one answer over UDP
 NODE_PORT = 11001  # of the server that registers a worker with the head; only its own container's
+# What servers are told besides: the node server's own entry, and the servers of other machines (name -> kind).
+NODE_KEY, REMOTE_KEY = "gymctl_node", "gymctl_remote"
+HEAD_TOKEN = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a secret
 RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
 
 # Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
@@ -143,6 +146,11 @@ class Config:
     membership: Membership | None = None
     vllm: Mapping[str, VllmBlock] = field(default_factory=dict)  # by name; '' is the name of a single one
     ray: RayBlock | None = None
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether the head of this stack is another machine's."""
+        return self.membership is not None and self.membership.role is Role.WORKER
 
     @property
     def agent_names(self) -> tuple[str, ...]:

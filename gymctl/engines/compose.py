@@ -26,7 +26,7 @@ from gymctl.engines.scaling import scale_project, services_to_scale
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
-    find_state,
+    find_own_state,
     load_state,
     save_state,
     write_atomically,
@@ -82,11 +82,7 @@ class ComposeEngine:
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
         """One directory, one stack; one stack name, one directory."""
-        before = find_state(self.directory)
-        if before is not None and before.engine != "compose":
-            raise EngineError(
-                f"this directory already runs the stack {before.name} {before.where}", "stop it first: gymctl down"
-            )
+        before = find_own_state(self.directory, "compose")
         if before is not None and before.name != name and find_containers(client, before.name):
             raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")
         elsewhere = {item.directory for item in find_containers(client, name)} - {str(self.directory), ""}
@@ -121,8 +117,10 @@ class ComposeEngine:
         changed = write_secrets(self.directory, plan.secrets)
         save_state(self.directory, state)
         write_atomically(self.file, text, mode=0o644)
-        self._stop_readers_of(plan, changed, find_containers(client, plan.name))
-        before = {item.id: item for item in find_containers(client, plan.name)}
+        found = find_containers(client, plan.name)
+        if self._stop_readers_of(plan, changed, found):
+            found = find_containers(client, plan.name)  # one that restarts again and again may have done so meanwhile
+        before = {item.id: item for item in found}
         watch = Watch(client, plan.name, [item.name for item in plan.services], on_event, before)
         start = self._command(plan.name, "up", "--detach", "--no-build", "--remove-orphans")
         with background(start, cwd=self.directory) as compose:
@@ -145,12 +143,16 @@ class ComposeEngine:
             role=plan.role,
         )
 
-    def _stop_readers_of(self, plan: StackPlan, changed: Sequence[str], before: Iterable[Container]) -> None:
-        """A server reads its secrets when it starts, and Compose does not see that a file's content changed."""
+    def _stop_readers_of(self, plan: StackPlan, changed: Sequence[str], before: Iterable[Container]) -> bool:
+        """A server reads its secrets when it starts, and Compose does not see that a file's content changed.
+
+        Returns whether any was stopped.
+        """
         running = {item.service for item in before if item.state in ("running", "restarting")}
         readers = [item.name for item in plan.services if item.name in running and set(item.secrets) & set(changed)]
         if readers:
             run(self._command(plan.name, "stop", *readers), cwd=self.directory, timeout=120)
+        return bool(readers)
 
     def _command(self, name: str, *arguments: str) -> list[str]:
         where = ["--project-name", name, "--project-directory", str(self.directory), "--file", str(self.file)]

@@ -49,6 +49,12 @@ def is_on_this_machine(client: docker.DockerClient) -> bool:
     return "localhost" in client.api.base_url or "127.0.0.1" in client.api.base_url
 
 
+def engine_socket() -> str:
+    """The path of the Unix socket that ``docker`` uses; empty when its engine is reached in another way."""
+    address = os.environ.get("DOCKER_HOST") or _endpoint()[0]
+    return address.removeprefix("unix://") if address.startswith("unix://") else ""
+
+
 def _endpoint() -> tuple[str, object]:
     from docker.context import ContextAPI
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.engines.base import Job, JobResult, Mount
 from gymctl.engines.containers import JOB, STACK
+from gymctl.engines.daemon import engine_socket
 from gymctl.engines.runner import OnLine, run, stream
 from gymctl.engines.state import StackState
 from gymctl.engines.text import plain
@@ -96,12 +97,12 @@ def nofile_limit(image: str) -> int:
 
 def _daemons_own() -> int:
     """The open-files limit of a daemon on this machine, from ``/proc``; 0 when it is elsewhere or cannot be asked."""
-    address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-    if not address.startswith("unix://"):
+    path = engine_socket()
+    if not path:
         return 0
     try:
         with socket.socket(socket.AF_UNIX) as asking:
-            asking.connect(address.removeprefix("unix://"))
+            asking.connect(path)
             pid = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
     except (OSError, AttributeError, ValueError):

@@ -18,7 +18,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config, ServerInstance
-from gymctl.engines.local_machines import HEAD, LOOPBACK, NODE, check_reachable, is_worker, transport, with_node
+from gymctl.config.model import NODE_KEY
+from gymctl.engines.local_machines import HEAD, LOOPBACK, check_reachable, transport, with_node
 from gymctl.errors import ConfigError, EngineError, GymctlError, Problem
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices import Address, head_slice
@@ -40,9 +41,9 @@ def plan_addresses(config: Config) -> dict[str, Address]:
     high = int(config.values.get("port_range_high") or PORT_RANGE[1])
     taken = {server.port for server in config.servers.values() if server.port} | {config.head.port}
     taken |= set(config.values.get("disallowed_ports") or ())
-    if is_worker(config):  # the head is another machine's; the node server listens for this one alone
+    if config.is_worker:  # the head is another machine's; the node server listens for this one alone
         port = _free_port(low, high, taken)
-        addresses = {HEAD: Address(config.head.host or default, config.head.port), NODE: _address(LOOPBACK, port)}
+        addresses = {HEAD: Address(config.head.host or default, config.head.port), NODE_KEY: _address(LOOPBACK, port)}
         taken.add(port)
     else:
         addresses = {HEAD: _address(config.head.host or default, config.head.port)}
@@ -92,13 +93,13 @@ class LocalStack:
     async def start(self) -> None:
         """Run every server's ``startup`` but the node's, which tells the head that they are there: see ``join``."""
         for name in self.servers:
-            if name != NODE:
+            if name != NODE_KEY:
                 await self._start(name)
 
     async def join(self) -> None:
         """Register with another machine's head, once the servers listen."""
-        if NODE in self.servers:
-            await self._start(NODE)
+        if NODE_KEY in self.servers:
+            await self._start(NODE_KEY)
 
     async def _start(self, name: str) -> None:
         logging.getLogger("gymctl").info("%s starts", name)
@@ -148,9 +149,9 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
         assert folder is not None  # noqa: S101 - checked above
         cls = load_server_class(folder, server.entrypoint)
         servers[name] = cls(settings_from_mapping(whole, name), client)
-    if is_worker(config):
+    if config.is_worker:
         node = load_server_class(config.bundled / "node", "app.py")
-        servers[NODE] = node(settings_from_mapping(with_node(whole, config, addresses), NODE), client)
+        servers[NODE_KEY] = node(settings_from_mapping(with_node(whole, config, addresses), NODE_KEY), client)
     else:
         head = load_server_class(config.bundled / "head", "app.py")
         view = head_slice(config, addresses)

@@ -16,16 +16,17 @@ from urllib.request import urlopen
 
 from gymctl import __version__
 from gymctl.config import Config
+from gymctl.config.model import NODE_KEY
 from gymctl.engines.base import OnServer, Removed, ServerEvent, ServerStatus
 from gymctl.engines.local import bound, build_stack, plan_addresses
-from gymctl.engines.local_machines import HEAD, NODE, is_worker
+from gymctl.engines.local_machines import HEAD
 from gymctl.engines.local_process import process_input
 from gymctl.engines.runner import OnLine, detached
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
     clear_state,
-    find_state,
+    find_own_state,
     load_state,
     save_state,
     state_folder,
@@ -67,17 +68,13 @@ class LocalEngine:
             EngineError: a port is taken, or the process ended before its servers answered.
             InputError: a server's code or configuration is wrong.
         """
-        before = find_state(self.directory)
-        if before is not None and before.engine != "local":
-            raise EngineError(
-                f"this directory already runs the stack {before.name} {before.where}", "stop it first: gymctl down"
-            )
+        before = find_own_state(self.directory, "local")
         build_stack(config, plan_addresses(config))  # what is wrong with a server's code is said here, not in a log
         if before is not None:
             self._stop()
         addresses = plan_addresses(config)
         for server, address in addresses.items():
-            if server == HEAD and is_worker(config):
+            if server == HEAD and config.is_worker:
                 continue  # another machine's
             bound(server, address).close()  # else another's server at that port could pass for ours
         state = _state(config, addresses, name, shown, config_digest)
@@ -233,8 +230,8 @@ def _state(
     config: Config, addresses: dict[str, Address], name: str, arguments: Sequence[str], config_digest: str
 ) -> StackState:
     first = ServerAddress("head", "head", "head", addresses[HEAD].url)
-    if is_worker(config):
-        first = ServerAddress("node", "node", "node", addresses[NODE].url)
+    if config.is_worker:
+        first = ServerAddress("node", "node", "node", addresses[NODE_KEY].url)
     servers = (
         ServerAddress(server.name, server.kind.value, server.implementation, addresses[server.name].url)
         for server in config.servers.values()

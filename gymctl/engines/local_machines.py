@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config import Config, Role
+from gymctl.config import Config
+from gymctl.config.model import NODE_KEY
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.machines import node_fields
 from gymctl.stack.slices import Address
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from gymctl.server import Server
     from gymctl.server.client import Transport
 
-HEAD, NODE = "head_server", "gymctl_node"
+HEAD = "head_server"
 LOOPBACK = "127.0.0.1"
 _LOCAL_NAMES = (LOOPBACK, "localhost")
 
@@ -27,13 +28,13 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
     """
     problems = []
     head = config.head.host
-    if not is_worker(config) and addresses[HEAD].bind == LOOPBACK and head not in (None, *_LOCAL_NAMES):
+    if not config.is_worker and addresses[HEAD].bind == LOOPBACK and head not in (None, *_LOCAL_NAMES):
         where = str(config.origins.of((HEAD, "host")) or "")
         what = f"head_server.host: {head} is not an address of this machine"
         problems.append(Problem(where, what, "set it to the one at which workers reach this machine"))
     for name, server in config.servers.items():
         wanted = server.host or (config.membership and config.membership.advertise)
-        if addresses[name].host == LOOPBACK and (is_worker(config) or wanted) and wanted not in _LOCAL_NAMES:
+        if addresses[name].host == LOOPBACK and (config.is_worker or wanted) and wanted not in _LOCAL_NAMES:
             what = (
                 f"{name}: {wanted} is not an address of this machine" if wanted else f"{name} has no address for others"
             )
@@ -41,11 +42,6 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
             problems.append(Problem(str(server.location or ""), what, hint))
     if problems:
         raise ConfigError(problems)
-
-
-def is_worker(config: Config) -> bool:
-    """Whether the head of this stack is another machine's."""
-    return config.membership is not None and config.membership.role is Role.WORKER
 
 
 def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[str, Address]) -> Transport:
@@ -62,17 +58,7 @@ def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[
 
 def with_node(whole: dict[str, Any], config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
     """The configuration with what the node server is told; other machines dial the addresses that servers bind."""
-    member = config.membership
-    assert member is not None  # noqa: S101 - asked of workers only
-    servers = [
-        {
-            "name": name,
-            "kind": server.kind.value,
-            "implementation": server.implementation,
-            "entrypoint": server.entrypoint,
-            "url": addresses[name].url,
-        }
-        for name, server in config.servers.items()
-    ]
-    own = {**node_fields(member, servers, addresses[HEAD]), "token": member.token}
-    return {**whole, NODE: {**own, "host": addresses[NODE].bind, "port": addresses[NODE].port}}
+    assert config.membership is not None  # noqa: S101 - asked of workers only
+    own = node_fields(config, addresses[HEAD], lambda server: addresses[server.name].url)
+    own |= {"token": config.membership.token, "host": addresses[NODE_KEY].bind, "port": addresses[NODE_KEY].port}
+    return {**whole, NODE_KEY: own}

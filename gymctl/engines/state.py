@@ -122,6 +122,20 @@ def find_state(directory: Path) -> StackState | None:
         ) from error
 
 
+def find_own_state(directory: Path, engine: str) -> StackState | None:
+    """As ``find_state``, for an engine that is to start a stack there: one directory, one stack.
+
+    Raises:
+        EngineError: the directory's stack runs on another engine.
+    """
+    found = find_state(directory)
+    if found is not None and found.engine != engine:
+        raise EngineError(
+            f"this directory already runs the stack {found.name} {found.where}", "stop it first: gymctl down"
+        )
+    return found
+
+
 def _parse(values: dict[str, Any]) -> StackState:
     servers = tuple(ServerAddress(**server) for server in values["servers"])
     lists = {key: tuple(values.get(key, ())) for key in ("arguments", "files")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from gymctl.server.client import HopFailed, Transport
 from gymctl.server.message import Call, Reply
@@ -43,7 +42,7 @@ class Directory:
     """Where the servers of other machines are, asked of the head when a name is not known or leads nowhere."""
 
     def __init__(self, head_url: str) -> None:
-        self._head = urlsplit(head_url).geturl()
+        self._head = head_url
         self._urls: dict[str, str] = {}
         self._asking: asyncio.Task[None] | None = None
         self._asked = float("-inf")

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gymctl.config.documents import parse_document
-from gymctl.config.model import HEAD_PORT, NODE_PORT, ServerKind
+from gymctl.config.model import HEAD_PORT, NODE_KEY, NODE_PORT, REMOTE_KEY, ServerKind
 from gymctl.errors import InputError
 
 HEAD_NAME = "head_server"
-NODE_NAME = "gymctl_node"  # the one that registers this machine with another's head
-REMOTE_NAME = "gymctl_remote"  # servers of other machines: name -> kind
 # Seconds that a process goes on as before after SIGTERM: callers then no longer find it by its name
 NOTICE_VARIABLE = "GYMCTL_NOTICE_S"
 # Seconds that a call waits for a server that is nowhere to be found: where servers move it takes a while
@@ -48,7 +46,7 @@ class Settings:
     @property
     def remote(self) -> tuple[str, ...]:
         """The servers of other machines that this one calls."""
-        return tuple(self.whole.get(REMOTE_NAME) or ())
+        return tuple(self.whole.get(REMOTE_KEY) or ())
 
     @property
     def head_url(self) -> str:
@@ -141,7 +139,7 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
     for peer, _, _, fields in server_entries(whole):
         if fields.get("host") and fields.get("port"):
             peers[peer] = f"http://{_dialled(fields['host'])}:{fields['port']}"
-    if name in (HEAD_NAME, NODE_NAME):
+    if name in (HEAD_NAME, NODE_KEY):
         own_fields = whole.get(name) or {}
         kind, port = ("head", HEAD_PORT) if name == HEAD_NAME else ("node", NODE_PORT)
         host, port = own_fields.get("host", "0.0.0.0"), own_fields.get("port", port)

@@ -5,12 +5,13 @@ With a role, ``host`` in a server's entry means what it says: others reach the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
-from gymctl.config import Config, Membership, Role, ServerInstance
+from gymctl.config import Config, ServerInstance
+from gymctl.config.model import HEAD_TOKEN, NODE_KEY, REMOTE_KEY
 from gymctl.errors import Problem
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.interpolation import dump_slice, escape_all
@@ -19,10 +20,8 @@ from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices import HEAD_KEY, Address
 
 NODE_SERVICE = "node"
-NODE_KEY, REMOTE_KEY = "gymctl_node", "gymctl_remote"
-TOKEN = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a secret
 
-_TOKEN_REFERENCE = f"${{oc.env:{TOKEN}}}"
+_TOKEN_REFERENCE = f"${{oc.env:{HEAD_TOKEN}}}"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANY = ("0.0.0.0", "::")
 
@@ -34,7 +33,7 @@ class Machines:
         """``addresses`` are those inside the stack's network; other machines dial the same ports."""
         self._config, self._addresses = config, addresses
         self._member = config.membership
-        self.is_worker = self._member is not None and self._member.role is Role.WORKER
+        self.is_worker = config.is_worker
         inner = {name: address.port for name, address in addresses.items()}
         self._ports = outer_ports(config.servers, config.head.port, inner)
 
@@ -49,7 +48,7 @@ class Machines:
     @property
     def secrets(self) -> Mapping[str, str]:
         """The token, for the head or the node."""
-        return {TOKEN: self._member.token} if self._member else {}
+        return {HEAD_TOKEN: self._member.token} if self._member else {}
 
     def problems(self, runtimes: Runtimes) -> Iterator[Problem]:
         """Addresses that others need and nobody gave; servers that cannot find those of other machines."""
@@ -94,7 +93,7 @@ class Machines:
         if self._member is None:
             return head
         slice_data[HEAD_KEY]["token"] = _TOKEN_REFERENCE
-        return replace(head, slice_text=dump_slice(slice_data), secrets=(TOKEN,))
+        return replace(head, slice_text=dump_slice(slice_data), secrets=(HEAD_TOKEN,))
 
     def node(self, image: str, working_dir: str, port: int) -> ServicePlan:
         """The server that registers this machine's servers with the head, and keeps saying that they are there."""
@@ -103,9 +102,7 @@ class Machines:
             name: {server.kind.value: {server.implementation: self._inner(server)}}
             for name, server in self._config.servers.items()
         }
-        data: dict[str, Any] = escape_all(
-            {**entries, NODE_KEY: node_fields(self._member, self._registered(), self.head)}
-        )
+        data: dict[str, Any] = escape_all({**entries, NODE_KEY: node_fields(self._config, self.head, self.url)})
         data[NODE_KEY] |= {"host": "0.0.0.0", "port": port, "token": _TOKEN_REFERENCE}
         return ServicePlan(
             name=NODE_SERVICE,
@@ -117,7 +114,7 @@ class Machines:
             config_path=NODE_KEY,
             command=("python", "app.py"),
             working_dir=working_dir,
-            secrets=(TOKEN,),
+            secrets=(HEAD_TOKEN,),
             extra_hosts=(EXTRA_HOST,) if self.head.host == GATEWAY else (),
         )
 
@@ -134,18 +131,6 @@ class Machines:
     def _is_wide(self, server: ServerInstance) -> bool:
         host = self._host(server)
         return host is not None and _bindable(host) != host
-
-    def _registered(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": name,
-                "kind": server.kind.value,
-                "implementation": server.implementation,
-                "entrypoint": server.entrypoint,
-                "url": self.url(server),
-            }
-            for name, server in self._config.servers.items()
-        ]
 
     def _inner(self, server: ServerInstance) -> dict[str, Any]:
         address = self._addresses[server.name]
@@ -174,9 +159,20 @@ def outer_ports(servers: Mapping[str, ServerInstance], head_port: int, ports: Ma
     return outer
 
 
-def node_fields(member: Membership, servers: list[dict[str, Any]], head: Address) -> dict[str, Any]:
-    """What the node server is told, but for its own address and the token."""
-    return {"node": member.node, "head": head.url, "servers": servers}
+def node_fields(config: Config, head: Address, url_of: Callable[[ServerInstance], str | None]) -> dict[str, Any]:
+    """What a worker's node server is told, but for its own address and the token: whom to register, and where."""
+    assert config.membership is not None  # noqa: S101 - asked of workers only
+    servers = [
+        {
+            "name": name,
+            "kind": server.kind.value,
+            "implementation": server.implementation,
+            "entrypoint": server.entrypoint,
+            "url": url_of(server),
+        }
+        for name, server in config.servers.items()
+    ]
+    return {"node": config.membership.node, "head": head.url, "servers": servers}
 
 
 def _bindable(host: str) -> str:

@@ -92,7 +92,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         (*planning.notes(), *gpu_notes(services)),
         options,
         config.membership.role.value if config.membership else "",
-        f"http://{config.head.host}:{config.head.port}",
+        f"http://{config.head.host}:{config.head.port}" if config.is_worker else "",
         tuple(planning.ray_checks()),
     )
 

@@ -113,7 +113,11 @@ class RayCluster:
     @property
     def requirements(self) -> tuple[str, ...]:
         """What the image of the kit's users has on top of theirs."""
-        return (f"ray[default]=={self.block.version}",) if self.users else ()
+        return (self._package,) if self.users else ()
+
+    @property
+    def _package(self) -> str:
+        return f"ray[default]=={self.block.version}"
 
     def added(self) -> Mapping[str, Mapping[str, Any]]:
         """What the users' slices get on top of the configuration's: server name -> globals."""
@@ -157,12 +161,8 @@ class RayCluster:
             return (of_users.pop() if len(of_users) == 1 else choice.nemo_gym()), self._gym.ray_path
         of_users = {images[server.name] for server in self.users}
         folders = tuple(f"{CODE}/services/{server.kind.value}/{server.implementation}" for server in self.users)
-        image = of_users.pop() if len(of_users) == 1 else choice.ray(self.users, self._needed)
+        image = of_users.pop() if len(of_users) == 1 else choice.ray(self.users, (self._package,))
         return image, (CODE, *folders)
-
-    @property
-    def _needed(self) -> tuple[str, ...]:
-        return self.requirements or (f"ray[default]=={self.block.version}",)
 
     def _head(self, image: str, path: tuple[str, ...]) -> ServicePlan:
         block = self.block

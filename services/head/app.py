@@ -41,6 +41,7 @@ class Head(Server):
         """Start watching the servers."""
         self._whole = {**self.settings.whole, HEAD_NAME: dict(self.settings.whole.get(HEAD_NAME) or {})}
         self._token = str(self._whole[HEAD_NAME].pop("token", "") or "")
+        self._text = _yaml(self._whole)
         self._instances = {record["process_name"]: record for record in self._records()}
         self._registry = Registry(self._instances)
         self._remote: dict[str, dict[str, Any]] = {}
@@ -100,9 +101,10 @@ class Head(Server):
     @endpoint("/global_config_dict_yaml", method="GET")
     async def configuration(self, call: Call, session: Session) -> Reply:
         """The configuration as a JSON string of YAML text; secrets are masked."""
-        added = {server.name: _entry(server) for server, _ in self._registry.servers()}
-        whole = {**self._whole, **{name: entry for name, entry in added.items() if name not in self._whole}}
-        return json_reply(yaml.dump(whole, sort_keys=False, allow_unicode=True, width=100_000))
+        added = {
+            server.name: _entry(server) for server, _ in self._registry.servers() if server.name not in self._whole
+        }
+        return json_reply(self._text + _yaml(added) if added else self._text)
 
     @endpoint("/server_instances", method="GET")
     async def instances(self, call: Call, session: Session) -> Reply:
@@ -193,6 +195,11 @@ def _record(
         "uptime_seconds": None,
         "url": url,
     }
+
+
+def _yaml(whole: dict[str, Any]) -> str:
+    """Top-level entries as a block of YAML; two such blocks, one after the other, are one document."""
+    return yaml.dump(whole, sort_keys=False, allow_unicode=True, width=100_000)
 
 
 def _of_registered(server: RegisteredServer) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from gymctl.engines.scaling import services_to_scale
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
+    find_own_state,
     find_state,
     load_state,
     save_state,
@@ -105,11 +106,7 @@ class SwarmEngine:
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
         """One directory, one stack; one stack name, one directory."""
-        before = find_state(self.directory)
-        if before is not None and before.engine != "swarm":
-            raise EngineError(
-                f"this directory already runs the stack {before.name} {before.where}", "stop it first: gymctl down"
-            )
+        before = find_own_state(self.directory, "swarm")
         if before is not None and before.name != name and find_services(client, before.name):
             raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")
         if before is None and find_services(client, name):
