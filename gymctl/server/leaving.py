@@ -32,7 +32,8 @@ _NO_NEW = struct.pack(
     "HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFFFFFF
 )  # load byte 13; SYN set? then the next, else the one after it; drop; take
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python's socket module does not name it
-_ACCEPTING_S = 0.2  # for the connections in line
+_ACCEPTING_S = 0.2  # for those whose handshake is under way when the line is closed
+_STILL_IN_LINE = struct.Struct("24xI")  # tcpi_unacked of tcp_info: of a listening socket, the length of its line
 _LINGER_S = 0.5  # a caller that closes its end sooner is not waited for
 
 NOT_TAKEN = (
@@ -94,12 +95,27 @@ class Runner(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody into the line any more, serve those who stand in it, then stop."""
-        for server in self.servers:
-            for listening in server.sockets:
-                close_line(listening.fileno())
+        """Let nobody into the line any more, serve those who stand in it, then stop.
+
+        libuv takes one of them in each round of the loop, and on a busy machine rounds are long.
+        """
+        lines = [listening.fileno() for server in self.servers for listening in server.sockets]
+        for line in lines:
+            close_line(line)
         await asyncio.sleep(_ACCEPTING_S)
+        while any(map(in_line, lines)) and not self.force_exit:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the last one taken is told of in the next round
         await super().shutdown(sockets)
+
+
+def in_line(listening: int) -> int:
+    """How many connections to a listening socket (by its number) wait to be accepted; 0 where this is not Linux."""
+    if not hasattr(socket, "TCP_INFO"):
+        return 0
+    with socket.socket(fileno=os.dup(listening)) as same:
+        told = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _STILL_IN_LINE.size)
+    return int(_STILL_IN_LINE.unpack(told)[0])
 
 
 def close_line(listening: int) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from gymctl.errors import InputError
 from gymctl.server.client import Client
+from gymctl.server.leaving import in_line
 from gymctl.server.settings import seconds
 from gymctl.server.transport import HttpTransport
 
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.enable_socket
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVER = """
 import asyncio
+import time
 from gymctl.server import ResourcesServer, tool
 
 class Slow(ResourcesServer):
@@ -34,6 +36,11 @@ class Slow(ResourcesServer):
     async def wait(self, seconds: float) -> dict[str, float]:
         await asyncio.sleep(seconds)
         return {"waited": seconds}
+
+    @tool
+    async def block(self, seconds: float) -> dict[str, float]:
+        time.sleep(seconds)
+        return {"blocked": seconds}
 
 if __name__ == "__main__":
     Slow.serve()
@@ -122,6 +129,35 @@ def test_what_was_begun_is_finished_and_new_calls_are_taken_during_the_notice(tm
         assert process.wait(timeout=5) == -signal.SIGTERM
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
+
+
+def test_callers_in_line_are_taken_however_long_a_busy_server_needs_for_them(tmp_path):
+    """Each round of its loop takes one of them and 30 ms: the line is far longer than what is waited for handshakes."""
+    body = b'{"seconds": 0.03}'
+    request = (REQUEST % (len(body), body)).replace(b"/wait", b"/block")
+    with server(tmp_path) as (process, port):
+        callers = [connect(port) for _ in range(60)]
+        for caller in callers:
+            caller.sendall(request)
+        process.terminate()
+        told = [answer(caller) for caller in callers]
+        for caller in callers:
+            caller.close()
+        assert process.wait(timeout=10) == -signal.SIGTERM
+    assert all(b'{"blocked":0.03}' in text or b"x-gym-not-taken: 1" in text for text in told)
+    assert any(b'{"blocked":0.03}' in text for text in told)
+
+
+def test_the_length_of_a_line_is_known():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert in_line(listening.fileno()) == 0
+        with socket.create_connection(listening.getsockname()), socket.create_connection(listening.getsockname()):
+            deadline = time.monotonic() + 5
+            while in_line(listening.fileno()) < 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert in_line(listening.fileno()) == 2
+            listening.accept()[0].close()
+            assert in_line(listening.fileno()) == 1
 
 
 @pytest.mark.parametrize("notice", [0.0, 1.0])
