@@ -21,6 +21,7 @@ SERVICE = "com.docker.compose.service"
 WORKING_DIR = "com.docker.compose.project.working_dir"
 STACK = "gymctl.stack"
 COMPLETES = "gymctl.completes"  # on containers that end by themselves
+TRIES = "gymctl.tries"  # on containers that may fail at first: how often they may begin until they are healthy
 JOB = "gymctl.job"  # on containers of ours that Compose does not know
 
 _STATES = ("running", "created", "paused", "removing", "restarting", "exited", "dead", MISSING)  # best to worst
@@ -45,6 +46,7 @@ class Container:
     error: str = ""
     health_output: str = ""
     completes: bool = False
+    tries: int = 1
 
     @property
     def done(self) -> bool:
@@ -109,6 +111,7 @@ def _parse(inspected: Mapping[str, Any]) -> Container:
         error=plain(state.get("Error") or "").strip(),
         health_output=plain(checks[-1].get("Output") or "").strip() if checks else "",
         completes=labels.get(COMPLETES) == "true",
+        tries=int(labels.get(TRIES, 1)),
     )
 
 

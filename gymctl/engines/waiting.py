@@ -112,9 +112,10 @@ class Watch:
 
     def _failure(self, container: Container, earlier: Container | None) -> str:
         """How a container has failed, as the end of a sentence; empty when it has not."""
-        if container.done:
+        begun_anew = container.restarts - (earlier.restarts if earlier else 0) or container.state == "restarting"
+        if container.done or 0 < begun_anew < container.tries:
             return ""
-        if container.restarts > (earlier.restarts if earlier else 0) or container.state == "restarting":
+        if begun_anew:
             # one that runs again has forgotten its exit code
             code = last_exit_code(self.client, container) if container.state == "running" else container.exit_code
             return f"ended{_with(code, container)} and is restarted again and again"

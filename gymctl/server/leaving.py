@@ -103,7 +103,7 @@ class Runner(uvicorn.Server):
         for line in lines:
             close_line(line)
         await asyncio.sleep(_ACCEPTING_S)
-        while any(map(in_line, lines)) and not self.force_exit:
+        while any(map(in_line, lines)) and not self.force_exit:  # noqa: ASYNC110 - the kernel offers no event for it
             await asyncio.sleep(0)
         await asyncio.sleep(0)  # the last one taken is told of in the next round
         await super().shutdown(sockets)

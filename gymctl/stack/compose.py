@@ -87,6 +87,7 @@ def _of_plan(service: ServicePlan, stack: str, ending: Collection[str]) -> Servi
             "gymctl.implementation": service.implementation,
             "gymctl.port": str(service.port),
             **({"gymctl.completes": "true"} if service.completes else {}),
+            **({"gymctl.tries": str(service.tries)} if service.tries > 1 else {}),
         },
     )
 

@@ -29,6 +29,8 @@ from gymctl.stack.service import ServicePlan
 WORKER_SERVICE = "ray-worker"
 DASHBOARD_PORT = 8265
 CODE = "/opt/gymctl"  # in the image: gymctl itself, on Python's path
+# `ray start` gives a node 30 s, which no option changes: a busy machine may need longer, and what failed is begun anew
+_TRIES = 4
 
 _CLIENT_ADDRESS = re.compile(r"ray://(?P<host>\[[^\]]+\]|[^/:@\s]+):(?P<port>\d{1,5})/?")
 _UNITS = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
@@ -209,6 +211,7 @@ class RayCluster:
             shm_size=block.shm_size,
             bounds=bounds,
             used_by=tuple(server.name for server in (*self.users, *self._gym.ray_users)),
+            tries=_TRIES,
             fragment=own,
         )
 

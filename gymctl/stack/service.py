@@ -37,6 +37,7 @@ class ServicePlan:
     bounds: ResourceBounds | None = None  # limits and reservations of each replica; GPUs are reserved here
     volumes: tuple[Mount, ...] = ()
     completes: bool = False  # it ends by itself, with code 0, before those that need it start
+    tries: int = 1  # how often it may begin until it is healthy
     used_by: tuple[str, ...] = ()  # the servers that an add-on is there for
     fragment: Service | None = None  # an add-on's own definition; what the plan says is laid over it
 

@@ -17,6 +17,7 @@ from gymctl.engines.compose import ComposeEngine
 from gymctl.engines.runner import run
 from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import InputError
+from gymctl.stack.document import Service
 
 pytestmark = pytest.mark.docker
 
@@ -243,3 +244,29 @@ def test_what_should_end_well_and_does_not_ends_the_wait(stack):
     assert caught.value.server == "fetch"
     assert "ended with code 3" in str(caught.value)
     assert "no such model" in str(caught.value)
+
+
+@pytest.mark.parametrize("tries", [3, 1])
+def test_what_may_fail_at_first_is_begun_anew(stack, tries):
+    """As a node of Ray on a busy machine: its second begin is the one that works."""
+    stack.nofile = stack.engine.prepare(stack.plan())
+    plan = stack.plan()
+    node = replace(
+        plan.services[0],
+        name="node",
+        kind="ray",
+        config_path="",
+        command=("sh", "-c", "[ -e /tmp/begun ] || { touch /tmp/begun; echo too slow; exit 1; }; exec sleep 600"),
+        working_dir="",
+        published=(),
+        tries=tries,
+        fragment=Service(image="", restart="unless-stopped", init=True),
+    )
+    plan = replace(plan, services=(*plan.services, node))
+    if tries == 1:
+        with pytest.raises(ServerFailed, match="restarted again and again"):
+            stack.engine.up(plan, stack.render(plan=plan), timeout=90)
+        return
+    stack.engine.up(plan, stack.render(plan=plan), timeout=90)
+    status = {item.name: item for item in stack.engine.status()}
+    assert (status["node"].ok, status["node"].restarts) == (True, 1)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,31 +174,47 @@ def _hosts(lab: Lab, node: str) -> set[str]:
 
 @pytest.fixture
 def cluster() -> Iterator[str]:
-    """The address of a cluster beside the containers, of the Ray and the Python that these tests run on."""
+    """The address of a cluster beside the containers, of the Ray and the Python that these tests run on.
+
+    Ray gives its node 30 s, whatever the machine does besides: what failed is begun anew, on other ports.
+    """
     host = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    for left in (2, 1, 0):
+        with _ray(host) as (process, port, said):
+            deadline = time.monotonic() + 120
+            while process.poll() is None and not _listens(host, port) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            if process.poll() is None and _listens(host, port):
+                yield f"ray://{host}:{port}"
+                return
+            assert left, said.read_text(errors="replace")[-2000:]
+
+
+@contextmanager
+def _ray(host: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    """A Ray head that begins, the port of its clients, and the file with what it says."""
     probes = [socket.create_server((host, 0)) for _ in range(2)]
     ports = [probe.getsockname()[1] for probe in probes]
     for probe in probes:
         probe.close()
-    folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: sockets lie in it
     line = (
         f"start --head --block --disable-usage-stats --node-ip-address={host} --port={ports[0]} "
         f"--ray-client-server-port={ports[1]} "
         f"--num-cpus=1 --include-dashboard=false --object-store-memory=100000000 --temp-dir={folder}"
     )
     argv = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *line.split()]
-    environ = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-    with subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                          start_new_session=True) as process:  # fmt: skip
+    environ = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "120"}
+    said = folder / "said"
+    with (
+        said.open("wb") as file,
+        subprocess.Popen(argv, env=environ, stdout=file, stderr=file, start_new_session=True) as process,
+    ):
         try:
-            deadline = time.monotonic() + 90
-            while not _listens(host, ports[1]):
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            yield f"ray://{host}:{ports[1]}"
+            yield process, ports[1], said
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 
