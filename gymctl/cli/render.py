@@ -80,7 +80,7 @@ def render(
       gymctl render model.yaml agent.yaml +policy_model_name=mine -o compose.yaml
       gymctl render examples/multi-environment --target swarm -o stack.yaml
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.stack import placement_notes, render_stack
+    from gymctl.stack import one_machine_notes, render_stack
 
     part = role_of(role)
     shown = output == "-"
@@ -99,7 +99,7 @@ def render(
         rendering = _swarm(plan, arguments, as_json=as_json)
         text, files, count = rendering.text, rendering.files, len(rendering.services)
     else:
-        say_notes((*plan.notes, *placement_notes(plan.services)))
+        say_notes((*plan.notes, *one_machine_notes(plan.services)))
         text, count = render_stack(plan, arguments=arguments), len(plan.services)
     if shown:
         typer.echo(text, nl=False)

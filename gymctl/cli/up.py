@@ -187,12 +187,12 @@ def _up_compose(
     from gymctl.engines.compose import ComposeEngine
     from gymctl.engines.gpus import check_hub_heads
     from gymctl.engines.waiting import patience
-    from gymctl.stack import placement_notes, render_stack
+    from gymctl.stack import one_machine_notes, render_stack
 
     engine = ComposeEngine(Path.cwd())
     check_hub_heads(config.vllm.values(), os.environ)
     plan = plan_with(nofile=65535)
-    say_notes((*plan.notes, *placement_notes(plan.services)))
+    say_notes((*plan.notes, *one_machine_notes(plan.services)))
     nofile = engine.prepare(plan, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
     plan = plan_with(nofile=nofile)
     shown = shown_arguments(list(arguments), config)

@@ -5,7 +5,7 @@ from gymctl.stack.document import ComposeDocument
 from gymctl.stack.dump import double_dollars, render_compose, to_yaml
 from gymctl.stack.images import GymBuild, ImagePlan
 from gymctl.stack.interpolation import dump_slice
-from gymctl.stack.placing import placement_notes
+from gymctl.stack.placing import one_machine_notes
 from gymctl.stack.plan import StackOptions, StackPlan, plan_stack
 from gymctl.stack.ray import RayCheck
 from gymctl.stack.render import render_stack
@@ -32,7 +32,7 @@ __all__ = [
     "double_dollars",
     "dump_slice",
     "head_slice",
-    "placement_notes",
+    "one_machine_notes",
     "plan_stack",
     "render_compose",
     "render_stack",

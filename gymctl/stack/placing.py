@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from gymctl.config import Placement, ResourceLimits
 from gymctl.stack import document as compose
@@ -64,9 +64,14 @@ def _gpus(limits: ResourceLimits) -> compose.Device:
     return compose.Device(capabilities=["gpu"], driver="nvidia", count=limits.gpus)
 
 
-def placement_notes(services: Iterable[ServicePlan]) -> Iterator[str]:
-    """What one machine cannot do for those that say where they want to run."""
+def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
+    """What one machine cannot do for those that say where they want to run, or want GPUs for each of several."""
     placed = [service.name for service in services if service.placement is not None]
     if placed:
         names = ", ".join(placed[:3]) + (f" and {len(placed) - 3} more" if len(placed) > 3 else "")
         yield f"placement ({names}) has no effect here: Compose has one machine; --target swarm follows it"
+    for service in services:
+        kept = service.bounds.reservations if service.bounds else None
+        if service.replicas > 1 and kept and kept.devices:
+            what = f"{service.name}: Compose gives all {service.replicas} replicas the same GPUs"
+            yield f"{what}; Swarm keeps some for each, and so does a vllm block with instances"

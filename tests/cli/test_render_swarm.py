@@ -77,3 +77,9 @@ def test_placement_is_followed_by_swarm_and_noted_for_compose(gymctl):
     assert "placement" not in swarm.err
     compose = gymctl("render", "stack.yaml", place)
     assert "note: placement (head, policy_model, weather and 1 more) has no effect here" in compose.err
+
+
+def test_replicas_that_share_gpus_on_one_machine_are_told(gymctl):
+    several = ("+weather.replicas=2", "+weather.resources={gpus: 1}")
+    assert "weather: Compose gives all 2 replicas the same GPUs" in gymctl("render", "stack.yaml", *several).err
+    assert "GPUs" not in gymctl("render", "stack.yaml", "+weather.resources={gpus: 1}").err
