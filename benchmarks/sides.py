@@ -49,7 +49,11 @@ class Stack:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: how its stack is started. ``port`` is the first of the ports it uses."""
+    """One of the two: how its stack is started. ``port`` is the first of the ports it uses.
+
+    By default NeMo Gym makes and checks an environment for each server at every start (uv); unless ``checks_venvs`` it
+    is told to take those that are there (``skip_venv_if_present``), which are all the one it is installed in.
+    """
 
     name: str
     python: Path
@@ -57,6 +61,7 @@ class Side:
     backend_port: int
     folder: Path
     one_process: bool = False
+    checks_venvs: bool = False
 
     @property
     def is_upstream(self) -> bool:
@@ -78,20 +83,15 @@ class Side:
                 env=self.environment({"NEMO_GYM_CONFIG_DICT": config.read_text(), "PYTHONPATH": str(REPOSITORY)}),
             )  # fmt: skip
         try:
-            _wait_for(ports, root, self.folder / "stack.log")
+            _wait_for(ports, root, self.folder / "stack.log", timeout_s=900 if self.checks_venvs else 180)
             yield Stack(ports, root.pid, time.monotonic() - started)
         finally:
             _end(root)
 
     def _script(self, servers: Sequence[Server], config: Path) -> str:
         if self.is_upstream:
-            for server in servers:  # a warm start: every server finds its environment installed
-                place = self.folder / "venvs" / server.kind / server.implementation
-                place.mkdir(parents=True, exist_ok=True)
-                if not (place / ".venv").exists():
-                    (place / ".venv").symlink_to(self.python.parent.parent)
             return (
-                f"exec ng_run '+config_paths=[{config}]' +skip_venv_if_present=true +uv_venv_dir={self.folder}/venvs"
+                f"exec ng_run '+config_paths=[{config}]' {self._environments(servers)}"
                 f" +head_server.host=127.0.0.1 +head_server.port={self.port}"
             )
         if self.one_process:
@@ -102,6 +102,17 @@ class Side:
             for server in servers
         ]
         return "\n".join([*lines, "wait"])
+
+    def _environments(self, servers: Sequence[Server]) -> str:
+        """Where NeMo Gym's servers find what they need installed, as its options."""
+        if self.checks_venvs:
+            return f"+uv_venv_dir={self.folder}/checked-venvs +uv_cache_dir={self.folder}/uv-cache"
+        for server in servers:
+            place = self.folder / "venvs" / server.kind / server.implementation
+            place.mkdir(parents=True, exist_ok=True)
+            if not (place / ".venv").exists():
+                (place / ".venv").symlink_to(self.python.parent.parent)
+        return f"+skip_venv_if_present=true +uv_venv_dir={self.folder}/venvs"
 
     def environment(self, own: Mapping[str, str]) -> dict[str, str]:
         """The environment of this side's processes; ``own`` is what only gymctl's get."""
@@ -145,7 +156,7 @@ def entry(server: Server, port: int | None = None) -> str:
     return f"{server.name}:\n  {server.kind}:\n    {server.implementation}: {{{address}, {server.fields}}}\n"
 
 
-def _wait_for(ports: Mapping[str, int], root: subprocess.Popen[bytes], log: Path, timeout_s: float = 180) -> None:
+def _wait_for(ports: Mapping[str, int], root: subprocess.Popen[bytes], log: Path, timeout_s: float) -> None:
     limit = time.monotonic() + timeout_s
     waiting = dict(ports)
     while waiting:

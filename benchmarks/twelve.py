@@ -62,12 +62,6 @@ def _sample(seconds: float, everyone: list[int], servers: list[int]) -> dict[str
     }
 
 
-def build(side: Side) -> None:
-    """Have the images built: a first start, which does not count."""
-    with _composed(side):
-        pass
-
-
 @contextmanager
 def _composed(side: Side) -> Iterator[tuple[float, dict[str, int]]]:
     """A stack that is up: the seconds that took, and each container's first process by service."""

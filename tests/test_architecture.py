@@ -13,7 +13,7 @@ import pytest
 TOP = Path(__file__).parents[1]
 PACKAGE = TOP / "gymctl"
 
-GROUND = {"errors", "assets", "__init__", ""}
+GROUND = {"errors", "assets", "lazy", "__init__", ""}
 MAY_IMPORT = {
     "config": set(),
     "stack": {"config"},

@@ -6,26 +6,17 @@ many, which is a fifth of what it would import.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gymctl.lazy import names_on_demand
 
 if TYPE_CHECKING:
     from gymctl.config.findings import CODES, Note, NoteCode
     from gymctl.config.includes import MergeOrder
     from gymctl.config.load import load_config
     from gymctl.config.locations import Location, Origins
-    from gymctl.config.model import (
-        HEAD_PORT,
-        MOST_REPLICAS,
-        RESERVED_KEYS,
-        Config,
-        Head,
-        Membership,
-        Reference,
-        Role,
-        ServerInstance,
-        ServerKind,
-    )
+    from gymctl.config.model import Config, Head, Membership, Reference, ServerInstance
+    from gymctl.config.names import HEAD_PORT, MOST_REPLICAS, RESERVED_KEYS, Role, ServerKind
     from gymctl.config.placement import Placement, Placements, ResourceLimits
     from gymctl.config.placing import without_effect
     from gymctl.config.secrets import holds_credential, mask
@@ -64,29 +55,11 @@ _MODULES = {
     "includes": ("MergeOrder",),
     "load": ("load_config",),
     "locations": ("Location", "Origins"),
-    "model": (
-        "HEAD_PORT",
-        "MOST_REPLICAS",
-        "RESERVED_KEYS",
-        "Config",
-        "Head",
-        "Membership",
-        "Reference",
-        "Role",
-        "ServerInstance",
-        "ServerKind",
-    ),
+    "model": ("Config", "Head", "Membership", "Reference", "ServerInstance"),
+    "names": ("HEAD_PORT", "MOST_REPLICAS", "RESERVED_KEYS", "Role", "ServerKind"),
     "placement": ("Placement", "Placements", "ResourceLimits"),
     "placing": ("without_effect",),
     "secrets": ("holds_credential", "mask"),
     "vllm": ("VLLM_PORT", "VllmBlock"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
+__getattr__ = names_on_demand(__name__, _MODULES)

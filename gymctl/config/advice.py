@@ -10,7 +10,8 @@ from gymctl.config.documents import Document
 from gymctl.config.findings import CODES, Findings, NoteCode, did_you_mean
 from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import dotted
-from gymctl.config.model import OUTER_KEYS, SERVER_KEYS, ServerInstance, ServerKind
+from gymctl.config.model import ServerInstance
+from gymctl.config.names import OUTER_KEYS, SERVER_KEYS, ServerKind
 from gymctl.config.vllm import VLLM_KEY
 from gymctl.errors import ConfigError, Problem
 

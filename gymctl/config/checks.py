@@ -10,7 +10,8 @@ from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
-from gymctl.config.model import HEAD_PORT, RUNTIMES, Head, Reference, Role, ServerInstance, ServerKind
+from gymctl.config.model import Head, Reference, ServerInstance
+from gymctl.config.names import HEAD_PORT, RUNTIMES, Role, ServerKind
 
 DOMAINS = (
     "math coding agent knowledge instruction_following long_context safety games translation e2e rlhf other".split()

@@ -21,7 +21,8 @@ from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import dotted
 from gymctl.config.merge import merge_layers
-from gymctl.config.model import Config, Role, ServerInstance
+from gymctl.config.model import Config, ServerInstance
+from gymctl.config.names import Role
 from gymctl.config.placement import Placements, read_placements
 from gymctl.config.placing import place_servers
 from gymctl.config.ray import read_ray

@@ -14,7 +14,7 @@ from typing import Any
 from gymctl.config.documents import Document
 from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.locations import KeyPath, dotted
-from gymctl.config.model import BLOCK_KEYS, RESERVED_KEYS, ServerKind
+from gymctl.config.names import BLOCK_KEYS, RESERVED_KEYS, ServerKind
 from gymctl.errors import Problem
 
 MISSING = "???"

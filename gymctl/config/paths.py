@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from gymctl.config.locations import shown
-from gymctl.config.model import ServerKind
+from gymctl.config.names import ServerKind
 from gymctl.config.renamed import bundled_name
 from gymctl.errors import InputError
 

@@ -9,7 +9,8 @@ from typing import Any
 from gymctl.config.findings import Findings
 from gymctl.config.implementations import implementation_of
 from gymctl.config.locations import KeyPath, dotted
-from gymctl.config.model import Config, ServerInstance, ServerKind
+from gymctl.config.model import Config, ServerInstance
+from gymctl.config.names import ServerKind
 from gymctl.config.placement import Placements, read_placement, read_resources
 from gymctl.config.ray import ADDRESS_KEY, NEEDS_KEY
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config.findings import Findings, NoteCode
-from gymctl.config.model import ServerKind
+from gymctl.config.names import ServerKind
 
 # (kind, NeMo Gym's implementation) -> ours
 _OURS = {

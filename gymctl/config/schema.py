@@ -14,7 +14,7 @@ from gymctl.config.checks import DATASET_TYPES, DOMAINS, LICENSES
 from gymctl.config.findings import CODES
 from gymctl.config.implementations import implementation_of
 from gymctl.config.includes import MergeOrder
-from gymctl.config.model import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.names import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
 from gymctl.config.placement import GROUPS
 from gymctl.config.ray import KEYS as RAY_KEYS
 from gymctl.config.vllm_blocks import KEYS as VLLM_KEYS

@@ -12,7 +12,7 @@ from typing import Any
 
 from gymctl.config.locations import KeyPath
 from gymctl.config.merge import is_server_entry
-from gymctl.config.model import RESERVED_KEYS
+from gymctl.config.names import RESERVED_KEYS
 
 _PREFIX = "GYM_"
 _CREDENTIAL_WORDS = frozenset(

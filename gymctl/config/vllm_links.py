@@ -12,7 +12,7 @@ from typing import Any
 from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import MISSING, follow, is_server_entry
-from gymctl.config.model import ServerKind
+from gymctl.config.names import ServerKind
 from gymctl.config.vllm import VLLM_KEY, VllmBlock
 from gymctl.config.vllm_families import family_of, note_parsers, reasoning_parser
 

@@ -10,7 +10,7 @@ from gymctl import assets
 from gymctl.errors import InputError
 
 # What a server or the collector job imports; never the CLI, the engines or the renderer.
-PACKAGE_PARTS = ("__init__.py", "errors.py", "assets.py", "py.typed", "config", "server", "rollouts")
+PACKAGE_PARTS = ("__init__.py", "errors.py", "assets.py", "lazy.py", "py.typed", "config", "server", "rollouts")
 # Rows come with `collect --input`; a big file of them in a server's data/ would only make its image big.
 _BIG_ROWS = 4 * 2**20
 _LEFT_OUT = ("__pycache__", "*.pyc", "tests", ".*", "node_modules", "*.egg-info", "venv")

@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config, ServerInstance
-from gymctl.config.model import NODE_KEY
+from gymctl.config.names import NODE_KEY
 from gymctl.engines.local_machines import HEAD, LOOPBACK, check_reachable, transport, with_node
 from gymctl.errors import ConfigError, EngineError, GymctlError, Problem
 from gymctl.stack.runtime import Runtimes

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 from gymctl import __version__
 from gymctl.config import Config
-from gymctl.config.model import NODE_KEY
+from gymctl.config.names import NODE_KEY
 from gymctl.engines.base import OnServer, Removed, ServerEvent, ServerStatus
 from gymctl.engines.local import bound, build_stack, plan_addresses
 from gymctl.engines.local_machines import HEAD

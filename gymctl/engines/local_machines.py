@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config
-from gymctl.config.model import NODE_KEY
+from gymctl.config.names import NODE_KEY
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.machines import node_fields
 from gymctl.stack.slices import Address

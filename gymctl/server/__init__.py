@@ -1,15 +1,25 @@
-"""What a server is made of. A user's own server is a subclass of one of three classes, in ten lines."""
+"""What a server is made of. A user's own server is a subclass of one of three classes, in ten lines.
 
-from gymctl.server.agent import AgentConfig, AgentServer, Rollout, ServerReference
-from gymctl.server.base import Server, ServerConfig
-from gymctl.server.client import Client, HopFailed, LocalTransport
-from gymctl.server.endpoints import endpoint, tool
-from gymctl.server.message import Call, RefusedError, Reply, json_reply
-from gymctl.server.model import ModelServer
-from gymctl.server.resources import ResourcesServer, SeedRequest, VerifyRequest, VerifyResponse
-from gymctl.server.sessions import Session
-from gymctl.server.settings import Settings
-from gymctl.server.transport import HttpTransport
+Names are imported when they are first used: a server has no use for what the other two kinds are made of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gymctl.lazy import names_on_demand
+
+if TYPE_CHECKING:
+    from gymctl.server.agent import AgentConfig, AgentServer, Rollout, ServerReference
+    from gymctl.server.base import Server, ServerConfig
+    from gymctl.server.client import Client, HopFailed, LocalTransport
+    from gymctl.server.endpoints import endpoint, tool
+    from gymctl.server.message import Call, RefusedError, Reply, json_reply
+    from gymctl.server.model import ModelServer
+    from gymctl.server.resources import ResourcesServer, SeedRequest, VerifyRequest, VerifyResponse
+    from gymctl.server.sessions import Session
+    from gymctl.server.settings import Settings
+    from gymctl.server.transport import HttpTransport
 
 __all__ = [
     "AgentConfig",
@@ -36,3 +46,17 @@ __all__ = [
     "json_reply",
     "tool",
 ]
+
+_MODULES = {
+    "agent": ("AgentConfig", "AgentServer", "Rollout", "ServerReference"),
+    "base": ("Server", "ServerConfig"),
+    "client": ("Client", "HopFailed", "LocalTransport"),
+    "endpoints": ("endpoint", "tool"),
+    "message": ("Call", "RefusedError", "Reply", "json_reply"),
+    "model": ("ModelServer",),
+    "resources": ("ResourcesServer", "SeedRequest", "VerifyRequest", "VerifyResponse"),
+    "sessions": ("Session",),
+    "settings": ("Settings",),
+    "transport": ("HttpTransport",),
+}
+__getattr__ = names_on_demand(__name__, _MODULES)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import BaseModel
 
-from gymctl.config.model import ServerKind
+from gymctl.config.names import ServerKind
 from gymctl.server.base import Server, ServerConfig
 from gymctl.server.client import Client, HopFailed
 from gymctl.server.endpoints import endpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from gymctl.config.model import ServerKind
+from gymctl.config.names import ServerKind
 from gymctl.server.base import Server
 from gymctl.server.endpoints import endpoint
 from gymctl.server.message import Call, Reply, json_object, json_reply

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from gymctl.config.model import ServerKind
+from gymctl.config.names import ServerKind
 
 HEARTBEAT_S = 3.0
 EXPIRES_S = 10.0  # three heartbeats may be lost, and one late

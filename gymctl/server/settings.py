@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gymctl.config.documents import parse_document
-from gymctl.config.model import HEAD_PORT, NODE_KEY, NODE_PORT, REMOTE_KEY, ServerKind
+from gymctl.config.names import HEAD_PORT, NODE_KEY, NODE_PORT, REMOTE_KEY, ServerKind
 from gymctl.errors import InputError
 
 HEAD_NAME = "head_server"

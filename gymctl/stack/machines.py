@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from gymctl.config import Config, ServerInstance
-from gymctl.config.model import HEAD_TOKEN, NODE_KEY, REMOTE_KEY
+from gymctl.config.names import HEAD_TOKEN, NODE_KEY, REMOTE_KEY
 from gymctl.errors import Problem
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.interpolation import dump_slice, escape_all

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gymctl.config import Config, ServerInstance, ServerKind
-from gymctl.config.model import NODE_PORT
+from gymctl.config.names import NODE_PORT
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.checks import HEAD_SERVICE, plan_problems, size_problems
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gymctl.config import ServerKind, load_config, mask, views
 from gymctl.config.explain import explain
-from gymctl.config.model import RESERVED_KEYS
+from gymctl.config.names import RESERVED_KEYS
 from gymctl.errors import InputError
 
 _KEYS = st.sampled_from(
