@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
 KEEPALIVE_S = 15.0
+# What calls to others need is imported by the first of them, or so many seconds after the start: by then the servers of
+# a stack, which start together, leave the cores alone.
+AFTER_START_S = 5.0
 SESSION_LOST = "session_lost"
 _BODY_HEAD = 2048
 _TOLD = {"connect": "cannot be reached", "timeout": "timed out", SESSION_LOST: "has lost the session"}

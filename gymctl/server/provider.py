@@ -13,7 +13,7 @@ from pydantic import Field
 
 from gymctl.server.affinity import Affinity, Backend
 from gymctl.server.base import Server, ServerConfig
-from gymctl.server.client import KEEPALIVE_S, HopFailed, parse_retry_after
+from gymctl.server.client import AFTER_START_S, KEEPALIVE_S, HopFailed, parse_retry_after
 from gymctl.server.deadlines import Deadlines
 
 if TYPE_CHECKING:
@@ -59,31 +59,41 @@ class Provider:
         *headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
     ) -> None:
-        import aiohttp
-        from multidict import CIMultiDict
-
         config = server.config
         assert isinstance(config, ProviderConfig)  # noqa: S101 - what a model server declares is known when it is written
-        every = CIMultiDict(_HEADERS)
-        for given in headers:
-            every.update(given)
-        self._name, self._config, self._query = server.name, config, query
+        self._name, self._config, self._query, self._headers = server.name, config, query, headers
         self._affinity = Affinity(urls, config.backend_rest_seconds)
         self._urls: dict[tuple[Backend, str], URL] = {}
         self._deadlines = Deadlines()
-        places = server.share(config.max_concurrent_requests) if config.max_concurrent_requests else None
-        self._gate = asyncio.Semaphore(places) if places else None
+        self._places = server.share(config.max_concurrent_requests) if config.max_concurrent_requests else None
+        self._gate = asyncio.Semaphore(self._places) if self._places else None
         self._waiting = 0
+        self._http: aiohttp.ClientSession | None = None
+        self._opening = asyncio.get_running_loop().call_later(AFTER_START_S, self._open)
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The pooled connections; aiohttp is half of what this server imports, and a stack's servers start together."""
+        if self._http is not None:
+            return self._http
+        import aiohttp
+        from multidict import CIMultiDict
+
+        every = CIMultiDict(_HEADERS)
+        for given in self._headers:
+            every.update(given)
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=places or 16384, keepalive_timeout=KEEPALIVE_S),
+            connector=aiohttp.TCPConnector(limit=self._places or 16384, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),  # ``Deadlines`` keeps the time of all calls
             headers=every,
         )
+        return self._http
 
     async def close(self) -> None:
         """Close the pooled connections."""
-        await self._http.close()
+        self._opening.cancel()
+        if self._http is not None:
+            await self._http.close()
 
     async def post(self, path: str, body: bytes, *, session: str, deadline: float | None) -> bytes:
         """The answer's body, which begins as a JSON object does.
@@ -172,7 +182,7 @@ class Provider:
 
     async def _exchange(self, backend: Backend, path: str, body: bytes) -> tuple[aiohttp.ClientResponse, bytes]:
         url = self._urls.get((backend, path)) or self._url(backend, path)
-        reply = await self._http.post(url, data=body, allow_redirects=False)
+        reply = await (self._http or self._open()).post(url, data=body, allow_redirects=False)
         return reply, await reply.read()
 
     def _url(self, backend: Backend, path: str) -> URL:

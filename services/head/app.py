@@ -46,6 +46,7 @@ class Head(Server):
         self._registry = Registry(self._instances)
         self._remote: dict[str, dict[str, Any]] = {}
         self._ways = Ways(limit=4)
+        self._looked = False
         self._watch = asyncio.create_task(self._watch_all())
 
     async def shutdown(self) -> None:
@@ -61,12 +62,16 @@ class Head(Server):
 
     async def _watch_all(self) -> None:
         while True:
-            self._list_registered()
-            await asyncio.gather(
-                *(self._probe(name) for name in self._instances),
-                *(self._probe_remote(server) for server, node in self._registry.servers()),
-            )
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)  # at first they all start, and answer nobody
+            await self._look()
+
+    async def _look(self) -> None:
+        self._list_registered()
+        await asyncio.gather(
+            *(self._probe(name) for name in self._instances),
+            *(self._probe_remote(server) for server, node in self._registry.servers()),
+        )
+        self._looked = True
 
     def _list_registered(self) -> None:
         """Bring the records of other machines' servers up to the registry."""
@@ -109,6 +114,8 @@ class Head(Server):
     @endpoint("/server_instances", method="GET")
     async def instances(self, call: Call, session: Session) -> Reply:
         """Every server with its address, live status and uptime."""
+        if not self._looked:
+            await self._look()
         now = time.time()
         self._list_registered()
         return json_reply(
