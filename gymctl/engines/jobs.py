@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 WANTED_FILES = 65535
 _DOCKER_RUN_FAILED = (125, 126, 127)
 _OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(\S+)", re.MULTILINE)
+_RIGHTS = re.compile(r"^CapEff:\s+([0-9a-f]+)", re.MULTILINE)
+_CAP_SYS_RESOURCE = 1 << 24  # capabilities(7): raise hard limits
 
 
 def run_on_network(
@@ -81,9 +83,11 @@ def nofile_limit(image: str) -> int:
     Raises:
         CommandFailed: no container of ``image`` starts at all.
     """
-    own = _daemons_own()
+    own, may_raise = _daemons_own()
     if own >= WANTED_FILES:
         return WANTED_FILES
+    if own and not may_raise:
+        return own
     probe = ("docker", "run", "--rm", "--network", "none", "--entrypoint", "sh")
     ask = (image, "-c", "ulimit -Hn")
     high = run([*probe, "--ulimit", f"nofile={WANTED_FILES}:{WANTED_FILES}", *ask], check=False, timeout=60)
@@ -95,20 +99,25 @@ def nofile_limit(image: str) -> int:
     return min(WANTED_FILES, int(allowed)) if allowed.isdigit() else WANTED_FILES
 
 
-def _daemons_own() -> int:
-    """The open-files limit of a daemon on this machine, from ``/proc``; 0 when it is elsewhere or cannot be asked."""
+def _daemons_own() -> tuple[int, bool]:
+    """The open-files limit of a daemon on this machine, and whether it may raise it (``/proc``).
+
+    0 when it is elsewhere or cannot be asked.
+    """
     path = engine_socket()
     if not path:
-        return 0
+        return 0, True
     try:
         with socket.socket(socket.AF_UNIX) as asking:
             asking.connect(path)
             pid = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
+        rights = _RIGHTS.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
     except (OSError, AttributeError, ValueError):
-        return 0
+        return 0, True
     found = _OPEN_FILES.search(limits)
-    return WANTED_FILES if found and found[1] == "unlimited" else int(found[1]) if found else 0
+    own = WANTED_FILES if found and found[1] == "unlimited" else int(found[1]) if found else 0
+    return own, rights is None or bool(int(rights[1], 16) & _CAP_SYS_RESOURCE)
 
 
 def job_name(project: str) -> str:
