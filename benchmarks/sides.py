@@ -106,7 +106,9 @@ class Side:
     def _environments(self, servers: Sequence[Server]) -> str:
         """Where NeMo Gym's servers find what they need installed, as its options."""
         if self.checks_venvs:
-            return f"+uv_venv_dir={self.folder}/checked-venvs +uv_cache_dir={self.folder}/uv-cache"
+            # the interpreter itself: uv would look for one of that version elsewhere, or fetch it
+            python = f"+python_version={self.python.resolve()}"
+            return f"{python} +uv_venv_dir={self.folder}/checked-venvs +uv_cache_dir={self.folder}/uv-cache"
         for server in servers:
             place = self.folder / "venvs" / server.kind / server.implementation
             place.mkdir(parents=True, exist_ok=True)
