@@ -35,14 +35,18 @@ _LOCAL = "127.0.0.1"
 
 def check_head(values: Mapping[str, Any], findings: Findings) -> Head:
     """The head's address; each part may be left out (upstream then fails when only the port is given)."""
-    written = values.get("head_server") or {}
+    written = values.get("head_server")
+    if written is None:
+        return Head()
     if not isinstance(written, dict):
         findings.problem(
             ("head_server",), "head_server is not a mapping", "write head_server: {host: ..., port: 11000}"
         )
         return Head()
-    port, host = written.get("port") or HEAD_PORT, written.get("host")
-    if not _is_port(port):
+    port, host = written.get("port"), written.get("host")
+    if port is None:
+        port = HEAD_PORT
+    elif not _is_port(port):
         path = ("head_server", "port")
         findings.problem(path, f"head_server.port is {port!r}", "it must be a number from 1 to 65535")
         port = HEAD_PORT

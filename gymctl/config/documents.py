@@ -24,7 +24,7 @@ _FLOAT = re.compile(  # beside YAML 1.1's own rule: an exponent needs no sign, a
 )
 _DEEPEST = 100
 _MOST = 100_000  # aliases of aliases multiply
-_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+_TEXT, _MERGE, _NULL = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "merge", "null"))
 
 
 class _Loader(_BaseLoader):  # type: ignore[misc]
@@ -72,7 +72,7 @@ def parse_document(text: str, name: str) -> Document:
     try:
         node = loader.get_single_node()
         document = Document(name, {})
-        if node is None:
+        if node is None or node.tag == _NULL:  # `---` begins a document with nothing in it
             return document
         if not isinstance(node, yaml.MappingNode):
             where = f"{name}:{node.start_mark.line + 1}"

@@ -60,9 +60,15 @@ def test_files_that_cannot_be_read(folder: Folder) -> None:
     assert folder.refusal("latin.yaml") == "latin.yaml: cannot be read: it is not UTF-8 text"
     folder.write("empty.yaml", "")
     folder.write("comment.yaml", "# nothing\n")
-    assert folder.refusal("empty.yaml", "comment.yaml") == (
-        "empty.yaml, comment.yaml: no server is defined here; add a configuration that defines one"
+    folder.write("begun.yaml", "---\n# nothing\n")
+    assert folder.refusal("empty.yaml", "comment.yaml", "begun.yaml") == (
+        "empty.yaml, comment.yaml, begun.yaml: no server is defined here; add a configuration that defines one"
     )
+
+
+def test_an_env_yaml_with_nothing_in_it(folder: Folder) -> None:
+    folder.write("env.yaml", "---\n")
+    assert list(folder.loaded("---\n").servers) == ["policy_model"]
 
 
 def test_a_byte_order_mark_and_windows_lines_are_no_matter(folder: Folder) -> None:
@@ -164,7 +170,9 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
         ("entrypoint: app.py\n      domain", "entrypoint: 3\n      domain", "a.yaml:11: tool: entrypoint is 3; it must be a file name"),
         ("tool:\n", "head_sever: {port: 1}\ntool:\n", "a.yaml:8: unknown key 'head_sever'; did you mean 'head_server'? (+silence=[misspelt-key] if it is meant)"),
         ("tool:\n", "head_server: {port: 0.5}\ntool:\n", "a.yaml:8: head_server.port is 0.5; it must be a number from 1 to 65535"),
+        ("tool:\n", "head_server: {port: 0}\ntool:\n", "a.yaml:8: head_server.port is 0; it must be a number from 1 to 65535"),
         ("tool:\n", "head_server: 3\ntool:\n", "a.yaml:8: head_server is not a mapping"),
+        ("tool:\n", "head_server: 0\ntool:\n", "a.yaml:8: head_server is not a mapping"),
         ("tool:\n", "port_range_low: 30000\ntool:\n", "a.yaml:8: the port range 30000 to 20000 is empty"),
         ("tool:\n", "use_absolute_ip: 'yes'\ntool:\n", "a.yaml:8: use_absolute_ip is 'yes'; it must be true or false"),
         ("tool:\n", "disallowed_ports: 80\ntool:\n", "a.yaml:8: disallowed_ports is not a list of ports"),
