@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from gymctl.config.image_names import is_registry
 from gymctl.engines.images import BuildEvent, OnBuild
 from gymctl.engines.runner import CommandFailed, run
 from gymctl.errors import EngineError, InputError
@@ -69,13 +70,14 @@ def push_images(
 
 
 def check_registry(registry: str) -> None:
-    """See that a registry is written as Docker wants it.
+    """See that a registry is written as Docker wants it: before anything is built for it.
 
     Raises:
         InputError: it is not.
     """
-    if not registry or "://" in registry or registry != registry.lower() or registry.startswith("/"):
-        raise InputError(f"{registry!r} cannot be a registry", "give HOST/PREFIX, such as registry.example:5000/gym")
+    if not is_registry(registry):
+        hint = "give HOST/PREFIX in lower case, such as registry.example:5000/gym"
+        raise InputError(f"{registry!r} cannot be a registry", hint)
 
 
 def _push(client: docker.DockerClient, image: str, registry: str, on_event: OnBuild) -> str:

@@ -12,7 +12,21 @@ def test_what_is_no_engine_is_refused(host):
         check_hosts(["ssh://me@worker-1", host])
 
 
-@pytest.mark.parametrize("registry", ["", "https://registry.example", "/gym", "Registry.example/gym"])
+@pytest.mark.parametrize(
+    "registry",
+    [
+        *(
+            "",
+            "https://registry.example",
+            "/gym",
+            "Registry.example/gym",
+            "bad reg",
+            "registry.example/bad reg",
+            "-a/gym",
+        ),
+        *("registry.example:/gym", "registry.example:99999/gym", "registry.example//gym", "registry.example/gym:1"),
+    ],
+)
 def test_what_is_no_registry_is_refused(registry):
     with pytest.raises(InputError, match="HOST/PREFIX"):
         check_registry(registry)
@@ -20,4 +34,5 @@ def test_what_is_no_registry_is_refused(registry):
 
 def test_what_is_one_is_not():
     check_hosts(["ssh://me@worker-1", "tcp://10.0.0.2:2376", "unix:///run/docker.sock"])
-    check_registry("registry.example:5000/gym")
+    for registry in ("registry.example:5000/gym", "localhost", "10.0.0.2:5000/a/b-c_d.e/", "[::1]:5000/gym"):
+        check_registry(registry)
