@@ -11,6 +11,7 @@ from gymctl.config.locations import KeyPath, dotted
 
 Check = tuple[Callable[[Any], Any], str]  # whether a value is right, and what it must be
 
+_GPU_ID = re.compile(r"[0-9]+(?::[0-9]+)?|(?:GPU|MIG)-[A-Za-z0-9/-]+")
 _SIZE = re.compile(r"\d+(?:\.\d+)?(?:b|[kmgt]b?|[kmgt]ib)", re.IGNORECASE)
 
 
@@ -36,6 +37,11 @@ def checked_keys(
         else:
             right[key] = item
     return right
+
+
+def is_gpu_id(value: Any) -> bool:
+    """Whether NVIDIA's runtime takes it: a number, ``GPU:MIG`` numbers, or a ``GPU-...`` or ``MIG-...`` UUID."""
+    return not isinstance(value, bool) and _GPU_ID.fullmatch(str(value)) is not None
 
 
 def is_size(value: Any) -> bool:

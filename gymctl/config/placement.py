@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gymctl.config.findings import Findings
-from gymctl.config.keys import checked_keys, is_size
+from gymctl.config.keys import checked_keys, is_gpu_id, is_size
 from gymctl.config.locations import KeyPath, dotted
 
 GROUPS = ("head", "models", "agents", "resources", "addons")
@@ -117,7 +117,7 @@ def read_resources(value: Any, path: KeyPath, findings: Findings) -> ResourceLim
         "cpus": (_is_cpus, "a number of processors, such as 1.5"),
         "memory": (is_size, "a size with its unit, such as 512mb or 16gb"),
         "pids": (_is_count, "a number of at least 1"),
-        "gpus": (_is_gpus, "how many, a list of their ids, or all"),
+        "gpus": (_is_gpus, "how many, a list of their ids (numbers or UUIDs, each once), or all"),
         "reserve": (lambda reserve: isinstance(reserve, dict), "a mapping of cpus and memory"),
     }
     found = checked_keys(value, path, checks, findings)
@@ -168,7 +168,7 @@ def _is_cpus(value: Any) -> bool:
 
 def _is_gpus(value: Any) -> bool:
     if isinstance(value, list):
-        return bool(value) and all(isinstance(item, int | str) and not isinstance(item, bool) for item in value)
+        return bool(value) and all(map(is_gpu_id, value)) and len(set(map(str, value))) == len(value)
     return value == "all" or _is_count(value)
 
 

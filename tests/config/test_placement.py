@@ -105,7 +105,9 @@ def test_limits(folder: Folder) -> None:
         ("resources: {cpus: 0}", "{path}.resources.cpus is 0; it must be a number of processors"),
         ("resources: {cpus: true}", "{path}.resources.cpus is True; it must be a number of processors"),
         ("resources: {memory: 4}", "{path}.resources.memory is 4; it must be a size with its unit"),
-        ("resources: {gpus: []}", "{path}.resources.gpus is []; it must be how many, a list of their ids, or all"),
+        ("resources: {gpus: []}", "{path}.resources.gpus is []; it must be how many, a list of their ids (numbers or"),
+        ("resources: {gpus: [0, '0']}", "{path}.resources.gpus is [0, '0']; it must be how many, a list of their ids"),
+        ("resources: {gpus: [-1]}", "{path}.resources.gpus is [-1]; it must be how many, a list of their ids"),
         ("resources: {reserve: {pids: 3}}", "unknown key '{path}.resources.reserve.pids'; there are cpus, memory"),
         (
             "resources: {memory: 512mb, reserve: {memory: 1gb}}",
