@@ -21,16 +21,18 @@ from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.includes import MergeOrder
 from gymctl.config.locations import dotted
 from gymctl.config.merge import merge_layers
-from gymctl.config.model import Config, ServerInstance
+from gymctl.config.model import Config, Head, ServerInstance
 from gymctl.config.names import Role
 from gymctl.config.placement import Placements, read_placements
 from gymctl.config.placing import place_servers
-from gymctl.config.ray import read_ray
+from gymctl.config.published import check_published
+from gymctl.config.ray import ADDRESS_KEY, RayBlock, read_ray
 from gymctl.config.renamed import take_ours
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.servers import SKIP, find_servers
 from gymctl.config.sources import Layers, read_layers
+from gymctl.config.vllm import VllmBlock
 from gymctl.config.vllm_blocks import read_blocks
 from gymctl.config.vllm_links import NO_KEY, attach, detach
 from gymctl.errors import ConfigError, Problem
@@ -75,7 +77,7 @@ def load_config(
     placements, servers = _placed(servers, resolved, findings)
     _check_values(resolved, findings)
     remote = check_references(servers, resolved, findings, role)
-    check_addresses(servers, head, resolved.get("default_host"), findings)
+    _check_ports(servers, head, blocks, ray, resolved, findings, role)
     advise(servers, resolved, layers.files, findings)
     _stop_at(findings, None if servers or role not in (Role.ALL, Role.WORKER) else layers)
     return Config(
@@ -116,6 +118,19 @@ def _check_values(resolved: Mapping[str, Any], findings: Findings) -> None:
     check_globals(resolved, findings)
     for path in long_numbers(resolved):
         findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
+
+
+def _check_ports(
+    servers: Mapping[str, ServerInstance],
+    head: Head,
+    blocks: Mapping[str, VllmBlock],
+    ray: RayBlock | None,
+    resolved: Mapping[str, Any],
+    findings: Findings,
+    role: Role,
+) -> None:
+    check_addresses(servers, head, resolved.get("default_host"), findings)
+    check_published(servers.values(), head, blocks.values(), None if resolved.get(ADDRESS_KEY) else ray, findings, role)
 
 
 def _stop_at(findings: Findings, empty: Layers | None = None) -> None:

@@ -14,6 +14,7 @@ from gymctl.config.findings import Findings, NoteCode
 from gymctl.config.keys import checked_keys, is_size
 from gymctl.config.locations import Location
 from gymctl.config.placement import read_placement
+from gymctl.errors import Problem
 
 RAY_KEY = "ray"
 ADDRESS_KEY = "ray_head_node_address"
@@ -31,6 +32,12 @@ KEYS: Mapping[str, str] = {
     "placement": "Which machines the nodes run on, over placement.addons, which the head follows too.",
 }
 
+_MOST = 1000  # nodes, and task slots of one
+# of a cluster, for its clients: the only form that a container can dial
+CLIENT_ADDRESS = re.compile(r"ray://(?P<host>\[[^\]]+\]|[^/:@\[\]\s]+):(?P<port>\d{1,5})/?")
+
+_NODES_ADDRESS = re.compile(CLIENT_ADDRESS.pattern.removeprefix("ray://"))
+_HERE = ("auto", "local")  # Ray's words for a cluster of this machine
 _VERSION = re.compile(r"\d+(?:\.\d+){1,2}")
 
 
@@ -63,11 +70,12 @@ def read_ray(
     written = None if RAY_KEY in servers else resolved.get(RAY_KEY)
     if written is None:
         _take_address(resolved, environ, findings)
+    _check_address(resolved.get(ADDRESS_KEY), findings)
     if written is None:
         return None
     checks = {
-        "workers": (lambda value: _is_count(value, least=0), "a number of nodes, 0 for the head alone"),
-        "cpus": (_is_count, "a number of task slots for each node, at least 1"),
+        "workers": (lambda value: _is_count(value, least=0), f"a number of nodes from 0 (the head alone) to {_MOST}"),
+        "cpus": (_is_count, f"a number of task slots for each node, from 1 to {_MOST}"),
         "object_store": (is_size, "a size with its unit, such as 200mb"),
         "shm_size": (is_size, "a size with its unit, such as 512mb"),
         "memory": (is_size, "a size with its unit, such as 4gb"),
@@ -102,8 +110,21 @@ def _take_address(resolved: dict[str, Any], environ: Mapping[str, str], findings
         findings.note_at(NoteCode.RAY_ADDRESS, "", f"the Ray cluster is that of RAY_ADDRESS: {address}")
 
 
+def _check_address(address: Any, findings: Findings) -> None:
+    """See that it is of a form that Ray knows: a container needs that for clients, a process here may have others."""
+    if address in (None, "", *_HERE):
+        return
+    found = CLIENT_ADDRESS.fullmatch(str(address)) or _NODES_ADDRESS.fullmatch(str(address))
+    if found is None or not _is_port(int(found["port"])):
+        hint = "write ray://HOST:PORT; a cluster's port for clients is 10001, unless it was started with another"
+        where = findings.place((ADDRESS_KEY,)) or "RAY_ADDRESS"
+        findings.problems.append(
+            Problem(where, f"{ADDRESS_KEY} is {address!r}, which is no address of a cluster", hint)
+        )
+
+
 def _is_count(value: Any, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= 1000
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
 
 
 def _is_port(value: Any) -> bool:

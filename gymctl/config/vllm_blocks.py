@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config.findings import Findings, NoteCode, did_you_mean
+from gymctl.config.image_names import is_image
+from gymctl.config.keys import is_gpu_id, is_size
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
 from gymctl.config.vllm import VLLM_KEY, VllmBlock
@@ -18,11 +20,16 @@ from gymctl.config.vllm_gpus import GPU_KEYS, check_gpus, with_gpus
 
 Check = tuple[str, Callable[[Any], bool]]  # what a value must be, and whether it is
 
+# of `vllm serve --dtype` (vllm/config/model.py, ModelDType)
+DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
+
+_MOST = 10**9
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*|/[^\0]*")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def _is_number(value: Any, least: int = 1, most: int = 10**9) -> bool:
+def _is_number(value: Any, least: int = 1, most: int = _MOST) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -38,8 +45,12 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_word, value))
 
 
+def _is_volume(value: Any) -> bool:
+    return isinstance(value, str) and _VOLUME.fullmatch(value) is not None
+
+
 _TEXT: Check = ("text", lambda value: isinstance(value, str) and bool(value.strip()))
-_COUNT: Check = ("a number, at least 1", lambda value: _is_number(value, most=4096))
+_COUNT: Check = ("a number from 1 to 4096", lambda value: _is_number(value, most=4096))
 _FLAG: Check = ("true or false", lambda value: isinstance(value, bool))
 KEYS: Mapping[str, Check] = {
     "model": _TEXT,
@@ -50,10 +61,13 @@ KEYS: Mapping[str, Check] = {
     "pipeline_parallel_size": _COUNT,
     "data_parallel_size": _COUNT,
     "gpus": _COUNT,
-    "gpu_ids": ("a list of GPU numbers or UUIDs", _is_list),
+    "gpu_ids": (
+        "a list of GPU numbers or UUIDs (GPU-..., MIG-...)",
+        lambda value: isinstance(value, list) and bool(value) and all(map(is_gpu_id, value)),
+    ),
     "gpu_memory_utilization": ("a part of each GPU's memory, above 0 and at most 1", _is_part),
-    "max_model_len": ("a number of tokens", _is_number),
-    "dtype": _TEXT,
+    "max_model_len": (f"a number of tokens from 1 to {_MOST}", _is_number),
+    "dtype": (f"one of {', '.join(DTYPES)}", lambda value: value in DTYPES),
     "tool_call_parser": _TEXT,
     "reasoning_parser": _TEXT,
     "chat_template": _TEXT,
@@ -67,9 +81,9 @@ KEYS: Mapping[str, Check] = {
         "a mapping of names to text",
         lambda value: isinstance(value, dict) and all(map(_is_word, value.values())),
     ),
-    "image": _TEXT,
-    "cache_volume": _TEXT,
-    "shm_size": _TEXT,
+    "image": ("an image's name, such as vllm/vllm-openai:v0.11.0", is_image),
+    "cache_volume": ("the name of a volume, or a folder of this machine that begins with /", _is_volume),
+    "shm_size": ("a size with its unit, such as 16gb", is_size),
     "ipc": ("host or private", lambda value: value in ("host", "private")),
     "port": ("a number from 1 to 65535", lambda value: _is_number(value, most=65535)),
     "prefetch": _FLAG,

@@ -14,7 +14,7 @@ from typing import Any
 
 from gymctl.config import Config, ServerInstance
 from gymctl.config.locations import Location
-from gymctl.config.ray import ADDRESS_KEY, NEEDS_KEY, RayBlock
+from gymctl.config.ray import ADDRESS_KEY, CLIENT_ADDRESS, NEEDS_KEY, RayBlock
 from gymctl.errors import Problem
 from gymctl.stack.addons import fragment
 from gymctl.stack.document import ResourceBounds, Resources
@@ -32,7 +32,6 @@ CODE = "/opt/gymctl"  # in the image: gymctl itself, on Python's path
 # `ray start` gives a node 30 s, which no option changes: a busy machine may need longer, and what failed is begun anew
 _TRIES = 4
 
-_CLIENT_ADDRESS = re.compile(r"ray://(?P<host>\[[^\]]+\]|[^/:@\s]+):(?P<port>\d{1,5})/?")
 _UNITS = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"([\d.]+)\s*([bkmgt])", re.IGNORECASE)
 
@@ -83,7 +82,7 @@ class RayCluster:
             hint += f" that has the packages of both: {ADDRESS_KEY}"
             yield Problem(str(ours.location or ""), what, hint)
 
-        if self._given and self.users and not _CLIENT_ADDRESS.fullmatch(self._given):
+        if self._given and self.users and not CLIENT_ADDRESS.fullmatch(self._given):
             what = f"{ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; a container is none"
             yield Problem(str(self._location or ""), what, f"ray://HOST:{RAY_PORT}, the port for Ray's clients")
 
@@ -96,7 +95,7 @@ class RayCluster:
 
         All images of a kind have the same Ray and Python. ``images`` has the tags of the servers' by name.
         """
-        found = _CLIENT_ADDRESS.fullmatch(self.address)
+        found = CLIENT_ADDRESS.fullmatch(self.address)
         if not self._given or found is None:
             return
         extra = (EXTRA_HOST,) if self._moved else ()

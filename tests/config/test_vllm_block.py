@@ -106,13 +106,47 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm:\n  b:\n    model: a/b\n    gpus: two\n",
-            "b.yaml:4: vllm.b.gpus is 'two'; it must be a number, at least 1",
+            "b.yaml:4: vllm.b.gpus is 'two'; it must be a number from 1 to 4096",
         ),
         ("vllm: {model: a/b, profile: tpu}", "b.yaml:1: vllm.profile is 'tpu'; it must be gpu or cpu"),
         (
             "vllm: {model: a/b, gpu_memory_utilization: 90}",
             "b.yaml:1: vllm.gpu_memory_utilization is 90; "
             "it must be a part of each GPU's memory, above 0 and at most 1",
+        ),
+        (
+            "vllm: {model: a/b, instances: 100000}",
+            "b.yaml:1: vllm.instances is 100000; it must be a number from 1 to 4096",
+        ),
+        (
+            "vllm: {model: a/b, gpu_ids: [-1, a]}",
+            "b.yaml:1: vllm.gpu_ids is [-1, 'a']; it must be a list of GPU numbers or UUIDs (GPU-..., MIG-...)",
+        ),
+        (
+            "vllm: {model: a/b, image: my image}",
+            "b.yaml:1: vllm.image is 'my image'; it must be an image's name, such as vllm/vllm-openai:v0.11.0",
+        ),
+        (
+            "vllm: {model: a/b, dtype: foo}",
+            "b.yaml:1: vllm.dtype is 'foo'; it must be one of auto, half, float16, bfloat16, float, float32",
+        ),
+        (
+            "vllm: {model: a/b, shm_size: big}",
+            "b.yaml:1: vllm.shm_size is 'big'; it must be a size with its unit, such as 16gb",
+        ),
+        (
+            "vllm: {model: a/b, cache_volume: ./x}",
+            "b.yaml:1: vllm.cache_volume is './x'; "
+            "it must be the name of a volume, or a folder of this machine that begins with /",
+        ),
+        (
+            "vllm: {model: a/b, cache_volume: a b}",
+            "b.yaml:1: vllm.cache_volume is 'a b'; "
+            "it must be the name of a volume, or a folder of this machine that begins with /",
+        ),
+        (
+            "vllm: {model: a/b, port: 10999, instances: 2}",
+            "b.yaml:1: vllm-2: port 11000 of this machine is already that of the head server; give it another",
         ),
         (
             "vllm: {A_b: {model: a/b}}",
@@ -153,6 +187,20 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
 def test_a_wrong_block(folder: Folder, block: str, message: str) -> None:
     found = problems(folder, block, "+policy_model_name=a/b")
     assert message.replace("{cwd}", str(folder.path)) in found
+
+
+@pytest.mark.parametrize("image", ["mine", "vllm/vllm-openai:v0.11.0", f"Reg.example:5000/a/b_c@sha256:{'0' * 64}"])
+def test_the_name_of_an_image(folder: Folder, image: str) -> None:
+    assert only(loaded(folder, f"vllm: {{model: a/b, image: '{image}'}}")).image == image
+
+
+def test_blocks_on_one_port_and_those_of_several_machines(folder: Folder) -> None:
+    blocks = "vllm: {a: {model: a/b, port: 8100}, b: {model: c/d, port: 8100}}"
+    server = SERVER + "      vllm: a\n"
+    assert problems(folder, blocks, server=server) == [
+        "b.yaml:1: vllm-b: port 8100 of this machine is already that of vllm-a; give it another"
+    ]
+    assert len(loaded(folder, blocks, server=server + "      host: 10.0.0.2\n").vllm) == 2
 
 
 def test_what_follows_from_a_wrong_block_is_not_missing_besides(folder: Folder) -> None:
