@@ -129,7 +129,16 @@ def say_notes(notes: tuple[str, ...]) -> None:
 
 
 def stack_name(given: str | None, directory: Path) -> str:
-    """The name given, or one made of the directory's as Compose does: lower-case letters, digits, ``-`` and ``_``."""
+    """The name given, or one made of the directory's as Compose does: lower-case letters, digits, ``-`` and ``_``.
+
+    Raises:
+        InputError: the one given is no stack's.
+    """
+    from gymctl.errors import InputError
+    from gymctl.stack.checks import stack_name_problems
+
+    for problem in stack_name_problems(given) if given is not None else ():
+        raise InputError(problem.message, problem.hint)
     if given is not None:
         return given
     return re.sub(r"[^a-z0-9_-]", "", directory.resolve().name.lower()).lstrip("_-") or "gym"

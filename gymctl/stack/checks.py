@@ -27,17 +27,22 @@ _STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 def plan_problems(config: Config, name: str, runtimes: Runtimes) -> Iterator[Problem]:
     """What keeps ``config`` from being the stack ``name``, all of it."""
-    yield from _name_problems(config, name)
+    yield from stack_name_problems(name)
+    yield from _name_problems(config)
     yield from _folder_problems(config, runtimes)
     yield from _address_problems(config)
     yield from runtimes.problems()
     yield from vllm_problems(config)
 
 
-def _name_problems(config: Config, stack: str) -> Iterator[Problem]:
-    if not _STACK_NAME.fullmatch(stack):
+def stack_name_problems(name: str) -> Iterator[Problem]:
+    """What keeps ``name`` from being a stack's, on whichever engine."""
+    if not _STACK_NAME.fullmatch(name):
         hint = "use lower-case letters, digits, - and _, beginning with a letter or digit"
-        yield Problem("", f"{stack!r} cannot be the name of a stack", hint)
+        yield Problem("", f"{name!r} cannot be the name of a stack", hint)
+
+
+def _name_problems(config: Config) -> Iterator[Problem]:
     lower: dict[str, str] = {}
     for name, server in config.servers.items():
         where = str(server.location or "")

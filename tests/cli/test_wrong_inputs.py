@@ -56,6 +56,12 @@ CONFIGURATIONS = {
     "a timeout that is no number": (GOOD, ["up", "stack.yaml", "--timeout", "x"], 2, ["invalid value for '--timeout'"]),
     "a timeout in the past": (GOOD, ["up", "stack.yaml", "--timeout", "-5"], 2, ["invalid value for '--timeout'"]),
     "a bad name": (GOOD, ["render", "stack.yaml", "--name", "A b"], 2, ["'A b' cannot be the name of a stack"]),
+    "a bad name of a local stack": (
+        GOOD,
+        ["up", "stack.yaml", "--engine", "local", "--name", "Bad Name"],
+        2,
+        ["'Bad Name' cannot be the name of a stack; use lower-case letters"],
+    ),
     "a bad slice": (GOOD, ["render", "stack.yaml", "--slice", "x"], 2, ["--slice is 'x'; it must be"]),
     "folder of the output": (GOOD, ["render", "stack.yaml", "-o", "no/c.yaml"], 2, ["its folder does not exist"]),
     "status without a stack": ("", ["status"], 2, ["no stack was brought up from .*; start one with `gymctl up"]),
