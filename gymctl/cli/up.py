@@ -119,17 +119,31 @@ def up(
 
 
 def _watched(start: Callable[..., StackState]) -> StackState:
-    """Start a stack while its servers are shown; Ctrl-C says what there is to clean up."""
+    """Start a stack while its servers are shown; Ctrl-C says what there is to clean up, a failure what it has cost."""
     from gymctl.cli.showing import UpDisplay
     from gymctl.engines.state import find_state
+    from gymctl.errors import GymctlError
 
+    before = find_state(Path.cwd())
     try:
         with UpDisplay() as display:
             return start(display=display)
     except KeyboardInterrupt:
         started = find_state(Path.cwd()) is not None
         typer.echo(f"interrupted; {'to clean up: gymctl down' if started else 'nothing was started'}", err=True)
+        _say_stopped(before)
         raise
+    except GymctlError:
+        _say_stopped(before)
+        raise
+
+
+def _say_stopped(before: StackState | None) -> None:
+    """Say that the stack that was up ``before`` had to make room for one that did not come up."""
+    from gymctl.engines.state import find_state
+
+    if before is not None and find_state(Path.cwd()) is None:
+        say_notes((f"the stack {before.name}, which was up here before, is down now",))
 
 
 def _check_options(engine: str, publish: str | None, registry: str | None, hosts: list[str] | None, role: Role) -> None:

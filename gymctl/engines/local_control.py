@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from gymctl import __version__
@@ -62,6 +63,7 @@ class LocalEngine:
     ) -> StackState:
         """Start the process and wait until every server answers; one that runs already is replaced.
 
+        It is stopped only when nothing is seen to be wrong with the new one; what fails then leaves neither.
         ``shown`` are the arguments as they may be written down.
 
         Raises:
@@ -69,33 +71,33 @@ class LocalEngine:
             InputError: a server's code or configuration is wrong.
         """
         before = find_own_state(self.directory, "local")
-        build_stack(config, plan_addresses(config))  # what is wrong with a server's code is said here, not in a log
-        if before is not None:
-            self._stop()
         addresses = plan_addresses(config)
-        for server, address in addresses.items():
-            if server == HEAD and config.is_worker:
-                continue  # another machine's
-            bound(server, address).close()  # else another's server at that port could pass for ours
-        state = _state(config, addresses, name, shown, config_digest)
+        build_stack(config, addresses)  # what is wrong with a server's code is said here, not in a log
+        _check_free(config, addresses, held=_ports(before) if before and self._pid() else frozenset())
+        try:
+            self._stop()
+            addresses = plan_addresses(config)
+            _check_free(config, addresses)
+            state = _state(config, addresses, name, shown, config_digest)
+            self._start(state, process_input(arguments, config, self.directory, addresses), timeout, on_event)
+        except BaseException:
+            self._clear()
+            raise
+        return state
+
+    def _start(self, state: StackState, told: str, timeout: float, on_event: OnServer) -> None:
+        """Start the process that runs what it is ``told``, and wait for its servers."""
         log = state_folder(self.directory) / _LOG
         log.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "gymctl.engines.local_process"]
-        process = detached(
-            argv,
-            stdin=process_input(arguments, config, self.directory, addresses),
-            log=log,
-            cwd=self.directory,
-        )
+        process = detached(argv, stdin=told, log=log, cwd=self.directory)
         try:
             write_atomically(self._folder / _PID, str(process.pid))
             save_state(self.directory, state)
             self._wait(state, process.poll, timeout, on_event)
         except BaseException:
             process.terminate()  # there may be no file with its number: the disk is full
-            self._clear()
             raise
-        return state
 
     def _wait(self, state: StackState, poll: Callable[[], int | None], timeout: float, on_event: OnServer) -> None:
         began = time.monotonic()
@@ -220,6 +222,24 @@ class LocalEngine:
         if command.exists() and b"gymctl.engines.local_process" not in command.read_bytes():
             return None
         return pid
+
+
+def _ports(state: StackState) -> frozenset[int]:
+    """The ports that a running stack listens on."""
+    return frozenset(port for server in state.servers if (port := urlsplit(server.address).port))
+
+
+def _check_free(config: Config, addresses: Mapping[str, Address], held: Container[int] = ()) -> None:
+    """See that the ports are free, but for those ``held`` by the stack that makes room.
+
+    Else another's server at such a port could pass for ours.
+
+    Raises:
+        EngineError: one is taken.
+    """
+    for server, address in addresses.items():
+        if address.port not in held and not (server == HEAD and config.is_worker):  # that head is another machine's
+            bound(server, address).close()
 
 
 def _names_one(line: str, servers: Sequence[str]) -> bool:

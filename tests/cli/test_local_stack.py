@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,6 +100,33 @@ def test_a_mistake_leaves_what_runs_alone(gymctl, folder, up):
     assert gymctl("status").code == 0
 
 
+def test_a_port_that_is_taken_leaves_what_runs_alone(gymctl, folder, up):
+    up(EXAMPLE)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = gymctl("up", EXAMPLE, "--engine", "local", f"+head_server.port={port}")
+    assert (said.code, len(said.lines)) == (1, 1)
+    assert f"port {port} on 127.0.0.1 is taken" in said.err
+    assert gymctl("status").code == 0
+
+
+def test_a_stack_takes_the_ports_of_the_one_before(gymctl, folder):
+    arguments = ("up", EXAMPLE, "--engine", "local", f"+head_server.port={free_port()}")
+    assert [gymctl(*arguments).code, gymctl(*arguments).code, gymctl("down").code] == [0, 0, 0]
+
+
+def test_what_had_to_make_room_for_a_failure_is_said(gymctl, folder, up):
+    up(EXAMPLE)
+    failing_server(folder, "raise RuntimeError('no table')")
+    said = up("stack.yaml")
+    assert said.code == 1
+    assert said.lines[0] == "note: the stack trial, which was up here before, is down now"
+    assert "weather could not start" in said.lines[1]
+    assert contents(folder).keys() & {".gymctl"} == set()
+
+
 def test_no_secret_is_written_down(folder, up):
     secret = "sk-a-key-that-nobody-may-see"
     assert up(EXAMPLE, f"+policy_api_key={secret}").code == 0
@@ -159,7 +187,8 @@ def test_interrupted_collection_loses_nothing_and_goes_on(gymctl, folder, up):
     assert len(after) == len(keys) == 3000
 
 
-def test_interrupted_up_leaves_nothing(folder):
+def failing_server(folder: Path, startup: str) -> None:
+    """A stack.yaml whose tools are a server that does not come up."""
     (folder / "stack.yaml").write_text(GOOD.replace("example_single_tool_call", "mine"))
     app = folder / "resources_servers" / "mine" / "app.py"
     app.parent.mkdir(parents=True)
@@ -167,9 +196,26 @@ def test_interrupted_up_leaves_nothing(folder):
         "import asyncio\n"
         "from gymctl.server import ResourcesServer, VerifyResponse\n"
         "class Mine(ResourcesServer):\n"
-        "    async def startup(self): await asyncio.sleep(60)\n"
+        f"    async def startup(self): {startup}\n"
         "    async def verify(self, body): return VerifyResponse.of(body, reward=1.0)\n"
     )
+
+
+def test_an_interrupt_says_what_had_to_make_room(folder, up):
+    up(EXAMPLE)
+    number = folder / ".gymctl" / "local.pid"
+    before = number.read_text()
+    failing_server(folder, "await asyncio.sleep(60)")
+    process = start("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
+    wait_for(lambda: number.read_text() != before, process)
+    os.killpg(process.pid, signal.SIGINT)
+    said = "interrupted; nothing was started\nnote: the stack trial, which was up here before, is down now\n"
+    assert process.communicate(timeout=30) == ("", said)
+    assert not (folder / ".gymctl").exists()
+
+
+def test_interrupted_up_leaves_nothing(folder):
+    failing_server(folder, "await asyncio.sleep(60)")
     process = start("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
     state = folder / ".gymctl" / "stack.json"
     wait_for(state.exists, process)
