@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Literal
 
-from gymctl.stack.sizing import Machine
+from gymctl.errors import InputError
+from gymctl.stack.sizing import HERE, Machine
 
 Firewall = Literal["ufw", "nftables"]
 FIREWALLS: tuple[Firewall, ...] = ("ufw", "nftables")
@@ -19,10 +20,25 @@ def rules(machine: Machine, firewall: Firewall) -> str:
     Docker sends what comes in for a published port past ufw's rules (it is forwarded, not delivered here), so ufw can
     open a port, for servers without containers, but closes none of Docker's. The nftables table stands before Docker's
     own address translation and closes too.
+
+    Raises:
+        InputError: nobody knows from where the head's machine calls, or ufw was given a name.
     """
     if not machine.openings:
         return ""
+    for caller in dict.fromkeys(caller for opening in machine.openings for caller in opening.callers):
+        _check_caller(caller, firewall)
     return "\n".join(_ufw(machine) if firewall == "ufw" else _nftables(machine)) + "\n"
+
+
+def _check_caller(caller: str, firewall: Firewall) -> None:
+    """A rule is loaded only where the caller's address is one."""
+    if caller == HERE:
+        hint = "set head_server.host to the address that workers dial"
+        raise InputError("rules for the workers need the address of the head's machine", hint)
+    if firewall == "ufw" and not _is_address(caller):
+        hint = "write its address, or use --firewall nftables, which looks names up when the rules are loaded"
+        raise InputError(f"ufw takes addresses, and {caller} is a name", hint)
 
 
 def _ufw(machine: Machine) -> Iterator[str]:
@@ -60,8 +76,14 @@ def _nftables(machine: Machine) -> Iterator[str]:
     yield "RULES"
 
 
-def _family(address: str) -> str:
+def _is_address(text: str) -> bool:
     try:
-        return "ip6" if ip_address(address).version == 6 else "ip"
+        ip_address(text)
     except ValueError:
-        return "ip"  # a name: nft looks it up when the rules are loaded
+        return False
+    return True
+
+
+def _family(address: str) -> str:
+    # a name counts as IPv4: nft looks it up when the rules are loaded
+    return "ip6" if _is_address(address) and ip_address(address).version == 6 else "ip"

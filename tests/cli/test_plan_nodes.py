@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,29 @@ def test_one_machine_needs_nothing_open(gymctl, folder):
     machines = planned(gymctl, "all.yaml")
     assert [(item["role"], item["openings"]) for item in machines.values()] == [("alone", [])]
     assert "nothing needs to be open" in gymctl("plan-nodes", "all.yaml", "--firewall", "ufw").out
+
+
+@pytest.mark.parametrize("head", ["head_server: {port: 11000}", "head_server: {host: 127.0.0.1}"])
+@pytest.mark.parametrize("options", [["ufw"], ["nftables"], ["nftables", "--json"]])
+def test_rules_need_an_address_of_the_head(gymctl, files, head, options):
+    coordinator = Path(files[0])
+    coordinator.write_text(f"{head}\n" + "\n".join(COORDINATOR.splitlines()[1:]).replace("192.168.1.100", "127.0.0.1"))
+    said = gymctl("plan-nodes", *files, "--firewall", *options)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        "error: rules for the workers need the address of the head's machine; "
+        "set head_server.host to the address that workers dial\n"
+    )
+    assert gymctl("plan-nodes", *files).code == 0
+
+
+def test_ufw_takes_no_names(gymctl, files):
+    workers = Path(files[1])
+    workers.write_text(WORKER.replace("192.168.1.102", "worker-2"))
+    said = gymctl("plan-nodes", *files, "--firewall", "ufw")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("error: ufw takes addresses, and worker-2 is a name; write its address, or use")
+    assert "worker-2 } tcp dport 11000 accept" in gymctl("plan-nodes", *files, "--firewall", "nftables").out
 
 
 def test_wrong_inputs(gymctl, files):
