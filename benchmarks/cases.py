@@ -111,7 +111,7 @@ def compose(plan: Plan) -> Iterator[Sample]:
     """Start twelve servers, warm: ours under Compose, images built; upstream's by itself, and at its fastest."""
     default = [replace(side, checks_venvs=side.is_upstream) for side in plan.sides]
     for side in default:
-        twelve.start(side)  # images and environments are made; it does not count
+        twelve.prepare(side)
     for _ in range(plan.repeats):
         for side in default:
             values = twelve.start(side)

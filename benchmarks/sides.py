@@ -106,9 +106,7 @@ class Side:
     def _environments(self, servers: Sequence[Server]) -> str:
         """Where NeMo Gym's servers find what they need installed, as its options."""
         if self.checks_venvs:
-            # the interpreter itself: uv would look for one of that version elsewhere, or fetch it
-            python = f"+python_version={self.python.resolve()}"
-            return f"{python} +uv_venv_dir={self.folder}/checked-venvs +uv_cache_dir={self.folder}/uv-cache"
+            return f"+uv_venv_dir={self.folder}/checked-venvs +uv_cache_dir={self.folder}/uv-cache"
         for server in servers:
             place = self.folder / "venvs" / server.kind / server.implementation
             place.mkdir(parents=True, exist_ok=True)
@@ -120,7 +118,8 @@ class Side:
         """The environment of this side's processes; ``own`` is what only gymctl's get."""
         if not self.is_upstream:
             return {**os.environ, **own}
-        path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
+        # uv makes environments with the interpreter below this one; one that it does not find it would fetch
+        path = os.pathsep.join([str(self.python.parent), str(self.python.resolve().parent), os.environ["PATH"]])
         return {**os.environ, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 
