@@ -10,7 +10,6 @@ import errno
 import logging
 import os
 import socket
-import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.config import Config, ServerInstance
 from gymctl.config.names import NODE_KEY
 from gymctl.engines.local_machines import HEAD, LOOPBACK, check_reachable, transport, with_node
-from gymctl.errors import ConfigError, EngineError, GymctlError, Problem
+from gymctl.errors import ConfigError, EngineError, Problem
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices import Address, head_slice
 
@@ -102,13 +101,10 @@ class LocalStack:
             await self._start(NODE_KEY)
 
     async def _start(self, name: str) -> None:
+        from gymctl.server.starting import start
+
         logging.getLogger("gymctl").info("%s starts", name)
-        try:
-            await self.servers[name].startup()
-        except GymctlError:
-            raise  # it says all
-        except Exception as error:
-            raise EngineError(f"{name} could not start: {_told(error)}") from error
+        await start(self.servers[name])
         self._started.append(self.servers[name])
 
     async def stop(self) -> None:
@@ -116,12 +112,6 @@ class LocalStack:
         while self._started:
             await self._started.pop().shutdown()
         await self.client.close()
-
-
-def _told(error: Exception) -> str:
-    """What a server's own code raised, and the line that did."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({frame.filename}:{frame.lineno})"
 
 
 def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:

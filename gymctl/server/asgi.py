@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.errors import GymctlError
 from gymctl.server.message import DEADLINE_HEADER, Call, Reply
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
+from gymctl.server.starting import StartFailed, start
 from gymctl.server.wanted import while_wanted
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = logging.getLogger("gymctl.server")
 
 _DEADLINE = DEADLINE_HEADER.encode()
 _DOCUMENTATION = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
@@ -28,6 +32,12 @@ class Application:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._starting: asyncio.Task[Any] | None = None
+
+    def give_up_start(self) -> None:
+        """Cancel the server's ``startup``, if it is under way: the start has then failed."""
+        if self._starting is not None:
+            self._starting.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
@@ -45,7 +55,37 @@ class Application:
             if reply is not None:
                 await _write_reply(reply, send)
         elif scope["type"] == "lifespan":
-            await _lifespan(self._server, receive, send)
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Start and stop the server when the ASGI server says so (the lifespan protocol)."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                failure = await self._start()
+                if failure is not None:
+                    await send({"type": "lifespan.startup.failed", "message": failure})  # uvicorn logs it and ends
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._server.shutdown()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _start(self) -> str | None:
+        """Start the server; returns why it did not, as a sentence for the user."""
+        self._starting = asyncio.current_task()
+        try:
+            await start(self._server)
+        except GymctlError as error:
+            if isinstance(error, StartFailed):
+                log.exception("the start of %s raised:", self._server.name, exc_info=error.__cause__)
+            return f"error: {error}"
+        except asyncio.CancelledError:
+            return f"{self._server.name} was told to go before it had started"
+        finally:
+            self._starting = None
+        return None
 
 
 async def _read_call(scope: Scope, receive: Receive) -> Call | None:
@@ -88,22 +128,6 @@ async def _write_reply(reply: Reply, send: Send) -> None:
         headers.append((b"set-cookie", f"{name}={value}{COOKIE_ATTRIBUTES}".encode("latin-1")))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
-
-
-async def _lifespan(server: Server, receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            try:
-                await server.startup()
-            except GymctlError as error:  # a sentence for the user; uvicorn logs it and ends
-                await send({"type": "lifespan.startup.failed", "message": f"error: {error}"})
-                return
-            await send({"type": "lifespan.startup.complete"})
-        else:
-            await server.shutdown()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
 
 
 async def call_application(application: Any, call: Call) -> Reply:

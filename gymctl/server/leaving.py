@@ -19,6 +19,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
@@ -73,16 +74,36 @@ class _Parting(asyncio.Protocol):
 
 
 class Runner(uvicorn.Server):
-    """A uvicorn server that goes on for ``notice_s`` seconds before it stops, and loses no caller."""
+    """A uvicorn server that goes on for ``notice_s`` seconds before it stops, and loses no caller.
 
-    def __init__(self, config: uvicorn.Config, notice_s: float) -> None:
+    ``give_up_start`` ends a start that is under way: what a server waits for then may never come.
+    """
+
+    def __init__(self, config: uvicorn.Config, notice_s: float, give_up_start: Callable[[], None]) -> None:
         super().__init__(config)
         self._notice_s = notice_s
+        self._give_up_start = give_up_start
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._until = 0.0
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; a signal meanwhile ends that, and is no failure."""
+        self._loop = asyncio.get_running_loop()
+        if self.should_exit:  # the signal came before there was anything to give up
+            return
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # how newer versions of uvicorn end a start that failed
+            if not self._captured_signals:
+                raise
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first SIGTERM gives notice; anything else stops as uvicorn does."""
-        if sig == signal.SIGTERM and self._notice_s and not self._until and not self.should_exit:
+        """The first SIGTERM gives notice; anything else, or one that comes during the start, stops as uvicorn does."""
+        if not self.started:
+            super().handle_exit(sig, frame)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._give_up_start)
+        elif sig == signal.SIGTERM and self._notice_s and not self._until and not self.should_exit:
             self._captured_signals.append(sig)
             self._until = time.monotonic() + self._notice_s
         else:

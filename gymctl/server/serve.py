@@ -84,9 +84,10 @@ def _serve(server: Server, *, shared: bool = False) -> None:
     from gymctl.server.leaving import Connection, Runner
 
     settings = server.settings
-    options = {**uvicorn_options(), **_UNTIL_DONE, "http": Connection}
-    config = uvicorn.Config(Application(server), host=settings.host, port=settings.port, **options)
-    runner = Runner(config, settings.notice_s)
+    options = {**uvicorn_options(), **_UNTIL_DONE, "http": Connection, "lifespan": "on"}
+    application = Application(server)
+    config = uvicorn.Config(application, host=settings.host, port=settings.port, **options)
+    runner = Runner(config, settings.notice_s, application.give_up_start)
     sockets = None
     if shared:
         sockets = [listen(settings.host, settings.port, BACKLOG)]

@@ -40,11 +40,11 @@ class Node(Server):
         self._head, self._servers = str(fields["head"]), list(fields["servers"])
         self._ways = Ways(limit=2)
         self._last = ""
-        while (status := await self._register()) != 200:
-            if status in _FINAL:
-                await self._ways.close()
-                raise InputError(f"the head at {self._head} refuses {self._node}: {self._last}", _hint(status))
-            await asyncio.sleep(HEARTBEAT_S)
+        try:
+            await self._until_registered()
+        except BaseException:  # refused, or told to go while the head is still waited for
+            await self._ways.close()
+            raise
         self.registered = True
         self._beats = asyncio.create_task(self._go_on())
 
@@ -56,6 +56,12 @@ class Node(Server):
         with suppress(HopFailed):
             await self._call("/nodes/leave", {"token": self._token, "node": self._node}, LEAVE_TIMEOUT_S)
         await self._ways.close()
+
+    async def _until_registered(self) -> None:
+        while (status := await self._register()) != 200:
+            if status in _FINAL:
+                raise InputError(f"the head at {self._head} refuses {self._node}: {self._last}", _hint(status))
+            await asyncio.sleep(HEARTBEAT_S)
 
     async def _go_on(self) -> None:
         while True:
