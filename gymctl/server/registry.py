@@ -9,15 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from gymctl.config.names import ServerKind
 
 HEARTBEAT_S = 3.0
 EXPIRES_S = 10.0  # three heartbeats may be lost, and one late
 FORGET_S = 3600.0
+
+
+def _dialable(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname or not parts.port:  # a port that is no number from 0 to 65535 is a ValueError of its own
+        raise ValueError(f"{url} names no host or no port")
+    return url
 
 
 class RegisteredServer(BaseModel):
@@ -27,7 +35,7 @@ class RegisteredServer(BaseModel):
     kind: ServerKind
     implementation: str = Field(min_length=1)
     entrypoint: str = "app.py"
-    url: str = Field(pattern=r"^https?://[^/\s]+:\d+$")
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+:\d+$"), AfterValidator(_dialable)]
     status: str = "success"
 
 

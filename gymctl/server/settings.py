@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gymctl.config.addresses import base_url
 from gymctl.config.documents import parse_document
 from gymctl.config.names import HEAD_PORT, NODE_KEY, NODE_PORT, REMOTE_KEY, ServerKind
 from gymctl.errors import InputError
@@ -52,7 +53,7 @@ class Settings:
     def head_url(self) -> str:
         """The base URL of the head."""
         head = self.whole.get(HEAD_NAME) or {}
-        return f"http://{_dialled(head.get('host') or '127.0.0.1')}:{head.get('port') or HEAD_PORT}"
+        return base_url(_dialled(head.get("host") or "127.0.0.1"), head.get("port") or HEAD_PORT)
 
 
 def settings_from_environment(environ: Mapping[str, str]) -> Settings:
@@ -138,7 +139,7 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
     peers = {}
     for peer, _, _, fields in server_entries(whole):
         if fields.get("host") and fields.get("port"):
-            peers[peer] = f"http://{_dialled(fields['host'])}:{fields['port']}"
+            peers[peer] = base_url(_dialled(fields["host"]), fields["port"])
     if name in (HEAD_NAME, NODE_KEY):
         own_fields = whole.get(name) or {}
         kind, port = ("head", HEAD_PORT) if name == HEAD_NAME else ("node", NODE_PORT)

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from gymctl.config import Config, ServerInstance
+from gymctl.config.addresses import base_url
 from gymctl.config.names import HEAD_TOKEN, NODE_KEY, REMOTE_KEY
 from gymctl.errors import Problem
 from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
@@ -23,7 +24,8 @@ NODE_SERVICE = "node"
 
 _TOKEN_REFERENCE = f"${{oc.env:{HEAD_TOKEN}}}"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_ANY = ("0.0.0.0", "::")
+_EVERY = "0.0.0.0"
+_ANY = (_EVERY, "::")
 
 
 class Machines:
@@ -71,7 +73,7 @@ class Machines:
     def url(self, server: ServerInstance) -> str | None:
         """Where other machines dial a server of this one; None when they are not meant to."""
         host = self._host(server)
-        return f"http://{host}:{self._ports[server.name]}" if host else None
+        return base_url(host, self._ports[server.name]) if host else None
 
     def published(self, server: ServerInstance) -> tuple[tuple[str, int, int], ...]:
         """What to publish for a server: its own address, or every interface where that is a name."""
@@ -130,7 +132,7 @@ class Machines:
 
     def _is_wide(self, server: ServerInstance) -> bool:
         host = self._host(server)
-        return host is not None and _bindable(host) != host
+        return host is not None and _bindable(host) == _EVERY
 
     def _inner(self, server: ServerInstance) -> dict[str, Any]:
         address = self._addresses[server.name]
@@ -177,6 +179,6 @@ def node_fields(config: Config, head: Address, url_of: Callable[[ServerInstance]
 
 def _bindable(host: str) -> str:
     try:
-        return str(ip_address(host))
+        return str(ip_address(host.strip("[]")))
     except ValueError:
-        return "0.0.0.0"
+        return _EVERY

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.config.addresses import base_url
 from gymctl.config.names import NODE_PORT
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.checks import HEAD_SERVICE, plan_problems, size_problems
@@ -65,7 +66,7 @@ class StackPlan:
         if head is None:
             return self.head_elsewhere
         host, port, _ = head.published[0]
-        return f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{port}"
+        return base_url("127.0.0.1" if host in ("", "0.0.0.0") else host, port)
 
 
 def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan:
@@ -92,7 +93,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         (*planning.notes(), *gpu_notes(services)),
         options,
         config.membership.role.value if config.membership else "",
-        f"http://{config.head.host}:{config.head.port}" if config.is_worker else "",
+        base_url(config.head.host or "", config.head.port) if config.is_worker else "",
         tuple(planning.ray_checks()),
     )
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from gymctl.config import Config, Reference, ServerInstance, mask
+from gymctl.config.addresses import base_url
 from gymctl.stack.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.marking import Marked, mark, mark_fields, unmark
 from gymctl.stack.visible import DEFAULTS, visible_globals, without_credentials
@@ -32,7 +33,7 @@ class Address:
     @property
     def url(self) -> str:
         """The base URL to dial."""
-        return f"http://{self.host}:{self.port}"
+        return base_url(self.host, self.port)
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,13 @@ class Head(Server):
     async def _watch_all(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)  # at first they all start, and answer nobody
-            await self._look()
+            try:
+                await self._look()
+            except Exception:  # one look that failed is no reason to stop watching
+                log.exception("the servers could not be looked at")
 
     async def _look(self) -> None:
+        """Ask every server, this stack's and those of other machines, whether it is up."""
         self._list_registered()
         await asyncio.gather(
             *(self._probe(name) for name in self._instances),
@@ -171,7 +175,9 @@ class Head(Server):
         try:
             registration = Registration.model_validate_json(call.body)
         except ValidationError as error:
-            return None, json_reply({"detail": error.errors(include_url=False, include_input=False)}, 422)
+            return None, json_reply(
+                {"detail": error.errors(include_url=False, include_input=False, include_context=False)}, 422
+            )
         if not hmac.compare_digest(registration.token.encode(), self._token.encode()):
             log.warning("%s was refused: its token is not this head's", registration.node)
             return None, json_reply({"detail": "the token is not this head's"}, 401)

@@ -70,7 +70,15 @@ def test_a_name_belongs_to_one_machine_while_that_is_there(registry, clock):
     assert [(server.url, node.name) for server, node in registry.servers()] == [("http://10.0.0.3:8000", "gpu2")]
 
 
-@pytest.mark.parametrize("url", ["", "10.0.0.2:8000", "http://10.0.0.2", "ftp://10.0.0.2:1", "http://a b:1"])
+WRONG = ["", "10.0.0.2:8000", "http://10.0.0.2", "ftp://10.0.0.2:1", "http://a b:1"]
+WRONG += ["http://fd00::1:8081", "http://10.0.0.2:99999", "http://10.0.0.2:0", "http://:80", "http://a?b:80"]
+
+
+@pytest.mark.parametrize("url", WRONG)
 def test_an_address_that_nobody_can_dial_is_refused(url):
     with pytest.raises(ValidationError):
         a_server("policy", url)
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    assert a_server("policy", "http://[fd00::1]:8081").url == "http://[fd00::1]:8081"
