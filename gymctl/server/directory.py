@@ -16,26 +16,56 @@ _ASK_EVERY_S = 1.0
 _ASK_TIMEOUT_S = 5.0
 
 
+class _Way:
+    """Connections to one server at one address."""
+
+    def __init__(self, server: str, url: str, limit: int) -> None:
+        self.url = url
+        self._server, self._transport = server, HttpTransport({server: url}, limit)
+        self._calls, self._retired = 0, False
+
+    async def send(self, call: Call) -> Reply:
+        self._calls += 1
+        try:
+            return await self._transport.send(self._server, call)
+        finally:
+            self._calls -= 1
+            await self._close_when_over()
+
+    async def retire(self) -> None:
+        """Close the connections once the last call over them has ended."""
+        self._retired = True
+        await self._close_when_over()
+
+    async def _close_when_over(self) -> None:
+        if self._retired and not self._calls:
+            await self._transport.close()
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
 class Ways:
     """Connections to servers by name and base URL; each pair has a pool of its own, kept while the URL stays."""
 
     def __init__(self, limit: int = 1024) -> None:
         self._limit = limit
-        self._ways: dict[str, tuple[str, HttpTransport]] = {}
+        self._ways: dict[str, _Way] = {}
 
     async def send(self, server: str, url: str, call: Call) -> Reply:
         """Deliver a call to ``server`` at ``url``; as ``Transport.send``."""
-        known = self._ways.get(server)
-        if known is None or known[0] != url:
-            if known is not None:
-                await known[1].close()
-            known = self._ways[server] = (url, HttpTransport({server: url}, self._limit))
-        return await known[1].send(server, call)
+        way = self._ways.get(server)
+        if way is None or way.url != url:
+            before, way = way, _Way(server, url, self._limit)
+            self._ways[server] = way  # before anything is waited for: the next caller must find it
+            if before is not None:
+                await before.retire()
+        return await way.send(call)
 
     async def close(self) -> None:
         """Close all connections."""
         while self._ways:
-            await self._ways.popitem()[1][1].close()
+            await self._ways.popitem()[1].close()
 
 
 class Directory:
