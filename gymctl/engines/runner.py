@@ -1,7 +1,7 @@
 """The one place where subprocesses start. Never a shell; one error type; Ctrl-C ends the child before it ends us.
 
 A child gets a process group of its own, so that it is told about an interrupt once, by us, wherever the signal came
-from (a terminal signals a whole group, ``kill`` one process). The third interrupt kills it.
+from (a terminal signals a whole group, ``kill`` one process). The third interrupt kills the group.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gymctl.errors import EngineError
 OnLine = Callable[[str], None]
 
 _TAIL = 60  # lines of output kept for an error message
+_REST_S = 2.0
 _PATIENCE = 2  # interrupts a child may take its time over
 
 
@@ -67,8 +68,8 @@ def run(
         try:
             stdout, stderr = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as expired:
-            process.kill()
-            raise CommandFailed(argv, None, plain("".join(process.communicate()))) from expired
+            _kill(process)
+            raise CommandFailed(argv, None, plain(_rest(process))) from expired
     return _finished(Completed(tuple(argv), stdout, stderr, process.returncode, bool(interrupts)), check)
 
 
@@ -153,7 +154,7 @@ def background(argv: Sequence[str], *, cwd: Path | None = None, on_line: OnLine 
             try:
                 process.wait(timeout=20)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.kill()
+                _kill(process)
                 process.wait()
 
 
@@ -194,6 +195,24 @@ def _popen(
         raise CommandFailed(argv, 126, str(error)) from error
 
 
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill a child with all that it started: a grandchild that lives on would hold the pipes that we read."""
+    if process.returncode is None:  # not waited for yet, so its number is nobody else's
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _rest(process: subprocess.Popen[str]) -> str:
+    """What a killed child has printed; nothing when a grandchild has left its group, and still holds the pipes."""
+    try:
+        return "".join(process.communicate(timeout=_REST_S))
+    except subprocess.TimeoutExpired:
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return ""
+
+
 @contextmanager
 def _child(
     argv: Sequence[str], piped: bool, env: Mapping[str, str] | None, cwd: Path | None
@@ -204,8 +223,10 @@ def _child(
 
     def tell(number: int, frame: FrameType | None) -> None:
         interrupts.append(number)
-        if process is not None:
-            process.send_signal(signal.SIGINT if len(interrupts) <= _PATIENCE else signal.SIGKILL)
+        if process is not None and len(interrupts) > _PATIENCE:
+            _kill(process)
+        elif process is not None:
+            process.send_signal(signal.SIGINT)
 
     with _handling(tell):
         process = _popen(argv, piped=piped, env=env, cwd=cwd, stderr=subprocess.PIPE)
@@ -215,7 +236,7 @@ def _child(
             yield process, interrupts
         finally:
             if process.poll() is None:
-                process.kill()
+                _kill(process)
             process.wait()
 
 

@@ -54,6 +54,20 @@ def test_command_that_takes_too_long_is_ended():
     assert time.monotonic() - began < 10
 
 
+def test_children_of_a_command_that_takes_too_long_are_ended_with_it():
+    began = time.monotonic()
+    with pytest.raises(CommandFailed, match="did not end in time: begun"):
+        run(["sh", "-c", "echo begun; sleep 20.713; true"], timeout=0.5)
+    assert time.monotonic() - began < 5
+
+
+def test_one_that_left_the_group_is_not_waited_for():
+    began = time.monotonic()
+    with pytest.raises(CommandFailed, match="did not end in time"):
+        run(["setsid", "--fork", "sleep", "6"], timeout=0.5)
+    assert time.monotonic() - began < 5
+
+
 def test_stream_gives_lines_as_they_come_and_keeps_the_last():
     lines, aside = [], []
     done = stream(
