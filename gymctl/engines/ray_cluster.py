@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from gymctl.engines.runner import CommandFailed, run
@@ -16,6 +18,7 @@ from gymctl.stack import RayCheck
 
 _PROBE = Path(__file__).with_name("ray_probe.py")
 _PATIENCE_S = 150.0  # the cluster starts a process for each client, which takes half a minute where it is busy
+_REMOVAL_S = 30.0
 _HINT_PORT = "a Ray client's port is 10001 unless `ray start --ray-client-server-port` says otherwise"
 _OLDEST = (3, 11)  # Python, that gymctl's servers run on
 
@@ -68,20 +71,28 @@ def _python_hint(theirs: str, own: str) -> str:
 
 def _look(check: RayCheck) -> Mapping[str, Any]:
     found: Mapping[str, Any] = {}
+    name, over = f"gymctl-ray-probe-{token_hex(4)}", False
     try:
-        done = run(_argv(check), stdin=_PROBE.read_text(encoding="utf-8"), timeout=_PATIENCE_S)
+        done = run(_argv(check, name), stdin=_PROBE.read_text(encoding="utf-8"), timeout=_PATIENCE_S)
+        over = True
         found = json.loads(done.stdout.strip().splitlines()[-1])
     except CommandFailed as failure:
+        over = failure.code is not None
         found = {"failed": "talk", "error": str(failure) if failure.code is not None else f"none in {_PATIENCE_S:g} s"}
     except (ValueError, IndexError):
         found = {"failed": "talk", "error": "the probe said nothing"}
+    finally:
+        if not over:  # only the docker command has ended
+            with suppress(CommandFailed):
+                run(["docker", "rm", "--force", name], check=False, timeout=_REMOVAL_S)
     return found
 
 
-def _argv(check: RayCheck) -> Sequence[str]:
+def _argv(check: RayCheck, name: str) -> Sequence[str]:
     """A container as a server's is: a bridge's network, no capabilities, a file system that cannot be written."""
     argv = ["docker", "run", "--rm", "--interactive", "--init", "--pull", "never", "--read-only", "--tmpfs", "/tmp"]  # noqa: S108
     argv += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--env", "RAY_AUTH_MODE=disabled"]
+    argv += ["--name", name]
     for host in check.extra_hosts:
         argv += ["--add-host", host]
     return [*argv, check.image, "python", "-", check.host, str(check.port)]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gymctl.engines.ray_cluster import cluster_problems
+from gymctl.engines import ray_cluster
+from gymctl.engines.ray_cluster import check_clusters, cluster_problems
+from gymctl.errors import ConfigError
 from gymctl.stack import RayCheck
 
+DOCKER = """#!/bin/sh
+echo "$@" >> {calls}
+test "$1" = run && sleep 30; true
+"""
 CHECK = RayCheck("gymctl-ray:1", ("math",), "10.0.0.9", 10001, "ray://10.0.0.9:10001")
 OWN = {"ray": "2.55.1", "python": "3.12.1"}
 
@@ -62,3 +70,16 @@ def test_something_else_that_listens_is_told_apart() -> None:
     (problem,) = said({"failed": "talk", "error": "\nConnectionError: timeout\nmore", "own": OWN})
     assert "does not answer Ray 2.55.1 as a cluster does: ConnectionError: timeout;" in problem
     assert "6379 is for its nodes" in problem
+
+
+def test_a_probe_that_never_ends_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = tmp_path / "calls"
+    (tmp_path / "docker").write_text(DOCKER.format(calls=calls))
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(ray_cluster, "_PATIENCE_S", 0.5)
+    with pytest.raises(ConfigError, match=r"none in 0\.5 s"):
+        check_clusters([CHECK])
+    started, removed = calls.read_text().splitlines()
+    name = started.split("--name ")[1].split()[0]
+    assert removed == f"rm --force {name}"
