@@ -17,8 +17,6 @@ from gymctl.config.locations import KeyPath, dotted
 
 GROUPS = ("head", "models", "agents", "resources", "addons")
 
-_PLACEMENT_KEYS = ("role", "host", "labels", "gpu", "spread", "max_replicas_per_node")
-_RESOURCE_KEYS = ("cpus", "memory", "pids", "gpus", "reserve")
 _RESERVE_KEYS = ("cpus", "memory")
 # What Swarm takes in a constraint (swarmkit's manager/constraint), a leading ! apart.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

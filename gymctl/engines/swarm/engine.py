@@ -29,6 +29,7 @@ from gymctl.engines.state import (
     load_state,
     save_state,
     write_atomically,
+    write_files,
     write_secrets,
 )
 from gymctl.engines.swarm.deploy import deploy, move_away, scale
@@ -155,9 +156,7 @@ class SwarmEngine:
     def _write(self, state: StackState, text: str, files: Mapping[str, bytes], secrets: Mapping[str, str]) -> None:
         write_secrets(self.directory, secrets)
         save_state(self.directory, state)
-        for name, content in files.items():
-            (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.directory / name, content, mode=0o644)
+        write_files(self.directory, files)
         write_atomically(self.file, text, mode=0o644)
 
     def _state(

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import docker
 
 NAMESPACE = "com.docker.stack.namespace"
-ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 _GIVEN_UP = ("shutdown", "remove", "complete")
 
 
