@@ -47,7 +47,7 @@ def list_nodes(as_json: bool = typer.Option(False, "--json", help="Print JSON.")
 
 
 def nodes_table(nodes: Sequence[Node], servers: dict[str, list[str]] | None = None) -> Table:
-    """Every node, with the servers that run on it when they are given."""
+    """Every node, with the servers that run on it when they are given (by the node's id)."""
     from rich.table import Table
     from rich.text import Text
 
@@ -62,7 +62,7 @@ def nodes_table(nodes: Sequence[Node], servers: dict[str, list[str]] | None = No
             Text(node.state, style="green" if node.state == "ready" else "red"),
             Text(node.availability, style="" if node.availability == "active" else "yellow"),
             node.address,
-            labels if servers is None else ", ".join(servers.get(node.name, ())) or "-",
+            labels if servers is None else ", ".join(servers.get(node.id, ())) or "-",
         )
     return table
 

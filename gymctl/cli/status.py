@@ -80,7 +80,7 @@ def _shown(engine: Engine, statuses: list[ServerStatus]) -> RenderableType:
         return table
     servers: dict[str, list[str]] = {}
     for status in statuses:
-        for node in status.nodes:
+        for node in status.node_ids:
             servers.setdefault(node, []).append(status.name)
     errors = [Text(f"{status.name} {status.error}", style="red") for status in statuses if status.error]
     parts: list[RenderableType] = [table, *errors, "", nodes_table(engine.nodes(), servers)]

@@ -29,8 +29,8 @@ class ServerStatus:
     ``state`` is Docker's word (created, running, restarting, exited, paused, dead), ``missing``, or ``done`` for what
     was to end by itself and did; ``health`` is healthy, unhealthy, starting or, without a health check, empty.
     ``exit_code`` is that of a server that ended.
-    ``replicas`` are wanted and ``running`` are there (None: the engine does not count), on ``nodes``; ``error`` is
-    why one is not; ``history`` is what became of those before.
+    ``replicas`` are wanted and ``running`` are there (None: the engine does not count), on ``nodes`` (a Swarm's
+    have ids too, since two may have one name); ``error`` is why one is not; ``history`` is what became of those before.
     ``node`` is the machine that registered it; its state may be ``gone`` and its health ``unreachable``.
     """
 
@@ -49,6 +49,7 @@ class ServerStatus:
     error: str = ""
     history: tuple[Moment, ...] = ()
     node: str = ""
+    node_ids: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -44,5 +44,5 @@ def test_what_happened_in_order_of_time():
 def test_nodes_with_their_servers_or_their_labels():
     nodes = [Node("i1", "n1", "manager", "ready", "active", "10.0.0.1", leader=True, labels={"gymctl.gpu": "true"})]
     assert shown(nodes_table(nodes))[1] == "n1 manager ready active 10.0.0.1 gymctl.gpu=true"
-    assert shown(nodes_table(nodes, {"n1": ["head", "agent"]}))[1] == "n1 manager ready active 10.0.0.1 head, agent"
+    assert shown(nodes_table(nodes, {"i1": ["head", "agent"]}))[1] == "n1 manager ready active 10.0.0.1 head, agent"
     assert shown(nodes_table(nodes, {}))[1].endswith("10.0.0.1 -")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.engines.base import OnServer
 from gymctl.engines.runner import CommandFailed, run
+from gymctl.engines.swarm.nodes import Node
 from gymctl.engines.swarm.removal import sweep
 from gymctl.engines.swarm.tasks import SwarmService, Task, find_services, find_tasks
 from gymctl.engines.swarm.watch import DeployWatch
@@ -113,7 +114,7 @@ def scale(
 
 
 def move_away(
-    client: docker.DockerClient, stack: str, node: str, *, timeout: float, on_event: OnServer
+    client: docker.DockerClient, stack: str, node: Node, *, timeout: float, on_event: OnServer
 ) -> tuple[str, ...]:
     """Have every server with a task on ``node`` start new ones elsewhere before the old ones end; returns the servers.
 
@@ -123,7 +124,7 @@ def move_away(
         ServerFailed: a server finds no other node, or does not come up there.
     """
     tasks = find_tasks(client, stack)
-    servers = tuple(dict.fromkeys(task.service for task in tasks if task.node == node and task.wanted))
+    servers = tuple(dict.fromkeys(task.service for task in tasks if task.node_id == node.id and task.wanted))
     for name in servers:
         argv = ["docker", "service", "update", "--force", "--detach", "--no-resolve-image", f"{stack}_{name}"]
         run(argv, timeout=60)

@@ -193,7 +193,7 @@ class SwarmEngine:
         state, client = load_state(self.directory), connect("")
         check_manager(client)
         services, tasks = find_services(client, state.name), find_tasks(client, state.name)
-        nodes = {node.name: node for node in find_nodes(client)}
+        nodes = {node.id: node for node in find_nodes(client)}
         return [server_status(server, services.get(server.name), tasks, nodes) for server in state.servers]
 
     @spoken_errors()
@@ -255,20 +255,20 @@ class SwarmEngine:
 
         Raises:
             InputError: no such node.
-            ServerFailed: a server finds no other node; this one then takes tasks again.
+            ServerFailed: a server finds no other node. After this or any other failure the node is as it was.
         """
         client, state = connect(""), find_state(self.directory)
         check_manager(client)
         node = find_node(client, name)
         moved: tuple[str, ...] = ()
-        if state is not None and state.engine == "swarm":
-            set_availability(client, node, "pause")
-            try:
-                moved = move_away(client, state.name, node.name, timeout=timeout, on_event=on_event)
-            except (ServerFailed, KeyboardInterrupt):
-                set_availability(client, node, node.availability)
-                raise
-        set_availability(client, node, "drain")
+        try:
+            if state is not None and state.engine == "swarm":
+                set_availability(client, node, "pause")
+                moved = move_away(client, state.name, node, timeout=timeout, on_event=on_event)
+            set_availability(client, node, "drain")
+        except BaseException:
+            set_availability(client, node, node.availability)
+            raise
         return moved
 
     @spoken_errors()

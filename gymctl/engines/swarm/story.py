@@ -15,13 +15,13 @@ from gymctl.engines.swarm.tasks import SwarmService, Task
 def server_status(
     server: ServerAddress, service: SwarmService | None, tasks: Sequence[Task], nodes: Mapping[str, Node]
 ) -> ServerStatus:
-    """How a server is, from its service and the tasks that the Swarm remembers of it."""
+    """How a server is, from its service and the tasks that the Swarm remembers of it; ``nodes`` are by id."""
     identity = (server.name, server.kind, server.implementation)
     if service is None:
         return ServerStatus(*identity, MISSING, "", None, server.address, replicas=0, running=0)
     mine = [task for task in tasks if task.service == server.name]
     # a task on a node that is gone is still said to run there, until the node comes back to deny it
-    running = [task for task in mine if task.runs and _is_up(nodes.get(task.node))]
+    running = [task for task in mine if task.runs and _is_up(nodes.get(task.node_id))]
     state, health = _state(service, [task for task in mine if task.wanted], running)
     failed = [task for task in mine if task.failed]
     waiting = [task.error for task in mine if task.wanted and not task.runs and task.error]
@@ -36,6 +36,7 @@ def server_status(
         replicas=service.replicas,
         running=len(running),
         nodes=tuple(sorted({task.node for task in running})),
+        node_ids=tuple(sorted({task.node_id for task in running})),
         error=(waiting or [told(task) for task in failed if not running] or [""])[-1],
         history=tuple(history(mine, nodes)),
     )
@@ -64,7 +65,7 @@ def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
         later = [other for other in tasks if other.slot == task.slot and other.created > task.created]
         lost = task.state in ("running", "starting")
         heir = later[-1 if lost else 0] if later else None
-        what = _ended(task, nodes.get(task.node), heir)
+        what = _ended(task, nodes.get(task.node_id), heir)
         if what:
             where = f"; then on {heir.node}" if heir is not None and heir.node else ""
             moments.append(Moment(_when(task, heir), task.slot, task.node, what + where))
@@ -90,7 +91,7 @@ def _stopped(task: Task, node: Node, heir: Task | None) -> str:
         return "was replaced: its definition changed"
     if node.availability == "drain":
         return "had to leave: the node is drained"
-    return "was moved" if heir is not None and heir.node != task.node else "was stopped"
+    return "was moved" if heir is not None and heir.node_id != task.node_id else "was stopped"
 
 
 def _unforced(task: Task) -> Mapping[str, object]:

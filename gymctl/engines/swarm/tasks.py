@@ -19,7 +19,10 @@ _GIVEN_UP = ("shutdown", "remove", "complete")
 
 @dataclass(frozen=True)
 class Task:
-    """One task. ``service`` is the server's name; ``created`` and ``changed`` are times in Docker's text."""
+    """One task. ``service`` is the server's name; ``created`` and ``changed`` are times in Docker's text.
+
+    ``node`` is the name of its node, for people: another may have it too, or the same machine after it joined anew.
+    """
 
     id: str
     service: str
@@ -32,6 +35,7 @@ class Task:
     error: str = ""
     message: str = ""
     exit_code: int = 0
+    node_id: str = ""
     template: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -115,6 +119,7 @@ def parse_task(listed: Mapping[str, Any], services: Mapping[str, str], nodes: Ma
         changed=status["Timestamp"],
         error=status.get("Err", ""),
         message=status.get("Message", ""),
+        node_id=node,
         exit_code=(status.get("ContainerStatus") or {}).get("ExitCode", 0),
         template=definition(listed["Spec"]),
     )

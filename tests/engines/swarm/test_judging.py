@@ -19,13 +19,13 @@ AGENT = "example_single_tool_call_simple_agent"
 
 
 def recorded(name: str):
-    """Services by server, tasks oldest first and nodes by name of a stack called ``one``."""
+    """Services by server, tasks oldest first and nodes by id of a stack called ``one``."""
     said = json.loads((RECORDED / f"{name}.json").read_text())
     services = {service.name: service for service in (parse_service(item, "one") for item in said["services"])}
     nodes = [parse_node(item) for item in said["nodes"]]
     names = {service.id: service.name for service in services.values()}, {node.id: node.name for node in nodes}
     tasks = sorted((parse_task(item, *names) for item in said["tasks"]), key=lambda task: task.created)
-    return services, tasks, {node.name: node for node in nodes}
+    return services, tasks, {node.id: node for node in nodes}
 
 
 def status_of(server: str, recording):
@@ -53,6 +53,18 @@ def test_status_tells_that_a_node_went_down_and_where_its_servers_went():
     lost = status.history[-1]
     assert (lost.node, lost.replica) == ("swarm-lab-n2", 1)
     assert lost.what == "was lost: the node is down (heartbeat failure); then on swarm-lab-n3"
+
+
+@pytest.mark.parametrize("last", ["old", "new"])
+def test_a_machine_that_left_and_joined_anew_is_known_by_its_id(last):
+    """It is listed twice, under one name; where in the list the old one stands says nothing."""
+    services, tasks, nodes = recorded("node_down")
+    runs = next(task for task in tasks if task.service == "head" and task.runs and nodes[task.node_id].state == "ready")
+    present = nodes.pop(runs.node_id)
+    old = replace(present, id="old", state="down")
+    both = [old, present] if last == "new" else [present, old]
+    status = status_of("head", (services, tasks, {**nodes, **{node.id: node for node in both}}))
+    assert (status.state, status.running, status.node_ids) == ("running", 1, (present.id,))
 
 
 def test_status_tells_a_failed_update():
