@@ -28,31 +28,39 @@ def deploy(
     stack: str,
     file: Path,
     servers: Sequence[str],
+    earlier: Mapping[str, SwarmService],
     *,
     timeout: float,
     on_event: OnServer,
 ) -> None:
     """Deploy a stack file and wait until every server is healthy; then remove what the stack no longer has.
 
-    When it was there before and a server fails, every server goes back to what it was.
+    ``earlier`` are the services that the stack has already. With any, every server goes back to what it was when one
+    fails, or Docker refuses the file halfway.
 
     Raises:
         ServerFailed: a server did not come up; ``rolled_back`` says whether the stack is as it was.
         EngineError: Docker refuses the file.
     """
-    earlier = find_services(client, stack)
     known = {task.id for task in find_tasks(client, stack)}
     argv = ["docker", "stack", "deploy", "--detach=true", "--resolve-image", "never", "--with-registry-auth"]
     try:
         run([*argv, "--compose-file", file.name, stack], cwd=file.parent, timeout=300)
     except CommandFailed as error:
-        raise EngineError(f"Docker refuses the stack: {_said(error)}", "to clean up: gymctl down") from error
+        refused = f"Docker refuses the stack: {_said(error)}"
+        if not earlier:
+            raise EngineError(refused, "to clean up: gymctl down") from error
+        back = not _take_back(client, stack, earlier) or _until_as_before(client, stack, earlier)
+        raise EngineError(f"{refused}; {_how(back)}") from error
     try:
         DeployWatch(client, stack, servers, on_event, known).until_healthy(timeout)
     except ServerFailed as failure:
-        if earlier:
-            raise _taken_back(client, stack, earlier, failure) from failure
-        raise
+        if not earlier:
+            raise
+        _take_back(client, stack, earlier)
+        back = _until_as_before(client, stack, earlier)
+        reason, command = f"{failure.reason}; {_how(back)}", f"gymctl logs {failure.server}"
+        raise ServerFailed(failure.server, reason, failure.lines, command, rolled_back=back) from failure
     sweep(client, stack, servers)
 
 
@@ -61,24 +69,22 @@ def _said(error: CommandFailed) -> str:
     return lines[-1].removeprefix("Error response from daemon: ") if lines else "it said nothing"
 
 
-def _taken_back(
-    client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService], failure: ServerFailed
-) -> ServerFailed:
-    """The failure, told with what was done about it: each server that was there before is as it was, new ones go."""
+def _take_back(client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService]) -> bool:
+    """Have each server that was there before be what it was, and new ones go; returns whether anything had changed."""
+    changed = False
     for name, service in find_services(client, stack).items():
         if name not in earlier:
             run(["docker", "service", "rm", f"{stack}_{name}"], check=False, timeout=60)
-        elif not service.update.startswith("rollback") and service.template != earlier[name].template:
+        elif service.spec == earlier[name].spec:
+            continue
+        elif not service.update.startswith("rollback"):
             run(["docker", "service", "rollback", "--detach", f"{stack}_{name}"], check=False, timeout=60)
-    back = _until_as_before(client, stack, earlier)
-    how = "the stack runs as it did before" if back else "going back to what ran before is not done yet: gymctl status"
-    return ServerFailed(
-        failure.server,
-        f"{failure.reason}; {how}",
-        failure.lines,
-        command=f"gymctl logs {failure.server}",
-        rolled_back=True,
-    )
+        changed = True
+    return changed
+
+
+def _how(back: bool) -> str:
+    return "the stack runs as it did before" if back else "going back to what ran before is not done yet: gymctl status"
 
 
 def _until_as_before(client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService]) -> bool:
@@ -92,11 +98,10 @@ def _until_as_before(client: docker.DockerClient, stack: str, earlier: Mapping[s
 
 
 def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequence[Task]) -> bool:
-    if now is None or now.template != before.template:
+    if now is None or (now.template, now.replicas) != (before.template, before.replicas):
         return False
     mine = [task for task in tasks if task.service == before.name and task.wanted]
-    running = [task for task in mine if task.runs and now.made(task)]
-    return len(running) >= min(now.replicas, before.replicas) and all(now.made(task) for task in mine)
+    return len(mine) == before.replicas and all(task.runs and now.made(task) for task in mine)
 
 
 def scale(

@@ -39,7 +39,6 @@ from gymctl.engines.swarm.nodes import Node, check_manager, find_node, find_node
 from gymctl.engines.swarm.removal import remove_stack
 from gymctl.engines.swarm.story import server_status
 from gymctl.engines.swarm.tasks import find_services, find_tasks
-from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import EngineError
 from gymctl.stack.swarm.service import MOVING
 
@@ -130,8 +129,8 @@ class SwarmEngine:
     ) -> StackState:
         """Write the rendering, deploy it, wait until every server is healthy (at most ``timeout`` seconds).
 
-        An update that fails is rolled back, and the directory with it. A first start that fails is left as it is, to
-        be looked at; ``down`` removes it.
+        An update that fails, or that Docker refuses, is rolled back, and the directory with it. A first start that
+        fails is left as it is, to be looked at; ``down`` removes it.
 
         Raises:
             ServerFailed: a server did not come up.
@@ -142,12 +141,12 @@ class SwarmEngine:
         before = find_state(self.directory), self.file.read_text("utf-8") if self.file.exists() else None
         image = job_image(plan)
         state = self._state(plan, rendering, images.get(image, image), arguments, config_digest)
-        self._write(state, rendering.text, rendering.files, plan.secrets)
-        names = [server.name for server in state.servers]
+        names, earlier = [server.name for server in state.servers], find_services(client, plan.name)
         try:
-            deploy(client, plan.name, self.file, names, timeout=timeout, on_event=on_event)
-        except ServerFailed as failure:
-            if failure.rolled_back and before[0] is not None and before[1] is not None:
+            self._write(state, rendering.text, rendering.files, plan.secrets)
+            deploy(client, plan.name, self.file, names, earlier, timeout=timeout, on_event=on_event)
+        except EngineError:
+            if earlier and before[0] is not None and before[1] is not None:
                 save_state(self.directory, before[0])
                 write_atomically(self.file, before[1], mode=0o644)
             raise

@@ -56,7 +56,10 @@ class Task:
 
 @dataclass(frozen=True)
 class SwarmService:
-    """A server's service. ``update`` is the state of its latest update (empty without one), ``said`` what it said."""
+    """A server's service. ``update`` is the state of its latest update (empty without one), ``said`` what it said.
+
+    ``spec`` is its whole definition; ``template`` what of it makes Swarm replace tasks.
+    """
 
     id: str
     name: str
@@ -66,6 +69,7 @@ class SwarmService:
     said: str = ""
     template: Mapping[str, Any] = field(default_factory=dict, repr=False)
     previous: Mapping[str, Any] | None = field(default=None, repr=False)
+    spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def made(self, task: Task) -> bool:
         """Whether a task is of the present definition, not of an earlier one."""
@@ -102,6 +106,7 @@ def parse_service(listed: Mapping[str, Any], stack: str) -> SwarmService:
         said=update.get("Message", ""),
         template=definition(spec["TaskTemplate"]),
         previous=definition(before["TaskTemplate"]) if before else None,
+        spec=spec,
     )
 
 
