@@ -18,6 +18,7 @@ KEEPALIVE_S = 15.0
 # a stack, which start together, leave the cores alone.
 AFTER_START_S = 5.0
 SESSION_LOST = "session_lost"
+BUSY = "busy"  # refused by the hop itself, which has too much to do: nothing further was asked
 _BODY_HEAD = 2048
 _TOLD = {"connect": "cannot be reached", "timeout": "timed out", SESSION_LOST: "has lost the session"}
 
@@ -26,8 +27,8 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
     """A call to another server failed.
 
     ``hop`` is the server called, ``status`` its HTTP status (0 when there was no reply), ``kind`` one of ``connect``,
-    ``reset``, ``timeout``, ``session_lost``, ``status``; ``cause`` is the innermost failing hop as a JSON-ready
-    mapping.
+    ``reset``, ``timeout``, ``session_lost``, ``busy``, ``status``; ``cause`` is the innermost failing hop as a
+    JSON-ready mapping.
     """
 
     def __init__(

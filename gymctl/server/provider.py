@@ -13,7 +13,7 @@ from pydantic import Field
 
 from gymctl.server.affinity import Affinity, Backend
 from gymctl.server.base import Server, ServerConfig
-from gymctl.server.client import AFTER_START_S, KEEPALIVE_S, HopFailed, parse_retry_after
+from gymctl.server.client import AFTER_START_S, BUSY, KEEPALIVE_S, HopFailed, parse_retry_after
 from gymctl.server.deadlines import Deadlines
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class Provider:
         """Wait for one of ``max_concurrent_requests`` places; refuse at once when too many wait already."""
         if gate.locked() and self._waiting >= self._config.max_queued_requests:
             text = f"all {self._config.max_concurrent_requests} places are taken and {self._waiting} calls wait already"
-            raise HopFailed(self._name, place, status=503, body=text, retry_after=1.0)
+            raise HopFailed(self._name, place, status=503, kind=BUSY, body=text, retry_after=1.0)
         self._waiting += 1
         try:
             await gate.acquire()
@@ -240,4 +240,4 @@ class _Decision:
 
 def worth_another(failed: HopFailed) -> bool:
     """Whether the same call may succeed a moment later: too many calls, a server's fault, a broken connection."""
-    return failed.kind in ("connect", "reset") or failed.status in TRY_AGAIN
+    return failed.kind in ("connect", "reset") or (failed.kind == "status" and failed.status in TRY_AGAIN)

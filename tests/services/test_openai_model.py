@@ -213,6 +213,26 @@ def test_at_most_so_many_calls_are_at_the_endpoint_and_a_full_queue_refuses() ->
     assert refused.headers["retry-after"] == "1"
 
 
+def test_what_is_refused_here_is_not_tried_again() -> None:
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(1.5)
+        return web.json_response({})
+
+    async def work() -> tuple[Reply, float]:
+        async with at(Endpoint(slow), max_concurrent_requests=1, max_queued_requests=0, max_retries=2) as model:
+            first = asyncio.create_task(post(model, "/v1/responses", {}))
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            refused = await post(model, "/v1/responses", {})
+            took = time.monotonic() - began
+            assert (await first).status == 200
+            return refused, took
+
+    refused, took = asyncio.run(work())
+    assert (refused.status, refused.headers["retry-after"], refused.json()["cause"]["kind"]) == (503, "1", "busy")
+    assert took < 0.5
+
+
 def test_waiting_in_the_queue_ends_by_the_deadline() -> None:
     async def work() -> list[Reply]:
         async with at(Endpoint(never), max_concurrent_requests=1) as model:
