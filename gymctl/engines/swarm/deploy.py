@@ -101,7 +101,8 @@ def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequenc
     if now is None or (now.template, now.replicas) != (before.template, before.replicas):
         return False
     mine = [task for task in tasks if task.service == before.name and task.wanted]
-    return len(mine) == before.replicas and all(task.runs and now.made(task) for task in mine)
+    running = [task for task in mine if task.runs]
+    return len(running) == before.replicas and all(now.made(task) for task in mine)
 
 
 def scale(
