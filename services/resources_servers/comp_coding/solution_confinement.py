@@ -44,8 +44,13 @@ _X86_64 = (
     165, 166, 155, 161, 429, 428, 430, 431, 432, 433, 442, 272, 308,
     # io_uring_setup io_uring_enter io_uring_register, keyctl add_key request_key
     425, 426, 427, 250, 248, 249,
+    # what others of the same user run at: setpriority sched_setaffinity sched_setscheduler sched_setparam sched_setattr
+    # ioprio_set, and where their memory is: migrate_pages move_pages
+    141, 203, 144, 142, 314, 251, 256, 279,
     # memory that no limit counts: memfd_create memfd_secret shmget shmat msgget semget mq_open
     319, 447, 29, 30, 68, 64, 240,
+    # that of others: shmctl msgctl msgsnd msgrcv semctl semop semtimedop mq_unlink
+    31, 71, 69, 70, 66, 65, 220, 241,
     # mknod mknodat personality modify_ldt open_by_handle_at fanotify_init, setuid setgid setresuid setresgid setgroups
     133, 259, 135, 154, 304, 300, 105, 106, 117, 119, 116,
     # init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff syslog acct quotactl
@@ -57,19 +62,24 @@ _AARCH64 = (
     117, 270, 271, 440, 272, 282, 241, 280,
     40, 39, 41, 51, 429, 428, 430, 431, 432, 433, 442, 97, 268,
     425, 426, 427, 219, 217, 218,
+    140, 122, 119, 118, 274, 30, 238, 239,
     279, 447, 194, 196, 186, 190, 180,
+    195, 187, 189, 188, 191, 193, 192, 181,
     33, 92, 265, 262, 146, 144, 147, 149, 159,
     105, 273, 106, 104, 294, 142, 224, 225, 116, 89, 60,
 )  # fmt: skip
 # Machine -> its audit number, refused calls, and: clone, those whose first argument is to be the own process (kill
-# tgkill), and prlimit64 (where 0 is the own process too).
+# tgkill), prlimit64 (where 0 is the own process too), and fcntl and ioctl.
 _MACHINES = {
-    "x86_64": (0xC000003E, _X86_64, 56, (62, 234), 302),
-    "aarch64": (0xC00000B7, _AARCH64, 220, (129, 131), 261),
+    "x86_64": (0xC000003E, _X86_64, 56, (62, 234), 302, (72, 16)),
+    "aarch64": (0xC00000B7, _AARCH64, 220, (129, 131), 261, (25, 29)),
 }
+# Whom a descriptor sends its signal, and which, as fcntl and ioctl set it: F_SETOWN F_SETSIG F_SETOWN_EX, FIOSETOWN
+# SIOCSPGRP. The kernel sends it for the process, to anyone of the same user (Landlock stops that from Linux 6.12).
+_SIGNAL_OWNER = ((8, 10, 15), (0x8901, 0x8902))
 _CLONE3, _CLONE_THREAD = 435, 0x00010000
 _LOAD, _EQUAL, _GREATER, _HAS_BITS, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in seccomp_data
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24  # offsets in seccomp_data
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 
@@ -173,7 +183,7 @@ def refuse_system_calls() -> None:
 
 
 def _filter(
-    machine: int, refused: tuple[int, ...], clone: int, on_self: tuple[int, ...], prlimit: int
+    machine: int, refused: tuple[int, ...], clone: int, on_self: tuple[int, ...], prlimit: int, owning: tuple[int, ...]
 ) -> list[tuple[int, int, int, int]]:
     """The program: ``(operation, steps to skip if so, if not, operand)`` each."""
     own, no, unknown = os.getpid(), _ERROR | _EPERM, _ERROR | _ENOSYS
@@ -197,6 +207,11 @@ def _filter(
         steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, no)]
     steps += [(_EQUAL, 0, 5, prlimit), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_EQUAL, 1, 0, 0), (_EQUAL, 0, 1, own)]
     steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, no)]
+    for number, commands in zip(owning, _SIGNAL_OWNER, strict=True):
+        steps += [(_EQUAL, 0, 2 + 2 * len(commands), number), (_LOAD, 0, 0, _SECOND_ARGUMENT)]
+        for command in commands:
+            steps += [(_EQUAL, 0, 1, command), (_RETURN, 0, 0, no)]
+        steps.append((_RETURN, 0, 0, _ALLOW))
     for number in refused:
         steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, no)]
     return [*steps, (_RETURN, 0, 0, _ALLOW)]
