@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+# A system call on the parent that neither Python nor the C library has a name for.
+_BY_NUMBER = (
+    "import ctypes, os, struct; libc = ctypes.CDLL(None, use_errno=True)\n"
+    "number = {{'x86_64': {x86_64}, 'aarch64': {aarch64}}}[os.uname().machine]\n"
+    "if libc.syscall(number, os.getppid(), {more}) < 0: raise OSError(ctypes.get_errno(), '{name}')"
+)
+
 # name -> (program, outcomes that are right, what its error says)
 HARMFUL: dict[str, tuple[str, set[str], str]] = {
     "fork bomb": ("import os\nwhile True: os.fork()", {"raised"}, "Operation not permitted"),
@@ -51,6 +58,74 @@ HARMFUL: dict[str, tuple[str, set[str], str]] = {
         "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
         {"raised"},
         "Operation not permitted",
+    ),
+    "slows its parent down": (
+        "import os; os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "takes its parent's processors": (
+        "import os; os.sched_setaffinity(os.getppid(), {0})",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "has its parent run last": (
+        "import os; os.sched_setscheduler(os.getppid(), os.SCHED_IDLE, os.sched_param(0))",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "changes how its parent is run": (
+        "import os; os.sched_setparam(os.getppid(), os.sched_param(0))",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "changes it by attributes": (
+        _BY_NUMBER.format(
+            name="sched_setattr", x86_64=314, aarch64=274, more="struct.pack('IIQiIQQQ', 48, 3, 0, 19, *[0] * 4), 0"
+        ),
+        {"raised"},
+        "Errno 1",
+    ),
+    "takes its parent's disk": (
+        _BY_NUMBER.format(name="ioprio_set", x86_64=251, aarch64=30, more="3 << 13").replace(
+            "(number, ", "(number, 1, "
+        ),
+        {"raised"},
+        "Errno 1",
+    ),
+    "has its parent signalled": (
+        "import fcntl, os; fcntl.fcntl(0, 8, os.getppid())  # F_SETOWN",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "has its parent's thread signalled": (
+        "import fcntl, os, struct; fcntl.fcntl(0, 15, struct.pack('ii', 0, os.getppid()))  # F_SETOWN_EX",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "chooses a deadly signal": (
+        "import fcntl; fcntl.fcntl(0, 10, 9)  # F_SETSIG",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "has its parent signalled by a socket": (
+        "import fcntl, os, socket, struct; a, b = socket.socketpair()\n"
+        "fcntl.ioctl(a, 0x8901, struct.pack('i', os.getppid()))  # FIOSETOWN",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "has its parent's group signalled by a socket": (
+        "import fcntl, os, socket, struct; a, b = socket.socketpair()\n"
+        "fcntl.ioctl(a, 0x8902, struct.pack('i', -os.getpgrp()))  # SIOCSPGRP",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "closes its pipes and sleeps": ("import os, time; os.closerange(0, 9); time.sleep(600)", {"time"}, ""),
+    "closes its pipes and fills the disk": (
+        "import os\nos.closerange(0, 9)\nn = 0\nwhile True:\n  n += 1\n"
+        "  with open(str(n), 'wb') as f: f.write(bytes(1 << 20))",
+        {"disk"},
+        "",
     ),
     "looks into its parent": (
         "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True)\n"

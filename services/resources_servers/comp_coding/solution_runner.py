@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import solution_confinement as confinement
 
 _TICK_S = 0.01
+_MOMENT_S = 0.001  # between the close of a process's last pipe and its end there is hardly any time
 _MOST_STDERR = 4000
 _FOREIGN = "<submitted>"
 _ASIDE = 200  # descriptors from here on are free
@@ -97,16 +98,19 @@ class _Watch:
 
     def until(self, deadline: float) -> tuple[list[bytearray], str]:
         """All it said on its three pipes, and how it ended."""
-        verdict = ""
-        while not verdict and self._open:
-            if time.monotonic() >= deadline:
+        verdict, ended, status = "", 0, 0
+        while not verdict and not ended:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 verdict = "time"
-            else:
-                self._read(min(_TICK_S, max(0.0, deadline - time.monotonic())))
-                verdict = self._excess()
-        if verdict:
+                break
+            self._read(min(_TICK_S if self._open else _MOMENT_S, left))
+            verdict = self._excess()
+            if not self._open:  # it has ended, or closed them itself and goes on
+                ended, status = os.waitpid(self._pid, os.WNOHANG)
+        if not ended:
             os.kill(self._pid, signal.SIGKILL)
-        status = os.waitpid(self._pid, 0)[1]
+            _, status = os.waitpid(self._pid, 0)
         while self._open:
             self._read(0.0, last=True)
         return list(self._texts.values()), verdict or _ending(status)
