@@ -119,10 +119,18 @@ def test_programs_that_pass(code: str, given: str, expected: str) -> None:
         ("def other(a, b): return a + b", (("1\n2", "3"),), 0.0),
         ("def add(a): return a", (("1\n2", "3"),), 0.0),
         ("import os\ndef add(a, b):\n    os.write(3, b'3'); os._exit(0)", (("1\n2", "4"),), 0.0),
+        ("import os\ndef add(a, b):\n    os.write(3, b'[' * 60000 + b']' * 60000); os._exit(0)",
+         (("1\n2", "[3]"),), 0.0),
     ],
 )  # fmt: skip
 def test_functions(code: str, tests: tuple[tuple[str, str], ...], reward: float) -> None:
     assert verdict(code, *tests, fn_name="add")["reward"] == reward
+
+
+@pytest.mark.parametrize("printed", ["sNaN", "NaN", "-sNaN123", "1e999999999999999999999", "Infinity"])
+def test_what_is_printed_and_cannot_be_compared_is_wrong(printed: str) -> None:
+    found = verdict(f"print({printed!r})", ("", "3"))
+    assert (found["reward"], found["unit_tests"][0]["outcome"]) == (0.0, "wrong")
 
 
 def test_a_tests_scratch_folder_is_empty_and_its_environment_bare() -> None:
