@@ -21,8 +21,10 @@ from gymctl.server.client import SESSION_LOST, HopFailed
 
 _BODY_HEAD = 2048
 
-# Turned away before any work was done: such a try does not use up an attempt.
+# Turned away before any work was done.
 REFUSED = frozenset(("connect", "rate_limited", "unavailable"))
+# Says nothing against the rollout, turned away or taken along by another failure: does not use up an attempt.
+BLAMELESS = REFUSED | {SESSION_LOST}
 # Will be the same the next time: the request or the environment is at fault.
 FINAL = frozenset(("rejected", "bad_reply", "internal"))
 
@@ -61,8 +63,8 @@ class Failure:
 
     @property
     def blameless(self) -> bool:
-        """Whether it says nothing against the rollout: turned away, or what another failure took along."""
-        return self.refused or self.failure_class == SESSION_LOST
+        """Whether it says nothing against the rollout."""
+        return self.failure_class in BLAMELESS
 
     @property
     def refused(self) -> bool:
@@ -119,7 +121,10 @@ def _number(value: Any) -> int:
 def failure_row(
     failure: Failure, task: int, repeat: int, agent_ref: dict[str, Any], attempt: int, terminal: bool
 ) -> bytes:
-    """The sidecar's line for one failed attempt (the first is 0)."""
+    """The sidecar's line for one failed attempt (the first is 0).
+
+    ``terminal`` is that this run makes no other attempt. One that allows more attempts does, if it is ``retriable``.
+    """
     return orjson.dumps(
         {
             TASK_INDEX: task,
@@ -134,6 +139,7 @@ def failure_row(
                 "path": failure.path,
                 "status": failure.status,
                 "body": failure.body,
+                "retriable": failure.retriable,
             },
         }
     )

@@ -10,9 +10,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from gymctl.rollouts.atomic import replacing
-from gymctl.rollouts.failures import REFUSED, is_retriable
+from gymctl.rollouts.failures import BLAMELESS, is_retriable
 from gymctl.rollouts.journal import cut_torn_tail
-from gymctl.rollouts.keys import AGENT_REF, ATTEMPT_INDEX, FAILURE_CLASS, FAILURE_TERMINAL, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.rollouts.keys import (
+    AGENT_REF,
+    ATTEMPT_INDEX,
+    FAILURE,
+    FAILURE_CLASS,
+    FAILURE_TERMINAL,
+    ROLLOUT_INDEX,
+    TASK_INDEX,
+)
 from gymctl.rollouts.report import AgentReport
 
 Key = tuple[int, int]
@@ -33,6 +41,12 @@ class ResultHead(msgspec.Struct):
     agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
 
 
+class FailureCause(msgspec.Struct):
+    """What the run thought of it; None in a row that gymctl has not written."""
+
+    retriable: bool | None = None
+
+
 class FailureHead(msgspec.Struct):
     """The same of a failure."""
 
@@ -42,6 +56,12 @@ class FailureHead(msgspec.Struct):
     terminal: bool = msgspec.field(name=FAILURE_TERMINAL, default=False)
     attempt: int = msgspec.field(name=ATTEMPT_INDEX, default=0)
     agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
+    cause: FailureCause = msgspec.field(name=FAILURE, default_factory=FailureCause)
+
+    @property
+    def retriable(self) -> bool:
+        """Whether another try may end differently."""
+        return is_retriable(self.failure_class) if self.cause.retriable is None else self.cause.retriable
 
 
 @dataclass
@@ -75,8 +95,8 @@ def lines_of(path: Path, head: type[Head]) -> Iterator[tuple[bytes, Head | None]
 def read_history(output: Path, failures: Path, max_attempts: int, retry_failed: bool = False) -> History:
     """Repair both files, then read them.
 
-    A failure of a retriable class is final only while ``max_attempts`` is used up, whatever its row says, so that a
-    higher number on resume means what it says; with ``retry_failed`` every failed rollout starts afresh.
+    A retriable failure is final only while ``max_attempts`` is used up, whatever its row says, so that a higher number
+    on resume means what it says; with ``retry_failed`` every failed rollout starts afresh.
     """
     history = History()
     for path, head in ((output, ResultHead), (failures, FailureHead)):
@@ -95,10 +115,10 @@ def read_history(output: Path, failures: Path, max_attempts: int, retry_failed: 
 
 def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
     key = (failure.task, failure.repeat)
-    if failure.failure_class not in REFUSED:
+    if failure.failure_class not in BLAMELESS:
         history.attempts[key] = max(history.attempts.get(key, 0), failure.attempt + 1)
     out_of_attempts = history.attempts.get(key, 0) >= max_attempts
-    if out_of_attempts or (failure.terminal and not is_retriable(failure.failure_class)):
+    if out_of_attempts or (failure.terminal and not failure.retriable):
         history.failed[key] = (failure.agent.name, failure.failure_class)
 
 

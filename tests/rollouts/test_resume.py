@@ -95,6 +95,32 @@ def test_used_up_attempts_come_back_with_a_higher_number(tmp_path: Path) -> None
     assert collected(replace(spec, resume=True, max_attempts=2), Agents()).done == 3
 
 
+def answers(cause: str, **more: object) -> Agents:
+    """Agents that answer for row 1 what the environment or a hop of theirs says, and to all others a result."""
+    body = {"cause": {"kind": cause}} if cause == "session_lost" else {"reward": 0.0, "_ng_failure_class": cause, **more}
+    status = 502 if cause == "session_lost" else 200
+    return Agents(lambda _, item: web.json_response(body, status=status) if item["n"] == 1 else None)
+
+
+def test_what_the_environment_calls_terminal_is_so_on_resume_too(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 3)
+    report = collected(spec, answers("judge_failed", _ng_failure_terminal=True))
+    assert (report.failed, len(read(spec.files.failures))) == (1, 1)
+    agents = Agents()
+    report = collected(replace(spec, resume=True), agents)
+    assert (report.done, report.failed, report.unfinished, agents.seen) == (2, 1, 0, [])
+    assert collected(replace(spec, resume=True, retry_failed=True), agents).done == 3
+
+
+def test_a_lost_session_uses_up_no_attempt_on_resume_either(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 3, max_attempts=1, stall_s=0.2)
+    report = collected(spec, answers("session_lost"))
+    assert {item["_ng_failure_class"] for item in read(spec.files.failures)} == {"session_lost"}
+    assert (report.done, report.failed, report.unfinished) == (2, 0, 1)
+    report = collected(replace(spec, resume=True), Agents())
+    assert (report.done, report.failed) == (3, 0)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
