@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gymctl.rollouts import events
@@ -36,7 +37,7 @@ async def close_run(run: RunSpec, client: Client, report: Report, emit: events.O
 
 
 def put_in_input_order(files: RunFiles) -> None:
-    """Rewrite the output in the order of the materialised inputs, each rollout once.
+    """Rewrite the output in the order of the materialised inputs, each rollout once; those of other inputs come last.
 
     Results are journalled as they finish and put in order at the end: holding them back instead would lose them in a
     crash, and would need memory without bound behind one slow rollout. In memory there is one offset per result.
@@ -45,13 +46,12 @@ def put_in_input_order(files: RunFiles) -> None:
     offset = 0
     for line, head in lines_of(files.output, ResultHead):
         if head is not None:
-            places.setdefault((head.task, head.repeat), (offset, len(line)))
+            places.setdefault(head.key, (offset, len(line)))
         offset += len(line)
     rows = Rows(files.materialized)
     with replacing(files.output) as out, files.output.open("rb") as results:
-        for key in rows.all_keys():
-            if key in places:
-                start, size = places[key]
-                results.seek(start)
-                out.write(results.read(size))
+        ordered = (places.pop(key) for key in rows.all_keys() if key in places)
+        for start, size in chain(ordered, places.values()):
+            results.seek(start)
+            out.write(results.read(size))
     rows.close()

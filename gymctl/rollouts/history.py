@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,11 @@ class ResultHead(msgspec.Struct):
     reward: float | bool = 0.0
     agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
 
+    @property
+    def key(self) -> Key:
+        """Its (task, repeat)."""
+        return self.task, self.repeat
+
 
 class FailureCause(msgspec.Struct):
     """What the run thought of it; None in a row that gymctl has not written."""
@@ -59,6 +64,11 @@ class FailureHead(msgspec.Struct):
     cause: FailureCause = msgspec.field(name=FAILURE, default_factory=FailureCause)
 
     @property
+    def key(self) -> Key:
+        """Its (task, repeat)."""
+        return self.task, self.repeat
+
+    @property
     def retriable(self) -> bool:
         """Whether another try may end differently."""
         return is_retriable(self.failure_class) if self.cause.retriable is None else self.cause.retriable
@@ -68,14 +78,15 @@ class FailureHead(msgspec.Struct):
 class History:
     """``done``: keys of results. ``attempts``: used attempts of the others. ``failed``: agent and class, final ones.
 
-    ``agents`` sums up the results. A hundred thousand keys take some 20 MB.
+    All of them of the inputs' rollouts; ``agents`` sums up their results. A hundred thousand keys take some 20 MB.
+    ``notes`` say what was repaired, and what else is there.
     """
 
     done: set[Key] = field(default_factory=set)
     attempts: dict[Key, int] = field(default_factory=dict)
     failed: dict[Key, tuple[str, str]] = field(default_factory=dict)
     agents: dict[str, AgentReport] = field(default_factory=dict)
-    repairs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 Head = TypeVar("Head")
@@ -92,29 +103,33 @@ def lines_of(path: Path, head: type[Head]) -> Iterator[tuple[bytes, Head | None]
                 yield line, None
 
 
-def read_history(output: Path, failures: Path, max_attempts: int, retry_failed: bool = False) -> History:
-    """Repair both files, then read them.
+def read_history(
+    output: Path, failures: Path, inputs: Iterable[Key], max_attempts: int, retry_failed: bool = False
+) -> History:
+    """Repair both files, then read what they say of the rollouts in ``inputs``.
 
     A retriable failure is final only while ``max_attempts`` is used up, whatever its row says, so that a higher number
     on resume means what it says; with ``retry_failed`` every failed rollout starts afresh.
     """
     history = History()
-    for path, head in ((output, ResultHead), (failures, FailureHead)):
-        _repair(path, head, history.repairs)
-    if output.exists():
-        for _, row in lines_of(output, ResultHead):
-            if row is not None and (row.task, row.repeat) not in history.done:
-                history.done.add((row.task, row.repeat))
-                history.agents.setdefault(row.agent.name, AgentReport()).count(float(row.reward))
-    if failures.exists() and not retry_failed:
-        for _, failure in lines_of(failures, FailureHead):
-            if failure is not None and (failure.task, failure.repeat) not in history.done:
-                _count(history, failure, max_attempts)
+    done = _repaired(output, ResultHead, history.notes)
+    tried = _repaired(failures, FailureHead, history.notes)
+    wanted = {key for key in inputs if key in done or key in tried}  # no larger than what was done, as the rest of it
+    for _, row in lines_of(output, ResultHead) if done else ():
+        if row is not None and row.key in wanted and row.key not in history.done:
+            history.done.add(row.key)
+            history.agents.setdefault(row.agent.name, AgentReport()).count(float(row.reward))
+    for _, failure in lines_of(failures, FailureHead) if tried and not retry_failed else ():
+        if failure is not None and failure.key in wanted and failure.key not in history.done:
+            _count(history, failure, max_attempts)
+    others = len(done) - len(history.done)
+    if others:
+        history.notes.append(f"{output}: holds {others} rollouts that are not of these inputs; kept, and not counted")
     return history
 
 
 def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
-    key = (failure.task, failure.repeat)
+    key = failure.key
     if failure.failure_class not in BLAMELESS:
         history.attempts[key] = max(history.attempts.get(key, 0), failure.attempt + 1)
     out_of_attempts = history.attempts.get(key, 0) >= max_attempts
@@ -122,14 +137,21 @@ def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
         history.failed[key] = (failure.agent.name, failure.failure_class)
 
 
-def _repair(path: Path, head: type[Any], said: list[str]) -> None:
+def _repaired(path: Path, head: type[ResultHead] | type[FailureHead], said: list[str]) -> set[Key]:
+    """Remove what is no whole line; returns the keys of the others."""
     cut = cut_torn_tail(path)
     if cut:
         said.append(f"{path}: cut a torn last line of {cut} bytes")
     if not path.exists():
-        return
-    broken = sum(row is None for _, row in lines_of(path, head))
+        return set()
+    broken, found = 0, set()
+    for _, row in lines_of(path, head):
+        if row is None:
+            broken += 1
+        else:
+            found.add(row.key)
     if broken:
         with replacing(path) as out:
             out.writelines(line for line, row in lines_of(path, head) if row is not None)
         said.append(f"{path}: removed {broken} broken lines; their rollouts are done again")
+    return found

@@ -8,6 +8,7 @@ from gymctl.errors import InputError
 from gymctl.rollouts.history import History, read_history
 from gymctl.rollouts.identity import known_inputs, read_identity, refuse_another_run, write_identity
 from gymctl.rollouts.journal import refuse_if_in_use
+from gymctl.rollouts.source import Rows
 from gymctl.rollouts.spec import RunFiles, RunSpec
 from gymctl.rollouts.tasks import Inputs, check_paths, input_digest, materialise
 
@@ -60,8 +61,10 @@ def _resume(run: RunSpec) -> Opening:
     if inputs is None:
         inputs = materialise(run)
         write_identity(files.identity, run, inputs)
-    history = read_history(files.output, files.failures, run.max_attempts, run.retry_failed)
-    return Opening(inputs, history, history.repairs)
+    rows = Rows(files.materialized)
+    history = read_history(files.output, files.failures, rows.all_keys(), run.max_attempts, run.retry_failed)
+    rows.close()
+    return Opening(inputs, history, history.notes)
 
 
 def _holds_work(files: RunFiles) -> bool:

@@ -95,16 +95,14 @@ def test_used_up_attempts_come_back_with_a_higher_number(tmp_path: Path) -> None
     assert collected(replace(spec, resume=True, max_attempts=2), Agents()).done == 3
 
 
-def answers(cause: str, **more: object) -> Agents:
-    """Agents that answer for row 1 what the environment or a hop of theirs says, and to all others a result."""
-    body = {"cause": {"kind": cause}} if cause == "session_lost" else {"reward": 0.0, "_ng_failure_class": cause, **more}
-    status = 502 if cause == "session_lost" else 200
+def answering(body: dict[str, object], status: int = 200) -> Agents:
+    """Agents that answer this to row 1, and a result to all others."""
     return Agents(lambda _, item: web.json_response(body, status=status) if item["n"] == 1 else None)
 
 
 def test_what_the_environment_calls_terminal_is_so_on_resume_too(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 3)
-    report = collected(spec, answers("judge_failed", _ng_failure_terminal=True))
+    report = collected(spec, answering({"_ng_failure_class": "judge_failed", "_ng_failure_terminal": True}))
     assert (report.failed, len(read(spec.files.failures))) == (1, 1)
     agents = Agents()
     report = collected(replace(spec, resume=True), agents)
@@ -114,11 +112,28 @@ def test_what_the_environment_calls_terminal_is_so_on_resume_too(tmp_path: Path)
 
 def test_a_lost_session_uses_up_no_attempt_on_resume_either(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 3, max_attempts=1, stall_s=0.2)
-    report = collected(spec, answers("session_lost"))
+    report = collected(spec, answering({"cause": {"kind": "session_lost"}}, status=502))
     assert {item["_ng_failure_class"] for item in read(spec.files.failures)} == {"session_lost"}
     assert (report.done, report.failed, report.unfinished) == (2, 0, 1)
     report = collected(replace(spec, resume=True), Agents())
     assert (report.done, report.failed) == (3, 0)
+
+
+@pytest.mark.parametrize("order", ["completion", "input"])
+def test_rollouts_of_other_inputs_are_kept_and_not_counted(tmp_path: Path, order: str) -> None:
+    spec = spec_of(tmp_path, 6)
+    collected(spec, Agents(lambda _, item: web.Response(status=400) if item["n"] == 5 else None))
+    agents = Agents()
+    fewer = replace(spec, limit=3, num_repeats=2, resume=True, force=True, order=order)
+    report = collected(fewer, agents)
+    assert (report.total, report.done, report.already_done, report.failed, report.unfinished) == (6, 6, 3, 0, 0)
+    assert report.agents["alpha"].done == 6
+    assert sum(agents.served.values()) == 3
+    found = keys(read(spec.output))
+    assert sorted(found) == [(task, repeat) for task in range(3) for repeat in range(2)] + [(3, 0), (4, 0)]
+    if order == "input":
+        assert found == sorted(found)
+    assert any("2 rollouts that are not of these inputs" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(
