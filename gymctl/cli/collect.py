@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,7 +124,7 @@ def run_spec(options: Mapping[str, Any], overrides: Sequence[str], fixed: Mappin
         if not values.get(key):
             raise InputError(f"no {key} file was given", f"add --{key} {what}")
         values[key] = Path(values[key])
-    values["input"] = _here_or_bundled(values["input"])
+    values["input"], values["output"] = _here_or_bundled(values["input"]), _followed(values["output"])
     concurrency = str(values.pop("concurrency", "auto"))
     if concurrency != "auto" and not concurrency.isdigit():
         raise InputError(f"--concurrency is {concurrency!r}", "it must be a number, or auto")
@@ -140,6 +141,12 @@ def _here_or_bundled(rows: Path) -> Path:
 
     bundled = assets.folder("services") / rows
     return bundled if not rows.exists() and bundled.is_file() else rows
+
+
+def _followed(output: Path) -> Path:
+    """Where a symbolic link leads: the results go there, and the files beside them too; the link stays."""
+    leads_to_a_file = output.is_file() or not output.exists()
+    return Path(os.path.realpath(output)) if output.is_symlink() and leads_to_a_file else output
 
 
 def _repeats(text: str) -> int | dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from gymctl.errors import InputError
@@ -82,7 +83,7 @@ def _clear(files: RunFiles, overwrite: bool, notes: list[str]) -> None:
 def _set_aside(files: RunFiles, notes: list[str]) -> None:
     """Rename the family of files to the next free number."""
     number = 1
-    while any(path.exists() for path in _numbered(files, number).all()):
+    while any(os.path.lexists(path) for path in _numbered(files, number).all()):
         number += 1
     aside = _numbered(files, number)
     for old, new in zip(files.all(), aside.all(), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -72,6 +73,11 @@ def check_paths(run: RunSpec) -> None:
         raise InputError(f"{run.input} cannot be read", "check its permissions")
     if not os.access(run.output.parent, os.W_OK):
         raise InputError(f"the output folder {run.output.parent} cannot be written", "check its permissions")
+    for path in run.files.all():
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+            raise InputError(
+                f"{path} is no regular file, and a run would put one in its place", "choose another output"
+            )
     clash = [path for path in run.files.all() if path.exists() and path.samefile(run.input)]
     if clash:
         raise InputError(f"{run.input} is also a file that this run would write", "choose another output")

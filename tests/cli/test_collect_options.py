@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def test_upstreams_spelling() -> None:
 def test_a_stall_must_be_above_nothing() -> None:
     with pytest.raises(InputError, match="stall is 0"):
         run_spec(FILES, [], {"order": "completion", "stall_s": 0.0})
+
+
+def test_an_output_that_is_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
+    link, there = tmp_path / "latest.jsonl", tmp_path / "runs" / "one.jsonl"
+    link.symlink_to(there)
+    assert run_spec({**FILES, "output": link}, [], {"order": "completion"}).output == there.resolve()
+    there.parent.mkdir()
+    os.mkfifo(there)
+    assert run_spec({**FILES, "output": link}, [], {"order": "completion"}).output == link  # refused by what it is
 
 
 def test_rows_of_a_bundled_server_are_found_by_the_path_in_its_configuration(

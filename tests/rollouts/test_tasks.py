@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from rollout_stack import keys, read, row, spec_of
 
 from gymctl.errors import InputError
+from gymctl.rollouts.opening import open_run
 from gymctl.rollouts.spec import RunSpec
 from gymctl.rollouts.tasks import input_digest, materialise
 
@@ -73,6 +75,21 @@ def test_paths_are_checked_first(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=said):
             materialise(wrong)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", "_failures.jsonl", "_materialized_inputs.jsonl", "_run.json"])
+def test_what_is_no_regular_file_is_left_alone(tmp_path: Path, suffix: str) -> None:
+    spec = spec_of(tmp_path, 1)
+    pipe = tmp_path / f"out{suffix}"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=f"out{suffix} is no regular file"):
+        open_run(replace(spec, force=True))
+    assert pipe.is_fifo()
+    pipe.unlink()
+    pipe.symlink_to("elsewhere")
+    with pytest.raises(InputError, match="no regular file"):
+        open_run(spec)
+    assert pipe.is_symlink()
 
 
 @pytest.mark.parametrize("options", [{"limit": 0}, {"num_repeats": 0}, {"concurrency": 0}, {"deadline_s": 0.0}])
