@@ -36,6 +36,7 @@ def write_identity(path: Path, run: RunSpec, inputs: Inputs) -> None:
         "gymctl": gymctl.__version__,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "input_path": str(run.input),
+        "output": run.output.name,
         "inputs": asdict(inputs),
         "materialized_bytes": run.files.materialized.stat().st_size,
         "identity": describe(run, inputs.digest),
@@ -51,6 +52,21 @@ def read_identity(path: Path) -> dict[str, Any] | None:
     except (OSError, orjson.JSONDecodeError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("identity"), dict) else None
+
+
+def refuse_another_output(run: RunSpec) -> None:
+    """Check that the files beside the output are not those of one that differs in its suffix (``a.json``, ``a.jsonl``).
+
+    Raises:
+        InputError: they are, and that one is still there.
+    """
+    record = read_identity(run.files.identity) or {}
+    other = run.output.with_suffix(Path(str(record.get("output", run.output))).suffix)
+    if other != run.output and other.exists():
+        raise InputError(
+            f"{run.output} would have the same files beside it as {other}, such as {run.files.failures}",
+            f"choose another name, or give up what belongs to {other} with --force",
+        )
 
 
 def known_inputs(record: Mapping[str, Any], materialized: Path) -> Inputs | None:

@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 
 from gymctl.errors import InputError
 from gymctl.rollouts.history import History, read_history
-from gymctl.rollouts.identity import known_inputs, read_identity, refuse_another_run, write_identity
+from gymctl.rollouts.identity import (
+    known_inputs,
+    read_identity,
+    refuse_another_output,
+    refuse_another_run,
+    write_identity,
+)
 from gymctl.rollouts.journal import refuse_if_in_use
 from gymctl.rollouts.source import Rows
 from gymctl.rollouts.spec import RunFiles, RunSpec
-from gymctl.rollouts.tasks import Inputs, check_paths, input_digest, materialise
+from gymctl.rollouts.tasks import Inputs, check_agent, check_paths, input_digest, materialise
 
 
 @dataclass
@@ -27,10 +33,14 @@ def open_run(run: RunSpec) -> Opening:
     """Check the input and prepare the files of the run.
 
     Raises:
-        InputError: the input is wrong, or the run to resume is another one; nothing was changed.
+        InputError: the input or the agent is wrong, the run to resume is another one, or what is beside the output
+            belongs to another one; nothing was changed.
         RunError: the output is being written by someone else, or the disk is full.
     """
     check_paths(run)
+    check_agent(run)
+    if not run.force:
+        refuse_another_output(run)
     refuse_if_in_use(run.output)
     return _resume(run) if run.resume else _start(run)
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,16 @@ def check_paths(run: RunSpec) -> None:
     clash = [path for path in run.files.all() if path.exists() and path.samefile(run.input)]
     if clash:
         raise InputError(f"{run.input} is also a file that this run would write", "choose another output")
+
+
+def check_agent(run: RunSpec) -> None:
+    """Check that the agent for rows that name none is one of the stack's, also when all rows name theirs.
+
+    Raises:
+        InputError: it is not.
+    """
+    if run.agent and run.agents and run.agent not in run.agents:
+        raise InputError(_no_such_agent(run.agent, run.agents))
 
 
 def materialise(run: RunSpec, before_replacing: Callable[[], None] = lambda: None) -> Inputs:
@@ -174,7 +184,7 @@ class _Expansion:
             reference = row[AGENT_REF] = {"name": self.run.agent}
         if not reference:
             raise _BadRowError(
-                f'the row names no agent; add "agent_ref": {{"name": ...}} or --agent NAME{self._agents()}'
+                f'the row names no agent; add "agent_ref": {{"name": ...}} or --agent NAME{_listed(self.run.agents)}'
             )
         name = reference.get("name") if isinstance(reference, dict) else None
         if not isinstance(name, str) or not name:
@@ -183,13 +193,8 @@ class _Expansion:
         if kind != _AGENT_KIND:
             raise _BadRowError(f"agent_ref has the type {kind!r}; it must be {_AGENT_KIND!r}")
         if self.run.agents and name not in self.run.agents:
-            near = difflib.get_close_matches(name, self.run.agents, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else self._agents()
-            raise _BadRowError(f"there is no agent {name!r} in the stack{hint}")
+            raise _BadRowError(_no_such_agent(name, self.run.agents))
         return name
-
-    def _agents(self) -> str:
-        return f" (agents: {', '.join(self.run.agents)})" if self.run.agents else ""
 
     def _task(self, row: Mapping[str, Any], text: bytes) -> int:
         given = row.get(TASK_INDEX)
@@ -207,6 +212,16 @@ class _Expansion:
         if count is None:
             raise _BadRowError(f"the repeats name neither the agent {agent!r} nor _default; add one of them")
         return count
+
+
+def _no_such_agent(name: str, agents: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, agents, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else _listed(agents)
+    return f"there is no agent {name!r} in the stack{hint}"
+
+
+def _listed(agents: Sequence[str]) -> str:
+    return f" (agents: {', '.join(agents)})" if agents else ""
 
 
 def _parse(text: bytes) -> dict[str, Any]:

@@ -181,6 +181,22 @@ def test_a_new_run_keeps_the_old_results(tmp_path: Path) -> None:
     assert not (tmp_path / "out.2.jsonl").exists()
 
 
+def test_outputs_that_differ_in_their_suffix_do_not_share_files(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 2)
+    collected(spec, Agents())
+    collected(spec, Agents())  # the first is kept as out.1.jsonl
+    other = replace(spec, output=tmp_path / "out.json")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for run in (other, replace(other, resume=True)):
+        with pytest.raises(InputError, match=r"out\.json would have the same files .* as \S+out\.jsonl, .*--force"):
+            collected(run, Agents())
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    aside = replace(spec, output=tmp_path / "out.1.jsonl", resume=True)
+    assert collected(aside, Agents()).already_done == 2  # though its record still has the first name
+    assert collected(replace(other, force=True), Agents()).done == 2
+    assert spec.output.exists()
+
+
 def test_stop_lets_what_runs_finish_and_resume_goes_on(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 40, concurrency=4)
     agents = Agents(slow=lambda item: 0.02)

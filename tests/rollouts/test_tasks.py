@@ -109,6 +109,13 @@ def test_agent_option_fills_only_rows_without_one(tmp_path: Path) -> None:
     assert [item["agent_ref"]["name"] for item in read(spec.files.materialized)] == ["alpha", "beta", "beta"]
 
 
+def test_the_agent_option_is_checked_also_when_no_row_needs_it(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, [row(0)], agent="bta")
+    with pytest.raises(InputError, match="no agent 'bta' in the stack; did you mean 'beta'"):
+        open_run(spec)
+    assert open_run(replace(spec, agents=())).inputs.agents == {"alpha": 1}  # not known: nothing to check against
+
+
 def test_equal_lines_share_a_task_and_a_given_index_is_kept(tmp_path: Path) -> None:
     spec = spec_of(
         tmp_path, [row(0), row(1), row(0), row(7, _ng_task_index=7), row(8, _ng_task_index=7)], num_repeats=2
