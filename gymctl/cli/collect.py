@@ -89,7 +89,7 @@ def collect(
       gymctl collect -i rows.jsonl -o rollouts.jsonl --num-repeats 8 --resume
       gymctl collect +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.collecting import collect_from_stack, print_report
+    from gymctl.cli.collecting import agents_of, collect_from_stack, print_report
     from gymctl.engines.state import load_state
     from gymctl.rollouts.progress import display
 
@@ -101,7 +101,7 @@ def collect(
     fixed = {
         "force": force, "order": order, "deadline_s": deadline, "stall_s": stall, "max_attempts": max_attempts,
         "retry_failed": retry_failed, "identity": {"config": state.config_digest},
-        "agents": tuple(server.name for server in state.servers if server.kind == "responses_api_agents"),
+        "agents": agents_of(state),
     }  # fmt: skip
     spec = run_spec(given, overrides or [], fixed)
     with display(quiet=as_json) as on_event:

@@ -38,6 +38,31 @@ def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Repo
     return uvloop.run(work())
 
 
+def agents_of(state: StackState) -> tuple[str, ...]:
+    """Names of the agents that can be collected from: the stack's own, and those of the workers that are there.
+
+    Raises:
+        InputError: there is none.
+    """
+    from gymctl.errors import InputError
+
+    servers = [(server.name, server.kind) for server in state.servers]
+    if state.takes_workers:
+        from gymctl.engines.registered import registered_servers
+
+        there = (server for server in registered_servers(state.head_url) if server.state == "running")
+        servers += ((server.name, server.kind) for server in there)
+    agents = tuple(dict.fromkeys(name for name, kind in servers if kind == "responses_api_agents"))
+    if not agents:
+        hint = "add one to its configuration"
+        if state.role == "worker":
+            hint = "collect where the coordinator was brought up"
+        elif state.takes_workers:
+            hint = "bring up a worker with one (gymctl status lists those that are there)"
+        raise InputError(f"the stack {state.name} has no agent", hint)
+    return agents
+
+
 def collect_from_stack(state: StackState, directory: Path, spec: RunSpec, on_event: OnEvent) -> Report:
     """Collect from the running stack: over loopback from a local one, in a job on its network from one of containers.
 

@@ -34,6 +34,18 @@ policy_model:
   responses_api_models:
     scripted_model: {{entrypoint: app.py, host: 127.0.0.1}}
 """
+AGENT_OF_THE_WORKER = """\
+their_resources:
+  resources_servers:
+    example_single_tool_call: {entrypoint: app.py, host: 127.0.0.1, domain: agent}
+their_agent:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      host: 127.0.0.1
+      resources_server: {type: resources_servers, name: their_resources}
+      model_server: {type: responses_api_models, name: policy_model}
+"""
 ROWS = "resources_servers/example_single_tool_call/data/example.jsonl"
 
 
@@ -106,6 +118,45 @@ def test_a_worker_registers_serves_rollouts_and_leaves(machines):
 
     assert machines("worker", "down").code == 0
     assert "policy_model" not in statuses(machines)
+
+
+def test_a_coordinator_collects_from_agents_of_workers_too(machines):
+    token = coordinator_up(machines)
+    place = machines.folders["coordinator"]
+    rows = (assets.folder("services") / ROWS).read_text()
+    (place / "rows.jsonl").write_text(rows)
+    collect = [
+        "collect",
+        "--input",
+        "rows.jsonl",
+        "--output",
+        "rollouts.jsonl",
+        "--limit",
+        "1",
+        "--stall",
+        "5",
+        "--agent",
+    ]
+    said = machines("coordinator", *collect, "their_agent")
+    assert said.code == 2 and "there is no agent 'their_agent' in the stack" in said.err
+
+    with (machines.folders["worker"] / "worker.yaml").open("a") as file:
+        file.write(AGENT_OF_THE_WORKER)
+    assert worker_up(machines, "--token-file", token).code == 0
+    said = machines("coordinator", *collect, "their_agent")
+    assert said.code == 0, said.err
+    rollout = json.loads((place / "rollouts.jsonl").read_text())
+    assert rollout["agent_ref"] == {"name": "their_agent"} and rollout["reward"] == 1.0
+
+
+def test_where_no_agent_is_nothing_is_collected(machines):
+    token = coordinator_up(machines)
+    assert worker_up(machines, "--token-file", token).code == 0
+    (machines.folders["worker"] / "rows.jsonl").write_text((assets.folder("services") / ROWS).read_text())
+    said = machines("worker", "collect", "--input", "rows.jsonl", "--output", "rollouts.jsonl", "--agent", "any")
+    assert said.code == 2
+    assert said.err == "error: the stack worker has no agent; collect where the coordinator was brought up\n"
+    assert not (machines.folders["worker"] / "rollouts.jsonl").exists()
 
 
 def test_a_wrong_token_is_refused_and_says_where_the_right_one_is(machines, tmp_path):
