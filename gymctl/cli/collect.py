@@ -126,7 +126,7 @@ def run_spec(options: Mapping[str, Any], overrides: Sequence[str], fixed: Mappin
         values[key] = Path(values[key])
     values["input"], values["output"] = _here_or_bundled(values["input"]), _followed(values["output"])
     concurrency = str(values.pop("concurrency", "auto"))
-    if concurrency != "auto" and not concurrency.isdigit():
+    if concurrency != "auto" and not concurrency.isdecimal():
         raise InputError(f"--concurrency is {concurrency!r}", "it must be a number, or auto")
     if isinstance(values.get("num_repeats"), str):
         values["num_repeats"] = _repeats(values["num_repeats"])
@@ -153,32 +153,49 @@ def _repeats(text: str) -> int | dict[str, int]:
     """``4``, or ``math=4,_default=1``."""
     from gymctl.errors import InputError
 
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
     pairs = [part.strip().rpartition("=") for part in text.split(",")]
-    wrong = [f"{name}{sign}{number}" for name, sign, number in pairs if not name or not number.isdigit()]
+    wrong = [f"{name}{sign}{number}" for name, sign, number in pairs if not name or not number.isdecimal()]
     if wrong:
         raise InputError(f"the repeats hold {wrong[0]!r}", "give a number, or agents and numbers: math=4,_default=1")
     return {name: int(number) for name, _, number in pairs}
 
 
 def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    from gymctl.config.overrides import parse_override
+    from gymctl.config.overrides import override_document, parse_override
     from gymctl.errors import InputError
 
-    values: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for argument in overrides:
+        if argument.startswith("~"):
+            raise InputError(
+                f"{argument!r}: an option of collect is left out, not deleted", "see gymctl collect --help"
+            )
         override = parse_override(argument)
         key = override.path[0]
         if key in ("config_paths", "head_server"):
             continue  # which stack: that of this directory
-        if key not in _UPSTREAM or len(override.path) > 1:
+        if key not in _UPSTREAM or (len(override.path) > 1 and dict not in _UPSTREAM[key][1]):
             raise InputError(
                 f"{argument!r}: collect has no option {'.'.join(override.path)!r}", "see gymctl collect --help"
             )
-        if override.value is not None:
-            name, types, wanted = _UPSTREAM[key]
-            if type(override.value) not in types:  # not isinstance: true is no number
-                raise InputError(f"{override.text} is {override.value!r}", f"it must be {wanted}")
-            values[name] = override.value
+        _merge(given, override_document(override).data)
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        name, types, wanted = _UPSTREAM[key]
+        if value is None:
+            continue
+        if type(value) not in types:  # not isinstance: true is no number
+            raise InputError(f"+{key} is {value!r}", f"it must be {wanted}")
+        values[name] = value
     return values
+
+
+def _merge(old: dict[Any, Any], new: Mapping[Any, Any]) -> None:
+    """Lay ``new`` over ``old``: mappings key by key, all else as a whole."""
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            _merge(old[key], value)
+        else:
+            old[key] = value

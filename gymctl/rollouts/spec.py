@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import orjson
+
 from gymctl.errors import InputError
 
+_YEAR_S = 366 * 86400.0
 Concurrency = int | Literal["auto"]
 Repeats = int | Mapping[str, int]
 
@@ -65,14 +68,17 @@ class RunSpec:
             ("max attempts", self.max_attempts),
             *(("num_repeats", n) for n in repeats),
         ):
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}", "it must be 1 or more")
+            if value is not None and (type(value) is not int or value < 1):
+                raise InputError(f"{name} is {value!r}", "it must be 1 or more, and a whole number")
         if self.concurrency != "auto" and self.concurrency < 1:
             raise InputError(f"concurrency is {self.concurrency}", "it must be 1 or more, or auto")
-        if self.deadline_s <= 0:
-            raise InputError(f"the deadline is {self.deadline_s} s", "it must be above 0")
-        if self.stall_s is not None and self.stall_s <= 0:
-            raise InputError(f"stall is {self.stall_s} s", "it must be above 0")
+        for name, seconds in (("the deadline", self.deadline_s), ("stall", self.stall_s)):
+            if seconds is not None and not 0 < seconds <= _YEAR_S:
+                raise InputError(f"{name} is {seconds} s", "it must be above 0, and at most a year")
+        for name, values in (("num_repeats", self.num_repeats), ("responses_create_params", self.params_override)):
+            _check_json(name, values)
+        if self.retry_failed and not self.resume:
+            raise InputError("--retry-failed is for a run that goes on", "add --resume")
 
     @property
     def stall_after_s(self) -> float:
@@ -98,6 +104,13 @@ class RunSpec:
         agents = tuple(values.get("agents", ()))
         paths = {"input": Path(values["input"]), "output": Path(values["output"])}
         return cls(**{**values, **paths, "agents": agents})
+
+
+def _check_json(name: str, values: Any) -> None:
+    try:
+        orjson.dumps(values)
+    except TypeError as error:  # a number as a key, for one
+        raise InputError(f"{name} is {values!r}, which cannot be sent: {error}", "it must be JSON") from error
 
 
 @dataclass(frozen=True)

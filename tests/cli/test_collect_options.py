@@ -21,7 +21,7 @@ def test_repeats_are_one_number_or_one_by_agent(text: str, repeats: object) -> N
     assert run_spec({**FILES, "num_repeats": text}, [], {"order": "completion"}).num_repeats == repeats
 
 
-@pytest.mark.parametrize("text", ["x", "math", "math=", "=3", "math=4,", "-1", "math=0", "0"])
+@pytest.mark.parametrize("text", ["x", "math", "math=", "=3", "math=4,", "-1", "math=0", "0", "²", "math=²"])
 def test_repeats_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="repeats"):
         run_spec({**FILES, "num_repeats": text}, [], {"order": "completion"})
@@ -40,9 +40,59 @@ def test_upstreams_spelling() -> None:
     assert (spec.concurrency, spec.num_repeats, spec.resume, spec.stall_after_s) == (16384, 3, True, 5.0)
 
 
-def test_a_stall_must_be_above_nothing() -> None:
-    with pytest.raises(InputError, match="stall is 0"):
-        run_spec(FILES, [], {"order": "completion", "stall_s": 0.0})
+def test_overrides_of_one_mapping_are_laid_over_one_another() -> None:
+    overrides = [
+        "+responses_create_params={temperature: 1.0, reasoning: {effort: low}}",
+        "+responses_create_params.temperature=0.5",
+        "++responses_create_params.reasoning.summary=auto",
+        "responses_create_params.max_output_tokens=null",
+        "+num_repeats.math=4",
+        "+num_repeats._default=1",
+    ]
+    spec = run_spec(FILES, overrides, {"order": "completion"})
+    assert spec.params_override == {
+        "temperature": 0.5,
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "max_output_tokens": None,
+    }
+    assert spec.num_repeats == {"math": 4, "_default": 1}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("+num_repeats={_default: x}", "num_repeats is 'x'; it must be 1 or more, and a whole number"),
+        ("+num_repeats={_default: 1.5}", "num_repeats is 1.5; it must be 1 or more, and a whole number"),
+        ("+num_repeats={_default: true}", "num_repeats is True; it must be 1 or more, and a whole number"),
+        ("+num_repeats={1: 2}", "num_repeats is {1: 2}, which cannot be sent: .*; it must be JSON"),
+        ("+responses_create_params={1: 2}", "responses_create_params is {1: 2}, which cannot be sent"),
+        ("+responses_create_params=3", r"\+responses_create_params is 3; it must be a mapping"),
+        ("+limit.x=3", "collect has no option 'limit.x'; see gymctl collect --help"),
+        ("~limit", "'~limit': an option of collect is left out, not deleted; see gymctl collect --help"),
+    ],
+)
+def test_overrides_that_make_no_sense_are_refused(override: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        run_spec(FILES, [override], {"order": "completion"})
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_times_are_above_nothing_and_have_an_end(seconds: float) -> None:
+    for name, said in (("stall_s", "stall is"), ("deadline_s", "the deadline is")):
+        with pytest.raises(InputError, match=f"{said} {seconds:g}.* s; it must be above 0".replace("+", r"\+")):
+            run_spec(FILES, [], {"order": "completion", name: seconds})
+
+
+def test_what_failed_is_tried_again_in_a_run_that_goes_on() -> None:
+    for given, overrides in (({"resume": True}, []), ({}, ["+resume_from_cache=true"])):
+        assert run_spec({**FILES, **given}, overrides, {"order": "completion", "retry_failed": True}).retry_failed
+    with pytest.raises(InputError, match=r"--retry-failed .*; add --resume"):
+        run_spec(FILES, [], {"order": "completion", "retry_failed": True})
+
+
+def test_a_concurrency_in_other_digits_is_refused() -> None:
+    with pytest.raises(InputError, match="--concurrency is '²'"):
+        run_spec({**FILES, "concurrency": "²"}, [], {"order": "completion"})
 
 
 def test_an_output_that_is_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
