@@ -15,6 +15,7 @@ LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 # Of several workers (-n auto --dist loadgroup) one runs all of these: they share an engine, its images, host ports.
 SHARING = {"integration", "docs"}
+NOT_UNIT = {"docker", "lab", "processes", "slow", "upstream"}
 
 
 def pytest_collection_modifyitems(items):
@@ -22,7 +23,10 @@ def pytest_collection_modifyitems(items):
         docker = item.get_closest_marker("docker") is not None
         if not docker:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
-        if docker or SHARING & {parent.name for parent in item.path.parents}:
+        sharing = docker or bool(SHARING & {parent.name for parent in item.path.parents})
+        if not sharing and not NOT_UNIT & {marker.name for marker in item.iter_markers()}:
+            item.add_marker(pytest.mark.unit)
+        if sharing:
             item.add_marker(pytest.mark.xdist_group("docker"))
 
 

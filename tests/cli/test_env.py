@@ -13,6 +13,8 @@ import pytest
 
 from gymctl.cli.main import main
 
+pytestmark = pytest.mark.processes
+
 BIN = Path(sys.executable).parent
 
 

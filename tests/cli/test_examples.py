@@ -11,6 +11,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from render_examples import expected, render
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.mark.parametrize(
     ("path", "stack", "options"), expected(), ids=[f"{path.parent.name}/{path.name}" for path, *_ in expected()]

@@ -15,6 +15,8 @@ from gymctl.cli.collecting import collect_in_process
 from gymctl.config import load_config
 from gymctl.rollouts.spec import RunSpec
 
+pytestmark = pytest.mark.processes
+
 # Where the search engine would be nothing listens: tests do not leave this machine.
 NOWHERE = "http://127.0.0.1:9/"
 CASES = [pytest.param(stack, rows, id=f"{stack.parent.name}/{stack.name}") for stack, rows in patterns()]

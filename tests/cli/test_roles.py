@@ -16,6 +16,8 @@ from cli_stack import contents, free_port
 
 from gymctl import assets
 
+pytestmark = pytest.mark.processes
+
 COORDINATOR = """\
 head_server: {{host: 127.0.0.1, port: {port}}}
 example_resources:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 HEAVY = {"ray", "fastapi", "openai", "docker", "aiohttp", "uvicorn", "httpx", "jinja2", "requests", "prometheus_client"}
 
 ENVIRONMENT = """\

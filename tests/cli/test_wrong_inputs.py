@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from cli_stack import EXAMPLE, GOOD, contents, free_port
 
+pytestmark = pytest.mark.processes
+
 GYMCTL = [sys.executable, "-m", "gymctl.cli.main"]
 
 UNKNOWN_REFERENCE = GOOD.replace("name: weather}", "name: wether}")

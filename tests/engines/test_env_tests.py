@@ -11,6 +11,8 @@ from gymctl.engines.env_tests import find_tests, image_for, run_here
 from gymctl.engines.scaffold import create_environment
 from gymctl.errors import InputError
 
+pytestmark = pytest.mark.processes
+
 BUNDLED = assets.folder("services") / "resources_servers"
 
 

@@ -14,6 +14,8 @@ from gymctl.config import Config, load_config
 from gymctl.engines.local import build_stack, plan_addresses, running
 from gymctl.errors import ConfigError, EngineError
 
+pytestmark = pytest.mark.processes
+
 ROWS = Path(__file__).parents[2] / "examples/quickstart/rows.jsonl"
 
 

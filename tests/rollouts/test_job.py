@@ -14,6 +14,8 @@ from gymctl.rollouts.job import Job, connections, run_job
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
 
+pytestmark = pytest.mark.processes
+
 
 def test_a_connection_for_each_rollout_in_flight(tmp_path: Path) -> None:
     assert connections(spec_of(tmp_path, concurrency=16384)) == 16384

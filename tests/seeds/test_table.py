@@ -35,6 +35,8 @@ from acting import (
 
 from gymctl.stack.runtime import imports_nemo_gym
 
+pytestmark = pytest.mark.processes
+
 RUNNING = """\
 config_paths:
 - responses_api_models/scripted_model/configs/scripted_model.yaml

@@ -21,7 +21,7 @@ from gymctl.server.leaving import in_line
 from gymctl.server.settings import seconds
 from gymctl.server.transport import HttpTransport
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVER = """

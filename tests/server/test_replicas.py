@@ -36,7 +36,7 @@ from gymctl.server.replicas import resolve, stands_for_replicas
 from gymctl.server.serve import uvicorn_options
 from gymctl.server.settings import settings_from_mapping
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 
 NAME = "counter"
 ROW = {"responses_create_params": {"input": ""}}

@@ -17,7 +17,7 @@ from gymctl.server.limited import Limits, run_limited
 from gymctl.server.pool import CheckFailed, Pool
 from gymctl.server.work import Work
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 
 MEMORY = 512 << 20
 

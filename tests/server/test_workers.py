@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVER = """

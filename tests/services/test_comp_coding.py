@@ -17,7 +17,7 @@ from service_stack import environment, example_rows, open_stack, post, service
 from gymctl.server import Reply
 from gymctl.server.responses import message, response
 
-pytestmark = pytest.mark.enable_socket  # the channels to the worker processes
+pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]  # the channels to the worker processes
 
 FOLDER = service("resources_servers", "comp_coding")
 SUM = "a, b = map(int, input().split())\nprint(a + b)"

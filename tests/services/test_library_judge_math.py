@@ -16,7 +16,7 @@ from gymctl.errors import InputError
 from gymctl.server import Reply
 from gymctl.server.responses import message, response
 
-pytestmark = pytest.mark.enable_socket  # the channels to the worker processes
+pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]  # the channels to the worker processes
 
 CONFIG = service("resources_servers", "library_judge_math") / "configs" / "bytedtsinghua_dapo17k.yaml"
 EQUAL, DIFFERENT = "[[A=B]]", "[[A!=B]]"

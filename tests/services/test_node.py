@@ -14,7 +14,7 @@ import pytest
 
 from gymctl.config.names import NODE_KEY
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
