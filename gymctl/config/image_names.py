@@ -1,6 +1,6 @@
 """What Docker takes as the name of an image, and as a place to push images to.
 
-The grammar is that of https://pkg.go.dev/github.com/distribution/reference.
+The grammar is that of the distribution project (its package ``reference``).
 """
 
 from __future__ import annotations
