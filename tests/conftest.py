@@ -2,6 +2,7 @@
 
 import os
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 
@@ -15,19 +16,21 @@ LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 # Of several workers (-n auto --dist loadgroup) one runs all of these: they share an engine, its images, host ports.
 SHARING = {"integration", "docs"}
+# What is no unit test. Servers' own tests know no marker of this project: they run in the servers' images as well.
 NOT_UNIT = {"docker", "lab", "processes", "slow", "upstream"}
+OF_SERVICES = Path(__file__).parents[1] / "services"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads who is of which group
 def pytest_collection_modifyitems(items):
     for item in items:
-        docker = item.get_closest_marker("docker") is not None
-        if not docker:
+        markers = {marker.name for marker in item.iter_markers()}
+        if "docker" not in markers:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
-        sharing = docker or bool(SHARING & {parent.name for parent in item.path.parents})
-        if not sharing and not NOT_UNIT & {marker.name for marker in item.iter_markers()}:
-            item.add_marker(pytest.mark.unit)
-        if sharing:
+        if "docker" in markers or SHARING & {parent.name for parent in item.path.parents}:
             item.add_marker(pytest.mark.xdist_group("docker"))
+        elif not NOT_UNIT & markers and OF_SERVICES not in item.path.parents:
+            item.add_marker(pytest.mark.unit)
 
 
 def pytest_runtest_setup(item):

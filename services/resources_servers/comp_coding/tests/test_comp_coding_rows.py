@@ -7,8 +7,6 @@ import pytest
 from gymctl.server.responses import message
 from gymctl.server.testing import episode, example_rows
 
-pytestmark = pytest.mark.processes
-
 FOLDER = Path(__file__).parents[1]
 ROW = example_rows(FOLDER)[0]  # two integers from one line: print their sum
 

@@ -31,8 +31,6 @@ import page_text  # noqa: E402
 import public_addresses  # noqa: E402
 from pacing import Pace  # noqa: E402
 
-pytestmark = pytest.mark.processes
-
 CONFIG = {
     "google_api_key": "key-of-the-test",
     "google_cx": "engine-of-the-test",

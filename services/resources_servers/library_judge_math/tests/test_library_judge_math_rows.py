@@ -7,8 +7,6 @@ import pytest
 from gymctl.server.responses import message
 from gymctl.server.testing import episode, example_rows
 
-pytestmark = pytest.mark.processes
-
 FOLDER = Path(__file__).parents[1]
 NO_JUDGE = {"should_use_judge": False, "judge_model_server": {"type": "responses_api_models", "name": "nobody"}}
 
