@@ -14,22 +14,21 @@ os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
-# Of several workers (-n auto --dist loadgroup) one runs all of these: they share an engine, its images, host ports.
-SHARING = {"integration", "docs"}
 # What is no unit test. Servers' own tests know no marker of this project: they run in the servers' images as well.
 NOT_UNIT = {"docker", "lab", "processes", "slow", "upstream"}
-OF_SERVICES = Path(__file__).parents[1] / "services"
+NOT_UNIT_FOLDERS = {
+    Path(__file__).parent / "integration",
+    Path(__file__).parent / "docs",
+    Path(__file__).parents[1] / "services",
+}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads who is of which group
 def pytest_collection_modifyitems(items):
     for item in items:
         markers = {marker.name for marker in item.iter_markers()}
         if "docker" not in markers:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
-        if "docker" in markers or SHARING & {parent.name for parent in item.path.parents}:
-            item.add_marker(pytest.mark.xdist_group("docker"))
-        elif not NOT_UNIT & markers and OF_SERVICES not in item.path.parents:
+        if not NOT_UNIT & markers and not NOT_UNIT_FOLDERS & set(item.path.parents):
             item.add_marker(pytest.mark.unit)
 
 
