@@ -178,6 +178,7 @@ def cluster() -> Iterator[str]:
 
     Ray gives its node 30 s, whatever the machine does besides: what failed is begun anew, on other ports.
     """
+    pytest.importorskip("ray", reason="needs Ray here: pip install -e '.[dev]'")
     host = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
     for left in (2, 1, 0):
         with _ray(host) as (process, port, said):
