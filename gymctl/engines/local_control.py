@@ -218,10 +218,20 @@ class LocalEngine:
             os.kill(pid, 0)
         except (OSError, ValueError):
             return None
-        command = Path(f"/proc/{pid}/cmdline")
-        if command.exists() and b"gymctl.engines.local_process" not in command.read_bytes():
-            return None
-        return pid
+        return pid if _is_ours(pid) else None
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process runs the local engine; True where there is no ``/proc`` to tell.
+
+    One that is ending has no command line any more; it is gone once it is a zombie.
+    """
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return not Path("/proc/self").exists()
+    return b"gymctl.engines.local_process" in command or (not command and state not in "ZX")
 
 
 def _ports(state: StackState) -> frozenset[int]:

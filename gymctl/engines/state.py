@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -196,16 +195,20 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> Non
         EngineError: the disk is full, or the folder may not be written.
     """
     raw = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        with open(temporary, "wb", opener=_for_its_owner) as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise EngineError(f"{path} cannot be written: {error.strerror}", "nothing was changed") from error
+    finally:
+        with suppress(OSError):  # of a write that failed, or was interrupted
+            temporary.unlink(missing_ok=True)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
