@@ -8,6 +8,7 @@ from typing import Any
 
 from gymctl.config.findings import Findings, NoteCode, did_you_mean
 from gymctl.config.implementations import implementation_of
+from gymctl.config.keys import is_port
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import is_server_entry
 from gymctl.config.model import Head, Reference, ServerInstance
@@ -46,7 +47,7 @@ def check_head(values: Mapping[str, Any], findings: Findings) -> Head:
     port, host = written.get("port"), written.get("host")
     if port is None:
         port = HEAD_PORT
-    elif not _is_port(port):
+    elif not is_port(port):
         path = ("head_server", "port")
         findings.problem(path, f"head_server.port is {port!r}", "it must be a number from 1 to 65535")
         port = HEAD_PORT
@@ -63,7 +64,7 @@ def check_head(values: Mapping[str, Any], findings: Findings) -> Head:
 def check_globals(values: Mapping[str, Any], findings: Findings) -> None:
     """The top-level values that gymctl itself reads."""
     for key in ("port_range_low", "port_range_high"):
-        if values.get(key) is not None and not _is_port(values[key]):
+        if values.get(key) is not None and not is_port(values[key]):
             findings.problem((key,), f"{key} is {values[key]!r}", "it must be a number from 1 to 65535")
             return
     low, high = values.get("port_range_low") or 10001, values.get("port_range_high") or 20000
@@ -79,12 +80,8 @@ def check_globals(values: Mapping[str, Any], findings: Findings) -> None:
         if values.get(key) is not None and not isinstance(values[key], bool):
             findings.problem((key,), f"{key} is {values[key]!r}", "it must be true or false")
     ports = values.get("disallowed_ports")
-    if ports is not None and not (isinstance(ports, list) and all(_is_port(port) for port in ports)):
+    if ports is not None and not (isinstance(ports, list) and all(is_port(port) for port in ports)):
         findings.problem(("disallowed_ports",), "disallowed_ports is not a list of ports", "write [8080, 9090]")
-
-
-def _is_port(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
 def check_references(

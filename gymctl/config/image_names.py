@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gymctl.config.keys import is_port
+
 _PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"  # of a path
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"  # of a host name
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::(?P<port>[0-9]+))?"
@@ -29,4 +31,4 @@ def is_registry(text: str) -> bool:
 
 def _fits(pattern: re.Pattern[str], text: str) -> bool:
     found = pattern.fullmatch(text)
-    return found is not None and (found["port"] is None or 0 < int(found["port"]) < 65536)
+    return found is not None and (found["port"] is None or is_port(int(found["port"])))

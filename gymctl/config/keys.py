@@ -44,6 +44,11 @@ def is_gpu_id(value: Any) -> bool:
     return not isinstance(value, bool) and _GPU_ID.fullmatch(str(value)) is not None
 
 
+def is_port(value: Any) -> bool:
+    """Whether it is a number that a port can have: 1 to 65535."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
+
+
 def is_size(value: Any) -> bool:
     """Whether it is text like ``512mb``."""
     return isinstance(value, str) and _SIZE.fullmatch(value) is not None

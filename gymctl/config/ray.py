@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gymctl.config.findings import Findings, NoteCode
-from gymctl.config.keys import checked_keys, is_size
+from gymctl.config.keys import checked_keys, is_port, is_size
 from gymctl.config.locations import Location
 from gymctl.config.placement import read_placement
 from gymctl.errors import Problem
@@ -79,7 +79,7 @@ def read_ray(
         "object_store": (is_size, "a size with its unit, such as 200mb"),
         "shm_size": (is_size, "a size with its unit, such as 512mb"),
         "memory": (is_size, "a size with its unit, such as 4gb"),
-        "dashboard": (lambda value: isinstance(value, bool) or _is_port(value), "true, false, or a port"),
+        "dashboard": (lambda value: isinstance(value, bool) or is_port(value), "true, false, or a port"),
         "version": (lambda value: _VERSION.fullmatch(str(value)), f"a version of Ray in quotes, such as '{VERSION}'"),
         "placement": (lambda value: isinstance(value, dict), "a mapping, as a server's placement is"),
     }
@@ -115,7 +115,7 @@ def _check_address(address: Any, findings: Findings) -> None:
     if address in (None, "", *_HERE):
         return
     found = CLIENT_ADDRESS.fullmatch(str(address)) or _NODES_ADDRESS.fullmatch(str(address))
-    if found is None or not _is_port(int(found["port"])):
+    if found is None or not is_port(int(found["port"])):
         hint = "write ray://HOST:PORT; a cluster's port for clients is 10001, unless it was started with another"
         where = findings.place((ADDRESS_KEY,)) or "RAY_ADDRESS"
         findings.problems.append(
@@ -125,7 +125,3 @@ def _check_address(address: Any, findings: Findings) -> None:
 
 def _is_count(value: Any, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
-
-
-def _is_port(value: Any) -> bool:
-    return isinstance(value, int) and 0 < value < 65536
