@@ -15,9 +15,9 @@ def main(config_file: str, head_port: str) -> None:
     import uvloop
 
     from gymctl.config import load_config
-    from gymctl.engines.local import plan_addresses
-    from gymctl.engines.local_process import serve_until_told
-    from gymctl.server.serve import raise_file_limit
+    from gymctl.engines.local.process import serve_until_told
+    from gymctl.engines.local.servers import plan_addresses
+    from gymctl.server.run.serve import raise_file_limit
 
     raise_file_limit()
     arguments = [f"+config_paths=[{config_file}]", "+head_server.host=127.0.0.1", f"+head_server.port={head_port}"]

@@ -234,7 +234,7 @@ def _collect(side: Side, stack: Stack, source: Path, output: Path, concurrency: 
         ]  # fmt: skip
         given = None
     else:
-        command = [str(side.python), "-m", "gymctl.rollouts.job"]
+        command = [str(side.python), "-m", "gymctl.rollouts.container_job"]
         run = {"input": str(source), "output": str(output), "concurrency": concurrency}
         given = json.dumps({"run": run, "urls": {"agent": f"http://127.0.0.1:{stack.ports['agent']}"}})
     started, before = time.monotonic(), _children_cpu()

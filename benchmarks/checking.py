@@ -21,8 +21,8 @@ import uvloop
 
 from gymctl import assets
 from gymctl.server import Call, Client, LocalTransport, Settings
-from gymctl.server.loading import load_server_class
 from gymctl.server.responses import message, response
+from gymctl.server.run.loader import load_server_class
 
 _TICK_S = 0.005
 _SUM = "a, b = map(int, input().split())\nprint(a + b)"

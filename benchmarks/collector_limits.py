@@ -1,8 +1,8 @@
 """The collector at its limits: many rows, big results, many rollouts in flight.
 
 ``python -m benchmarks.collector_limits``. A fake agent in a process of its own answers each rollout after a delay with
-a result of so many bytes. The collector is ``python -m gymctl.rollouts.job``, as in a container. Linux: the peak of its
-memory is read from ``/proc``.
+a result of a given size. The collector is ``python -m gymctl.rollouts.container_job``, as in a container. Linux: its
+peak memory is read from ``/proc``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.machine import peak_memory_mb
 from gymctl.rollouts import events
-from gymctl.rollouts.job import Job
+from gymctl.rollouts.container_job import Job
 from gymctl.rollouts.spec import RunSpec
 
 AGENT = "fake_agent"
@@ -83,7 +83,7 @@ def main() -> None:
     if options.serve:
         import uvloop
 
-        from gymctl.server.serve import raise_file_limit
+        from gymctl.server.run.serve import raise_file_limit
 
         raise_file_limit()
         uvloop.run(serve(options.serve, options.bytes, options.delay))
@@ -149,7 +149,7 @@ def _run(job: Job) -> tuple[float, float, float, dict[str, int]]:
     """Peak MB, CPU seconds, seconds, report."""
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "gymctl.rollouts.job"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "gymctl.rollouts.container_job"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -6,7 +6,7 @@ GymctlError            something the user can act on; exit code 1
 ├── EngineError        Docker, Compose or the local engine could not do it
 ├── RefusedError       a request to a server that cannot be answered as it stands (gymctl.server.message)
 └── RunError           a collection could not go on (disk full, nothing answers)
-    └── HopFailed      a call from one server to another failed (gymctl.server.client)
+    └── HopFailed      a call from one server to another failed (gymctl.server.calls.client)
 """
 
 from __future__ import annotations

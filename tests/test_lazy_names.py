@@ -25,5 +25,6 @@ def test_a_server_imports_what_its_kind_needs() -> None:
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     imported = set(done.stdout.split())
     assert "gymctl.server.resources" in imported
-    assert not imported & {"gymctl.server.agent", "gymctl.server.model", "gymctl.config.model", "gymctl.config.load"}
+    assert not imported & {"gymctl.server.agent", "gymctl.server.models.server"}
+    assert not imported & {"gymctl.config.model", "gymctl.config.load"}
     assert not imported & {"aiohttp", "fastapi", "omegaconf"}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.kill_matrix.fleet import ROOT, die_with_parent
 from gymctl.rollouts import events
-from gymctl.rollouts.job import Job
+from gymctl.rollouts.container_job import Job
 from gymctl.rollouts.report import Report
 
 
@@ -47,7 +47,7 @@ class Said:
 
 
 class Collector:
-    """``python -m gymctl.rollouts.job`` with a job on its standard input.
+    """``python -m gymctl.rollouts.container_job`` with a job on its standard input.
 
     Args:
         job: what to collect.
@@ -60,7 +60,7 @@ class Collector:
         self.started = time.monotonic()
         with errors.open("ab") as error_file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gymctl.rollouts.job"],
+                [sys.executable, "-m", "gymctl.rollouts.container_job"],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.PIPE,

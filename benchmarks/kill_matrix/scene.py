@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.kill_matrix.collecting import Collector
 from benchmarks.kill_matrix.fleet import AGENT, Fleet
-from gymctl.rollouts.job import Job
+from gymctl.rollouts.container_job import Job
 from gymctl.rollouts.spec import RunSpec
 
 CONCURRENCY, BOXES_EACH_RUN, REPEATS = 24, 80, 3

@@ -12,8 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from gymctl.config import Config
-    from gymctl.engines.base import Mount
-    from gymctl.engines.compose import ComposeEngine
+    from gymctl.engines.compose.engine import ComposeEngine
+    from gymctl.engines.protocol import Mount
     from gymctl.engines.state import StackState
     from gymctl.engines.swarm.engine import SwarmEngine
     from gymctl.rollouts.events import OnEvent
@@ -25,9 +25,9 @@ def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Repo
     """Start every server of ``config`` in this process, without a port, and collect from them."""
     import uvloop
 
-    from gymctl.engines.local import build_stack, plan_addresses, running
+    from gymctl.engines.local.servers import build_stack, plan_addresses, running
     from gymctl.rollouts.collector import collect
-    from gymctl.rollouts.job import with_signals
+    from gymctl.rollouts.container_job import with_signals
 
     async def work() -> Report:
         stop, abort = asyncio.Event(), asyncio.Event()
@@ -48,7 +48,7 @@ def agents_of(state: StackState) -> tuple[str, ...]:
 
     servers = [(server.name, server.kind) for server in state.servers]
     if state.takes_workers:
-        from gymctl.engines.registered import registered_servers
+        from gymctl.engines.remote_servers import registered_servers
 
         there = (server for server in registered_servers(state.head_url) if server.state == "running")
         servers += ((server.name, server.kind) for server in there)
@@ -71,12 +71,12 @@ def collect_from_stack(state: StackState, directory: Path, spec: RunSpec, on_eve
         EngineError: the job could not be started.
     """
     from gymctl.engines.choice import engine_of
-    from gymctl.engines.local_control import LocalEngine
-    from gymctl.rollouts.job import Job, run_job
+    from gymctl.engines.local.engine import LocalEngine
+    from gymctl.rollouts.container_job import Job, run_job
 
     urls = {server.name: server.address for server in state.servers}
     if state.takes_workers:
-        from gymctl.engines.registered import registered_urls
+        from gymctl.engines.remote_servers import registered_urls
 
         urls = {**registered_urls(state.head_url), **urls}
     engine = engine_of(directory)
@@ -93,9 +93,9 @@ def _collect_in_container(
 ) -> Report:
     from dataclasses import replace
 
-    from gymctl.engines import base
+    from gymctl.engines import protocol
     from gymctl.errors import RunError
-    from gymctl.rollouts.job import Job
+    from gymctl.rollouts.container_job import Job
     from gymctl.rollouts.progress import replay
     from gymctl.rollouts.report import Report
     from gymctl.rollouts.tasks import check_paths
@@ -111,8 +111,8 @@ def _collect_in_container(
         if end is not None:
             ends.append(end)
 
-    job = base.Job(
-        command=("python", "-m", "gymctl.rollouts.job"),
+    job = protocol.Job(
+        command=("python", "-m", "gymctl.rollouts.container_job"),
         mounts=tuple(_mounts(inside)),
         stdin=Job(inside, urls).encode().decode(),
     )
@@ -140,7 +140,7 @@ def _as_given(line: str, spec: RunSpec, inside: RunSpec) -> str:
 
 def _mounts(spec: RunSpec) -> Iterator[Mount]:
     """The folder of the output, and the input where it lies elsewhere; inside they have the paths they have here."""
-    from gymctl.engines.base import Mount
+    from gymctl.engines.protocol import Mount
 
     folder = spec.output.parent
     yield Mount(folder, str(folder), read_only=False)
@@ -161,7 +161,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from gymctl.cli.showing import wide_console
+    from gymctl.cli.output import wide_console
     from gymctl.rollouts.report import HEADINGS
 
     console = wide_console()

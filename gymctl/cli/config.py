@@ -31,12 +31,12 @@ def show(
     merge_order: MergeOrderOption = None,
 ) -> None:
     """Print the resolved configuration, credentials masked."""
-    from gymctl.config import views
+    from gymctl.config import formatting
     from gymctl.errors import InputError
 
     if form not in ("yaml", "json"):
         raise InputError(f"--format is {form!r}", "it must be yaml or json")
-    typer.echo(views.show(load(configuration, merge_order), form), nl=False)
+    typer.echo(formatting.show(load(configuration, merge_order), form), nl=False)
 
 
 @commands.command()
@@ -71,14 +71,14 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say which file and line set a value, what it overrode, and what it refers to."""
-    from gymctl.config import views
+    from gymctl.config import formatting
     from gymctl.config.explain import explain as explain_value
 
     explanation = explain_value(load(configuration, merge_order, quiet=True), path)
     if as_json:
-        _print(views.explanation_json(explanation))
+        _print(formatting.explanation_json(explanation))
     else:
-        typer.echo(views.explanation_text(explanation), nl=False)
+        typer.echo(formatting.explanation_text(explanation), nl=False)
 
 
 @commands.command()
@@ -96,16 +96,16 @@ def graph(
     merge_order: MergeOrderOption = None,
 ) -> None:
     """Print which server refers to which."""
-    from gymctl.config import views
+    from gymctl.config import formatting
     from gymctl.errors import InputError
 
     if form not in ("text", "mermaid", "json"):
         raise InputError(f"--format is {form!r}", "it must be text, mermaid or json")
     config = load(configuration, merge_order, quiet=True)
     if form == "json":
-        _print(views.graph_json(config))
+        _print(formatting.graph_json(config))
     else:
-        typer.echo(views.graph_mermaid(config) if form == "mermaid" else views.graph_text(config), nl=False)
+        typer.echo(formatting.graph_mermaid(config) if form == "mermaid" else formatting.graph_text(config), nl=False)
 
 
 def _print(value: Any) -> None:

@@ -25,7 +25,7 @@ def _group() -> None:
 @commands.command()
 def init(name: str = typer.Argument(..., help="Name of the new resources server, such as number_game.")) -> None:
     """Write a new resources server into this directory: code, configuration, rows, a test. It runs at once."""
-    from gymctl.engines.scaffold import create_environment
+    from gymctl.environments.scaffold import create_environment
 
     for path in create_environment(name, Path.cwd()):
         typer.echo(path.relative_to(Path.cwd()))
@@ -53,8 +53,8 @@ def test(
     ca_bundle: CaBundle = None,
 ) -> None:
     """Run a server's own tests in its image. The exit code is pytest's: 0 all passed, 1 some failed."""
-    from gymctl.cli.showing import UpDisplay
-    from gymctl.engines.env_tests import find_tests, run_here, run_in_image
+    from gymctl.cli.output import UpDisplay
+    from gymctl.environments.tests import find_tests, run_here, run_in_image
     from gymctl.errors import InputError
 
     if engine not in ("compose", "local"):

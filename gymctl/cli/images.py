@@ -55,7 +55,7 @@ def push(
     Examples:
       gymctl images push examples/quickstart --registry registry.example:5000/gym
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.engines.daemon import connect, spoken_errors
+    from gymctl.engines.docker.daemon import connect, spoken_errors
     from gymctl.engines.swarm.images import check_registry, name_by_content, push_images
 
     check_registry(registry)
@@ -85,7 +85,7 @@ def load_into(
     Examples:
       gymctl images load examples/quickstart --host ssh://me@worker-1 --host ssh://me@worker-2
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.engines.daemon import connect, spoken_errors
+    from gymctl.engines.docker.daemon import connect, spoken_errors
     from gymctl.engines.swarm.images import check_hosts, load_images, name_by_content
 
     check_hosts(host)
@@ -106,9 +106,9 @@ def _build(
     ca_bundle: Path | None,
 ) -> list[str]:
     """Build what the stack of a configuration runs in; the images' tags."""
-    from gymctl.cli.showing import UpDisplay
-    from gymctl.engines.daemon import check_commands, connect
-    from gymctl.engines.images import build_images
+    from gymctl.cli.output import UpDisplay
+    from gymctl.engines.build.images import build_images
+    from gymctl.engines.docker.daemon import check_commands, connect
 
     called = stack_name(name, Path.cwd())
     plan = plan_for(config, called, nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)

@@ -135,7 +135,7 @@ def stack_name(given: str | None, directory: Path) -> str:
         InputError: the one given is no stack's.
     """
     from gymctl.errors import InputError
-    from gymctl.stack.checks import stack_name_problems
+    from gymctl.stack.plan_checks import stack_name_problems
 
     for problem in stack_name_problems(given) if given is not None else ():
         raise InputError(problem.message, problem.hint)

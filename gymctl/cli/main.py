@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from gymctl import __version__
-from gymctl.cli.upstream_names import CommandsByEitherName
+from gymctl.cli.upstream_commands import CommandsByEitherName
 from gymctl.errors import GymctlError
 
 # what click raises for a wrong command line; newer typers carry a click of their own, so it is named by way of typer

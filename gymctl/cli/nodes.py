@@ -41,7 +41,7 @@ def list_nodes(as_json: bool = typer.Option(False, "--json", help="Print JSON.")
     if as_json:
         typer.echo(json.dumps([asdict(node) for node in nodes]))
         return
-    from gymctl.cli.showing import wide_console
+    from gymctl.cli.output import wide_console
 
     wide_console().print(nodes_table(nodes))
 
@@ -73,7 +73,7 @@ def drain(
     timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until the servers run elsewhere.", min=1),
 ) -> None:
     """Empty a node without a gap: this directory's servers start elsewhere before they end there."""
-    from gymctl.cli.showing import UpDisplay
+    from gymctl.cli.output import UpDisplay
     from gymctl.engines.swarm.engine import SwarmEngine
 
     with UpDisplay() as display:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from gymctl.stack.sizing import Machine
+    from gymctl.stack.capacity.machines import Machine
 
 
 def register(app: typer.Typer) -> None:
@@ -40,8 +40,8 @@ def plan_nodes(
       gymctl plan-nodes coordinator.yaml worker-1.yaml --firewall nftables
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.errors import InputError
-    from gymctl.stack.firewall import FIREWALLS
-    from gymctl.stack.sizing import plan_machines
+    from gymctl.stack.capacity.firewall import FIREWALLS
+    from gymctl.stack.capacity.machines import plan_machines
 
     if firewall and firewall not in FIREWALLS:
         raise InputError(f"there is no firewall {firewall!r}", f"use --firewall {' or '.join(FIREWALLS)}")
@@ -53,7 +53,7 @@ def plan_nodes(
     elif firewall:
         typer.echo(_rules(machines, firewall))
     else:
-        from gymctl.cli.showing import wide_console
+        from gymctl.cli.output import wide_console
 
         wide_console().print(_table(machines))
         if len(machines) > 1:
@@ -63,14 +63,14 @@ def plan_nodes(
 def _plain(machine: Machine, firewall: str) -> dict[str, object]:
     from dataclasses import asdict
 
-    from gymctl.stack.firewall import rules
+    from gymctl.stack.capacity.firewall import rules
 
     plain = asdict(machine)
     return {**plain, "rules": rules(machine, firewall)} if firewall in ("ufw", "nftables") else plain  # type: ignore[arg-type]
 
 
 def _rules(machines: Sequence[Machine], firewall: str) -> str:
-    from gymctl.stack.firewall import rules
+    from gymctl.stack.capacity.firewall import rules
 
     texts = [(machine, rules(machine, firewall)) for machine in machines]  # type: ignore[arg-type]
     parts = [f"# on {machine.address} ({machine.role})\n{text}" for machine, text in texts if text]

@@ -114,7 +114,7 @@ def render(
 
 def _write(output: str, text: str, files: Mapping[str, bytes], plan: StackPlan, config: Config) -> None:
     """The rendered file, and beside it what it names: secrets, files."""
-    from gymctl.engines.compose import check_ours
+    from gymctl.engines.compose.engine import check_ours
     from gymctl.engines.state import write_atomically, write_files, write_secrets
     from gymctl.errors import InputError
 

@@ -29,7 +29,7 @@ def scale(
 
     It holds until the next `gymctl up`, which goes by `replicas:` of the configuration.
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.showing import UpDisplay
+    from gymctl.cli.output import UpDisplay
     from gymctl.engines.choice import engine_of
 
     wanted = _parse(counts)

@@ -34,7 +34,7 @@ def list_secrets(
     """List the secrets of a configuration, never their values, with the containers that get each."""
     from rich.table import Table
 
-    from gymctl.cli.showing import wide_console
+    from gymctl.cli.output import wide_console
 
     config = load(configuration, merge_order)
     plan = plan_for(config, stack_name(None, Path.cwd()), nofile=65535, slices=slices)

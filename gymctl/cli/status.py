@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gymctl.engines.base import Engine, ServerStatus
+    from gymctl.engines.protocol import Engine, ServerStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def status(
     if as_json:
         typer.echo(_as_json(statuses))
     else:
-        from gymctl.cli.showing import wide_console
+        from gymctl.cli.output import wide_console
 
         wide_console().print(_shown(engine, statuses))
     raise typer.Exit(0 if all(item.ok for item in statuses) else 1)
@@ -46,7 +46,7 @@ def status(
 
 def _all(engine: Engine) -> list[ServerStatus]:
     """The servers of this machine, and those that other machines registered with its head."""
-    from gymctl.engines.registered import registered_servers
+    from gymctl.engines.remote_servers import registered_servers
     from gymctl.engines.state import load_state
 
     state = load_state(Path.cwd())
@@ -72,7 +72,7 @@ def _shown(engine: Engine, statuses: list[ServerStatus]) -> RenderableType:
     from rich.text import Text
 
     from gymctl.cli.nodes import nodes_table
-    from gymctl.cli.showing import history_table, status_table
+    from gymctl.cli.output import history_table, status_table
     from gymctl.engines.swarm.engine import SwarmEngine
 
     table = status_table(statuses)

@@ -44,7 +44,7 @@ from gymctl.cli.roles import (
 from gymctl.cli.up_swarm import Hosts, Registry, up_swarm
 
 if TYPE_CHECKING:
-    from gymctl.cli.showing import UpDisplay
+    from gymctl.cli.output import UpDisplay
     from gymctl.config import Config, Role
     from gymctl.engines.state import StackState
     from gymctl.stack import StackPlan
@@ -97,7 +97,7 @@ def up(
       gymctl up --engine swarm --host ssh://me@worker-1 examples/multi-environment
       gymctl up coordinator.yaml --role coordinator
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.showing import say_next
+    from gymctl.cli.output import say_next
 
     part = role_of(role)
     _check_options(engine, publish, registry, host, part)
@@ -120,7 +120,7 @@ def up(
 
 def _watched(start: Callable[..., StackState]) -> StackState:
     """Start a stack while its servers are shown; Ctrl-C says what there is to clean up, a failure what it has cost."""
-    from gymctl.cli.showing import UpDisplay
+    from gymctl.cli.output import UpDisplay
     from gymctl.engines.state import find_state
     from gymctl.errors import GymctlError
 
@@ -167,7 +167,7 @@ def _up_local(
     config: Config, name: str, arguments: tuple[str, ...], timeout: float | None, display: UpDisplay
 ) -> StackState:
     from gymctl.config import without_effect
-    from gymctl.engines.local_control import LocalEngine
+    from gymctl.engines.local.engine import LocalEngine
     from gymctl.errors import InputError
 
     if config.vllm:
@@ -198,9 +198,9 @@ def _up_compose(
     display: UpDisplay,
 ) -> StackState:
     """Plan, check and build, render with the open files that this engine allows, start and wait."""
-    from gymctl.engines.compose import ComposeEngine
-    from gymctl.engines.gpus import check_hub_heads
-    from gymctl.engines.waiting import patience
+    from gymctl.engines.compose.engine import ComposeEngine
+    from gymctl.engines.compose.watch import patience
+    from gymctl.engines.docker.gpus import check_hub_heads
     from gymctl.stack import one_machine_notes, render_stack
 
     engine = ComposeEngine(Path.cwd())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gymctl.cli.showing import UpDisplay
+    from gymctl.cli.output import UpDisplay
     from gymctl.config import Config
     from gymctl.engines.state import StackState
     from gymctl.stack import StackPlan
@@ -43,10 +43,10 @@ def up_swarm(
 ) -> StackState:
     """Plan, build, give the images to the nodes, render, deploy and watch."""
     from gymctl.cli.loading import config_digest, say_notes, shown_arguments
+    from gymctl.engines.compose.watch import patience
     from gymctl.engines.swarm.engine import SwarmEngine
-    from gymctl.engines.waiting import patience
     from gymctl.stack.swarm import grouped, render_swarm
-    from gymctl.stack.swarm.changes import Outcome
+    from gymctl.stack.swarm.report import Outcome
 
     engine = SwarmEngine(Path.cwd())
     plan = plan_with(nofile=65535)

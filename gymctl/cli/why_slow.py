@@ -28,7 +28,7 @@ def why_slow(
         return
     from rich.table import Table
 
-    from gymctl.cli.showing import wide_console
+    from gymctl.cli.output import wide_console
 
     console = wide_console()
     for waterfall in waterfalls:

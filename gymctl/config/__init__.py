@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 from gymctl.lazy import names_on_demand
 
 if TYPE_CHECKING:
-    from gymctl.config.findings import CODES, Note, NoteCode
-    from gymctl.config.includes import MergeOrder
+    from gymctl.config.diagnostics import CODES, Location, Note, NoteCode, Origins
+    from gymctl.config.layers import MergeOrder
     from gymctl.config.load import load_config
-    from gymctl.config.locations import Location, Origins
     from gymctl.config.model import Config, Head, Membership, Reference, ServerInstance
-    from gymctl.config.names import HEAD_PORT, MOST_REPLICAS, RESERVED_KEYS, Role, ServerKind
     from gymctl.config.placement import Placement, Placements, ResourceLimits
-    from gymctl.config.placing import without_effect
     from gymctl.config.secrets import holds_credential, mask
-    from gymctl.config.vllm import VLLM_PORT, VllmBlock
+    from gymctl.config.server_placement import without_effect
+    from gymctl.config.vllm.model import VLLM_PORT, VllmBlock
+    from gymctl.config.vocabulary import HEAD_PORT, MOST_REPLICAS, RESERVED_KEYS, Role, ServerKind
 
 __all__ = [
     "CODES",
@@ -51,15 +50,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "findings": ("CODES", "Note", "NoteCode"),
-    "includes": ("MergeOrder",),
+    "diagnostics": ("CODES", "Location", "Note", "NoteCode", "Origins"),
+    "layers": ("MergeOrder",),
     "load": ("load_config",),
-    "locations": ("Location", "Origins"),
     "model": ("Config", "Head", "Membership", "Reference", "ServerInstance"),
-    "names": ("HEAD_PORT", "MOST_REPLICAS", "RESERVED_KEYS", "Role", "ServerKind"),
+    "vocabulary": ("HEAD_PORT", "MOST_REPLICAS", "RESERVED_KEYS", "Role", "ServerKind"),
     "placement": ("Placement", "Placements", "ResourceLimits"),
-    "placing": ("without_effect",),
+    "server_placement": ("without_effect",),
     "secrets": ("holds_credential", "mask"),
-    "vllm": ("VLLM_PORT", "VllmBlock"),
+    "vllm.model": ("VLLM_PORT", "VllmBlock"),
 }
 __getattr__ = names_on_demand(__name__, _MODULES)

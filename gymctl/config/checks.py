@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gymctl.config.findings import Findings, NoteCode, did_you_mean
-from gymctl.config.implementations import implementation_of
-from gymctl.config.keys import is_port
-from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, did_you_mean, dotted
 from gymctl.config.merge import is_server_entry
 from gymctl.config.model import Head, Reference, ServerInstance
-from gymctl.config.names import HEAD_PORT, RUNTIMES, Role, ServerKind
+from gymctl.config.server_code import implementation_of
+from gymctl.config.validation import is_port
+from gymctl.config.vocabulary import HEAD_PORT, RUNTIMES, Role, ServerKind
 
 DOMAINS = (
     "math coding agent knowledge instruction_following long_context safety games translation e2e rlhf other".split()

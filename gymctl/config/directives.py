@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gymctl.config.findings import Findings, did_you_mean
-from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, did_you_mean, dotted
 from gymctl.config.merge import MISSING, copied, follow, merge_plain
 
 _TEXT = re.compile(r"^\$\{(swap_key|inherit_from|copy):\s*([^{}]+?)\s*\}$")

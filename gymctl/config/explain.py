@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gymctl.config.findings import did_you_mean
-from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.diagnostics import KeyPath, did_you_mean, dotted
 from gymctl.config.model import Config
 from gymctl.config.secrets import mask
 from gymctl.errors import InputError

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from gymctl import assets
-from gymctl.config.advice import advise, silenced_codes
 from gymctl.config.checks import (
     check_addresses,
     check_fields,
@@ -16,25 +15,24 @@ from gymctl.config.checks import (
     check_needed,
     check_references,
 )
+from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
-from gymctl.config.findings import Findings, NoteCode
-from gymctl.config.includes import MergeOrder
-from gymctl.config.locations import dotted
+from gymctl.config.layers import Layers, MergeOrder, read_layers
+from gymctl.config.lints import advise, silenced_codes
 from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, Head, ServerInstance
-from gymctl.config.names import Role
 from gymctl.config.placement import Placements, read_placements
-from gymctl.config.placing import place_servers
-from gymctl.config.published import check_published
+from gymctl.config.port_checks import check_published
 from gymctl.config.ray import ADDRESS_KEY, RayBlock, read_ray
-from gymctl.config.renamed import take_ours
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
+from gymctl.config.server_placement import place_servers
 from gymctl.config.servers import SKIP, find_servers
-from gymctl.config.sources import Layers, read_layers
-from gymctl.config.vllm import VllmBlock
-from gymctl.config.vllm_blocks import read_blocks
-from gymctl.config.vllm_links import NO_KEY, attach, detach
+from gymctl.config.upstream import take_ours
+from gymctl.config.vllm.blocks import read_blocks
+from gymctl.config.vllm.links import NO_KEY, attach, detach
+from gymctl.config.vllm.model import VllmBlock
+from gymctl.config.vocabulary import Role
 from gymctl.errors import ConfigError, Problem
 
 

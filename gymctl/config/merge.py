@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gymctl.config.documents import Document
-from gymctl.config.findings import Findings, NoteCode
-from gymctl.config.locations import KeyPath, dotted
-from gymctl.config.names import BLOCK_KEYS, RESERVED_KEYS, ServerKind
+from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
+from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind
+from gymctl.config.yaml_documents import Document
 from gymctl.errors import Problem
 
 MISSING = "???"

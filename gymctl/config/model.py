@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gymctl.config.findings import Note
-from gymctl.config.includes import MergeOrder
-from gymctl.config.locations import KeyPath, Location, Origins
-from gymctl.config.names import HEAD_PORT, Role, ServerKind
+from gymctl.config.diagnostics import KeyPath, Location, Note, Origins
+from gymctl.config.layers import MergeOrder
 from gymctl.config.placement import Placement, Placements, ResourceLimits
 from gymctl.config.ray import RayBlock
-from gymctl.config.vllm import VllmBlock
+from gymctl.config.vllm.model import VllmBlock
+from gymctl.config.vocabulary import HEAD_PORT, Role, ServerKind
 
 
 @dataclass(frozen=True)

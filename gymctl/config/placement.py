@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gymctl.config.findings import Findings
-from gymctl.config.keys import checked_keys, is_gpu_id, is_size
-from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, dotted
+from gymctl.config.validation import checked_keys, is_gpu_id, is_size
 
 GROUPS = ("head", "models", "agents", "resources", "addons")
 

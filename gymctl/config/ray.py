@@ -10,10 +10,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gymctl.config.findings import Findings, NoteCode
-from gymctl.config.keys import checked_keys, is_port, is_size
-from gymctl.config.locations import Location
+from gymctl.config.diagnostics import Findings, Location, NoteCode
 from gymctl.config.placement import read_placement
+from gymctl.config.validation import checked_keys, is_port, is_size
 from gymctl.errors import Problem
 
 RAY_KEY = "ray"

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gymctl.config.findings import Findings, did_you_mean
-from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, did_you_mean, dotted
 from gymctl.config.merge import MISSING, copied, follow
 
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")

@@ -11,13 +11,13 @@ from typing import Any
 
 from gymctl import assets
 from gymctl.config.checks import DATASET_TYPES, DOMAINS, LICENSES
-from gymctl.config.findings import CODES
-from gymctl.config.implementations import implementation_of
-from gymctl.config.includes import MergeOrder
-from gymctl.config.names import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.diagnostics import CODES
+from gymctl.config.layers import MergeOrder
 from gymctl.config.placement import GROUPS
 from gymctl.config.ray import KEYS as RAY_KEYS
-from gymctl.config.vllm_blocks import KEYS as VLLM_KEYS
+from gymctl.config.server_code import implementation_of
+from gymctl.config.vllm.blocks import KEYS as VLLM_KEYS
+from gymctl.config.vocabulary import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LATER = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, or a value still to be given

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gymctl.config.locations import KeyPath
+from gymctl.config.diagnostics import KeyPath
 from gymctl.config.merge import is_server_entry
-from gymctl.config.names import RESERVED_KEYS
+from gymctl.config.vocabulary import RESERVED_KEYS
 
 _PREFIX = "GYM_"
 _CREDENTIAL_WORDS = frozenset(

@@ -8,12 +8,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from gymctl.config.findings import Findings, NoteCode, did_you_mean
-from gymctl.config.implementations import implementation_of
-from gymctl.config.locations import KeyPath, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, did_you_mean, dotted
 from gymctl.config.merge import is_server_entry
 from gymctl.config.model import Reference, ServerInstance
-from gymctl.config.names import BLOCK_KEYS, MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.server_code import implementation_of
+from gymctl.config.vocabulary import BLOCK_KEYS, MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]

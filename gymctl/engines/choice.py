@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gymctl.engines.compose import ComposeEngine
-from gymctl.engines.local_control import LocalEngine
+from gymctl.engines.compose.engine import ComposeEngine
+from gymctl.engines.local.engine import LocalEngine
 from gymctl.engines.state import load_state
 from gymctl.engines.swarm.engine import SwarmEngine
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.errors import RunError
 from gymctl.rollouts import events
-from gymctl.rollouts.agents import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
+from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
 from gymctl.rollouts.failures import Failure, failure_row
-from gymctl.rollouts.keys import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX, TIMING
-from gymctl.rollouts.results import NotAResultError, result_line
-from gymctl.rollouts.source import Pending
+from gymctl.rollouts.fields import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX, TIMING
+from gymctl.rollouts.pending import Pending
+from gymctl.rollouts.result_line import NotAResultError, result_line
 from gymctl.rollouts.timing import parse_server_timing
-from gymctl.server.client import HopFailed
+from gymctl.server.calls.client import HopFailed
 
 if TYPE_CHECKING:
     from gymctl.rollouts.collector import Session
-    from gymctl.server.client import Client
+    from gymctl.server.calls.client import Client
 
 # A transport ends a call at its deadline; should one not, this much later the collector does.
 _BELT_S = 5.0

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from gymctl.errors import RunError
 from gymctl.rollouts import events
-from gymctl.rollouts.agents import Agent, backoff_s, halts_within
+from gymctl.rollouts.agent_health import Agent, backoff_s, halts_within
 from gymctl.rollouts.attempt import Attempts
 from gymctl.rollouts.concurrency import Adaptive, Fixed, Limit
 from gymctl.rollouts.journal import Journal
-from gymctl.rollouts.opening import Opening, open_run
+from gymctl.rollouts.pending import Pending, Rows
 from gymctl.rollouts.report import Report
-from gymctl.rollouts.source import Pending, Rows
 from gymctl.rollouts.spec import RunSpec
+from gymctl.rollouts.start import Opening, open_run
 
 if TYPE_CHECKING:
-    from gymctl.server.client import Client
+    from gymctl.server.calls.client import Client
 
 LOOK_EVERY_S, TICK_EVERY_S, SYNC_EVERY_S = 0.05, 1.0, 5.0
 
@@ -48,7 +48,7 @@ async def collect(
         InputError: the input or the options are wrong; nothing was changed.
         RunError: the disk is full, or the output is in use; what was reported as finished is safely written.
     """
-    from gymctl.rollouts.closing import close_run
+    from gymctl.rollouts.finish import close_run
 
     opening = await asyncio.to_thread(open_run, run)
     session = Session(run, client, opening, on_event)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gymctl.rollouts.keys import (
+from gymctl.rollouts.fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
     FAILURE,
@@ -17,7 +17,7 @@ from gymctl.rollouts.keys import (
     ROLLOUT_INDEX,
     TASK_INDEX,
 )
-from gymctl.server.client import SESSION_LOST, HopFailed
+from gymctl.server.calls.client import SESSION_LOST, HopFailed
 
 _BODY_HEAD = 2048
 

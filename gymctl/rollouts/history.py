@@ -9,10 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gymctl.rollouts.atomic import replacing
 from gymctl.rollouts.failures import BLAMELESS, is_retriable
-from gymctl.rollouts.journal import cut_torn_tail
-from gymctl.rollouts.keys import (
+from gymctl.rollouts.fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
     FAILURE,
@@ -21,6 +19,8 @@ from gymctl.rollouts.keys import (
     ROLLOUT_INDEX,
     TASK_INDEX,
 )
+from gymctl.rollouts.files import replacing
+from gymctl.rollouts.journal import cut_torn_tail
 from gymctl.rollouts.report import AgentReport
 
 Key = tuple[int, int]

@@ -12,7 +12,7 @@ import orjson
 
 import gymctl
 from gymctl.errors import InputError
-from gymctl.rollouts.atomic import replacing
+from gymctl.rollouts.files import replacing
 from gymctl.rollouts.spec import RunSpec
 from gymctl.rollouts.tasks import Inputs
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gymctl.errors import RunError
-from gymctl.rollouts.atomic import disk_error
+from gymctl.rollouts.files import disk_error
 
 _FLUSH_BYTES = 1 << 20
 # A write takes microseconds. After one that took milliseconds rest as long, but no longer than this, and write what

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from gymctl.rollouts.atomic import replacing
-from gymctl.rollouts.keys import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
-from gymctl.server.client import HopFailed
+from gymctl.rollouts.fields import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.rollouts.files import replacing
+from gymctl.server.calls.client import HopFailed
 from gymctl.server.metrics import baseline_metrics
 
 if TYPE_CHECKING:
-    from gymctl.server.client import Client
+    from gymctl.server.calls.client import Client
 
 MOST_S = 120.0  # for an agent to answer
 # A field's text of up to so many bytes goes along: labels and extracted answers do (majority votes need them),

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from gymctl.errors import InputError
-from gymctl.rollouts.atomic import replacing
-from gymctl.rollouts.keys import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.rollouts.fields import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.rollouts.files import replacing
 from gymctl.rollouts.spec import RunSpec
 
 _SHOWN = 10

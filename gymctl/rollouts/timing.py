@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from gymctl.errors import InputError
+from gymctl.rollouts.fields import AGENT_REF, TIMING
 from gymctl.rollouts.history import AgentRef
-from gymctl.rollouts.keys import AGENT_REF, TIMING
 
 # The order of a rollout; hops not named here follow by name.
 _ORDER = ("queue", "seed", "model", "tool", "verify", "between")

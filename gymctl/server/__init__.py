@@ -12,14 +12,14 @@ from gymctl.lazy import names_on_demand
 if TYPE_CHECKING:
     from gymctl.server.agent import AgentConfig, AgentServer, Rollout, ServerReference
     from gymctl.server.base import Server, ServerConfig
-    from gymctl.server.client import Client, HopFailed, LocalTransport
+    from gymctl.server.calls.client import Client, HopFailed, LocalTransport
+    from gymctl.server.calls.http import HttpTransport
     from gymctl.server.endpoints import endpoint, tool
     from gymctl.server.message import Call, RefusedError, Reply, json_reply
-    from gymctl.server.model import ModelServer
+    from gymctl.server.models.server import ModelServer
     from gymctl.server.resources import ResourcesServer, SeedRequest, VerifyRequest, VerifyResponse
     from gymctl.server.sessions import Session
     from gymctl.server.settings import Settings
-    from gymctl.server.transport import HttpTransport
 
 __all__ = [
     "AgentConfig",
@@ -50,13 +50,13 @@ __all__ = [
 _MODULES = {
     "agent": ("AgentConfig", "AgentServer", "Rollout", "ServerReference"),
     "base": ("Server", "ServerConfig"),
-    "client": ("Client", "HopFailed", "LocalTransport"),
+    "calls.client": ("Client", "HopFailed", "LocalTransport"),
     "endpoints": ("endpoint", "tool"),
     "message": ("Call", "RefusedError", "Reply", "json_reply"),
-    "model": ("ModelServer",),
+    "models.server": ("ModelServer",),
     "resources": ("ResourcesServer", "SeedRequest", "VerifyRequest", "VerifyResponse"),
     "sessions": ("Session",),
     "settings": ("Settings",),
-    "transport": ("HttpTransport",),
+    "calls.http": ("HttpTransport",),
 }
 __getattr__ = names_on_demand(__name__, _MODULES)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import BaseModel
 
-from gymctl.config.names import ServerKind
+from gymctl.config.vocabulary import ServerKind
 from gymctl.server.base import Server, ServerConfig
-from gymctl.server.client import Client, HopFailed
+from gymctl.server.calls.client import Client, HopFailed
 from gymctl.server.endpoints import endpoint
 from gymctl.server.message import Call, Reply, json_reply
 from gymctl.server.responses import CREATE_PARAMS

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from gymctl.errors import GymctlError
+from gymctl.server.disconnect import while_wanted
 from gymctl.server.message import DEADLINE_HEADER, Call, Reply
+from gymctl.server.run.startup import StartFailed, start
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
-from gymctl.server.starting import StartFailed, start
-from gymctl.server.wanted import while_wanted
 
 if TYPE_CHECKING:
     from gymctl.server.base import Server

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gymctl.errors import InputError
-from gymctl.server.client import SESSION_LOST, Client, HopFailed
+from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.message import Call, RefusedError, Reply, json_reply
 from gymctl.server.sessions import Session, SessionLostError, SessionStore
@@ -138,7 +138,7 @@ class Server:
     def application(self) -> FastAPI:
         """The FastAPI application with every route in it: for ``/docs`` and for routes of the user's own."""
         if self._application is None:
-            from gymctl.server.documentation import build_application
+            from gymctl.server.openapi import build_application
 
             self._application = build_application(self)
         return self._application  # type: ignore[no-any-return]
@@ -151,7 +151,7 @@ class Server:
     @classmethod
     def serve(cls) -> None:
         """Run this server as the process's main work, configured by the environment."""
-        from gymctl.server.serve import serve
+        from gymctl.server.run.serve import serve
 
         serve(cls)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from gymctl.config.names import ServerKind
+from gymctl.config.vocabulary import ServerKind
 from gymctl.server.base import Server
 from gymctl.server.endpoints import Endpoint, endpoint, typed_endpoint
 from gymctl.server.message import Call, Reply, json_reply

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gymctl.config.addresses import base_url
-from gymctl.config.documents import parse_document
-from gymctl.config.names import HEAD_PORT, NODE_KEY, NODE_PORT, REMOTE_KEY, ServerKind
+from gymctl.config.vocabulary import HEAD_PORT, NODE_KEY, NODE_PORT, REMOTE_KEY, ServerKind, base_url
+from gymctl.config.yaml_documents import parse_document
 from gymctl.errors import InputError
 
 HEAD_NAME = "head_server"

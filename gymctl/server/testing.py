@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from gymctl.server.base import Server
-from gymctl.server.client import Client, LocalTransport
-from gymctl.server.loading import load_server_class
+from gymctl.server.calls.client import Client, LocalTransport
 from gymctl.server.message import Call, Reply
+from gymctl.server.run.loader import load_server_class
 from gymctl.server.settings import Settings
 
 

@@ -1,18 +1,17 @@
 """From a configuration to a checked Compose file: plan, slices, document, text. No network, no Docker, no clock."""
 
-from gymctl.stack.compose import compose_document
-from gymctl.stack.document import ComposeDocument
-from gymctl.stack.dump import double_dollars, render_compose, to_yaml
+from gymctl.stack.addons.ray import RayCheck
+from gymctl.stack.compose.model import ComposeDocument
+from gymctl.stack.compose.rules import check_document
+from gymctl.stack.compose.yaml import double_dollars, render_compose, to_yaml
 from gymctl.stack.images import GymBuild, ImagePlan
-from gymctl.stack.interpolation import dump_slice
-from gymctl.stack.placing import one_machine_notes
+from gymctl.stack.placement import one_machine_notes
 from gymctl.stack.plan import StackOptions, StackPlan, plan_stack
-from gymctl.stack.ray import RayCheck
-from gymctl.stack.render import render_stack
-from gymctl.stack.rules import check_document
+from gymctl.stack.render import compose_document, render_stack
 from gymctl.stack.runtime import GymSource, Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.slices import Address, SliceMode, head_slice, slice_for
+from gymctl.stack.slices.interpolation import dump_slice
+from gymctl.stack.slices.slices import Address, SliceMode, head_slice, slice_for
 
 __all__ = [
     "Address",

@@ -8,22 +8,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gymctl.config import Config, ServerInstance, ServerKind
-from gymctl.config.addresses import base_url
-from gymctl.config.names import NODE_PORT
+from gymctl.config.vocabulary import NODE_PORT, base_url
 from gymctl.errors import ConfigError, Problem
-from gymctl.stack.checks import HEAD_SERVICE, plan_problems, size_problems
-from gymctl.stack.gateway import EXTRA_HOST, GATEWAY
+from gymctl.stack.addons.nemo_gym import NemoGym
+from gymctl.stack.addons.ray import RayCheck, RayCluster
+from gymctl.stack.addons.replica_proxy import Replication
+from gymctl.stack.addons.vllm import gpu_notes, vllm_stack
 from gymctl.stack.images import ImageChoice, ImagePlan
-from gymctl.stack.interpolation import dump_slice
-from gymctl.stack.machines import Machines
-from gymctl.stack.nemo_gym import NemoGym
-from gymctl.stack.placing import node_placement, resource_bounds
-from gymctl.stack.ray import RayCheck, RayCluster
-from gymctl.stack.replicas import Replication
+from gymctl.stack.placement import node_placement, resource_bounds
+from gymctl.stack.plan_checks import HEAD_SERVICE, plan_problems, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
-from gymctl.stack.vllm import gpu_notes, vllm_stack
+from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY
+from gymctl.stack.slices.interpolation import dump_slice
+from gymctl.stack.slices.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
+from gymctl.stack.worker_nodes import Machines
 
 SERVICES_ROOT = "/opt/gymctl/services"
 DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}

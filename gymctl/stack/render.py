@@ -1,14 +1,129 @@
-"""The last steps in one call: plan to document, document checked, document to text."""
+"""The plan as a Compose document: one service a server, hardened, quick to be found healthy, quick to stop."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gymctl.errors import ConfigError
-from gymctl.stack.compose import SECRETS_DIR, compose_document
-from gymctl.stack.dump import render_compose
+from gymctl.stack.compose.model import (
+    ComposeDocument,
+    Dependency,
+    Deploy,
+    Healthcheck,
+    Limit,
+    Port,
+    Service,
+    StoredFile,
+    Volume,
+)
+from gymctl.stack.compose.rules import check_document
+from gymctl.stack.compose.yaml import render_compose
 from gymctl.stack.plan import StackPlan
-from gymctl.stack.rules import check_document
+from gymctl.stack.service import ServicePlan
+
+SECRETS_DIR = "./.gymctl/secrets"
+# A server touches its ready file on its event loop every 5 s, so an old one means a loop that stands still.
+# Asking for it costs a shell and a find; a probe that starts Python: 153 s of CPU for twelve servers, not 7. Starting
+# the shell in its container costs most of that, so a probe waits for a server that is not there yet.
+_PROBE = (
+    "n=0; until test -e /tmp/gymctl-ready || test $n -ge 20; do n=$((n+1)); sleep 0.2; done; "
+    'test -n "$(find /tmp/gymctl-ready -mmin -0.5 2>/dev/null)"'
+)
+
+# OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless told to trust it; a node takes two characters or more.
+_MANY_NODES = 20_000
+
+
+def compose_document(plan: StackPlan, *, secrets_dir: str = SECRETS_DIR) -> ComposeDocument:
+    """The document of a plan. Secret values are in files of ``secrets_dir`` (relative to the document), never in it."""
+    used = [name for name in plan.secrets if any(name in service.secrets for service in plan.services)]
+    mounts = [mount for service in plan.services for mount in service.volumes]
+    volumes = dict.fromkeys(mount.source for mount in mounts if mount.type == "volume" and mount.source)
+    ending = frozenset(service.name for service in plan.services if service.completes)
+    return ComposeDocument(
+        name=plan.name,
+        services={service.name: _service(service, plan, ending) for service in plan.services},
+        volumes={name: Volume() for name in volumes} or None,
+        secrets={name: StoredFile(file=f"{secrets_dir.rstrip('/')}/{name}") for name in used} or None,
+    )
+
+
+def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> Service:
+    """A server's service, hardened; an add-on's is its fragment, with what the plan says laid over it."""
+    own = _of_plan(service, plan.name, ending)
+    if service.fragment is not None:
+        said = {key: getattr(own, key) for key in own.model_fields_set if getattr(own, key) is not None}
+        return service.fragment.model_copy(update=said)
+    return own.model_copy(
+        update={
+            "healthcheck": None if service.completes else _healthcheck(service),
+            "restart": "no" if service.completes else plan.options.restart,
+            "pull_policy": "never",  # images are built here; a registry's image of the same name is someone else's
+            "init": True,
+            "stop_grace_period": "5s",
+            "read_only": True,
+            "tmpfs": ["/tmp"],  # noqa: S108 - the container's own
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],
+            "ulimits": {"nofile": Limit(soft=plan.options.nofile, hard=plan.options.nofile)},
+        }
+    )
+
+
+def _of_plan(service: ServicePlan, stack: str, ending: Collection[str]) -> Service:
+    """What the plan says of a service, and nothing else."""
+    return Service(
+        image=service.image,
+        command=list(service.command) or None,
+        working_dir=service.working_dir or None,
+        environment=_environment(service) or None,
+        secrets=list(service.secrets) or None,
+        ports=[Port(target=inside, published=str(port), host_ip=ip) for ip, port, inside in service.published] or None,
+        extra_hosts=list(service.extra_hosts) or None,
+        depends_on={name: _dependency(name in ending) for name in service.needs} or None,
+        volumes=list(service.volumes) or None,
+        shm_size=service.shm_size,
+        deploy=_deploy(service),
+        labels={
+            "gymctl.stack": stack,
+            "gymctl.kind": str(service.kind),
+            "gymctl.implementation": service.implementation,
+            "gymctl.port": str(service.port),
+            **({"gymctl.completes": "true"} if service.completes else {}),
+            **({"gymctl.tries": str(service.tries)} if service.tries > 1 else {}),
+        },
+    )
+
+
+def _dependency(ends: bool) -> Dependency:
+    return Dependency(condition="service_completed_successfully" if ends else "service_healthy")
+
+
+def _healthcheck(service: ServicePlan) -> Healthcheck:
+    return Healthcheck(
+        test=list(service.probe) or ["CMD-SHELL", _PROBE],
+        start_period=service.start_period,
+        start_interval="1s" if service.probe else "250ms",
+        interval="10s",
+        timeout="5s",
+        retries=3,
+    )
+
+
+def _deploy(service: ServicePlan) -> Deploy | None:
+    replicas = service.replicas if service.replicas != 1 else None
+    if replicas is None and service.placement is None and service.bounds is None:
+        return None
+    return Deploy(replicas=replicas, placement=service.placement, resources=service.bounds)
+
+
+def _environment(service: ServicePlan) -> dict[str, str]:
+    environment = dict(service.environment)
+    if not service.config_path:  # an add-on
+        return environment
+    limit = {"OMEGACONF_MAX_YAML_EXPANDED_NODES": "none"} if len(service.slice_text) > _MANY_NODES else {}
+    environment["NEMO_GYM_CONFIG_PATH"] = service.config_path
+    return {**environment, **limit, "NEMO_GYM_CONFIG_DICT": service.slice_text}
 
 
 def render_stack(plan: StackPlan, *, arguments: Sequence[str] = (), secrets_dir: str = SECRETS_DIR) -> str:

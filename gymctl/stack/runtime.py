@@ -29,7 +29,8 @@ _RAY_USERS = frozenset(
 _GYM_PACKAGES = frozenset({"nemo_gym", *ServerKind})
 _RAY = re.compile(r"^\s*(?:from|import)\s+ray\b", re.MULTILINE)
 _OTHER_SERVER = re.compile(rf"^\s*(?:from|import)\s+(?:{'|'.join(ServerKind)})\.(\w+)", re.MULTILINE)
-_WORK = re.compile(r"^\s*(?:from\s+gymctl\.server\.work\s+import|import\s+gymctl\.server\.work|import\s+ray\b)", re.M)
+_RUNNER = r"gymctl\.server\.(?:checks\.runner|work)"
+_WORK = re.compile(rf"^\s*(?:from\s+{_RUNNER}\s+import|import\s+{_RUNNER}\b|import\s+ray\b)", re.M)
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
 
 

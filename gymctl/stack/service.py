@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gymctl.stack.document import Mount, Placement, ResourceBounds, Service
+from gymctl.stack.compose.model import Mount, Placement, ResourceBounds, Service
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import yaml
 from pydantic import ValidationError
 
 from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
-from gymctl.server.directory import Ways
-from gymctl.server.registry import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
+from gymctl.server.calls.registration import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
+from gymctl.server.calls.remote import Ways
 from gymctl.server.settings import HEAD_NAME, server_entries
 
 SERVICES = Path(__file__).resolve().parent.parent

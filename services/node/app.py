@@ -15,8 +15,8 @@ import orjson
 
 from gymctl.errors import InputError
 from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
-from gymctl.server.directory import Ways
-from gymctl.server.registry import HEARTBEAT_S
+from gymctl.server.calls.registration import HEARTBEAT_S
+from gymctl.server.calls.remote import Ways
 
 PROBE_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 5.0

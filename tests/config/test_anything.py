@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gymctl.config import ServerKind, load_config, mask, views
+from gymctl.config import ServerKind, formatting, load_config, mask
 from gymctl.config.explain import explain
-from gymctl.config.names import RESERVED_KEYS
+from gymctl.config.vocabulary import RESERVED_KEYS
 from gymctl.errors import InputError
 
 _KEYS = st.sampled_from(
@@ -65,8 +65,8 @@ def test_loading_ends_well(one: Any, two: Any, env: Any) -> None:
         except InputError as error:
             assert str(error)
             return
-        assert yaml.safe_load(views.show(config)) is not None
+        assert yaml.safe_load(formatting.show(config)) is not None
         assert mask(dict(config.resolved), config.secrets)
-        views.graph_mermaid(config)
+        formatting.graph_mermaid(config)
         for name in config.servers:
-            views.explanation_text(explain(config, name))
+            formatting.explanation_text(explain(config, name))

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from config_files import Folder
 
+from gymctl.config.diagnostics import Findings
 from gymctl.config.directives import apply_directives
-from gymctl.config.documents import parse_document
-from gymctl.config.findings import Findings
+from gymctl.config.yaml_documents import parse_document
 
 UPSTREAM = [
     ("{a: {x: 1, y: 2}, b: '${inherit_from:a}'}", {"b": {"x": 1, "y": 2}}),

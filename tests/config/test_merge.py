@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from gymctl.config import MergeOrder
-from gymctl.config.documents import Document
-from gymctl.config.findings import Findings
+from gymctl.config.diagnostics import Findings
 from gymctl.config.merge import merge_layers
+from gymctl.config.yaml_documents import Document
 from gymctl.errors import ConfigError
 
 _LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "x", "???", "yes", "${a}x"]))

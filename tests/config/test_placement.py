@@ -9,7 +9,7 @@ import yaml
 from config_files import Folder
 
 from gymctl.config import Placement, ResourceLimits, without_effect
-from gymctl.config.findings import Findings
+from gymctl.config.diagnostics import Findings
 from gymctl.config.placement import read_placement, read_placements, read_resources
 
 SERVERS = """

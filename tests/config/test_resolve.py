@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gymctl.config.findings import Findings
+from gymctl.config.diagnostics import Findings
 from gymctl.config.resolve import resolve
 
 _LEAVES = st.sampled_from(

@@ -12,7 +12,7 @@ from config_files import Folder
 
 from gymctl.config import Config, VllmBlock
 from gymctl.config.schema import schema
-from gymctl.config.vllm_families import tool_parser
+from gymctl.config.vllm.families import tool_parser
 from gymctl.errors import ConfigError
 
 # As NeMo Gym's own configs/vllm_model.yaml: nobody sets the three that it refers to.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gymctl.engines.compose import ComposeEngine
-from gymctl.engines.daemon import check_commands, connect
+from gymctl.engines.compose.engine import ComposeEngine
+from gymctl.engines.docker.daemon import check_commands, connect
 from gymctl.errors import EngineError, InputError
 
 

@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 
 from gymctl.config import VllmBlock
-from gymctl.engines.gpus import Gpu, Wish, check_gpus, check_hub_heads, gpu_problems, gpus_here, has_nvidia, wished
+from gymctl.engines.docker.gpus import (
+    Gpu,
+    Wish,
+    check_gpus,
+    check_hub_heads,
+    gpu_problems,
+    gpus_here,
+    has_nvidia,
+    wished,
+)
 from gymctl.errors import ConfigError
 from gymctl.stack import ServicePlan
-from gymctl.stack.document import Device, ResourceBounds, Resources
+from gymctl.stack.compose.model import Device, ResourceBounds, Resources
 
 TWO = (Gpu("0", "GPU-a"), Gpu("1", "GPU-b"))
 NVIDIA = {"Runtimes": {"runc": {}, "nvidia": {}}}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gymctl import assets
-from gymctl.engines import images
-from gymctl.engines.addon_images import VLLM_BASE, WHEELS, addon_hint, stage_addon
-from gymctl.engines.context import stage
-from gymctl.engines.images import BuildFailed, build_command, build_images, find_ca_bundle
+from gymctl.engines.build import images
+from gymctl.engines.build.addons import VLLM_BASE, WHEELS, addon_hint, stage_addon
+from gymctl.engines.build.context import stage
+from gymctl.engines.build.images import BuildFailed, build_command, build_images, find_ca_bundle
 from gymctl.engines.runner import CommandFailed
 from gymctl.errors import InputError
 from gymctl.stack import ImagePlan
@@ -66,7 +66,8 @@ def test_dockerfile_asks_no_registry_for_its_own_syntax():
 def test_context_holds_what_servers_run_on_and_nothing_else(staged):
     target, _ = staged()
     found = files(target)
-    assert {"gymctl/__init__.py", "gymctl/server/base.py", "gymctl/rollouts/job.py", "services/head/app.py"} <= found
+    assert {"gymctl/__init__.py", "gymctl/server/base.py", "services/head/app.py"} <= found
+    assert "gymctl/rollouts/container_job.py" in found
     assert {"entrypoint.sh", "server.requirements.txt", "requirements.txt"} <= found
     assert not any(name.startswith(("gymctl/cli", "gymctl/engines", "gymctl/stack")) for name in found)
     assert not any("__pycache__" in name for name in found)
@@ -87,7 +88,7 @@ def test_user_server_replaces_the_bundled_one_of_its_name(staged, server):
 
 
 def test_big_files_of_rows_stay_out_and_are_named(staged, server, monkeypatch):
-    monkeypatch.setattr("gymctl.engines.context._BIG_ROWS", 10)
+    monkeypatch.setattr("gymctl.engines.build.context._BIG_ROWS", 10)
     target, notes = staged(server)
     assert files(target / "services" / "resources_servers" / "weather") == {"app.py", "table.csv"}
     assert len(notes) == 1

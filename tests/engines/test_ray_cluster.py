@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gymctl.engines import ray_cluster
-from gymctl.engines.ray_cluster import check_clusters, cluster_problems
+from gymctl.engines.docker import ray_cluster
+from gymctl.engines.docker.ray_cluster import check_clusters, cluster_problems
 from gymctl.errors import ConfigError
 from gymctl.stack import RayCheck
 

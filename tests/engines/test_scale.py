@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gymctl.engines.base import ServerStatus
-from gymctl.engines.containers import Container, server_status
-from gymctl.engines.scaling import services_to_scale
+from gymctl.engines.compose.scale import services_to_scale
+from gymctl.engines.docker.containers import Container, server_status
+from gymctl.engines.protocol import ServerStatus
 from gymctl.engines.state import ServerAddress, StackState
 from gymctl.errors import InputError
 

@@ -11,8 +11,8 @@ import yaml
 
 from gymctl import __version__
 from gymctl.config import load_config
-from gymctl.engines.compose import ComposeEngine
-from gymctl.engines.images import build_images
+from gymctl.engines.build.images import build_images
+from gymctl.engines.compose.engine import ComposeEngine
 from gymctl.stack import ImagePlan, StackOptions, plan_stack, render_stack
 
 IMAGE = f"gymctl-test-server:{__version__}"

@@ -14,7 +14,7 @@ from gymctl.engines.runner import run
 from gymctl.server.responses import message, response
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
-from misbehaving import HARMFUL
+from harmful_programs import HARMFUL
 
 pytestmark = pytest.mark.docker
 

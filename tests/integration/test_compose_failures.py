@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from gymctl.engines.compose import ComposeEngine
-from gymctl.engines.images import BuildFailed
+from gymctl.engines.build.images import BuildFailed
+from gymctl.engines.compose.engine import ComposeEngine
+from gymctl.engines.compose.watch import ServerFailed
 from gymctl.engines.runner import run
-from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import EngineError, InputError
 from gymctl.stack import ImagePlan
 

@@ -13,8 +13,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stack"))
 
-from made_up import MODEL, RESOURCES, config, recipe, ref, server
-from texts import NASTY
+from plan_strategies import MODEL, RESOURCES, config, recipe, ref, server
+from text_strategies import NASTY
 
 from gymctl.stack import (
     ComposeDocument,
@@ -25,7 +25,7 @@ from gymctl.stack import (
     render_compose,
     render_stack,
 )
-from gymctl.stack.document import Service
+from gymctl.stack.compose.model import Service
 
 pytestmark = pytest.mark.docker
 

@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import pytest
 
-from gymctl.engines.base import Job, Mount
-from gymctl.engines.compose import ComposeEngine
+from gymctl.engines.compose.engine import ComposeEngine
+from gymctl.engines.compose.watch import ServerFailed
+from gymctl.engines.protocol import Job, Mount
 from gymctl.engines.runner import run
-from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import InputError
-from gymctl.stack.document import Service
+from gymctl.stack.compose.model import Service
 
 pytestmark = pytest.mark.docker
 
@@ -168,8 +168,8 @@ def test_interrupted_job_ends_in_order_and_leaves_no_container(stack):
     program = """
         import sys
         from pathlib import Path
-        from gymctl.engines.base import Job
-        from gymctl.engines.compose import ComposeEngine
+        from gymctl.engines.protocol import Job
+        from gymctl.engines.compose.engine import ComposeEngine
         job = Job(["python", "-c", sys.argv[1]])
         result = ComposeEngine(Path.cwd()).run_job(job, lambda line: print(line, flush=True))
         print(result.code, result.interrupted)

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from gymctl.stack.firewall import rules
-from gymctl.stack.sizing import Machine, Opening
+from gymctl.stack.capacity.firewall import rules
+from gymctl.stack.capacity.machines import Machine, Opening
 
 SERVER = "import http.server as h; h.HTTPServer(('0.0.0.0', {port}), h.BaseHTTPRequestHandler).serve_forever()"
 CALL = "import socket; socket.create_connection(('{address}', {port}), 1).close()"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gymctl.engines.local_control import LocalEngine
+from gymctl.engines.local.engine import LocalEngine
 from gymctl.engines.state import ServerAddress, StackState, save_state
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def collect(folder: Path, *options: str, seconds: float = 60.0) -> subprocess.Co
 @pytest.fixture
 def stack_of(tmp_path: Path) -> Iterator[StackOf]:
     """A stack of one agent at a port, brought up as far as ``gymctl collect`` can tell."""
-    lives = [sys.executable, "-c", "import time; time.sleep(600)", "gymctl.engines.local_process"]
+    lives = [sys.executable, "-c", "import time; time.sleep(600)", "gymctl.engines.local.process"]
     with subprocess.Popen(lives) as process:
         yield lambda port: _write_stack(tmp_path, port, process.pid)
         process.kill()

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from gymctl.engines.images import build_images
-from gymctl.engines.jobs import nofile_limit
+from gymctl.engines.build.images import build_images
+from gymctl.engines.docker.jobs import nofile_limit
 from gymctl.engines.runner import run
 from gymctl.stack import ImagePlan
 
@@ -35,7 +35,7 @@ def test_runs_hardened_as_its_own_user(image):
 def test_servers_and_the_job_import_and_the_bundled_servers_are_found(image):
     done = in_container(
         image,
-        "import gymctl.server, gymctl.rollouts.job, gymctl.assets as a, pathlib\n"
+        "import gymctl.server, gymctl.rollouts.container_job, gymctl.assets as a, pathlib\n"
         "print(a.folder('services'), gymctl.server.__cached__, pathlib.Path(gymctl.server.__cached__).exists())\n"
         "import asyncio; print(pathlib.Path(asyncio.__cached__).exists())",
     )

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stack"))
 
-from made_up import RESOURCES, config, server
-from texts import NASTY, nested
+from plan_strategies import RESOURCES, config, server
+from text_strategies import NASTY, nested
 
 from gymctl import __version__
 from gymctl.stack import StackOptions, plan_stack, render_stack

@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 
 from swarm_lab import Lab
 from test_compose_roundtrip import made_texts
-from texts import NASTY
+from text_strategies import NASTY
 
 from gymctl.stack import ComposeDocument
-from gymctl.stack.dump import render_document
+from gymctl.stack.compose.yaml import render_document
 from gymctl.stack.swarm import SwarmOptions, translate
 
 pytestmark = pytest.mark.docker

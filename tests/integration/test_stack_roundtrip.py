@@ -13,16 +13,16 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from made_up import MODEL, RESOURCES, config, recipe, ref, server
+from plan_strategies import MODEL, RESOURCES, config, recipe, ref, server
 from render_examples import TARGETS, examples, render
 from test_compose_roundtrip import made_texts
 from test_swarm_keys import NEEDED, PARTS, PLACES, SAMPLES
-from texts import NASTY
+from text_strategies import NASTY
 
 from gymctl.errors import ConfigError
 from gymctl.stack import ComposeDocument, StackOptions, plan_stack
-from gymctl.stack.document import Service
-from gymctl.stack.dump import render_document
+from gymctl.stack.compose.model import Service
+from gymctl.stack.compose.yaml import render_document
 from gymctl.stack.swarm import render_swarm, translate
 
 pytestmark = pytest.mark.docker

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stack"))
 
 from vllm_cases import SERVER, TABLE, Folder
 
-from gymctl.engines.daemon import connect
-from gymctl.engines.gpus import gpus_here, has_nvidia
+from gymctl.engines.docker.daemon import connect
+from gymctl.engines.docker.gpus import gpus_here, has_nvidia
 from gymctl.stack import render_stack
 
 pytestmark = pytest.mark.docker

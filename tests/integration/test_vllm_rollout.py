@@ -14,7 +14,7 @@ import pytest
 from command_line import Folder
 from vllm_cpu import EXAMPLE, IMAGE, Direct, missing, overrides, rows_at_temperature_0, run, tiny_model
 
-from gymctl.config.vllm_families import FAMILIES
+from gymctl.config.vllm.families import FAMILIES
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

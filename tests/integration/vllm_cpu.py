@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from gymctl import __version__, assets
-from gymctl.engines.images import build_images
+from gymctl.engines.build.images import build_images
 from gymctl.stack import ImagePlan
 
 IMAGE = f"gymctl-vllm-cpu:{__version__}"

@@ -20,7 +20,7 @@ from rollout_stack import Agents, collected, keys, read, row, serving, spec_of
 from gymctl.errors import InputError
 from gymctl.rollouts import events
 from gymctl.rollouts.collector import collect
-from gymctl.rollouts.job import Job
+from gymctl.rollouts.container_job import Job
 from gymctl.rollouts.progress import replay
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
@@ -247,7 +247,8 @@ def test_a_hanging_rollout_does_not_hold_up_a_stop(tmp_path: Path, aborted: bool
 
 def test_a_job_needs_only_what_a_server_image_has() -> None:
     check = (
-        "import sys, gymctl.rollouts.job; print({'typer', 'rich', 'docker', 'fastapi', 'jinja2'} & set(sys.modules))"
+        "import sys, gymctl.rollouts.container_job; "
+        "print({'typer', 'rich', 'docker', 'fastapi', 'jinja2'} & set(sys.modules))"
     )
     root = Path(__file__).resolve().parents[2]
     found = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True, check=True)
@@ -256,7 +257,7 @@ def test_a_job_needs_only_what_a_server_image_has() -> None:
 
 def job_for(spec: RunSpec, urls: dict[str, str]) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "GYMCTL_JOB": Job(spec, urls).encode().decode()}
-    command = [sys.executable, "-m", "gymctl.rollouts.job"]
+    command = [sys.executable, "-m", "gymctl.rollouts.container_job"]
     root = str(Path(__file__).resolve().parents[2])
     return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rollout_stack import keys, read, row, spec_of
 
 from gymctl.errors import InputError
-from gymctl.rollouts.opening import open_run
 from gymctl.rollouts.spec import RunSpec
+from gymctl.rollouts.start import open_run
 from gymctl.rollouts.tasks import input_digest, materialise
 
 

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
-from acting import (
+from stack_actions import (
     BLOCKS,
     CASES,
     COMMANDS,

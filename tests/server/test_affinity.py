@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from gymctl.server.affinity import Affinity
+from gymctl.server.models.affinity import Affinity
 
 SESSIONS = [f"session-{number}" for number in range(2000)]
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gymctl.server.deadlines import Deadlines
+from gymctl.server.calls.deadlines import Deadlines
 
 
 def test_a_deadline_that_passes_ends_the_wait_with_a_timeout() -> None:

@@ -32,8 +32,8 @@ from gymctl.server import (
     tool,
 )
 from gymctl.server.asgi import Application
-from gymctl.server.replicas import resolve, stands_for_replicas
-from gymctl.server.serve import uvicorn_options
+from gymctl.server.calls.replicas import resolve, stands_for_replicas
+from gymctl.server.run.serve import uvicorn_options
 from gymctl.server.settings import settings_from_mapping
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
@@ -270,7 +270,7 @@ def test_a_stateless_replica_that_dies_costs_nothing() -> None:
 
 
 def test_a_replica_that_is_added_gets_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gymctl.server.replicas.REFRESH_S", 0.05)
+    monkeypatch.setattr("gymctl.server.calls.replicas.REFRESH_S", 0.05)
 
     async def work() -> None:
         async with replicated(Echo, 1) as stack:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gymctl.assets import folder
 from gymctl.server import Call, Client, LocalTransport, Reply
 from gymctl.server.base import Server
-from gymctl.server.loading import load_server_class
+from gymctl.server.run.loader import load_server_class
 from gymctl.server.settings import settings_from_mapping
 
 NAME = "counter"

@@ -112,7 +112,7 @@ def test_what_is_under_way_ends_as_it_would_have_and_nothing_new_begins(tmp_path
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
-    declaration = "import gymctl.server.workers as workers; workers._SOON_S = 0.4; stateless = True"
+    declaration = "import gymctl.server.run.workers as workers; workers._SOON_S = 0.4; stateless = True"
     with server(tmp_path, declaration, "num_workers: 2") as (_, port):
         first = processes(port, lambda seen: len(seen) == 2)
         time.sleep(0.5)  # one that ends sooner could not start
@@ -132,7 +132,9 @@ def test_a_server_that_keeps_state_refuses_workers(tmp_path: Path) -> None:
 def test_a_port_that_another_program_has_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        program = f"from gymctl.server.workers import run_workers; run_workers(2, '127.0.0.1', {port}, lambda: None)"
+        program = (
+            f"from gymctl.server.run.workers import run_workers; run_workers(2, '127.0.0.1', {port}, lambda: None)"
+        )
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=REPOSITORY, check=False)
     assert ran.returncode == 1
     assert f"port {port} on 127.0.0.1 cannot be taken".encode() in ran.stderr
@@ -141,7 +143,7 @@ def test_a_port_that_another_program_has_is_named(tmp_path: Path) -> None:
 def test_a_worker_that_cannot_start_ends_the_server() -> None:
     program = f"""
 import sys
-from gymctl.server import workers
+from gymctl.server.run import workers
 sys.exit(workers.run_workers(2, '127.0.0.1', {free_port()}, lambda: sys.exit(3)))
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=REPOSITORY, check=False, timeout=20)

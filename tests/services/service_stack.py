@@ -12,7 +12,7 @@ import yaml
 
 from gymctl import assets
 from gymctl.server import Call, Client, LocalTransport, Reply, Server, Settings
-from gymctl.server.loading import load_server_class
+from gymctl.server.run.loader import load_server_class
 
 Stack = dict[str, Server]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from misbehaving import HARMFUL
+from harmful_programs import HARMFUL
 from service_stack import environment, example_rows, open_stack, post, service
 
 from gymctl.server import Reply

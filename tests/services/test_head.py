@@ -10,7 +10,7 @@ import pytest
 
 from gymctl import assets
 from gymctl.server import Call, Client, LocalTransport, Server
-from gymctl.server.loading import load_server_class
+from gymctl.server.run.loader import load_server_class
 from gymctl.server.settings import settings_from_mapping
 
 GET = ("/nodes", "/server_instances", "/global_config_dict_yaml")

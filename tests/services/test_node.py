@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gymctl.config.names import NODE_KEY
+from gymctl.config.vocabulary import NODE_KEY
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 

@@ -13,7 +13,7 @@ from service_stack import SCRIPTED, environment, example_rows, open_stack, post
 
 from gymctl.server import Client, HttpTransport, Server
 from gymctl.server.asgi import Application
-from gymctl.server.serve import uvicorn_options
+from gymctl.server.run.serve import uvicorn_options
 
 pytestmark = pytest.mark.enable_socket
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import example, given, settings
-from made_up import MODEL, RESOURCES, config, recipe, server, weather
 from omegaconf import OmegaConf
+from plan_strategies import MODEL, RESOURCES, config, recipe, server, weather
 from pydantic import ValidationError
-from texts import NASTY, any_text, as_compose_reads, nested
+from text_strategies import NASTY, any_text, as_compose_reads, nested
 
 from gymctl.config import Config
 from gymctl.errors import ConfigError
@@ -25,7 +25,7 @@ from gymctl.stack import (
     render_stack,
     to_yaml,
 )
-from gymctl.stack.document import Service
+from gymctl.stack.compose.model import Service
 
 
 def rendered(whole: Config, **options: Any) -> str:

@@ -4,11 +4,11 @@ import hashlib
 from typing import Any
 
 import pytest
-from made_up import recipe
+from plan_strategies import recipe
 
 from gymctl import assets
 from gymctl.stack import ComposeDocument, StackOptions, check_document, compose_document, plan_stack
-from gymctl.stack.schema import SCHEMA_FILE
+from gymctl.stack.compose.schema import SCHEMA_FILE
 
 
 def service(**keys: Any) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from texts import NASTY, any_text, mappings
+from text_strategies import NASTY, any_text, mappings
 
-from gymctl.stack.interpolation import Piece, SecretFinder, dump_slice, escape_all, written
+from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all, written
 
 
 def read_back(text: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from made_up import AGENT, MODEL, RESOURCES, config, ref, server, weather
+from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server, weather
 
 from gymctl.config import Config
 from gymctl.errors import ConfigError

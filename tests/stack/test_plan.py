@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up import AGENT, MODEL, RESOURCES, config, recipe, server, weather
+from plan_strategies import AGENT, MODEL, RESOURCES, config, recipe, server, weather
 
 from gymctl.config import Config, Head
 from gymctl.errors import ConfigError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from made_up import AGENT, MODEL, RESOURCES, config, ref, server
+from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
 
 from gymctl.config import Config, Placements
 from gymctl.config.ray import RayBlock

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from made_up import AGENT, MODEL, RESOURCES, config, ref, server
+from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
 
 from gymctl.config import Config, ServerInstance
 from gymctl.errors import ConfigError
 from gymctl.stack import ServicePlan, StackOptions, plan_stack
-from gymctl.stack.compose import compose_document
+from gymctl.stack.render import compose_document
 
 
 def gym(given: ServerInstance) -> ServerInstance:

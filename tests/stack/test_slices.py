@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from made_up import AGENT, MODEL, RESOURCES, config, ref, server, weather
 from omegaconf import OmegaConf
+from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server, weather
 
 from gymctl.config import Config, Head
 from gymctl.stack import Address, dump_slice, head_slice, slice_for
 from gymctl.stack.plan import container_addresses
-from gymctl.stack.slices import Slices
+from gymctl.stack.slices.slices import Slices
 
 
 def slice_of(whole: Config, name: str, mode: Any = "closure") -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from gymctl.errors import ConfigError
-from gymctl.stack import document as compose
-from gymctl.stack.document import ComposeDocument, Part, Service
+from gymctl.stack.compose import model as compose
+from gymctl.stack.compose.model import ComposeDocument, Part, Service
 from gymctl.stack.swarm import Translation, translate
-from gymctl.stack.swarm.keys import KEPT, TRANSLATED, known_keys
+from gymctl.stack.swarm.key_coverage import KEPT, TRANSLATED, known_keys
 
 PARTS = [
     part
@@ -20,7 +20,7 @@ PARTS = [
     if issubclass(part, Part) and part is not Part and part.__module__ == compose.__name__
 ]
 
-# A value for every key. A new key of the model needs one, and an entry in gymctl/stack/swarm/keys.py.
+# A value for every key. A new key of the model needs one, and an entry in gymctl/stack/swarm/key_coverage.py.
 SAMPLES: dict[str, dict[str, Any]] = {
     "Port": {"target": 80, "published": "8080", "host_ip": "0.0.0.0", "protocol": "udp", "mode": "ingress"},
     "Healthcheck": {

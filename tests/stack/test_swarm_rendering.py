@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 from hypothesis import example, given, settings
-from made_up import MODEL, RESOURCES, config, recipe, server, weather
-from texts import NASTY, any_text, as_compose_reads
+from plan_strategies import MODEL, RESOURCES, config, recipe, server, weather
+from text_strategies import NASTY, any_text, as_compose_reads
 
 from gymctl.config import Placement, Placements, ResourceLimits
 from gymctl.stack import ComposeDocument, StackOptions, plan_stack
-from gymctl.stack.document import Service
-from gymctl.stack.dump import render_document
+from gymctl.stack.compose.model import Service
+from gymctl.stack.compose.yaml import render_document
 from gymctl.stack.swarm import SwarmRendering, render_swarm, translate
 
 

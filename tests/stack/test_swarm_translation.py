@@ -8,10 +8,10 @@ import pytest
 
 from gymctl.errors import ConfigError
 from gymctl.stack import ComposeDocument
-from gymctl.stack.document import Service
+from gymctl.stack.compose.model import Service
 from gymctl.stack.swarm import Outcome, SwarmOptions, Translation, grouped, translate
 from gymctl.stack.swarm.mounts import size_in_bytes
-from gymctl.stack.swarm.storing import stored_name
+from gymctl.stack.swarm.secrets_and_configs import stored_name
 
 HEAD = {"gymctl.kind": "head"}
 SERVER = {"gymctl.kind": "resources_servers"}

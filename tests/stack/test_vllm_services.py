@@ -12,9 +12,9 @@ from vllm_cases import TABLE, Folder
 from gymctl import assets
 from gymctl.errors import ConfigError
 from gymctl.stack import compose_document, render_stack
-from gymctl.stack.addons import fragment
-from gymctl.stack.document import ComposeDocument, Service
-from gymctl.stack.rules import check_document
+from gymctl.stack.compose.fragments import fragment
+from gymctl.stack.compose.model import ComposeDocument, Service
+from gymctl.stack.compose.rules import check_document
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 
 from gymctl.config import Config, load_config
 from gymctl.stack import StackOptions, StackPlan, compose_document, plan_stack
-from gymctl.stack.document import Service
-from gymctl.stack.rules import check_document
+from gymctl.stack.compose.model import Service
+from gymctl.stack.compose.rules import check_document
 
 SERVER = """
 policy_model:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gymctl.engines.base import OnServer
+from gymctl.engines.compose.watch import ServerFailed
+from gymctl.engines.protocol import OnServer
 from gymctl.engines.runner import CommandFailed, run
 from gymctl.engines.swarm.nodes import Node
-from gymctl.engines.swarm.removal import sweep
+from gymctl.engines.swarm.remove import sweep
 from gymctl.engines.swarm.tasks import SwarmService, Task, find_services, find_tasks
 from gymctl.engines.swarm.watch import DeployWatch
-from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import EngineError
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import __version__
-from gymctl.engines.base import Job, JobResult, OnServer, Removed, ServerStatus
-from gymctl.engines.compose import check_ours, job_image
-from gymctl.engines.daemon import connect, spoken_errors
-from gymctl.engines.images import OnBuild, build_images
-from gymctl.engines.jobs import nofile_limit, run_on_network
-from gymctl.engines.ray_cluster import check_clusters
+from gymctl.engines.build.images import OnBuild, build_images
+from gymctl.engines.compose.engine import check_ours, job_image
+from gymctl.engines.compose.scale import services_to_scale
+from gymctl.engines.docker.daemon import connect, spoken_errors
+from gymctl.engines.docker.jobs import nofile_limit, run_on_network
+from gymctl.engines.docker.ray_cluster import check_clusters
+from gymctl.engines.protocol import Job, JobResult, OnServer, Removed, ServerStatus
 from gymctl.engines.runner import OnLine
-from gymctl.engines.scaling import services_to_scale
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
@@ -36,11 +36,11 @@ from gymctl.engines.swarm.deploy import deploy, move_away, scale
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, name_by_content, push_images
 from gymctl.engines.swarm.logs import stream_logs
 from gymctl.engines.swarm.nodes import Node, check_manager, find_node, find_nodes, set_availability
-from gymctl.engines.swarm.removal import remove_stack
-from gymctl.engines.swarm.story import server_status
+from gymctl.engines.swarm.remove import remove_stack
+from gymctl.engines.swarm.task_history import server_status
 from gymctl.engines.swarm.tasks import find_services, find_tasks
 from gymctl.errors import EngineError
-from gymctl.stack.swarm.service import MOVING
+from gymctl.stack.swarm.service_keys import MOVING
 
 if TYPE_CHECKING:
     import docker

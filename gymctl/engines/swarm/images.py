@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from gymctl.config.image_names import is_registry
-from gymctl.engines.images import BuildEvent, OnBuild
+from gymctl.config.validation import is_registry
+from gymctl.engines.build.images import BuildEvent, OnBuild
 from gymctl.engines.runner import CommandFailed, run
 from gymctl.errors import EngineError, InputError
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from gymctl.engines.runner import OnLine, background
-from gymctl.engines.text import plain
+from gymctl.engines.terminal_text import plain
 
 
 def stream_logs(

@@ -1,8 +1,8 @@
 """The same Compose document for Docker Swarm: what ``docker stack deploy`` takes, and what that cost."""
 
-from gymctl.stack.swarm.changes import Change, Outcome, grouped
 from gymctl.stack.swarm.options import SwarmOptions
-from gymctl.stack.swarm.render import SwarmRendering, render_swarm
+from gymctl.stack.swarm.report import Change, Outcome, grouped
+from gymctl.stack.swarm.stack_file import SwarmRendering, render_swarm
 from gymctl.stack.swarm.translation import Translation, translate
 
 __all__ = [

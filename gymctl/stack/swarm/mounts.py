@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from gymctl.stack.document import Mount, Service, Tmpfs
-from gymctl.stack.swarm.changes import Report
+from gymctl.stack.compose.model import Mount, Service, Tmpfs
+from gymctl.stack.swarm.report import Report
 
 _SHM = "/dev/shm"  # noqa: S108 - the container's own
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.IGNORECASE)

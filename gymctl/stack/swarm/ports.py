@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gymctl.config import ServerKind
 from gymctl.errors import Problem
-from gymctl.stack.document import Port, Service
-from gymctl.stack.swarm.changes import Report
+from gymctl.stack.compose.model import Port, Service
+from gymctl.stack.swarm.report import Report
 
 _EVERYWHERE = (None, "", "0.0.0.0", "::")
 _OPTION = "--publish 0.0.0.0"

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gymctl.errors import ConfigError, Problem
-from gymctl.stack.document import ComposeDocument, Network
-from gymctl.stack.swarm.changes import Change, Report
-from gymctl.stack.swarm.keys import unknown_keys
+from gymctl.stack.compose.model import ComposeDocument, Network
+from gymctl.stack.swarm.depends_on import left_out
+from gymctl.stack.swarm.key_coverage import unknown_keys
 from gymctl.stack.swarm.options import SwarmOptions
-from gymctl.stack.swarm.service import translate_service
-from gymctl.stack.swarm.storing import translate_stored
-from gymctl.stack.swarm.waiting import left_out
+from gymctl.stack.swarm.report import Change, Report
+from gymctl.stack.swarm.secrets_and_configs import translate_stored
+from gymctl.stack.swarm.service_keys import translate_service
 
 DEFAULT_NETWORK = "default"
 _LONGEST_NAME = 63

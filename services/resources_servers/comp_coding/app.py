@@ -12,8 +12,8 @@ from solution_tests import code_of, shortened, tested
 
 from gymctl.errors import InputError
 from gymctl.server import Client, ResourcesServer, ServerConfig, Settings, VerifyRequest, VerifyResponse
+from gymctl.server.checks.runner import CheckFailed, Work
 from gymctl.server.responses import output_text
-from gymctl.server.work import CheckFailed, Work
 
 _FOLDER = Path(__file__).parent
 _SENT = ("solution_confinement", "solution_runner")  # run where the check runs, which may not have them

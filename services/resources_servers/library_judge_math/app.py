@@ -19,8 +19,8 @@ from gymctl.server import (
     VerifyRequest,
     VerifyResponse,
 )
+from gymctl.server.checks.runner import CheckFailed, Work
 from gymctl.server.responses import input_items, output_text
-from gymctl.server.work import CheckFailed, Work
 
 EQUAL, DIFFERENT = "[[A=B]]", "[[A!=B]]"
 INSTRUCTIONS = f"""You compare two answers, A and B, to the same mathematical problem.

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field
 from gymctl.server import Call, HopFailed, ModelServer, Reply, Session, json_reply
 from gymctl.server.chat import Style, choice_of, overflowed, request_of, response_of, stopped
 from gymctl.server.message import json_object
-from gymctl.server.provider import Provider, ProviderConfig
+from gymctl.server.models.endpoint import Provider, ProviderConfig
 
 CHAT = "chat/completions"
 _STYLE = Style(reasoning_parser=False)  # Azure's models keep their reasoning to themselves

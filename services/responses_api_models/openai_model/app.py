@@ -11,7 +11,7 @@ import msgspec
 from pydantic import AliasChoices, Field
 
 from gymctl.server import Call, ModelServer, RefusedError, Reply, Session
-from gymctl.server.provider import Provider, ProviderConfig
+from gymctl.server.models.endpoint import Provider, ProviderConfig
 
 
 class OpenAIConfig(ProviderConfig):

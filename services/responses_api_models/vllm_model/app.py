@@ -33,7 +33,7 @@ from gymctl.server.chat import (
     stopped,
 )
 from gymctl.server.message import json_object
-from gymctl.server.provider import Provider, ProviderConfig
+from gymctl.server.models.endpoint import Provider, ProviderConfig
 
 CHAT = "chat/completions"
 _OF_THE_PROMPT = ("model", "messages", "tools", "chat_template_kwargs")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from small_swarm import small_swarm, stack_file
 
+from gymctl.engines.compose.watch import ServerFailed
 from gymctl.engines.swarm import deploy as deploying
 from gymctl.engines.swarm.deploy import deploy
 from gymctl.engines.swarm.tasks import find_services
-from gymctl.engines.waiting import ServerFailed
 from gymctl.errors import EngineError
 
 BEFORE = {"agent": ("old", 3), "tools": ("old", 1), "model": ("old", 1)}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gymctl.engines.state import ServerAddress
-from gymctl.engines.swarm.judging import judge, told
 from gymctl.engines.swarm.nodes import parse_node, swarm_problem
-from gymctl.engines.swarm.story import server_status
+from gymctl.engines.swarm.task_health import judge, told
+from gymctl.engines.swarm.task_history import server_status
 from gymctl.engines.swarm.tasks import SwarmService, Task, parse_service, parse_task
 
 RECORDED = Path(__file__).parent / "recorded"

@@ -14,7 +14,7 @@ import orjson
 from gymctl import assets
 from gymctl.server import AgentServer, Call, Reply, Session
 from gymctl.server.endpoints import endpoint
-from gymctl.server.loading import load_server_class
+from gymctl.server.run.loader import load_server_class
 
 SimpleAgent: type[AgentServer] = load_server_class(
     assets.folder("services") / "responses_api_agents" / "simple_agent", "app.py"

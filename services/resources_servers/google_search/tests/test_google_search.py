@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from gymctl.server import Call, Client, LocalTransport, Settings
-from gymctl.server.loading import load_server_class
+from gymctl.server.run.loader import load_server_class
 
 FOLDER = Path(__file__).parents[1]
 sys.path.insert(0, str(FOLDER))

@@ -1,0 +1,164 @@
+"""How a stack that starts, or runs, is shown: live lines on a terminal, plain ones elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from gymctl.engines.build.images import BuildEvent
+    from gymctl.engines.protocol import ServerEvent, ServerStatus
+    from gymctl.engines.state import StackState
+
+_ON_THE_WAY = (
+    "waiting", "created", "starting", "running",
+    "new", "pending", "assigned", "accepted", "preparing", "ready", "rolling back",
+)  # fmt: skip
+_COLOURS = {
+    "healthy": "green",
+    "done": "green",
+    "running": "green",
+    "unhealthy": "red",
+    "exited": "red",
+    "missing": "red",
+    "dead": "red",
+}
+
+
+class UpDisplay:
+    """Takes the events of a stack that starts; one live line per image and per server."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(file=sys.stderr)
+        self._live = Live(console=self._console, refresh_per_second=8, transient=False)
+        self._lines: dict[str, tuple[str, str]] = {}
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def expect(self, servers: Sequence[str]) -> None:
+        """Name the servers that are about to start."""
+        for name in servers:
+            self._show(name, "waiting", 0.0, plain=False)
+
+    def on_build(self, event: BuildEvent) -> None:
+        """An image's build went on."""
+        if event.kind == "note":
+            self._console.print(f"{event.image}: {event.text}", markup=False, highlight=False)
+            return
+        text = event.text or {"start": "building", "done": "built"}[event.kind]
+        self._show(event.image, text, event.seconds, plain=event.kind == "done")
+
+    def on_server(self, event: ServerEvent) -> None:
+        """A server's state changed."""
+        text = "waiting" if event.state == "missing" else event.health or event.state
+        self._show(event.name, text, event.seconds, plain=text not in _ON_THE_WAY)
+
+    def _show(self, name: str, text: str, seconds: float, *, plain: bool) -> None:
+        self._lines[name] = (text, f"{seconds:.1f} s" if seconds else "")
+        if self._console.is_terminal:
+            self._live.update(self._table())
+        elif plain:
+            self._console.print(f"{name}: {text} ({seconds:.1f} s)", markup=False, highlight=False, soft_wrap=True)
+
+    def _table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for _ in range(3):
+            table.add_column(no_wrap=True, overflow="ellipsis")
+        for name, (text, seconds) in self._lines.items():
+            table.add_row(name, Text(text, style=_COLOURS.get(text, "")), seconds)
+        return table
+
+
+def say_next(state: StackState) -> None:
+    """What to do with a stack that is up."""
+    agent = next((server.name for server in state.servers if server.kind == "responses_api_agents"), "AGENT")
+    logs = f"docker compose logs -f {state.servers[-1].name}" if state.engine == "compose" else "gymctl logs -f"
+    collect = f"  gymctl collect --input rows.jsonl --output rollouts.jsonl --agent {agent}\n"
+    number = f"{len(state.servers)} server{'s' if len(state.servers) != 1 else ''}"
+    said = f"{state.name} is up: {number}, head at {state.head_url}\n"
+    if state.role == "worker":
+        said, collect = f"{state.name} is up, registered with the head at {state.head_url}\n", ""
+    if state.takes_workers:
+        said += "  workers: gymctl up WORKER.yaml --role worker --token-file COPY_OF/.gymctl/head-token\n"
+    typer.echo(f"{said}  gymctl status\n{collect}  {logs}\n  gymctl down")
+
+
+def wide_console() -> Console:
+    """A console that never cuts a name short: on a narrow terminal a long row wraps, as ``docker ps`` has it."""
+    from rich.console import Console
+
+    return Console(width=240)
+
+
+def status_table(statuses: Sequence[ServerStatus]) -> Table:
+    """Every server with its state, health, uptime and address; with replicas and nodes where the engine has them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    placed = any(status.nodes for status in statuses)
+    counted = placed or any(status.replicas > 1 for status in statuses)
+    more = (*(["replicas"] if counted else []), *(["nodes"] if placed else []))
+    table = Table(
+        "server", "kind", "state", "health", *more, "uptime", "address", box=None, pad_edge=False, header_style="bold"
+    )
+    for status in statuses:
+        state = f"{status.state} ({status.exit_code})" if status.exit_code else status.state
+        if status.restarts:
+            state += f", {status.restarts} restarts"
+        health = status.health or "-"
+        running = status.running if status.running is not None else int(status.ok)
+        counts = (f"{running}/{status.replicas}", ", ".join(status.nodes) or "-")[: len(more)]
+        table.add_row(
+            status.name,
+            f"{status.kind}/{status.implementation}" if status.kind not in ("head", "node") else status.kind,
+            Text(state, style=_COLOURS.get(status.state, "yellow")),
+            Text(health, style=_COLOURS.get(health, "")),
+            *counts,
+            span(status.uptime_seconds),
+            f"{status.address} ({status.node})" if status.node else status.address,
+        )
+    return table
+
+
+def history_table(statuses: Sequence[ServerStatus]) -> Table:
+    """What became of replicas that are no more, in order of time."""
+    from rich.table import Table
+
+    table = Table("when", "replica", "on", "what happened", box=None, pad_edge=False, header_style="bold")
+    moments = [(moment, status.name) for status in statuses for moment in status.history]
+    for moment, name in sorted(moments, key=lambda pair: pair[0].when):
+        table.add_row(moment.when[:19].replace("T", " "), f"{name}.{moment.replica}", moment.node, moment.what)
+    return table
+
+
+def span(seconds: float | None) -> str:
+    """A duration in two units at most: ``12s``, ``3m04s``, ``2h10m``, ``5d03h``."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    for unit, size, below, smaller in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // smaller:02d}{below}"
+    return f"{whole}s"

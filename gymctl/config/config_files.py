@@ -1,0 +1,117 @@
+"""Which files one CONFIG argument stands for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from gymctl.config.diagnostics import shown
+from gymctl.config.upstream import bundled_name
+from gymctl.config.vocabulary import ServerKind
+from gymctl.errors import InputError
+
+_KINDS = frozenset(kind.value for kind in ServerKind)
+_NOT_LAYERS = ("env.yaml", "env.yml")
+_INCLUDES = re.compile(r"^config_paths\s*:", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds files, globs and directories under the search roots."""
+
+    roots: tuple[Path, ...]
+    cwd: Path
+
+    def find(self, text: str, beside: Path | None = None) -> list[Path]:
+        """The files that ``text`` stands for: itself, a glob's matches, or the stack in a directory.
+
+        ``beside`` is the folder of an including file, looked in last.
+
+        Raises:
+            InputError: there is none.
+        """
+        try:
+            for root in (*self._roots_for(text), *((beside,) if beside else ())):
+                if found := self._under(root, text):
+                    return found
+            if ours := bundled_name(text):
+                return self._under(self.roots[-1], ours)
+        except OSError as error:
+            raise InputError(f"{text[:200]}: cannot be read: {error.strerror}") from error
+        except (ValueError, RuntimeError) as error:  # a wrong glob; a home that nobody has
+            raise InputError(f"{text}: no such file: {error}") from error
+        raise InputError(f"{text}: no such file ({self._looked_in(beside)})", self._suggestion(text, beside))
+
+    def _under(self, root: Path, text: str) -> list[Path]:
+        wanted = Path(text).expanduser()
+        place = Path(os.path.normpath(root / wanted))
+        if place.is_dir():
+            return _stack_in(place, self.cwd)
+        if place.is_file():
+            return [place]
+        return sorted(_glob(wanted, root)) if any(letter in text for letter in "*?[") else []
+
+    def _roots_for(self, text: str) -> tuple[Path, ...]:
+        """``./x`` and ``../x`` mean the current directory, whatever the roots are."""
+        return (self.cwd,) if text.startswith(("./", "../")) else self.roots
+
+    def _looked_in(self, beside: Path | None) -> str:
+        extra = [shown(root, self.cwd) for root in self.roots if root not in (self.cwd, self.roots[-1])]
+        near = [shown(beside, self.cwd)] if beside and beside != self.cwd else []
+        return f"looked in {', '.join([*extra, '.', *near])} and the bundled services"
+
+    def _suggestion(self, text: str, beside: Path | None) -> str:
+        above = next((folder for folder in beside.parents if (folder / text).exists()), None) if beside else None
+        if above:
+            return f"it is below {above}: run gymctl there, or set NEMO_GYM_EXTRA_ROOTS={above}"
+        bundled = [str(path.relative_to(self.roots[-1])) for path in self.roots[-1].glob("*/*/configs/*.yaml")]
+        local = [path.name for path in self.cwd.glob("*.yaml") if path.name not in _NOT_LAYERS]
+        by_name = {Path(path).name: path for path in bundled}
+        named = get_close_matches(Path(text).name, [*local, *by_name], 1, 0.8)
+        if named:
+            return f"did you mean {by_name.get(named[0], named[0])!r}?"
+        return self._beside_its_server(Path(text)) or "check the path, or run gymctl from the folder it starts in"
+
+    def _beside_its_server(self, wanted: Path) -> str:
+        """For KIND/IMPLEMENTATION/...: what that server has instead, or which servers of the kind there are."""
+        if len(wanted.parts) < 3 or wanted.parts[0] not in _KINDS:
+            return ""
+        kind, implementation = wanted.parts[:2]
+        for root in self.roots:
+            if configs := sorted((root / kind / implementation / "configs").glob("*.yaml")):
+                return f"did you mean '{kind}/{implementation}/configs/{configs[0].name}'?"
+        known = sorted({path.parent.name for root in self.roots for path in root.glob(f"{kind}/*/configs")})
+        elsewhere = "" if len(self.roots) > 2 else " (NeMo Gym's own are found with NEMO_GYM_EXTRA_ROOTS=CHECKOUT)"
+        return f"no server {implementation!r} is here or bundled; there are: {', '.join(known)}{elsewhere}"
+
+
+def _glob(wanted: Path, root: Path) -> Iterator[Path]:
+    start = Path(wanted.anchor) if wanted.is_absolute() else root
+    pattern = wanted.relative_to(start) if wanted.is_absolute() else wanted
+    return (path for path in start.glob(str(pattern)) if path.is_file())
+
+
+def _stack_in(folder: Path, cwd: Path) -> list[Path]:
+    """``stack.yaml`` of a directory, else every YAML file in it that is configuration."""
+    stack = folder / "stack.yaml"
+    if stack.is_file():
+        return [stack]
+    files = sorted(
+        path
+        for path in folder.glob("*.yaml")
+        if path.name not in _NOT_LAYERS and not path.name.startswith(("compose", "docker-compose"))
+    )
+    if not files:
+        raise InputError(f"{shown(folder, cwd)}: no YAML file in this directory", "put a stack.yaml there")
+    tops = [path for path in files if _INCLUDES.search(path.read_text(encoding="utf-8", errors="replace"))]
+    if len(tops) > 1:
+        names = ", ".join(path.name for path in tops)
+        raise InputError(
+            f"{shown(folder, cwd)}: holds several configurations ({names})",
+            f"name the one you mean: {shown(tops[0], cwd)}",
+        )
+    return files

@@ -1,0 +1,158 @@
+"""What loading finds: problems, which stop it, and notes, which a user reads once and can silence by their code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from gymctl import assets
+from gymctl.errors import Problem
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in a file (lines and columns count from 1), or an argument of the command line (line 0)."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass
+class Origins:
+    """Every place that set a value, by key path, in merge order: the last one won.
+
+    ``written`` runs beside ``places``: what stood there, before interpolation.
+    """
+
+    places: dict[KeyPath, list[Location]] = field(default_factory=dict)
+    written: dict[KeyPath, list[Any]] = field(default_factory=dict)
+
+    def add(self, path: KeyPath, location: Location, value: Any = None) -> None:
+        """Record that ``location`` set ``path`` to ``value``."""
+        self.places.setdefault(path, []).append(location)
+        self.written.setdefault(path, []).append(value)
+
+    def of(self, path: KeyPath) -> Location | None:
+        """The place that won for ``path``, or for the nearest enclosing key that has one."""
+        for cut in range(len(path), 0, -1):
+            if found := self.places.get(path[:cut]):
+                return found[-1]
+        return None
+
+    def history(self, path: KeyPath) -> tuple[Location, ...]:
+        """All places that set exactly ``path``, first to last."""
+        return tuple(self.places.get(path, ()))
+
+    def below(self, path: KeyPath) -> Iterator[KeyPath]:
+        """The recorded paths that start with ``path``."""
+        return (known for known in self.places if known[: len(path)] == path)
+
+    def graft(self, source: KeyPath, target: KeyPath) -> None:
+        """Let ``target`` have the history of ``source``, before its own: its value was taken from there."""
+        for path in list(self.below(source)):
+            new = (*target, *path[len(source) :])
+            self.places[new] = self.places[path] + self.places.get(new, [])
+            self.written[new] = self.written[path] + self.written.get(new, [])
+
+
+def shown(path: Path, cwd: Path) -> str:
+    """``path`` as a user would write it: relative to ``cwd`` when it lies below it; bundled ones from ``services/``."""
+    for base in (cwd, assets.folder("services").parent):
+        if path.is_relative_to(base):
+            return str(path.relative_to(base))
+    return str(path)
+
+
+def dotted(path: KeyPath) -> str:
+    """A key path as text: ``policy_model.responses_api_models.openai_model.port``, list items as ``[0]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text
+
+
+class NoteCode(StrEnum):
+    """The kinds of notes; ``gymctl: {silence: [CODE, ...]}`` in a file or ``+silence=[CODE]`` hides them."""
+
+    SKIPPED_SERVER = "skipped-server"
+    UNREAD_KEY = "unread-key"
+    SAME_NAME = "same-name"
+    DROPPED = "dropped-siblings"
+    INCLUDE_WON = "include-won"
+    UNKNOWN_REFERENCE = "unknown-reference"
+    MISSPELT_KEY = "misspelt-key"
+    RENAMED = "renamed"
+    VLLM_PARSER = "vllm-parser"
+    VLLM_UNUSED = "vllm-unused"
+    RAY_ADDRESS = "ray-address"
+
+
+CODES: Mapping[NoteCode, str] = {
+    NoteCode.SKIPPED_SERVER: "an entry that is almost a server is not started (+error_on_almost_servers=false)",
+    NoteCode.UNREAD_KEY: "a key that no server reads",
+    NoteCode.SAME_NAME: "one server is defined in two files, which merge",
+    NoteCode.DROPPED: "a list or mapping was replaced whole, and what only the old one had is gone",
+    NoteCode.INCLUDE_WON: "a file's value lost against that of a file it includes",
+    NoteCode.UNKNOWN_REFERENCE: "a reference inside a field leads nowhere (NeMo Gym does not check those)",
+    NoteCode.RENAMED: "a bundled server takes the place of NeMo Gym's, which has another name and is not here",
+    NoteCode.MISSPELT_KEY: "a top-level key that is nearly one with a meaning (an error unless silenced)",
+    NoteCode.VLLM_PARSER: "a vllm block has no parser for its model's tool calls or thoughts, or an unusual one",
+    NoteCode.VLLM_UNUSED: "no model server calls a vllm block, or a key of one says nothing",
+    NoteCode.RAY_ADDRESS: "the address of the Ray cluster was taken from the environment",
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing worth knowing: its code, where (``file:line``), what, and what would be right."""
+
+    code: NoteCode
+    where: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{Problem(self.where, self.message, self.hint)} [{self.code}]"
+
+
+@dataclass
+class Findings:
+    """Collects problems and notes; looks up the place of each."""
+
+    origins: Origins = field(default_factory=Origins)
+    silenced: frozenset[str] = frozenset()
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def place(self, path: KeyPath) -> str:
+        """Where ``path`` was last set, as text; empty when nobody knows."""
+        return str(self.origins.of(path) or "")
+
+    def problem(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Something at ``path`` is wrong."""
+        self.problems.append(Problem(self.place(path), message, hint))
+
+    def note(self, code: NoteCode, path: KeyPath, message: str, hint: str = "") -> None:
+        """Something at ``path`` is worth knowing."""
+        self.note_at(code, self.place(path), message, hint)
+
+    def note_at(self, code: NoteCode, where: str, message: str, hint: str = "") -> None:
+        """As ``note``, for a place that is known already."""
+        if code not in self.silenced:
+            self.notes.append(Note(code, where, message, hint))
+
+
+def did_you_mean(wrong: object, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """``did you mean 'x'?`` with the nearest of ``known``, or nothing."""
+    close = get_close_matches(str(wrong), sorted(str(name) for name in known), 1, cutoff)
+    return f"did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,207 @@
+"""From command-line arguments to the ordered layers of a configuration: files, then ``env.yaml``, then overrides.
+
+A file's own ``config_paths`` bring further files. Paths resolve from ``NEMO_GYM_EXTRA_ROOTS``, the current directory,
+the bundled ``services/`` (that order is NeMo Gym's since 0.5), and a nested one from beside its includer too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from gymctl import assets
+from gymctl.config.config_files import Finder
+from gymctl.config.diagnostics import did_you_mean
+from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
+from gymctl.config.yaml_documents import Document, read_document
+from gymctl.errors import ConfigError, InputError, Problem
+
+OWN_KEY = "gymctl"  # top-level settings of gymctl itself; NeMo Gym takes no notice of them
+_PATHS = "config_paths"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The documents of a configuration in merge order, and where they came from.
+
+    ``includes`` maps a file's name to the names of all files it brings in, near and far.
+    """
+
+    files: tuple[Document, ...]
+    env: Document | None
+    overrides: tuple[Document, ...]
+    roots: tuple[Path, ...]
+    order: MergeOrder
+    includes: Mapping[str, frozenset[str]]
+
+    @property
+    def all(self) -> tuple[Document, ...]:
+        """Every layer, first to last; later wins."""
+        return (*self.files, *((self.env,) if self.env else ()), *self.overrides)
+
+
+def search_roots(cwd: Path, environ: Mapping[str, str], gym_root: Path | None = None) -> tuple[Path, ...]:
+    """Where relative paths and server folders are looked for, in order; ``gym_root`` is a NeMo Gym checkout."""
+    extra = [Path(part).expanduser() for part in environ.get("NEMO_GYM_EXTRA_ROOTS", "").split(os.pathsep) if part]
+    return (*(cwd / root for root in extra), cwd, *((cwd / gym_root,) if gym_root else ()), assets.folder("services"))
+
+
+def read_layers(
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    order: MergeOrder | None = None,
+    gym_root: Path | None = None,
+) -> Layers:
+    """Read every layer that the arguments name.
+
+    Raises:
+        InputError: an argument is neither a configuration nor an override, or a file is missing.
+        ConfigError: a file is not valid YAML, or includes a file that is missing.
+    """
+    roots = search_roots(cwd, environ, gym_root)
+    overrides = [parse_override(argument) for argument in arguments if _is_override(argument, cwd)]
+    env = _env_file(roots, cwd)
+    named = [argument for argument in arguments if not _is_override(argument, cwd)]
+    named += _config_paths(overrides, None if named else env)
+    if not named:
+        emptied = next((f"{item.text} is empty" for item in overrides if item.path == (_PATHS,)), "")
+        raise InputError(
+            f"{emptied} (is a shell variable in it unset?)" if emptied else "no configuration was given",
+            "name one or more YAML files, a directory with a stack in it, or +config_paths=[a.yaml,b.yaml]",
+        )
+    layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
+    tree = _read_tree(named, Finder(roots, cwd))
+    given = [*tree.documents.values(), *((env,) if env else ()), *layers]
+    order = order or _order_of(given) or MergeOrder.INCLUDES_LAST
+    return Layers(tuple(flatten(tree, order)), env, layers, roots, order, tree.includes())
+
+
+def _is_override(argument: str, cwd: Path) -> bool:
+    """A file whose name holds ``=`` is a file; one that begins with ``+`` is named ``./+x``."""
+    if not looks_like_override(argument):
+        return False
+    return argument.startswith(("+", "~")) or not os.path.lexists(cwd / argument)
+
+
+def _env_file(roots: Sequence[Path], cwd: Path) -> Document | None:
+    """The first ``env.yaml`` of the search roots; only one is read."""
+    place = next((root / "env.yaml" for root in roots if (root / "env.yaml").is_file()), None)
+    return read_document(place, cwd) if place else None
+
+
+def _config_paths(overrides: Sequence[Override], env: Document | None) -> list[str]:
+    """``config_paths`` of the command line, else of ``env.yaml``; a comma-separated text counts as a list."""
+    from_env = env.data.pop(_PATHS, None) if env else None
+    for override in reversed(overrides):
+        if override.path == (_PATHS,):
+            return _paths(override.value, f"command line ({override.text})")
+    return _paths(from_env, str(env.marks[_PATHS,])) if env and from_env is not None else []
+
+
+def _paths(value: Any, where: str) -> list[str]:
+    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ConfigError([Problem(where, "config_paths is not a list of paths", "write [a.yaml,b.yaml]")])
+    return [item for item in items if item]
+
+
+def _order_of(documents: Sequence[Document]) -> MergeOrder | None:
+    """``gymctl.merge_order`` as the layers set it (it decides their order, so the last one read wins)."""
+    found: MergeOrder | None = None
+    for document in documents:
+        own = document.data.get(OWN_KEY)
+        written = own.get("merge_order") if isinstance(own, dict) else None
+        if written is None:
+            continue
+        if written not in list(MergeOrder):
+            where = str(document.marks.get((OWN_KEY, "merge_order"), document.name))
+            hint = did_you_mean(written, MergeOrder) or f"one of {', '.join(MergeOrder)}"
+            raise ConfigError([Problem(where, f"merge_order is {written!r}", hint)])
+        found = MergeOrder(written)
+    return found
+
+
+def _read_tree(named: Sequence[str], finder: Finder) -> Tree:
+    """Read files breadth first, each once, and who includes whom."""
+    tree = Tree(list(dict.fromkeys(path for text in named for path in finder.find(text))))
+    pending = list(tree.named)
+    for path in pending:
+        if path in tree.documents:
+            continue
+        document = read_document(path, finder.cwd)
+        tree.documents[path] = document
+        tree.children[path] = _children(document, path, finder)
+        pending += tree.children[path]
+    return tree
+
+
+def _children(document: Document, path: Path, finder: Finder) -> list[Path]:
+    if _PATHS not in document.data:
+        return []
+    texts = _paths(document.data.pop(_PATHS) or [], str(document.marks[_PATHS,]))
+    found: list[Path] = []
+    for index, text in enumerate(texts):
+        try:
+            found += finder.find(text, beside=path.parent)
+        except InputError as error:
+            where = str(document.marks.get((_PATHS, index)) or document.marks[_PATHS,])
+            raise ConfigError([Problem(where, error.message, error.hint)]) from error
+    return found
+
+
+class MergeOrder(StrEnum):
+    """NeMo Gym 0.2 to 0.5 merge an included file after (over) its includer; its main branch before (under) it."""
+
+    INCLUDES_LAST = "includes-last"
+    INCLUDES_FIRST = "includes-first"
+
+
+@dataclass
+class Tree:
+    """The files named by the user, all documents (breadth first), and the files each includes."""
+
+    named: list[Path]
+    documents: dict[Path, Document] = field(default_factory=dict)
+    children: dict[Path, list[Path]] = field(default_factory=dict)
+
+    def includes(self) -> Mapping[str, frozenset[str]]:
+        """For every file the names of those it brings in, near and far."""
+        return {
+            self.documents[path].name: frozenset(self.documents[found].name for found in self._below(path))
+            for path, below in self.children.items()
+            if below
+        }
+
+    def _below(self, path: Path) -> set[Path]:
+        found: set[Path] = set()
+        pending = list(self.children[path])
+        while pending:
+            here = pending.pop()
+            if here != path and here not in found:
+                found.add(here)
+                pending += self.children[here]
+        return found
+
+
+def flatten(tree: Tree, order: MergeOrder) -> Iterator[Document]:
+    """The documents in merge order, each once: breadth first, or every file right after those it includes."""
+    if order is MergeOrder.INCLUDES_LAST:
+        yield from tree.documents.values()
+        return
+    done: set[Path] = set()
+    for path in tree.named:
+        yield from _included_first(path, tree, done)
+
+
+def _included_first(path: Path, tree: Tree, done: set[Path]) -> Iterator[Document]:
+    if path not in done:
+        done.add(path)
+        for child in tree.children[path]:
+            yield from _included_first(child, tree, done)
+        yield tree.documents[path]

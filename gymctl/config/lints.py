@@ -1,0 +1,107 @@
+"""Notes about a configuration that loads but may not mean what was meant. Ordinary configurations get none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from gymctl.config.diagnostics import CODES, Findings, NoteCode, did_you_mean, dotted
+from gymctl.config.model import ServerInstance
+from gymctl.config.server_code import implementation_of
+from gymctl.config.vllm.model import VLLM_KEY
+from gymctl.config.vocabulary import OUTER_KEYS, SERVER_KEYS, ServerKind
+from gymctl.config.yaml_documents import Document
+from gymctl.errors import ConfigError, Problem
+
+_KINDS = frozenset(kind.value for kind in ServerKind)
+
+
+def silenced_codes(layers: Sequence[Document]) -> frozenset[str]:
+    """The codes under ``silence`` or ``gymctl.silence`` of every layer.
+
+    Raises:
+        ConfigError: one of them is no code.
+    """
+    silenced: set[str] = set()
+    for layer in layers:
+        own = layer.data.get("gymctl")
+        for path, value in (
+            (("silence",), layer.data.get("silence")),
+            (("gymctl", "silence"), own.get("silence") if isinstance(own, dict) else None),
+        ):
+            codes = [value] if isinstance(value, str) else value or []
+            for code in codes if isinstance(codes, list) else [codes]:
+                if code not in list(NoteCode):
+                    where = str(layer.marks.get(path) or layer.name)
+                    hint = did_you_mean(code, NoteCode) or f"the codes are {', '.join(CODES)}"
+                    raise ConfigError([Problem(where, f"there is no note {code!r} to silence", hint)])
+                silenced.add(str(code))
+    return frozenset(silenced)
+
+
+def advise(
+    servers: Mapping[str, ServerInstance],
+    resolved: Mapping[str, Any],
+    files: Sequence[Document],
+    findings: Findings,
+) -> None:
+    """Add notes on keys that nobody reads and on servers that two files define."""
+    for server in servers.values():
+        _unread_fields(server, findings)
+        _unread_siblings(server, resolved[server.name], findings)
+    _same_names(servers, files, findings)
+
+
+def _unread_fields(server: ServerInstance, findings: Findings) -> None:
+    known = _common_keys(server)
+    unknown = [str(key) for key in server.fields if key not in known and not str(key).startswith("x-")]
+    implementation = implementation_of(server.folder, server.entrypoint) if unknown and server.folder else None
+    if implementation is None or server.runtime == "nemo-gym":
+        return
+    for key in unknown:
+        if not implementation.reads(key):
+            hint = did_you_mean(key, implementation.fields | known) or "remove it, or have the server read it"
+            what = f"{server.name}: {server.kind.value}/{server.implementation} reads no {key!r}"
+            findings.note(NoteCode.UNREAD_KEY, (*server.path, key), what, hint)
+
+
+def _unread_siblings(server: ServerInstance, entry: Mapping[str, Any], findings: Findings) -> None:
+    """Keys beside the kind key: NeMo Gym takes no notice of them, so an override that lands there does nothing."""
+    for key, value in entry.items():
+        if key in _KINDS or key in OUTER_KEYS or str(key).startswith(("_", "x-")):
+            continue
+        outer = get_close_matches(key, sorted(OUTER_KEYS), 1, 0.8)
+        close = [] if isinstance(value, dict) else get_close_matches(key, _known_fields(server), 1, 0.8)
+        hint = f"fields of the server stand under {dotted(server.path)}"
+        if outer:
+            hint = f"did you mean {dotted((server.name, *outer))}?"
+        elif close or isinstance(value, dict):
+            hint = f"did you mean {dotted((*server.path, *close))}?"
+        findings.note(NoteCode.UNREAD_KEY, (server.name, key), f"nothing reads {server.name}.{key}", hint)
+
+
+def _known_fields(server: ServerInstance) -> list[str]:
+    implementation = implementation_of(server.folder, server.entrypoint) if server.folder else None
+    declared = implementation.fields if implementation else ()
+    return sorted({*map(str, server.fields), *_common_keys(server), *declared})
+
+
+def _common_keys(server: ServerInstance) -> frozenset[str]:
+    """Fields that the stack reads, whatever the server's code does."""
+    return SERVER_KEYS | ({VLLM_KEY} if server.kind is ServerKind.MODEL else set())
+
+
+def _same_names(servers: Mapping[str, ServerInstance], files: Sequence[Document], findings: Findings) -> None:
+    """A server whose entrypoint stands in two files is defined twice: the two merge, silently."""
+    for name, server in servers.items():
+        path = (*server.path, "entrypoint")
+        places = [document.marks[path] for document in files if path in document.marks and name in document.data]
+        if len(places) > 1:
+            others = " and ".join(str(place) for place in places[:-1])
+            findings.note(
+                NoteCode.SAME_NAME,
+                path,
+                f"{name} is defined here and at {others}; the two are merged into one server",
+                "rename one, or leave out its entrypoint if it is an overlay",
+            )

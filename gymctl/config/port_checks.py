@@ -1,0 +1,48 @@
+"""The ports of this machine that a stack of containers publishes: no two of its services may have one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gymctl.config.diagnostics import Findings, KeyPath
+from gymctl.config.model import Head, ServerInstance
+from gymctl.config.ray import RAY_KEY, RayBlock
+from gymctl.config.vllm.model import VllmBlock
+from gymctl.config.vocabulary import Role
+
+_HERE = (None, "127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
+
+
+def check_published(
+    servers: Iterable[ServerInstance],
+    head: Head,
+    blocks: Iterable[VllmBlock],
+    ray: RayBlock | None,
+    findings: Findings,
+    role: Role,
+) -> None:
+    """The head, the instances of ``vllm`` blocks and Ray's dashboard, in that order, each on a port of its own.
+
+    ``ray`` is the stack's own cluster, if it has one.
+
+    Servers that name hosts are of several machines, and who is beside whom shows only when one machine's file is made.
+    """
+    if any(server.host not in _HERE for server in servers):
+        return
+    taken = {}
+    if role is Role.ALL or (role is not Role.WORKER and head.host in _HERE):
+        taken[head.port] = "the head server"
+    for title, path, port in _wanted(blocks, ray):
+        if port in taken:
+            what = f"{title}: port {port} of this machine is already that of {taken[port]}"
+            findings.problem(path, what, "give it another")
+        taken.setdefault(port, title)
+
+
+def _wanted(blocks: Iterable[VllmBlock], ray: RayBlock | None) -> Iterator[tuple[str, KeyPath, int]]:
+    """Who wants a port, where that is said, and the port."""
+    for block in blocks:
+        for index, service in enumerate(block.services if block.port else ()):
+            yield service, (*block.path, "port"), (block.port or 0) + index
+    if ray is not None and ray.dashboard:
+        yield "ray.dashboard", (RAY_KEY, "dashboard"), ray.dashboard

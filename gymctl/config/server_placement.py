@@ -1,0 +1,66 @@
+"""Give every server the placement and the limits that hold for it, and whether it needs Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gymctl.config.diagnostics import Findings, KeyPath, dotted
+from gymctl.config.model import Config, ServerInstance
+from gymctl.config.placement import Placements, read_placement, read_resources
+from gymctl.config.ray import ADDRESS_KEY, NEEDS_KEY
+from gymctl.config.server_code import implementation_of
+from gymctl.config.vocabulary import ServerKind
+
+_GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.RESOURCES: "resources"}
+
+
+def place_servers(
+    servers: Mapping[str, ServerInstance], resolved: Mapping[str, Any], placements: Placements, findings: Findings
+) -> dict[str, ServerInstance]:
+    """The servers with ``placement``, ``limits`` and ``needs_ray`` filled in; what is wrong with one becomes problems.
+
+    The keys may stand in a server's fields or beside its kind key.
+    """
+    placed = {}
+    for name, server in servers.items():
+        own = read_placement(*_found(server, resolved, "placement"), findings)
+        wanted, place = _found(server, resolved, "resources")
+        limits = read_resources(wanted, place, findings)
+        placement = placements.of(_GROUP_OF[server.kind], own)
+        if placement and placement.gpu is False and limits and limits.gpus:
+            what = f"{name} asks for GPUs, and its placement is gpu: false"
+            findings.problem((*place, "gpus"), what, "leave one of them out")
+        needs, place = _found(server, resolved, NEEDS_KEY)
+        if needs is not None and not isinstance(needs, bool):
+            findings.problem(place, f"{dotted(place)} is {needs!r}", "it must be true or false")
+        placed[name] = replace(server, placement=placement, limits=limits, needs_ray=needs is True)
+    return placed
+
+
+def _found(server: ServerInstance, resolved: Mapping[str, Any], key: str) -> tuple[Any, KeyPath]:
+    """The value of a key, and where it stands; nothing where the server's own code has a field of that name."""
+    own = implementation_of(server.folder, server.entrypoint) if server.folder and key in server.fields else None
+    if key in server.fields and not (own and key in own.fields):
+        return server.fields[key], (*server.path, key)
+    return resolved[server.name].get(key), (server.name, key)
+
+
+def without_effect(config: Config) -> Iterator[str]:
+    """What servers ask for and one process cannot give."""
+    servers = config.servers.items()
+    if placed := [name for name, server in servers if server.placement or server.limits]:
+        yield f"placement and resources ({_some(placed)}) have no effect in one process"
+    if replicated := [name for name, server in servers if server.replicas > 1]:
+        yield f"replicas ({_some(replicated)}) have no effect in one process, which has each server once"
+    if several := [name for name, server in servers if (server.num_workers or 1) > 1]:
+        yield f"num_workers ({_some(several)}) has no effect in one process"
+    if needing := [name for name, server in servers if server.needs_ray]:
+        yield f"needs_ray ({_some(needing)}) has no effect in one process: checks run in processes beside it"
+    if config.ray is not None and not config.values.get(ADDRESS_KEY):
+        yield "ray has no effect in one process: checks run in processes beside it, and no cluster is started"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

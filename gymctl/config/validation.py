@@ -1,0 +1,77 @@
+"""Check the keys of one mapping: their spelling, and what each value must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from gymctl.config.diagnostics import Findings, KeyPath, did_you_mean, dotted
+
+Check = tuple[Callable[[Any], Any], str]  # whether a value is right, and what it must be
+
+_GPU_ID = re.compile(r"[0-9]+(?::[0-9]+)?|(?:GPU|MIG)-[A-Za-z0-9/-]+")
+_SIZE = re.compile(r"\d+(?:\.\d+)?(?:b|[kmgt]b?|[kmgt]ib)", re.IGNORECASE)
+
+
+def checked_keys(
+    value: Any, path: KeyPath, checks: Mapping[str, Check], findings: Findings, also: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The entries of a mapping that are right; null is right everywhere."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        findings.problem(path, f"{dotted(path)} is {value!r}", f"it must be a mapping of {', '.join(checks)}")
+        return {}
+    right: dict[str, Any] = {}
+    for key, item in value.items():
+        place = (*path, key)
+        if key not in checks:
+            if not str(key).startswith("x-"):
+                known = (*checks, *also)
+                hint = did_you_mean(key, known) or f"there are {', '.join(known)}"
+                findings.problem(place, f"unknown key {dotted(place)!r}", hint)
+        elif item is not None and not checks[key][0](item):
+            findings.problem(place, f"{dotted(place)} is {item!r}", f"it must be {checks[key][1]}")
+        else:
+            right[key] = item
+    return right
+
+
+def is_gpu_id(value: Any) -> bool:
+    """Whether NVIDIA's runtime takes it: a number, ``GPU:MIG`` numbers, or a ``GPU-...`` or ``MIG-...`` UUID."""
+    return not isinstance(value, bool) and _GPU_ID.fullmatch(str(value)) is not None
+
+
+def is_port(value: Any) -> bool:
+    """Whether it is a number that a port can have: 1 to 65535."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
+
+
+def is_size(value: Any) -> bool:
+    """Whether it is text like ``512mb``."""
+    return isinstance(value, str) and _SIZE.fullmatch(value) is not None
+
+
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"  # of a path
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"  # of a host name
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::(?P<port>[0-9]+))?"
+_TAG = r"\w[\w.-]{0,127}"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,}"
+_IMAGE = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?", re.ASCII)
+_REGISTRY = re.compile(rf"{_HOST}(?:/{_PART})*/?", re.ASCII)
+
+
+def is_image(value: Any) -> bool:
+    """Whether it is text like ``vllm/vllm-openai:v0.8`` or ``registry.example:5000/mine@sha256:...``."""
+    return isinstance(value, str) and _fits(_IMAGE, value)
+
+
+def is_registry(text: str) -> bool:
+    """Whether it is a ``HOST[:PORT][/PATH]`` that images can be pushed to; all of it in lower case."""
+    return text == text.lower() and _fits(_REGISTRY, text)
+
+
+def _fits(pattern: re.Pattern[str], text: str) -> bool:
+    found = pattern.fullmatch(text)
+    return found is not None and (found["port"] is None or is_port(int(found["port"])))

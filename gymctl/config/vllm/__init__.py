@@ -1,0 +1,1 @@
+"""The `vllm:` block of a model server."""

@@ -1,0 +1,75 @@
+"""What of a vLLM block is on this machine: a model's folder, a chat template; and what a model's config.json says."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from gymctl.config.diagnostics import Findings
+from gymctl.config.vllm.model import VllmBlock
+
+
+def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:
+    """The block with absolute paths; a folder without a model, or a missing file, is a problem."""
+    if block.is_local:
+        folder = _absolute(block.model, cwd)
+        if not (folder / "config.json").is_file():
+            what = "is no folder" if not folder.is_dir() else "holds no config.json, so it is no model"
+            hint = "name a folder as `save_pretrained` writes it; a model of the hub has neither / nor . before it"
+            findings.problem((*block.path, "model"), f"{block.title}.model: {folder} {what}", hint)
+        elif hidden := _hidden(folder):
+            what = f"{block.title}.model: only its owner may read {hidden}, and a container runs as another user"
+            findings.problem((*block.path, "model"), what, f"chmod -R a+rX {folder}")
+        block = replace(block, model=str(folder))
+    if block.chat_template is not None:
+        template = _absolute(block.chat_template, cwd)
+        if not template.is_file():
+            path = (*block.path, "chat_template")
+            findings.problem(path, f"{block.title}.chat_template: there is no file {template}", "name a Jinja file")
+        block = replace(block, chat_template=str(template))
+    return block
+
+
+def _hidden(folder: Path) -> Path | None:
+    """A file of the folder that not everybody may read; ``save_pretrained`` writes weights so."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return next((path for path in files if not path.stat().st_mode & stat.S_IROTH), None)
+
+
+def _absolute(text: str, cwd: Path) -> Path:
+    return (cwd / Path(text).expanduser()).resolve()
+
+
+def check_heads(blocks: Collection[VllmBlock], findings: Findings) -> None:
+    """Models in folders of this machine whose attention heads do not fit the tensor parallel size."""
+    for block in blocks:
+        if block.is_local and (problem := heads_problem(block, Path(block.model) / "config.json")):
+            findings.problem((*block.path, "tensor_parallel_size"), *problem)
+
+
+def heads_problem(block: VllmBlock, config_json: Path) -> tuple[str, str] | None:
+    """What is wrong, and what would be right, when a model's heads cannot be shared out evenly.
+
+    vLLM refuses to start then, after the weights are there. A file that cannot be read says nothing.
+    """
+    size = block.tensor_parallel_size
+    heads = attention_heads(config_json) if size > 1 else None
+    if heads is None or heads % size == 0:
+        return None
+    fitting = [number for number in (2, 3, 4, 5, 6, 7, 8, 16) if heads % number == 0]
+    what = f"{block.title}: GYM033 tensor_parallel_size is {size}, and the model has {heads} attention heads"
+    return what, f"it must divide them: {', '.join(map(str, [1, *fitting]))}"
+
+
+def attention_heads(config_json: Path) -> int | None:
+    """``num_attention_heads`` of a model's ``config.json``; of its text part, when it has several."""
+    try:
+        known = json.loads(config_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    parts = [known, known.get("text_config")] if isinstance(known, dict) else []
+    found = [part.get("num_attention_heads") for part in parts if isinstance(part, dict)]
+    return next((heads for heads in found if isinstance(heads, int)), None)

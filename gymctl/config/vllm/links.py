@@ -1,0 +1,160 @@
+"""Model servers and the ``vllm:`` blocks they call: ``base_url`` and ``model`` follow from the block.
+
+A model server says ``vllm: NAME`` in its entry. One of ``vllm_model`` that has no ``base_url``, or whose ``base_url``
+is an interpolation of a key that nobody set (as in NeMo Gym's own configuration files), takes the only block there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, did_you_mean, dotted
+from gymctl.config.merge import MISSING, follow, is_server_entry
+from gymctl.config.vllm.families import family_of, note_parsers, reasoning_parser
+from gymctl.config.vllm.model import VLLM_KEY, VllmBlock
+from gymctl.config.vocabulary import ServerKind
+
+Links = dict[KeyPath, str]  # of a model server's fields -> the name of its block; '' where there is one without a name
+
+_MODEL_KEYS = ("model", "model_name")
+_FOLLOWING = ("base_url", "api_key", *_MODEL_KEYS)
+NO_KEY = "EMPTY"  # the API key of a vLLM that asks for none, as in vLLM's own examples
+
+
+def detach(raw: dict[str, Any], findings: Findings) -> Links:
+    """Find the servers that call a block, and take out of their fields what follows from it; ``raw`` is changed.
+
+    It is done before interpolations are resolved: one that the block makes needless may lead nowhere.
+    """
+    written = None if is_server_entry(VLLM_KEY, raw.get(VLLM_KEY)) else raw.get(VLLM_KEY)
+    links: Links = {}
+    for path, fields in _model_servers(raw):
+        named = fields.get(VLLM_KEY)
+        if named is None:
+            if written is None or path[-1] != "vllm_model" or not _is_open(fields.get("base_url"), raw):
+                continue
+            named = _only_block(written, path, findings)
+        if named is not None and _is_allowed(named, path, written, findings):
+            links[path] = "" if _is_single(written) else named
+        for key in _FOLLOWING:
+            if key == "base_url" or (key in fields and _is_open(fields[key], raw)):
+                fields.pop(key, None)
+    return links
+
+
+def attach(
+    resolved: dict[str, Any], links: Links, blocks: dict[str, VllmBlock], findings: Findings
+) -> dict[str, VllmBlock]:
+    """Give the linked servers their URLs and the model's name, in place; say what does not go together.
+
+    Returns the blocks, as they came.
+    """
+    for path, name in links.items():
+        block, fields = blocks.get(name), _at(resolved, path)
+        if block is None:  # it has a problem of its own, and what follows from it is not missing besides
+            fields.update(dict.fromkeys(_FOLLOWING, ""))
+            continue
+        fields["base_url"] = block.urls[0] if len(block.urls) == 1 else list(block.urls)
+        fields.setdefault("api_key", NO_KEY)
+        _set_model(fields, path, block, findings)
+        _check_reasoning(fields, path, block, findings)
+    for block in blocks.values():
+        note_parsers(block, findings)
+        if block.name not in links.values():
+            hint = f"add `vllm: {block.name or VLLM_KEY}` to a vllm_model, or remove the block"
+            findings.note(NoteCode.VLLM_UNUSED, block.path, f"no model server calls {block.title}", hint)
+    _check_names(resolved, blocks, findings)
+    return blocks
+
+
+def _check_names(resolved: Mapping[str, Any], blocks: Mapping[str, VllmBlock], findings: Findings) -> None:
+    """No service of a block has the name of a server or of another block's service; names ignore case."""
+    taken = {str(name).lower(): "a server" for name, value in resolved.items() if is_server_entry(name, value)}
+    for block in blocks.values():
+        for name in (*block.services, *([block.prefetch_service] if block.prefetch else [])):
+            if name in taken:
+                what = f"{block.title} has a service {name}, which is also the name of {taken[name]}"
+                findings.problem(block.path, what, "rename one")
+            taken[name] = f"one of {block.title}"
+
+
+def _model_servers(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    kind = ServerKind.MODEL.value
+    for name, value in raw.items():
+        if is_server_entry(name, value) and isinstance(value.get(kind), dict):
+            for implementation, fields in value[kind].items():
+                if isinstance(fields, dict):
+                    yield (name, kind, implementation), fields
+
+
+def _is_single(written: Any) -> bool:
+    return isinstance(written, dict) and ("model" in written or not all(isinstance(v, dict) for v in written.values()))
+
+
+def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
+    """What a server that names no block calls; None where it would have to say which (or there is no block at all)."""
+    if _is_single(written):
+        return VLLM_KEY
+    names = [str(name) for name in written] if isinstance(written, dict) else []
+    if len(names) > 1:
+        what = f"{path[0]} has no base_url, and there are {len(names)} vllm blocks"
+        findings.problem(path, what, f"add `vllm: {names[0]}` to it, or another of: {', '.join(names[1:])}")
+    return names[0] if len(names) == 1 else None
+
+
+def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> bool:
+    """Whether a server may name this block; says why not."""
+    place, title = (*path, VLLM_KEY), dotted((path[0], VLLM_KEY))
+    known = [VLLM_KEY] if _is_single(written) else [str(name) for name in written] if isinstance(written, dict) else []
+    if path[-1] == "openai_model":
+        findings.problem(place, f"{title}: openai_model calls no vllm block", "use vllm_model")
+    elif not known:
+        hint = "add one at the top: vllm: {model: ORGANISATION/NAME}"
+        findings.problem(place, f"{title}: there is no vllm block", hint)
+    elif named not in known:
+        hint = did_you_mean(named, known) or f"there is: {', '.join(known)}"
+        findings.problem(place, f"{title}: there is no vllm block {named!r}", hint)
+    else:
+        return True
+    return False
+
+
+def _is_open(value: Any, raw: Mapping[str, Any]) -> bool:
+    """Whether a value was left to be filled in: nothing, ``???``, or a plain interpolation that leads to neither."""
+    found = follow(value, raw)
+    return found in (None, "", MISSING, []) or (isinstance(found, str) and found.startswith("${") and found == value)
+
+
+def _at(resolved: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+    found: Any = resolved
+    for part in path:
+        found = found[part]
+    fields: dict[str, Any] = found
+    return fields
+
+
+def _set_model(fields: dict[str, Any], path: KeyPath, block: VllmBlock, findings: Findings) -> None:
+    key = next((key for key in _MODEL_KEYS if fields.get(key) is not None), None)
+    if key is None:
+        fields["model"] = block.served_model_name
+    elif fields[key] != block.served_model_name:
+        what = f"{path[0]} asks for the model {fields[key]!r}, and {block.title} serves {block.served_model_name!r}"
+        hint = f"leave {key} out, or set {block.title}.served_model_name to the same"
+        findings.problem((*path, key), what, hint)
+
+
+def _check_reasoning(fields: Mapping[str, Any], path: KeyPath, block: VllmBlock, findings: Findings) -> None:
+    """Who takes the thoughts out of an answer: vLLM's parser, or the model server that looks for ``<think>``."""
+    asked, told = reasoning_parser(block), fields.get("uses_reasoning_parser")
+    family = family_of(block.model)
+    if asked and told is False:
+        what = f"{path[0]}: uses_reasoning_parser is false, but {block.title} has reasoning_parser: {asked}"
+        hint = "set it to true, or take the parser out: the model server finds <think> itself"
+        findings.problem((*path, "uses_reasoning_parser"), what, hint)
+    elif told and not asked and family and family.opens_thoughts and block.reasoning_parser is None:
+        what = (
+            f"{block.title}: the chat template of {family.title} models opens <think> itself, and answers only close it"
+        )
+        hint = f"add reasoning_parser: {family.reasoning}, or thoughts stay in the text ({path[0]} looks for both tags)"
+        findings.note(NoteCode.VLLM_PARSER, block.path, what, hint)

@@ -1,0 +1,59 @@
+"""Words that a configuration knows: the kinds of servers, the keys with a meaning, the ports that are taken as read.
+
+Servers need these and no more of what a configuration means: this module imports next to nothing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ServerKind(StrEnum):
+    """The three kinds of named servers; the value is the key that marks them in YAML and the folder they live in."""
+
+    MODEL = "responses_api_models"
+    AGENT = "responses_api_agents"
+    RESOURCES = "resources_servers"
+
+
+class Role(StrEnum):
+    """What a machine is to a stack on several machines; ``ALL``: the stack is on this one alone."""
+
+    ALL = "all"
+    COORDINATOR = "coordinator"
+    WORKER = "worker"
+    HEAD = "head"
+
+
+HEAD_PORT = 11000
+MOST_REPLICAS = 100  # of one server: as many addresses as Docker's DNS tells in one answer over UDP
+NODE_PORT = 11001  # of the server that registers a worker with the head; only its own container's
+# What servers are told besides: the node server's own entry, and the servers of other machines (name -> kind).
+NODE_KEY, REMOTE_KEY = "gymctl_node", "gymctl_remote"
+HEAD_TOKEN = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a secret
+RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
+
+# Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
+RESERVED_KEYS = frozenset(
+    "config_paths entrypoint default_host head_server disallowed_ports head_server_deps python_version "
+    "pip_install_verbose use_absolute_ip uv_pip_set_python skip_venv_if_present hf_token ray_head_node_address "
+    "port_range_low port_range_high dry_run uv_cache_dir uv_venv_dir model_endpoint_readiness_timeout_seconds "
+    "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
+    "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
+    "skip_verification_reward error_on_almost_servers".split()
+) | {"ray", "gymctl", "silence", "runtime", "placement", "vllm"}
+# Those of them that were free to be a server's name, and still are: with a kind key below it, it is a server.
+BLOCK_KEYS = frozenset({"vllm", "ray"})
+
+# Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
+SERVER_KEYS = frozenset(
+    "entrypoint host port num_workers domain name datasets description verified verified_url value "
+    "runtime slice replicas placement resources needs_ray".split()
+)
+# Those of them that may stand beside the kind key as well.
+OUTER_KEYS = frozenset({"replicas", "placement", "resources", "needs_ray"})
+
+
+def base_url(host: str, port: int | str) -> str:
+    """``http://HOST:PORT``; an IPv6 address stands in brackets there."""
+    return f"http://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"http://{host}:{port}"

@@ -1,0 +1,1 @@
+"""Images: their build contexts, and when a build can be skipped."""

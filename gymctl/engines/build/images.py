@@ -1,0 +1,243 @@
+"""Build the images of a stack. What is built already costs a fraction of a second."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from gymctl import assets
+from gymctl.engines.build.addons import addon_hint, stage_addon
+from gymctl.engines.build.cache import LABEL, context_digest, is_built
+from gymctl.engines.build.context import stage
+from gymctl.engines.build.nemo_gym import stage_gym
+from gymctl.engines.runner import CommandFailed, stream
+from gymctl.engines.terminal_text import last_lines, plain
+from gymctl.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    from gymctl.stack import ImagePlan
+
+# Where tools are told about a CA bundle, then where Debian and its relatives keep the machine's own.
+_CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
+_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
+_STEP_LENGTH = 90
+_STEP = re.compile(r"#(\d+) (\[.*)")
+_STEP_END = re.compile(r"#(\d+) (DONE [\d.]+s|CACHED|ERROR: .*)")
+# mounts, the wiring of the CA bundle and uv's own settings: not what a step is about
+_NOISE = re.compile(r"--mount=\S+ |if \[ -s /run/ca\.crt \]; then .*?; fi; ?|\bUV_\w+=\S+ |--quiet ")
+_CLOCK = re.compile(r"^\d+\.\d+ ")
+# What uv says, and what helps
+_GYM_HINTS = {
+    "Git executable not found": "its packages come from Git, which the base image must have: --base-image python:3.12",
+    "does not satisfy Python": "this NeMo Gym wants another Python: --base-image python:3.13-slim, or 3.12",
+    "no version of nemo-gym": "--gym-version takes a version of nemo-gym that PyPI has",
+}
+_FAILED_STEP = re.compile(r"^ > (\[.*?\].*?):?$")
+
+
+_SERVER = assets.folder("dockerfiles") / "server.Dockerfile"
+
+
+@dataclass(frozen=True)
+class BuildEvent:
+    """Something happened while an image was built.
+
+    ``kind`` is ``start``, ``step`` (``text``: the step's name), ``note`` (``text``: a sentence for the user) or
+    ``done`` (``text``: what was done, when it was no build); ``seconds`` are counted from the image's start.
+    """
+
+    image: str
+    kind: str
+    text: str = ""
+    seconds: float = 0.0
+
+
+OnBuild = Callable[[BuildEvent], None]
+
+
+class BuildFailed(EngineError):  # noqa: N818 - a fact about an image, like CommandFailed
+    """An image could not be built. ``step`` is the failing step, ``lines`` the last it printed."""
+
+    def __init__(self, image: str, step: str, lines: Sequence[str], hint: str) -> None:
+        self.image, self.step, self.lines = image, step, tuple(lines)
+        where = f" at {step}" if step else ""
+        super().__init__("\n".join([f"image {image} cannot be built{where}", *(f"  | {line}" for line in lines)]), hint)
+
+    def __str__(self) -> str:
+        """The hint stands after the first line, where it is seen before the output."""
+        first, *rest = self.message.split("\n")
+        return "\n".join([f"{first}; {self.hint}" if self.hint else first, *rest])
+
+
+def build_images(
+    images: Sequence[ImagePlan],
+    *,
+    base_image: str | None = None,
+    ca_bundle: Path | None = None,
+    on_event: OnBuild = lambda _: None,
+) -> None:
+    """Build every image, one after another (they share their first layers).
+
+    ``base_image`` replaces ``python:3.12-slim`` (the variable ``GYMCTL_BASE_IMAGE`` too).
+
+    Raises:
+        BuildFailed: a step of an image failed.
+        InputError: the CA bundle or a server's folder does not exist.
+    """
+    base = base_image or os.environ.get("GYMCTL_BASE_IMAGE") or None
+    bundle = find_ca_bundle(ca_bundle, os.environ)
+    for image in images:
+        _build(image, base, bundle, on_event)
+
+
+def find_ca_bundle(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The CA bundle that builds are to trust: the one given, else what the environment names, else the machine's.
+
+    Raises:
+        InputError: the one given does not exist.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise InputError(f"the CA bundle {given} does not exist")
+        return given
+    named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
+    return next((Path(path) for path in [*named, _CA_FILE] if Path(path).is_file()), None)
+
+
+def build_command(
+    tag: str,
+    context: Path,
+    dockerfile: Path,
+    base: str | None,
+    bundle: Path | None,
+    *,
+    target: str = "server",
+    arguments: Mapping[str, str] = MappingProxyType({}),
+    contexts: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
+    """The argument list that builds one image: the stage ``target`` of its Dockerfile.
+
+    ``contexts`` are folders that take the place of stages, by their names.
+    """
+    argv = ["docker", "buildx", "build", "--load", "--progress=plain", "--provenance=false"]
+    argv += ["--tag", tag, "--file", str(dockerfile), "--target", target]
+    for name, value in {**({"BASE_IMAGE": base} if base else {}), **arguments}.items():
+        argv += ["--build-arg", f"{name}={value}"]
+    for name, folder in contexts.items():
+        argv += ["--build-context", f"{name}={folder}"]
+    if bundle:
+        argv += ["--secret", f"id=ca,src={bundle}"]
+    return [*argv, str(context)]
+
+
+def _build(image: ImagePlan, base: str | None, bundle: Path | None, on_event: OnBuild) -> None:
+    began = time.monotonic()
+    output: list[str] = []
+
+    def tell(kind: str, text: str = "") -> None:
+        on_event(BuildEvent(image.tag, kind, text, time.monotonic() - began))
+
+    def on_line(line: str) -> None:
+        output.append(plain(line))
+        step = _STEP.match(output[-1])
+        if step and not _STEP_END.match(output[-1]):
+            tell("step", _short(step[2]))
+
+    tell("start")
+    with tempfile.TemporaryDirectory(prefix="gymctl-build-") as folder:
+        command = _staged(image, Path(folder), base, bundle, lambda note: tell("note", note))
+        if not image.dockerfile and image.gym is None:  # others have bases that are built, too
+            digest = context_digest(Path(folder), _SERVER, base, [command[command.index("--target") + 1]])
+            if is_built(image.tag, digest):
+                tell("done")
+                return
+            command[-1:-1] = ["--label", f"{LABEL}={digest}"]
+        try:
+            stream(command, on_line, on_error_line=on_line)
+        except CommandFailed as error:
+            raise _failure(image, output, base) from error
+    tell("done")
+
+
+def _staged(
+    image: ImagePlan, context: Path, base: str | None, bundle: Path | None, on_note: Callable[[str], None]
+) -> list[str]:
+    """Fill the build context; the command that builds from it."""
+    dockerfiles = assets.folder("dockerfiles")
+    if image.dockerfile:
+        addon = stage_addon(context, image.dockerfile, base, os.environ)
+        return build_command(
+            image.tag,
+            context,
+            addon.dockerfile,
+            addon.base,
+            bundle,
+            arguments=addon.arguments,
+            contexts=addon.contexts,
+        )
+    if image.gym is None:
+        stage(context, image.folder, image.requirements, on_note)
+        target = "server"
+        if image.test_requirements:
+            lines = "".join(f"{line}\n" for line in image.test_requirements)
+            (context / "test.requirements.txt").write_text(lines, encoding="utf-8")
+            target = "test"
+        return build_command(image.tag, context, _SERVER, base, bundle, target=target)
+    stage_gym(context, image.gym, image.folder, on_note)
+    arguments = {"NEMO_GYM_VERSION": image.gym.source.version}
+    if image.gym.base:
+        arguments = {"NEMO_GYM_IMAGE": image.gym.base, "SERVER": image.gym.server}
+    target = "server" if image.gym.base else "base"
+    dockerfile = dockerfiles / "nemo-gym.Dockerfile"
+    return build_command(image.tag, context, dockerfile, base, bundle, target=target, arguments=arguments)
+
+
+def _short(step: str) -> str:
+    """A step's name in one short line."""
+    text = _NOISE.sub("", " ".join(step.split()))
+    return text if len(text) <= _STEP_LENGTH else text[:_STEP_LENGTH] + "..."
+
+
+def _failure(image: ImagePlan, output: Sequence[str], base: str | None) -> BuildFailed:
+    """The failing step and its own output, which BuildKit repeats between two lines of dashes."""
+    step = ""
+    lines: list[str] = []
+    for number, line in enumerate(output):
+        if (found := _FAILED_STEP.match(line)) and number and output[number - 1].startswith("----"):
+            step, lines = _short(found[1]), []
+        elif step and line.startswith("----"):
+            break
+        elif step:
+            lines.append(_CLOCK.sub("", line))
+    reason = next((line for line in reversed(output) if line.startswith("ERROR: ")), "")
+    if not lines:
+        lines = [reason.removeprefix("ERROR: ")] if reason else last_lines("\n".join(output), 5)
+    text = "\n".join(lines)
+    return BuildFailed(image.tag, step, last_lines(text, 12), _hint(image, step, f"{text}\n{reason}", base))
+
+
+def _hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
+    special = addon_hint(image.dockerfile, f"{step}\n{text}") if image.dockerfile else ""
+    return special or _common_hint(image, step, text, base)
+
+
+def _common_hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
+    if "load metadata for" in step:
+        name = base or "the base image"
+        return f"{name} is not on this machine and cannot be pulled; --base-image NAME takes another"
+    if "certificate" in text.lower():
+        return "--ca-bundle FILE names the certificates that this network needs"
+    if "no space left" in text:
+        return "free some space: docker system prune"
+    if image.gym is not None:
+        return next((hint for clue, hint in _GYM_HINTS.items() if clue in text), "")
+    if "requirements.txt" in step and image.requirements:
+        return f"see the requirements of {image.folder.name if image.folder else image.tag}"
+    return ""

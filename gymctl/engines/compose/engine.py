@@ -1,0 +1,273 @@
+"""The Compose engine: a stack as an ordinary Compose project in a directory.
+
+State, health and logs are asked of Docker by label, commands go through ``docker compose``: what gymctl says and what
+``docker compose ps`` says are the same thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl import __version__
+from gymctl.engines.build.images import OnBuild, build_images
+from gymctl.engines.compose.ports import check_port
+from gymctl.engines.compose.remove import remove_stack
+from gymctl.engines.compose.scale import scale_project, services_to_scale
+from gymctl.engines.compose.watch import Watch
+from gymctl.engines.docker.containers import Container, find_containers, server_status
+from gymctl.engines.docker.daemon import check_commands, connect, is_on_this_machine, spoken_errors
+from gymctl.engines.docker.gpus import check_gpus
+from gymctl.engines.docker.jobs import nofile_limit, run_on_network
+from gymctl.engines.docker.ray_cluster import check_clusters
+from gymctl.engines.protocol import Job, JobResult, OnServer, Removed, ServerStatus
+from gymctl.engines.runner import OnLine, background, run, stream
+from gymctl.engines.state import (
+    ServerAddress,
+    StackState,
+    find_own_state,
+    load_state,
+    save_state,
+    write_atomically,
+    write_secrets,
+)
+from gymctl.engines.terminal_text import plain
+from gymctl.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    import docker
+
+    from gymctl.stack import ServicePlan, StackPlan
+
+OURS = "# Rendered by gymctl"
+
+
+class ComposeEngine:
+    """The stack of ``directory``; its rendered file is ``directory/compose.yaml``."""
+
+    def __init__(self, directory: Path, file_name: str = "compose.yaml") -> None:
+        self.directory = directory.resolve()
+        self.file = self.directory / file_name
+
+    @spoken_errors()
+    def prepare(
+        self,
+        plan: StackPlan,
+        *,
+        base_image: str | None = None,
+        ca_bundle: Path | None = None,
+        on_build: OnBuild = lambda _: None,
+    ) -> int:
+        """Check that the stack can be started here and build its images; returns the open-files limit to render with.
+
+        Writes nothing into the directory.
+
+        Raises:
+            InputError: ``compose.yaml`` is someone else's.
+            EngineError: no engine, a port that is taken, another stack of the same name, an image that cannot be built.
+        """
+        check_ours(self.file)
+        check_commands()
+        client = connect()
+        self._check_names(client, plan.name)
+        for service in plan.services:
+            for host, port, _ in service.published:
+                check_port(client, plan.name, host, port, of=service.name)
+        check_gpus(plan.services, client.info(), is_here=is_on_this_machine(client))
+        build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
+        check_clusters(plan.ray_checks)
+        return nofile_limit(plan.images[0].tag)
+
+    def _check_names(self, client: docker.DockerClient, name: str) -> None:
+        """One directory, one stack; one stack name, one directory."""
+        before = find_own_state(self.directory, "compose")
+        if before is not None and before.name != name and find_containers(client, before.name):
+            raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")
+        elsewhere = {item.directory for item in find_containers(client, name)} - {str(self.directory), ""}
+        if elsewhere:
+            raise EngineError(
+                f"the stack name {name} is in use by {sorted(elsewhere)[0]}",
+                "run `gymctl down` there, or give this one another name: --name NAME",
+            )
+
+    @spoken_errors()
+    def up(
+        self,
+        plan: StackPlan,
+        text: str,
+        *,
+        arguments: Sequence[str] = (),
+        config_digest: str = "",
+        timeout: float = 180.0,
+        on_event: OnServer = lambda _: None,
+    ) -> StackState:
+        """Write the rendered ``text``, start it, wait until every server is healthy (at most ``timeout`` seconds).
+
+        On failure the containers stay as they are, to be looked at; ``down`` removes them.
+
+        Raises:
+            ServerFailed: a server did not come up.
+            EngineError: the engine or Compose failed.
+        """
+        check_ours(self.file)
+        client = connect("")
+        state = self._state(plan, text, arguments, config_digest)
+        changed = write_secrets(self.directory, plan.secrets)
+        save_state(self.directory, state)
+        write_atomically(self.file, text, mode=0o644)
+        found = find_containers(client, plan.name)
+        if self._stop_readers_of(plan, changed, found):
+            found = find_containers(client, plan.name)  # one that restarts again and again may have done so meanwhile
+        before = {item.id: item for item in found}
+        watch = Watch(client, plan.name, [item.name for item in plan.services], on_event, before)
+        start = self._command(plan.name, "up", "--detach", "--no-build", "--remove-orphans")
+        with background(start, cwd=self.directory) as compose:
+            watch.until_healthy(compose, timeout)
+        return state
+
+    def _state(self, plan: StackPlan, text: str, arguments: Sequence[str], config_digest: str) -> StackState:
+        return StackState(
+            engine="compose",
+            name=plan.name,
+            head_url=plan.head_url,
+            servers=tuple(_address(service, plan) for service in plan.services),
+            arguments=tuple(arguments),
+            config_digest=config_digest,
+            compose_file=self.file.name,
+            compose_digest=hashlib.sha256(text.encode()).hexdigest(),
+            nofile=plan.options.nofile,
+            image=job_image(plan),
+            version=__version__,
+            role=plan.role,
+        )
+
+    def _stop_readers_of(self, plan: StackPlan, changed: Sequence[str], before: Iterable[Container]) -> bool:
+        """A server reads its secrets when it starts, and Compose does not see that a file's content changed.
+
+        Returns whether any was stopped.
+        """
+        running = {item.service for item in before if item.state in ("running", "restarting")}
+        readers = [item.name for item in plan.services if item.name in running and set(item.secrets) & set(changed)]
+        if readers:
+            run(self._command(plan.name, "stop", *readers), cwd=self.directory, timeout=120)
+        return bool(readers)
+
+    def _command(self, name: str, *arguments: str) -> list[str]:
+        where = ["--project-name", name, "--project-directory", str(self.directory), "--file", str(self.file)]
+        return ["docker", "compose", "--ansi", "never", "--progress", "plain", *where, *arguments]
+
+    @spoken_errors()
+    def status(self) -> list[ServerStatus]:
+        """Every server of the stack as Docker sees it now, the planned order kept; what has no container is missing.
+
+        Raises:
+            InputError: no stack was brought up here.
+            EngineError: no engine.
+        """
+        state = load_state(self.directory)
+        containers = find_containers(connect(""), state.name)
+        return [server_status(server, containers) for server in state.servers]
+
+    @spoken_errors()
+    def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:
+        """Have so many replicas of each server; the others are not touched. The next ``up`` knows nothing of it.
+
+        Those that go finish what is under way first, which may take ``timeout`` seconds as getting healthy may.
+
+        Raises:
+            InputError: no stack was brought up here, or it has no such server, or one that can be but one.
+            ServerFailed: a replica did not come up.
+        """
+        state = load_state(self.directory)
+        wanted = services_to_scale(state, counts)
+        client = connect("")
+        scale_project(client, self.directory, state, wanted, self._command, timeout=timeout, on_event=on_event)
+
+    def logs(
+        self,
+        servers: Sequence[str],
+        on_line: OnLine,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: str = "",
+    ) -> None:
+        """Pass on the servers' log lines (all servers' when none is named), without terminal control sequences."""
+        state = load_state(self.directory)
+        options = ["--no-color"]
+        options += ["--follow"] if follow else []
+        options += ["--tail", str(tail)] if tail is not None else []
+        options += ["--since", since] if since else []
+        stream(
+            self._command(state.name, "logs", *options, *servers),
+            lambda line: on_line(plain(line)),
+            cwd=self.directory,
+        )
+
+    @spoken_errors()
+    def run_job(self, job: Job, on_line: OnLine, on_error_line: OnLine | None = None) -> JobResult:
+        """Run a job on the stack's network; each line of its standard output goes to ``on_line``.
+
+        The first Ctrl-C is passed on and the job ends in its own way; the third kills it.
+
+        Raises:
+            InputError: no stack was brought up here.
+            EngineError: its network is gone, or Docker could not start the job.
+        """
+        state = load_state(self.directory)
+        client = connect("")
+        return run_on_network(client, job, state, _network(client, state.name), on_line, on_error_line)
+
+    @spoken_errors()
+    def down(self, *, volumes: bool = False) -> Removed:
+        """Remove containers, network, jobs, secrets, state and the rendered file; named volumes only when asked.
+
+        A ``compose.yaml`` that was changed since is kept. Works without it, and after a failed ``up``.
+
+        Raises:
+            InputError: no stack was brought up here.
+            EngineError: no engine, or Compose failed.
+        """
+        state = load_state(self.directory)
+        return remove_stack(connect(""), self.directory, state, self._command, volumes=volumes)
+
+
+def check_ours(path: Path) -> None:
+    """See that ``path`` is free, or was rendered by gymctl.
+
+    Raises:
+        InputError: it is someone else's file.
+    """
+    if not path.exists():
+        return
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = file.readline()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "name a file that can be written") from error
+    if not first.startswith(OURS):
+        raise InputError(
+            f"{path} was not written by gymctl and would be overwritten", "move it away, or work in another directory"
+        )
+
+
+def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
+    """Where a server is reached: the head from this machine, the others inside the stack's network."""
+    address = plan.head_url if service.kind == "head" else service.address
+    identity = (service.name, str(service.kind), service.implementation)
+    return ServerAddress(*identity, address, replicas=service.replicas, single=service.single)
+
+
+def job_image(plan: StackPlan) -> str:
+    """The image that jobs run in: one without a user's server, since only gymctl's own packages are needed."""
+    own = [image.tag for image in plan.images if not (image.folder or image.gym or image.dockerfile)]
+    return (own or [plan.images[0].tag])[0]
+
+
+def _network(client: docker.DockerClient, project: str) -> str:
+    for network in client.api.networks(filters={"label": f"com.docker.compose.project={project}"}):
+        if network["Name"] == f"{project}_default":
+            return f"{project}_default"
+    raise EngineError(f"the stack {project} is not running: it has no network", "start it: gymctl up")

@@ -1,0 +1,83 @@
+"""Take a stack away, whatever state it is in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl.engines.docker.containers import JOB, PROJECT, STACK
+from gymctl.engines.protocol import Removed
+from gymctl.engines.runner import CommandFailed, run
+from gymctl.engines.state import StackState, clear_state
+
+if TYPE_CHECKING:
+    import docker
+
+# a stack without a file is one whose every service is an orphan
+_EMPTY = "services: {}\n"
+
+
+def remove_stack(
+    client: docker.DockerClient,
+    directory: Path,
+    state: StackState,
+    command: Callable[..., list[str]],
+    *,
+    volumes: bool,
+) -> Removed:
+    """Remove everything of a stack: jobs, containers, network, volumes when asked, then what the directory holds.
+
+    ``command(name, *arguments)`` makes a ``docker compose`` command for the directory's file.
+
+    Raises:
+        CommandFailed: Compose could not remove something.
+    """
+    jobs = _containers(client, f"{STACK}={state.name}", JOB)
+    for job in jobs:
+        _remove(client.api.remove_container, job, force=True)
+    count = len(jobs) + len(_containers(client, f"{PROJECT}={state.name}"))
+    arguments = ["down", "--remove-orphans", *(["--volumes"] if volumes else [])]
+    file = directory / state.compose_file
+    try:
+        run(command(state.name, *arguments), cwd=directory, timeout=300)
+    except CommandFailed:
+        # the file is gone or was edited into something that Compose does not take
+        run(["docker", "compose", "--project-name", state.name, "--file", "-", *arguments], stdin=_EMPTY, timeout=300)
+    _sweep(client, state.name, volumes=volumes)
+    notes = _remove_file(file, state.compose_digest)
+    clear_state(directory)
+    return Removed(state.name, count, notes)
+
+
+def _containers(client: docker.DockerClient, *labels: str) -> list[str]:
+    return [container["Id"] for container in client.api.containers(all=True, filters={"label": list(labels)})]
+
+
+def _sweep(client: docker.DockerClient, name: str, *, volumes: bool) -> None:
+    """What Compose leaves when its file does not name it (any more)."""
+    filters = {"label": f"{PROJECT}={name}"}
+    for container in _containers(client, filters["label"]):
+        _remove(client.api.remove_container, container, force=True)
+    for network in client.api.networks(filters=filters):
+        _remove(client.api.remove_network, network["Id"])
+    for volume in (client.api.volumes(filters=filters)["Volumes"] or ()) if volumes else ():
+        _remove(client.api.remove_volume, volume["Name"])
+
+
+def _remove(remove: Callable[..., object], identity: str, **options: bool) -> None:
+    from docker.errors import NotFound
+
+    with suppress(NotFound):  # gone already
+        remove(identity, **options)
+
+
+def _remove_file(file: Path, digest: str) -> tuple[str, ...]:
+    if not file.is_file():
+        return ()
+    if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+        return (f"{file.name} was changed since it was rendered: it is left where it is",)
+    file.unlink()
+    return ()

@@ -1,0 +1,120 @@
+"""More or fewer replicas of servers in a stack that runs, with calls going on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl.config import MOST_REPLICAS
+from gymctl.engines.compose.watch import Watch
+from gymctl.engines.docker.containers import Container, find_containers
+from gymctl.engines.protocol import OnServer
+from gymctl.engines.runner import background
+from gymctl.engines.state import StackState, save_state, write_atomically
+from gymctl.errors import InputError
+from gymctl.stack.compose.replica_edit import with_replicas
+
+if TYPE_CHECKING:
+    import docker
+
+_PROXIED = "-replica"  # what the replicas of a server behind a proxy are called
+
+
+def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str, int]:
+    """The wanted number of replicas by the name of the service that has them.
+
+    Raises:
+        InputError: there is no such server, it can be but one, or the number cannot be.
+    """
+    known = {server.name: server for server in state.servers}
+    found: dict[str, int] = {}
+    for name, count in counts.items():
+        server = known.get(f"{name}{_PROXIED}") or known.get(name)
+        if server is None:
+            close = get_close_matches(name, known, 1)
+            names = ", ".join(item.name for item in state.servers if not item.single)
+            raise InputError(
+                f"there is no server {name!r} here", f"did you mean {close[0]!r}?" if close else f"there are: {names}"
+            )
+        if not 1 <= count <= MOST_REPLICAS:
+            raise InputError(f"{name}: {count} replicas cannot be", f"it must be a number from 1 to {MOST_REPLICAS}")
+        if server.single:
+            raise InputError(f"{name} can have one replica only", server.single)
+        found[server.name] = count
+    return found
+
+
+def scale_project(
+    client: docker.DockerClient,
+    directory: Path,
+    state: StackState,
+    counts: Mapping[str, int],
+    command: Callable[..., list[str]],
+    *,
+    timeout: float,
+    on_event: OnServer,
+) -> None:
+    """Have so many containers of each service of a Compose project; the others are not touched.
+
+    Those that go take nothing new, finish what is under way (at most ``timeout`` seconds), and are removed. The file
+    and the state say the new numbers from the start, so that whoever runs Compose meanwhile does not undo it.
+
+    ``command(name, *arguments)`` makes a ``docker compose`` command for the directory's file.
+
+    Raises:
+        ServerFailed: a new one did not come up.
+        EngineError: the file cannot be written, or Compose failed.
+    """
+    _write(directory, state, counts)
+    before = {item.id: item for item in find_containers(client, state.name)}
+    _drain(client, _surplus(before.values(), counts), timeout)
+    known = {item.id: item for item in find_containers(client, state.name)}
+    watch = Watch(client, state.name, list(counts), on_event, known)
+    start = command(state.name, "up", "--detach", "--no-build", "--no-deps", "--no-recreate", *counts)
+    with background(start, cwd=directory) as compose:
+        watch.until_healthy(compose, timeout)
+
+
+def _write(directory: Path, state: StackState, counts: Mapping[str, int]) -> None:
+    file = directory / state.compose_file
+    try:
+        text = file.read_text(encoding="utf-8")
+        after = with_replicas(text, counts)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be changed: {error}", "render it anew: gymctl up CONFIG...") from error
+    servers = tuple(
+        replace(item, replicas=counts[item.name]) if item.name in counts else item for item in state.servers
+    )
+    ours = hashlib.sha256(text.encode()).hexdigest() == state.compose_digest  # a file that was edited stays the user's
+    digest = hashlib.sha256(after.encode()).hexdigest() if ours else state.compose_digest
+    save_state(directory, replace(state, servers=servers, compose_digest=digest))
+    write_atomically(file, after, mode=0o644)
+
+
+def _surplus(containers: Iterable[Container], counts: Mapping[str, int]) -> list[Container]:
+    """Those to go: what does not run first, then the youngest."""
+    found = []
+    for name, count in counts.items():
+        mine = sorted((item for item in containers if item.service == name), key=lambda item: item.started_at)
+        found += sorted(mine, key=lambda item: item.badness)[count:]
+    return found
+
+
+def _drain(client: docker.DockerClient, containers: list[Container], timeout: float) -> None:
+    """Stop containers, each when it has finished what it does; then remove them."""
+    from docker.errors import NotFound
+
+    def stop(container: Container) -> None:
+        with suppress(NotFound):
+            client.api.stop(container.id, timeout=int(timeout))
+            client.api.remove_container(container.id, force=True)
+
+    if containers:
+        with ThreadPoolExecutor(max_workers=min(16, len(containers))) as pool:
+            list(pool.map(stop, containers))

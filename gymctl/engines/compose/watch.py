@@ -1,0 +1,180 @@
+"""Watch a stack start: until every server is healthy, or one has failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gymctl.engines.docker.containers import Container, by_service, find_containers, last_exit_code, log_tail
+from gymctl.engines.protocol import MISSING, OnServer, ServerEvent
+from gymctl.engines.runner import Background
+from gymctl.engines.terminal_text import last_lines
+from gymctl.errors import EngineError
+
+if TYPE_CHECKING:
+    import docker
+
+    from gymctl.stack import ServicePlan
+
+_POLL_S = 0.2
+_LEAST_PATIENCE_S = 180.0
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def patience(services: Iterable[ServicePlan]) -> float:
+    """Seconds to wait for a stack when nobody said how long: as long as its slowest service may need to start.
+
+    ``start_period`` is a number and a unit (``45m``), as the plan writes it.
+    """
+    longest = (float(service.start_period[:-1]) * _UNITS[service.start_period[-1]] for service in services)
+    return max(_LEAST_PATIENCE_S, *longest)
+
+
+class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like CommandFailed
+    """A server did not come up. ``reason`` says how, ``lines`` are the last it printed.
+
+    ``command`` shows the rest of them; ``rolled_back`` when the stack is again what it was.
+    """
+
+    def __init__(
+        self, server: str, reason: str, lines: Sequence[str] = (), command: str = "", *, rolled_back: bool = False
+    ) -> None:
+        self.server, self.reason, self.lines, self.rolled_back = server, reason, tuple(lines), rolled_back
+        hint = f"the rest: {command or f'docker compose logs {server}'}"
+        hint += "" if rolled_back else "; to clean up: gymctl down"
+        super().__init__(f"{server} {reason}", hint)
+
+    def __str__(self) -> str:
+        """What failed, the next step, then the server's own last lines."""
+        return "\n".join([f"{self.message}; {self.hint}", *(f"  | {line}" for line in self.lines)])
+
+
+@dataclass
+class Watch:
+    """One start of a stack: the servers that must get healthy, and how their containers were before.
+
+    Compose recreates and restarts containers while it works: until it has ended, a container that was there before
+    and has not been started anew says nothing about this start.
+    """
+
+    client: docker.DockerClient
+    project: str
+    servers: Sequence[str]
+    on_event: OnServer
+    before: Mapping[str, Container] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+    _seen: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def until_healthy(self, compose: Background, timeout: float) -> None:
+        """Return when every server is healthy; ``timeout`` in seconds.
+
+        Raises:
+            ServerFailed: one ended, restarts, is unhealthy, or takes too long.
+            EngineError: Compose itself failed.
+        """
+        while True:
+            looked = time.monotonic()
+            code = compose.poll()  # asked before the containers: what it did is then seen
+            containers = find_containers(self.client, self.project)
+            worst = by_service(containers)
+            self._tell(worst)
+            self._check(containers, code)
+            if code:
+                raise _compose_failed(compose.output)
+            if code == 0 and self._all_healthy(worst):
+                return
+            if time.monotonic() - self._began > timeout:
+                self._give_up(worst, timeout)
+            time.sleep(max(_POLL_S, time.monotonic() - looked))  # of a hundred containers a look costs Docker a second
+
+    def _tell(self, worst: Mapping[str, Container]) -> None:
+        for name in self.servers:
+            container = worst.get(name)
+            state = (container.state, container.health) if container else (MISSING, "")
+            if container and container.done:
+                state = ("done", "")
+            if self._seen.get(name) != state:
+                self._seen[name] = state
+                self.on_event(ServerEvent(name, *state, time.monotonic() - self._began))
+
+    def _check(self, containers: Iterable[Container], code: int | None) -> None:
+        for container in containers:
+            earlier = self.before.get(container.id)
+            stale = earlier is not None and earlier.started_at == container.started_at
+            # after a failed Compose a stopped container is one that Compose did not come to
+            judged = not stale or code == 0 or (code is not None and container.state in ("running", "restarting"))
+            if not judged or container.service not in self.servers:
+                continue
+            if reason := self._failure(container, earlier):
+                raise ServerFailed(container.service, reason, log_tail(self.client, container))
+
+    def _failure(self, container: Container, earlier: Container | None) -> str:
+        """How a container has failed, as the end of a sentence; empty when it has not."""
+        begun_anew = container.restarts - (earlier.restarts if earlier else 0) or container.state == "restarting"
+        if container.done or 0 < begun_anew < container.tries:
+            return ""
+        if begun_anew:
+            # one that runs again has forgotten its exit code
+            code = last_exit_code(self.client, container) if container.state == "running" else container.exit_code
+            return f"ended{_with(code, container)} and is restarted again and again"
+        if container.state in ("exited", "dead"):
+            return f"ended{_with(container.exit_code, container)}" + (f": {container.error}" if container.error else "")
+        if container.state == "created" and container.error:
+            return f"cannot be started: {_innermost(container.error)}"
+        if container.health == "unhealthy":
+            return f"is unhealthy{_said(container)}"
+        return ""
+
+    def _all_healthy(self, worst: Mapping[str, Container]) -> bool:
+        for name in self.servers:
+            container = worst.get(name)
+            if container is None:
+                raise ServerFailed(name, "has no container any more: something removed it")
+            if not _is_well(container):
+                return False
+        return True
+
+    def _give_up(self, worst: Mapping[str, Container], timeout: float) -> None:
+        late = [name for name in self.servers if name not in worst or _is_late(worst[name])]
+        name = late[0] if late else self.servers[0]
+        container = worst.get(name)
+        if container is None:
+            raise ServerFailed(name, f"has no container after {timeout:g} s")
+        also = f" (nor {', '.join(late[1:])})" if late[1:] else ""
+        reason = f"is not healthy after {timeout:g} s{also}{_said(container)}"
+        raise ServerFailed(name, reason, log_tail(self.client, container))
+
+
+def _is_well(container: Container) -> bool:
+    if container.completes:
+        return container.done
+    return container.state == "running" and container.health in ("healthy", "")
+
+
+def _is_late(container: Container) -> bool:
+    """Whether it is itself what takes long; one that was only created waits for another."""
+    return container.health not in ("healthy", "") or (container.completes and container.state == "running")
+
+
+def _with(code: int | None, container: Container) -> str:
+    known = f" with code {code}" if code is not None else ""
+    return known + (", out of memory" if container.out_of_memory else "")
+
+
+def _innermost(error: str) -> str:
+    """Drop the steps that runc and containerd put before what happened."""
+    return error.removesuffix(": unknown").rpartition("error during container init: ")[2]
+
+
+def _said(container: Container) -> str:
+    lines = last_lines(container.health_output, 3)
+    return f": its health check says: {' / '.join(lines)}" if lines else ""
+
+
+def _compose_failed(output: str) -> EngineError:
+    lines = last_lines(output, 5)
+    errors = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["it said nothing"]
+    reason = errors[-1].removeprefix("Error response from daemon: ")
+    return EngineError(f"Compose could not start the stack: {reason}", "to clean up: gymctl down")

@@ -1,0 +1,1 @@
+"""What Compose and Swarm share: containers, the daemon, jobs."""

@@ -1,0 +1,164 @@
+"""The containers of a Compose project, as the Docker engine sees them at this moment."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from gymctl.engines.protocol import MISSING, ServerStatus
+from gymctl.engines.state import ServerAddress
+from gymctl.engines.terminal_text import last_lines, plain
+
+if TYPE_CHECKING:
+    import docker
+
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+WORKING_DIR = "com.docker.compose.project.working_dir"
+STACK = "gymctl.stack"
+COMPLETES = "gymctl.completes"  # on containers that end by themselves
+TRIES = "gymctl.tries"  # on containers that may fail at first: how often they may begin until they are healthy
+JOB = "gymctl.job"  # on containers of ours that Compose does not know
+
+_STATES = ("running", "created", "paused", "removing", "restarting", "exited", "dead", MISSING)  # best to worst
+_HEALTH = ("healthy", "", "starting", "unhealthy")
+_RECENT_S = 300
+_SECONDS = re.compile(r"(\.\d{1,6})\d*")  # Docker gives nanoseconds, Python takes microseconds
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container. ``started_at`` is Docker's text (it tells one run of a container from another)."""
+
+    id: str
+    service: str
+    state: str
+    health: str
+    started_at: str
+    directory: str = ""
+    restarts: int = 0
+    exit_code: int = 0
+    out_of_memory: bool = False
+    error: str = ""
+    health_output: str = ""
+    completes: bool = False
+    tries: int = 1
+
+    @property
+    def done(self) -> bool:
+        """Whether it was to end by itself, and did so well."""
+        return self.completes and self.state == "exited" and self.exit_code == 0
+
+    @property
+    def uptime_seconds(self) -> float | None:
+        """Seconds since its start, None when it does not run."""
+        return seconds_since(self.started_at) if self.state == "running" else None
+
+    @property
+    def badness(self) -> tuple[int, int]:
+        """A number to sort by: the worst of a service's containers is how the service is."""
+        states = _STATES.index(self.state) if self.state in _STATES else len(_STATES)
+        return states, _HEALTH.index(self.health) if self.health in _HEALTH else 0
+
+
+def seconds_since(moment: str) -> float:
+    """Seconds since a time in Docker's text, 0 when it is in the future."""
+    since = datetime.fromisoformat(_SECONDS.sub(r"\1", moment).replace("Z", "+00:00"))
+    return max(0.0, (datetime.now(UTC) - since).total_seconds())
+
+
+def find_containers(client: docker.DockerClient, project: str) -> list[Container]:
+    """All containers of a Compose project, running or not; jobs and one-off ``run`` containers are not among them."""
+    filters = {"label": [f"{PROJECT}={project}", "com.docker.compose.oneoff=False"]}
+    found = []
+    for listed in client.api.containers(all=True, filters=filters):
+        inspected = _inspect(client, listed["Id"])
+        if inspected is not None:
+            found.append(_parse(inspected))
+    return found
+
+
+def _inspect(client: docker.DockerClient, identity: str) -> dict[str, Any] | None:
+    from docker.errors import NotFound
+
+    try:
+        inspected: dict[str, Any] = client.api.inspect_container(identity)
+    except NotFound:
+        return None  # removed between the list and now
+    return inspected
+
+
+def _parse(inspected: Mapping[str, Any]) -> Container:
+    state, labels = inspected["State"], inspected["Config"]["Labels"]
+    health = state.get("Health") or {}
+    checks = health.get("Log") or []
+    word = health.get("Status") or ""
+    running = state["Status"] == "running"
+    return Container(
+        id=inspected["Id"],
+        service=labels.get(SERVICE, ""),
+        state=state["Status"],
+        health=word if running and word != "none" else "",
+        started_at=state["StartedAt"],
+        directory=labels.get(WORKING_DIR, ""),
+        restarts=inspected.get("RestartCount", 0),
+        exit_code=state["ExitCode"],
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=plain(state.get("Error") or "").strip(),
+        health_output=plain(checks[-1].get("Output") or "").strip() if checks else "",
+        completes=labels.get(COMPLETES) == "true",
+        tries=int(labels.get(TRIES, 1)),
+    )
+
+
+def by_service(containers: Iterable[Container]) -> dict[str, Container]:
+    """The worst container of each service."""
+    worst: dict[str, Container] = {}
+    for container in sorted(containers, key=lambda item: item.badness):
+        worst[container.service] = container
+    return worst
+
+
+def server_status(server: ServerAddress, containers: Iterable[Container]) -> ServerStatus:
+    """How a server is: as the worst of its containers, and how many of those wanted are well."""
+    identity = (server.name, server.kind, server.implementation)
+    mine = [item for item in containers if item.service == server.name]
+    worst = by_service(mine).get(server.name)
+    if worst is None:
+        return ServerStatus(*identity, MISSING, "", None, server.address, replicas=server.replicas, running=0)
+    ended = worst.state in ("exited", "dead", "restarting")
+    return ServerStatus(
+        *identity,
+        "done" if worst.done else worst.state,
+        worst.health,
+        worst.uptime_seconds,
+        server.address,
+        sum(item.restarts for item in mine),
+        worst.exit_code if ended else None,
+        replicas=server.replicas,
+        running=sum(item.done or (item.state == "running" and item.health in ("healthy", "")) for item in mine),
+    )
+
+
+def log_tail(client: docker.DockerClient, container: Container, count: int = 15) -> Sequence[str]:
+    """The last lines that a container printed."""
+    from docker.errors import APIError
+
+    try:
+        raw: bytes = client.api.logs(container.id, tail=count, timestamps=False)
+    except APIError:  # gone, or a log driver that cannot be read
+        return ()
+    return last_lines(raw.decode("utf-8", "replace"), count)
+
+
+def last_exit_code(client: docker.DockerClient, container: Container) -> int | None:
+    """The exit code of a container's latest end, from the engine's recent events; None when they say nothing."""
+    now = int(time.time())
+    filters = {"container": container.id, "event": "die"}
+    events = client.api.events(since=now - _RECENT_S, until=now + 1, filters=filters, decode=True)
+    codes = [event["Actor"]["Attributes"].get("exitCode", "") for event in events]
+    return int(codes[-1]) if codes and codes[-1].isdigit() else None

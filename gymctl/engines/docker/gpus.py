@@ -1,0 +1,132 @@
+"""What this machine's GPUs are, and whether a stack's services can have those they ask for: asked before Docker is.
+
+Docker itself says it late, of one service at a time, and in a sentence that names no next step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Any
+
+from gymctl.config.vllm.files import heads_problem
+from gymctl.engines.runner import CommandFailed, run
+from gymctl.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from gymctl.config import VllmBlock
+    from gymctl.stack import ServicePlan
+
+_QUERY = ("nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader")
+_HOOK = "nvidia-container-runtime-hook"
+_TOOLKIT = "install the NVIDIA Container Toolkit and restart Docker"
+_WITHOUT = "take `profile: cpu` (++vllm.profile=cpu), or a machine with GPUs"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU: its number, as text, and its UUID."""
+
+    index: str
+    uuid: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What one service reserves: a count, or ids."""
+
+    service: str
+    count: int | str | None
+    ids: tuple[str, ...]
+
+
+def check_gpus(services: Sequence[ServicePlan], docker_info: Mapping[str, Any], *, is_here: bool) -> None:
+    """See that every service can have its GPUs. ``is_here``: whether the Docker engine runs on this machine.
+
+    Raises:
+        ConfigError: GYM034 more GPUs than there are, or one that is not; GYM035 no GPU, or no NVIDIA runtime.
+    """
+    wishes = list(wished(services))
+    if not wishes:
+        return
+    gpus = gpus_here() if is_here else None
+    # without being configured as a runtime, the toolkit's hook is enough for what Compose asks
+    has_runtime = has_nvidia(docker_info) or (is_here and which(_HOOK) is not None)
+    problems = list(gpu_problems(wishes, gpus, has_runtime=has_runtime))
+    if problems:
+        raise ConfigError(problems)
+
+
+def wished(services: Sequence[ServicePlan]) -> Iterator[Wish]:
+    """The GPUs that services reserve."""
+    for service in services:
+        kept = service.bounds.reservations if service.bounds else None
+        for device in (kept.devices if kept else None) or ():
+            if "gpu" in device.capabilities:
+                yield Wish(service.name, device.count, tuple(device.device_ids or ()))
+
+
+def has_nvidia(docker_info: Mapping[str, Any]) -> bool:
+    """Whether an engine can give GPUs: its NVIDIA runtime, or (Docker 28 and later) devices that CDI describes."""
+    devices = docker_info.get("DiscoveredDevices") or ()
+    return "nvidia" in (docker_info.get("Runtimes") or {}) or any(
+        str(device.get("ID", "")).startswith("nvidia.com/gpu") for device in devices
+    )
+
+
+def gpus_here() -> tuple[Gpu, ...] | None:
+    """This machine's GPUs as the driver's own command lists them; None when there is no such command."""
+    try:
+        listed = run(_QUERY, timeout=30).stdout
+    except CommandFailed:
+        return None
+    rows = (line.split(",") for line in listed.splitlines() if line.count(",") == 1)
+    return tuple(Gpu(index.strip(), uuid.strip()) for index, uuid in rows)
+
+
+def gpu_problems(wishes: Sequence[Wish], gpus: Sequence[Gpu] | None, *, has_runtime: bool) -> Iterator[Problem]:
+    """Everything that keeps the wishes from being granted; ``gpus`` is None where nobody can say which there are."""
+    names = ", ".join(dict.fromkeys(wish.service for wish in wishes))
+    if not has_runtime:
+        found = f"this machine has {len(gpus)} GPUs, but " if gpus else "no GPU is to be seen (nvidia-smi), and "
+        hint = f"{_TOOLKIT}, or {_WITHOUT}" if gpus else f"{_WITHOUT}; with GPUs here: {_TOOLKIT}"
+        yield Problem("", f"GYM035 {names}: {found}Docker has no NVIDIA runtime to reserve GPUs with", hint)
+    elif gpus is not None and not gpus:
+        yield Problem("", f"GYM035 {names}: nvidia-smi finds no GPU on this machine", _WITHOUT)
+    if not gpus:
+        return
+    known = {name for gpu in gpus for name in (gpu.index, gpu.uuid)}
+    for wish in wishes:
+        missing = [name for name in wish.ids if name not in known and not name.startswith("MIG-")]
+        if missing:
+            hint = f"there are {', '.join(gpu.index for gpu in gpus)}"
+            yield Problem("", f"GYM034 {wish.service}: this machine has no GPU {', '.join(missing)}", hint)
+        if isinstance(wish.count, int) and wish.count > len(gpus):
+            what = f"GYM034 {wish.service} asks for {wish.count} GPUs, and this machine has {len(gpus)}"
+            yield Problem("", what, "lower tensor_parallel_size or gpus, or take a larger machine")
+
+
+def check_hub_heads(blocks: Iterable[VllmBlock], environ: Mapping[str, str]) -> None:
+    """See that tensor parallel sizes fit the models whose configuration this machine's Hugging Face cache has.
+
+    Raises:
+        ConfigError: GYM033, before the weights are loaded and vLLM says it.
+    """
+    problems = []
+    for block in blocks:
+        known = None if block.is_local else hub_config(block.model, environ)
+        if known is not None and (found := heads_problem(block, known)):
+            problems.append(Problem(str(block.location or ""), *found))
+    if problems:
+        raise ConfigError(problems)
+
+
+def hub_config(model: str, environ: Mapping[str, str]) -> Path | None:
+    """A model's ``config.json`` in this machine's Hugging Face cache, None when it is not there."""
+    home = Path(environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    hub = Path(environ.get("HF_HUB_CACHE") or home / "hub")
+    found = sorted(hub.glob(f"models--{model.replace('/', '--')}/snapshots/*/config.json"), key=os.path.getmtime)
+    return found[-1] if found else None

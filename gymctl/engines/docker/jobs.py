@@ -1,0 +1,163 @@
+"""One-off containers: a job on the stack's network, and the probe for the limit of open files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import socket
+import struct
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl.engines.docker.containers import JOB, STACK
+from gymctl.engines.docker.daemon import engine_socket
+from gymctl.engines.protocol import Job, JobResult, Mount
+from gymctl.engines.runner import OnLine, run, stream
+from gymctl.engines.state import StackState
+from gymctl.engines.terminal_text import plain
+from gymctl.errors import EngineError
+
+if TYPE_CHECKING:
+    import docker
+
+WANTED_FILES = 65535
+_DOCKER_RUN_FAILED = (125, 126, 127)
+_OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(\S+)", re.MULTILINE)
+_RIGHTS = re.compile(r"^CapEff:\s+([0-9a-f]+)", re.MULTILINE)
+_CAP_SYS_RESOURCE = 1 << 24  # capabilities(7): raise hard limits
+
+
+def run_on_network(
+    client: docker.DockerClient,
+    job: Job,
+    state: StackState,
+    network: str,
+    on_line: OnLine,
+    on_error_line: OnLine | None = None,
+) -> JobResult:
+    """Run a job on a stack's network; each line of its standard output goes to ``on_line``.
+
+    The first Ctrl-C is passed on and the job ends in its own way; the third kills it.
+
+    Raises:
+        EngineError: Docker could not start the job.
+    """
+    name = job_name(state.name)
+    argv = job_command(
+        replace(job, image=job.image or state.image),
+        name=name,
+        project=state.name,
+        network=network,
+        user=as_this_user(client),
+        nofile=state.nofile,
+    )
+    try:
+        done = stream(argv, on_line, on_error_line=on_error_line, stdin=job.stdin, check=False, raise_interrupt=False)
+    finally:
+        _remove_container(client, name)
+    output = plain(done.stderr).strip()
+    if done.code in _DOCKER_RUN_FAILED and not done.interrupted:
+        hint = "see gymctl status"
+        if "bind source path does not exist" in output:
+            hint = "the files of a job must be on the machine of its engine: run this command there"
+        raise EngineError(f"the job could not be started: {output or 'docker run said nothing'}", hint)
+    return JobResult(done.code, output, done.interrupted)
+
+
+def _remove_container(client: docker.DockerClient, name: str) -> None:
+    from docker.errors import APIError
+
+    with suppress(APIError):  # it is gone already, as it should be
+        client.api.remove_container(name, force=True)
+
+
+def nofile_limit(image: str) -> int:
+    """The highest open-files limit, up to 65535, that a container may have: above the daemon's own none starts.
+
+    Raises:
+        CommandFailed: no container of ``image`` starts at all.
+    """
+    own, may_raise = _daemons_own()
+    if own >= WANTED_FILES:
+        return WANTED_FILES
+    if own and not may_raise:
+        return own
+    probe = ("docker", "run", "--rm", "--network", "none", "--entrypoint", "sh")
+    ask = (image, "-c", "ulimit -Hn")
+    high = run([*probe, "--ulimit", f"nofile={WANTED_FILES}:{WANTED_FILES}", *ask], check=False, timeout=60)
+    if high.code == 0:  # it may raise limits above its own
+        return WANTED_FILES
+    if own:
+        return own
+    allowed = run([*probe, *ask], timeout=60).stdout.strip()
+    return min(WANTED_FILES, int(allowed)) if allowed.isdigit() else WANTED_FILES
+
+
+def _daemons_own() -> tuple[int, bool]:
+    """The open-files limit of a daemon on this machine, and whether it may raise it (``/proc``).
+
+    0 when it is elsewhere or cannot be asked.
+    """
+    path = engine_socket()
+    if not path:
+        return 0, True
+    try:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(path)
+            pid = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
+        rights = _RIGHTS.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
+    except (OSError, AttributeError, ValueError):
+        return 0, True
+    found = _OPEN_FILES.search(limits)
+    own = WANTED_FILES if found and found[1] == "unlimited" else int(found[1]) if found else 0
+    return own, rights is None or bool(int(rights[1], 16) & _CAP_SYS_RESOURCE)
+
+
+def job_name(project: str) -> str:
+    """A container name that no other job has."""
+    return f"{project}-collect-{uuid.uuid4().hex[:8]}"
+
+
+def job_command(job: Job, *, name: str, project: str, network: str, user: Sequence[str], nofile: int) -> list[str]:
+    """The argument list that runs ``job``; ``user`` are the options that say as whom."""
+    argv = ["docker", "run", "--rm", "--init", "--name", name, "--network", network]
+    argv += ["--label", f"{STACK}={project}", "--label", JOB, "--pull", "never"]
+    argv += ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # noqa: S108
+    argv += ["--log-driver", "none", *user]  # its output is ours already
+    if nofile:
+        argv += ["--ulimit", f"nofile={nofile}:{nofile}"]
+    for mount in job.mounts:
+        argv += ["--mount", _mount_option(mount)]
+    for key, value in job.env.items():
+        argv += ["--env", f"{key}={value}"]
+    if job.stdin is not None:
+        argv += ["--interactive"]
+    return [*argv, job.image, *job.command]
+
+
+def _mount_option(mount: Mount) -> str:
+    """``--mount`` takes one line of CSV, so that a path may hold a comma or a quote."""
+    row = ["type=bind", f"source={mount.source.resolve()}", f"target={mount.target}"]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([*row, "readonly"] if mount.read_only else row)
+    return line.getvalue()
+
+
+def as_this_user(client: docker.DockerClient) -> list[str]:
+    """The options that make what a job writes belong to this user.
+
+    Under a rootless engine the container's root is this user. Root itself, without capabilities, could not write
+    where others own the folder.
+    """
+    rootless = any("rootless" in option for option in client.info().get("SecurityOptions") or ())
+    if rootless:
+        return ["--user", "0:0"]
+    user = ["--user", f"{os.getuid()}:{os.getgid()}"]
+    return [*user, "--cap-add", "DAC_OVERRIDE"] if os.getuid() == 0 else user

@@ -1,0 +1,1 @@
+"""Servers as tasks of one process, without Docker."""

@@ -1,0 +1,300 @@
+"""The local engine from outside: start its process in the background, ask how its servers are, stop it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from gymctl import __version__
+from gymctl.config import Config
+from gymctl.config.vocabulary import NODE_KEY
+from gymctl.engines.local.machines import HEAD
+from gymctl.engines.local.process import process_input
+from gymctl.engines.local.servers import bound, build_stack, plan_addresses
+from gymctl.engines.protocol import OnServer, Removed, ServerEvent, ServerStatus
+from gymctl.engines.runner import OnLine, detached
+from gymctl.engines.state import (
+    ServerAddress,
+    StackState,
+    clear_state,
+    find_own_state,
+    load_state,
+    save_state,
+    state_folder,
+    write_atomically,
+)
+from gymctl.engines.terminal_text import last_lines
+from gymctl.errors import EngineError, InputError
+from gymctl.stack.slices.slices import Address
+
+_PID, _LOG = "local.pid", "local.log"
+_PROBE_S = 2.0
+_EVERY_S = 0.1
+_STOP_S = 10.0
+
+
+class LocalEngine:
+    """The stack of ``directory``, all its servers in one background process."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.resolve()
+        self._folder = self.directory / ".gymctl"
+
+    def up(
+        self,
+        config: Config,
+        *,
+        name: str,
+        arguments: Sequence[str],
+        shown: Sequence[str],
+        config_digest: str,
+        timeout: float,
+        on_event: OnServer,
+    ) -> StackState:
+        """Start the process and wait until every server answers; one that runs already is replaced.
+
+        It is stopped only when nothing is seen to be wrong with the new one; what fails then leaves neither.
+        ``shown`` are the arguments as they may be written down.
+
+        Raises:
+            EngineError: a port is taken, or the process ended before its servers answered.
+            InputError: a server's code or configuration is wrong.
+        """
+        before = find_own_state(self.directory, "local")
+        addresses = plan_addresses(config)
+        build_stack(config, addresses)  # what is wrong with a server's code is said here, not in a log
+        _check_free(config, addresses, held=_ports(before) if before and self._pid() else frozenset())
+        try:
+            self._stop()
+            addresses = plan_addresses(config)
+            _check_free(config, addresses)
+            state = _state(config, addresses, name, shown, config_digest)
+            self._start(state, process_input(arguments, config, self.directory, addresses), timeout, on_event)
+        except BaseException:
+            self._clear()
+            raise
+        return state
+
+    def _start(self, state: StackState, told: str, timeout: float, on_event: OnServer) -> None:
+        """Start the process that runs what it is ``told``, and wait for its servers."""
+        log = state_folder(self.directory) / _LOG
+        log.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "gymctl.engines.local.process"]
+        process = detached(argv, stdin=told, log=log, cwd=self.directory)
+        try:
+            write_atomically(self._folder / _PID, str(process.pid))
+            save_state(self.directory, state)
+            self._wait(state, process.poll, timeout, on_event)
+        except BaseException:
+            process.terminate()  # there may be no file with its number: the disk is full
+            raise
+
+    def _wait(self, state: StackState, poll: Callable[[], int | None], timeout: float, on_event: OnServer) -> None:
+        began = time.monotonic()
+        told: set[str] = set()
+        while True:
+            seconds = time.monotonic() - began
+            ended = poll() is not None
+            statuses = _ask_all(state)
+            for status in statuses:
+                if status.ok and status.name not in told:
+                    told.add(status.name)
+                    on_event(ServerEvent(status.name, status.state, status.health, seconds))
+            if ended or seconds > timeout:
+                raise self._failed("their process ended" if ended else f"not all of them answer after {timeout:g} s")
+            if all(status.ok for status in statuses):
+                return
+            time.sleep(_EVERY_S)
+
+    def _failed(self, how: str) -> EngineError:
+        """What the process said last: its own error, else whatever it printed."""
+        lines = last_lines((self._folder / _LOG).read_text(errors="replace"), 15)
+        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return EngineError(said[-1] if said else "\n  | ".join([f"the servers did not come up: {how}", *lines]))
+
+    def status(self) -> list[ServerStatus]:
+        """Every server, asked now.
+
+        Raises:
+            InputError: no stack was brought up here.
+        """
+        state = load_state(self.directory)
+        if self._pid() is None:  # who answers at its ports now is someone else
+            return [replace(_status(server), state="exited", health="") for server in state.servers]
+        return _ask_all(state)
+
+    def scale(self, counts: Mapping[str, int], *, timeout: float = 0.0, on_event: OnServer = lambda _: None) -> None:
+        """One process has each server once.
+
+        Raises:
+            InputError: always.
+        """
+        names = ", ".join(counts)
+        raise InputError(f"{names}: the local engine is one process with each server once", "gymctl up runs containers")
+
+    def check_running(self) -> None:
+        """See that the stack's process runs.
+
+        Raises:
+            EngineError: it has ended.
+        """
+        if self._pid() is None:
+            raise EngineError(
+                f"the stack {load_state(self.directory).name} has stopped: its process is gone",
+                "start it again with `gymctl up`",
+            )
+
+    def logs(
+        self,
+        servers: Sequence[str],
+        on_line: OnLine,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: str = "",
+    ) -> None:
+        """Pass on lines of the one log that all servers write to: those that name one of ``servers``, or all.
+
+        Raises:
+            InputError: ``since`` was given: which containers' logs know, and this one does not.
+        """
+        if since:
+            raise InputError("the local engine's log cannot be cut by time", "use --tail")
+        with (self._folder / _LOG).open(encoding="utf-8", errors="replace") as lines:
+            kept = [line.rstrip("\n") for line in lines if _names_one(line, servers)]
+            for line in kept if tail is None else kept[max(0, len(kept) - tail) :]:
+                on_line(line)
+            while follow:
+                line = lines.readline()
+                if line and _names_one(line, servers):
+                    on_line(line.rstrip("\n"))
+                elif not line:
+                    time.sleep(0.2)
+
+    def down(self, *, volumes: bool = False) -> Removed:
+        """Stop the process and remove what it left.
+
+        Raises:
+            InputError: no stack was brought up here.
+        """
+        state = load_state(self.directory)
+        self._clear()
+        return Removed(state.name, 0)
+
+    def _clear(self) -> None:
+        self._stop()
+        for name in (_PID, _LOG):
+            (self._folder / name).unlink(missing_ok=True)
+        clear_state(self.directory)
+
+    def _stop(self) -> None:
+        """SIGTERM, and SIGKILL when that was not enough; a process that is no longer ours is left alone."""
+        pid = self._pid()
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + _STOP_S
+        while self._pid() is not None and time.monotonic() < end:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.05)
+        if self._pid() is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def _pid(self) -> int | None:
+        """The process, if it runs: a number that another program took since is not it."""
+        try:
+            pid = int((self._folder / _PID).read_text())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            return None
+        return pid if _is_ours(pid) else None
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process runs the local engine; True where there is no ``/proc`` to tell.
+
+    One that is ending has no command line any more; it is gone once it is a zombie.
+    """
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return not Path("/proc/self").exists()
+    return b"gymctl.engines.local.process" in command or (not command and state not in "ZX")
+
+
+def _ports(state: StackState) -> frozenset[int]:
+    """The ports that a running stack listens on."""
+    return frozenset(port for server in state.servers if (port := urlsplit(server.address).port))
+
+
+def _check_free(config: Config, addresses: Mapping[str, Address], held: Container[int] = ()) -> None:
+    """See that the ports are free, but for those ``held`` by the stack that makes room.
+
+    Else another's server at such a port could pass for ours.
+
+    Raises:
+        EngineError: one is taken.
+    """
+    for server, address in addresses.items():
+        if address.port not in held and not (server == HEAD and config.is_worker):  # that head is another machine's
+            bound(server, address).close()
+
+
+def _names_one(line: str, servers: Sequence[str]) -> bool:
+    return not servers or any(name in line for name in servers)
+
+
+def _state(
+    config: Config, addresses: dict[str, Address], name: str, arguments: Sequence[str], config_digest: str
+) -> StackState:
+    first = ServerAddress("head", "head", "head", addresses[HEAD].url)
+    if config.is_worker:
+        first = ServerAddress("node", "node", "node", addresses[NODE_KEY].url)
+    servers = (
+        ServerAddress(server.name, server.kind.value, server.implementation, addresses[server.name].url)
+        for server in config.servers.values()
+    )
+    return StackState(
+        engine="local",
+        name=name,
+        head_url=addresses[HEAD].url,
+        servers=(first, *servers),
+        arguments=tuple(arguments),
+        config_digest=config_digest,
+        version=__version__,
+        role=config.membership.role.value if config.membership else "",
+    )
+
+
+def _ask_all(state: StackState) -> list[ServerStatus]:
+    with ThreadPoolExecutor(max_workers=min(32, len(state.servers))) as pool:
+        return list(pool.map(_ask, state.servers))
+
+
+def _ask(server: ServerAddress) -> ServerStatus:
+    """One server's status: a server that answers ``/`` is healthy, and its reply says for how long it has run."""
+    status = _status(server)
+    try:
+        with urlopen(f"{server.address}/", timeout=_PROBE_S) as reply:  # noqa: S310 - an address of our own
+            return replace(status, uptime_seconds=float(reply.headers.get("x-gym-uptime") or 0))
+    except TimeoutError:
+        return replace(status, health="unhealthy")
+    except (URLError, OSError):
+        return replace(status, state="exited", health="")
+
+
+def _status(server: ServerAddress) -> ServerStatus:
+    """The status of a server that runs well, but for its uptime."""
+    return ServerStatus(server.name, server.kind, server.implementation, "running", "healthy", None, server.address)

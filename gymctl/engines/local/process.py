@@ -1,0 +1,89 @@
+"""The local engine in the background: ``python -m gymctl.engines.local.process`` runs a stack until SIGTERM.
+
+It reads one JSON object from standard input (so that no argument list shows it): the command-line arguments that name
+the configuration, the directory they were given in, and the planned addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from gymctl.config import Config, Membership, MergeOrder, Role, load_config
+from gymctl.engines.local.servers import build_stack, running
+from gymctl.errors import GymctlError
+from gymctl.stack.slices.slices import Address
+
+
+def process_input(arguments: Sequence[str], config: Config, cwd: Path, addresses: Mapping[str, Address]) -> str:
+    """What the background process reads from its standard input."""
+    planned = {name: [address.host, address.port, address.bind] for name, address in addresses.items()}
+    member = asdict(config.membership) if config.membership else None
+    given = {"arguments": list(arguments), "order": config.merge_order, "cwd": str(cwd)}
+    return json.dumps({**given, "addresses": planned, "membership": member})
+
+
+async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> None:
+    """Run the stack with every server on its port until SIGTERM or SIGINT, be it while a server still starts."""
+    serving = asyncio.create_task(_serve(config, addresses))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _serve(config: Config, addresses: Mapping[str, Address]) -> None:
+    from gymctl.server.run.serve import calm_garbage_collection
+
+    async with running(build_stack(config, addresses), listen=True):
+        calm_garbage_collection()
+        for name, address in addresses.items():
+            logging.getLogger("gymctl").info("%s listens on %s", name, address.url)
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Entry point of the background process."""
+    from gymctl.server.run.serve import raise_file_limit
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    given = json.load(sys.stdin)
+    raise_file_limit()
+    addresses = {name: Address(*planned) for name, planned in given["addresses"].items()}
+    try:
+        config = _configuration(given)
+        import uvloop
+
+        uvloop.run(serve_until_told(config, addresses))
+    except GymctlError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(error.exit_code) from None
+
+
+def _configuration(given: Mapping[str, Any]) -> Config:
+    member = (
+        Membership(**{**given["membership"], "role": Role(given["membership"]["role"])})
+        if given["membership"]
+        else None
+    )
+    config = load_config(
+        given["arguments"],
+        cwd=Path(given["cwd"]),
+        environ=os.environ,
+        merge_order=MergeOrder(given["order"]),
+        role=member.role if member else Role.ALL,
+    )
+    return replace(config, membership=member)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The local engine: every server of a stack in one process, calls between them without a socket.
+
+Each server also listens on a port of its own, for clients outside the process; the head knows those addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from gymctl.config import Config, ServerInstance
+from gymctl.config.vocabulary import NODE_KEY
+from gymctl.engines.local.machines import HEAD, LOOPBACK, check_reachable, transport, with_node
+from gymctl.errors import ConfigError, EngineError, Problem
+from gymctl.stack.runtime import Runtimes
+from gymctl.stack.slices.slices import Address, head_slice
+
+if TYPE_CHECKING:
+    from gymctl.server import Client, Server
+
+PORT_RANGE = (10001, 20000)  # upstream's port_range_low and port_range_high
+
+
+def plan_addresses(config: Config) -> dict[str, Address]:
+    """A host and port for every server and for ``head_server``; free ports where the configuration gives none.
+
+    An address of another machine (a ``host`` from a multi-node configuration) is served on the loopback one here.
+    """
+    member = config.membership
+    default = str(config.values.get("default_host") or (member and member.advertise) or LOOPBACK)
+    low = int(config.values.get("port_range_low") or PORT_RANGE[0])
+    high = int(config.values.get("port_range_high") or PORT_RANGE[1])
+    taken = {server.port for server in config.servers.values() if server.port} | {config.head.port}
+    taken |= set(config.values.get("disallowed_ports") or ())
+    if config.is_worker:  # the head is another machine's; the node server listens for this one alone
+        port = _free_port(low, high, taken)
+        addresses = {HEAD: Address(config.head.host or default, config.head.port), NODE_KEY: _address(LOOPBACK, port)}
+        taken.add(port)
+    else:
+        addresses = {HEAD: _address(config.head.host or default, config.head.port)}
+    for name, server in config.servers.items():
+        port = server.port or _free_port(low, high, taken)
+        taken.add(port)
+        addresses[name] = _address(server.host or default, port)
+    if member is not None:
+        check_reachable(config, addresses)
+    return addresses
+
+
+def _address(host: str, port: int) -> Address:
+    """Bind ``host`` where this machine has it; a server that binds every interface is dialled on the loopback one."""
+    try:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+    except OSError:
+        host = LOOPBACK
+    return Address(LOOPBACK if host in ("0.0.0.0", "::") else host, port, bind=host)
+
+
+def _free_port(low: int, high: int, taken: set[int]) -> int:
+    # two stacks that start at once begin their search at different ports
+    first = os.getpid() * 61 % (high - low + 1)
+    for offset in range(high - low + 1):
+        port = low + (first + offset) % (high - low + 1)
+        if port not in taken:
+            with socket.socket() as probe:
+                try:
+                    probe.bind((LOOPBACK, port))
+                except OSError:
+                    continue
+                return port
+    raise EngineError(f"no free port from {low} to {high}", "widen +port_range_low and +port_range_high")
+
+
+@dataclass
+class LocalStack:
+    """The servers of one process and the client that calls them by name."""
+
+    servers: Mapping[str, Server]
+    client: Client
+    addresses: Mapping[str, Address]
+    _started: list[Server] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Run every server's ``startup`` but the node's, which tells the head that they are there: see ``join``."""
+        for name in self.servers:
+            if name != NODE_KEY:
+                await self._start(name)
+
+    async def join(self) -> None:
+        """Register with another machine's head, once the servers listen."""
+        if NODE_KEY in self.servers:
+            await self._start(NODE_KEY)
+
+    async def _start(self, name: str) -> None:
+        from gymctl.server.run.startup import start
+
+        logging.getLogger("gymctl").info("%s starts", name)
+        await start(self.servers[name])
+        self._started.append(self.servers[name])
+
+    async def stop(self) -> None:
+        """Run every started server's ``shutdown``, last first."""
+        while self._started:
+            await self._started.pop().shutdown()
+        await self.client.close()
+
+
+def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
+    """Import every server's class and make its instance.
+
+    Raises:
+        ConfigError: a server's implementation is not to be found.
+        InputError: its code cannot be imported, or its configuration does not fit it.
+    """
+    from gymctl.server import Client
+    from gymctl.server.run.loader import load_server_class
+    from gymctl.server.settings import settings_from_mapping
+
+    runtimes = Runtimes(config)
+    folders = {name: runtimes.folder(server) for name, server in config.servers.items()}
+    missing = [*_of_nemo_gym(runtimes)]
+    missing = missing or [_not_found(config, server) for name, server in config.servers.items() if not folders[name]]
+    if missing:
+        raise ConfigError(missing)
+    whole = whole_with_addresses(config, addresses)
+    servers: dict[str, Server] = {}
+    client = Client(transport(servers, config, addresses))
+    for name, server in config.servers.items():
+        folder = folders[name]
+        assert folder is not None  # noqa: S101 - checked above
+        cls = load_server_class(folder, server.entrypoint)
+        servers[name] = cls(settings_from_mapping(whole, name), client)
+    if config.is_worker:
+        node = load_server_class(config.bundled / "node", "app.py")
+        servers[NODE_KEY] = node(settings_from_mapping(with_node(whole, config, addresses), NODE_KEY), client)
+    else:
+        head = load_server_class(config.bundled / "head", "app.py")
+        view = head_slice(config, addresses)
+        if config.membership:
+            view[HEAD]["token"] = config.membership.token
+        servers[HEAD] = head(settings_from_mapping(view, HEAD), client)
+    return LocalStack(servers, client, addresses)
+
+
+def whole_with_addresses(config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
+    """The whole configuration as plain data, every host and port filled in."""
+    whole: dict[str, Any] = {**config.values, "dry_run": False}
+    whole[HEAD] = {"host": addresses[HEAD].host, "port": addresses[HEAD].port}
+    for name, server in config.servers.items():
+        filled = {**server.fields, "host": addresses[name].host, "port": addresses[name].port}
+        whole[name] = {server.kind.value: {server.implementation: filled}}
+    return whole
+
+
+def _of_nemo_gym(runtimes: Runtimes) -> Iterator[Problem]:
+    """Servers of NeMo Gym need its packages and a Ray: containers have them."""
+    for server in runtimes.nemo_gym:
+        what = f"{server.name} is written for NeMo Gym, which runs in containers only"
+        yield Problem(str(server.location or ""), what, "leave --engine local out, or say `runtime: gymctl`")
+
+
+def _not_found(config: Config, server: ServerInstance) -> Problem:
+    known = sorted({path.parent.name for root in config.roots for path in root.glob(f"{server.kind.value}/*/app.py")})
+    close = get_close_matches(server.implementation, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    wanted = f"{server.kind.value}/{server.implementation}/{server.entrypoint}"
+    return Problem(str(server.location or ""), f"{server.name}: no {wanted} here or among the bundled servers", hint)
+
+
+@asynccontextmanager
+async def running(stack: LocalStack, *, listen: bool) -> AsyncIterator[LocalStack]:
+    """The stack started, and with ``listen`` every server on its port; stopped on leaving.
+
+    Raises:
+        EngineError: a port is taken.
+    """
+    sockets = {name: bound(name, stack.addresses[name]) for name in stack.servers} if listen else {}
+    await stack.start()
+    listeners = [asyncio.create_task(_listen(stack.servers[name], opened)) for name, opened in sockets.items()]
+    try:
+        await stack.join()
+        yield stack
+    finally:
+        for listener in listeners:
+            listener.cancel()
+        await asyncio.gather(*listeners, return_exceptions=True)
+        await stack.stop()
+
+
+def bound(name: str, address: Address) -> socket.socket:
+    """A socket bound to a server's address.
+
+    Raises:
+        EngineError: its port is taken, or this user may not open it.
+    """
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((address.bind, address.port))
+    except OSError as error:
+        opened.close()
+        port = "+head_server.port=OTHER" if name == HEAD else f"give {name} another port"
+        what = "may not be opened by this user" if error.errno == errno.EACCES else f"is taken ({name} wants it)"
+        raise EngineError(
+            f"port {address.port} on {address.bind} {what}", f"stop what holds it, or take another one: {port}"
+        ) from error
+    return opened
+
+
+async def _listen(server: Server, opened: socket.socket) -> None:
+    """Serve one server's port inside the shared event loop; signals stay with the process, not with uvicorn."""
+    import uvicorn
+
+    from gymctl.server.asgi import Application
+    from gymctl.server.run.serve import uvicorn_options
+
+    config = uvicorn.Config(Application(server), **{**uvicorn_options(), "lifespan": "off"})
+    runner = uvicorn.Server(config)
+    runner.capture_signals = _no_signals  # type: ignore[method-assign]
+    serving = asyncio.create_task(runner.serve(sockets=[opened]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        runner.should_exit = True
+        await serving
+        raise
+
+
+def _no_signals() -> Any:
+    return nullcontext()

@@ -1,0 +1,149 @@
+"""Take a stack off its Swarm, and what a deployment left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gymctl.engines.docker.containers import JOB, STACK
+from gymctl.engines.protocol import Removed
+from gymctl.engines.runner import run
+from gymctl.engines.state import StackState, clear_state
+from gymctl.engines.swarm.tasks import NAMESPACE
+from gymctl.errors import EngineError
+
+if TYPE_CHECKING:
+    import docker
+
+_POLL_S = 0.5
+_LONGEST_S = 180.0  # the longest grace period of ours, and as much again
+
+
+def remove_stack(client: docker.DockerClient, directory: Path, state: StackState, *, volumes: bool) -> Removed:
+    """Remove jobs, services, networks, secrets and configs of a stack, then what the directory holds.
+
+    Returns when all of it is gone: another ``up`` meets none of it.
+
+    Raises:
+        EngineError: something stays.
+    """
+    jobs = client.api.containers(all=True, filters={"label": [f"{STACK}={state.name}", JOB]})
+    for job in jobs:
+        _quietly(client.api.remove_container, job["Id"], force=True)
+    tasks = [task for task in _tasks(client, state.name) if task["Status"]["State"] in ("running", "starting")]
+    run(["docker", "stack", "rm", state.name], check=False, timeout=120)
+    _until_gone(client, state.name)
+    notes = [
+        *_left_on_dead_nodes(client, state.name),
+        *_remove_files(directory, state),
+        *(_volumes(client, state.name) if volumes else ()),
+    ]
+    clear_state(directory)
+    return Removed(state.name, len(jobs) + len(tasks), tuple(notes))
+
+
+def _until_gone(client: docker.DockerClient, stack: str) -> None:
+    """Tasks end in their own time, and networks cannot go before them."""
+    deadline = time.monotonic() + _LONGEST_S
+    while left := _left(client, stack):
+        if time.monotonic() > deadline:
+            raise EngineError(f"the stack {stack} does not go away: {', '.join(left[:5])} stay", "see docker stack ps")
+        for kind, listed, remove in _stored(client, stack):
+            for item in listed if kind != "services" else ():
+                with suppress(EngineError):
+                    _quietly(remove, item["ID"] if "ID" in item else item["Id"])
+        time.sleep(_POLL_S)
+
+
+def _left(client: docker.DockerClient, stack: str) -> list[str]:
+    left = [f"{kind} {_name(item)}" for kind, listed, _ in _stored(client, stack) for item in listed]
+    dead = _dead_nodes(client)  # nobody there to end its tasks, or to say that they have ended
+    return left + [f"task {task['ID']}" for task in _tasks(client, stack) if task.get("NodeID") not in dead]
+
+
+def _dead_nodes(client: docker.DockerClient) -> dict[str, str]:
+    """The names of nodes that do not answer, by id."""
+    return {
+        node["ID"]: node["Description"]["Hostname"]
+        for node in client.api.nodes()
+        if node["Status"]["State"] in ("down", "disconnected")
+    }
+
+
+def _left_on_dead_nodes(client: docker.DockerClient, stack: str) -> Iterator[str]:
+    dead = _dead_nodes(client)
+    names = {dead[task["NodeID"]] for task in _tasks(client, stack) if task.get("NodeID") in dead}
+    if names:
+        yield f"{', '.join(sorted(names))} does not answer: what ran there ends when it is back"
+
+
+def _tasks(client: docker.DockerClient, stack: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.api.tasks(filters={"label": f"{NAMESPACE}={stack}"})
+    return found
+
+
+def _stored(client: docker.DockerClient, stack: str) -> Iterator[tuple[str, Any, Callable[..., Any]]]:
+    """What a stack has besides tasks: kind, those that are there, how one is removed."""
+    api, filters = client.api, {"label": f"{NAMESPACE}={stack}"}
+    yield "services", api.services(filters=filters), api.remove_service
+    yield "networks", api.networks(filters=filters), api.remove_network
+    yield "secrets", api.secrets(filters=filters), api.remove_secret
+    yield "configs", api.configs(filters=filters), api.remove_config
+
+
+def _name(item: dict[str, Any]) -> str:
+    return str(item.get("Name") or item["Spec"]["Name"])
+
+
+def _quietly(remove: Callable[..., object], identity: str, **options: bool) -> None:
+    """Remove what may be gone already, or may still be in use for a moment."""
+    from docker.errors import APIError
+
+    with suppress(APIError):
+        remove(identity, **options)
+
+
+def _volumes(client: docker.DockerClient, stack: str) -> Iterator[str]:
+    filters = {"label": f"{NAMESPACE}={stack}"}
+    for volume in client.api.volumes(filters=filters)["Volumes"] or ():
+        _quietly(client.api.remove_volume, volume["Name"])
+    others = [node for node in client.api.nodes() if not (node.get("ManagerStatus") or {}).get("Leader")]
+    if others:
+        yield f"volumes of {stack} on other nodes are theirs: docker volume rm there"
+
+
+def _remove_files(directory: Path, state: StackState) -> Iterator[str]:
+    for name in state.files:
+        (directory / name).unlink(missing_ok=True)
+    file = directory / state.compose_file
+    if not file.is_file():
+        return
+    if hashlib.sha256(file.read_bytes()).hexdigest() != state.compose_digest:
+        yield f"{file.name} was changed since it was rendered: it is left where it is"
+    else:
+        file.unlink()
+
+
+def sweep(client: docker.DockerClient, stack: str, servers: Collection[str]) -> None:
+    """After a deployment: services of servers that are no more, and secrets and configs that nothing refers to.
+
+    What a rollback would need (a service's previous definition) stays.
+    """
+    services = client.api.services(filters={"label": f"{NAMESPACE}={stack}"})
+    used: set[str] = set()
+    for service in services:
+        if service["Spec"]["Name"].removeprefix(f"{stack}_") not in servers:
+            _quietly(client.api.remove_service, service["ID"])
+            continue
+        for spec in (service["Spec"], service.get("PreviousSpec") or {}):
+            container = spec.get("TaskTemplate", {}).get("ContainerSpec", {})
+            used |= {item["SecretID"] for item in container.get("Secrets") or ()}
+            used |= {item["ConfigID"] for item in container.get("Configs") or ()}
+    for kind, listed, remove in _stored(client, stack):
+        for item in listed if kind in ("secrets", "configs") else ():
+            if item["ID"] not in used:
+                _quietly(remove, item["ID"])

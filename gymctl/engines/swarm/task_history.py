@@ -1,0 +1,104 @@
+"""What happened to a server's replicas: where they were, how each ended, where they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gymctl.engines.docker.containers import seconds_since
+from gymctl.engines.protocol import MISSING, Moment, ServerStatus
+from gymctl.engines.state import ServerAddress
+from gymctl.engines.swarm.nodes import Node
+from gymctl.engines.swarm.task_health import fault, told
+from gymctl.engines.swarm.tasks import SwarmService, Task
+
+
+def server_status(
+    server: ServerAddress, service: SwarmService | None, tasks: Sequence[Task], nodes: Mapping[str, Node]
+) -> ServerStatus:
+    """How a server is, from its service and the tasks that the Swarm remembers of it; ``nodes`` are by id."""
+    identity = (server.name, server.kind, server.implementation)
+    if service is None:
+        return ServerStatus(*identity, MISSING, "", None, server.address, replicas=0, running=0)
+    mine = [task for task in tasks if task.service == server.name]
+    # a task on a node that is gone is still said to run there, until the node comes back to deny it
+    running = [task for task in mine if task.runs and _is_up(nodes.get(task.node_id))]
+    state, health = _state(service, [task for task in mine if task.wanted], running)
+    failed = [task for task in mine if task.failed]
+    waiting = [task.error for task in mine if task.wanted and not task.runs and task.error]
+    return ServerStatus(
+        *identity,
+        state,
+        health,
+        min((seconds_since(task.changed) for task in running), default=None),
+        server.address,
+        restarts=len(failed),
+        exit_code=(failed[-1].exit_code or None) if failed and not running else None,
+        replicas=service.replicas,
+        running=len(running),
+        nodes=tuple(sorted({task.node for task in running})),
+        node_ids=tuple(sorted({task.node_id for task in running})),
+        error=(waiting or [told(task) for task in failed if not running] or [""])[-1],
+        history=tuple(history(mine, nodes)),
+    )
+
+
+def _is_up(node: Node | None) -> bool:
+    return node is not None and node.state == "ready"
+
+
+def _state(service: SwarmService, wanted: Sequence[Task], running: Sequence[Task]) -> tuple[str, str]:
+    if len(running) >= service.replicas:
+        return "running", "healthy"
+    others = [task for task in wanted if not task.runs]
+    newest = max(others, key=lambda task: task.created) if others else None
+    if newest is None:
+        return (MISSING, "") if not running else ("running", "unhealthy")
+    if newest.state == "starting":
+        return "running", "starting"
+    return newest.state, ""
+
+
+def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
+    """What became of each task that is no more, in order of time, and where its place was taken."""
+    moments = []
+    for task in tasks:
+        later = [other for other in tasks if other.slot == task.slot and other.created > task.created]
+        lost = task.state in ("running", "starting")
+        heir = later[-1 if lost else 0] if later else None
+        what = _ended(task, nodes.get(task.node_id), heir)
+        if what:
+            where = f"; then on {heir.node}" if heir is not None and heir.node else ""
+            moments.append(Moment(_when(task, heir), task.slot, task.node, what + where))
+    return sorted(moments, key=lambda moment: moment.when)
+
+
+def _ended(task: Task, node: Node | None, heir: Task | None) -> str:
+    """How a task ended, as a sentence without a subject; empty when it goes on."""
+    if task.failed:
+        return fault(task)
+    if node is None or task.state == "orphaned":
+        return "" if task.wanted else "was lost: its node has left the Swarm"
+    if node.state == "down" and task.state in ("running", "starting"):
+        return f"was lost: the node is down{f' ({node.message})' if node.message else ''}"
+    if task.wanted or task.state not in ("shutdown", "complete"):
+        return ""  # it goes on, or is about to end
+    return _stopped(task, node, heir)
+
+
+def _stopped(task: Task, node: Node, heir: Task | None) -> str:
+    """Why a task was stopped in order."""
+    if heir is not None and _unforced(heir) != _unforced(task):
+        return "was replaced: its definition changed"
+    if node.availability == "drain":
+        return "had to leave: the node is drained"
+    return "was moved" if heir is not None and heir.node_id != task.node_id else "was stopped"
+
+
+def _unforced(task: Task) -> Mapping[str, object]:
+    """A task's definition without the count of updates that were forced, which change nothing."""
+    return {key: value for key, value in task.template.items() if key != "ForceUpdate"}
+
+
+def _when(task: Task, heir: Task | None) -> str:
+    """When a task ended. One on a dead node reports no more: then when its heir was made."""
+    return heir.created if heir is not None and task.state == "running" else task.changed

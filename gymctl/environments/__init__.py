@@ -1,0 +1,1 @@
+"""Create and test a user's own environments."""

@@ -1,0 +1,125 @@
+"""A collection as a job inside a container: ``python -m gymctl.rollouts.container_job``.
+
+The job's specification is JSON, in the variable ``GYMCTL_JOB`` or on standard input:
+``{"run": RunSpec.to_dict(), "urls": {"agent": "http://agent:8081"}}``. Events go to standard output as JSON lines, the
+last of them ``ended`` or ``crashed``. It exits as the command does: 0, 1, 2 for wrong input, 130 when interrupted;
+SIGINT or SIGTERM stops it in order, a second one at once. It imports nothing that a server image does not have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from gymctl.errors import GymctlError, InputError
+from gymctl.rollouts import events
+from gymctl.rollouts.collector import collect
+from gymctl.rollouts.progress import JsonLines
+from gymctl.rollouts.report import Report
+from gymctl.rollouts.spec import RunSpec
+from gymctl.server.calls.client import Client
+from gymctl.server.calls.http import HttpTransport
+from gymctl.server.run.serve import WANTED_FILES, raise_file_limit
+from gymctl.server.settings import DEFAULT_PATIENCE_S, PATIENCE_VARIABLE, seconds
+
+JOB_VARIABLE = "GYMCTL_JOB"
+CONNECTIONS = 1024
+_OTHER_FILES = 64  # the run's own, and what the process has open anyway
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, and where its agents are: base URL by name."""
+
+    run: RunSpec
+    urls: Mapping[str, str]
+
+    def encode(self) -> bytes:
+        """As the JSON that a job reads."""
+        return orjson.dumps({"run": self.run.to_dict(), "urls": dict(self.urls)})
+
+    @classmethod
+    def decode(cls, text: bytes | str) -> Job:
+        """The reverse of ``encode``.
+
+        Raises:
+            InputError: it is not such JSON.
+        """
+        try:
+            values = orjson.loads(text)
+            return cls(RunSpec.from_dict(values["run"]), dict(values["urls"]))
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the job's specification is broken: {error!r}", "it is JSON with run and urls") from error
+
+
+async def run_job(job: Job, on_event: events.OnEvent) -> Report:
+    """Collect over HTTP, obeying signals.
+
+    Raises:
+        InputError, RunError: as ``collect``.
+    """
+    stop, abort = asyncio.Event(), asyncio.Event()
+    with_signals(stop, abort)
+    raise_file_limit()
+    wanted, possible = connections(job.run), open_files() - _OTHER_FILES
+    if wanted > possible:
+        on_event(events.Note(f"{possible} connections instead of {wanted}: the limit of open files (ulimit -n) is low"))
+    patience = seconds(os.environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)
+    client = Client(HttpTransport(job.urls, limit=max(1, min(wanted, possible)), patience_s=patience))
+    try:
+        return await collect(job.run, client, on_event=on_event, stop=stop, abort=abort)
+    finally:
+        await client.close()
+
+
+def connections(run: RunSpec) -> int:
+    """Connections worth having for a run: one per rollout in flight."""
+    return CONNECTIONS if run.concurrency == "auto" else run.concurrency
+
+
+def open_files() -> int:
+    """How many files this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return WANTED_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def with_signals(stop: asyncio.Event, abort: asyncio.Event) -> None:
+    """Have the running loop set ``stop`` at the first SIGINT or SIGTERM, and ``abort`` at the second."""
+
+    def interrupted() -> None:
+        (abort if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted)
+
+
+def main() -> int:
+    """Run the job of the environment or of standard input; returns the exit code."""
+    import uvloop
+
+    lines = JsonLines(_print)
+    try:
+        job = Job.decode(os.environ.get(JOB_VARIABLE) or sys.stdin.buffer.read())
+        report = uvloop.run(run_job(job, lines.on_event))
+    except GymctlError as error:
+        lines.on_event(events.Crashed(str(error), error.exit_code))
+        return error.exit_code
+    lines.on_event(events.Ended(report.to_json()))
+    return report.exit_code
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,91 @@
+"""The rollouts still to do, read one by one from the materialised inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from gymctl.errors import RunError
+from gymctl.rollouts.fields import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.rollouts.history import History, Key
+
+
+@dataclass(slots=True)
+class Pending:
+    """One rollout to do: where its row is in the file, and what has been tried; ``row`` only while in hand."""
+
+    offset: int
+    size: int
+    task: int
+    repeat: int
+    agent_ref: dict[str, Any]
+    attempts: int = 0
+    refusals: int = 0
+    row: bytes | None = None
+
+    @property
+    def agent(self) -> str:
+        """Name of its agent."""
+        name: str = self.agent_ref["name"]
+        return name
+
+    @property
+    def key(self) -> Key:
+        """Its (task, repeat)."""
+        return self.task, self.repeat
+
+
+class _RowHead(msgspec.Struct):
+    task: int = msgspec.field(name=TASK_INDEX)
+    repeat: int = msgspec.field(name=ROLLOUT_INDEX)
+    agent_ref: dict[str, Any] = msgspec.field(name=AGENT_REF)
+
+
+class Rows:
+    """The materialised rows of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._decoder = msgspec.json.Decoder(_RowHead)
+        self._file: BinaryIO = path.open("rb")
+
+    def pending(self, history: History) -> Iterator[Pending]:
+        """What is neither done nor failed for good, in the input's order.
+
+        Raises:
+            RunError: the file was changed by someone else.
+        """
+        for pending in self._all():
+            if pending.key not in history.done and pending.key not in history.failed:
+                pending.attempts = history.attempts.get(pending.key, 0)
+                yield pending
+
+    def all_keys(self) -> Iterator[Key]:
+        """The (task, repeat) of every row, in order; raises as ``pending``."""
+        return (pending.key for pending in self._all())
+
+    def _all(self) -> Iterator[Pending]:
+        offset = 0
+        with self._path.open("rb", buffering=1 << 20) as lines:
+            for line in lines:
+                try:
+                    head = self._decoder.decode(line)
+                except msgspec.MsgspecError as error:
+                    raise RunError(f"{self._path} was changed while in use: {error}", "start the run anew") from error
+                yield Pending(offset, len(line) - 1, head.task, head.repeat, head.agent_ref, row=line[:-1])
+                offset += len(line)
+
+    def body(self, pending: Pending) -> bytes:
+        """The row as it is sent."""
+        if pending.row is not None:
+            return pending.row
+        self._file.seek(pending.offset)
+        return self._file.read(pending.size)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

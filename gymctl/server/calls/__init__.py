@@ -1,0 +1,1 @@
+"""Calls from one server to another."""

@@ -1,0 +1,160 @@
+"""Calls from one server to another by name, within the process or (``transport``) over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gymctl.errors import RunError
+from gymctl.server.calls.deadlines import Deadlines
+from gymctl.server.message import Call, Reply
+
+if TYPE_CHECKING:
+    from gymctl.server.base import Server
+
+# Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
+KEEPALIVE_S = 15.0
+# What calls to others need is imported by the first of them, or so many seconds after the start: by then the servers of
+# a stack, which start together, leave the cores alone.
+AFTER_START_S = 5.0
+SESSION_LOST = "session_lost"
+BUSY = "busy"  # refused by the hop itself, which has too much to do: nothing further was asked
+_BODY_HEAD = 2048
+_TOLD = {"connect": "cannot be reached", "timeout": "timed out", SESSION_LOST: "has lost the session"}
+
+
+class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an error
+    """A call to another server failed.
+
+    ``hop`` is the server called, ``status`` its HTTP status (0 when there was no reply), ``kind`` one of ``connect``,
+    ``reset``, ``timeout``, ``session_lost``, ``busy``, ``status``; ``cause`` is the innermost failing hop as a
+    JSON-ready mapping.
+    """
+
+    def __init__(
+        self,
+        hop: str,
+        path: str,
+        *,
+        status: int = 0,
+        body: str = "",
+        kind: str = "status",
+        retry_after: float | None = None,
+        cause: Mapping[str, Any] | None = None,
+    ) -> None:
+        answered = f"answered {status}" if status else _TOLD.get(kind, "broke off")
+        # a failure that was passed on is told in the words of the hop where it happened, not of all on the way back
+        super().__init__(body[:600] if cause else f"{hop}: POST {path} {answered}{f': {body[:300]}' if body else ''}")
+        self.hop, self.path, self.status, self.body = hop, path, status, body[:_BODY_HEAD]
+        self.kind, self.retry_after = kind, retry_after
+        own = {"hop": hop, "path": path, "status": status, "body": self.body, "kind": kind}
+        self.cause: dict[str, Any] = dict(cause) if cause else own
+
+    @classmethod
+    def of(cls, hop: str, path: str, reply: Reply) -> HopFailed:
+        """The failure that an error reply stands for; a cause that the reply itself names is kept as the innermost."""
+        text = reply.body[:_BODY_HEAD].decode("utf-8", "replace")
+        cause = None
+        if b'"cause"' in reply.body:
+            try:
+                parsed = reply.json()
+            except ValueError:
+                parsed = None
+            if isinstance(parsed, dict) and isinstance(parsed.get("cause"), dict):
+                cause, text = parsed["cause"], str(parsed.get("detail", text))
+        retry_after = parse_retry_after(reply.headers.get("retry-after"))
+        return cls(hop, path, status=reply.status, body=text, retry_after=retry_after, cause=cause)
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds of a ``Retry-After`` header in its number form; a date or anything else is None."""
+    try:
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        return None
+
+
+class Transport(Protocol):
+    """How a call gets to a server of a given name."""
+
+    async def send(self, server: str, call: Call) -> Reply:
+        """Deliver the call and return the reply, whatever its status; raise ``HopFailed`` when there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class Client:
+    """Calls servers by name."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def post(
+        self,
+        server: str,
+        path: str,
+        body: bytes,
+        *,
+        cookies: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> Reply:
+        """POST ``body`` to a server and return its reply, whatever the status.
+
+        Raises:
+            HopFailed: there was no reply (connect, reset, timeout).
+        """
+        return await self._transport.send(server, Call(path, body, "POST", cookies or {}, deadline))
+
+    async def get(self, server: str, path: str, *, deadline: float | None = None) -> Reply:
+        """GET from a server; as ``post``."""
+        return await self._transport.send(server, Call(path, b"", "GET", {}, deadline))
+
+    async def ask(
+        self,
+        server: str,
+        path: str,
+        body: bytes,
+        *,
+        cookies: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> Reply:
+        """As ``post``, but an error status raises too.
+
+        Raises:
+            HopFailed: no reply, or one of status 400 and above.
+        """
+        reply = await self._transport.send(server, Call(path, body, "POST", cookies or {}, deadline))
+        if reply.status >= 400:
+            raise HopFailed.of(server, path, reply)
+        return reply
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._transport.close()
+
+
+class LocalTransport:
+    """Calls within the process: no socket, no header, the same bodies."""
+
+    def __init__(self, servers: Mapping[str, Server]) -> None:
+        self._servers = servers
+        self._deadlines = Deadlines()
+
+    async def send(self, server: str, call: Call) -> Reply:
+        """Hand the call to the server; a deadline ends it as it would over HTTP."""
+        target = self._servers.get(server)
+        if target is None:
+            raise HopFailed(server, call.path, kind="connect", body=f"no server of the name {server!r} is known here")
+        if call.deadline is None:
+            return await target.handle(call)
+        try:
+            with self._deadlines.until(call.deadline):
+                return await target.handle(call)
+        except TimeoutError as error:
+            raise HopFailed(server, call.path, kind="timeout", body="no reply before the deadline") from error
+
+    async def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,133 @@
+"""The machines that registered with a head: their servers, and when each machine was last heard of.
+
+A machine says again every few seconds that it is there. One that has not for ``EXPIRES_S`` is gone: it is still listed,
+as gone, until another machine brings its servers or ``FORGET_S`` have passed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from gymctl.config.vocabulary import ServerKind
+
+HEARTBEAT_S = 3.0
+EXPIRES_S = 10.0  # three heartbeats may be lost, and one late
+FORGET_S = 3600.0
+
+
+def _dialable(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname or not parts.port:  # a port that is no number from 0 to 65535 is a ValueError of its own
+        raise ValueError(f"{url} names no host or no port")
+    return url
+
+
+class RegisteredServer(BaseModel):
+    """One server of another machine: ``url`` is where others dial it, ``status`` how its own machine finds it."""
+
+    name: str = Field(min_length=1, max_length=200)
+    kind: ServerKind
+    implementation: str = Field(min_length=1)
+    entrypoint: str = "app.py"
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+:\d+$"), AfterValidator(_dialable)]
+    status: str = "success"
+
+
+class Registration(BaseModel):
+    """What a machine says to the head: who it is, and all its servers."""
+
+    token: str
+    node: str = Field(min_length=1, max_length=200)
+    servers: list[RegisteredServer] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine as it last registered; times are the registry's clock, in seconds."""
+
+    name: str
+    servers: tuple[RegisteredServer, ...]
+    since: float
+    seen: float
+
+
+class NameTakenError(Exception):
+    """A machine brings a server of a name that another has; the text says who."""
+
+
+class Registry:
+    """Registered machines. ``own`` are the names of the head's own servers, which nobody else may bring."""
+
+    def __init__(self, own: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._own = frozenset(own)
+        self._clock = clock
+        self._nodes: dict[str, Node] = {}
+
+    def register(self, node: str, servers: Sequence[RegisteredServer]) -> bool:
+        """Note that a machine is there with these servers; returns whether it was not before.
+
+        Servers of a machine that is gone pass to the one that brings them now.
+
+        Raises:
+            NameTakenError: a name is that of a server of this machine, or of another machine that is there.
+        """
+        self._forget()
+        for server in servers:
+            if server.name in self._own:
+                raise NameTakenError(f"{server.name} is a server of the head's own stack")
+            holder = self._holder(server.name)
+            if holder is not None and holder.name != node:
+                if self.is_there(holder):
+                    raise NameTakenError(f"{server.name} is already registered by {holder.name}")
+                self._nodes.pop(holder.name)
+        now, before = self._clock(), self._nodes.get(node)
+        known = before is not None and self.is_there(before)
+        self._nodes[node] = Node(node, tuple(servers), before.since if known and before else now, now)
+        return not known
+
+    def leave(self, node: str) -> bool:
+        """Take a machine off the list; returns whether it was on it."""
+        return self._nodes.pop(node, None) is not None
+
+    def is_there(self, node: Node) -> bool:
+        """Whether a machine was heard of lately."""
+        return self._clock() - node.seen <= EXPIRES_S
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every machine that is there or went not long ago, in the order of their names."""
+        self._forget()
+        return tuple(self._nodes[name] for name in sorted(self._nodes))
+
+    def servers(self) -> Iterator[tuple[RegisteredServer, Node]]:
+        """Every registered server with its machine."""
+        for node in self.nodes:
+            for server in node.servers:
+                yield server, node
+
+    def records(self) -> list[dict[str, Any]]:
+        """The machines as ``GET /nodes`` shows them; times in seconds ago."""
+        now = self._clock()
+        return [
+            {
+                "node": node.name,
+                "state": "there" if self.is_there(node) else "gone",
+                "since_seconds": round(now - node.since, 1),
+                "seen_seconds": round(now - node.seen, 1),
+                "servers": [server.model_dump(mode="json") for server in node.servers],
+            }
+            for node in self.nodes
+        ]
+
+    def _holder(self, server: str) -> Node | None:
+        return next((node for node in self._nodes.values() if any(item.name == server for item in node.servers)), None)
+
+    def _forget(self) -> None:
+        now = self._clock()
+        self._nodes = {name: node for name, node in self._nodes.items() if now - node.seen <= FORGET_S}

@@ -1,0 +1,1 @@
+"""Run the checks of a server in processes of their own, or on a Ray cluster."""

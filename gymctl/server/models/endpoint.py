@@ -1,0 +1,243 @@
+"""A model's endpoints outside of the stack: pooled connections, places, retries, deadlines, and who of them is well."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from gymctl.server.base import Server, ServerConfig
+from gymctl.server.calls.client import AFTER_START_S, BUSY, KEEPALIVE_S, HopFailed, parse_retry_after
+from gymctl.server.calls.deadlines import Deadlines
+from gymctl.server.models.affinity import Affinity, Backend
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
+
+TRY_AGAIN = frozenset({429, 500, 502, 503, 504, 520, 529})
+LONGEST_WAIT_S = 30.0  # to sit out a Retry-After here; a longer one is the caller's to decide about
+# A call that waited this long in vain says something about the backend; a shorter one about its caller's deadline.
+_FROZEN_S = 30.0
+_HEADERS = {
+    "content-type": "application/json",
+    "accept": "*/*",
+    "accept-encoding": "gzip, deflate",
+    "user-agent": "gymctl",
+}
+
+
+class ProviderConfig(ServerConfig):
+    """The limits of a server that calls a model's endpoints (seconds, calls)."""
+
+    max_concurrent_requests: int | None = Field(default=None, ge=1)
+    max_queued_requests: int = Field(default=16384, ge=0)
+    max_retries: int = Field(default=2, ge=0)
+    timeout_seconds: float = Field(default=3600.0, gt=0)
+    backend_rest_seconds: float = Field(default=15.0, gt=0)
+
+
+class Provider:
+    """Calls to one endpoint, or to several equal ones.
+
+    Args:
+        server: the server that calls; its config has the limits, its name stands in failures.
+        urls: the endpoints' addresses.
+        headers: sent with every call; of one name in whatever case, the last.
+        query: parameters of every call's address.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        urls: Sequence[str],
+        *headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+    ) -> None:
+        config = server.config
+        assert isinstance(config, ProviderConfig)  # noqa: S101 - what a model server declares is known when it is written
+        self._name, self._config, self._query, self._headers = server.name, config, query, headers
+        self._affinity = Affinity(urls, config.backend_rest_seconds)
+        self._urls: dict[tuple[Backend, str], URL] = {}
+        self._deadlines = Deadlines()
+        self._places = server.share(config.max_concurrent_requests) if config.max_concurrent_requests else None
+        self._gate = asyncio.Semaphore(self._places) if self._places else None
+        self._waiting = 0
+        self._http: aiohttp.ClientSession | None = None
+        self._opening = asyncio.get_running_loop().call_later(AFTER_START_S, self._open)
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The pooled connections; aiohttp is half of what this server imports, and a stack's servers start together."""
+        if self._http is not None:
+            return self._http
+        import aiohttp
+        from multidict import CIMultiDict
+
+        every = CIMultiDict(_HEADERS)
+        for given in self._headers:
+            every.update(given)
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._places or 16384, keepalive_timeout=KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),  # ``Deadlines`` keeps the time of all calls
+            headers=every,
+        )
+        return self._http
+
+    async def close(self) -> None:
+        """Close the pooled connections."""
+        self._opening.cancel()
+        if self._http is not None:
+            await self._http.close()
+
+    async def post(self, path: str, body: bytes, *, session: str, deadline: float | None) -> bytes:
+        """The answer's body, which begins as a JSON object does.
+
+        Args:
+            path: below the endpoint's address (``chat/completions``), or outside of its ``/v1`` (``../tokenize``).
+            body: JSON.
+            session: calls of one session go to one backend.
+            deadline: on ``time.monotonic()``'s scale; by default, ``timeout_seconds`` from now.
+
+        Raises:
+            HopFailed: no such answer, further attempts included.
+        """
+        until = deadline or time.monotonic() + self._config.timeout_seconds
+        backend = self._affinity.choose(session)
+        try:
+            return await self._try(backend, path, body, until)
+        except HopFailed as failed:
+            if not worth_another(failed):
+                raise
+            return await self._try_again(backend, path, body, session, until, failed)
+
+    async def _try_again(
+        self, backend: Backend, path: str, body: bytes, session: str, until: float, failed: HopFailed
+    ) -> bytes:
+        """The slow path: the failure that led here is attempt one, so stamina decides about the wait after it."""
+        import stamina
+
+        logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
+        decision = _Decision(self._config.max_retries, len(self._affinity.backends), until)
+        before = [failed]
+        decision.note(backend, failed)
+        async for attempt in stamina.retry_context(
+            on=decision.wait_for, attempts=None, timeout=until - time.monotonic(), wait_initial=0.25
+        ):
+            with attempt:
+                if before:
+                    raise before.pop()
+                backend = self._affinity.choose(session, decision.avoided)
+                try:
+                    return await self._try(backend, path, body, until)
+                except HopFailed as again:
+                    decision.note(backend, again)
+                    raise
+        raise failed  # not reached: stamina raises the last failure itself
+
+    async def _try(self, backend: Backend, path: str, body: bytes, until: float) -> bytes:
+        """One attempt at one backend; anything but a JSON object with status 2xx is a HopFailed."""
+        import aiohttp
+
+        started = time.monotonic()
+        place = self._place(path)
+        try:
+            with self._deadlines.until(until):
+                if self._gate is None:
+                    reply, answer = await self._exchange(backend, path, body)
+                else:
+                    async with self._turn(self._gate, place):
+                        started = time.monotonic()
+                        reply, answer = await self._exchange(backend, path, body)
+        except TimeoutError as error:
+            if time.monotonic() - started > _FROZEN_S:
+                self._affinity.failed(backend)
+            raise HopFailed(self._name, place, kind="timeout", body="no answer before the deadline") from error
+        except aiohttp.ClientConnectorError as error:
+            self._affinity.failed(backend)
+            raise HopFailed(self._name, place, kind="connect", body=str(error)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            self._affinity.failed(backend)
+            raise HopFailed(self._name, place, kind="reset", body=str(error) or type(error).__name__) from error
+        (self._affinity.failed if reply.status >= 500 else self._affinity.worked)(backend)
+        if reply.status // 100 == 2 and (answer[:1] == b"{" or answer.lstrip()[:1] == b"{"):
+            return answer
+        raise HopFailed(
+            self._name,
+            place,
+            status=reply.status,
+            body=answer.decode(errors="replace"),
+            retry_after=parse_retry_after(reply.headers.get("retry-after")),
+        )
+
+    @staticmethod
+    def _place(path: str) -> str:
+        """How failures name the path: as OpenAI's documents do."""
+        return path[2:] if path.startswith("../") else f"/v1/{path}"
+
+    async def _exchange(self, backend: Backend, path: str, body: bytes) -> tuple[aiohttp.ClientResponse, bytes]:
+        url = self._urls.get((backend, path)) or self._url(backend, path)
+        reply = await (self._http or self._open()).post(url, data=body, allow_redirects=False)
+        return reply, await reply.read()
+
+    def _url(self, backend: Backend, path: str) -> URL:
+        from yarl import URL
+
+        outside = path.startswith("../")
+        base = backend.url.removesuffix("/v1") if outside else backend.url
+        url = URL(f"{base}/{path[3:] if outside else path}").update_query(self._query or {})
+        self._urls[backend, path] = url
+        return url
+
+    @asynccontextmanager
+    async def _turn(self, gate: asyncio.Semaphore, place: str) -> AsyncIterator[None]:
+        """Wait for one of ``max_concurrent_requests`` places; refuse at once when too many wait already."""
+        if gate.locked() and self._waiting >= self._config.max_queued_requests:
+            text = f"all {self._config.max_concurrent_requests} places are taken and {self._waiting} calls wait already"
+            raise HopFailed(self._name, place, status=503, kind=BUSY, body=text, retry_after=1.0)
+        self._waiting += 1
+        try:
+            await gate.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            gate.release()
+
+
+class _Decision:
+    """Whether a failed call is tried again, when, and by which backends not."""
+
+    def __init__(self, retries: int, backends: int, until: float) -> None:
+        self._retries, self._backends, self._until = retries, backends, until
+        self._first: HopFailed | None = None
+        self.avoided: list[Backend] = []
+
+    def note(self, backend: Backend, failed: HopFailed) -> None:
+        self._first = self._first or failed
+        if failed.status != 429 and backend not in self.avoided:
+            self.avoided.append(backend)
+
+    def wait_for(self, error: Exception) -> bool | float:
+        """For stamina: seconds to wait, True for its own choice, False for no further attempt."""
+        if not isinstance(error, HopFailed) or not worth_another(error):
+            return False
+        elsewhere = error.status != 429 and len(self.avoided) < self._backends  # another's trouble is not the others'
+        if elsewhere and error.kind in ("connect", "reset"):
+            return 0.0  # nobody answered: no retry is spent on finding one who does
+        self._retries -= 1
+        wait: bool | float = True if error.retry_after is None else error.retry_after
+        if elsewhere or (error is self._first and error.kind == "reset"):
+            wait = 0.0  # a connection that broke was most likely a pooled one that the endpoint had closed
+        return wait if self._retries >= 0 and wait < min(LONGEST_WAIT_S, self._until - time.monotonic()) else False
+
+
+def worth_another(failed: HopFailed) -> bool:
+    """Whether the same call may succeed a moment later: too many calls, a server's fault, a broken connection."""
+    return failed.kind in ("connect", "reset") or (failed.kind == "status" and failed.status in TRY_AGAIN)

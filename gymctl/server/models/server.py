@@ -1,0 +1,48 @@
+"""Model servers: Responses and Chat Completions, either from one method each or on raw bytes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gymctl.config.vocabulary import ServerKind
+from gymctl.server.base import Server
+from gymctl.server.endpoints import endpoint
+from gymctl.server.message import Call, Reply, json_object, json_reply
+from gymctl.server.sessions import Session
+
+
+class ModelServer(Server):
+    """A model behind OpenAI's two APIs.
+
+    Override ``responses`` and ``chat_completions`` on parsed params; a pass-through overrides ``responses_call`` and
+    ``chat_completions_call`` instead, and never parses what it only forwards.
+    """
+
+    kind: ClassVar[str] = ServerKind.MODEL.value
+    stateless: ClassVar[bool] = True
+
+    async def responses(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
+        """Create params of the Responses API to a Response."""
+        raise NotImplementedError
+
+    async def chat_completions(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
+        """Create params of Chat Completions to a completion."""
+        raise NotImplementedError
+
+    @endpoint("/v1/responses")
+    async def responses_call(self, call: Call, session: Session) -> Reply:
+        """OpenAI's Responses API."""
+        return await _on_params(call, session, self.responses)
+
+    @endpoint("/v1/chat/completions")
+    async def chat_completions_call(self, call: Call, session: Session) -> Reply:
+        """OpenAI's Chat Completions API."""
+        return await _on_params(call, session, self.chat_completions)
+
+
+async def _on_params(call: Call, session: Session, method: Any) -> Reply:
+    params = json_object(call.body)
+    try:
+        return json_reply(await method(params, session))
+    except NotImplementedError:
+        return json_reply({"detail": f"{call.path} is not offered by this model server"}, 501)

@@ -1,0 +1,1 @@
+"""Start a server, serve it, and stop it without losing a call."""

@@ -1,0 +1,182 @@
+"""Run one server as a process: uvicorn with uvloop and httptools, and a file that says it is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gymctl.errors import GymctlError, InputError
+from gymctl.server.asgi import Application
+from gymctl.server.calls.client import Client, Transport
+from gymctl.server.calls.http import HttpTransport
+from gymctl.server.run.workers import listen, run_workers
+from gymctl.server.sessions import SessionStore
+from gymctl.server.settings import Settings, settings_from_environment
+
+if TYPE_CHECKING:
+    from gymctl.server.base import Server
+
+# Longer than any client's keep-alive (ours and upstream's: 15 s), or a request meets a socket that is being closed.
+KEEP_ALIVE_S = 75
+BACKLOG = 4096
+MOST_CONNECTIONS = 16_384  # to model servers; rollouts beyond that wait in line here
+WANTED_FILES = 65535
+# A container's health probe looks at the age of this file, so that it need not start Python.
+READY_FILE = Path("/tmp/gymctl-ready")  # noqa: S108 - the container's own tmpfs
+_BEAT_S = 5.0
+# After SIGTERM no connection is taken any more, and what is under way ends as it would have: rollouts take minutes.
+# Who stops a server says how long that may be (``stop_grace_period``, ``docker stop --time``), and kills it then.
+_UNTIL_DONE = {"timeout_graceful_shutdown": None}
+
+log = logging.getLogger("gymctl.server")
+
+
+def uvicorn_options() -> dict[str, Any]:
+    """The options every server of ours is run with, in a process of its own or in one with others."""
+    return {
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "proxy_headers": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "backlog": BACKLOG,
+        "access_log": False,
+        "log_config": None,
+        "log_level": "warning",  # one line of our own says that a server listens
+        "server_header": False,
+        "date_header": False,
+        "timeout_graceful_shutdown": 3,
+    }
+
+
+def serve(cls: type[Server]) -> None:
+    """Run a server of class ``cls`` until SIGTERM or SIGINT, then finish what is under way.
+
+    Exit 2 with one line when its configuration is wrong.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    raise_file_limit()
+    try:
+        settings = settings_from_environment(os.environ)
+        server = cls(settings, Client(transport(settings)))
+        workers = _workers(server)
+        server.share_with(workers)
+    except GymctlError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(error.exit_code) from error
+    if workers > 1:
+        raise SystemExit(run_workers(workers, settings.host, settings.port, lambda: _serve(server, shared=True)))
+    _serve(server)
+
+
+def _serve(server: Server, *, shared: bool = False) -> None:
+    """Serve in this process; with ``shared``, beside others on the same port."""
+    import uvicorn
+
+    from gymctl.server.run.graceful_shutdown import Connection, Runner
+
+    settings = server.settings
+    options = {**uvicorn_options(), **_UNTIL_DONE, "http": Connection, "lifespan": "on"}
+    application = Application(server)
+    config = uvicorn.Config(application, host=settings.host, port=settings.port, **options)
+    runner = Runner(config, settings.notice_s, application.give_up_start)
+    sockets = None
+    if shared:
+        sockets = [listen(settings.host, settings.port, BACKLOG)]
+        # A session's id names its process: state that is kept after all is missed by the next worker, not made anew.
+        server.sessions = SessionStore(server.sessions.cookie)
+    loop_factory = config.get_loop_factory() if hasattr(config, "get_loop_factory") else None
+    with asyncio.Runner(loop_factory=loop_factory) as loop:
+        loop.run(_run(runner, server, sockets))
+    if not runner.started:
+        raise SystemExit(1)
+
+
+def _workers(server: Server) -> int:
+    """How many processes the server is to be.
+
+    Raises:
+        InputError: several, though it keeps state that they would not share.
+    """
+    workers = server.config.num_workers or 1
+    if workers > 1 and not server.stateless:
+        raise InputError(
+            f"{server.name}: num_workers is {workers}, but {type(server).__name__} keeps sessions in its process",
+            "leave num_workers out, or, if no request depends on an earlier one, let the class say `stateless = True`",
+        )
+    return workers
+
+
+def transport(settings: Settings) -> Transport:
+    """The way to a server's peers, with as many connections as its open files leave beside those that come in."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = WANTED_FILES if soft == resource.RLIM_INFINITY else soft
+    here = HttpTransport(
+        settings.peers,
+        max(64, files // 24),
+        slow=settings.models,
+        slow_limit=min(MOST_CONNECTIONS, files // 8),
+        patience_s=settings.patience_s,
+    )
+    if not settings.remote:
+        return here
+    from gymctl.server.calls.remote import AcrossMachines
+
+    return AcrossMachines(here, settings.remote, settings.head_url, min(MOST_CONNECTIONS, files // 8))
+
+
+async def _run(runner: Any, server: Server, sockets: list[socket.socket] | None) -> None:
+    beat = asyncio.create_task(_beat(runner, server))
+    try:
+        await runner.serve(sockets=sockets)
+    finally:
+        beat.cancel()
+        with suppress(OSError):
+            READY_FILE.unlink(missing_ok=True)
+        await server.client.close()
+
+
+async def _beat(runner: Any, server: Server) -> None:
+    """Touch the ready file while the event loop turns; a loop that hangs lets it grow old."""
+    while not runner.started:  # noqa: ASYNC110 - uvicorn offers no event for it
+        await asyncio.sleep(0.01)
+    calm_garbage_collection()
+    settings = server.settings
+    log.info(
+        "%s (%s/%s) listens on %s:%s", server.name, settings.kind, settings.implementation, settings.host, settings.port
+    )
+    parent = os.getppid()
+    while os.getppid() == parent or server.workers == 1:  # a worker does not outlive the process that started it
+        with suppress(OSError):
+            READY_FILE.touch()
+        await asyncio.sleep(_BEAT_S)
+        if len(settings.peers) > 1:  # the first call to one of them need not wait for it; see AFTER_START_S
+            import aiohttp  # noqa: F401
+    runner.should_exit = True
+
+
+def calm_garbage_collection() -> None:
+    """Collect cycles seldom: nearly all that a request makes is freed by counting references.
+
+    With a thousand rollouts in flight the collector's walks through live objects took a fifth of the time of a call.
+    """
+    gc.collect()
+    gc.freeze()  # what was imported stays: no walk need visit it
+    gc.set_threshold(50_000, 10, 10)
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit of open files as far as the hard one allows, up to what many connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,1 @@
+"""Services that a stack has because a setting asks for them."""

@@ -1,0 +1,101 @@
+"""Servers of NeMo Gym in a stack: how they are started and found to be well, and the Ray that some of them use.
+
+Every one calls ``ray.init`` before it listens (server_utils.py). Without an address each would start a private Ray of
+ten processes; with one, each holds a process of 200 MB beside Ray's head. Few ever use it. So they are given an
+address that connects at the first use (``dockerfiles/nemo-gym/gymctl_ray.py``), and a Ray only when one of them needs
+it. An address in the configuration is passed on as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gymctl.config import Config
+from gymctl.stack.runtime import Runtimes
+from gymctl.stack.service import ServicePlan
+from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, rerouted
+from gymctl.stack.slices.interpolation import Piece
+
+GYM_ROOT = "/opt/gym"  # in the image: the folder that holds responses_api_models/ and the other kinds
+RAY_SERVICE = "ray-head"
+RAY_KEY = "ray_head_node_address"
+RAY_PORT = 10001  # for clients that are no nodes of the cluster
+
+RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_PORT}"
+_CONNECT_LATER = f"gymctl_ray://{RAY_SERVICE}:{RAY_PORT}"
+
+# A server listens once its imports are done and a Ray of the configuration's has answered: minutes on a busy machine.
+_START_PERIOD = "180s"
+# Ray 2.59 and later want a token unless told not to: on both sides, or neither. Only the stack's network reaches it.
+_OPEN_RAY = (("RAY_AUTH_MODE", "disabled"),)
+
+
+class NemoGym:
+    """What a configuration's servers of NeMo Gym need; nothing when there are none."""
+
+    def __init__(self, config: Config, runtimes: Runtimes) -> None:
+        self._source = runtimes.source
+        self._names = [server.name for server in runtimes.nemo_gym]
+        self._given = str(config.values.get(RAY_KEY) or "")
+        using = [] if self._given else [server for server in runtimes.nemo_gym if runtimes.uses_ray(server)]
+        self.ray_users = tuple(using)
+        moved = rerouted((Piece(self._given),), GATEWAY) if self._given else None
+        self._is_rerouted = moved is not None
+        self._address = "".join(piece.text for piece in moved) if moved else self._given or _CONNECT_LATER
+
+    @property
+    def added(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the slices of these servers get on top of the configuration's: server name -> globals."""
+        return {name: {RAY_KEY: self._address} for name in self._names}
+
+    def adapt(self, service: ServicePlan) -> ServicePlan:
+        """A planned server as one of NeMo Gym."""
+        moved = (EXTRA_HOST,) if self._is_rerouted and EXTRA_HOST not in service.extra_hosts else ()
+        return replace(
+            service,
+            working_dir=_folder(service.kind, service.implementation),
+            probe=_listens(service.port),
+            start_period=_START_PERIOD,
+            needs=(RAY_SERVICE,) if service.name in {server.name for server in self.ray_users} else (),
+            environment=(*_OPEN_RAY, ("RAY_ADDRESS", RAY_ADDRESS)) if self.ray_users else (),
+            extra_hosts=(*service.extra_hosts, *moved),
+        )
+
+    @property
+    def ray_path(self) -> tuple[str, ...]:
+        """Python's path on Ray's nodes: its tasks are imported where they run."""
+        return tuple(dict.fromkeys(_folder(server.kind, server.implementation) for server in self.ray_users))
+
+    def notes(self) -> Iterator[str]:
+        """Who runs on NeMo Gym, what Ray costs, and an address that cannot work."""
+        if not self._names:
+            return
+        checkout = self._source.checkout
+        where = f"the checkout {checkout}" if checkout else f"{self._source.version} from PyPI"
+        yield f"NeMo Gym ({where}) runs {_some(self._names)}"
+        if self.ray_users:
+            users = _some([server.name for server in self.ray_users])
+            yield (
+                f"{RAY_SERVICE} is started for {users}: 0.6 GB, and 0.2 GB for each that uses it; "
+                f"+{RAY_KEY}=ray://HOST:{RAY_PORT} uses a cluster of yours instead"
+            )
+        if self._given and not self._given.startswith("ray://"):
+            yield (
+                f"{RAY_KEY} is {self._given}, which only nodes of that cluster can dial; "
+                f"a container is none and needs ray://HOST:{RAY_PORT}"
+            )
+
+
+def _folder(kind: str, implementation: str) -> str:
+    return f"{GYM_ROOT}/{kind}/{implementation}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _listens(port: int) -> tuple[str, ...]:
+    """Whether a port is open, asked by the shell: a probe that starts Python costs more than the server."""
+    return ("CMD", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}")

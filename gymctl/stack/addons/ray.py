@@ -1,0 +1,232 @@
+"""The stack's Ray cluster: who uses it, its head and its nodes, and the image that they share with its users.
+
+A server of gymctl's kit runs its checks on Ray where there is a cluster, and in processes of its own where there is
+none. So it uses one when the configuration has a ``ray:`` block or names a cluster, or when the server says that it
+cannot do without (``needs_ray: true``). Servers of NeMo Gym that call Ray always do (``nemo_gym``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gymctl.config import Config, ServerInstance
+from gymctl.config.diagnostics import Location
+from gymctl.config.ray import ADDRESS_KEY, CLIENT_ADDRESS, NEEDS_KEY, RayBlock
+from gymctl.errors import Problem
+from gymctl.stack.addons.nemo_gym import RAY_ADDRESS, RAY_PORT, RAY_SERVICE, NemoGym
+from gymctl.stack.compose.fragments import fragment
+from gymctl.stack.compose.model import ResourceBounds, Resources
+from gymctl.stack.images import ImageChoice
+from gymctl.stack.placement import node_placement
+from gymctl.stack.runtime import Runtime, Runtimes, uses_work
+from gymctl.stack.service import ServicePlan
+from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, rerouted
+from gymctl.stack.slices.interpolation import Piece
+
+WORKER_SERVICE = "ray-worker"
+DASHBOARD_PORT = 8265
+CODE = "/opt/gymctl"  # in the image: gymctl itself, on Python's path
+# `ray start` gives a node 30 s, which no option changes: a busy machine may need longer, and what failed is begun anew
+_TRIES = 4
+
+_UNITS = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_SIZE = re.compile(r"([\d.]+)\s*([bkmgt])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RayCheck:
+    """What must be so before ``servers`` start: ``image``'s Ray and Python are those of the cluster at ``host:port``.
+
+    ``shown`` is the address as it was written; from a container it may be another.
+    """
+
+    image: str
+    servers: tuple[str, ...]
+    host: str
+    port: int
+    shown: str
+    extra_hosts: tuple[str, ...] = ()
+    is_nemo_gym: bool = False
+    location: Location | None = None
+
+
+class RayCluster:
+    """What a configuration's Ray cluster needs; nothing where nobody uses one."""
+
+    def __init__(self, config: Config, runtimes: Runtimes, gym: NemoGym) -> None:
+        self._config, self._runtimes, self._gym = config, runtimes, gym
+        self._given = str(config.values.get(ADDRESS_KEY) or "")
+        needing = [server for server in config.servers.values() if server.needs_ray]
+        wanted = config.ray is not None or bool(self._given) or bool(needing)
+        kit = [server for server in config.servers.values() if runtimes.of(server.name) is Runtime.GYMCTL]
+        self.users = tuple(server for server in kit if wanted and (server in needing or self._uses(server)))
+        self.block = config.ray or RayBlock(workers=0, dashboard=None)
+        self.is_ours = not self._given and bool(config.ray or needing or gym.ray_users)
+        moved = rerouted((Piece(self._given),), GATEWAY) if self._given else None
+        self._moved = moved is not None
+        self.address = "".join(piece.text for piece in moved) if moved else self._given or RAY_ADDRESS
+
+    def _uses(self, server: ServerInstance) -> bool:
+        folder = self._runtimes.folder(server)
+        return folder is not None and uses_work(folder)
+
+    def problems(self) -> Iterator[Problem]:
+        """Servers that one cluster cannot serve together."""
+        if self.is_ours and self.users and self._gym.ray_users:
+            ours, theirs = self.users[0], self._gym.ray_users[0]
+            what = f"{ours.name} (gymctl's kit) and {theirs.name} (NeMo Gym) cannot share one Ray: it has one image"
+            hint = f"without `ray` and `{NEEDS_KEY}` {ours.name} checks in processes of its own; or name a cluster"
+            hint += f" that has the packages of both: {ADDRESS_KEY}"
+            yield Problem(str(ours.location or ""), what, hint)
+
+        if self._given and self.users and not CLIENT_ADDRESS.fullmatch(self._given):
+            what = f"{ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; a container is none"
+            yield Problem(str(self._location or ""), what, f"ray://HOST:{RAY_PORT}, the port for Ray's clients")
+
+    @property
+    def _location(self) -> Location | None:
+        return self._config.origins.of((ADDRESS_KEY,))
+
+    def checks(self, choice: ImageChoice, images: Mapping[str, str]) -> Iterator[RayCheck]:
+        """What to see of a cluster of the user's: for one image of the kit's users, and for NeMo Gym's base.
+
+        All images of a kind have the same Ray and Python. ``images`` has the tags of the servers' by name.
+        """
+        found = CLIENT_ADDRESS.fullmatch(self.address)
+        if not self._given or found is None:
+            return
+        extra = (EXTRA_HOST,) if self._moved else ()
+        dial = (found["host"].strip("[]"), int(found["port"]), self._given, extra)
+        if self.users:
+            names = tuple(server.name for server in self.users)
+            yield RayCheck(images[names[0]], names, *dial, location=self._location)
+        if self._runtimes.nemo_gym:
+            names = tuple(server.name for server in self._runtimes.nemo_gym)
+            yield RayCheck(choice.nemo_gym(), names, *dial, is_nemo_gym=True, location=self._location)
+
+    def seen_by_clients(self, config: Config) -> Config:
+        """The configuration as the head shows it: with the address of the stack's Ray, as NeMo Gym's own head does."""
+        return replace(config, values={**config.values, ADDRESS_KEY: RAY_ADDRESS}) if self.is_ours else config
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """What the image of the kit's users has on top of theirs."""
+        return (self._package,) if self.users else ()
+
+    @property
+    def _package(self) -> str:
+        return f"ray[default]=={self.block.version}"
+
+    def added(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the users' slices get on top of the configuration's: server name -> globals."""
+        return {server.name: {ADDRESS_KEY: self.address} for server in self.users}
+
+    def image(self, server: ServerInstance, choice: ImageChoice) -> str:
+        """The tag of a server's image; users of the cluster have its Ray in theirs."""
+        if server not in self.users:
+            return choice.of(server)
+        return (
+            choice.ray(self.users, self.requirements)
+            if choice.is_bundled(server)
+            else choice.of(server, self.requirements)
+        )
+
+    def adapt(self, service: ServicePlan) -> ServicePlan:
+        """A planned server of the kit as one that uses the cluster; others as they are."""
+        if service.name not in {server.name for server in self.users}:
+            return service
+        moved = (EXTRA_HOST,) if self._moved and EXTRA_HOST not in service.extra_hosts else ()
+        return replace(
+            service,
+            needs=(*service.needs, RAY_SERVICE) if self.is_ours else service.needs,
+            environment=(*service.environment, ("RAY_AUTH_MODE", "disabled")),
+            extra_hosts=(*service.extra_hosts, *moved),
+        )
+
+    def services(self, choice: ImageChoice, images: Mapping[str, str]) -> Iterator[ServicePlan]:
+        """The head, and the nodes; ``images`` has the tags of the servers' images by server name."""
+        if not self.is_ours:
+            return
+        image, path = self._image(choice, images)
+        yield self._head(image, path)
+        if self.block.workers:
+            yield self._workers(image, path)
+
+    def _image(self, choice: ImageChoice, images: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+        """The nodes' image and Python's path in it: the only user's own, else one with what all of them need."""
+        if self._gym.ray_users:
+            of_users = {images[server.name] for server in self._gym.ray_users}
+            return (of_users.pop() if len(of_users) == 1 else choice.nemo_gym()), self._gym.ray_path
+        of_users = {images[server.name] for server in self.users}
+        folders = tuple(f"{CODE}/services/{server.kind.value}/{server.implementation}" for server in self.users)
+        image = of_users.pop() if len(of_users) == 1 else choice.ray(self.users, (self._package,))
+        return image, (CODE, *folders)
+
+    def _head(self, image: str, path: tuple[str, ...]) -> ServicePlan:
+        block = self.block
+        flags = f" --object-store-memory={_bytes(block.object_store)}"
+        flags += f" --include-dashboard={'true' if block.dashboard else 'false'}"
+        flags += " --num-cpus=0" if block.workers else f" --num-cpus={block.cpus}" if block.cpus else ""
+        dashboard = (("127.0.0.1", block.dashboard, DASHBOARD_PORT),) if block.dashboard else ()
+        return self._node(RAY_SERVICE, "head", image, path, flags, published=dashboard, port=RAY_PORT)
+
+    def _workers(self, image: str, path: tuple[str, ...]) -> ServicePlan:
+        flags = f" --object-store-memory={_bytes(self.block.object_store)}"
+        flags += f" --num-cpus={self.block.cpus}" if self.block.cpus else ""
+        nodes = self._node(WORKER_SERVICE, "worker", image, path, flags, port=6380)
+        placement = node_placement(self._config.placements.of("addons", self.block.placement))
+        return replace(nodes, needs=(RAY_SERVICE,), replicas=self.block.workers, placement=placement)
+
+    def _node(
+        self,
+        name: str,
+        what: str,
+        image: str,
+        path: tuple[str, ...],
+        flags: str,
+        *,
+        port: int,
+        published: tuple[tuple[str, int, int], ...] = (),
+    ) -> ServicePlan:
+        own, block = fragment(name), self.block
+        *shell, script = own.command or []
+        bounds = ResourceBounds(limits=Resources(memory=block.memory)) if block.memory else None
+        return ServicePlan(
+            name=name,
+            kind="ray",
+            implementation=what,
+            image=image,
+            port=port,
+            slice_text="",
+            config_path="",
+            command=(*shell, script + flags),
+            working_dir="/tmp",  # noqa: S108 - the container's own
+            published=published,
+            start_period=(own.healthcheck and own.healthcheck.start_period) or "180s",
+            environment=(*(own.environment or {}).items(), ("PYTHONPATH", ":".join(path))),
+            shm_size=block.shm_size,
+            bounds=bounds,
+            used_by=tuple(server.name for server in (*self.users, *self._gym.ray_users)),
+            tries=_TRIES,
+            fragment=own,
+        )
+
+    def notes(self) -> Iterator[str]:
+        """Who runs on Ray, and what that costs."""
+        if not self.is_ours:
+            return
+        nodes = f"{RAY_SERVICE} and {self.block.workers} x {WORKER_SERVICE}" if self.block.workers else RAY_SERVICE
+        users = [server.name for server in self.users] or [server.name for server in self._gym.ray_users]
+        if not users:
+            yield f"{nodes}: no server of this stack uses Ray; leave the ray block out, or keep it for jobs of your own"
+        elif self.users:
+            yield f"{nodes}: checks of {', '.join(users)} run there; 0.8 GB for the head, 0.3 GB for each node"
+
+
+def _bytes(size: str) -> int:
+    found = _SIZE.match(size)
+    assert found is not None  # noqa: S101 - the configuration was checked
+    return int(float(found[1]) * _UNITS[found[2].lower()])

@@ -1,0 +1,150 @@
+"""Servers of which several run side by side: who finds the replicas by itself, and where a proxy must do it.
+
+gymctl's servers and its collector know all replicas of a name and keep a session where it is (``server.replicas``); so
+their peers need nothing. NeMo Gym's take the first address and know nothing of replicas: as callers they get a proxy
+that has the server's name, and as those called too, since their sessions do not say where they live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from gymctl import assets
+from gymctl.config import MOST_REPLICAS, Config, ServerInstance, ServerKind
+from gymctl.errors import Problem
+from gymctl.stack.compose.fragments import fragment
+from gymctl.stack.images import ImageChoice
+from gymctl.stack.placement import node_placement
+from gymctl.stack.runtime import Runtime, Runtimes
+from gymctl.stack.service import ServicePlan
+
+SUFFIX = "-replica"
+HEALTH_PORT = 8404  # of the proxy: its own health, and /metrics
+COOKIE = "gymctl-replica"
+
+_LONGEST_NAME = 63  # of a host
+_HEAD = "it is the one address that clients know"
+_PUBLISHED = "it is published on a port of this machine, which only one can have"
+_PROXY = (
+    "NeMo Gym needs a proxy for that, which `replicas: 2` (or more) in the configuration brings; then run gymctl up"
+)
+
+
+class Replication:
+    """Which servers of a configuration stand behind a proxy."""
+
+    def __init__(self, config: Config, runtimes: Runtimes) -> None:
+        self._config, self._runtimes = config, runtimes
+        callers = (server for server in config.servers.values() if runtimes.of(server.name) is Runtime.NEMO_GYM)
+        self._called_by_gym = {reference.name for server in callers for reference in server.references}
+
+    def _wants_proxy(self, server: ServerInstance) -> bool:
+        """NeMo Gym's agents keep nothing between requests, so that those who know all replicas may call any."""
+        keeps = self._runtimes.of(server.name) is Runtime.NEMO_GYM and server.kind is not ServerKind.AGENT
+        return keeps or server.name in self._called_by_gym
+
+    def problems(self) -> Iterator[Problem]:
+        """Names and ports that the proxies need."""
+        names = {name.lower() for name in self._config.servers}
+        for server in self._config.servers.values():
+            if server.replicas == 1 or not self._wants_proxy(server):
+                continue
+            where, replicas = self._where(server), server.name + SUFFIX
+            if replicas.lower() in names:
+                what = f"{server.name}: its replicas are called {replicas}, and so is another server"
+                yield Problem(where, what, "rename one of them")
+            if len(replicas) > _LONGEST_NAME:
+                what = f"{server.name}: its replicas are called {replicas}, too long for a host"
+                yield Problem(where, what, f"use a name of at most {_LONGEST_NAME - len(SUFFIX)} characters")
+            if server.port == HEALTH_PORT:
+                what = f"{server.name}: port {HEALTH_PORT} is that of its proxy's health"
+                yield Problem(where, what, "give it another port")
+
+    def published(self, services: Sequence[ServicePlan]) -> Iterator[Problem]:
+        """Servers of several replicas that would share a port of the machine."""
+        for service in services:
+            server = self._config.servers.get(service.name)
+            if server is not None and service.published and server.replicas > 1:
+                what = f"{server.name} cannot have {server.replicas} replicas: {_PUBLISHED}"
+                yield Problem(self._where(server), what, "run more of it on further machines, or under other names")
+
+    def _where(self, server: ServerInstance) -> str:
+        return str(self._config.origins.of((*server.path, "replicas")) or server.location or "")
+
+    def apply(self, services: list[ServicePlan], choice: ImageChoice) -> list[ServicePlan]:
+        """The services with the proxies among them, and with the reason where there can be but one."""
+        return [planned for service in services for planned in self._planned(service, choice)]
+
+    def _planned(self, service: ServicePlan, choice: ImageChoice) -> Iterator[ServicePlan]:
+        server = self._config.servers.get(service.name)
+        if server is None:
+            yield replace(service, single=_HEAD if service.kind == "head" else "it is no server")
+        elif service.published:
+            yield replace(service, single=_PUBLISHED)
+        elif not self._wants_proxy(server):
+            yield service
+        elif service.replicas == 1:
+            yield replace(service, single=_PROXY)
+        else:
+            yield self._proxy(server, service, choice)
+            yield replace(service, name=service.name + SUFFIX, kind="replica")
+
+    def _proxy(self, server: ServerInstance, service: ServicePlan, choice: ImageChoice) -> ServicePlan:
+        """The proxy under the server's name: for its callers, and for whoever looks for it, it is the server."""
+        return ServicePlan(
+            name=service.name,
+            kind=server.kind,
+            implementation="proxy",
+            image=choice.addon("proxy"),
+            port=service.port,
+            slice_text="",
+            config_path="",
+            command=(),
+            working_dir="",
+            environment=(("GYMCTL_PROXY", proxy_configuration(service, _stickiness(server))),),
+            placement=node_placement(self._config.placements.of("addons")),
+            fragment=fragment("proxy"),
+            single=f"it is the proxy; its replicas are {service.name}{SUFFIX}",
+        )
+
+    def notes(self) -> Iterator[str]:
+        """Who got a proxy, and why."""
+        names = [
+            server.name for server in self._config.servers.values() if server.replicas > 1 and self._wants_proxy(server)
+        ]
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            yield f"a proxy stands before {shown}, since NeMo Gym knows nothing of replicas (they are NAME{SUFFIX})"
+
+
+Stickiness = Literal["never", "preferred", "always"]
+
+
+def _stickiness(server: ServerInstance) -> Stickiness:
+    """Environments keep state; a model may have its prompts cached; an agent begins each time anew."""
+    kinds: dict[ServerKind, Stickiness] = {ServerKind.RESOURCES: "always", ServerKind.MODEL: "preferred"}
+    return kinds.get(server.kind, "never")
+
+
+def proxy_configuration(service: ServicePlan, sticky: Stickiness) -> str:
+    """HAProxy's configuration for the replicas of ``service``, which others call by its name."""
+    import jinja2
+
+    environment = jinja2.Environment(  # noqa: S701 - no HTML, and names are those of hosts
+        loader=jinja2.FileSystemLoader(assets.folder("templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("haproxy.cfg.j2").render(
+        server=service.name,
+        service=service.name + SUFFIX,
+        port=service.port,
+        health_port=HEALTH_PORT,
+        most=MOST_REPLICAS,
+        cookie=COOKIE,
+        sticky=sticky,
+    )

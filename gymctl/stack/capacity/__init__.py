@@ -1,0 +1,1 @@
+"""What machines a stack needs, and which ports they open to each other."""

@@ -1,0 +1,163 @@
+"""What each machine of a stack on several will hold, how large it should be, and who calls whom across machines.
+
+A server is on the machine that its ``host`` names, one without on the head's. Of two figures the larger holds: what the
+stack asks for (``resources``, GPU services), and what the pattern wants (seed 002, "Resource Sizing").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gymctl.config import Config, ServerInstance
+from gymctl.stack.plan import StackPlan, container_addresses
+from gymctl.stack.plan_checks import HEAD_SERVICE
+from gymctl.stack.service import ServicePlan
+from gymctl.stack.worker_nodes import outer_ports
+
+HERE = "this machine"
+
+_GB = 1024.0
+# Cores and GB: a stack on one machine, the coordinator of several, a worker of those (seed 002).
+_ALONE, _COORDINATOR, _WORKER = (4, 16.0), (8, 32.0), (4, 0.0)
+# Measured with 16,384 rollouts in flight (an agent) and at rest (the others), in MB; docs/performance.md.
+_MEMORY_MB = {"responses_api_agents": 600, "head": 60, "ray": 1000, "node": 50}
+_RAY_WORKER_MB = 350
+_OTHER_MB = 60
+_NEMO_GYM_MB = 165
+_UNITS = {"b": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": _GB, "t": _GB * 1024}
+_SIZE = re.compile(r"([\d.]+)\s*([bkmgt])", re.IGNORECASE)
+_LOOPBACK = (None, "127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A port of a machine that others must reach: ``callers`` are their addresses, ``server`` is what listens."""
+
+    port: int
+    server: str
+    callers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine. ``cpus`` and ``memory_gb`` are what it should have, ``asked_*`` what its containers ask for."""
+
+    address: str
+    role: str
+    holds: tuple[str, ...]
+    cpus: float
+    memory_gb: float
+    gpus: str
+    asked_cpus: float
+    asked_memory_gb: float
+    openings: tuple[Opening, ...] = ()
+
+
+def plan_machines(config: Config, plan: StackPlan) -> tuple[Machine, ...]:
+    """The machines of a configuration of all their files together; the head's first."""
+    places = {name: _place(server, config) for name, server in config.servers.items()}
+    head = _head_place(config)
+    order = list(dict.fromkeys([head, *places.values()]))
+    holds = {place: [service for service in plan.services if _is_at(service, place, places, head)] for place in order}
+    openings = _openings(config, places, head)
+    return tuple(
+        _machine(place, holds[place], openings.get(place, ()), is_head=place == head, alone=len(order) == 1)
+        for place in order
+    )
+
+
+def _head_place(config: Config) -> str:
+    host = config.head.host
+    return HERE if host in _LOOPBACK or host is None else host
+
+
+def _place(server: ServerInstance, config: Config) -> str:
+    return _head_place(config) if server.host in _LOOPBACK or server.host is None else server.host
+
+
+def _is_at(service: ServicePlan, place: str, places: Mapping[str, str], head: str) -> bool:
+    """Servers are where their host says; what a server on a machine needs (vLLM beside it) is there too."""
+    if service.name in places:
+        return places[service.name] == place
+    users = [places[name] for name in service.used_by if name in places]
+    return place == (users[0] if users else head)
+
+
+def _machine(
+    place: str, services: Iterable[ServicePlan], openings: Iterable[Opening], *, is_head: bool, alone: bool
+) -> Machine:
+    held = list(services)
+    cpus = sum(_cpus(service) * service.replicas for service in held)
+    memory = sum(_memory_mb(service) * service.replicas for service in held) / _GB
+    gpus = [_gpus(service) for service in held]
+    least_cpus, least_memory = _ALONE if alone else _COORDINATOR if is_head else _WORKER
+    return Machine(
+        address=place,
+        role="alone" if alone else "coordinator" if is_head else "worker",
+        holds=tuple(_title(service) for service in held),
+        cpus=max(least_cpus, cpus),
+        memory_gb=max(least_memory, round(memory, 1)),
+        gpus="all" if "all" in gpus else str(sum(number for number in gpus if isinstance(number, int)) or "-"),
+        asked_cpus=cpus,
+        asked_memory_gb=round(memory, 2),
+        openings=tuple(openings),
+    )
+
+
+def _title(service: ServicePlan) -> str:
+    return f"{service.name} x {service.replicas}" if service.replicas > 1 else service.name
+
+
+def _cpus(service: ServicePlan) -> float:
+    bounds = service.bounds
+    parts = [part.cpus for part in (bounds.limits, bounds.reservations) if part and part.cpus] if bounds else []
+    return max((float(part) for part in parts), default=0.0)
+
+
+def _memory_mb(service: ServicePlan) -> float:
+    """What it may take: its limit, else its reservation, else what one like it was measured to take."""
+    bounds = service.bounds
+    for part in (bounds.limits, bounds.reservations) if bounds else ():
+        found = _SIZE.match(part.memory or "") if part else None
+        if found:
+            return float(found[1]) * _UNITS[found[2].lower()]
+    if "nemo-gym" in service.image:
+        return _NEMO_GYM_MB
+    if service.kind == "ray" and service.implementation == "worker":
+        return _RAY_WORKER_MB
+    return _MEMORY_MB.get(service.kind, _OTHER_MB)
+
+
+def _gpus(service: ServicePlan) -> int | str:
+    """GPUs that a service reserves, all replicas together."""
+    reserved = service.bounds.reservations if service.bounds else None
+    count = 0
+    for device in (reserved.devices if reserved else None) or ():
+        if device.count == "all":
+            return "all"
+        count += len(device.device_ids or ()) or int(device.count or 0)
+    return count * service.replicas
+
+
+def _openings(config: Config, places: Mapping[str, str], head: str) -> dict[str, list[Opening]]:
+    """What each machine must let in: callers of its servers, the workers at the head, the head's own probes."""
+    inner = {name: address.port for name, address in container_addresses(config).items()}
+    callers: dict[str, set[str]] = {name: set() for name in places}
+    for name, server in config.servers.items():
+        for reference in server.references:
+            if reference.name in places and places[reference.name] != places[name]:
+                callers[reference.name].add(places[name])
+    openings: dict[str, list[Opening]] = {}
+    workers = sorted({place for place in places.values() if place != head})
+    if workers:
+        openings[head] = [Opening(config.head.port, HEAD_SERVICE, tuple(workers))]
+    for place in dict.fromkeys(places.values()):
+        here = {name: server for name, server in config.servers.items() if places[name] == place}
+        ports = outer_ports(here, config.head.port, inner)
+        for name in here:
+            outside = callers[name] | ({head} if place != head else set())
+            if outside:
+                openings.setdefault(place, []).append(Opening(ports[name], name, tuple(sorted(outside))))
+    return openings

@@ -1,0 +1,1 @@
+"""The language of Compose files: its model, its YAML, its rules and its schema."""

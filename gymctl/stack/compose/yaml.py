@@ -1,0 +1,150 @@
+"""A Compose document as text: deterministic, commented, and what Compose reads from it is what was meant.
+
+Compose replaces ``$NAME`` and ``${NAME}`` in every value; ``$$`` is a ``$``. Every ``$`` is doubled here and nowhere
+else.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from gymctl.stack.compose.model import ComposeDocument
+
+MARKER = "# Rendered by gymctl"
+
+_DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+# Text that is a string to every YAML reader without quotes, once PyYAML has ruled out on, yes, null and the like.
+# Go's reader, which Compose uses, takes more for numbers (0o17, 0b1), so nothing that begins with a digit is plain.
+_PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.@+-]*(?::[A-Za-z0-9/_.@+-]+)*(?: [A-Za-z0-9/_.@+-]+)*|[0-9]+(?:ms|s|m|h)")
+# What libyaml writes as it stands: printable ASCII and most of the plane without surrogates and byte-order marks.
+_LITERAL_LINE = re.compile(r"[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*(?<! )")
+_SERVICE = re.compile(r"  (?P<quote>[\"']?)(?P<name>[^\s\"':]+)(?P=quote):$")
+_BOOLEANS = frozenset("ynYN")  # to YAML 1.1; PyYAML quotes the longer ones by itself
+_ULIMITS = "    ulimits:"
+_LINE = 80
+
+
+class _Dumper(_DumperBase):  # type: ignore[misc]
+    """libyaml's dumper; blocks for text of several lines where that is exact, no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _string(dumper: Any, text: str) -> yaml.ScalarNode:
+    if _is_literal(text):
+        style = "|"
+    elif _PLAIN.fullmatch(text) and text not in _BOOLEANS:
+        style = None
+    else:
+        style = '"'
+    node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return node
+
+
+def _list(dumper: Any, items: list[Any]) -> yaml.SequenceNode:
+    """Short lists of words on one line."""
+    words = all(isinstance(item, str) for item in items)
+    flow = words and sum(len(item) + 2 for item in items) <= _LINE
+    node: yaml.SequenceNode = dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flow)
+    return node
+
+
+_Dumper.add_representer(str, _string)
+_Dumper.add_representer(list, _list)
+
+
+def _is_literal(text: str) -> bool:
+    """Whether a literal block gives exactly ``text``: no line ends in a blank, the first has text and no indent.
+
+    Empty lines at the end are not for a block: the blank line between two services would be one more of them.
+    """
+    if "\n" not in text or text[0] in " \n" or text.endswith("\n\n"):
+        return False
+    return all(_LITERAL_LINE.fullmatch(line) for line in text.split("\n"))
+
+
+def to_yaml(value: Any) -> str:
+    """YAML of plain data, keys in their order."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+    return text
+
+
+def double_dollars(value: Any) -> Any:
+    """A copy with every ``$`` in every string doubled; keys hold none (rule GYM013)."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {key: double_dollars(item) for key, item in value.items()}
+    return [double_dollars(item) for item in value] if isinstance(value, list) else value
+
+
+def render_compose(document: ComposeDocument, *, arguments: Sequence[str] = ()) -> str:
+    """The text of ``compose.yaml``.
+
+    Args:
+        document: what to render; ``rules.check_document`` says before whether it can work.
+        arguments: what the user gave, for the header, without the values of overrides (may be secret).
+    """
+    header = (
+        f"{MARKER}. Changes by hand are lost; to render it again: {again(arguments, '-o compose.yaml')}",
+        "# `gymctl up` builds the images and writes the secrets' files that this file names, then starts it.",
+        "# docker compose logs, ps, restart, kill, exec and stats work beside gymctl.",
+        "# NEMO_GYM_CONFIG_DICT is all that one server is told; a $ is written $$ for Compose.",
+    )
+    return render_document(document, header)
+
+
+def render_document(document: ComposeDocument, header: Sequence[str]) -> str:
+    """The text of a document below the lines of ``header``, the first of which begins with ``MARKER``."""
+    lines = to_yaml(double_dollars(document.plain())).split("\n")[:-1]
+    body = "\n".join(_commented(lines, document))
+    return "\n".join((*header, body)) + "\n"
+
+
+def again(arguments: Sequence[str], options: str) -> str:
+    """The command that renders a file again; of an override only its key is shown."""
+    return " ".join(["gymctl render", *map(_shown, arguments), options])
+
+
+def _shown(argument: str) -> str:
+    key, equals, _ = argument.partition("=")
+    hidden = equals and key.lstrip("+") != "config_paths"
+    return shlex.quote(" ".join((f"{key}=..." if hidden else argument).split()))
+
+
+def _commented(lines: Sequence[str], document: ComposeDocument) -> Iterator[str]:
+    """The lines with a comment above each service and beside each ulimit. Only keys stand at two or four blanks."""
+    section = previous = ""
+    for line in lines:
+        if line[:1] not in ("", " ", "-"):
+            section = line
+            yield ""
+        elif section == "services:" and (found := _SERVICE.fullmatch(line)):
+            if previous != "services:":
+                yield ""
+            yield f"  # {_described(found['name'], document)}"
+        elif section == "services:" and line == _ULIMITS:
+            line = f"{line}  # a container does not start with more open files than the Docker daemon itself may have"  # noqa: PLW2901
+        yield line
+        previous = line
+
+
+def _described(name: str, document: ComposeDocument) -> str:
+    service = document.services[name]
+    labels = service.labels or {}
+    kind, implementation = labels.get("gymctl.kind"), labels.get("gymctl.implementation")
+    if kind is None:
+        return f"{name}: {service.image}"
+    what = (
+        "the head server: the configuration, and how the servers are" if kind == "head" else f"{kind}/{implementation}"
+    )
+    address = f"http://{name}:{labels['gymctl.port']}" if "gymctl.port" in labels else name
+    published = [f"{port.host_ip or '0.0.0.0'}:{port.published}" for port in service.ports or () if port.published]
+    outside = f"; published on {', '.join(published)}" if published else ""
+    return f"{what}, at {address} in the stack's network{outside}"

@@ -1,0 +1,77 @@
+"""``placement:`` and ``resources:`` of the configuration in the words of a Compose document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gymctl.config import Placement, ResourceLimits
+from gymctl.stack.compose import model as compose
+from gymctl.stack.service import ServicePlan
+
+GPU_LABEL = "gymctl.gpu"  # of a node that has one: docker node update --label-add gymctl.gpu=true NODE
+GPU_KIND_LABEL = "gymctl.gpu-kind"
+
+
+def node_placement(placement: Placement | None) -> compose.Placement | None:
+    """Constraints and preferences on nodes, or None where everything may run everywhere."""
+    if placement is None:
+        return None
+    found = compose.Placement(
+        constraints=list(_constraints(placement)) or None,
+        preferences=[compose.Preference(spread=f"node.labels.{label}") for label in placement.spread] or None,
+        max_replicas_per_node=placement.max_replicas_per_node,
+    )
+    return found if found.plain() else None
+
+
+def _constraints(placement: Placement) -> Iterator[str]:
+    if placement.role is not None:
+        yield f"node.role=={placement.role}"
+    if placement.host is not None:
+        yield _compared("node.hostname", placement.host)
+    for label, value in placement.labels.items():
+        yield _compared(f"node.labels.{label}", value)
+    if isinstance(placement.gpu, bool):
+        yield f"node.labels.{GPU_LABEL}{'==' if placement.gpu else '!='}true"
+    elif placement.gpu is not None:
+        yield _compared(f"node.labels.{GPU_KIND_LABEL}", placement.gpu)
+
+
+def _compared(what: str, value: str) -> str:
+    return f"{what}!={value[1:]}" if value.startswith("!") else f"{what}=={value}"
+
+
+def resource_bounds(limits: ResourceLimits | None) -> compose.ResourceBounds | None:
+    """Limits and reservations of one replica, or None."""
+    if limits is None:
+        return None
+    most = compose.Resources(cpus=_cpus(limits.cpus), memory=limits.memory, pids=limits.pids)
+    kept = compose.Resources(
+        cpus=_cpus(limits.reserved_cpus),
+        memory=limits.reserved_memory,
+        devices=[_gpus(limits)] if limits.gpus is not None else None,
+    )
+    return compose.ResourceBounds(limits=most if most.plain() else None, reservations=kept if kept.plain() else None)
+
+
+def _cpus(cpus: float | None) -> str | None:
+    return None if cpus is None else f"{cpus:.9f}".rstrip("0").rstrip(".")
+
+
+def _gpus(limits: ResourceLimits) -> compose.Device:
+    if isinstance(limits.gpus, tuple):
+        return compose.Device(capabilities=["gpu"], driver="nvidia", device_ids=list(limits.gpus))
+    return compose.Device(capabilities=["gpu"], driver="nvidia", count=limits.gpus)
+
+
+def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
+    """What one machine cannot do for those that say where they want to run, or want GPUs for each of several."""
+    placed = [service.name for service in services if service.placement is not None]
+    if placed:
+        names = ", ".join(placed[:3]) + (f" and {len(placed) - 3} more" if len(placed) > 3 else "")
+        yield f"placement ({names}) has no effect here: Compose has one machine; --target swarm follows it"
+    for service in services:
+        kept = service.bounds.reservations if service.bounds else None
+        if service.replicas > 1 and kept and kept.devices:
+            what = f"{service.name}: Compose gives all {service.replicas} replicas the same GPUs"
+            yield f"{what}; Swarm keeps some for each, and so does a vllm block with instances"

@@ -1,0 +1,106 @@
+"""What a plan refuses before it is made: names, folders and addresses that cannot be; and slices that are too large."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from gymctl.config import Config
+from gymctl.errors import Problem
+from gymctl.stack.addons.nemo_gym import RAY_SERVICE
+from gymctl.stack.addons.vllm import vllm_problems
+from gymctl.stack.runtime import Runtime, Runtimes
+from gymctl.stack.service import ServicePlan
+from gymctl.stack.slices.slices import SliceMode
+from gymctl.stack.worker_nodes import NODE_SERVICE
+
+HEAD_SERVICE = "head"
+MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argument list too long"
+KERNEL_LIMIT = 131_072
+
+_OWN_SERVICES = {HEAD_SERVICE: "the head server's", RAY_SERVICE: "Ray's", NODE_SERVICE: "the node server's"}
+_VARIABLE = "NEMO_GYM_CONFIG_DICT"
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")  # a Compose service, and one DNS label
+_STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def plan_problems(config: Config, name: str, runtimes: Runtimes) -> Iterator[Problem]:
+    """What keeps ``config`` from being the stack ``name``, all of it."""
+    yield from stack_name_problems(name)
+    yield from _name_problems(config)
+    yield from _folder_problems(config, runtimes)
+    yield from _address_problems(config)
+    yield from runtimes.problems()
+    yield from vllm_problems(config)
+
+
+def stack_name_problems(name: str) -> Iterator[Problem]:
+    """What keeps ``name`` from being a stack's, on whichever engine."""
+    if not _STACK_NAME.fullmatch(name):
+        hint = "use lower-case letters, digits, - and _, beginning with a letter or digit"
+        yield Problem("", f"{name!r} cannot be the name of a stack", hint)
+
+
+def _name_problems(config: Config) -> Iterator[Problem]:
+    lower: dict[str, str] = {}
+    for name, server in config.servers.items():
+        where = str(server.location or "")
+        if name.lower() in _OWN_SERVICES:
+            what = _OWN_SERVICES[name.lower()]
+            yield Problem(where, f"a server is called {name!r}, which is {what} service name", "rename it")
+        elif not _SERVICE_NAME.fullmatch(name):
+            hint = "use at most 63 letters, digits, - . and _, beginning with a letter, digit or _"
+            yield Problem(where, f"{name!r} cannot be the name of a service", hint)
+        elif name.lower() in lower:
+            other = lower[name.lower()]
+            yield Problem(where, f"{name!r} and {other!r} are one host name: names ignore case", "rename one of them")
+        lower.setdefault(name.lower(), name)
+
+
+def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
+    for server in config.servers.values():
+        if server.folder is not None or runtimes.of(server.name) is Runtime.NEMO_GYM:
+            continue
+        roots = dict.fromkeys((*config.roots, config.bundled))
+        kind = server.kind.value
+        known = sorted({path.parent.name for root in roots for path in root.glob(f"{kind}/*/{server.entrypoint}")})
+        close = get_close_matches(server.implementation, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"
+        hint += "; if it is one of NeMo Gym's, add `runtime: nemo-gym` under it"
+        message = f"{server.name}: no server {server.implementation!r} under {kind}/ here or among the bundled ones"
+        message += f" (no {kind}/{server.implementation}/{server.entrypoint})"
+        yield Problem(str(server.location or ""), message, hint)
+
+
+def _address_problems(config: Config) -> Iterator[Problem]:
+    """Two servers to which the configuration gives one host and port: at most one of them can mean it."""
+    taken = {(config.head.host, config.head.port): "the head server"} if config.head.host else {}
+    for server in config.servers.values():
+        if server.host is None or server.port is None:
+            continue
+        address = (server.host, server.port)
+        if address in taken:
+            message = f"{server.name}: {server.host}:{server.port} is already the address of {taken[address]}"
+            yield Problem(str(server.location or ""), message, "give it another port, or leave `port` out")
+        taken.setdefault(address, server.name)
+
+
+def size_problems(service: ServicePlan, config: Config, mode: SliceMode) -> Iterator[Problem]:
+    """A slice that does not fit into an environment variable."""
+    size = len(f"{_VARIABLE}={service.slice_text}".encode()) + 1
+    if size <= MAX_SLICE:
+        return
+    server = config.servers.get(service.name)
+    where = str(server.location or "") if server else ""
+    message = (
+        f"{service.name}: its configuration is {size:,} bytes, gymctl's limit is {MAX_SLICE:,} "
+        f"(Linux refuses an environment variable of {KERNEL_LIMIT:,})"
+    )
+    if mode == "full" and service.kind != "head":
+        hint = "use --slice closure"
+    elif service.kind == "head":
+        hint = f"the head holds all {len(config.servers)} servers: split the stack in two"
+    else:
+        hint = "move large values (prompts, tables) to files that the server reads"
+    yield Problem(where, message, hint)

@@ -1,0 +1,1 @@
+"""What of the configuration each container receives."""

@@ -1,0 +1,195 @@
+"""What each server is told: its own entry, the addresses of those it can reach, the globals that servers read.
+
+An address has two sides (NeMo Gym uses one ``host`` key for both): ``host`` is what others dial, ``bind`` what the
+server itself listens on. A container binds all its interfaces and is dialled by its service name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from gymctl.config import Config, Reference, ServerInstance, mask
+from gymctl.config.vocabulary import base_url
+from gymctl.stack.slices.globals import DEFAULTS, visible_globals, without_credentials
+from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
+from gymctl.stack.slices.secret_references import Marked, mark, mark_fields, unmark
+
+SliceMode = Literal["closure", "full"]
+
+HEAD_KEY = "head_server"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is: ``host`` and ``port`` to dial, ``bind`` to listen on."""
+
+    host: str
+    port: int
+    bind: str = "0.0.0.0"
+
+    @property
+    def url(self) -> str:
+        """The base URL to dial."""
+        return base_url(self.host, self.port)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One server's view as YAML, and the names of the secrets in it."""
+
+    text: str
+    secrets: tuple[str, ...]
+    rerouted: tuple[str, ...] = ()  # its fields whose localhost became the gateway
+
+
+class Slices:
+    """The slices of one configuration. ``secrets`` is what they refer to: environment name -> value."""
+
+    def __init__(
+        self,
+        config: Config,
+        addresses: Mapping[str, Address],
+        mode: SliceMode = "closure",
+        gateway: str | None = None,
+        added: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
+        """``addresses`` has every server and ``head_server``; ``gateway`` replaces localhost in models' base URLs.
+
+        ``added`` are globals for single servers, by name; they win over the configuration's.
+        """
+        self._config, self._addresses, self._mode, self._added = config, addresses, mode, added
+        finder = SecretFinder(config.secrets)
+        self._own = {name: mark_fields(server, finder, gateway) for name, server in config.servers.items()}
+        self._globals: dict[str, Marked] = {
+            name: mark(value, finder)
+            for name, value in without_credentials(config.values).items()
+            if name not in (HEAD_KEY, "dry_run")
+        }
+        self._used = {name: self._secrets_of(name) for name in config.servers}
+        self._names = _name_secrets(frozenset().union(*self._used.values()), config.secrets)
+        self._texts: dict[tuple[str, bool, bool], str] = {}
+        self.secrets: dict[str, str] = {name: piece.text for piece, name in self._names.items()}
+
+    def data(self, name: str) -> dict[str, Any]:
+        """What one server is told: its own entry first, then its peers, then the head and the globals."""
+        entries = {peer: self._entry(peer, own=own, whole=whole) for peer, own, whole in self._entries(name)}
+        return {**entries, **self._rest(name)}
+
+    def of(self, name: str) -> Slice:
+        """The slice of one server; its text is ``dump_slice`` of ``data``, each entry written once for all slices."""
+        parts = []
+        for entry in self._entries(name):
+            if entry not in self._texts:
+                peer, own, whole = entry
+                self._texts[entry] = dump_slice({peer: self._entry(peer, own=own, whole=whole)})
+            parts.append(self._texts[entry])
+        text = "".join(parts) + dump_slice(self._rest(name))
+        secrets = sorted(self._names[piece] for piece in self._used[name])
+        return Slice(text, tuple(secrets), self._own[name].rerouted)
+
+    def _entries(self, name: str) -> Iterator[tuple[str, bool, bool]]:
+        """Each server of a slice: its name, whether it is the server's own, whether its fields are shown."""
+        yield name, True, True
+        whole = self._is_full(name)
+        for peer in self._config.servers if whole else reachable_from(self._config.servers, name):
+            if peer != name:
+                yield peer, False, whole
+
+    def _rest(self, name: str) -> dict[str, Any]:
+        head = self._addresses[HEAD_KEY]
+        shown = {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
+        added = escape_all(dict(self._added.get(name, {})))
+        return {HEAD_KEY: {"host": head.host, "port": head.port}, **DEFAULTS, **shown, **added}
+
+    def _is_full(self, name: str) -> bool:
+        """An agent that chooses servers at run time says so: ``slice: full`` in its own entry."""
+        return self._mode == "full" or self._config.servers[name].fields.get("slice") == "full"
+
+    def _global_names(self, name: str) -> list[str]:
+        return list(self._globals if self._is_full(name) else visible_globals(self._config.servers[name], self._config))
+
+    def _secrets_of(self, name: str) -> frozenset[Piece]:
+        servers = self._own if self._is_full(name) else {name: self._own[name]}
+        parts = [*servers.values(), *(self._globals[key] for key in self._global_names(name))]
+        return frozenset().union(*(part.secrets for part in parts))
+
+    def _entry(self, name: str, *, own: bool, whole: bool) -> dict[str, Any]:
+        server, address = self._config.servers[name], self._addresses[name]
+        host = address.bind if own else address.host
+        fields: dict[str, Any] = {"entrypoint": escape_all(server.entrypoint), "host": host, "port": address.port}
+        if whole:
+            fields |= unmark(self._own[name], self._names)
+        elif "domain" in server.fields:  # upstream wants a resources server to have one
+            fields["domain"] = escape_all(server.fields["domain"])
+        return {server.kind.value: {server.implementation: fields}}
+
+
+def slice_for(
+    config: Config, server: str | ServerInstance, addresses: Mapping[str, Address], mode: SliceMode = "closure"
+) -> dict[str, Any]:
+    """One server's slice as plain data for ``OmegaConf.create``; localhost stays localhost."""
+    return Slices(config, addresses, mode).data(server if isinstance(server, str) else server.name)
+
+
+def head_slice(config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
+    """Everything, for the head: every secret as ``****``, servers by the address to dial, itself by the one to bind."""
+    data: dict[str, Any] = {}
+    for name, server in config.servers.items():
+        address = addresses[name]
+        masked = mask(dict(server.fields), config.secrets)
+        for reference in server.references:
+            _restore(masked, reference)
+        fields = {"entrypoint": server.entrypoint, "host": address.host, "port": address.port}
+        fields |= {key: value for key, value in masked.items() if key not in fields and key != "replicas"}
+        data[name] = {server.kind.value: {server.implementation: fields}}
+    head = addresses[HEAD_KEY]
+    data[HEAD_KEY] = {"host": head.bind, "port": head.port}
+    data["dry_run"] = False
+    values = {key: value for key, value in config.values.items() if key not in data}
+    escaped: dict[str, Any] = escape_all({**data, **DEFAULTS, **mask(values, config.secrets)})
+    return escaped
+
+
+def reachable_from(servers: Mapping[str, ServerInstance], name: str) -> list[str]:
+    """The names a server reaches through references, itself included, in the configuration's order."""
+    seen, waiting = {name}, [name]
+    while waiting:
+        for reference in servers[waiting.pop()].references:
+            if reference.name in servers and reference.name not in seen:
+                seen.add(reference.name)
+                waiting.append(reference.name)
+    return [server for server in servers if server in seen]
+
+
+def _name_secrets(used: frozenset[Piece], secrets: Mapping[str, str]) -> dict[Piece, str]:
+    """One environment name for each value: a secret with two values (as written, and rerouted) needs two."""
+    values: dict[str, list[str]] = {name: [] for name in secrets}
+    for piece in used:
+        values[piece.secret or ""].append(piece.text)
+    names: dict[Piece, str] = {}
+    taken = set(secrets)
+    for secret, texts in values.items():
+        original = secrets[secret]
+        for index, text in enumerate(sorted(texts, key=lambda text: (text != original, text))):
+            name = secret if index == 0 else _unused(f"{secret}_IN_CONTAINER", taken)
+            taken.add(name)
+            names[Piece(text, secret)] = name
+    return names
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    number, candidate = 2, name
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def _restore(fields: Any, reference: Reference) -> None:
+    """Put a reference back that masking took for a secret (a name can equal a value of ``env.yaml``)."""
+    *parents, last = reference.path
+    for key in parents:
+        fields = fields[key]
+    fields[last] = {"type": reference.kind.value, "name": reference.name}

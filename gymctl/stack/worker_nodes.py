@@ -1,0 +1,183 @@
+"""A stack on several machines: what this one publishes for the others, and the server that registers it with the head.
+
+With a role, ``host`` in a server's entry means what it says: others reach the server there, so it is published there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any
+
+from gymctl.config import Config, ServerInstance
+from gymctl.config.vocabulary import HEAD_TOKEN, NODE_KEY, REMOTE_KEY, base_url
+from gymctl.errors import Problem
+from gymctl.stack.runtime import Runtime, Runtimes
+from gymctl.stack.service import ServicePlan
+from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY
+from gymctl.stack.slices.interpolation import dump_slice, escape_all
+from gymctl.stack.slices.slices import HEAD_KEY, Address
+
+NODE_SERVICE = "node"
+
+_TOKEN_REFERENCE = f"${{oc.env:{HEAD_TOKEN}}}"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERY = "0.0.0.0"
+_ANY = (_EVERY, "::")
+
+
+class Machines:
+    """This machine's part in a stack on several; nothing where the stack is on one alone."""
+
+    def __init__(self, config: Config, addresses: Mapping[str, Address]) -> None:
+        """``addresses`` are those inside the stack's network; other machines dial the same ports."""
+        self._config, self._addresses = config, addresses
+        self._member = config.membership
+        self.is_worker = config.is_worker
+        inner = {name: address.port for name, address in addresses.items()}
+        self._ports = outer_ports(config.servers, config.head.port, inner)
+
+    @property
+    def head(self) -> Address | None:
+        """The address at which this machine's containers dial another machine's head; None: the head is here."""
+        if not self.is_worker:
+            return None
+        host = self._config.head.host or ""
+        return Address(GATEWAY if host in _LOOPBACK else host, self._config.head.port)
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """The token, for the head or the node."""
+        return {HEAD_TOKEN: self._member.token} if self._member else {}
+
+    def problems(self, runtimes: Runtimes) -> Iterator[Problem]:
+        """Addresses that others need and nobody gave; servers that cannot find those of other machines."""
+        if self._member is None:
+            return
+        if self.is_worker and self._config.head.host in (None, *_ANY):
+            hint = "set head_server.host to the coordinator's address"
+            yield Problem("", "a worker must know where the head is", hint)
+        for server in self._config.servers.values():
+            where = str(server.location or "")
+            if self.is_worker and self.url(server) is None:
+                hint = "set its `host:` to this machine's address, or give --advertise ADDRESS for all"
+                yield Problem(where, f"{server.name}: other machines cannot tell how to reach it", hint)
+            away = [item.name for item in server.references if item.name in self._config.remote]
+            if away and runtimes.of(server.name) is Runtime.NEMO_GYM:
+                hint = f"run {server.name} on the machine that has {away[0]}, or on gymctl's own kit"
+                what = f"{server.name} runs on NeMo Gym, which cannot look up {away[0]}, a server of another machine"
+                yield Problem(where, what, hint)
+
+    def url(self, server: ServerInstance) -> str | None:
+        """Where other machines dial a server of this one; None when they are not meant to."""
+        host = self._host(server)
+        return base_url(host, self._ports[server.name]) if host else None
+
+    def published(self, server: ServerInstance) -> tuple[tuple[str, int, int], ...]:
+        """What to publish for a server: its own address, or every interface where that is a name."""
+        host = self._host(server)
+        return ((_bindable(host), self._ports[server.name], self._addresses[server.name].port),) if host else ()
+
+    def added(self) -> Mapping[str, Mapping[str, Any]]:
+        """What slices get on top of the configuration's: the servers of other machines, for those that name some."""
+        remote = {name: kind.value for name, kind in self._config.remote.items()}
+        servers = self._config.servers.values()
+        return {
+            server.name: {REMOTE_KEY: remote}
+            for server in servers
+            if any(item.name in remote for item in server.references)
+        }
+
+    def with_token(self, head: ServicePlan, slice_data: dict[str, Any]) -> ServicePlan:
+        """The head as one that takes registrations from those who have the token."""
+        if self._member is None:
+            return head
+        slice_data[HEAD_KEY]["token"] = _TOKEN_REFERENCE
+        return replace(head, slice_text=dump_slice(slice_data), secrets=(HEAD_TOKEN,))
+
+    def node(self, image: str, working_dir: str, port: int) -> ServicePlan:
+        """The server that registers this machine's servers with the head, and keeps saying that they are there."""
+        assert self._member is not None and self.head is not None  # noqa: S101 - asked of workers only
+        entries = {
+            name: {server.kind.value: {server.implementation: self._inner(server)}}
+            for name, server in self._config.servers.items()
+        }
+        data: dict[str, Any] = escape_all({**entries, NODE_KEY: node_fields(self._config, self.head, self.url)})
+        data[NODE_KEY] |= {"host": "0.0.0.0", "port": port, "token": _TOKEN_REFERENCE}
+        return ServicePlan(
+            name=NODE_SERVICE,
+            kind="node",
+            implementation="node",
+            image=image,
+            port=port,
+            slice_text=dump_slice(data),
+            config_path=NODE_KEY,
+            command=("python", "app.py"),
+            working_dir=working_dir,
+            secrets=(HEAD_TOKEN,),
+            extra_hosts=(EXTRA_HOST,) if self.head.host == GATEWAY else (),
+        )
+
+    def notes(self) -> Iterator[str]:
+        """What is open to other machines, and to whom."""
+        if self._member is None:
+            return
+        wide = [name for name, server in self._config.servers.items() if self._is_wide(server)]
+        if wide:
+            yield f"{', '.join(wide)}: `host` is a name, so the port is published on every interface of this machine"
+        if self._config.remote:
+            yield f"{', '.join(self._config.remote)}: servers of other machines, found through the head"
+
+    def _is_wide(self, server: ServerInstance) -> bool:
+        host = self._host(server)
+        return host is not None and _bindable(host) == _EVERY
+
+    def _inner(self, server: ServerInstance) -> dict[str, Any]:
+        address = self._addresses[server.name]
+        return {"entrypoint": server.entrypoint, "host": address.host, "port": address.port}
+
+    def _host(self, server: ServerInstance) -> str | None:
+        if self._member is None:
+            return None
+        given = server.host if server.host not in (None, *_LOOPBACK, *_ANY) else None
+        return given or self._member.advertise
+
+
+def outer_ports(servers: Mapping[str, ServerInstance], head_port: int, ports: Mapping[str, int]) -> dict[str, int]:
+    """One port of a machine for each of its servers: the one it is given, or the next free one after its kind's.
+
+    ``ports`` are those inside the containers, where every server may have its kind's.
+    """
+    taken = {server.port for server in servers.values() if server.port} | {head_port}
+    outer = {}
+    for name, server in servers.items():
+        port = server.port or ports[name]
+        while not server.port and port in taken:
+            port += 1
+        taken.add(port)
+        outer[name] = port
+    return outer
+
+
+def node_fields(config: Config, head: Address, url_of: Callable[[ServerInstance], str | None]) -> dict[str, Any]:
+    """What a worker's node server is told, but for its own address and the token: whom to register, and where."""
+    assert config.membership is not None  # noqa: S101 - asked of workers only
+    servers = [
+        {
+            "name": name,
+            "kind": server.kind.value,
+            "implementation": server.implementation,
+            "entrypoint": server.entrypoint,
+            "url": url_of(server),
+        }
+        for name, server in config.servers.items()
+    ]
+    return {"node": config.membership.node, "head": head.url, "servers": servers}
+
+
+def _bindable(host: str) -> str:
+    try:
+        return str(ip_address(host.strip("[]")))
+    except ValueError:
+        return _EVERY

@@ -1,0 +1,46 @@
+"""NeMo Gym's names for commands lead to gymctl's own; the others are refused with what there is instead."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gymctl.cli.main import app, main
+from gymctl.cli.upstream_commands import OFFERED
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["gymctl", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("prefix", ["ng_", "nemo_gym_"])
+@pytest.mark.parametrize("short", list(OFFERED))
+def test_a_command_is_the_same_under_either_name(short, prefix, monkeypatch, capsys):
+    assert run(monkeypatch, f"{prefix}{short}", "--help") == 0
+    theirs = capsys.readouterr().out
+    assert run(monkeypatch, *OFFERED[short], "--help") == 0
+    ours = capsys.readouterr().out
+    assert theirs.splitlines()[1:] == ours.splitlines()[1:]
+
+
+def test_the_names_are_not_listed(monkeypatch, capsys):
+    assert run(monkeypatch, "--help") == 0
+    assert "ng_" not in capsys.readouterr().out.replace("[", "")
+    assert app.info.name == "gymctl"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ng_prepare_data", "error: gymctl has no ng_prepare_data yet; NeMo Gym's own prepares the same data"),
+        ("ng_init_resources_server", "error: gymctl has no ng_init_resources_server yet; use gymctl env init NAME"),
+        ("ng_test_all", "error: gymctl has no ng_test_all yet; see gymctl --help"),
+    ],
+)
+def test_what_there_is_not_is_refused(name, said, monkeypatch, capsys):
+    assert run(monkeypatch, name, "+a=b", "--flag") == 2
+    assert capsys.readouterr().err.startswith(said)

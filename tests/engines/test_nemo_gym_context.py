@@ -1,0 +1,160 @@
+"""What goes into images of NeMo Gym, and the two small programs that run in them."""
+
+import subprocess
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import pytest
+
+from gymctl import assets
+from gymctl.engines.build.images import build_command
+from gymctl.engines.build.nemo_gym import locked, stage_gym
+from gymctl.errors import InputError
+from gymctl.stack import GymBuild, GymSource
+
+PROGRAM = assets.folder("dockerfiles") / "nemo-gym" / "requirements.py"
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    root = tmp_path / "Gym"
+    texts = {
+        "pyproject.toml": '[project]\nname = "nemo-gym"\n',
+        "uv.lock": '[[package]]\nname = "ray"\nversion = "2.55.1"\nsource = { registry = "r" }\n',
+        "nemo_gym/__init__.py": "",
+        "resources_servers/math/app.py": "import nemo_gym",
+        "resources_servers/math/.venv/bin/python": "x" * 100,
+        "cache/uv/big": "x",
+        ".git/config": "x",
+    }
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def staged(tmp_path, build, folder=None):
+    target = tmp_path / "context"
+    target.mkdir()
+    stage_gym(target, build, folder, lambda note: None)
+    return target
+
+
+def test_from_pypi_nothing_but_the_pins_goes_in(tmp_path):
+    target = staged(tmp_path, GymBuild(GymSource("0.4.0")))
+    assert files(target) == {"constraints.txt", "entrypoint.sh", "gymctl_ray.py", "requirements.py"}
+    assert {path.name for path in target.iterdir() if path.is_dir()} == {"checkout", "folder", "project"}
+    assert "ray[default]==2.55.1" in (target / "constraints.txt").read_text()
+
+
+def test_a_version_that_is_not_known_has_no_pins(tmp_path):
+    assert (staged(tmp_path, GymBuild(GymSource("0.9.9"))) / "constraints.txt").read_text() == ""
+
+
+def test_a_version_that_cannot_be_is_refused(tmp_path):
+    with pytest.raises(InputError, match="it must be a version"):
+        staged(tmp_path, GymBuild(GymSource("0.4.0 --extra-index-url=http://evil")))
+
+
+def test_a_checkout_goes_in_without_its_environments_and_caches(tmp_path, checkout):
+    target = staged(tmp_path, GymBuild(GymSource(root=checkout)))
+    assert files(target / "checkout") == {
+        "pyproject.toml",
+        "uv.lock",
+        "nemo_gym/__init__.py",
+        "resources_servers/math/app.py",
+    }
+    assert files(target / "project") == {"pyproject.toml"}
+    assert (target / "constraints.txt").read_text() == "ray==2.55.1\n"
+
+
+def test_a_server_on_a_base_brings_its_own_folder_only(tmp_path, checkout):
+    build = GymBuild(GymSource(), "base:1", "resources_servers/math")
+    target = staged(tmp_path, build, checkout / "resources_servers" / "math")
+    assert files(target / "folder") == {"resources_servers/math/app.py"}
+    assert files(target / "checkout") == set()
+
+
+def test_a_package_locked_in_two_versions_is_left_open(tmp_path):
+    lock = tmp_path / "uv.lock"
+    entry = '[[package]]\nname = "{}"\nversion = "{}"\nsource = {{ {} = "x" }}\n'
+    lock.write_text(
+        entry.format("numpy", 1, "registry")
+        + entry.format("numpy", 2, "registry")
+        + entry.format("ray", 3, "registry")
+        + entry.format("nemo-gym", 4, "editable")
+    )
+    assert list(locked(lock)) == ["ray==3"]
+    assert list(locked(tmp_path / "none")) == []
+
+
+def test_build_arguments_name_the_stage_and_the_base(tmp_path):
+    command = build_command("t", tmp_path, tmp_path / "D", "py", None, target="base", arguments={"SERVER": "a/b"})
+    assert command[command.index("--target") + 1] == "base"
+    assert [command[number + 1] for number, word in enumerate(command) if word == "--build-arg"] == [
+        "BASE_IMAGE=py",
+        "SERVER=a/b",
+    ]
+
+
+def wanted(tmp_path, **texts):
+    folder = tmp_path / "resources_servers" / "mine"
+    folder.mkdir(parents=True)
+    for name, text in texts.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    command = [sys.executable, str(PROGRAM), str(folder), str(tmp_path / "out")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return printed and Path(printed).read_text()
+
+
+@pytest.mark.parametrize("line", ["-e nemo-gym[dev] @ ../../", "-e ../../", "nemo-gym[dev]", "--editable ../.."])
+def test_a_server_that_needs_nemo_gym_alone_needs_nothing(tmp_path, line):
+    assert wanted(tmp_path, requirements_txt=f"{line}\n# that is all\n") == ""
+
+
+def test_other_lines_stay_as_they_are(tmp_path):
+    text = "-e nemo-gym[dev] @ ../../\nnumpy==2.2.6\n--extra-index-url https://x/simple\nnemo-skills @ git+https://x"
+    expected = "numpy==2.2.6\n--extra-index-url https://x/simple\nnemo-skills @ git+https://x\n"
+    assert wanted(tmp_path, requirements_txt=text) == expected
+
+
+def test_a_project_file_loses_nemo_gym_and_keeps_its_sources(tmp_path):
+    text = wanted(
+        tmp_path,
+        pyproject_toml='[project]\nname = "m"\nversion = "0"\ndependencies = [\n    "nemo-gym[dev]",\n    "six",\n]\n'
+        '[tool.uv.sources]\nnemo-gym = { path = "../..", editable = true }\nsix = { git = "https://x" }\n',
+    )
+    data = tomllib.loads(text)
+    assert data["project"]["dependencies"] == ["six"]
+    assert list(data["tool"]["uv"]["sources"]) == ["six"]
+
+
+def test_a_server_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    (tmp_path / "kind" / "other").mkdir(parents=True)
+    (tmp_path / "kind" / "other" / "app.py").touch()
+    command = [sys.executable, str(PROGRAM), str(tmp_path / "kind" / "mine"), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no kind/mine in this NeMo Gym; there are: other" in done.stderr
+
+
+def test_ray_is_not_connected_and_counts_nothing_once(monkeypatch):
+    calls = []
+    usage = types.SimpleNamespace(put_pre_init_usage_stats=lambda: calls.append("counted"))
+    for name in ("ray", "ray._common", "ray._common.usage"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["ray._common.usage"].usage_lib = usage
+    source = (assets.folder("dockerfiles") / "nemo-gym" / "gymctl_ray.py").read_text()
+    module = types.ModuleType("gymctl_ray")
+    exec(compile(source, "gymctl_ray.py", "exec"), module.__dict__)
+    assert module.ClientBuilder("x")._init_args(ignore_reinit_error=True).connect() is None
+    usage.put_pre_init_usage_stats()
+    assert calls == []
+    usage.put_pre_init_usage_stats()
+    assert calls == ["counted"]
