@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gymctl.config.vocabulary import HEAD_NAME
+
 if TYPE_CHECKING:
     from gymctl.rollouts.spec import RunSpec
 
@@ -23,7 +25,6 @@ _UPSTREAM: dict[str, tuple[str, tuple[type, ...], str]] = {
     "resume_from_cache": ("resume", (bool,), "true or false"),
     "responses_create_params": ("params_override", (dict,), "a mapping, such as {temperature: 0.5}"),
 }
-
 
 Overrides = Annotated[
     list[str] | None,
@@ -174,7 +175,7 @@ def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             )
         override = parse_override(argument)
         key = override.path[0]
-        if key in ("config_paths", "head_server"):
+        if key in ("config_paths", HEAD_NAME):
             continue  # which stack: that of this directory
         if key not in _UPSTREAM or (len(override.path) > 1 and dict not in _UPSTREAM[key][1]):
             raise InputError(

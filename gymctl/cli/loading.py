@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK
+
 if TYPE_CHECKING:
     from gymctl.config import Config, Role
     from gymctl.stack import SliceMode, StackPlan
@@ -62,7 +64,6 @@ CaBundle = Annotated[
     Path | None,
     typer.Option("--ca-bundle", help="Certificates that builds are to trust.", show_default="the machine's own"),
 ]
-
 
 _VERSION = re.compile(r"\d+(?:\.\d+)*(?:\.?(?:a|b|rc|post|dev)\d+)*")
 # parameters of ``render`` and ``up`` that a rendered file depends on
@@ -177,7 +178,7 @@ def plan_for(
         slice_mode=mode,
         gym_root=gym_root,
         gym_version=gym_version,
-        publish_host=publish or "127.0.0.1",
+        publish_host=publish or LOOPBACK,
     )
     return plan_stack(config, name=name, options=options)
 
@@ -190,7 +191,7 @@ def check_swarm_publish(publish: str | None) -> None:
     """
     from gymctl.errors import InputError
 
-    if publish not in (None, "0.0.0.0"):
+    if publish not in (None, EVERY_INTERFACE):
         hint = "--publish 0.0.0.0 opens the head on every interface of its node; without it nothing is published"
         raise InputError(f"--publish {publish}: Swarm cannot publish on one address", hint)
 

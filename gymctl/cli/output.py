@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
+from gymctl.config.wording import duration
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -136,7 +138,7 @@ def status_table(statuses: Sequence[ServerStatus]) -> Table:
             Text(state, style=_COLOURS.get(status.state, "yellow")),
             Text(health, style=_COLOURS.get(health, "")),
             *counts,
-            span(status.uptime_seconds),
+            "-" if status.uptime_seconds is None else duration(status.uptime_seconds),
             f"{status.address} ({status.node})" if status.node else status.address,
         )
     return table
@@ -151,14 +153,3 @@ def history_table(statuses: Sequence[ServerStatus]) -> Table:
     for moment, name in sorted(moments, key=lambda pair: pair[0].when):
         table.add_row(moment.when[:19].replace("T", " "), f"{name}.{moment.replica}", moment.node, moment.what)
     return table
-
-
-def span(seconds: float | None) -> str:
-    """A duration in two units at most: ``12s``, ``3m04s``, ``2h10m``, ``5d03h``."""
-    if seconds is None:
-        return "-"
-    whole = int(seconds)
-    for unit, size, below, smaller in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // smaller:02d}{below}"
-    return f"{whole}s"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, HEAD_TOKEN
+
 if TYPE_CHECKING:
     from gymctl.config import Config, Role
 
-TOKEN_VARIABLE = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE = Path(".gymctl/head-token")
 
 RoleOption = Annotated[
@@ -29,7 +30,7 @@ Advertise = Annotated[
 ]
 TokenFile = Annotated[
     Path | None,
-    typer.Option("--token-file", help="File with the head's token.", show_default=f"${TOKEN_VARIABLE}, {TOKEN_FILE}"),
+    typer.Option("--token-file", help="File with the head's token.", show_default=f"${HEAD_TOKEN}, {TOKEN_FILE}"),
 ]
 NodeName = Annotated[
     str | None, typer.Option("--node", help="This machine's name on the head's list.", show_default="the host name")
@@ -73,7 +74,7 @@ def with_membership(
         return config
     token = _token(config, role, token_file) if needs_token else ""
     member = Membership(role, token, node or socket.gethostname(), advertise)
-    return replace(config, membership=member, secrets={**config.secrets, TOKEN_VARIABLE: token})
+    return replace(config, membership=member, secrets={**config.secrets, HEAD_TOKEN: token})
 
 
 def published_head(config: Config, role: Role, publish: str | None) -> str | None:
@@ -96,7 +97,7 @@ def published_head(config: Config, role: Role, publish: str | None) -> str | Non
     try:
         return str(ip_address(host))
     except ValueError:
-        return "0.0.0.0"  # a name: which of this machine's interfaces it means is not known here
+        return EVERY_INTERFACE  # a name: which of this machine's interfaces it means is not known here
 
 
 def _token(config: Config, role: Role, file: Path | None) -> str:
@@ -106,14 +107,14 @@ def _token(config: Config, role: Role, file: Path | None) -> str:
 
     if file is not None:
         return _read(file)
-    head = config.values.get("head_server")
+    head = config.values.get(HEAD_NAME)
     written = head.get("token") if isinstance(head, dict) else None
-    if found := written or os.environ.get(TOKEN_VARIABLE):
+    if found := written or os.environ.get(HEAD_TOKEN):
         return str(found)
     if TOKEN_FILE.is_file():
         return _read(TOKEN_FILE)
     if role is Role.WORKER:
-        hint = f"take the one in {TOKEN_FILE} on the coordinator: {TOKEN_VARIABLE}=... or --token-file FILE"
+        hint = f"take the one in {TOKEN_FILE} on the coordinator: {HEAD_TOKEN}=... or --token-file FILE"
         raise InputError("a worker needs the head's token", hint)
     return secrets.token_urlsafe(24)
 

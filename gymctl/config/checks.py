@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, did_you_mean, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.merge import is_server_entry
 from gymctl.config.model import Head, Reference, ServerInstance
 from gymctl.config.server_code import implementation_of
 from gymctl.config.validation import is_port
-from gymctl.config.vocabulary import HEAD_PORT, RUNTIMES, Role, ServerKind
+from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_PORT, LOOPBACK, RUNTIMES, Role, ServerKind
+from gymctl.config.wording import did_you_mean
 
 DOMAINS = (
     "math coding agent knowledge instruction_following long_context safety games translation e2e rlhf other".split()
@@ -29,8 +30,6 @@ LICENSES = (
     "CC BY-NC 3.0",
     "NVIDIA Evaluation Dataset License Agreement",
 )
-_EVERY_INTERFACE = ("0.0.0.0", "::")
-_LOCAL = "127.0.0.1"
 
 
 def check_head(values: Mapping[str, Any], findings: Findings) -> Head:
@@ -136,11 +135,11 @@ def _unknown_reference(
 
 def check_addresses(servers: Mapping[str, ServerInstance], head: Head, default: Any, findings: Findings) -> None:
     """No two servers claim one port of one host; ``default`` is the host of those that name none."""
-    taken = [(head.host or default or _LOCAL, head.port, "the head server")]
+    taken = [(head.host or default or LOOPBACK, head.port, "the head server")]
     for server in servers.values():
         if server.port is None:
             continue
-        host = server.host or default or _LOCAL
+        host = server.host or default or LOOPBACK
         other = next((name for place, port, name in taken if port == server.port and _same(host, place)), None)
         if other:
             what = f"{server.name}: port {server.port} is already that of {other}"
@@ -149,7 +148,7 @@ def check_addresses(servers: Mapping[str, ServerInstance], head: Head, default: 
 
 
 def _same(one: str, other: str) -> bool:
-    return one == other or one in _EVERY_INTERFACE or other in _EVERY_INTERFACE
+    return one == other or one in EVERY_INTERFACE_HOSTS or other in EVERY_INTERFACE_HOSTS
 
 
 def check_fields(server: ServerInstance, findings: Findings) -> None:

@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from gymctl.config.diagnostics import shown
 from gymctl.config.upstream import bundled_name
 from gymctl.config.vocabulary import ServerKind
+from gymctl.config.wording import nearest
 from gymctl.errors import InputError
 
 _KINDS = frozenset(kind.value for kind in ServerKind)
@@ -71,9 +71,9 @@ class Finder:
         bundled = [str(path.relative_to(self.roots[-1])) for path in self.roots[-1].glob("*/*/configs/*.yaml")]
         local = [path.name for path in self.cwd.glob("*.yaml") if path.name not in _NOT_LAYERS]
         by_name = {Path(path).name: path for path in bundled}
-        named = get_close_matches(Path(text).name, [*local, *by_name], 1, 0.8)
+        named = nearest(Path(text).name, [*local, *by_name], cutoff=0.8)
         if named:
-            return f"did you mean {by_name.get(named[0], named[0])!r}?"
+            return f"did you mean {by_name.get(named, named)!r}?"
         return self._beside_its_server(Path(text)) or "check the path, or run gymctl from the folder it starts in"
 
     def _beside_its_server(self, wanted: Path) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -150,9 +149,3 @@ class Findings:
         """As ``note``, for a place that is known already."""
         if code not in self.silenced:
             self.notes.append(Note(code, where, message, hint))
-
-
-def did_you_mean(wrong: object, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """``did you mean 'x'?`` with the nearest of ``known``, or nothing."""
-    close = get_close_matches(str(wrong), sorted(str(name) for name in known), 1, cutoff)
-    return f"did you mean {close[0]!r}?" if close else ""

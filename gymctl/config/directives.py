@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, KeyPath, did_you_mean, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, dotted
 from gymctl.config.merge import MISSING, copied, follow, merge_plain
+from gymctl.config.wording import did_you_mean
 
 _TEXT = re.compile(r"^\$\{(swap_key|inherit_from|copy):\s*([^{}]+?)\s*\}$")
 _INHERIT, _COPY, _DELETE = "_inherit_from", "_copy", "_delete_key"

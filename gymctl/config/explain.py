@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gymctl.config.diagnostics import KeyPath, did_you_mean, dotted
+from gymctl.config.diagnostics import KeyPath, dotted
 from gymctl.config.model import Config
 from gymctl.config.secrets import mask
+from gymctl.config.wording import did_you_mean
 from gymctl.errors import InputError
 
 _PART = re.compile(r"[^.\[\]]+")

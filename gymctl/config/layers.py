@@ -15,8 +15,8 @@ from typing import Any
 
 from gymctl import assets
 from gymctl.config.config_files import Finder
-from gymctl.config.diagnostics import did_you_mean
 from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
+from gymctl.config.wording import did_you_mean
 from gymctl.config.yaml_documents import Document, read_document
 from gymctl.errors import ConfigError, InputError, Problem
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from gymctl.config.diagnostics import CODES, Findings, NoteCode, did_you_mean, dotted
+from gymctl.config.diagnostics import CODES, Findings, NoteCode, dotted
 from gymctl.config.model import ServerInstance
 from gymctl.config.server_code import implementation_of
 from gymctl.config.vllm.model import VLLM_KEY
 from gymctl.config.vocabulary import OUTER_KEYS, SERVER_KEYS, ServerKind
+from gymctl.config.wording import did_you_mean, nearest
 from gymctl.config.yaml_documents import Document
 from gymctl.errors import ConfigError, Problem
 
@@ -71,13 +71,13 @@ def _unread_siblings(server: ServerInstance, entry: Mapping[str, Any], findings:
     for key, value in entry.items():
         if key in _KINDS or key in OUTER_KEYS or str(key).startswith(("_", "x-")):
             continue
-        outer = get_close_matches(key, sorted(OUTER_KEYS), 1, 0.8)
-        close = [] if isinstance(value, dict) else get_close_matches(key, _known_fields(server), 1, 0.8)
+        outer = nearest(key, OUTER_KEYS, cutoff=0.8)
+        close = None if isinstance(value, dict) else nearest(key, _known_fields(server), cutoff=0.8)
         hint = f"fields of the server stand under {dotted(server.path)}"
         if outer:
-            hint = f"did you mean {dotted((server.name, *outer))}?"
+            hint = f"did you mean {dotted((server.name, outer))}?"
         elif close or isinstance(value, dict):
-            hint = f"did you mean {dotted((*server.path, *close))}?"
+            hint = f"did you mean {dotted((*server.path, close) if close else server.path)}?"
         findings.note(NoteCode.UNREAD_KEY, (server.name, key), f"nothing reads {server.name}.{key}", hint)
 
 

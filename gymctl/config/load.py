@@ -23,7 +23,7 @@ from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, Head, ServerInstance
 from gymctl.config.placement import Placements, read_placements
 from gymctl.config.port_checks import check_published
-from gymctl.config.ray import ADDRESS_KEY, RayBlock, read_ray
+from gymctl.config.ray import RayBlock, read_ray
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.server_placement import place_servers
@@ -32,7 +32,7 @@ from gymctl.config.upstream import take_ours
 from gymctl.config.vllm.blocks import read_blocks
 from gymctl.config.vllm.links import NO_KEY, attach, detach
 from gymctl.config.vllm.model import VllmBlock
-from gymctl.config.vocabulary import Role
+from gymctl.config.vocabulary import RAY_ADDRESS_KEY, Role
 from gymctl.errors import ConfigError, Problem
 
 
@@ -128,7 +128,9 @@ def _check_ports(
     role: Role,
 ) -> None:
     check_addresses(servers, head, resolved.get("default_host"), findings)
-    check_published(servers.values(), head, blocks.values(), None if resolved.get(ADDRESS_KEY) else ray, findings, role)
+    check_published(
+        servers.values(), head, blocks.values(), None if resolved.get(RAY_ADDRESS_KEY) else ray, findings, role
+    )
 
 
 def _stop_at(findings: Findings, empty: Layers | None = None) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
-from gymctl.config.validation import checked_keys, is_gpu_id, is_size
+from gymctl.config.sizes import is_size_with_unit, size_in_bytes
+from gymctl.config.validation import checked_keys, is_gpu_id
 
 GROUPS = ("head", "models", "agents", "resources", "addons")
 
@@ -112,7 +113,7 @@ def read_resources(value: Any, path: KeyPath, findings: Findings) -> ResourceLim
     """A server's ``resources:``; None when it has none."""
     checks = {
         "cpus": (_is_cpus, "a number of processors, such as 1.5"),
-        "memory": (is_size, "a size with its unit, such as 512mb or 16gb"),
+        "memory": (is_size_with_unit, "a size with its unit, such as 512mb or 16gb"),
         "pids": (_is_count, "a number of at least 1"),
         "gpus": (_is_gpus, "how many, a list of their ids (numbers or UUIDs, each once), or all"),
         "reserve": (lambda reserve: isinstance(reserve, dict), "a mapping of cpus and memory"),
@@ -176,7 +177,4 @@ def _text(value: Any) -> str:
 
 def _amount(value: Any) -> float:
     """Processors, or bytes."""
-    if not isinstance(value, str):
-        return float(value)
-    number = value.lower().rstrip("bkmgti")
-    return float(number) * float(1024 ** "bkmgt".index(value.lower()[len(number)]))
+    return float(size_in_bytes(value)) if isinstance(value, str) else float(value)

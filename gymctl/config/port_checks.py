@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from gymctl.config.diagnostics import Findings, KeyPath
 from gymctl.config.model import Head, ServerInstance
-from gymctl.config.ray import RAY_KEY, RayBlock
+from gymctl.config.ray import RayBlock
 from gymctl.config.vllm.model import VllmBlock
-from gymctl.config.vocabulary import Role
-
-_HERE = (None, "127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
+from gymctl.config.vocabulary import RAY_BLOCK, Role, is_this_machine
 
 
 def check_published(
@@ -27,10 +25,10 @@ def check_published(
 
     Servers that name hosts are of several machines, and who is beside whom shows only when one machine's file is made.
     """
-    if any(server.host not in _HERE for server in servers):
+    if not all(is_this_machine(server.host) for server in servers):
         return
     taken = {}
-    if role is Role.ALL or (role is not Role.WORKER and head.host in _HERE):
+    if role is Role.ALL or (role is not Role.WORKER and is_this_machine(head.host)):
         taken[head.port] = "the head server"
     for title, path, port in _wanted(blocks, ray):
         if port in taken:
@@ -45,4 +43,4 @@ def _wanted(blocks: Iterable[VllmBlock], ray: RayBlock | None) -> Iterator[tuple
         for index, service in enumerate(block.services if block.port else ()):
             yield service, (*block.path, "port"), (block.port or 0) + index
     if ray is not None and ray.dashboard:
-        yield "ray.dashboard", (RAY_KEY, "dashboard"), ray.dashboard
+        yield "ray.dashboard", (RAY_BLOCK, "dashboard"), ray.dashboard

@@ -12,11 +12,11 @@ from typing import Any
 
 from gymctl.config.diagnostics import Findings, Location, NoteCode
 from gymctl.config.placement import read_placement
-from gymctl.config.validation import checked_keys, is_port, is_size
+from gymctl.config.sizes import is_size_with_unit
+from gymctl.config.validation import checked_keys, is_port
+from gymctl.config.vocabulary import RAY_ADDRESS_KEY, RAY_BLOCK
 from gymctl.errors import Problem
 
-RAY_KEY = "ray"
-ADDRESS_KEY = "ray_head_node_address"
 NEEDS_KEY = "needs_ray"  # in a server's fields
 VERSION = "2.55.1"  # what NeMo Gym 0.4.0 is locked to: one cluster serves its servers and gymctl's
 
@@ -66,36 +66,38 @@ def read_ray(
 
     Without either the address of a cluster is that of ``RAY_ADDRESS``, and put into ``resolved``.
     """
-    written = None if RAY_KEY in servers else resolved.get(RAY_KEY)
+    written = None if RAY_BLOCK in servers else resolved.get(RAY_BLOCK)
     if written is None:
         _take_address(resolved, environ, findings)
-    _check_address(resolved.get(ADDRESS_KEY), findings)
+    _check_address(resolved.get(RAY_ADDRESS_KEY), findings)
     if written is None:
         return None
     checks = {
         "workers": (lambda value: _is_count(value, least=0), f"a number of nodes from 0 (the head alone) to {_MOST}"),
         "cpus": (_is_count, f"a number of task slots for each node, from 1 to {_MOST}"),
-        "object_store": (is_size, "a size with its unit, such as 200mb"),
-        "shm_size": (is_size, "a size with its unit, such as 512mb"),
-        "memory": (is_size, "a size with its unit, such as 4gb"),
+        "object_store": (is_size_with_unit, "a size with its unit, such as 200mb"),
+        "shm_size": (is_size_with_unit, "a size with its unit, such as 512mb"),
+        "memory": (is_size_with_unit, "a size with its unit, such as 4gb"),
         "dashboard": (lambda value: isinstance(value, bool) or is_port(value), "true, false, or a port"),
         "version": (lambda value: _VERSION.fullmatch(str(value)), f"a version of Ray in quotes, such as '{VERSION}'"),
         "placement": (lambda value: isinstance(value, dict), "a mapping, as a server's placement is"),
     }
-    found = checked_keys(written, (RAY_KEY,), checks, findings)
-    if resolved.get(ADDRESS_KEY):
+    found = checked_keys(written, (RAY_BLOCK,), checks, findings)
+    if resolved.get(RAY_ADDRESS_KEY):
         for key in found:
             if key != "version":
-                what = f"ray.{key} is set, but {ADDRESS_KEY} names a cluster of yours, which the stack does not start"
-                findings.problem((RAY_KEY, key), what, f"leave it out, or leave {ADDRESS_KEY} out")
+                what = (
+                    f"ray.{key} is set, but {RAY_ADDRESS_KEY} names a cluster of yours, which the stack does not start"
+                )
+                findings.problem((RAY_BLOCK, key), what, f"leave it out, or leave {RAY_ADDRESS_KEY} out")
     if found.get("placement"):
-        found["placement"] = read_placement(found["placement"], (RAY_KEY, "placement"), findings)
+        found["placement"] = read_placement(found["placement"], (RAY_BLOCK, "placement"), findings)
     dashboard = found.pop("dashboard", True)
     values = {key: value for key, value in found.items() if value is not None}
     if "version" in values:
         values["version"] = str(values["version"])
     port = RayBlock.dashboard if dashboard is True or dashboard is None else dashboard or None
-    return RayBlock(**values, dashboard=port, location=findings.origins.of((RAY_KEY,)))
+    return RayBlock(**values, dashboard=port, location=findings.origins.of((RAY_BLOCK,)))
 
 
 def _take_address(resolved: dict[str, Any], environ: Mapping[str, str], findings: Findings) -> None:
@@ -104,8 +106,8 @@ def _take_address(resolved: dict[str, Any], environ: Mapping[str, str], findings
     Ray's other forms of it (``auto``, ``HOST:6379``) are for nodes of the cluster, which no container is.
     """
     address = environ.get("RAY_ADDRESS", "")
-    if address.startswith("ray://") and resolved.get(ADDRESS_KEY) is None:
-        resolved[ADDRESS_KEY] = address
+    if address.startswith("ray://") and resolved.get(RAY_ADDRESS_KEY) is None:
+        resolved[RAY_ADDRESS_KEY] = address
         findings.note_at(NoteCode.RAY_ADDRESS, "", f"the Ray cluster is that of RAY_ADDRESS: {address}")
 
 
@@ -116,9 +118,9 @@ def _check_address(address: Any, findings: Findings) -> None:
     found = CLIENT_ADDRESS.fullmatch(str(address)) or _NODES_ADDRESS.fullmatch(str(address))
     if found is None or not is_port(int(found["port"])):
         hint = "write ray://HOST:PORT; a cluster's port for clients is 10001, unless it was started with another"
-        where = findings.place((ADDRESS_KEY,)) or "RAY_ADDRESS"
+        where = findings.place((RAY_ADDRESS_KEY,)) or "RAY_ADDRESS"
         findings.problems.append(
-            Problem(where, f"{ADDRESS_KEY} is {address!r}, which is no address of a cluster", hint)
+            Problem(where, f"{RAY_ADDRESS_KEY} is {address!r}, which is no address of a cluster", hint)
         )
 
 

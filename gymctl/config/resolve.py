@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, KeyPath, did_you_mean, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, dotted
 from gymctl.config.merge import MISSING, copied, follow
+from gymctl.config.wording import did_you_mean
 
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 _NOT_FOUND = re.compile(r"Interpolation key '([^']+)' not found")

@@ -9,9 +9,10 @@ from typing import Any
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
 from gymctl.config.model import Config, ServerInstance
 from gymctl.config.placement import Placements, read_placement, read_resources
-from gymctl.config.ray import ADDRESS_KEY, NEEDS_KEY
+from gymctl.config.ray import NEEDS_KEY
 from gymctl.config.server_code import implementation_of
-from gymctl.config.vocabulary import ServerKind
+from gymctl.config.vocabulary import RAY_ADDRESS_KEY, ServerKind
+from gymctl.config.wording import listing
 
 _GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.RESOURCES: "resources"}
 
@@ -51,16 +52,12 @@ def without_effect(config: Config) -> Iterator[str]:
     """What servers ask for and one process cannot give."""
     servers = config.servers.items()
     if placed := [name for name, server in servers if server.placement or server.limits]:
-        yield f"placement and resources ({_some(placed)}) have no effect in one process"
+        yield f"placement and resources ({listing(placed)}) have no effect in one process"
     if replicated := [name for name, server in servers if server.replicas > 1]:
-        yield f"replicas ({_some(replicated)}) have no effect in one process, which has each server once"
+        yield f"replicas ({listing(replicated)}) have no effect in one process, which has each server once"
     if several := [name for name, server in servers if (server.num_workers or 1) > 1]:
-        yield f"num_workers ({_some(several)}) has no effect in one process"
+        yield f"num_workers ({listing(several)}) has no effect in one process"
     if needing := [name for name, server in servers if server.needs_ray]:
-        yield f"needs_ray ({_some(needing)}) has no effect in one process: checks run in processes beside it"
-    if config.ray is not None and not config.values.get(ADDRESS_KEY):
+        yield f"needs_ray ({listing(needing)}) has no effect in one process: checks run in processes beside it"
+    if config.ray is not None and not config.values.get(RAY_ADDRESS_KEY):
         yield "ray has no effect in one process: checks run in processes beside it, and no cluster is started"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

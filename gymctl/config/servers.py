@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, did_you_mean, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.merge import is_server_entry
 from gymctl.config.model import Reference, ServerInstance
 from gymctl.config.server_code import implementation_of
 from gymctl.config.vocabulary import BLOCK_KEYS, MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.wording import did_you_mean, nearest
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
@@ -78,8 +78,8 @@ class _Entry:
         implementation, fields = next(iter(inner.items()))
         if isinstance(fields, dict) and isinstance(fields.get("entrypoint"), str):
             return str(implementation)
-        typo = get_close_matches("entrypoint", map(str, fields), 1, 0.8) if isinstance(fields, dict) else []
-        hint = f"rename {typo[0]} to entrypoint" if typo else "add `entrypoint: app.py` under it"
+        typo = nearest("entrypoint", fields, cutoff=0.8) if isinstance(fields, dict) else None
+        hint = f"rename {typo} to entrypoint" if typo else "add `entrypoint: app.py` under it"
         here = (*path, implementation)
         if isinstance(fields, dict) and "entrypoint" in fields:
             self._wrong_type((*here, "entrypoint"), fields["entrypoint"], _TYPES[0][2])

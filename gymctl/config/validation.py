@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, KeyPath, did_you_mean, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, dotted
+from gymctl.config.wording import did_you_mean
 
 Check = tuple[Callable[[Any], Any], str]  # whether a value is right, and what it must be
 
 _GPU_ID = re.compile(r"[0-9]+(?::[0-9]+)?|(?:GPU|MIG)-[A-Za-z0-9/-]+")
-_SIZE = re.compile(r"\d+(?:\.\d+)?(?:b|[kmgt]b?|[kmgt]ib)", re.IGNORECASE)
 
 
 def checked_keys(
@@ -46,11 +46,6 @@ def is_gpu_id(value: Any) -> bool:
 def is_port(value: Any) -> bool:
     """Whether it is a number that a port can have: 1 to 65535."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
-
-
-def is_size(value: Any) -> bool:
-    """Whether it is text like ``512mb``."""
-    return isinstance(value, str) and _SIZE.fullmatch(value) is not None
 
 
 _PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"  # of a path

@@ -25,12 +25,24 @@ class Role(StrEnum):
     HEAD = "head"
 
 
+HEAD_NAME = "head_server"  # the head's key in a configuration, and its name among the addresses of a stack
 HEAD_PORT = 11000
 MOST_REPLICAS = 100  # of one server: as many addresses as Docker's DNS tells in one answer over UDP
 NODE_PORT = 11001  # of the server that registers a worker with the head; only its own container's
 # What servers are told besides: the node server's own entry, and the servers of other machines (name -> kind).
 NODE_KEY, REMOTE_KEY = "gymctl_node", "gymctl_remote"
 HEAD_TOKEN = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a secret
+REPLICA_SUFFIX = "-replica"  # of the name of a server's replicas, where a proxy has the server's own name
+RAY_BLOCK = "ray"  # the key of the stack's own cluster
+RAY_ADDRESS_KEY = "ray_head_node_address"  # the key of a cluster that is already there
+RAY_CLIENT_PORT = 10001  # of a cluster, for clients that are not nodes of it
+RAY_DASHBOARD_PORT = 8265
+
+# How a host says that it is this machine, and nothing else reaches it; and that it is every address of this machine.
+LOOPBACK = "127.0.0.1"
+LOOPBACK_HOSTS = (LOOPBACK, "localhost", "::1")
+EVERY_INTERFACE = "0.0.0.0"
+EVERY_INTERFACE_HOSTS = (EVERY_INTERFACE, "::")
 RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
 
 # Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
@@ -52,6 +64,11 @@ SERVER_KEYS = frozenset(
 )
 # Those of them that may stand beside the kind key as well.
 OUTER_KEYS = frozenset({"replicas", "placement", "resources", "needs_ray"})
+
+
+def is_this_machine(host: str | None) -> bool:
+    """Whether a configured host means the machine itself: none, a loopback address, or every interface."""
+    return host is None or host in LOOPBACK_HOSTS or host in EVERY_INTERFACE_HOSTS
 
 
 def base_url(host: str, port: int | str) -> str:

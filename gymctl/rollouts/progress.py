@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
+from gymctl.config.wording import duration
 from gymctl.rollouts import events
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Tally:
     def line(self, seconds: float, told: Mapping[str, str] = MappingProxyType({})) -> str:
         """One plain line, ``seconds`` after the start; ``told`` are the causes, by agent, that were shown before."""
         rate = self.session_done / seconds if seconds > 0 else 0.0
-        left = f", {_span((self.total - self.finished) / rate)} left" if rate and self.total > self.finished else ""
+        left = f", {duration((self.total - self.finished) / rate)} left" if rate and self.total > self.finished else ""
         text = f"{self.done}/{self.total} rollouts, {rate:.1f}/s{left}, mean reward {self.mean_reward}"
         if self.failed:
             text += f", {self.failed} failed"
@@ -244,11 +245,3 @@ def replay(lines: Iterable[bytes | str], on_event: events.OnEvent) -> events.End
         else:
             on_event(event or events.Note(text.rstrip()))
     return end
-
-
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes:02d}m"
-    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import stat
@@ -14,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from gymctl.config.wording import did_you_mean, nearest
 from gymctl.errors import InputError
 from gymctl.rollouts.fields import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
 from gymctl.rollouts.files import replacing
@@ -215,8 +215,8 @@ class _Expansion:
 
 
 def _no_such_agent(name: str, agents: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, agents, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else _listed(agents)
+    match = did_you_mean(name, agents)
+    hint = f"; {match}" if match else _listed(agents)
     return f"there is no agent {name!r} in the stack{hint}"
 
 
@@ -247,5 +247,5 @@ def _near(path: Path) -> str:
     if not folder.is_dir():
         return f"the folder {folder} does not exist either"
     names = [entry.name for entry in folder.iterdir() if entry.suffix == ".jsonl"]
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {folder / near[0]}?" if near else "check the path of --input"
+    match = nearest(path.name, names)
+    return f"did you mean {folder / match}?" if match else "check the path of --input"

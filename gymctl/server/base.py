@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.errors import InputError
 from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
@@ -30,7 +31,7 @@ class ServerConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    host: str = "0.0.0.0"
+    host: str = EVERY_INTERFACE
     port: int = 0
     entrypoint: str = "app.py"
     num_workers: int | None = None

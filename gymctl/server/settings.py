@@ -10,11 +10,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gymctl.config.vocabulary import HEAD_PORT, NODE_KEY, NODE_PORT, REMOTE_KEY, ServerKind, base_url
+from gymctl.config.vocabulary import (
+    EVERY_INTERFACE,
+    EVERY_INTERFACE_HOSTS,
+    HEAD_NAME,
+    HEAD_PORT,
+    LOOPBACK,
+    NODE_KEY,
+    NODE_PORT,
+    REMOTE_KEY,
+    ServerKind,
+    base_url,
+)
 from gymctl.config.yaml_documents import parse_document
 from gymctl.errors import InputError
 
-HEAD_NAME = "head_server"
 # Seconds that a process goes on as before after SIGTERM: callers then no longer find it by its name
 NOTICE_VARIABLE = "GYMCTL_NOTICE_S"
 # Seconds that a call waits for a server that is nowhere to be found: where servers move it takes a while
@@ -52,7 +62,7 @@ class Settings:
     def head_url(self) -> str:
         """The base URL of the head."""
         head = self.whole.get(HEAD_NAME) or {}
-        return base_url(_dialled(head.get("host") or "127.0.0.1"), head.get("port") or HEAD_PORT)
+        return base_url(_dialled(head.get("host") or LOOPBACK), head.get("port") or HEAD_PORT)
 
 
 def settings_from_environment(environ: Mapping[str, str]) -> Settings:
@@ -142,7 +152,7 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
     if name in (HEAD_NAME, NODE_KEY):
         own_fields = whole.get(name) or {}
         kind, port = ("head", HEAD_PORT) if name == HEAD_NAME else ("node", NODE_PORT)
-        host, port = own_fields.get("host", "0.0.0.0"), own_fields.get("port", port)
+        host, port = own_fields.get("host", EVERY_INTERFACE), own_fields.get("port", port)
         return Settings(name, kind, kind, host, port, own_fields if kind == "node" else {}, peers, whole)
     own = _inner(whole.get(name))
     if not own:
@@ -165,4 +175,4 @@ def server_entries(whole: Mapping[str, Any]) -> Iterator[tuple[str, str, str, di
 
 def _dialled(host: str) -> str:
     """An address to dial: a server that binds every interface is reached on the loopback one."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return LOOPBACK if host in EVERY_INTERFACE_HOSTS else host

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from gymctl.config.vocabulary import LOOPBACK
 from gymctl.server.base import Server
 from gymctl.server.calls.client import Client, LocalTransport
 from gymctl.server.message import Call, Reply
@@ -60,7 +61,7 @@ def episode(folder: Path, *, entrypoint: str = "app.py", **fields: Any) -> Itera
         InputError: its code cannot be imported, or ``fields`` do not fit it.
     """
     folder = folder.resolve()
-    settings = Settings(folder.name, folder.parent.name, folder.name, "127.0.0.1", 1, fields)
+    settings = Settings(folder.name, folder.parent.name, folder.name, LOOPBACK, 1, fields)
     server = load_server_class(folder, entrypoint)(settings, Client(LocalTransport({})))
     with asyncio.Runner() as runner:
         runner.run(server.startup())

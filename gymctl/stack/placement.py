@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gymctl.config import Placement, ResourceLimits
+from gymctl.config.wording import listing
+from gymctl.stack import labels
 from gymctl.stack.compose import model as compose
 from gymctl.stack.service import ServicePlan
-
-GPU_LABEL = "gymctl.gpu"  # of a node that has one: docker node update --label-add gymctl.gpu=true NODE
-GPU_KIND_LABEL = "gymctl.gpu-kind"
 
 
 def node_placement(placement: Placement | None) -> compose.Placement | None:
@@ -32,9 +31,9 @@ def _constraints(placement: Placement) -> Iterator[str]:
     for label, value in placement.labels.items():
         yield _compared(f"node.labels.{label}", value)
     if isinstance(placement.gpu, bool):
-        yield f"node.labels.{GPU_LABEL}{'==' if placement.gpu else '!='}true"
+        yield f"node.labels.{labels.GPU}{'==' if placement.gpu else '!='}true"
     elif placement.gpu is not None:
-        yield _compared(f"node.labels.{GPU_KIND_LABEL}", placement.gpu)
+        yield _compared(f"node.labels.{labels.GPU_KIND}", placement.gpu)
 
 
 def _compared(what: str, value: str) -> str:
@@ -68,8 +67,7 @@ def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
     """What one machine cannot do for those that say where they want to run, or want GPUs for each of several."""
     placed = [service.name for service in services if service.placement is not None]
     if placed:
-        names = ", ".join(placed[:3]) + (f" and {len(placed) - 3} more" if len(placed) > 3 else "")
-        yield f"placement ({names}) has no effect here: Compose has one machine; --target swarm follows it"
+        yield f"placement ({listing(placed)}) has no effect here: Compose has one machine; --target swarm follows it"
     for service in services:
         kept = service.bounds.reservations if service.bounds else None
         if service.replicas > 1 and kept and kept.devices:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gymctl.config import Config, ServerInstance, ServerKind
-from gymctl.config.vocabulary import NODE_PORT, base_url
+from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, base_url
+from gymctl.config.wording import listing
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.ray import RayCheck, RayCluster
@@ -21,13 +22,11 @@ from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.slices.interpolation import dump_slice
-from gymctl.stack.slices.slices import HEAD_KEY, Address, Slice, SliceMode, Slices, head_slice
+from gymctl.stack.slices.slices import Address, Slice, SliceMode, Slices, head_slice
 from gymctl.stack.worker_nodes import Machines
 
 SERVICES_ROOT = "/opt/gymctl/services"
 DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class StackOptions:
     nofile: int = 65535
     slice_mode: SliceMode = "closure"
     image_prefix: str = "gymctl"
-    publish_host: str = "127.0.0.1"
+    publish_host: str = LOOPBACK
     gym_version: str | None = None  # of nemo-gym on PyPI; None: a checkout beside the servers, else a tested one
     gym_root: Path | None = None  # a NeMo Gym checkout
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
@@ -65,7 +64,7 @@ class StackPlan:
         if head is None:
             return self.head_elsewhere
         host, port, _ = head.published[0]
-        return base_url("127.0.0.1" if host in ("", "0.0.0.0") else host, port)
+        return base_url(LOOPBACK if host in ("", EVERY_INTERFACE) else host, port)
 
 
 def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan:
@@ -106,7 +105,7 @@ class _Planning:
         self._addresses = container_addresses(config)
         self._machines = Machines(config, self._addresses)
         if self._machines.head:
-            self._addresses = {**self._addresses, HEAD_KEY: self._machines.head}
+            self._addresses = {**self._addresses, HEAD_NAME: self._machines.head}
         self.replication = Replication(config, runtimes)
         self._gym = NemoGym(config, runtimes)
         self._ray = RayCluster(config, runtimes, self._gym)
@@ -182,7 +181,7 @@ def container_addresses(config: Config) -> dict[str, Address]:
     addresses = {
         name: Address(name, server.port or DEFAULT_PORTS[server.kind]) for name, server in config.servers.items()
     }
-    return {HEAD_KEY: Address(HEAD_SERVICE, config.head.port), **addresses}
+    return {HEAD_NAME: Address(HEAD_SERVICE, config.head.port), **addresses}
 
 
 def _head(
@@ -200,7 +199,7 @@ def _head(
         image=choice.shared(),
         port=port,
         slice_text=dump_slice(data),
-        config_path=HEAD_KEY,
+        config_path=HEAD_NAME,
         command=("python", "app.py"),
         working_dir=f"{SERVICES_ROOT}/head",
         published=((options.publish_host, port, port),),
@@ -239,11 +238,10 @@ def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:
     """One note for all the servers that name localhost in the same fields."""
     for fields, names in rerouted.items():
         if fields:
-            servers = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             yield (
-                f"{servers}: {', '.join(fields)} names localhost, which inside a container is the container itself; "
-                f"{GATEWAY} (this machine) takes its place. What listens there must accept connections from Docker's "
-                "bridge, not only from 127.0.0.1"
+                f"{listing(names)}: {', '.join(fields)} names localhost, which inside a container is the container "
+                f"itself; {GATEWAY} (this machine) takes its place. What listens there must accept connections from "
+                f"Docker's bridge, not only from {LOOPBACK}"
             )
 
 
@@ -251,7 +249,7 @@ def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
     """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
     key = "head_server.host" if config.head.host else "default_host"
     wanted = config.head.host or config.values.get("default_host")
-    if config.membership is None and wanted and wanted not in _LOOPBACK and options.publish_host in _LOOPBACK:
+    if config.membership is None and wanted and wanted not in LOOPBACK_HOSTS and options.publish_host in LOOPBACK_HOSTS:
         yield (
             f"{key} is {wanted}, but the head is published on {options.publish_host}:{config.head.port}, "
             "for this machine only; --publish ADDRESS opens it to others"

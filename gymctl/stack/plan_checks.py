@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from gymctl.config import Config
+from gymctl.config.wording import suggestion
 from gymctl.errors import Problem
 from gymctl.stack.addons.nemo_gym import RAY_SERVICE
 from gymctl.stack.addons.vllm import vllm_problems
+from gymctl.stack.compose.rules import MAX_VARIABLE
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices.slices import SliceMode
@@ -17,7 +18,6 @@ from gymctl.stack.worker_nodes import NODE_SERVICE
 
 HEAD_SERVICE = "head"
 MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argument list too long"
-KERNEL_LIMIT = 131_072
 
 _OWN_SERVICES = {HEAD_SERVICE: "the head server's", RAY_SERVICE: "Ray's", NODE_SERVICE: "the node server's"}
 _VARIABLE = "NEMO_GYM_CONFIG_DICT"
@@ -65,8 +65,7 @@ def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
         roots = dict.fromkeys((*config.roots, config.bundled))
         kind = server.kind.value
         known = sorted({path.parent.name for root in roots for path in root.glob(f"{kind}/*/{server.entrypoint}")})
-        close = get_close_matches(server.implementation, known, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"
+        hint = suggestion(server.implementation, known) or "there is none"
         hint += "; if it is one of NeMo Gym's, add `runtime: nemo-gym` under it"
         message = f"{server.name}: no server {server.implementation!r} under {kind}/ here or among the bundled ones"
         message += f" (no {kind}/{server.implementation}/{server.entrypoint})"
@@ -95,7 +94,7 @@ def size_problems(service: ServicePlan, config: Config, mode: SliceMode) -> Iter
     where = str(server.location or "") if server else ""
     message = (
         f"{service.name}: its configuration is {size:,} bytes, gymctl's limit is {MAX_SLICE:,} "
-        f"(Linux refuses an environment variable of {KERNEL_LIMIT:,})"
+        f"(Linux refuses an environment variable of {MAX_VARIABLE:,})"
     )
     if mode == "full" and service.kind != "head":
         hint = "use --slice closure"

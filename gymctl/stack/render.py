@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from gymctl.errors import ConfigError
+from gymctl.stack import labels
 from gymctl.stack.compose.model import (
     ComposeDocument,
     Dependency,
@@ -85,12 +86,12 @@ def _of_plan(service: ServicePlan, stack: str, ending: Collection[str]) -> Servi
         shm_size=service.shm_size,
         deploy=_deploy(service),
         labels={
-            "gymctl.stack": stack,
-            "gymctl.kind": str(service.kind),
-            "gymctl.implementation": service.implementation,
-            "gymctl.port": str(service.port),
-            **({"gymctl.completes": "true"} if service.completes else {}),
-            **({"gymctl.tries": str(service.tries)} if service.tries > 1 else {}),
+            labels.STACK: stack,
+            labels.KIND: str(service.kind),
+            labels.IMPLEMENTATION: service.implementation,
+            labels.PORT: str(service.port),
+            **({labels.COMPLETES: "true"} if service.completes else {}),
+            **({labels.TRIES: str(service.tries)} if service.tries > 1 else {}),
         },
     )
 

@@ -11,20 +11,26 @@ from ipaddress import ip_address
 from typing import Any
 
 from gymctl.config import Config, ServerInstance
-from gymctl.config.vocabulary import HEAD_TOKEN, NODE_KEY, REMOTE_KEY, base_url
+from gymctl.config.vocabulary import (
+    EVERY_INTERFACE,
+    EVERY_INTERFACE_HOSTS,
+    HEAD_NAME,
+    HEAD_TOKEN,
+    LOOPBACK_HOSTS,
+    NODE_KEY,
+    REMOTE_KEY,
+    base_url,
+)
 from gymctl.errors import Problem
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.slices.interpolation import dump_slice, escape_all
-from gymctl.stack.slices.slices import HEAD_KEY, Address
+from gymctl.stack.slices.slices import Address
 
 NODE_SERVICE = "node"
 
 _TOKEN_REFERENCE = f"${{oc.env:{HEAD_TOKEN}}}"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_EVERY = "0.0.0.0"
-_ANY = (_EVERY, "::")
 
 
 class Machines:
@@ -44,7 +50,7 @@ class Machines:
         if not self.is_worker:
             return None
         host = self._config.head.host or ""
-        return Address(GATEWAY if host in _LOOPBACK else host, self._config.head.port)
+        return Address(GATEWAY if host in LOOPBACK_HOSTS else host, self._config.head.port)
 
     @property
     def secrets(self) -> Mapping[str, str]:
@@ -55,7 +61,7 @@ class Machines:
         """Addresses that others need and nobody gave; servers that cannot find those of other machines."""
         if self._member is None:
             return
-        if self.is_worker and self._config.head.host in (None, *_ANY):
+        if self.is_worker and self._config.head.host in (None, *EVERY_INTERFACE_HOSTS):
             hint = "set head_server.host to the coordinator's address"
             yield Problem("", "a worker must know where the head is", hint)
         for server in self._config.servers.values():
@@ -93,7 +99,7 @@ class Machines:
         """The head as one that takes registrations from those who have the token."""
         if self._member is None:
             return head
-        slice_data[HEAD_KEY]["token"] = _TOKEN_REFERENCE
+        slice_data[HEAD_NAME]["token"] = _TOKEN_REFERENCE
         return replace(head, slice_text=dump_slice(slice_data), secrets=(HEAD_TOKEN,))
 
     def node(self, image: str, working_dir: str, port: int) -> ServicePlan:
@@ -104,7 +110,7 @@ class Machines:
             for name, server in self._config.servers.items()
         }
         data: dict[str, Any] = escape_all({**entries, NODE_KEY: node_fields(self._config, self.head, self.url)})
-        data[NODE_KEY] |= {"host": "0.0.0.0", "port": port, "token": _TOKEN_REFERENCE}
+        data[NODE_KEY] |= {"host": EVERY_INTERFACE, "port": port, "token": _TOKEN_REFERENCE}
         return ServicePlan(
             name=NODE_SERVICE,
             kind="node",
@@ -131,7 +137,7 @@ class Machines:
 
     def _is_wide(self, server: ServerInstance) -> bool:
         host = self._host(server)
-        return host is not None and _bindable(host) == _EVERY
+        return host is not None and _bindable(host) == EVERY_INTERFACE
 
     def _inner(self, server: ServerInstance) -> dict[str, Any]:
         address = self._addresses[server.name]
@@ -140,7 +146,7 @@ class Machines:
     def _host(self, server: ServerInstance) -> str | None:
         if self._member is None:
             return None
-        given = server.host if server.host not in (None, *_LOOPBACK, *_ANY) else None
+        given = server.host if server.host not in (None, *LOOPBACK_HOSTS, *EVERY_INTERFACE_HOSTS) else None
         return given or self._member.advertise
 
 
@@ -180,4 +186,4 @@ def _bindable(host: str) -> str:
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:
-        return _EVERY
+        return EVERY_INTERFACE

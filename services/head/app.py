@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import ValidationError
 
+from gymctl.config.vocabulary import HEAD_NAME
 from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
 from gymctl.server.calls.registration import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
 from gymctl.server.calls.remote import Ways
-from gymctl.server.settings import HEAD_NAME, server_entries
+from gymctl.server.settings import server_entries
 
 SERVICES = Path(__file__).resolve().parent.parent
 POLL_S = 2.0

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from gymctl.config.sizes import size_in_bytes
 from gymctl.errors import ConfigError
 from gymctl.stack import ComposeDocument
 from gymctl.stack.compose.model import Service
 from gymctl.stack.swarm import Outcome, SwarmOptions, Translation, grouped, translate
-from gymctl.stack.swarm.mounts import size_in_bytes
 from gymctl.stack.swarm.secrets_and_configs import stored_name
 
 HEAD = {"gymctl.kind": "head"}

@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, did_you_mean, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.merge import is_server_entry
-from gymctl.config.validation import is_gpu_id, is_image, is_size
+from gymctl.config.sizes import is_size_with_unit
+from gymctl.config.validation import is_gpu_id, is_image
 from gymctl.config.vllm.files import check_heads, with_files
 from gymctl.config.vllm.gpus import GPU_KEYS, check_gpus, with_gpus
 from gymctl.config.vllm.model import VLLM_KEY, VllmBlock
+from gymctl.config.wording import did_you_mean
 
 Check = tuple[str, Callable[[Any], bool]]  # what a value must be, and whether it is
 
@@ -81,7 +83,7 @@ KEYS: Mapping[str, Check] = {
     ),
     "image": ("an image's name, such as vllm/vllm-openai:v0.11.0", is_image),
     "cache_volume": ("the name of a volume, or a folder of this machine that begins with /", _is_volume),
-    "shm_size": ("a size with its unit, such as 16gb", is_size),
+    "shm_size": ("a size with its unit, such as 16gb", is_size_with_unit),
     "ipc": ("host or private", lambda value: value in ("host", "private")),
     "port": ("a number from 1 to 65535", lambda value: _is_number(value, most=65535)),
     "prefetch": _FLAG,

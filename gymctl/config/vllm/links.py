@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, did_you_mean, dotted
+from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.merge import MISSING, follow, is_server_entry
 from gymctl.config.vllm.families import family_of, note_parsers, reasoning_parser
 from gymctl.config.vllm.model import VLLM_KEY, VllmBlock
 from gymctl.config.vocabulary import ServerKind
+from gymctl.config.wording import did_you_mean
 
 Links = dict[KeyPath, str]  # of a model server's fields -> the name of its block; '' where there is one without a name
 

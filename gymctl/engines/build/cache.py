@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gymctl.engines.runner import CommandFailed, run
+from gymctl.stack.labels import BUILD_CONTEXT
 
-LABEL = "gymctl.context"
 _DEFAULT_BASE = "python:3.12-slim"
 
 
@@ -31,7 +31,7 @@ def context_digest(context: Path, dockerfile: Path, base: str | None, arguments:
 
 def is_built(tag: str, digest: str) -> bool:
     """Whether the image of that tag was built from what the digest stands for."""
-    return _inspected(tag, f'{{{{index .Config.Labels "{LABEL}"}}}}') == digest
+    return _inspected(tag, f'{{{{index .Config.Labels "{BUILD_CONTEXT}"}}}}') == digest
 
 
 def _inspected(image: str, template: str) -> str:

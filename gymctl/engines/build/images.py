@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from gymctl import assets
 from gymctl.engines.build.addons import addon_hint, stage_addon
-from gymctl.engines.build.cache import LABEL, context_digest, is_built
+from gymctl.engines.build.cache import context_digest, is_built
 from gymctl.engines.build.context import stage
 from gymctl.engines.build.nemo_gym import stage_gym
 from gymctl.engines.runner import CommandFailed, stream
 from gymctl.engines.terminal_text import last_lines, plain
 from gymctl.errors import EngineError, InputError
+from gymctl.stack.labels import BUILD_CONTEXT
 
 if TYPE_CHECKING:
     from gymctl.stack import ImagePlan
@@ -158,7 +159,7 @@ def _build(image: ImagePlan, base: str | None, bundle: Path | None, on_event: On
             if is_built(image.tag, digest):
                 tell("done")
                 return
-            command[-1:-1] = ["--label", f"{LABEL}={digest}"]
+            command[-1:-1] = ["--label", f"{BUILD_CONTEXT}={digest}"]
         try:
             stream(command, on_line, on_error_line=on_line)
         except CommandFailed as error:

@@ -35,13 +35,12 @@ from gymctl.engines.state import (
 )
 from gymctl.engines.terminal_text import plain
 from gymctl.errors import EngineError, InputError
+from gymctl.stack.compose.yaml import MARKER
 
 if TYPE_CHECKING:
     import docker
 
     from gymctl.stack import ServicePlan, StackPlan
-
-OURS = "# Rendered by gymctl"
 
 
 class ComposeEngine:
@@ -247,7 +246,7 @@ def check_ours(path: Path) -> None:
             first = file.readline()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", "name a file that can be written") from error
-    if not first.startswith(OURS):
+    if not first.startswith(MARKER):
         raise InputError(
             f"{path} was not written by gymctl and would be overwritten", "move it away, or work in another directory"
         )

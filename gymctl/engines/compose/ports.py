@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS
 from gymctl.engines.docker.containers import PROJECT, WORKING_DIR
 from gymctl.errors import EngineError
 
@@ -52,7 +53,7 @@ def _another(host: str, port: int, of: str) -> str:
 def _container(client: docker.DockerClient, host: str, port: int) -> dict[str, dict[str, str]] | None:
     for container in client.api.containers():
         for published in container.get("Ports") or ():
-            if published.get("PublicPort") == port and published.get("IP") in (host, "0.0.0.0", "::", None):
+            if published.get("PublicPort") == port and published.get("IP") in (host, *EVERY_INTERFACE_HOSTS, None):
                 found: dict[str, dict[str, str]] = container
                 return found
     return None

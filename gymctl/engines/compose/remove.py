@@ -8,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gymctl.engines.docker.containers import JOB, PROJECT, STACK
+from gymctl.engines.docker.containers import PROJECT
 from gymctl.engines.protocol import Removed
 from gymctl.engines.runner import CommandFailed, run
 from gymctl.engines.state import StackState, clear_state
+from gymctl.stack.labels import JOB, STACK
 
 if TYPE_CHECKING:
     import docker

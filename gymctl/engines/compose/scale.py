@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config import MOST_REPLICAS
+from gymctl.config.vocabulary import REPLICA_SUFFIX
+from gymctl.config.wording import did_you_mean, suggestion
 from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import Container, find_containers
 from gymctl.engines.protocol import OnServer
@@ -23,8 +24,6 @@ from gymctl.stack.compose.replica_edit import with_replicas
 if TYPE_CHECKING:
     import docker
 
-_PROXIED = "-replica"  # what the replicas of a server behind a proxy are called
-
 
 def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str, int]:
     """The wanted number of replicas by the name of the service that has them.
@@ -35,13 +34,10 @@ def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str,
     known = {server.name: server for server in state.servers}
     found: dict[str, int] = {}
     for name, count in counts.items():
-        server = known.get(f"{name}{_PROXIED}") or known.get(name)
+        server = known.get(f"{name}{REPLICA_SUFFIX}") or known.get(name)
         if server is None:
-            close = get_close_matches(name, known, 1)
-            names = ", ".join(item.name for item in state.servers if not item.single)
-            raise InputError(
-                f"there is no server {name!r} here", f"did you mean {close[0]!r}?" if close else f"there are: {names}"
-            )
+            names = [item.name for item in state.servers if not item.single]
+            raise InputError(f"there is no server {name!r} here", did_you_mean(name, known) or suggestion("", names))
         if not 1 <= count <= MOST_REPLICAS:
             raise InputError(f"{name}: {count} replicas cannot be", f"it must be a number from 1 to {MOST_REPLICAS}")
         if server.single:

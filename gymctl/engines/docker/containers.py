@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.engines.protocol import MISSING, ServerStatus
 from gymctl.engines.state import ServerAddress
 from gymctl.engines.terminal_text import last_lines, plain
+from gymctl.stack.labels import COMPLETES, TRIES
 
 if TYPE_CHECKING:
     import docker
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 WORKING_DIR = "com.docker.compose.project.working_dir"
-STACK = "gymctl.stack"
-COMPLETES = "gymctl.completes"  # on containers that end by themselves
-TRIES = "gymctl.tries"  # on containers that may fail at first: how often they may begin until they are healthy
-JOB = "gymctl.job"  # on containers of ours that Compose does not know
 
 _STATES = ("running", "created", "paused", "removing", "restarting", "exited", "dead", MISSING)  # best to worst
 _HEALTH = ("healthy", "", "starting", "unhealthy")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gymctl.config.vocabulary import LOOPBACK
 from gymctl.engines.runner import CommandFailed, run
 from gymctl.errors import EngineError
 
@@ -52,7 +53,7 @@ def connect(without: str = WITHOUT_DOCKER) -> docker.DockerClient:
 
 def is_on_this_machine(client: docker.DockerClient) -> bool:
     """Whether the engine is reached through a socket of this machine."""
-    return "localhost" in client.api.base_url or "127.0.0.1" in client.api.base_url
+    return any(host in client.api.base_url for host in ("localhost", LOOPBACK))
 
 
 def engine_socket() -> str:

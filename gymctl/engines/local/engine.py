@@ -17,8 +17,7 @@ from urllib.request import urlopen
 
 from gymctl import __version__
 from gymctl.config import Config
-from gymctl.config.vocabulary import NODE_KEY
-from gymctl.engines.local.machines import HEAD
+from gymctl.config.vocabulary import HEAD_NAME, NODE_KEY
 from gymctl.engines.local.process import process_input
 from gymctl.engines.local.servers import bound, build_stack, plan_addresses
 from gymctl.engines.protocol import OnServer, Removed, ServerEvent, ServerStatus
@@ -248,7 +247,8 @@ def _check_free(config: Config, addresses: Mapping[str, Address], held: Containe
         EngineError: one is taken.
     """
     for server, address in addresses.items():
-        if address.port not in held and not (server == HEAD and config.is_worker):  # that head is another machine's
+        is_elsewhere = server == HEAD_NAME and config.is_worker
+        if address.port not in held and not is_elsewhere:
             bound(server, address).close()
 
 
@@ -259,7 +259,7 @@ def _names_one(line: str, servers: Sequence[str]) -> bool:
 def _state(
     config: Config, addresses: dict[str, Address], name: str, arguments: Sequence[str], config_digest: str
 ) -> StackState:
-    first = ServerAddress("head", "head", "head", addresses[HEAD].url)
+    first = ServerAddress("head", "head", "head", addresses[HEAD_NAME].url)
     if config.is_worker:
         first = ServerAddress("node", "node", "node", addresses[NODE_KEY].url)
     servers = (
@@ -269,7 +269,7 @@ def _state(
     return StackState(
         engine="local",
         name=name,
-        head_url=addresses[HEAD].url,
+        head_url=addresses[HEAD_NAME].url,
         servers=(first, *servers),
         arguments=tuple(arguments),
         config_digest=config_digest,

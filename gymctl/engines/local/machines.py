@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config
-from gymctl.config.vocabulary import NODE_KEY
+from gymctl.config.vocabulary import HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_KEY
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.slices.slices import Address
 from gymctl.stack.worker_nodes import node_fields
@@ -14,10 +14,6 @@ from gymctl.stack.worker_nodes import node_fields
 if TYPE_CHECKING:
     from gymctl.server import Server
     from gymctl.server.calls.client import Transport
-
-HEAD = "head_server"
-LOOPBACK = "127.0.0.1"
-_LOCAL_NAMES = (LOOPBACK, "localhost")
 
 
 def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
@@ -28,13 +24,13 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
     """
     problems = []
     head = config.head.host
-    if not config.is_worker and addresses[HEAD].bind == LOOPBACK and head not in (None, *_LOCAL_NAMES):
-        where = str(config.origins.of((HEAD, "host")) or "")
-        what = f"head_server.host: {head} is not an address of this machine"
+    if not config.is_worker and addresses[HEAD_NAME].bind == LOOPBACK and head not in (None, *LOOPBACK_HOSTS):
+        where = str(config.origins.of((HEAD_NAME, "host")) or "")
+        what = f"{HEAD_NAME}.host: {head} is not an address of this machine"
         problems.append(Problem(where, what, "set it to the one at which workers reach this machine"))
     for name, server in config.servers.items():
         wanted = server.host or (config.membership and config.membership.advertise)
-        if addresses[name].host == LOOPBACK and (config.is_worker or wanted) and wanted not in _LOCAL_NAMES:
+        if addresses[name].host == LOOPBACK and (config.is_worker or wanted) and wanted not in LOOPBACK_HOSTS:
             what = (
                 f"{name}: {wanted} is not an address of this machine" if wanted else f"{name} has no address for others"
             )
@@ -53,12 +49,12 @@ def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[
         return here
     from gymctl.server.calls.remote import AcrossMachines
 
-    return AcrossMachines(here, config.remote, addresses[HEAD].url)
+    return AcrossMachines(here, config.remote, addresses[HEAD_NAME].url)
 
 
 def with_node(whole: dict[str, Any], config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
     """The configuration with what the node server is told; other machines dial the addresses that servers bind."""
     assert config.membership is not None  # noqa: S101 - asked of workers only
-    own = node_fields(config, addresses[HEAD], lambda server: addresses[server.name].url)
+    own = node_fields(config, addresses[HEAD_NAME], lambda server: addresses[server.name].url)
     own |= {"token": config.membership.token, "host": addresses[NODE_KEY].bind, "port": addresses[NODE_KEY].port}
     return {**whole, NODE_KEY: own}

@@ -13,12 +13,12 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config, ServerInstance
-from gymctl.config.vocabulary import NODE_KEY
-from gymctl.engines.local.machines import HEAD, LOOPBACK, check_reachable, transport, with_node
+from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, NODE_KEY
+from gymctl.config.wording import suggestion
+from gymctl.engines.local.machines import check_reachable, transport, with_node
 from gymctl.errors import ConfigError, EngineError, Problem
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices.slices import Address, head_slice
@@ -42,10 +42,13 @@ def plan_addresses(config: Config) -> dict[str, Address]:
     taken |= set(config.values.get("disallowed_ports") or ())
     if config.is_worker:  # the head is another machine's; the node server listens for this one alone
         port = _free_port(low, high, taken)
-        addresses = {HEAD: Address(config.head.host or default, config.head.port), NODE_KEY: _address(LOOPBACK, port)}
+        addresses = {
+            HEAD_NAME: Address(config.head.host or default, config.head.port),
+            NODE_KEY: _address(LOOPBACK, port),
+        }
         taken.add(port)
     else:
-        addresses = {HEAD: _address(config.head.host or default, config.head.port)}
+        addresses = {HEAD_NAME: _address(config.head.host or default, config.head.port)}
     for name, server in config.servers.items():
         port = server.port or _free_port(low, high, taken)
         taken.add(port)
@@ -62,7 +65,7 @@ def _address(host: str, port: int) -> Address:
             probe.bind((host, 0))
     except OSError:
         host = LOOPBACK
-    return Address(LOOPBACK if host in ("0.0.0.0", "::") else host, port, bind=host)
+    return Address(LOOPBACK if host in EVERY_INTERFACE_HOSTS else host, port, bind=host)
 
 
 def _free_port(low: int, high: int, taken: set[int]) -> int:
@@ -146,15 +149,15 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
         head = load_server_class(config.bundled / "head", "app.py")
         view = head_slice(config, addresses)
         if config.membership:
-            view[HEAD]["token"] = config.membership.token
-        servers[HEAD] = head(settings_from_mapping(view, HEAD), client)
+            view[HEAD_NAME]["token"] = config.membership.token
+        servers[HEAD_NAME] = head(settings_from_mapping(view, HEAD_NAME), client)
     return LocalStack(servers, client, addresses)
 
 
 def whole_with_addresses(config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
     """The whole configuration as plain data, every host and port filled in."""
     whole: dict[str, Any] = {**config.values, "dry_run": False}
-    whole[HEAD] = {"host": addresses[HEAD].host, "port": addresses[HEAD].port}
+    whole[HEAD_NAME] = {"host": addresses[HEAD_NAME].host, "port": addresses[HEAD_NAME].port}
     for name, server in config.servers.items():
         filled = {**server.fields, "host": addresses[name].host, "port": addresses[name].port}
         whole[name] = {server.kind.value: {server.implementation: filled}}
@@ -170,8 +173,7 @@ def _of_nemo_gym(runtimes: Runtimes) -> Iterator[Problem]:
 
 def _not_found(config: Config, server: ServerInstance) -> Problem:
     known = sorted({path.parent.name for root in config.roots for path in root.glob(f"{server.kind.value}/*/app.py")})
-    close = get_close_matches(server.implementation, known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    hint = suggestion(server.implementation, known)
     wanted = f"{server.kind.value}/{server.implementation}/{server.entrypoint}"
     return Problem(str(server.location or ""), f"{server.name}: no {wanted} here or among the bundled servers", hint)
 
@@ -208,7 +210,7 @@ def bound(name: str, address: Address) -> socket.socket:
         opened.bind((address.bind, address.port))
     except OSError as error:
         opened.close()
-        port = "+head_server.port=OTHER" if name == HEAD else f"give {name} another port"
+        port = "+head_server.port=OTHER" if name == HEAD_NAME else f"give {name} another port"
         what = "may not be opened by this user" if error.errno == errno.EACCES else f"is taken ({name} wants it)"
         raise EngineError(
             f"port {address.port} on {address.bind} {what}", f"stop what holds it, or take another one: {port}"

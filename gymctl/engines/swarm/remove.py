@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gymctl.engines.docker.containers import JOB, STACK
 from gymctl.engines.protocol import Removed
 from gymctl.engines.runner import run
 from gymctl.engines.state import StackState, clear_state
 from gymctl.engines.swarm.tasks import NAMESPACE
 from gymctl.errors import EngineError
+from gymctl.stack.labels import JOB, STACK
 
 if TYPE_CHECKING:
     import docker

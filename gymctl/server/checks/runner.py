@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gymctl.config.vocabulary import RAY_ADDRESS_KEY
 from gymctl.server.calls.client import HopFailed
 from gymctl.server.checks.pool import MEMORY, CheckFailed, Pool
 from gymctl.server.checks.ray_backend import Cluster, Place
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckFailed", "Done", "Place", "Work"]
 
-RAY_KEY = "ray_head_node_address"
 MOST_WAITING = 10_000  # checks that wait for a process; more are refused, to be asked again
 MOST_ON_RAY = 1024  # checks that Ray holds at a time; it has its own queue
 
@@ -52,7 +52,7 @@ class Work:
         self._preload, self._memory = preload, memory
         self._waiting = 0
         self._pool: Pool | None = None
-        address = server.settings.whole.get(RAY_KEY) or os.environ.get("RAY_ADDRESS")
+        address = server.settings.whole.get(RAY_ADDRESS_KEY) or os.environ.get("RAY_ADDRESS")
         self._cluster = Cluster(str(address), most=MOST_ON_RAY, preload=preload, memory=memory) if address else None
 
     async def run(self, function: Callable[..., Any], *arguments: Any, seconds: float) -> Done:

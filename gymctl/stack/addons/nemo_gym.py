@@ -8,11 +8,13 @@ it. An address in the configuration is passed on as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from gymctl.config import Config
+from gymctl.config.vocabulary import LOOPBACK, RAY_ADDRESS_KEY, RAY_CLIENT_PORT
+from gymctl.config.wording import listing
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, rerouted
@@ -20,11 +22,9 @@ from gymctl.stack.slices.interpolation import Piece
 
 GYM_ROOT = "/opt/gym"  # in the image: the folder that holds responses_api_models/ and the other kinds
 RAY_SERVICE = "ray-head"
-RAY_KEY = "ray_head_node_address"
-RAY_PORT = 10001  # for clients that are no nodes of the cluster
 
-RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_PORT}"
-_CONNECT_LATER = f"gymctl_ray://{RAY_SERVICE}:{RAY_PORT}"
+RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_CLIENT_PORT}"
+_CONNECT_LATER = f"gymctl_ray://{RAY_SERVICE}:{RAY_CLIENT_PORT}"
 
 # A server listens once its imports are done and a Ray of the configuration's has answered: minutes on a busy machine.
 _START_PERIOD = "180s"
@@ -38,7 +38,7 @@ class NemoGym:
     def __init__(self, config: Config, runtimes: Runtimes) -> None:
         self._source = runtimes.source
         self._names = [server.name for server in runtimes.nemo_gym]
-        self._given = str(config.values.get(RAY_KEY) or "")
+        self._given = str(config.values.get(RAY_ADDRESS_KEY) or "")
         using = [] if self._given else [server for server in runtimes.nemo_gym if runtimes.uses_ray(server)]
         self.ray_users = tuple(using)
         moved = rerouted((Piece(self._given),), GATEWAY) if self._given else None
@@ -48,7 +48,7 @@ class NemoGym:
     @property
     def added(self) -> Mapping[str, Mapping[str, Any]]:
         """What the slices of these servers get on top of the configuration's: server name -> globals."""
-        return {name: {RAY_KEY: self._address} for name in self._names}
+        return {name: {RAY_ADDRESS_KEY: self._address} for name in self._names}
 
     def adapt(self, service: ServicePlan) -> ServicePlan:
         """A planned server as one of NeMo Gym."""
@@ -74,17 +74,17 @@ class NemoGym:
             return
         checkout = self._source.checkout
         where = f"the checkout {checkout}" if checkout else f"{self._source.version} from PyPI"
-        yield f"NeMo Gym ({where}) runs {_some(self._names)}"
+        yield f"NeMo Gym ({where}) runs {listing(self._names)}"
         if self.ray_users:
-            users = _some([server.name for server in self.ray_users])
+            users = listing([server.name for server in self.ray_users])
             yield (
                 f"{RAY_SERVICE} is started for {users}: 0.6 GB, and 0.2 GB for each that uses it; "
-                f"+{RAY_KEY}=ray://HOST:{RAY_PORT} uses a cluster of yours instead"
+                f"+{RAY_ADDRESS_KEY}=ray://HOST:{RAY_CLIENT_PORT} uses a cluster of yours instead"
             )
         if self._given and not self._given.startswith("ray://"):
             yield (
-                f"{RAY_KEY} is {self._given}, which only nodes of that cluster can dial; "
-                f"a container is none and needs ray://HOST:{RAY_PORT}"
+                f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; "
+                f"a container is none and needs ray://HOST:{RAY_CLIENT_PORT}"
             )
 
 
@@ -92,10 +92,6 @@ def _folder(kind: str, implementation: str) -> str:
     return f"{GYM_ROOT}/{kind}/{implementation}"
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 def _listens(port: int) -> tuple[str, ...]:
     """Whether a port is open, asked by the shell: a probe that starts Python costs more than the server."""
-    return ("CMD", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}")
+    return ("CMD", "bash", "-c", f"exec 3<>/dev/tcp/{LOOPBACK}/{port}")

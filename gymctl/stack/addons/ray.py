@@ -7,16 +7,17 @@ cannot do without (``needs_ray: true``). Servers of NeMo Gym that call Ray alway
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gymctl.config import Config, ServerInstance
 from gymctl.config.diagnostics import Location
-from gymctl.config.ray import ADDRESS_KEY, CLIENT_ADDRESS, NEEDS_KEY, RayBlock
+from gymctl.config.ray import CLIENT_ADDRESS, NEEDS_KEY, RayBlock
+from gymctl.config.sizes import size_in_bytes
+from gymctl.config.vocabulary import LOOPBACK, RAY_ADDRESS_KEY, RAY_CLIENT_PORT, RAY_DASHBOARD_PORT
 from gymctl.errors import Problem
-from gymctl.stack.addons.nemo_gym import RAY_ADDRESS, RAY_PORT, RAY_SERVICE, NemoGym
+from gymctl.stack.addons.nemo_gym import RAY_ADDRESS, RAY_SERVICE, NemoGym
 from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.compose.model import ResourceBounds, Resources
 from gymctl.stack.images import ImageChoice
@@ -27,13 +28,9 @@ from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, rerouted
 from gymctl.stack.slices.interpolation import Piece
 
 WORKER_SERVICE = "ray-worker"
-DASHBOARD_PORT = 8265
 CODE = "/opt/gymctl"  # in the image: gymctl itself, on Python's path
 # `ray start` gives a node 30 s, which no option changes: a busy machine may need longer, and what failed is begun anew
 _TRIES = 4
-
-_UNITS = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_SIZE = re.compile(r"([\d.]+)\s*([bkmgt])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class RayCluster:
 
     def __init__(self, config: Config, runtimes: Runtimes, gym: NemoGym) -> None:
         self._config, self._runtimes, self._gym = config, runtimes, gym
-        self._given = str(config.values.get(ADDRESS_KEY) or "")
+        self._given = str(config.values.get(RAY_ADDRESS_KEY) or "")
         needing = [server for server in config.servers.values() if server.needs_ray]
         wanted = config.ray is not None or bool(self._given) or bool(needing)
         kit = [server for server in config.servers.values() if runtimes.of(server.name) is Runtime.GYMCTL]
@@ -79,16 +76,16 @@ class RayCluster:
             ours, theirs = self.users[0], self._gym.ray_users[0]
             what = f"{ours.name} (gymctl's kit) and {theirs.name} (NeMo Gym) cannot share one Ray: it has one image"
             hint = f"without `ray` and `{NEEDS_KEY}` {ours.name} checks in processes of its own; or name a cluster"
-            hint += f" that has the packages of both: {ADDRESS_KEY}"
+            hint += f" that has the packages of both: {RAY_ADDRESS_KEY}"
             yield Problem(str(ours.location or ""), what, hint)
 
         if self._given and self.users and not CLIENT_ADDRESS.fullmatch(self._given):
-            what = f"{ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; a container is none"
-            yield Problem(str(self._location or ""), what, f"ray://HOST:{RAY_PORT}, the port for Ray's clients")
+            what = f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; a container is none"
+            yield Problem(str(self._location or ""), what, f"ray://HOST:{RAY_CLIENT_PORT}, the port for Ray's clients")
 
     @property
     def _location(self) -> Location | None:
-        return self._config.origins.of((ADDRESS_KEY,))
+        return self._config.origins.of((RAY_ADDRESS_KEY,))
 
     def checks(self, choice: ImageChoice, images: Mapping[str, str]) -> Iterator[RayCheck]:
         """What to see of a cluster of the user's: for one image of the kit's users, and for NeMo Gym's base.
@@ -109,7 +106,7 @@ class RayCluster:
 
     def seen_by_clients(self, config: Config) -> Config:
         """The configuration as the head shows it: with the address of the stack's Ray, as NeMo Gym's own head does."""
-        return replace(config, values={**config.values, ADDRESS_KEY: RAY_ADDRESS}) if self.is_ours else config
+        return replace(config, values={**config.values, RAY_ADDRESS_KEY: RAY_ADDRESS}) if self.is_ours else config
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -122,7 +119,7 @@ class RayCluster:
 
     def added(self) -> Mapping[str, Mapping[str, Any]]:
         """What the users' slices get on top of the configuration's: server name -> globals."""
-        return {server.name: {ADDRESS_KEY: self.address} for server in self.users}
+        return {server.name: {RAY_ADDRESS_KEY: self.address} for server in self.users}
 
     def image(self, server: ServerInstance, choice: ImageChoice) -> str:
         """The tag of a server's image; users of the cluster have its Ray in theirs."""
@@ -167,14 +164,14 @@ class RayCluster:
 
     def _head(self, image: str, path: tuple[str, ...]) -> ServicePlan:
         block = self.block
-        flags = f" --object-store-memory={_bytes(block.object_store)}"
+        flags = f" --object-store-memory={size_in_bytes(block.object_store)}"
         flags += f" --include-dashboard={'true' if block.dashboard else 'false'}"
         flags += " --num-cpus=0" if block.workers else f" --num-cpus={block.cpus}" if block.cpus else ""
-        dashboard = (("127.0.0.1", block.dashboard, DASHBOARD_PORT),) if block.dashboard else ()
-        return self._node(RAY_SERVICE, "head", image, path, flags, published=dashboard, port=RAY_PORT)
+        dashboard = ((LOOPBACK, block.dashboard, RAY_DASHBOARD_PORT),) if block.dashboard else ()
+        return self._node(RAY_SERVICE, "head", image, path, flags, published=dashboard, port=RAY_CLIENT_PORT)
 
     def _workers(self, image: str, path: tuple[str, ...]) -> ServicePlan:
-        flags = f" --object-store-memory={_bytes(self.block.object_store)}"
+        flags = f" --object-store-memory={size_in_bytes(self.block.object_store)}"
         flags += f" --num-cpus={self.block.cpus}" if self.block.cpus else ""
         nodes = self._node(WORKER_SERVICE, "worker", image, path, flags, port=6380)
         placement = node_placement(self._config.placements.of("addons", self.block.placement))
@@ -224,9 +221,3 @@ class RayCluster:
             yield f"{nodes}: no server of this stack uses Ray; leave the ray block out, or keep it for jobs of your own"
         elif self.users:
             yield f"{nodes}: checks of {', '.join(users)} run there; 0.8 GB for the head, 0.3 GB for each node"
-
-
-def _bytes(size: str) -> int:
-    found = _SIZE.match(size)
-    assert found is not None  # noqa: S101 - the configuration was checked
-    return int(float(found[1]) * _UNITS[found[2].lower()])

@@ -13,6 +13,8 @@ from typing import Literal
 
 from gymctl import assets
 from gymctl.config import MOST_REPLICAS, Config, ServerInstance, ServerKind
+from gymctl.config.vocabulary import REPLICA_SUFFIX
+from gymctl.config.wording import listing
 from gymctl.errors import Problem
 from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.images import ImageChoice
@@ -20,7 +22,6 @@ from gymctl.stack.placement import node_placement
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 
-SUFFIX = "-replica"
 HEALTH_PORT = 8404  # of the proxy: its own health, and /metrics
 COOKIE = "gymctl-replica"
 
@@ -51,13 +52,13 @@ class Replication:
         for server in self._config.servers.values():
             if server.replicas == 1 or not self._wants_proxy(server):
                 continue
-            where, replicas = self._where(server), server.name + SUFFIX
+            where, replicas = self._where(server), server.name + REPLICA_SUFFIX
             if replicas.lower() in names:
                 what = f"{server.name}: its replicas are called {replicas}, and so is another server"
                 yield Problem(where, what, "rename one of them")
             if len(replicas) > _LONGEST_NAME:
                 what = f"{server.name}: its replicas are called {replicas}, too long for a host"
-                yield Problem(where, what, f"use a name of at most {_LONGEST_NAME - len(SUFFIX)} characters")
+                yield Problem(where, what, f"use a name of at most {_LONGEST_NAME - len(REPLICA_SUFFIX)} characters")
             if server.port == HEALTH_PORT:
                 what = f"{server.name}: port {HEALTH_PORT} is that of its proxy's health"
                 yield Problem(where, what, "give it another port")
@@ -89,7 +90,7 @@ class Replication:
             yield replace(service, single=_PROXY)
         else:
             yield self._proxy(server, service, choice)
-            yield replace(service, name=service.name + SUFFIX, kind="replica")
+            yield replace(service, name=service.name + REPLICA_SUFFIX, kind="replica")
 
     def _proxy(self, server: ServerInstance, service: ServicePlan, choice: ImageChoice) -> ServicePlan:
         """The proxy under the server's name: for its callers, and for whoever looks for it, it is the server."""
@@ -106,7 +107,7 @@ class Replication:
             environment=(("GYMCTL_PROXY", proxy_configuration(service, _stickiness(server))),),
             placement=node_placement(self._config.placements.of("addons")),
             fragment=fragment("proxy"),
-            single=f"it is the proxy; its replicas are {service.name}{SUFFIX}",
+            single=f"it is the proxy; its replicas are {service.name}{REPLICA_SUFFIX}",
         )
 
     def notes(self) -> Iterator[str]:
@@ -115,8 +116,10 @@ class Replication:
             server.name for server in self._config.servers.values() if server.replicas > 1 and self._wants_proxy(server)
         ]
         if names:
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            yield f"a proxy stands before {shown}, since NeMo Gym knows nothing of replicas (they are NAME{SUFFIX})"
+            yield (
+                f"a proxy stands before {listing(names)}, since NeMo Gym knows nothing of replicas "
+                f"(they are NAME{REPLICA_SUFFIX})"
+            )
 
 
 Stickiness = Literal["never", "preferred", "always"]
@@ -141,7 +144,7 @@ def proxy_configuration(service: ServicePlan, sticky: Stickiness) -> str:
     )
     return environment.get_template("haproxy.cfg.j2").render(
         server=service.name,
-        service=service.name + SUFFIX,
+        service=service.name + REPLICA_SUFFIX,
         port=service.port,
         health_port=HEALTH_PORT,
         most=MOST_REPLICAS,

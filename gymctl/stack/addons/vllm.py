@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from gymctl.config import VLLM_PORT, Config, VllmBlock
 from gymctl.config.vllm.families import reasoning_parser, tool_parser
+from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK
 from gymctl.errors import Problem
 from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.compose.model import Device, Mount, ResourceBounds, Resources, Service
@@ -19,7 +20,6 @@ KIND = "vllm"
 CACHE, MODELS = "/cache", "/models"
 _TOKEN = "hf_token"  # noqa: S105 - the key of the configuration that holds it; NeMo Gym's, too
 _DEFAULT_VOLUME = "vllm-cache"
-_LOOPBACK = "127.0.0.1"  # whatever the head is published on: vLLM asks nobody for a key
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class _Block:
 
     def _instance(self, index: int, name: str, needs: tuple[str, ...]) -> ServicePlan:
         block = self._block
-        published = ((_LOOPBACK, block.port + index, VLLM_PORT),) if block.port else ()
+        published = ((LOOPBACK, block.port + index, VLLM_PORT),) if block.port else ()
         return ServicePlan(
             name=name,
             kind=KIND,
@@ -142,7 +142,7 @@ class _Block:
         """The arguments of ``vllm serve``."""
         block = self._block
         yield from (_inside(block.model) if block.is_local else block.model,)
-        yield from ("--served-model-name", block.served_model_name, "--host", "0.0.0.0", "--port", str(VLLM_PORT))
+        yield from ("--served-model-name", block.served_model_name, "--host", EVERY_INTERFACE, "--port", str(VLLM_PORT))
         cpu = block.profile == "cpu"
         tools = tool_parser(block)
         template = _inside(block.chat_template) if block.chat_template else None

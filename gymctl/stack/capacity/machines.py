@@ -6,11 +6,12 @@ stack asks for (``resources``, GPU services), and what the pattern wants (seed 0
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gymctl.config import Config, ServerInstance
+from gymctl.config.sizes import size_in_bytes
+from gymctl.config.vocabulary import is_this_machine
 from gymctl.stack.plan import StackPlan, container_addresses
 from gymctl.stack.plan_checks import HEAD_SERVICE
 from gymctl.stack.service import ServicePlan
@@ -26,9 +27,6 @@ _MEMORY_MB = {"responses_api_agents": 600, "head": 60, "ray": 1000, "node": 50}
 _RAY_WORKER_MB = 350
 _OTHER_MB = 60
 _NEMO_GYM_MB = 165
-_UNITS = {"b": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": _GB, "t": _GB * 1024}
-_SIZE = re.compile(r"([\d.]+)\s*([bkmgt])", re.IGNORECASE)
-_LOOPBACK = (None, "127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,11 @@ def plan_machines(config: Config, plan: StackPlan) -> tuple[Machine, ...]:
 
 def _head_place(config: Config) -> str:
     host = config.head.host
-    return HERE if host in _LOOPBACK or host is None else host
+    return host if host is not None and not is_this_machine(host) else HERE
 
 
 def _place(server: ServerInstance, config: Config) -> str:
-    return _head_place(config) if server.host in _LOOPBACK or server.host is None else server.host
+    return server.host if server.host is not None and not is_this_machine(server.host) else _head_place(config)
 
 
 def _is_at(service: ServicePlan, place: str, places: Mapping[str, str], head: str) -> bool:
@@ -120,9 +118,8 @@ def _memory_mb(service: ServicePlan) -> float:
     """What it may take: its limit, else its reservation, else what one like it was measured to take."""
     bounds = service.bounds
     for part in (bounds.limits, bounds.reservations) if bounds else ():
-        found = _SIZE.match(part.memory or "") if part else None
-        if found:
-            return float(found[1]) * _UNITS[found[2].lower()]
+        if part and part.memory:
+            return size_in_bytes(part.memory) / 1024**2
     if "nemo-gym" in service.image:
         return _NEMO_GYM_MB
     if service.kind == "ray" and service.implementation == "worker":

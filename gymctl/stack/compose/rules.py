@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from gymctl.config.sizes import is_size
+from gymctl.config.vocabulary import EVERY_INTERFACE
+from gymctl.config.wording import did_you_mean
 from gymctl.errors import Problem
 from gymctl.stack.compose.model import ComposeDocument, Mount, Service
 from gymctl.stack.compose.schema import schema_errors
@@ -26,7 +28,6 @@ from gymctl.stack.compose.schema import schema_errors
 MAX_VARIABLE = 131_072  # bytes of NAME=value and its final NUL (Linux MAX_ARG_STRLEN)
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
-_SIZE = re.compile(r"\d+(?:\.\d+)?\s*(?:b|[kmgt]b?|[kmgt]ib)?", re.IGNORECASE)
 _HEALTH_TIMES = ("start_period", "start_interval", "interval", "timeout")
 
 
@@ -60,8 +61,7 @@ def _declared(where: str, service: Service, document: ComposeDocument) -> Iterat
 
 
 def _near(name: str, known: set[str], what: str) -> str:
-    close = get_close_matches(name, sorted(known), 1)
-    return f"did you mean {close[0]!r}?" if close else f"declare it under the document's {what}s"
+    return did_you_mean(name, known) or f"declare it under the document's {what}s"
 
 
 def _sources(items: list[Any] | None) -> list[str]:
@@ -100,7 +100,7 @@ def _sizes(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem
         resources = getattr(bounds, part) if bounds else None
         values[f"deploy.resources.{part}.memory"] = resources.memory if resources else None
     for key, value in values.items():
-        if value is not None and not _SIZE.fullmatch(value):
+        if value is not None and not is_size(value):
             yield Problem(f"{where}.{key}", f"GYM015 {value!r} is not a size", "write it like 512mb or 16gb")
 
 
@@ -159,8 +159,10 @@ def _published_twice(document: ComposeDocument) -> Iterator[Problem]:
             if port.published is None:
                 continue
             here = taken.setdefault((str(port.published), port.protocol or "tcp"), {})
-            address = port.host_ip or "0.0.0.0"
-            clash = next((other for ip, other in here.items() if ip == address or "0.0.0.0" in (ip, address)), None)
+            address = port.host_ip or EVERY_INTERFACE
+            clash = next(
+                (other for ip, other in here.items() if ip == address or EVERY_INTERFACE in (ip, address)), None
+            )
             if clash is not None:
                 message = f"GYM010 port {port.published} of this machine is already published by {clash}"
                 yield Problem(f"services.{name}.ports", message, "publish another one")

@@ -13,7 +13,9 @@ from typing import Any
 
 import yaml
 
+from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.stack.compose.model import ComposeDocument
+from gymctl.stack.labels import IMPLEMENTATION, KIND, PORT
 
 MARKER = "# Rendered by gymctl"
 
@@ -138,13 +140,15 @@ def _commented(lines: Sequence[str], document: ComposeDocument) -> Iterator[str]
 def _described(name: str, document: ComposeDocument) -> str:
     service = document.services[name]
     labels = service.labels or {}
-    kind, implementation = labels.get("gymctl.kind"), labels.get("gymctl.implementation")
+    kind, implementation = labels.get(KIND), labels.get(IMPLEMENTATION)
     if kind is None:
         return f"{name}: {service.image}"
     what = (
         "the head server: the configuration, and how the servers are" if kind == "head" else f"{kind}/{implementation}"
     )
-    address = f"http://{name}:{labels['gymctl.port']}" if "gymctl.port" in labels else name
-    published = [f"{port.host_ip or '0.0.0.0'}:{port.published}" for port in service.ports or () if port.published]
+    address = f"http://{name}:{labels[PORT]}" if PORT in labels else name
+    published = [
+        f"{port.host_ip or EVERY_INTERFACE}:{port.published}" for port in service.ports or () if port.published
+    ]
     outside = f"; published on {', '.join(published)}" if published else ""
     return f"{what}, at {address} in the stack's network{outside}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind, holds_credential
+from gymctl.config.vocabulary import HEAD_NAME
 
 # What NeMo Gym's parser fills in before it starts a server, which trusts it as it is (global_config.py).
 DEFAULTS: Mapping[str, Any] = {
@@ -33,7 +34,7 @@ def visible_globals(server: ServerInstance, config: Config) -> Iterator[str]:
     bundled = server.folder is not None and server.folder.is_relative_to(config.bundled)
     own_agent = server.kind is ServerKind.AGENT and not bundled
     for key, value in config.values.items():
-        if holds_credential(key) or key in ("head_server", "dry_run", "vllm"):
+        if holds_credential(key) or key in (HEAD_NAME, "dry_run", "vllm"):
             continue
         known = key in _READ or key.startswith(_READ_PREFIXES)
         if known or (own_agent and key in _READ_BY_AGENTS):

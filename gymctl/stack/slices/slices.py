@@ -12,14 +12,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from gymctl.config import Config, Reference, ServerInstance, mask
-from gymctl.config.vocabulary import base_url
+from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, base_url
 from gymctl.stack.slices.globals import DEFAULTS, visible_globals, without_credentials
 from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.slices.secret_references import Marked, mark, mark_fields, unmark
 
 SliceMode = Literal["closure", "full"]
-
-HEAD_KEY = "head_server"
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Address:
 
     host: str
     port: int
-    bind: str = "0.0.0.0"
+    bind: str = EVERY_INTERFACE
 
     @property
     def url(self) -> str:
@@ -66,7 +64,7 @@ class Slices:
         self._globals: dict[str, Marked] = {
             name: mark(value, finder)
             for name, value in without_credentials(config.values).items()
-            if name not in (HEAD_KEY, "dry_run")
+            if name not in (HEAD_NAME, "dry_run")
         }
         self._used = {name: self._secrets_of(name) for name in config.servers}
         self._names = _name_secrets(frozenset().union(*self._used.values()), config.secrets)
@@ -99,10 +97,10 @@ class Slices:
                 yield peer, False, whole
 
     def _rest(self, name: str) -> dict[str, Any]:
-        head = self._addresses[HEAD_KEY]
+        head = self._addresses[HEAD_NAME]
         shown = {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
         added = escape_all(dict(self._added.get(name, {})))
-        return {HEAD_KEY: {"host": head.host, "port": head.port}, **DEFAULTS, **shown, **added}
+        return {HEAD_NAME: {"host": head.host, "port": head.port}, **DEFAULTS, **shown, **added}
 
     def _is_full(self, name: str) -> bool:
         """An agent that chooses servers at run time says so: ``slice: full`` in its own entry."""
@@ -145,8 +143,8 @@ def head_slice(config: Config, addresses: Mapping[str, Address]) -> dict[str, An
         fields = {"entrypoint": server.entrypoint, "host": address.host, "port": address.port}
         fields |= {key: value for key, value in masked.items() if key not in fields and key != "replicas"}
         data[name] = {server.kind.value: {server.implementation: fields}}
-    head = addresses[HEAD_KEY]
-    data[HEAD_KEY] = {"host": head.bind, "port": head.port}
+    head = addresses[HEAD_NAME]
+    data[HEAD_NAME] = {"host": head.bind, "port": head.port}
     data["dry_run"] = False
     values = {key: value for key, value in config.values.items() if key not in data}
     escaped: dict[str, Any] = escape_all({**data, **DEFAULTS, **mask(values, config.secrets)})

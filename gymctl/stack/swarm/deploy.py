@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gymctl.errors import Problem
+from gymctl.stack import labels
 from gymctl.stack.compose.model import (
     Deploy,
     Device,
@@ -18,7 +19,7 @@ from gymctl.stack.compose.model import (
 from gymctl.stack.swarm.report import Report
 
 GPU_KIND = "NVIDIA-GPU"
-GPU_LABEL = "node.labels.gymctl.gpu==true"
+GPU_LABEL = f"node.labels.{labels.GPU}==true"
 GPU_VARIABLE = "NVIDIA_VISIBLE_DEVICES"
 
 _NODE = f'each GPU node says what it has: "node-generic-resources": ["{GPU_KIND}=UUID", ...] in its daemon.json'

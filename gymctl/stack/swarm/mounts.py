@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
+from gymctl.config.sizes import size_in_bytes
 from gymctl.stack.compose.model import Mount, Service, Tmpfs
 from gymctl.stack.swarm.report import Report
 
 _SHM = "/dev/shm"  # noqa: S108 - the container's own
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.IGNORECASE)
-_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-
-def size_in_bytes(size: str | int) -> int:
-    """Bytes of a size as Compose writes it: ``512mb`` is 536,870,912; a number is bytes already.
-
-    Raises:
-        ValueError: it is no size (rule GYM015 finds that first).
-    """
-    found = _SIZE.fullmatch(str(size).strip())
-    if found is None:
-        raise ValueError(f"{size!r} is not a size")
-    return int(float(found[1]) * 1024 ** _POWERS[found[2].lower()])
 
 
 def translate_mounts(service: Service, report: Report) -> list[str | Mount] | None:

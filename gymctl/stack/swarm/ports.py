@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from gymctl.config import ServerKind
+from gymctl.config.vocabulary import EVERY_INTERFACE, EVERY_INTERFACE_HOSTS
 from gymctl.errors import Problem
 from gymctl.stack.compose.model import Port, Service
+from gymctl.stack.labels import KIND
 from gymctl.stack.swarm.report import Report
 
-_EVERYWHERE = (None, "", "0.0.0.0", "::")
-_OPTION = "--publish 0.0.0.0"
+_EVERYWHERE = (None, "", *EVERY_INTERFACE_HOSTS)
+_OPTION = f"--publish {EVERY_INTERFACE}"
 
 
 def translate_ports(service: Service, report: Report, problems: list[Problem]) -> list[Port] | None:
@@ -37,5 +39,5 @@ def _port(port: Port, service: Service, report: Report, problems: list[Problem])
 
 def _is_asked_for(service: Service) -> bool:
     """The head and its like are gymctl's own; a server is the user's."""
-    kind = (service.labels or {}).get("gymctl.kind")
+    kind = (service.labels or {}).get(KIND)
     return kind is None or kind in {str(known) for known in ServerKind}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-_SHOWN = 3  # names before "and N more"
+from gymctl.config.wording import listing
 
 
 class Outcome(StrEnum):
@@ -59,9 +59,5 @@ def grouped(changes: Iterable[Change]) -> Iterator[str]:
     order = list(Outcome)
     for (outcome, key, detail), services in sorted(same.items(), key=lambda item: order.index(item[0][0])):
         named = [name for name in services if name]
-        where = f" ({_some(named)})" if named else ""
+        where = f" ({listing(named)})" if named else ""
         yield f"{outcome}: {key}{where}: {detail}"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -1,0 +1,33 @@
+"""Amounts of memory as people write them: ``512mb``, ``1.5 GiB``. The units are those of Docker, all powers of 1024."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?:(?P<power>[kmgt])i?b?|(?P<bytes>b))?", re.IGNORECASE)
+_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def size_in_bytes(size: str | int) -> int:
+    """Bytes of a size: ``512mb`` is 536,870,912; a number without a unit is bytes already, as in Compose.
+
+    Raises:
+        ValueError: it is not a size.
+    """
+    match = _SIZE.fullmatch(str(size).strip())
+    if match is None:
+        raise ValueError(f"{size!r} is not a size")
+    power = _POWERS.get((match["power"] or "").lower(), 0)
+    return int(float(match["number"]) * 1024**power)
+
+
+def is_size(value: Any) -> bool:
+    """Whether it is a size as Compose accepts it: text, with or without a unit."""
+    return isinstance(value, str) and _SIZE.fullmatch(value) is not None
+
+
+def is_size_with_unit(value: Any) -> bool:
+    """Whether it is a size that names its unit; a configuration asks for one, since bare bytes are rarely meant."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    return match is not None and bool(match["power"] or match["bytes"])
