@@ -56,14 +56,13 @@ def push(
       gymctl images push examples/quickstart --registry registry.example:5000/gym
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.engines.docker.daemon import connect, spoken_errors
-    from gymctl.engines.swarm.images import check_registry, name_by_content, push_images
+    from gymctl.engines.swarm.images import check_registry, push_images
 
     check_registry(registry)
     config = load(configuration, merge_order, gym_root=gym_root)
-    tags = _build(config, name, gym_root, gym_version, base_image, ca_bundle)
+    images = _build(config, name, gym_root, gym_version, base_image, ca_bundle)
     with spoken_errors():
         client = connect("")
-        images = name_by_content(client, tags)
         for image, pushed in push_images(client, images, registry).items():
             typer.echo(f"{image}  {pushed}")
 
@@ -85,14 +84,13 @@ def load_into(
     Examples:
       gymctl images load examples/quickstart --host ssh://me@worker-1 --host ssh://me@worker-2
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.engines.docker.daemon import connect, spoken_errors
-    from gymctl.engines.swarm.images import check_hosts, load_images, name_by_content
+    from gymctl.engines.docker.daemon import spoken_errors
+    from gymctl.engines.swarm.images import check_hosts, load_images
 
     check_hosts(host)
     config = load(configuration, merge_order, gym_root=gym_root)
-    tags = _build(config, name, gym_root, gym_version, base_image, ca_bundle)
+    images = _build(config, name, gym_root, gym_version, base_image, ca_bundle)
     with spoken_errors():
-        images = name_by_content(connect(""), tags)
         for where, count in load_images(list(images.values()), host).items():
             typer.echo(f"{where}: {count} sent, {len(images) - count} there already")
 
@@ -104,8 +102,8 @@ def _build(
     gym_version: str | None,
     base_image: str | None,
     ca_bundle: Path | None,
-) -> list[str]:
-    """Build what the stack of a configuration runs in; the images' tags."""
+) -> dict[str, str]:
+    """Build what the stack of a configuration runs in; the name of each image by its tag."""
     from gymctl.cli.output import UpDisplay
     from gymctl.engines.build.images import build_images
     from gymctl.engines.docker.daemon import check_commands, connect
@@ -115,5 +113,4 @@ def _build(
     check_commands("")
     connect("").close()
     with UpDisplay() as display:
-        build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=display.on_build)
-    return [image.tag for image in plan.images]
+        return build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=display.on_build)

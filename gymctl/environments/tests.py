@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from gymctl import assets
 from gymctl.config import ServerKind
+from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.docker.daemon import connect
 from gymctl.engines.docker.jobs import job_command, job_name
@@ -106,14 +107,16 @@ def run_in_image(
     Raises:
         EngineError: there is no Docker, the image cannot be built, or the container cannot be started.
     """
-    connect(f", or do without Docker: gymctl env test {tests.name} --engine local").close()
-    image = image_for(tests)
-    build_images([image], base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
+    client = connect(f", or do without Docker: gymctl env test {tests.name} --engine local")
+    plan = image_for(tests)
+    images = build_images([plan], directory=tests.folder, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
+    image = images[plan.tag]
     place = Path(_SERVICES, tests.kind, tests.name)
-    job = Job(["python", *_pytest(tests, place, arguments)], [Mount(tests.folder, str(place))], image=image.tag)
+    job = Job(["python", *_pytest(tests, place, arguments)], [Mount(tests.folder, str(place))], image=image)
     # as the image's own user, whom servers run as: nothing is written where it would have to belong to this one
     argv = job_command(job, name=job_name(_PROJECT), project=_PROJECT, network="bridge", user=(), nofile=0)
     done = stream(argv, on_line, on_error_line=on_line, check=False)
+    remove_earlier_images(client, [image], tests.folder)
     if done.code in _DOCKER_RUN_FAILED:
         raise EngineError(f"the tests could not be started: docker run ended with {done.code}", "see the line above")
     return done.code

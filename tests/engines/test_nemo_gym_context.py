@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gymctl import assets
-from gymctl.engines.build.images import build_command
+from gymctl.engines.build.command import Build, build_command
 from gymctl.engines.build.nemo_gym import locked, stage_gym
 from gymctl.errors import InputError
 from gymctl.stack import GymBuild, GymSource
@@ -95,7 +95,8 @@ def test_a_package_locked_in_two_versions_is_left_open(tmp_path):
 
 
 def test_build_arguments_name_the_stage_and_the_base(tmp_path):
-    command = build_command("t", tmp_path, tmp_path / "D", "py", None, target="base", arguments={"SERVER": "a/b"})
+    build = Build(tmp_path / "D", "py", target="base", arguments={"SERVER": "a/b"})
+    command = build_command(["t"], tmp_path, build, None)
     assert command[command.index("--target") + 1] == "base"
     assert [command[number + 1] for number, word in enumerate(command) if word == "--build-arg"] == [
         "BASE_IMAGE=py",

@@ -28,8 +28,7 @@ head_server: {{host: 127.0.0.1, port: {port}}}
 @pytest.fixture(scope="session")
 def image():
     """The image of the bundled servers, under a name that no user's stack has."""
-    build_images([ImagePlan(IMAGE)])
-    return IMAGE
+    return build_images([ImagePlan(IMAGE)])[IMAGE]
 
 
 @pytest.fixture
@@ -42,17 +41,27 @@ def free_port():
 class Stack:
     """A stack in a directory, and its steps as ``gymctl up`` takes them."""
 
-    def __init__(self, directory: Path, port: int):
+    def __init__(self, directory: Path, port: int, images: dict[str, str]):
         self.directory, self.port = directory, port
         self.name = f"gymctl-test-{os.getpid()}-{port}"
         self.engine = ComposeEngine(directory)
         self.nofile = 65535
+        self.images = images
         (directory / "stack.yaml").write_text(SMALL.format(port=port))
 
     def plan(self):
+        """The plan, with its images as they were built."""
+        return self.draft().with_images(self.images)
+
+    def draft(self):
+        """The plan before its images are built."""
         config = load_config(["stack.yaml"], cwd=self.directory, environ={})
         options = StackOptions(version=__version__, image_prefix="gymctl-test", nofile=self.nofile)
         return plan_stack(config, name=self.name, options=options)
+
+    def prepare(self):
+        """The checks and builds of ``gymctl up``."""
+        self.nofile, self.images = self.engine.prepare(self.draft())
 
     def render(self, change=lambda services: None, plan=None):
         """The rendered text, after ``change`` had its way with the services."""
@@ -64,8 +73,7 @@ class Stack:
         return "# Rendered by gymctl\n" + yaml.safe_dump(document, sort_keys=False)
 
     def up(self, change=lambda services: None, *, secrets=None, timeout=90, on_event=lambda event: None):
-        plan = self.plan()
-        self.nofile = self.engine.prepare(plan)
+        self.prepare()
         plan = self.plan()
         text = self.render(change, plan)
         if secrets:
@@ -83,7 +91,7 @@ class Stack:
 def stack(tmp_path, free_port, image):
     directory = tmp_path / "stack"
     directory.mkdir()
-    made = Stack(directory, free_port)
+    made = Stack(directory, free_port, {IMAGE: image})
     yield made
     if (directory / ".gymctl" / "stack.json").exists():
         made.engine.down(volumes=True)

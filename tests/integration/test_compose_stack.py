@@ -207,7 +207,7 @@ def test_job_without_a_stack_says_so(tmp_path):
 
 def test_what_ends_by_itself_ends_before_those_that_need_it(stack):
     """As a fetch of weights: what needs it starts after its end, and ``up`` and ``status`` are content."""
-    stack.nofile = stack.engine.prepare(stack.plan())
+    stack.prepare()
     plan = stack.plan()
     first = replace(
         plan.services[0],
@@ -233,7 +233,7 @@ def test_what_ends_by_itself_ends_before_those_that_need_it(stack):
 
 
 def test_what_should_end_well_and_does_not_ends_the_wait(stack):
-    stack.nofile = stack.engine.prepare(stack.plan())
+    stack.prepare()
     plan = stack.plan()
     first = replace(plan.services[0], name="fetch", config_path="", working_dir="", published=(), completes=True)
     first = replace(first, command=("sh", "-c", "echo no such model; exit 3"))
@@ -249,7 +249,7 @@ def test_what_should_end_well_and_does_not_ends_the_wait(stack):
 @pytest.mark.parametrize("tries", [3, 1])
 def test_what_may_fail_at_first_is_begun_anew(stack, tries):
     """As a node of Ray on a busy machine: its second begin is the one that works."""
-    stack.nofile = stack.engine.prepare(stack.plan())
+    stack.prepare()
     plan = stack.plan()
     node = replace(
         plan.services[0],

@@ -109,16 +109,19 @@ def test_what_is_built_already_is_not_built_again(tmp_path):
     (folder / "app.py").write_text("print('one')\n")
     plan = ImagePlan(f"gymctl-test-again:{os.getpid()}", folder)
     try:
-        kinds = []
+        kinds, names = [], []
         for text in ("one", "one", "two"):
             (folder / "app.py").write_text(f"print('{text}')\n")
             events = []
-            build_images([plan], on_event=events.append)
+            names.append(build_images([plan], on_event=events.append)[plan.tag])
             kinds.append({event.kind for event in events})
         assert "step" in kinds[0] and "step" in kinds[2]
         assert kinds[1] == {"start", "done"}
         path = "services/resources_servers/mine/app.py"
-        said = run(["docker", "run", "--rm", "--network", "none", plan.tag, "python", path])
+        said = run(["docker", "run", "--rm", "--network", "none", names[2], "python", path])
         assert said.stdout == "two\n"
+        assert names[0] == names[1] != names[2]
+        earlier = run(["docker", "run", "--rm", "--network", "none", names[0], "python", path])
+        assert earlier.stdout == "one\n", "a later build does not change what an earlier one made"
     finally:
-        run(["docker", "image", "rm", "-f", plan.tag], check=False)
+        run(["docker", "image", "rm", "-f", plan.tag, *names], check=False)

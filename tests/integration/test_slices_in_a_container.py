@@ -35,7 +35,7 @@ def read_in_a_container(value: Any, image: str) -> Any:
     prefix = image.split("-server:", maxsplit=1)[0]
     plan = plan_stack(
         whole, name="gymctl-test-slices", options=StackOptions(__version__, nofile=1024, image_prefix=prefix)
-    )
+    ).with_images({f"{prefix}-server:{__version__}": image})
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "compose.yaml").write_text(render_stack(plan), encoding="utf-8")
         command = [

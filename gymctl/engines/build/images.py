@@ -7,23 +7,23 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gymctl import assets
 from gymctl.engines.build.addons import addon_hint, stage_addon
-from gymctl.engines.build.cache import context_digest, is_built
+from gymctl.engines.build.cache import is_built, labels, name_by_content
+from gymctl.engines.build.command import Build, build_command
 from gymctl.engines.build.context import stage
+from gymctl.engines.build.copying import disk_errors, normalize_modes
 from gymctl.engines.build.nemo_gym import stage_gym
-from gymctl.engines.runner import CommandFailed, stream
+from gymctl.engines.runner import CommandFailed, run, stream
 from gymctl.engines.terminal_text import last_lines, plain
 from gymctl.errors import EngineError, InputError
-from gymctl.stack.labels import BUILD_CONTEXT
 
 if TYPE_CHECKING:
-    from gymctl.stack import ImagePlan
+    from gymctl.stack import GymBuild, ImagePlan
 
 # Where tools are told about a CA bundle, then where Debian and its relatives keep the machine's own.
 _CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
@@ -80,22 +80,34 @@ class BuildFailed(EngineError):  # noqa: N818 - a fact about an image, like Comm
 def build_images(
     images: Sequence[ImagePlan],
     *,
+    directory: Path | None = None,
     base_image: str | None = None,
     ca_bundle: Path | None = None,
     on_event: OnBuild = lambda _: None,
-) -> None:
+) -> dict[str, str]:
     """Build every image, one after another (they share their first layers).
 
-    ``base_image`` replaces ``python:3.12-slim`` (the variable ``GYMCTL_BASE_IMAGE`` too).
+    ``base_image`` replaces ``python:3.12-slim`` (the variable ``GYMCTL_BASE_IMAGE`` too); ``directory`` is the one
+    whose stack the images are for (default: the working directory).
+
+    Returns:
+        The name of each image by what is in it, by the tag in its plan. The tag itself names the latest build, for a
+        file that ``gymctl render`` wrote; a stack that runs uses only the names.
 
     Raises:
         BuildFailed: a step of an image failed.
-        InputError: the CA bundle or a server's folder does not exist.
+        InputError: the CA bundle or a server's folder does not exist, or a file in it cannot be read.
+        EngineError: the build context cannot be written.
     """
     base = base_image or os.environ.get("GYMCTL_BASE_IMAGE") or None
     bundle = find_ca_bundle(ca_bundle, os.environ)
+    owner = (directory or Path.cwd()).resolve()
+    names: dict[str, str] = {}
     for image in images:
-        _build(image, base, bundle, on_event)
+        if image.gym is not None and image.gym.base in names:
+            image = replace(image, gym=replace(image.gym, base=names[image.gym.base]))  # noqa: PLW2901 - as planned
+        names[image.tag] = _build(image, owner, base, bundle, on_event)
+    return names
 
 
 def find_ca_bundle(given: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -112,92 +124,61 @@ def find_ca_bundle(given: Path | None, environ: Mapping[str, str]) -> Path | Non
     return next((Path(path) for path in [*named, _CA_FILE] if Path(path).is_file()), None)
 
 
-def build_command(
-    tag: str,
-    context: Path,
-    dockerfile: Path,
-    base: str | None,
-    bundle: Path | None,
-    *,
-    target: str = "server",
-    arguments: Mapping[str, str] = MappingProxyType({}),
-    contexts: Mapping[str, str] = MappingProxyType({}),
-) -> list[str]:
-    """The argument list that builds one image: the stage ``target`` of its Dockerfile.
-
-    ``contexts`` are folders that take the place of stages, by their names.
-    """
-    argv = ["docker", "buildx", "build", "--load", "--progress=plain", "--provenance=false"]
-    argv += ["--tag", tag, "--file", str(dockerfile), "--target", target]
-    for name, value in {**({"BASE_IMAGE": base} if base else {}), **arguments}.items():
-        argv += ["--build-arg", f"{name}={value}"]
-    for name, folder in contexts.items():
-        argv += ["--build-context", f"{name}={folder}"]
-    if bundle:
-        argv += ["--secret", f"id=ca,src={bundle}"]
-    return [*argv, str(context)]
-
-
-def _build(image: ImagePlan, base: str | None, bundle: Path | None, on_event: OnBuild) -> None:
+def _build(image: ImagePlan, owner: Path, base: str | None, bundle: Path | None, on_event: OnBuild) -> str:
+    """Build one image unless it is there; its name by what is in it."""
     began = time.monotonic()
     output: list[str] = []
 
-    def tell(kind: str, text: str = "") -> None:
+    def report(kind: str, text: str = "") -> None:
         on_event(BuildEvent(image.tag, kind, text, time.monotonic() - began))
 
     def on_line(line: str) -> None:
         output.append(plain(line))
         step = _STEP.match(output[-1])
         if step and not _STEP_END.match(output[-1]):
-            tell("step", _short(step[2]))
+            report("step", _short(step[2]))
 
-    tell("start")
-    with tempfile.TemporaryDirectory(prefix="gymctl-build-") as folder:
-        command = _staged(image, Path(folder), base, bundle, lambda note: tell("note", note))
-        if not image.dockerfile and image.gym is None:  # others have bases that are built, too
-            digest = context_digest(Path(folder), _SERVER, base, [command[command.index("--target") + 1]])
-            if is_built(image.tag, digest):
-                tell("done")
-                return
-            command[-1:-1] = ["--label", f"{BUILD_CONTEXT}={digest}"]
+    report("start")
+    with disk_errors(), tempfile.TemporaryDirectory(prefix="gymctl-build-") as folder:
+        context = Path(folder)
+        build = _staged(image, context, base, lambda note: report("note", note))
+        normalize_modes(context)
+        digest = build.digest(context)
+        name = name_by_content(image.tag, digest)
         try:
-            stream(command, on_line, on_error_line=on_line)
+            if is_built(name, digest):
+                run(["docker", "tag", name, image.tag], timeout=30)
+            else:
+                command = build_command((name, image.tag), context, build, bundle, labels(digest, owner))
+                stream(command, on_line, on_error_line=on_line)
         except CommandFailed as error:
             raise _failure(image, output, base) from error
-    tell("done")
+    report("done")
+    return name
 
 
-def _staged(
-    image: ImagePlan, context: Path, base: str | None, bundle: Path | None, on_note: Callable[[str], None]
-) -> list[str]:
-    """Fill the build context; the command that builds from it."""
-    dockerfiles = assets.folder("dockerfiles")
+def _staged(image: ImagePlan, context: Path, base: str | None, on_note: Callable[[str], None]) -> Build:
+    """Fill the build context; how to build from it."""
     if image.dockerfile:
-        addon = stage_addon(context, image.dockerfile, base, os.environ)
-        return build_command(
-            image.tag,
-            context,
-            addon.dockerfile,
-            addon.base,
-            bundle,
-            arguments=addon.arguments,
-            contexts=addon.contexts,
-        )
-    if image.gym is None:
-        stage(context, image.folder, image.requirements, on_note)
-        target = "server"
-        if image.test_requirements:
-            lines = "".join(f"{line}\n" for line in image.test_requirements)
-            (context / "test.requirements.txt").write_text(lines, encoding="utf-8")
-            target = "test"
-        return build_command(image.tag, context, _SERVER, base, bundle, target=target)
-    stage_gym(context, image.gym, image.folder, on_note)
-    arguments = {"NEMO_GYM_VERSION": image.gym.source.version}
-    if image.gym.base:
-        arguments = {"NEMO_GYM_IMAGE": image.gym.base, "SERVER": image.gym.server}
-    target = "server" if image.gym.base else "base"
-    dockerfile = dockerfiles / "nemo-gym.Dockerfile"
-    return build_command(image.tag, context, dockerfile, base, bundle, target=target, arguments=arguments)
+        return stage_addon(context, image.dockerfile, base, os.environ)
+    if image.gym is not None:
+        return _staged_gym(image, image.gym, context, base, on_note)
+    stage(context, image.folder, image.requirements, on_note)
+    if not image.test_requirements:
+        return Build(_SERVER, base)
+    lines = "".join(f"{line}\n" for line in image.test_requirements)
+    (context / "test.requirements.txt").write_text(lines, encoding="utf-8")
+    return Build(_SERVER, base, target="test")
+
+
+def _staged_gym(
+    image: ImagePlan, gym: GymBuild, context: Path, base: str | None, on_note: Callable[[str], None]
+) -> Build:
+    stage_gym(context, gym, image.folder, on_note)
+    dockerfile = assets.folder("dockerfiles") / "nemo-gym.Dockerfile"
+    if not gym.base:
+        return Build(dockerfile, base, target="base", arguments={"NEMO_GYM_VERSION": gym.source.version})
+    return Build(dockerfile, base, arguments={"NEMO_GYM_IMAGE": gym.base, "SERVER": gym.server})
 
 
 def _short(step: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import __version__
+from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.compose.ports import check_port
 from gymctl.engines.compose.remove import remove_stack
@@ -58,10 +59,11 @@ class ComposeEngine:
         base_image: str | None = None,
         ca_bundle: Path | None = None,
         on_build: OnBuild = lambda _: None,
-    ) -> int:
-        """Check that the stack can be started here and build its images; returns the open-files limit to render with.
+    ) -> tuple[int, dict[str, str]]:
+        """Check that the stack can be started here and build its images. Writes nothing into the directory.
 
-        Writes nothing into the directory.
+        Returns:
+            The open-files limit to render with, and the name of each image by its tag in the plan.
 
         Raises:
             InputError: ``compose.yaml`` is someone else's.
@@ -75,9 +77,12 @@ class ComposeEngine:
             for host, port, _ in service.published:
                 check_port(client, plan.name, host, port, of=service.name)
         check_gpus(plan.services, client.info(), is_here=is_on_this_machine(client))
-        build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
-        check_clusters(plan.ray_checks)
-        return nofile_limit(plan.images[0].tag)
+        images = build_images(
+            plan.images, directory=self.directory, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build
+        )
+        built = plan.with_images(images)
+        check_clusters(built.ray_checks)
+        return nofile_limit(built.images[0].tag), images
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
         """One directory, one stack; one stack name, one directory."""
@@ -124,6 +129,7 @@ class ComposeEngine:
         start = self._command(plan.name, "up", "--detach", "--no-build", "--remove-orphans")
         with background(start, cwd=self.directory) as compose:
             watch.until_healthy(compose, timeout)
+        remove_earlier_images(client, [image.tag for image in plan.images], self.directory)
         return state
 
     def _state(self, plan: StackPlan, text: str, arguments: Sequence[str], config_digest: str) -> StackState:

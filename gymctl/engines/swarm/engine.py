@@ -33,7 +33,7 @@ from gymctl.engines.state import (
     write_secrets,
 )
 from gymctl.engines.swarm.deploy import deploy, move_away, scale
-from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, name_by_content, push_images
+from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
 from gymctl.engines.swarm.logs import stream_logs
 from gymctl.engines.swarm.nodes import Node, check_manager, find_node, find_nodes, set_availability
 from gymctl.engines.swarm.remove import remove_stack
@@ -85,14 +85,16 @@ class SwarmEngine:
         client = connect("")
         check_manager(client)
         self._check_names(client, plan.name)
-        build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
-        check_clusters(plan.ray_checks)
-        images = name_by_content(client, [image.tag for image in plan.images])
+        images = build_images(
+            plan.images, directory=self.directory, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build
+        )
+        built = plan.with_images(images)
+        check_clusters(built.ray_checks)
         if hosts:
             load_images(list(images.values()), hosts, on_build)
         if registry:
             images = push_images(client, images, registry, on_build)
-        return nofile_limit(plan.images[0].tag), images
+        return nofile_limit(built.images[0].tag), images
 
     def notes(self, *, registry: str, hosts: Sequence[str]) -> tuple[str, ...]:
         """What the user should know before the stack is deployed."""

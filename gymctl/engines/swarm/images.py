@@ -1,13 +1,13 @@
 """Images for every node of a Swarm: through the user's registry, by digest, or loaded into each node's engine.
 
-Either way an image is named by what is in it. Swarm compares names only: an image that was built anew under its old
-name would never reach a task.
+Either way an image is named by what it was built from. Swarm compares names only: an image that was rebuilt under its
+old name would never reach a task.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,42 +21,15 @@ from gymctl.errors import EngineError, InputError
 if TYPE_CHECKING:
     import docker
 
-_ID_DIGITS = 12
 _AT_ONCE = 4
 _TRANSFER_S = 3600.0
 _SCHEMES = ("tcp", "ssh", "unix")
 
 
-def name_by_content(client: docker.DockerClient, tags: Iterable[str]) -> dict[str, str]:
-    """Tag each image of this engine with its content's digest too; the new names by the old ones.
-
-    Raises:
-        EngineError: an image is not there.
-    """
-    return {tag: _named(client, tag) for tag in tags}
-
-
-def _named(client: docker.DockerClient, tag: str) -> str:
-    identity = _image_id(client, tag)
-    repository, _, version = tag.rpartition(":")
-    named = f"{version}-{identity.removeprefix('sha256:')[:_ID_DIGITS]}"
-    client.api.tag(tag, repository, named)
-    return f"{repository}:{named}"
-
-
-def _image_id(client: docker.DockerClient, name: str) -> str:
-    from docker.errors import ImageNotFound
-
-    try:
-        return str(client.api.inspect_image(name)["Id"])
-    except ImageNotFound as error:
-        raise EngineError(f"the image {name} is not on this engine", "gymctl up builds it") from error
-
-
 def push_images(
     client: docker.DockerClient, images: Mapping[str, str], registry: str, on_event: OnBuild = lambda _: None
 ) -> dict[str, str]:
-    """Push images (the values; as ``name_by_content`` gives them) to ``registry`` (``HOST/PREFIX``).
+    """Push images (the values; as ``build_images`` gives them) to ``registry`` (``HOST/PREFIX``).
 
     Returns:
         What each key of ``images`` is now, by digest: ``HOST/PREFIX/name:version@sha256:...``.

@@ -1,0 +1,215 @@
+"""Names of images: by what goes into them, whatever the umask and the checkout's modes; what cannot go in is named."""
+
+import os
+import socket
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gymctl.engines.build import cache, copying
+from gymctl.engines.build.cache import context_digest, name_by_content
+from gymctl.engines.build.cleanup import remove_earlier_images
+from gymctl.engines.build.copying import copy_tree, disk_errors, normalize_modes
+from gymctl.errors import EngineError, InputError
+from gymctl.stack.labels import BUILD_CONTEXT, DIRECTORY
+
+BASE = "python:3.12-slim"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "resources_servers" / "mine"
+    (made / "data").mkdir(parents=True)
+    (made / "app.py").write_text("print()")
+    (made / "data" / "table.csv").write_text("1")
+    return made
+
+
+@pytest.fixture
+def digest(tmp_path, monkeypatch):
+    """The digest of a context made of a folder, with a base image of some identity."""
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"ARG BASE_IMAGE={BASE}\nFROM ${{BASE_IMAGE}}\n")
+    identities = {BASE: "sha256:one"}
+    monkeypatch.setattr(cache, "_inspected", lambda image, template: identities.get(image, ""))
+
+    def digested(source, base=None, arguments=(), folders=()):
+        target = tmp_path / f"context-{time.monotonic_ns()}"
+        copy_tree(source, target)
+        normalize_modes(target)
+        return context_digest(target, dockerfile, base, arguments, folders)
+
+    digested.identities = identities
+    return digested
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o027, 0o077])
+def test_an_image_does_not_depend_on_the_umask(folder, digest, umask):
+    before = digest(folder)
+    earlier = os.umask(umask)
+    try:
+        assert digest(folder) == before
+    finally:
+        os.umask(earlier)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_an_image_does_not_depend_on_the_modes_of_a_checkout(folder, digest, mode):
+    before = digest(folder)
+    (folder / "app.py").chmod(mode)
+    (folder / "data").chmod(0o2750)
+    assert digest(folder) == before
+
+
+def test_everything_in_a_context_is_readable_to_all(folder, tmp_path):
+    (folder / "app.py").chmod(0o600)
+    (folder / "run.sh").write_text("#!/bin/sh")
+    (folder / "run.sh").chmod(0o700)
+    (folder / "data").chmod(0o700)
+    copy_tree(folder, tmp_path / "context")
+    normalize_modes(tmp_path / "context")
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in (tmp_path / "context").rglob("*")}
+    assert modes == {"app.py": 0o644, "run.sh": 0o755, "data": 0o755, "table.csv": 0o644}
+
+
+def test_whatever_goes_into_an_image_is_in_its_name(folder, digest, tmp_path):
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    found = {digest(folder), digest(folder, "mirror/python:3.12"), digest(folder, None, ["server"])}
+    digest.identities[BASE] = "sha256:two"
+    found.add(digest(folder))
+    (folder / "run.sh").write_text("x")
+    found.add(digest(folder))
+    (folder / "run.sh").chmod(0o755)
+    found.add(digest(folder))
+    (wheels / "torch-1.whl").write_text("x")
+    found.add(digest(folder, folders=[wheels]))
+    assert len(found) == 7
+
+
+@given(st.from_regex(r"[a-z0-9_.-]{1,128}", fullmatch=True), st.from_regex(r"[0-9a-f]{64}", fullmatch=True))
+def test_a_name_is_a_tag_that_ends_with_the_digest(version, digest):
+    name = name_by_content(f"registry.test:5000/gym-x:{version}", digest)
+    repository, _, tag = name.rpartition(":")
+    assert repository == "registry.test:5000/gym-x"
+    assert len(tag) <= 128
+    assert tag.endswith(f"-{digest[:12]}")
+
+
+def test_what_an_image_cannot_hold_is_left_out_and_named(folder, tmp_path):
+    (folder / "data" / "train.jsonl").symlink_to("/mnt/datasets-not-mounted/train.jsonl")
+    (folder / "data" / "again").symlink_to(folder)
+    (folder / "loop").symlink_to("loop")
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = os.open(folder, os.O_RDONLY)
+        listening.bind(f"/proc/self/fd/{here}/socket")
+        os.close(here)
+        notes = []
+        copy_tree(folder, tmp_path / "context", notes.append)
+    kept = {str(path.relative_to(tmp_path / "context")) for path in (tmp_path / "context").rglob("*")}
+    assert kept == {"app.py", "data", "data/table.csv"}
+    assert sorted(notes) == [
+        f"left out of the image: {folder}/data/again (a link to a folder that contains it)",
+        f"left out of the image: {folder}/data/train.jsonl (a link to /mnt/datasets-not-mounted/train.jsonl, "
+        "which does not exist)",
+        f"left out of the image: {folder}/loop (a link to loop, which does not exist)",
+        f"left out of the image: {folder}/pipe (not a regular file)",
+        f"left out of the image: {folder}/socket (not a regular file)",
+    ]
+
+
+def test_a_name_that_is_not_utf_8_is_left_out(folder, tmp_path):
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    notes = []
+    copy_tree(folder, tmp_path / "context", notes.append)
+    assert len(notes) == 1
+    assert r"caf\xe9.txt (its name is not UTF-8)" in notes[0]
+
+
+def test_links_to_files_and_folders_elsewhere_are_followed(folder, tmp_path):
+    elsewhere = tmp_path / "shared"
+    elsewhere.mkdir()
+    (elsewhere / "words.txt").write_text("a")
+    (folder / "shared").symlink_to(elsewhere)
+    (folder / "words.txt").symlink_to(elsewhere / "words.txt")
+    copy_tree(folder, tmp_path / "context")
+    assert (tmp_path / "context" / "shared" / "words.txt").read_text() == "a"
+    assert not (tmp_path / "context" / "words.txt").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["app.py", "data"])
+def test_what_cannot_be_read_is_named(folder, tmp_path, monkeypatch, name):
+    refused = folder / name
+    real_open, real_list = copying.Path.open, copying.Path.iterdir
+
+    def opened(path, *arguments, **options):
+        if path == refused:
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, *arguments, **options)
+
+    def listed(path):
+        if path == refused:
+            raise PermissionError(13, "Permission denied")
+        return real_list(path)
+
+    monkeypatch.setattr(copying.Path, "open", opened)
+    monkeypatch.setattr(copying.Path, "iterdir", listed)
+    with pytest.raises(InputError) as caught:
+        copy_tree(folder, tmp_path / "context")
+    assert caught.value.message == f"{refused} cannot be read: Permission denied"
+
+
+def test_a_full_disk_is_named_with_its_folder(monkeypatch):
+    monkeypatch.setenv("TMPDIR", "/var/small")
+    sentence = "context in /var/small: the disk is full; free some space, or set TMPDIR"
+    with pytest.raises(EngineError, match=sentence), disk_errors():
+        raise OSError(28, "No space left on device")
+
+
+class Engine:
+    """The part of a Docker client that a cleanup asks."""
+
+    def __init__(self, images, used=()):
+        self.api, self.listed, self.used, self.removed = self, images, used, []
+
+    def containers(self, **options):
+        assert options == {"all": True}
+        return [{"Image": name, "ImageID": f"id of {name}"} for name in self.used]
+
+    def images(self, filters):
+        assert filters == {"label": BUILD_CONTEXT}
+        return self.listed
+
+    def remove_image(self, name, *, force):
+        assert not force
+        self.removed.append(name)
+
+
+def built(name, directory, age_s=0.0):
+    digest = name.rpartition("-")[2]
+    return {
+        "Id": f"id of {name}",
+        "RepoTags": [name, f"{name.partition(':')[0]}:latest"],
+        "Created": int(time.time() - age_s),
+        "Labels": {BUILD_CONTEXT: digest, DIRECTORY: str(directory)},
+    }
+
+
+def test_earlier_images_of_a_directory_go_and_others_stay(tmp_path):
+    week = 8 * 24 * 3600
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    images = [
+        built("gymctl-server:1-aaaaaaaaaaaa", mine),
+        built("gymctl-server:1-bbbbbbbbbbbb", mine),
+        built("gymctl-server:1-cccccccccccc", mine),
+        built("gymctl-server:1-dddddddddddd", other),
+        built("gymctl-server:1-eeeeeeeeeeee", other, week),
+        built("gymctl-ray:1-ffffffffffff", mine),
+    ]
+    engine = Engine(images, used=["gymctl-server:1-bbbbbbbbbbbb"])
+    removed = remove_earlier_images(engine, ["gymctl-server:1-cccccccccccc"], mine)
+    assert removed == ("gymctl-server:1-aaaaaaaaaaaa", "gymctl-server:1-eeeeeeeeeeee")
+    assert tuple(engine.removed) == removed
