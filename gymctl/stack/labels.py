@@ -12,4 +12,4 @@ JOB = "gymctl.job"  # on containers of gymctl that Compose does not know
 GPU = "gymctl.gpu"  # on a node that has one: docker node update --label-add gymctl.gpu=true NODE
 GPU_KIND = "gymctl.gpu-kind"
 BUILD_CONTEXT = "gymctl.context"  # on images: the digest of what they were built from
-DIRECTORY = "gymctl.directory"
+DIRECTORY = "gymctl.directory"  # on images: the directory whose stack they were built for
