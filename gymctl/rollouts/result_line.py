@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -24,16 +24,17 @@ class Verdict(msgspec.Struct):
     """The fields of a verify response that the collector looks at; the rest is skipped over, not built."""
 
     reward: Any = None
-    task: Any = msgspec.field(name=TASK_INDEX, default=None)
-    repeat: Any = msgspec.field(name=ROLLOUT_INDEX, default=None)
-    agent_ref: Any = msgspec.field(name=AGENT_REF, default=None)
-    timing: Any = msgspec.field(name=TIMING, default=None)
+    task: Any = msgspec.field(name=TASK_INDEX, default=msgspec.UNSET)
+    repeat: Any = msgspec.field(name=ROLLOUT_INDEX, default=msgspec.UNSET)
+    agent_ref: Any = msgspec.field(name=AGENT_REF, default=msgspec.UNSET)
+    timing: Any = msgspec.field(name=TIMING, default=msgspec.UNSET)
     failure_class: Any = msgspec.field(name=FAILURE_CLASS, default=None)
     failure_terminal: Any = msgspec.field(name=FAILURE_TERMINAL, default=None)
     no_persist: Any = msgspec.field(name=NO_PERSIST, default=None)
 
 
 _decoder = msgspec.json.Decoder(Verdict)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class NotAResultError(Exception):
@@ -49,8 +50,8 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
 
     Args:
         body: what the agent's ``/run`` answered.
-        identity: the fields to add: task, repeat, agent_ref, and timing when wanted. They are spliced in as bytes; only
-            a reply that has other values under these names is built anew.
+        identity: the fields to add: task, repeat, agent_ref, and timing when wanted. They are spliced in as bytes; what
+            a reply has under these names is dropped when it is not the very same.
         agent: its name, for messages.
 
     Raises:
@@ -63,16 +64,27 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
         AGENT_REF: verdict.agent_ref,
         TIMING: verdict.timing,
     }
-    missing: dict[str, Any] = {}
-    for name, value in identity.items():
-        if has[name] is None:
-            missing[name] = value
-        elif has[name] != value:
-            return orjson.dumps({**orjson.loads(body), **identity}), float(verdict.reward)
-    line = _one_line(body).rstrip()
+    if any(value is not msgspec.UNSET and not _same(value, identity.get(name)) for name, value in has.items()):
+        line, missing = _without(body, has), dict(identity)
+    else:
+        line = _one_line(body).rstrip()
+        missing = {name: value for name, value in identity.items() if has[name] is msgspec.UNSET}
     if missing:
-        line = line[:-1] + b"," + orjson.dumps(missing)[1:]
+        comma = b"" if line[:-1].rstrip() == b"{" else b","
+        line = line[:-1] + comma + orjson.dumps(missing)[1:]
     return line, float(verdict.reward)
+
+
+def _same(value: Any, own: Any) -> bool:
+    """Whether a reply's value is the collector's own: 3.0 and True are not the numbers 3 and 1 to who reads them."""
+    return repr(value) == repr(own)
+
+
+def _without(body: bytes, names: Collection[str]) -> bytes:
+    """The object on one line without these names; every other value keeps its bytes, so no number changes."""
+    fields = _fields.decode(body)
+    parts = [b"%b:%b" % (orjson.dumps(name), bytes(value)) for name, value in fields.items() if name not in names]
+    return _one_line(b"{" + b",".join(parts) + b"}")
 
 
 def _read(body: bytes, agent: str) -> Verdict:
