@@ -18,7 +18,7 @@ from gymctl.server.responses import CREATE_PARAMS
 from gymctl.server.sessions import Session
 
 # Routes of a resources server that are no tools: a model must not be able to seed or score its own rollout.
-_NOT_TOOLS = frozenset({"seed_session", "verify", "aggregate_metrics"})
+_NOT_TOOLS = frozenset({"seed_session", "verify", "close_session", "aggregate_metrics"})
 _TOOL_NAME = re.compile(r"[\w.-]+")  # a name becomes a path: nothing in it may lead elsewhere
 _NO_SUCH_TOOL = '{"detail":"Not Found"}'
 

@@ -51,7 +51,7 @@ class Server:
         self.name = settings.name
         self.client = client
         self.config = self._read_config(settings)
-        self.sessions = SessionStore(f"{type(self).__name__}___{self.name}")
+        self.sessions = SessionStore(f"{type(self).__name__}___{self.name}", stateless=self.stateless)
         self.endpoints = {(item.method, item.path): item for item in self.all_endpoints()}
         self.workers = 1
         self._in_flight = 0
@@ -91,7 +91,7 @@ class Server:
     async def shutdown(self) -> None:
         """Override to release what ``startup`` took."""
 
-    @endpoint("/", method="GET")
+    @endpoint("/", method="GET", uses_session=False)
     async def alive(self, call: Call, session: Session) -> Reply:
         """Says that the server answers, as upstream 0.3 and later do."""
         return Reply(200, b'{"status":"ok"}', headers={"x-gym-uptime": f"{time.monotonic() - self._started:.1f}"})
@@ -107,7 +107,11 @@ class Server:
         session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=found.begins_session, place=place)
         self._in_flight += 1
         try:
+            if found.uses_session:
+                session.check()  # also where the code keeps its state elsewhere, under ``session.id``
             reply = await found.invoke(call, session)
+            if found.ends_session and reply.status == 200 and self.sessions.holds(session):
+                await self.end_session(session)
         except HopFailed as failure:
             reply = failed_hop(failure)
         except RefusedError as refused:
@@ -119,8 +123,12 @@ class Server:
             reply = json_reply(repr(error), 500)
         finally:
             self._in_flight -= 1
-        reply.cookies.setdefault(self.sessions.cookie, session.id)
+        reply.cookies.setdefault(self.sessions.cookie, session.cookie)
         return reply
+
+    async def end_session(self, session: Session) -> None:
+        """Forget a session."""
+        self.sessions.end(session)
 
     async def _beyond(self, call: Call) -> Reply:
         """A path that is no endpoint: a user's FastAPI route, or nothing."""

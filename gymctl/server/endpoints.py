@@ -23,7 +23,9 @@ _MARK = "__gym_endpoint__"
 class Endpoint:
     """One route. ``documented`` is the function whose signature ``/docs`` shows; ``body`` its request model, if any.
 
+    ``uses_session``: the call is refused when its session is lost; without, none is begun for it.
     ``begins_session``: a caller's session that is lost is replaced by a new one here, and refused elsewhere.
+    ``ends_session``: the session ends with a reply of status 200.
     ``while_wanted``: a call is dropped when its caller hangs up.
     """
 
@@ -32,19 +34,25 @@ class Endpoint:
     method: str = "POST"
     documented: Callable[..., Any] | None = None
     body: type[BaseModel] | None = None
+    uses_session: bool = True
     begins_session: bool = False
+    ends_session: bool = False
     while_wanted: bool = False
 
 
-def endpoint(path: str, method: str = "POST", *, while_wanted: bool = False) -> Callable[[Function], Function]:
+def endpoint(
+    path: str, method: str = "POST", *, while_wanted: bool = False, uses_session: bool = True
+) -> Callable[[Function], Function]:
     """Mark a method ``async (self, call: Call, session: Session) -> Reply`` as the route ``method path``.
+
+    ``uses_session=False`` is for what belongs to no rollout.
 
     With ``while_wanted`` a call is cancelled where it waits when its caller hangs up: for what costs much and serves
     only who asked. It holds for what a subclass puts in the method's place too.
     """
 
     def mark(function: Function) -> Function:
-        setattr(function, _MARK, (path, method, False, while_wanted))
+        setattr(function, _MARK, (path, method, False, while_wanted, uses_session))
         return function
 
     return mark
@@ -56,7 +64,7 @@ def tool(function: Function) -> Function:
     A parameter annotated ``Session`` receives the caller's session, one annotated ``Call`` the call itself (its
     deadline); one of a pydantic model alone receives the whole body. Plain functions run in a thread.
     """
-    setattr(function, _MARK, (f"/{function.__name__}", "POST", True, False))
+    setattr(function, _MARK, (f"/{function.__name__}", "POST", True, False, True))
     return function
 
 
@@ -67,12 +75,13 @@ def marked_endpoints(owner: object) -> list[Endpoint]:
         for name, attribute in vars(cls).items():
             mark = getattr(attribute, _MARK, None)
             if mark:
-                path, method, typed, wanted = mark
+                path, method, typed, wanted, session = mark
                 wanted = wanted or (name in found and found[name].while_wanted)
                 bound = getattr(owner, name)
-                found[name] = (
-                    typed_endpoint(path, bound) if typed else Endpoint(path, bound, method, bound, while_wanted=wanted)
-                )
+                if typed:
+                    found[name] = typed_endpoint(path, bound)
+                else:
+                    found[name] = Endpoint(path, bound, method, bound, uses_session=session, while_wanted=wanted)
     return list(found.values())
 
 
@@ -111,7 +120,7 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
         result = function(**arguments) if is_async else asyncio.to_thread(function, **arguments)
         return reply_of(await result)
 
-    return Endpoint(path, invoke, "POST", function, model)
+    return Endpoint(path, invoke, "POST", function, model, uses_session=session_name is not None)
 
 
 def _whole_body(wanted: dict[str, Any]) -> tuple[str, type[BaseModel]] | None:

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from gymctl.config.vocabulary import ServerKind
-from gymctl.server.base import Server
+from gymctl.server.base import Server, log
 from gymctl.server.endpoints import Endpoint, endpoint, typed_endpoint
 from gymctl.server.message import Call, Reply, json_reply
 from gymctl.server.sessions import Session
@@ -80,19 +80,36 @@ class ResourcesServer(Server):
     async def seed_session(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Prepare an episode's state. Override as ``seed_session(self, body: SeedRequest, session: Session)``."""
 
+    async def close_session(self, session: Session) -> None:
+        """Override to release what is kept under ``session.id``: called after the verdict, or when a caller closes."""
+
     def all_endpoints(self) -> Iterator[Endpoint]:
-        """Tools, ``/seed_session`` and ``/verify``."""
+        """Tools, ``/seed_session``, ``/verify`` and ``/close_session``."""
         yield from super().all_endpoints()
-        yield typed_endpoint("/verify", self.verify)
+        yield replace(typed_endpoint("/verify", self.verify), ends_session=True)
+        yield Endpoint(
+            "/close_session", self._nothing_more, documented=self._nothing_more, uses_session=False, ends_session=True
+        )
         if type(self).seed_session is ResourcesServer.seed_session:
             yield Endpoint("/seed_session", self._nothing_to_seed, documented=self.seed_session, body=SeedRequest)
         else:
             yield replace(typed_endpoint("/seed_session", self.seed_session), begins_session=True)
 
+    async def end_session(self, session: Session) -> None:
+        """Release what the environment keeps for a session, then forget it. An error of that costs no verdict."""
+        try:
+            await self.close_session(session)
+        except Exception:  # noqa: BLE001 - the verdict has been given; what follows it costs no rollout
+            log.exception("%s: close_session failed", self.name)
+        await super().end_session(session)
+
+    async def _nothing_more(self, call: Call, session: Session) -> Reply:
+        return Reply(200, b"{}")
+
     async def _nothing_to_seed(self, call: Call, session: Session) -> Reply:
         return Reply(200, b"{}")
 
-    @endpoint("/aggregate_metrics")
+    @endpoint("/aggregate_metrics", uses_session=False)
     async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
         """Mean, max, min, median and deviation over verify responses, per task and in all."""
         from gymctl.server.metrics import baseline_metrics

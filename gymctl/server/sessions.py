@@ -3,9 +3,12 @@
 The cookie is sent again on every reply: an agent replaces its cookies with each reply's, and would otherwise lose the
 session after the first tool call (upstream 0.2.0 with Starlette 1.0).
 
-States live in memory, so a server that is started again has lost them. An id therefore begins with a mark of the
-process that gave it: to go on with an empty state would earn the rollout a reward of zero that the model did not.
-Where a server may have replicas, the address of the one that keeps the state comes before that (``place_of``).
+What belongs to a session lives in memory, in ``Session.state`` or in whatever a server keeps by ``Session.id``, so a
+server that is started again has lost it. An id therefore begins with a mark of the process that gave it: to continue
+with an empty state would earn the rollout a reward of zero that the model did not. Where a server may have replicas,
+the address of the one that keeps the state comes before that (``place_of``).
+
+A session ends with its verdict. Another call in it is refused as one in a lost session.
 """
 
 from __future__ import annotations
@@ -25,33 +28,57 @@ _IDLE_S = 6 * 3600.0
 
 
 class SessionLostError(RunError):
-    """The state of a session was kept by a process that is no more."""
+    """What belongs to a session was kept by a process that has ended, or the session itself has ended."""
 
 
 class Session:
     """One caller's session: ``id``, and ``state``, a mapping kept in this process for as long as the session lives."""
 
-    __slots__ = ("_store", "id")
+    __slots__ = ("_store", "cookie")
 
-    def __init__(self, identity: str, store: SessionStore) -> None:
-        self.id = identity
+    def __init__(self, cookie: str, store: SessionStore) -> None:
+        self.cookie = cookie
         self._store = store
+
+    @property
+    def id(self) -> str:
+        """What tells this session from others.
+
+        Raises:
+            SessionLostError: the session began before this process did, or has ended.
+        """
+        self.check()
+        return self.cookie
 
     @property
     def state(self) -> dict[str, Any]:
         """What this server remembers for the session; empty at first.
 
         Raises:
-            SessionLostError: the session began before this process did.
+            SessionLostError: as for ``id``.
         """
-        return self._store.state(self.id)
+        return self._store.state(self.cookie)
+
+    def check(self) -> None:
+        """See that the session is one of this process, and has not ended.
+
+        Raises:
+            SessionLostError: it is not.
+        """
+        if not self._store.stateless:
+            self._store.state(self.cookie)
 
 
 class SessionStore:
-    """The states of a server's sessions, bounded in number and in age (upstream's only grow)."""
+    """The states of a server's sessions, bounded in number and in age (upstream's only grow).
 
-    def __init__(self, cookie: str) -> None:
-        self.cookie = cookie
+    Args:
+        cookie: name of the cookie that carries a session's id.
+        stateless: the server keeps nothing between calls, so that no session is ever lost.
+    """
+
+    def __init__(self, cookie: str, *, stateless: bool = False) -> None:
+        self.cookie, self.stateless = cookie, stateless
         self._mark = os.urandom(4).hex()
         self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
 
@@ -60,22 +87,34 @@ class SessionStore:
 
         ``place`` is the address under which this server was called; empty when no caller needs to know.
         """
-        if not identity or (anew and not self._is_ours(identity)):
+        if not identity or (anew and identity not in self._states):
             identity = place_of(place) + self._mark + os.urandom(12).hex()
+            if not self.stateless:
+                self._states[identity] = {}
         return Session(identity, self)
 
+    def holds(self, session: Session) -> bool:
+        """Whether the session is one of this process that has not ended."""
+        return self.stateless or session.cookie in self._states
+
+    def end(self, session: Session) -> None:
+        """Forget a session."""
+        self._states.pop(session.cookie, None)
+
     def state(self, identity: str) -> dict[str, Any]:
-        """The session's state, made when it is first asked for.
+        """The session's state.
 
         Raises:
-            SessionLostError: another process made the session.
+            SessionLostError: another process made the session, or it has ended.
         """
-        found = self._states.get(identity)
-        if found is None:
-            if not self._is_ours(identity):
-                raise SessionLostError("this session began at a server that was stopped since; its state is lost")
-            found = self._states[identity] = {}
-        return found
+        state = self._states.get(identity)
+        if state is not None:
+            return state
+        if self._is_ours(identity):
+            if self.stateless:
+                return self._states.setdefault(identity, {})
+            raise SessionLostError("this session has ended with its verdict, or was idle for hours; its state is lost")
+        raise SessionLostError("this session began at a server that was stopped since; its state is lost")
 
     def _is_ours(self, identity: str) -> bool:
         return self._mark in (identity[:8], identity[9:17])

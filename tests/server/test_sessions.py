@@ -5,9 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from gymctl.assets import folder
-from gymctl.server import Call, Client, LocalTransport, Reply
+from gymctl.server import (
+    Call,
+    Client,
+    LocalTransport,
+    Reply,
+    ResourcesServer,
+    Session,
+    VerifyRequest,
+    VerifyResponse,
+    tool,
+)
 from gymctl.server.base import Server
 from gymctl.server.run.loader import load_server_class
 from gymctl.server.settings import settings_from_mapping
@@ -50,3 +63,69 @@ def test_a_session_may_begin_with_a_tool() -> None:
     server = started()
     cookies = called(server, "/increment_counter", {"count": 2}, {}).cookies
     assert called(server, "/get_counter_value", {}, cookies).json() == {"count": 2}
+
+
+class ByIdentity(ResourcesServer):
+    """Keeps its state as NeMo Gym's own environments do: in a dictionary by the session's id."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.counts: dict[str, int] = {}
+
+    @tool
+    async def count(self, session: Session) -> int:
+        """One more."""
+        self.counts[session.id] = self.counts.get(session.id, 0) + 1
+        return self.counts[session.id]
+
+    @tool
+    async def add(self, a: int, b: int) -> int:
+        """No session needed."""
+        return a + b
+
+    async def verify(self, body: VerifyRequest, session: Session) -> VerifyResponse:
+        try:
+            return VerifyResponse.of(body, self.counts.get(session.id, 0))
+        except Exception:  # noqa: BLE001 - an environment that hides what goes wrong
+            return VerifyResponse.of(body, 0.0)
+
+    async def close_session(self, session: Session) -> None:
+        del self.counts[session.id]
+
+
+def by_identity() -> ByIdentity:
+    config = {NAME: {"resources_servers": {"counting": {"host": "127.0.0.1", "port": 1, "entrypoint": "app.py"}}}}
+    return ByIdentity(settings_from_mapping(config, NAME), Client(LocalTransport({})))
+
+
+def test_a_state_kept_by_the_sessions_id_is_lost_loudly_too() -> None:
+    before, after = by_identity(), by_identity()
+    cookies = called(before, "/count", {}, {}).cookies
+    for path, body in (("/count", {}), ("/verify", VERDICT)):
+        reply = called(after, path, body, cookies)
+        assert (reply.status, reply.json()["cause"]["kind"]) == (503, "session_lost")
+    assert called(after, "/add", {"a": 1, "b": 2}, cookies).json() == 3
+
+
+def test_a_session_may_begin_with_a_tool_that_needs_none() -> None:
+    server = by_identity()
+    cookies = called(server, "/add", {"a": 1, "b": 2}, {}).cookies
+    assert called(server, "/count", {}, cookies).json() == 1
+
+
+@pytest.mark.parametrize("path", ["/verify", "/close_session"])
+def test_a_session_ends_with_its_verdict_or_on_request(path: str) -> None:
+    server = by_identity()
+    cookies = called(server, "/seed_session", ROW, {}).cookies
+    called(server, "/count", {}, cookies)
+    assert called(server, path, VERDICT, cookies).status == 200
+    assert server.counts == {}
+    assert called(server, "/count", {}, cookies).status == 503
+    assert called(server, "/close_session", {}, cookies).status == 200
+
+
+def test_a_refused_verdict_ends_no_session() -> None:
+    server = by_identity()
+    cookies = called(server, "/count", {}, {}).cookies
+    assert called(server, "/verify", {}, cookies).status == 422
+    assert called(server, "/verify", VERDICT, cookies).json()["reward"] == 1.0

@@ -92,7 +92,7 @@ def _serve(server: Server, *, shared: bool = False) -> None:
     if shared:
         sockets = [listen(settings.host, settings.port, BACKLOG)]
         # A session's id names its process: state that is kept after all is missed by the next worker, not made anew.
-        server.sessions = SessionStore(server.sessions.cookie)
+        server.sessions = SessionStore(server.sessions.cookie, stateless=server.stateless)
     loop_factory = config.get_loop_factory() if hasattr(config, "get_loop_factory") else None
     with asyncio.Runner(loop_factory=loop_factory) as loop:
         loop.run(_run(runner, server, sockets))
