@@ -114,7 +114,8 @@ def _collect_in_container(
     job = protocol.Job(
         command=("python", "-m", "gymctl.rollouts.container_job"),
         mounts=tuple(_mounts(inside)),
-        stdin=Job(inside, urls).encode().decode(),
+        stdin=Job(inside, urls, watched=True).encode().decode(),
+        holds_stdin=True,
     )
     result = engine.run_job(job, on_line)
     if not ends:

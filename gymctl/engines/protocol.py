@@ -89,6 +89,8 @@ class Job:
     stdin: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
+    holds_stdin: bool = False
+    """Whether standard input stays open while this process lives: a job that reads its end knows that nobody waits."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ _PATIENCE = 2  # interrupts a child may take its time over
 
 @dataclass(frozen=True)
 class Completed:
-    """What a finished command said. ``interrupted`` when it was stopped by Ctrl-C or SIGTERM."""
+    """What a finished command said. ``interrupted`` when it was stopped by Ctrl-C, SIGTERM or a closed terminal."""
 
     argv: tuple[str, ...]
     stdout: str
@@ -79,6 +79,7 @@ def stream(
     *,
     on_error_line: OnLine | None = None,
     stdin: str | None = None,
+    holds_stdin: bool = False,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     check: bool = True,
@@ -87,6 +88,7 @@ def stream(
     """Run a command and pass on each line (without its newline) as it comes; the result holds the last lines only.
 
     ``on_line`` takes standard output in the calling thread; ``on_error_line`` takes standard error in another one.
+    With ``holds_stdin`` the child's standard input stays open after ``stdin``, until it or this process ends.
     With ``raise_interrupt=False`` an interrupt is the child's business: it is told, and ends as it sees fit.
 
     Raises:
@@ -99,8 +101,11 @@ def stream(
         side = threading.Thread(target=_drain, args=(process.stderr, err, on_error_line), daemon=True)
         side.start()
         if process.stdin is not None:
-            with suppress(BrokenPipeError), process.stdin:
+            with suppress(BrokenPipeError):
                 process.stdin.write(stdin or "")
+                process.stdin.flush()
+                if not holds_stdin:
+                    process.stdin.close()
         _drain(process.stdout, out, on_line)
         process.wait()
         side.join()
@@ -238,20 +243,30 @@ def _child(
             if process.poll() is None:
                 _kill(process)
             process.wait()
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
 
 
 @contextmanager
 def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have SIGINT and SIGTERM go to ``handler``; only the main thread may say so, elsewhere nothing changes."""
+    """Have interrupts go to ``handler``; only the main thread may say so, elsewhere nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number in interrupt_signals()}
     try:
         yield
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def interrupt_signals() -> tuple[signal.Signals, ...]:
+    """What ends a command in order: Ctrl-C, SIGTERM, and a closed terminal, unless ``nohup`` has that ignored."""
+    ignores_hangup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    both = (signal.SIGINT, signal.SIGTERM)
+    return both if ignores_hangup else (*both, signal.SIGHUP)
 
 
 def detached(argv: Sequence[str], *, stdin: str, log: Path, cwd: Path) -> subprocess.Popen[str]:

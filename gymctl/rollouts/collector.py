@@ -16,7 +16,7 @@ from gymctl.rollouts.journal import Journal
 from gymctl.rollouts.pending import Pending, Rows
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
-from gymctl.rollouts.start import Opening, open_run
+from gymctl.rollouts.start import Opening, open_run, take_lock
 
 if TYPE_CHECKING:
     from gymctl.server.calls.client import Client
@@ -50,10 +50,14 @@ async def collect(
     """
     from gymctl.rollouts.finish import close_run
 
-    opening = await asyncio.to_thread(open_run, run)
-    session = Session(run, client, opening, on_event)
-    report = await session.run_to_end(stop, abort or asyncio.Event())
-    await close_run(run, client, report, on_event)
+    lock = await asyncio.to_thread(take_lock, run)
+    try:
+        opening = await asyncio.to_thread(open_run, run, lock)
+        session = Session(run, client, opening, on_event)
+        report = await session.run_to_end(stop, abort or asyncio.Event())
+        await close_run(run, client, report, on_event)
+    finally:
+        lock.release()
     return report
 
 
@@ -193,8 +197,16 @@ class Session:
                     self.fail(error)
             if now - ticked >= TICK_EVERY_S:
                 ticked = now
+                await self._check_files()
                 self.emit(events.Tick(self.attempts.in_flight, self.limit.now))
             self._notice_stall(now)
+
+    async def _check_files(self) -> None:
+        try:
+            for journal in (self.results, self.failures):
+                await asyncio.to_thread(journal.check)
+        except RunError as error:
+            self.fail(error)
 
     def _clock_ended(self, clock: asyncio.Task[None]) -> None:
         if not clock.cancelled() and (error := clock.exception()):

@@ -1,9 +1,11 @@
 """A collection as a job inside a container: ``python -m gymctl.rollouts.container_job``.
 
 The job's specification is JSON, in the variable ``GYMCTL_JOB`` or on standard input:
-``{"run": RunSpec.to_dict(), "urls": {"agent": "http://agent:8081"}}``. Events go to standard output as JSON lines, the
-last of them ``ended`` or ``crashed``. It exits as the command does: 0, 1, 2 for wrong input, 130 when interrupted;
-SIGINT or SIGTERM stops it in order, a second one at once. It imports nothing that a server image does not have.
+``{"run": RunSpec.to_dict(), "urls": {"agent": "http://agent:8081"}}``. With ``"watched": true`` it is the first line of
+standard input, and the end of that stops the run in order: whoever started it is gone. Events go to standard output as
+JSON lines, the last of them ``ended`` or ``crashed``. It exits as the command does: 0, 1, 2 for wrong input, 130 when
+interrupted; SIGINT, SIGTERM or SIGHUP stops it in order, a second one at once. It imports nothing that a server image
+does not have.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
@@ -36,14 +39,16 @@ _OTHER_FILES = 64  # the run's own, and what the process has open anyway
 
 @dataclass(frozen=True)
 class Job:
-    """A run, and where its agents are: base URL by name."""
+    """A run, and where its agents are: base URL by name. ``watched``: it ends when its standard input does."""
 
     run: RunSpec
     urls: Mapping[str, str]
+    watched: bool = False
 
     def encode(self) -> bytes:
-        """As the JSON that a job reads."""
-        return orjson.dumps({"run": self.run.to_dict(), "urls": dict(self.urls)})
+        """As the line of JSON that a job reads."""
+        values = {"run": self.run.to_dict(), "urls": dict(self.urls), "watched": self.watched}
+        return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def decode(cls, text: bytes | str) -> Job:
@@ -54,7 +59,7 @@ class Job:
         """
         try:
             values = orjson.loads(text)
-            return cls(RunSpec.from_dict(values["run"]), dict(values["urls"]))
+            return cls(RunSpec.from_dict(values["run"]), dict(values["urls"]), bool(values.get("watched")))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"the job's specification is broken: {error!r}", "it is JSON with run and urls") from error
 
@@ -67,6 +72,8 @@ async def run_job(job: Job, on_event: events.OnEvent) -> Report:
     """
     stop, abort = asyncio.Event(), asyncio.Event()
     with_signals(stop, abort)
+    if job.watched:
+        _stop_at_end_of_input(stop)
     raise_file_limit()
     wanted, possible = connections(job.run), open_files() - _OTHER_FILES
     if wanted > possible:
@@ -90,15 +97,28 @@ def open_files() -> int:
     return WANTED_FILES if soft == resource.RLIM_INFINITY else soft
 
 
+def _stop_at_end_of_input(stop: asyncio.Event) -> None:
+    """Set ``stop`` when whoever holds the other end of standard input has closed it, or was killed."""
+    loop = asyncio.get_running_loop()
+
+    def readable() -> None:
+        if not os.read(sys.stdin.fileno(), 1 << 16):
+            loop.remove_reader(sys.stdin.fileno())
+            stop.set()
+
+    loop.add_reader(sys.stdin.fileno(), readable)
+
+
 def with_signals(stop: asyncio.Event, abort: asyncio.Event) -> None:
-    """Have the running loop set ``stop`` at the first SIGINT or SIGTERM, and ``abort`` at the second."""
+    """Have the running loop set ``stop`` at the first SIGINT, SIGTERM or SIGHUP, and ``abort`` at the second."""
 
     def interrupted() -> None:
         (abort if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(number, interrupted)
 
 
 def main() -> int:
@@ -107,7 +127,7 @@ def main() -> int:
 
     lines = JsonLines(_print)
     try:
-        job = Job.decode(os.environ.get(JOB_VARIABLE) or sys.stdin.buffer.read())
+        job = Job.decode(os.environ.get(JOB_VARIABLE) or sys.stdin.buffer.readline())
         report = uvloop.run(run_job(job, lines.on_event))
     except GymctlError as error:
         lines.on_event(events.Crashed(str(error), error.exit_code))
@@ -117,8 +137,10 @@ def main() -> int:
 
 
 def _print(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    """Write to standard output; nobody may read it any more, and the run then ends by its standard input."""
+    with suppress(BrokenPipeError):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import orjson
 
 import gymctl
 from gymctl.errors import InputError
-from gymctl.rollouts.files import replacing
+from gymctl.rollouts.run_lock import read_record
 from gymctl.rollouts.spec import RunSpec
 from gymctl.rollouts.tasks import Inputs
 
@@ -30,9 +30,9 @@ def describe(run: RunSpec, digest: str) -> dict[str, Any]:
     return {"input": digest, "options": options, **run.identity}
 
 
-def write_identity(path: Path, run: RunSpec, inputs: Inputs) -> None:
-    """Keep the identity of a run that starts."""
-    record = {
+def identity_record(run: RunSpec, inputs: Inputs) -> dict[str, Any]:
+    """The identity of a run that starts, to be written beside its output."""
+    return {
         "gymctl": gymctl.__version__,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "input_path": str(run.input),
@@ -41,17 +41,6 @@ def write_identity(path: Path, run: RunSpec, inputs: Inputs) -> None:
         "materialized_bytes": run.files.materialized.stat().st_size,
         "identity": describe(run, inputs.digest),
     }
-    with replacing(path) as out:
-        out.write(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-
-
-def read_identity(path: Path) -> dict[str, Any] | None:
-    """The record of an earlier session, or None when there is none that can be read."""
-    try:
-        record = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return None
-    return record if isinstance(record, dict) and isinstance(record.get("identity"), dict) else None
 
 
 def refuse_another_output(run: RunSpec) -> None:
@@ -60,7 +49,7 @@ def refuse_another_output(run: RunSpec) -> None:
     Raises:
         InputError: they are, and that one is still there.
     """
-    record = read_identity(run.files.identity) or {}
+    record = read_record(run.files.identity) or {}
     other = run.output.with_suffix(Path(str(record.get("output", run.output))).suffix)
     if other != run.output and other.exists():
         raise InputError(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from gymctl.errors import RunError
 from gymctl.rollouts.files import disk_error
+from gymctl.rollouts.run_lock import in_use, lock_file
+from gymctl.rollouts.spec import RunFiles
 
 _FLUSH_BYTES = 1 << 20
 # A write takes microseconds. After one that took milliseconds rest as long, but no longer than this, and write what
@@ -41,13 +43,14 @@ class Journal:
         self._dirty = False
         self._rests_until = 0.0
         self._broken: RunError | None = None
+        self._changed: RunError | None = None
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}", "check the folder's permissions") from error
-        if not _lock(self._descriptor):
+        if not lock_file(self._descriptor):
             os.close(self._descriptor)
-            raise _in_use(path)
+            raise in_use(RunFiles(path))
         self._end = os.fstat(self._descriptor).st_size
 
     def append(self, line: bytes, written: Written | None = None) -> None:
@@ -75,19 +78,22 @@ class Journal:
                 await asyncio.sleep(rest)
             else:
                 self.flush()
-        if self._broken:
-            raise self._broken
+        for error in (self._broken, self._changed):
+            if error:
+                raise error
 
     def flush(self) -> None:
         """Write what is buffered.
 
         Raises:
-            RunError: the disk is full or broken. Whole lines that fitted are kept and counted, the rest is taken back.
+            RunError: the disk is full or broken: whole lines that fitted are kept and counted, the rest is taken back.
+                Or another program has shortened the file.
         """
         if not self._pending:
             return
         batch, self._pending, self._pending_bytes = self._pending, [], 0
         data = b"".join([line + b"\n" for line, _ in batch])
+        self._refuse_if_shorter()
         began = time.monotonic()
         try:
             self._write(data)
@@ -144,43 +150,88 @@ class Journal:
             state = f"the last of {self.lines} lines of this run may not survive a loss of power"
             raise disk_error(error, self.path, state, "check the disk, then go on with --resume") from error
 
-    def close(self) -> None:
-        """Write, sync and close.
+    def check(self) -> None:
+        """See that the file is still the one at its path, with every line in it; safe to call from a thread.
 
         Raises:
-            RunError: as ``flush``; the file is closed all the same.
+            RunError: another program removed, renamed, replaced or shortened it. What was removed is written out again.
+        """
+        if self._changed:
+            raise self._changed
+        self._refuse_if_shorter()
+        own = os.fstat(self._descriptor)
+        try:
+            at_path = self.path.lstat()
+        except FileNotFoundError:
+            at_path = None
+        if at_path is not None and os.path.samestat(own, at_path):
+            return
+        if own.st_nlink:
+            place = Path(f"/proc/self/fd/{self._descriptor}")
+            state = (
+                f"its lines are in {place.readlink()}" if place.exists() else "its lines are kept under its new name"
+            )
+        else:
+            state = f"its {self.lines} lines of this run and those before are kept in {self._write_out()}"
+        hint = f"rename that file to {self.path}, then continue with --resume"
+        what = f"{self.path} was removed or renamed while this run was writing it"
+        self._changed = RunError(f"{what}: {state}", hint)
+        raise self._changed
+
+    def _refuse_if_shorter(self) -> None:
+        if self._changed:
+            return
+        end = self._end  # before the size is asked: the event loop may write meanwhile
+        size = os.fstat(self._descriptor).st_size
+        if size >= end:
+            return
+        state = f"{size} of {end} bytes are left of it"
+        hint = "continue with --resume, which collects the lost rollouts again"
+        self._changed = RunError(
+            f"{self.path} was emptied or shortened by another program during this run: {state}", hint
+        )
+        raise self._changed
+
+    def _write_out(self) -> Path:
+        """Copy a file that has lost its name to the next free one beside it."""
+        number = 1
+        while os.path.lexists(copy := self.path.with_name(f"{self.path.stem}.removed{number}{self.path.suffix}")):
+            number += 1
+        try:
+            with os.fdopen(os.dup(self._descriptor), "rb") as lines, copy.open("xb") as out:
+                lines.seek(0)
+                shutil.copyfileobj(lines, out, 1 << 20)
+                os.fsync(out.fileno())
+        except OSError as error:
+            raise disk_error(
+                error, copy, f"{self.path} was removed and is lost", "make room, then start again"
+            ) from error
+        return copy
+
+    def close(self) -> None:
+        """Write, sync, check and close.
+
+        Raises:
+            RunError: as ``flush`` and ``check``; the file is closed then too.
         """
         try:
             self.flush()
             self.sync()
+            self.check()
         finally:
             os.close(self._descriptor)
 
 
-def refuse_if_in_use(path: Path) -> None:
-    """Make sure that no collection is writing the file.
+def refuse_if_in_use(files: RunFiles) -> None:
+    """Make sure that no collection is writing the output, also under another name that it has.
 
     Raises:
         RunError: one is.
     """
-    if path.is_file():
-        with path.open("rb") as file:
-            if not _lock(file.fileno()):
-                raise _in_use(path)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks: two writers are then the user's own affair
-    return True
-
-
-def _in_use(path: Path) -> RunError:
-    return RunError(f"another collection is writing {path}", "wait for it, or choose another output")
+    if files.output.is_file():
+        with files.output.open("rb") as file:
+            if not lock_file(file.fileno()):
+                raise in_use(files)
 
 
 def cut_torn_tail(path: Path) -> int:

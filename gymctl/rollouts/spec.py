@@ -144,4 +144,8 @@ class RunFiles:
 
     def all(self) -> tuple[Path, ...]:
         """Every file of the family, the output first."""
-        return (self.output, self.materialized, self.failures, self.metrics, self.identity)
+        return (*self.replaceable(), self.identity)
+
+    def replaceable(self) -> tuple[Path, ...]:
+        """Those that are removed, renamed and replaced: all but the identity, which carries the lock."""
+        return (self.output, self.materialized, self.failures, self.metrics)

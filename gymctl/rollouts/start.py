@@ -6,16 +6,12 @@ import os
 from dataclasses import dataclass, field
 
 from gymctl.errors import InputError
+from gymctl.rollouts.files import remove_stale_temporaries
 from gymctl.rollouts.history import History, read_history
-from gymctl.rollouts.identity import (
-    known_inputs,
-    read_identity,
-    refuse_another_output,
-    refuse_another_run,
-    write_identity,
-)
+from gymctl.rollouts.identity import identity_record, known_inputs, refuse_another_output, refuse_another_run
 from gymctl.rollouts.journal import refuse_if_in_use
 from gymctl.rollouts.pending import Rows
+from gymctl.rollouts.run_lock import RunLock
 from gymctl.rollouts.spec import RunFiles, RunSpec
 from gymctl.rollouts.tasks import Inputs, check_agent, check_paths, input_digest, materialise
 
@@ -29,49 +25,62 @@ class Opening:
     notes: list[str] = field(default_factory=list)
 
 
-def open_run(run: RunSpec) -> Opening:
-    """Check the input and prepare the files of the run.
+def open_run(run: RunSpec, lock: RunLock) -> Opening:
+    """Check the input and prepare the files of the run, which ``lock`` keeps others from.
 
     Raises:
         InputError: the input or the agent is wrong, the run to resume is another one, or what is beside the output
             belongs to another one; nothing was changed.
         RunError: the output is being written by someone else, or the disk is full.
     """
-    check_paths(run)
     check_agent(run)
     if not run.force:
         refuse_another_output(run)
-    refuse_if_in_use(run.output)
-    return _resume(run) if run.resume else _start(run)
+    refuse_if_in_use(run.files)
+    remove_stale_temporaries(run.files.all())
+    return _resume(run, lock) if run.resume else _start(run, lock)
 
 
-def _start(run: RunSpec) -> Opening:
+def take_lock(run: RunSpec) -> RunLock:
+    """Take the run's files for this process, before anything of them is read.
+
+    Raises:
+        InputError: a file or folder is missing or of the wrong kind.
+        RunError: another collection has them.
+    """
+    check_paths(run)
+    return RunLock(run.files)
+
+
+def _start(run: RunSpec, lock: RunLock) -> Opening:
     notes: list[str] = []
-    inputs = materialise(run, lambda: _clear(run.files, run.force, notes))
-    write_identity(run.files.identity, run, inputs)
+    inputs = materialise(run, lambda: _clear(run.files, lock, run.force, notes))
+    lock.write(identity_record(run, inputs))
     return Opening(inputs, History(), notes)
 
 
-def _resume(run: RunSpec) -> Opening:
+def _resume(run: RunSpec, lock: RunLock) -> Opening:
     files = run.files
     if not _holds_work(files):
-        opening = _start(run)
+        opening = _start(run, lock)
         opening.notes.append(f"nothing to resume in {run.output}: starting afresh")
         return opening
-    record = read_identity(files.identity)
+    record = lock.read()
     inputs = None
     if record is None:
         if not run.force:
             raise InputError(
-                f"{run.output} has no readable {files.identity.name} beside it, so its run cannot be told",
-                "resume it all the same with --force, or choose another output",
+                f"cannot resume {run.output}: its run record {files.identity.name} is missing or unreadable",
+                "use --force to resume anyway, or choose another output",
             )
     elif not run.force:
         refuse_another_run(record, run, input_digest(run))
         inputs = known_inputs(record, files.materialized)
     if inputs is None:
         inputs = materialise(run)
-        write_identity(files.identity, run, inputs)
+        record = identity_record(run, inputs)
+    assert record is not None  # noqa: S101 - a run without one was refused, or has just been described
+    lock.write(record)
     rows = Rows(files.materialized)
     history = read_history(files.output, files.failures, rows.all_keys(), run.max_attempts, run.retry_failed)
     rows.close()
@@ -82,24 +91,41 @@ def _holds_work(files: RunFiles) -> bool:
     return any(path.exists() and path.stat().st_size for path in (files.output, files.failures))
 
 
-def _clear(files: RunFiles, overwrite: bool, notes: list[str]) -> None:
+def _clear(files: RunFiles, lock: RunLock, overwrite: bool, notes: list[str]) -> None:
     """Make room for a new run. Hours of work are not lost to a forgotten option: what an earlier run left is kept."""
     if _holds_work(files) and not overwrite:
-        _set_aside(files, notes)
-    for path in files.all():
+        _set_aside(files, lock, notes)
+    for path in files.replaceable():
         path.unlink(missing_ok=True)
 
 
-def _set_aside(files: RunFiles, notes: list[str]) -> None:
-    """Rename the family of files to the next free number."""
-    number = 1
-    while any(os.path.lexists(path) for path in _numbered(files, number).all()):
+def _set_aside(files: RunFiles, lock: RunLock, notes: list[str]) -> None:
+    """Rename the family of files to the next free number; the identity file, which is locked, is copied."""
+    aside, its_lock = _next_free(files)
+    try:
+        record = lock.read()
+        if record is not None:
+            its_lock.write(record)
+        for old, new in zip(files.replaceable(), aside.replaceable(), strict=True):
+            if old.exists():
+                old.rename(new)
+    finally:
+        its_lock.release()
+    notes.append(f"kept the earlier rollouts as {aside.output} (--resume continues a run, --force overwrites it)")
+
+
+def _next_free(files: RunFiles) -> tuple[RunFiles, RunLock]:
+    """Names that nothing has, locked so that no other collection takes them meanwhile."""
+    number = 0
+    while True:
         number += 1
-    aside = _numbered(files, number)
-    for old, new in zip(files.all(), aside.all(), strict=True):
-        if old.exists():
-            old.rename(new)
-    notes.append(f"kept the earlier rollouts as {aside.output} (--resume goes on with a run, --force overwrites it)")
+        aside = _numbered(files, number)
+        if any(os.path.lexists(path) for path in aside.all()):
+            continue
+        lock = RunLock(aside)
+        if not any(os.path.lexists(path) for path in aside.replaceable()):
+            return aside, lock
+        lock.release()
 
 
 def _numbered(files: RunFiles, number: int) -> RunFiles:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,28 @@ def test_few_open_files_are_told_and_enough(tmp_path: Path, monkeypatch: pytest.
     assert sorted(keys(read(spec.output))) == [(task, 0) for task in range(60)]
     assert agents.most_in_flight == 10
     assert any(isinstance(event, events.Note) and event.text.startswith("10 connections") for event in seen)
+
+
+def test_a_job_ends_when_nobody_holds_its_input(tmp_path: Path) -> None:
+    """Whoever started it was killed: it stops in order, and what it has is kept."""
+    spec = spec_of(tmp_path, 2000, concurrency=4, grace_s=0.5)
+
+    async def work() -> tuple[int, bytes]:
+        async with serving(Agents(slow=lambda row: 0.05)) as client:
+            urls = client._transport._bases  # type: ignore[attr-defined]
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gymctl.rollouts.container_job", stdin=PIPE, stdout=PIPE
+            )
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(Job(spec, urls, watched=True).encode())
+            while b"finished" not in await process.stdout.readline():
+                pass
+            process.stdin.close()
+            rest = await process.stdout.read()
+            return await process.wait(), rest
+
+    code, rest = asyncio.run(work())
+    assert code == 130
+    assert b'"interrupted":true' in rest
+    assert 0 < len(read(spec.output)) < 2000

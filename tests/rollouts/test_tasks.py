@@ -15,8 +15,16 @@ from rollout_stack import keys, read, row, spec_of
 
 from gymctl.errors import InputError
 from gymctl.rollouts.spec import RunSpec
-from gymctl.rollouts.start import open_run
+from gymctl.rollouts.start import Opening, open_run, take_lock
 from gymctl.rollouts.tasks import input_digest, materialise
+
+
+def opened(spec: RunSpec) -> Opening:
+    lock = take_lock(spec)
+    try:
+        return open_run(spec, lock)
+    finally:
+        lock.release()
 
 
 def refusal(folder: Path, text: str | bytes, **options: Any) -> str:
@@ -83,12 +91,12 @@ def test_what_is_no_regular_file_is_left_alone(tmp_path: Path, suffix: str) -> N
     pipe = tmp_path / f"out{suffix}"
     os.mkfifo(pipe)
     with pytest.raises(InputError, match=f"out{suffix} is no regular file"):
-        open_run(replace(spec, force=True))
+        opened(replace(spec, force=True))
     assert pipe.is_fifo()
     pipe.unlink()
     pipe.symlink_to("elsewhere")
     with pytest.raises(InputError, match="no regular file"):
-        open_run(spec)
+        opened(spec)
     assert pipe.is_symlink()
 
 
@@ -112,8 +120,8 @@ def test_agent_option_fills_only_rows_without_one(tmp_path: Path) -> None:
 def test_the_agent_option_is_checked_also_when_no_row_needs_it(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, [row(0)], agent="bta")
     with pytest.raises(InputError, match="no agent 'bta' in the stack; did you mean 'beta'"):
-        open_run(spec)
-    assert open_run(replace(spec, agents=())).inputs.agents == {"alpha": 1}  # not known: nothing to check against
+        opened(spec)
+    assert opened(replace(spec, agents=())).inputs.agents == {"alpha": 1}  # not known: nothing to check against
 
 
 def test_equal_lines_share_a_task_and_a_given_index_is_kept(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import docker
 
 WANTED_FILES = 65535
+NAME_VARIABLE = "GYMCTL_CONTAINER"  # a job's own name, so that it can say how it is stopped
 _DOCKER_RUN_FAILED = (125, 126, 127)
 _OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(\S+)", re.MULTILINE)
 _RIGHTS = re.compile(r"^CapEff:\s+([0-9a-f]+)", re.MULTILINE)
@@ -58,7 +59,15 @@ def run_on_network(
         nofile=state.nofile,
     )
     try:
-        done = stream(argv, on_line, on_error_line=on_error_line, stdin=job.stdin, check=False, raise_interrupt=False)
+        done = stream(
+            argv,
+            on_line,
+            on_error_line=on_error_line,
+            stdin=job.stdin,
+            holds_stdin=job.holds_stdin,
+            check=False,
+            raise_interrupt=False,
+        )
     finally:
         _remove_container(client, name)
     output = plain(done.stderr).strip()
@@ -135,7 +144,7 @@ def job_command(job: Job, *, name: str, project: str, network: str, user: Sequen
         argv += ["--ulimit", f"nofile={nofile}:{nofile}"]
     for mount in job.mounts:
         argv += ["--mount", _mount_option(mount)]
-    for key, value in job.env.items():
+    for key, value in {NAME_VARIABLE: name, **job.env}.items():
         argv += ["--env", f"{key}={value}"]
     if job.stdin is not None:
         argv += ["--interactive"]
