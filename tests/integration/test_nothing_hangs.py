@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def dead_port() -> Iterator[int]:
 
 
 class Trickle:
-    """Takes connections and says ``words`` at most, one byte every tenth of a second; ends with the test."""
+    """Takes connections and answers with ``words`` at most, one byte every tenth of a second; ends with the test."""
 
     def __init__(self, words: bytes = b"", *, accepts: bool = True) -> None:
         self.words, self.open = words, True
@@ -88,6 +89,8 @@ class Trickle:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.recv(65536)  # the request, or the beginning of it
         for byte in self.words:
             try:
                 connection.sendall(bytes([byte]))

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 # Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
 KEEPALIVE_S = 15.0
-# What calls to others need is imported by the first of them, or so many seconds after the start: by then the servers of
-# a stack, which start together, leave the cores alone.
 AFTER_START_S = 5.0
+"""Seconds after its start at which a server imports what it will need; the stack's other servers are up by then."""
 SESSION_LOST = "session_lost"
 BUSY = "busy"  # refused by the hop itself, which has too much to do: nothing further was asked
 _BODY_HEAD = 2048

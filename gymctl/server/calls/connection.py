@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_chunks",
         "_done",
+        "_end",
         "_ends_with_connection",
         "_headers",
         "_is_busy",
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._is_busy = False
         self._keeps_alive = True
+        self._end = "the connection is closed"
         self._forget()
 
     def _forget(self) -> None:
@@ -84,7 +86,7 @@ class Connection(asyncio.Protocol):
         """
         transport = self._transport
         if transport is None or not self.reusable:
-            raise BrokenConnectionError("the connection is closed")
+            raise BrokenConnectionError(self._end)
         self._is_busy = True
         self._forget()
         waiter: asyncio.Future[Response] = self._loop.create_future()
@@ -135,6 +137,7 @@ class Connection(asyncio.Protocol):
         """Parse what came in; bytes that answer no request end the connection, or a later request would get them."""
         waiter = self._waiter
         if waiter is None or waiter.done():
+            self._end = "the server sent data that answers no request"
             self.close()
             return
         try:

@@ -158,8 +158,6 @@ async def _beat(runner: Any, server: Server) -> None:
         with suppress(OSError):
             READY_FILE.touch()
         await asyncio.sleep(_BEAT_S)
-        if len(settings.peers) > 1:  # the first call to one of them need not wait for it; see AFTER_START_S
-            import aiohttp  # noqa: F401
     runner.should_exit = True
 
 
