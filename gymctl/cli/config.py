@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gymctl.cli.loading import Configuration, MergeOrderOption, load
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, load_configuration
+from gymctl.config.choices import ConfigFormat, GraphFormat
 
 commands = typer.Typer(
     name="config",
@@ -27,16 +26,13 @@ def register(app: typer.Typer) -> None:
 @commands.command()
 def show(
     configuration: Configuration = None,
-    form: str = typer.Option("yaml", "--format", help="yaml or json."),
+    form: ConfigFormat = typer.Option(ConfigFormat.YAML, "--format", help="How it is printed."),
     merge_order: MergeOrderOption = None,
 ) -> None:
     """Print the resolved configuration, credentials masked."""
     from gymctl.config import formatting
-    from gymctl.errors import InputError
 
-    if form not in ("yaml", "json"):
-        raise InputError(f"--format is {form!r}", "it must be yaml or json")
-    typer.echo(formatting.show(load(configuration, merge_order), form), nl=False)
+    typer.echo(formatting.show(load_configuration(configuration, merge_order), form), nl=False)
 
 
 @commands.command()
@@ -45,11 +41,11 @@ def check(configuration: Configuration = None, merge_order: MergeOrderOption = N
     from gymctl.errors import ConfigError, InputError
 
     if not as_json:
-        config = load(configuration, merge_order)
+        config = load_configuration(configuration, merge_order)
         typer.echo(f"ok: {_counted(len(config.servers), 'server')} from {_counted(len(config.files), 'file')}")
         return
     try:
-        config = load(configuration, merge_order, quiet=True)
+        config = load_configuration(configuration, merge_order, quiet=True)
     except InputError as error:
         problems = error.problems if isinstance(error, ConfigError) else ()
         listed = [{"where": item.where, "message": item.message, "hint": item.hint} for item in problems]
@@ -74,7 +70,7 @@ def explain(
     from gymctl.config import formatting
     from gymctl.config.explain import explain as explain_value
 
-    explanation = explain_value(load(configuration, merge_order, quiet=True), path)
+    explanation = explain_value(load_configuration(configuration, merge_order, quiet=True), path)
     if as_json:
         _print(formatting.explanation_json(explanation))
     else:
@@ -92,20 +88,19 @@ def schema() -> None:
 @commands.command()
 def graph(
     configuration: Configuration = None,
-    form: str = typer.Option("text", "--format", help="text, mermaid or json."),
+    form: GraphFormat = typer.Option(GraphFormat.TEXT, "--format", help="How it is printed."),
     merge_order: MergeOrderOption = None,
 ) -> None:
     """Print which server refers to which."""
     from gymctl.config import formatting
-    from gymctl.errors import InputError
 
-    if form not in ("text", "mermaid", "json"):
-        raise InputError(f"--format is {form!r}", "it must be text, mermaid or json")
-    config = load(configuration, merge_order, quiet=True)
-    if form == "json":
+    config = load_configuration(configuration, merge_order, quiet=True)
+    if form is GraphFormat.JSON:
         _print(formatting.graph_json(config))
+    elif form is GraphFormat.MERMAID:
+        typer.echo(formatting.graph_mermaid(config), nl=False)
     else:
-        typer.echo(formatting.graph_mermaid(config) if form == "mermaid" else formatting.graph_text(config), nl=False)
+        typer.echo(formatting.graph_text(config), nl=False)
 
 
 def _print(value: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
 
@@ -17,9 +15,9 @@ def down(volumes: bool = typer.Option(False, "--volumes", help="Remove named vol
 
     Its containers, network, secrets, state and rendered file are removed; what was collected stays.
     """
-    from gymctl.engines.choice import engine_of
+    from gymctl.cli.options import print_notes
+    from gymctl.operations.stack import down as stop
 
-    removed = engine_of(Path.cwd()).down(volumes=volumes)
-    for note in removed.notes:
-        typer.echo(f"note: {note}", err=True)
+    removed = stop(volumes=volumes)
+    print_notes(removed.notes)
     typer.echo(f"{removed.name} is down")

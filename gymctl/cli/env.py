@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from gymctl.cli.loading import BaseImage, CaBundle, check_local_options
+from gymctl.cli.options import BaseImage, CaBundle, check_container_options
+from gymctl.config.choices import TestEngine
 
 commands = typer.Typer(name="env", help="Environments of your own.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -48,24 +49,22 @@ def test(
     arguments: list[str] = typer.Argument(
         None, metavar="[-- PYTEST OPTIONS]", help="For pytest, such as: -- -k reward -x", show_default=False
     ),
-    engine: str = typer.Option("compose", "--engine", help="compose (in the server's image) or local (no Docker)."),
+    engine: TestEngine = typer.Option(
+        TestEngine.COMPOSE, "--engine", help="In the server's image, or in this Python (no Docker)."
+    ),
     base_image: BaseImage = None,
     ca_bundle: CaBundle = None,
 ) -> None:
     """Run a server's own tests in its image. The exit code is pytest's: 0 all passed, 1 some failed."""
     from gymctl.cli.output import UpDisplay
-    from gymctl.environments.tests import find_tests, run_here, run_in_image
-    from gymctl.errors import InputError
+    from gymctl.environments.tests import build_image, find_tests, run_here, run_in_image
 
-    if engine not in ("compose", "local"):
-        raise InputError(f"there is no engine {engine!r}", "use --engine compose or --engine local")
-    if engine == "local":
-        check_local_options(context, ("base_image", "ca_bundle"))
+    check_container_options(context, engine)
     tests = find_tests(name, Path.cwd())
     coloured = ["--color=yes"] if sys.stdout.isatty() else []
-    given = [*coloured, *(arguments or [])]
-    if engine == "local":
-        raise typer.Exit(run_here(tests, given, typer.echo))
-    display = UpDisplay()
-    code = run_in_image(tests, given, typer.echo, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_build)
-    raise typer.Exit(code)
+    options = [*coloured, *(arguments or [])]
+    if engine is TestEngine.LOCAL:
+        raise typer.Exit(run_here(tests, options, typer.echo))
+    with UpDisplay() as display:
+        image = build_image(tests, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_event)
+    raise typer.Exit(run_in_image(tests, image, options, typer.echo))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import typer
 
-from gymctl.cli.loading import (
+from gymctl.cli.options import (
     BaseImage,
     CaBundle,
     Configuration,
@@ -15,13 +12,9 @@ from gymctl.cli.loading import (
     GymVersion,
     MergeOrderOption,
     StackName,
-    load,
-    plan_for,
-    stack_name,
+    image_options,
+    load_configuration,
 )
-
-if TYPE_CHECKING:
-    from gymctl.config import Config
 
 commands = typer.Typer(
     name="images", help="Give images to the nodes of a Swarm.", no_args_is_help=True, rich_markup_mode=None
@@ -55,16 +48,19 @@ def push(
     Examples:
       gymctl images push examples/quickstart --registry registry.example:5000/gym
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.engines.docker.daemon import connect, spoken_errors
-    from gymctl.engines.swarm.images import check_registry, push_images
+    from gymctl.cli.output import UpDisplay
+    from gymctl.operations.configuration import PlanOptions
+    from gymctl.operations.images import check_destination
+    from gymctl.operations.images import push as push_images
 
-    check_registry(registry)
-    config = load(configuration, merge_order, gym_root=gym_root)
-    images = _build(config, name, gym_root, gym_version, base_image, ca_bundle)
-    with spoken_errors():
-        client = connect("")
-        for image, pushed in push_images(client, images, registry).items():
-            typer.echo(f"{image}  {pushed}")
+    images = image_options(base_image, ca_bundle, registry)
+    check_destination(images)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root)
+    with UpDisplay() as display:
+        options = PlanOptions(name=name, gym_version=gym_version)
+        pushed = push_images(config, options, images, on_event=display.on_event)
+    for image, digest in pushed.items():
+        typer.echo(f"{image}  {digest}")
 
 
 @commands.command("load")
@@ -84,33 +80,15 @@ def load_into(
     Examples:
       gymctl images load examples/quickstart --host ssh://me@worker-1 --host ssh://me@worker-2
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.engines.docker.daemon import spoken_errors
-    from gymctl.engines.swarm.images import check_hosts, load_images
-
-    check_hosts(host)
-    config = load(configuration, merge_order, gym_root=gym_root)
-    images = _build(config, name, gym_root, gym_version, base_image, ca_bundle)
-    with spoken_errors():
-        for where, count in load_images(list(images.values()), host).items():
-            typer.echo(f"{where}: {count} sent, {len(images) - count} there already")
-
-
-def _build(
-    config: Config,
-    name: str | None,
-    gym_root: Path | None,
-    gym_version: str | None,
-    base_image: str | None,
-    ca_bundle: Path | None,
-) -> dict[str, str]:
-    """Build what the stack of a configuration runs in; the name of each image by its tag."""
     from gymctl.cli.output import UpDisplay
-    from gymctl.engines.build.images import build_images
-    from gymctl.engines.docker.daemon import check_commands, connect
+    from gymctl.operations.configuration import PlanOptions
+    from gymctl.operations.images import check_destination, load_into_hosts
 
-    called = stack_name(name, Path.cwd())
-    plan = plan_for(config, called, nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)
-    check_commands("")
-    connect("").close()
+    images = image_options(base_image, ca_bundle, hosts=host)
+    check_destination(images)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root)
     with UpDisplay() as display:
-        return build_images(plan.images, base_image=base_image, ca_bundle=ca_bundle, on_event=display.on_build)
+        options = PlanOptions(name=name, gym_version=gym_version)
+        loaded = load_into_hosts(config, options, images, on_event=display.on_event)
+    for item in loaded:
+        typer.echo(f"{item.host}: {item.sent} sent, {item.present} there already")

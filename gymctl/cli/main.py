@@ -109,11 +109,11 @@ def _say(message: str) -> None:
 
 
 def _refuse(error: Any) -> int:
-    """A command line that does not fit the command, told as any other wrong input: one line and what would help."""
+    """Print what is wrong with a command line as for any other wrong input: one line and what would help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return int(error.exit_code)
-    text = error.format_message().rstrip(".")
+    text = error.format_message().rstrip(".").replace("Value error, ", "")  # how typer's validator begins
     path = error.ctx.command_path if error.ctx else app.info.name
     _say(f"{text[:1].lower()}{text[1:]}; see {path} --help")
     return int(error.exit_code)

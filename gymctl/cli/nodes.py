@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from gymctl.cli.options import AsJson
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
-    from gymctl.engines.swarm.nodes import Node
+    from gymctl.engines.protocol import Node
 
 commands = typer.Typer(
     name="nodes", help="The machines of the Swarm: list, drain, activate.", no_args_is_help=True, rich_markup_mode=None
@@ -31,13 +32,13 @@ def _group() -> None:
 
 
 @commands.command("list")
-def list_nodes(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+def list_nodes(as_json: AsJson = False) -> None:
     """List the nodes with their state, availability, address and labels."""
     from dataclasses import asdict
 
-    from gymctl.engines.swarm.engine import SwarmEngine
+    from gymctl.operations.nodes import list_nodes as ask
 
-    nodes = SwarmEngine(Path.cwd()).nodes()
+    nodes = ask()
     if as_json:
         typer.echo(json.dumps([asdict(node) for node in nodes]))
         return
@@ -46,7 +47,7 @@ def list_nodes(as_json: bool = typer.Option(False, "--json", help="Print JSON.")
     wide_console().print(nodes_table(nodes))
 
 
-def nodes_table(nodes: Sequence[Node], servers: dict[str, list[str]] | None = None) -> Table:
+def nodes_table(nodes: Sequence[Node], servers: Mapping[str, Sequence[str]] | None = None) -> Table:
     """Every node, with the servers that run on it when they are given (by the node's id)."""
     from rich.table import Table
     from rich.text import Text
@@ -74,10 +75,10 @@ def drain(
 ) -> None:
     """Empty a node without a gap: this directory's servers start elsewhere before they end there."""
     from gymctl.cli.output import UpDisplay
-    from gymctl.engines.swarm.engine import SwarmEngine
+    from gymctl.operations.nodes import drain as empty
 
     with UpDisplay() as display:
-        moved = SwarmEngine(Path.cwd()).drain(node, timeout=timeout, on_event=display.on_server)
+        moved = empty(node, timeout=timeout, on_event=display.on_event)
     what = f"{', '.join(moved)} moved" if moved else "no server of this directory's stack was on it"
     typer.echo(f"{node} is drained: {what}; to take it back: gymctl nodes activate {node}")
 
@@ -85,7 +86,7 @@ def drain(
 @commands.command()
 def activate(node: str = typer.Argument(..., help="Its name or id.")) -> None:
     """Let a node take tasks again; what runs elsewhere stays there."""
-    from gymctl.engines.swarm.engine import SwarmEngine
+    from gymctl.operations.nodes import activate as take_back
 
-    SwarmEngine(Path.cwd()).activate(node)
+    take_back(node)
     typer.echo(f"{node} takes tasks again")

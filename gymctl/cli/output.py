@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from gymctl.engines.build.images import BuildEvent
     from gymctl.engines.protocol import ServerEvent, ServerStatus
     from gymctl.engines.state import StackState
+    from gymctl.operations.events import StackEvent
+    from gymctl.rollouts.report import Report
 
 _ON_THE_WAY = (
     "waiting", "created", "starting", "running",
@@ -32,6 +36,17 @@ _COLOURS = {
     "missing": "red",
     "dead": "red",
 }
+
+
+@contextmanager
+def interrupt_message() -> Iterator[None]:
+    """Print the message of an operation that Ctrl-C ended: what was saved, what is left to clean up."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        for message in interrupt.args:
+            typer.echo(message, err=True)
+        raise
 
 
 class UpDisplay:
@@ -56,12 +71,23 @@ class UpDisplay:
         if self._console.is_terminal:
             self._live.stop()
 
-    def expect(self, servers: Sequence[str]) -> None:
-        """Name the servers that are about to start."""
-        for name in servers:
-            self._show(name, "waiting", 0.0, plain=False)
+    def on_event(self, event: StackEvent) -> None:
+        """Take one event of an operation."""
+        from gymctl.engines.build.images import BuildEvent
+        from gymctl.operations.events import Notice, ServersExpected
 
-    def on_build(self, event: BuildEvent) -> None:
+        match event:
+            case Notice():
+                self._console.print(f"note: {event.text}", markup=False, highlight=False, soft_wrap=True)
+            case ServersExpected():
+                for name in event.names:
+                    self._show(name, "waiting", 0.0, plain=False)
+            case BuildEvent():
+                self._on_build(event)
+            case _:
+                self._on_server(event)
+
+    def _on_build(self, event: BuildEvent) -> None:
         """An image's build went on."""
         if event.kind == "note":
             self._console.print(f"{event.image}: {event.text}", markup=False, highlight=False)
@@ -69,7 +95,7 @@ class UpDisplay:
         text = event.text or {"start": "building", "done": "built"}[event.kind]
         self._show(event.image, text, event.seconds, plain=event.kind == "done")
 
-    def on_server(self, event: ServerEvent) -> None:
+    def _on_server(self, event: ServerEvent) -> None:
         """A server's state changed."""
         text = "waiting" if event.state == "missing" else event.health or event.state
         self._show(event.name, text, event.seconds, plain=text not in _ON_THE_WAY)
@@ -93,7 +119,7 @@ class UpDisplay:
         return table
 
 
-def say_next(state: StackState) -> None:
+def print_next_steps(state: StackState) -> None:
     """What to do with a stack that is up."""
     agent = next((server.name for server in state.servers if server.kind == "responses_api_agents"), "AGENT")
     logs = f"docker compose logs -f {state.servers[-1].name}" if state.engine == "compose" else "gymctl logs -f"
@@ -153,3 +179,24 @@ def history_table(statuses: Sequence[ServerStatus]) -> Table:
     for moment, name in sorted(moments, key=lambda pair: pair[0].when):
         table.add_row(moment.when[:19].replace("T", " "), f"{name}.{moment.replica}", moment.node, moment.what)
     return table
+
+
+def print_report(report: Report, *, as_json: bool) -> None:
+    """Print the table of rewards, the files, and a sentence; or all of it as JSON."""
+    if as_json:
+        typer.echo(json.dumps(report.to_json()))
+        return
+    from rich.table import Table
+
+    from gymctl.rollouts.report import HEADINGS
+
+    console = wide_console()
+    table = Table(*HEADINGS, box=None, pad_edge=False, header_style="bold")
+    for row in report.table_rows():
+        table.add_row(*row)
+    console.print(table)
+    for failure_class, example in report.failure_examples.items():
+        console.print(f"{failure_class}: {example}", style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(report.summary(), markup=False, highlight=False, soft_wrap=True)
+    for name, path in report.files.items():
+        console.print(f"  {name}: {path}", markup=False, highlight=False, soft_wrap=True)

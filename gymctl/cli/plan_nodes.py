@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gymctl.cli.loading import Configuration, GymRoot, GymVersion, MergeOrderOption, load, plan_for
+from gymctl.cli.options import AsJson, Configuration, GymRoot, GymVersion, MergeOrderOption, load_configuration
+from gymctl.config.choices import Firewall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +25,8 @@ def register(app: typer.Typer) -> None:
 
 def plan_nodes(
     configuration: Configuration = None,
-    firewall: str = typer.Option("", "--firewall", help="Print the rules for ufw or nftables, machine by machine."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    firewall: Firewall = typer.Option(None, "--firewall", help="Print firewall rules, machine by machine."),
+    as_json: AsJson = False,
     merge_order: MergeOrderOption = None,
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
@@ -39,15 +40,10 @@ def plan_nodes(
       gymctl plan-nodes coordinator.yaml worker-1.yaml worker-2.yaml
       gymctl plan-nodes coordinator.yaml worker-1.yaml --firewall nftables
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.errors import InputError
-    from gymctl.stack.capacity.firewall import FIREWALLS
-    from gymctl.stack.capacity.machines import plan_machines
+    from gymctl.operations.machines import plan_machines
 
-    if firewall and firewall not in FIREWALLS:
-        raise InputError(f"there is no firewall {firewall!r}", f"use --firewall {' or '.join(FIREWALLS)}")
-    config = load(configuration, merge_order, quiet=True, gym_root=gym_root)
-    plan = plan_for(config, "stack", nofile=65535, slices="closure", gym_root=gym_root, gym_version=gym_version)
-    machines = plan_machines(config, plan)
+    config = load_configuration(configuration, merge_order, quiet=True, gym_root=gym_root)
+    machines = plan_machines(config, gym_version=gym_version)
     if as_json:
         typer.echo(json.dumps([_plain(machine, firewall) for machine in machines], indent=2))
     elif firewall:
@@ -60,19 +56,19 @@ def plan_nodes(
             typer.echo(f"\nrules: gymctl plan-nodes {' '.join(map(str, configuration or ()))} --firewall nftables")
 
 
-def _plain(machine: Machine, firewall: str) -> dict[str, object]:
+def _plain(machine: Machine, firewall: Firewall | None) -> dict[str, object]:
     from dataclasses import asdict
 
-    from gymctl.stack.capacity.firewall import rules
+    from gymctl.operations.machines import firewall_rules
 
     plain = asdict(machine)
-    return {**plain, "rules": rules(machine, firewall)} if firewall in ("ufw", "nftables") else plain  # type: ignore[arg-type]
+    return {**plain, "rules": firewall_rules(machine, firewall)} if firewall else plain
 
 
-def _rules(machines: Sequence[Machine], firewall: str) -> str:
-    from gymctl.stack.capacity.firewall import rules
+def _rules(machines: Sequence[Machine], firewall: Firewall) -> str:
+    from gymctl.operations.machines import firewall_rules
 
-    texts = [(machine, rules(machine, firewall)) for machine in machines]  # type: ignore[arg-type]
+    texts = [(machine, firewall_rules(machine, firewall)) for machine in machines]
     parts = [f"# on {machine.address} ({machine.role})\n{text}" for machine, text in texts if text]
     return "\n".join(parts).rstrip() or "# one machine: nothing needs to be open"
 

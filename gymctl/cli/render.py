@@ -8,42 +8,30 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gymctl.cli.loading import (
+from gymctl.cli.options import (
+    Advertise,
     Configuration,
     GymRoot,
     GymVersion,
     MergeOrderOption,
+    NodeName,
     Publish,
+    RoleOption,
     SliceOption,
     StackName,
-    check_swarm_publish,
-    load,
-    plan_for,
-    say_notes,
-    shown_arguments,
-    shown_options,
-    stack_name,
-)
-from gymctl.cli.roles import (
-    Advertise,
-    NodeName,
-    RoleOption,
     TokenFile,
-    check_swarm_role,
-    keep_token,
-    published_head,
-    role_of,
-    with_membership,
+    load_configuration,
+    membership_options,
+    print_notes,
+    typed_options,
 )
+from gymctl.config.choices import SliceMode, Target
+from gymctl.config.vocabulary import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from gymctl.operations.render import Rendering
 
-    from gymctl.config import Config, Role
-    from gymctl.stack import StackPlan
-    from gymctl.stack.swarm import SwarmRendering
-
-_TARGETS = ("compose", "swarm")
+_STANDARD_OUTPUT = "-"
 
 
 def register(app: typer.Typer) -> None:
@@ -54,25 +42,27 @@ def register(app: typer.Typer) -> None:
 def render(
     context: typer.Context,
     configuration: Configuration = None,
-    output: str = typer.Option("-", "--output", "-o", help="File to write; - is standard output."),
-    target: str = typer.Option("compose", "--target", help="What the file is for: compose or swarm."),
+    output: str = typer.Option(_STANDARD_OUTPUT, "--output", "-o", help="File to write; - is standard output."),
+    target: Target = typer.Option(Target.COMPOSE, "--target", help="What the file is for."),
     name: StackName = None,
     merge_order: MergeOrderOption = None,
-    slices: SliceOption = "closure",
+    slices: SliceOption = SliceMode.CLOSURE,
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
     nofile: int = typer.Option(65535, "--nofile", help="Open files that a container may have.", min=256),
     publish: Publish = None,
-    role: RoleOption = None,
+    role: RoleOption = Role.ALL,
     advertise: Advertise = None,
     node: NodeName = None,
     token_file: TokenFile = None,
-    as_json: bool = typer.Option(False, "--json", help="Say what --target swarm changed as JSON, on standard output."),
+    as_json: bool = typer.Option(
+        False, "--json", help="Print what --target swarm changed as JSON, on standard output."
+    ),
 ) -> None:
     """Write the Compose or Swarm file of a configuration; start nothing.
 
     It has one service per named server, plus the head. A file for Swarm is translated from the one for Compose; every
-    change and every loss is said.
+    change and every loss is listed.
 
     \b
     Examples:
@@ -80,76 +70,50 @@ def render(
       gymctl render model.yaml agent.yaml +policy_model_name=mine -o compose.yaml
       gymctl render examples/multi-environment --target swarm -o stack.yaml
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.stack import one_machine_notes, render_stack
+    from gymctl.operations.configuration import PlanOptions
+    from gymctl.operations.membership import with_membership
+    from gymctl.operations.render import check_target, write_rendering
+    from gymctl.operations.render import render as render_file
 
-    part = role_of(role)
-    shown = output == "-"
-    _check_options(target, publish, part, as_json=as_json, shown=shown)
-    config = load(configuration, merge_order, gym_root=gym_root, role=part)
-    config = with_membership(config, part, advertise=advertise, node=node, token_file=token_file, needs_token=not shown)
-    publish = published_head(config, part, publish)
-    called = stack_name(name, Path.cwd() if shown else Path(output).resolve().parent)
-    plan = plan_for(
-        config, called, nofile=nofile, slices=slices, gym_root=gym_root, gym_version=gym_version, publish=publish
+    is_printed = output == _STANDARD_OUTPUT
+    _check_json(target, as_json=as_json, is_printed=is_printed)
+    check_target(target, role, publish)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root, role=role)
+    membership = membership_options(role, advertise, node, token_file)
+    config = with_membership(config, membership, needs_token=not is_printed)
+    rendering = render_file(
+        config,
+        PlanOptions(name=name, slice_mode=slices, gym_version=gym_version, publish=publish, nofile=nofile),
+        target=target,
+        directory=Path.cwd() if is_printed else Path(output).resolve().parent,
+        typed_options=typed_options(context),
     )
-    arguments = (*shown_arguments(configuration, config), *shown_options(context))
-    files: Mapping[str, bytes] = {}
-    if target == "swarm":
-        say_notes(plan.notes)
-        rendering = _swarm(plan, arguments, as_json=as_json)
-        text, files, count = rendering.text, rendering.files, len(rendering.services)
-    else:
-        say_notes((*plan.notes, *one_machine_notes(plan.services)))
-        text, count = render_stack(plan, arguments=arguments), len(plan.services)
-    if shown:
-        typer.echo(text, nl=False)
+    print_notes(rendering.notes)
+    _print_changes(rendering, as_json=as_json)
+    if is_printed:
+        typer.echo(rendering.text, nl=False)
         return
-    _write(output, text, files, plan, config)
-    next_step = "up --engine swarm" if target == "swarm" else "up"
+    write_rendering(rendering, Path(output), config)
     typer.echo(
-        f"wrote {output}: {count} services; `gymctl {next_step}` builds their images and starts them",
+        f"wrote {output}: {len(rendering.services)} services; `{rendering.next_command}` builds their images and "
+        "starts them",
         err=True,
     )
 
 
-def _write(output: str, text: str, files: Mapping[str, bytes], plan: StackPlan, config: Config) -> None:
-    """The rendered file, and beside it what it names: secrets, files."""
-    from gymctl.engines.compose.engine import check_ours
-    from gymctl.engines.state import write_atomically, write_files, write_secrets
+def _check_json(target: Target, *, as_json: bool, is_printed: bool) -> None:
     from gymctl.errors import InputError
 
-    path = Path(output).resolve()
-    directory = path.parent
-    if not directory.is_dir():
-        raise InputError(f"{output}: its folder does not exist", f"create it: mkdir -p {Path(output).parent}")
-    check_ours(path)
-    if plan.secrets:
-        write_secrets(directory, plan.secrets)
-    keep_token(config, directory)
-    write_files(directory, files)
-    write_atomically(path, text, mode=0o644)
+    if as_json and (target is not Target.SWARM or is_printed):
+        raise InputError("--json lists what --target swarm changed, next to a file", "add --target swarm -o stack.yaml")
 
 
-def _check_options(target: str, publish: str | None, role: Role, *, as_json: bool, shown: bool) -> None:
-    from gymctl.errors import InputError
+def _print_changes(rendering: Rendering, *, as_json: bool) -> None:
+    """What the translation for Swarm changed: on standard error, or as JSON on standard output."""
+    from gymctl.stack.swarm import grouped
 
-    if target not in _TARGETS:
-        raise InputError(f"--target is {target!r}", f"it must be {' or '.join(_TARGETS)}")
-    if as_json and (target != "swarm" or shown):
-        raise InputError("--json says what --target swarm changed, beside a file", "add --target swarm -o stack.yaml")
-    if target == "swarm":
-        check_swarm_publish(publish)
-        check_swarm_role(role)
-
-
-def _swarm(plan: StackPlan, arguments: Sequence[str], *, as_json: bool) -> SwarmRendering:
-    """The stack file; what the translation changed goes to standard error, or as JSON to standard output."""
-    from gymctl.stack.swarm import grouped, render_swarm
-
-    rendering = render_swarm(plan, arguments=arguments)
     if as_json:
         typer.echo(json.dumps([change.plain() for change in rendering.changes], indent=2))
-    else:
-        for line in grouped(rendering.changes):
-            typer.echo(f"swarm: {line}", err=True)
-    return rendering
+        return
+    for line in grouped(rendering.changes):
+        typer.echo(f"swarm: {line}", err=True)

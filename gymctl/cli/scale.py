@@ -1,8 +1,6 @@
-"""``gymctl scale``: more or fewer replicas of servers, in a stack that runs."""
+"""``gymctl scale``: the number of replicas of running servers."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import typer
 
@@ -13,42 +11,43 @@ def register(app: typer.Typer) -> None:
 
 
 def scale(
-    counts: list[str] = typer.Argument(..., metavar="SERVER=REPLICAS...", help="How many there shall be of each."),
+    counts: list[str] = typer.Argument(
+        ..., metavar="SERVER=REPLICAS...", help="Replica count per server, e.g. my_agent=4."
+    ),
     timeout: float = typer.Option(
         180.0,
         "--timeout",
         min=1,
-        help="Seconds to wait until new ones are healthy, and for those that go to finish what they do.",
+        help="Seconds to wait for new replicas to become healthy, and for old ones to finish their requests.",
     ),
 ) -> None:
-    """Have more or fewer replicas of servers; a collection may go on meanwhile.
+    """Change the number of replicas of running servers. Safe during a collection.
 
     \b
     Example:
       gymctl scale my_agent=4 policy_model=2
 
-    It holds until the next `gymctl up`, which goes by `replicas:` of the configuration.
+    The next `gymctl up` returns to `replicas:` of the configuration.
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.output import UpDisplay
-    from gymctl.engines.choice import engine_of
+    from gymctl.operations.stack import scale as change_replicas
 
-    wanted = _parse(counts)
-    engine = engine_of(Path.cwd())
+    requested = _parse(counts)
     with UpDisplay() as display:
-        engine.scale(wanted, timeout=timeout, on_event=display.on_server)
-    for name, count in wanted.items():
+        change_replicas(requested, timeout=timeout, on_event=display.on_event)
+    for name, count in requested.items():
         typer.echo(f"{name}: {count} replica{'s' if count > 1 else ''}")
 
 
 def _parse(texts: list[str]) -> dict[str, int]:
     from gymctl.errors import InputError
 
-    wanted: dict[str, int] = {}
+    requested: dict[str, int] = {}
     for text in texts:
         name, equals, count = text.partition("=")
         if not (name and equals and count.isdecimal()):
-            raise InputError(f"{text!r} is no SERVER=REPLICAS", "write it like my_agent=4")
-        if name in wanted:
-            raise InputError(f"{name} is named twice", "say once how many replicas it shall have")
-        wanted[name] = int(count)
-    return wanted
+            raise InputError(f"invalid argument {text!r}: expected SERVER=REPLICAS", "e.g. my_agent=4")
+        if name in requested:
+            raise InputError(f"{name} is named twice", "give one replica count per server")
+        requested[name] = int(count)
+    return requested

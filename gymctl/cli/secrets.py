@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import typer
 
-from gymctl.cli.loading import Configuration, MergeOrderOption, SliceOption, load, plan_for, stack_name
+from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, SliceOption, load_configuration
+from gymctl.config.choices import SliceMode
 
 commands = typer.Typer(
     name="secrets", help="Which container can read which secret.", no_args_is_help=True, rich_markup_mode=None
@@ -27,21 +27,19 @@ def _group() -> None:
 @commands.command("list")
 def list_secrets(
     configuration: Configuration = None,
-    slices: SliceOption = "closure",
+    slices: SliceOption = SliceMode.CLOSURE,
     merge_order: MergeOrderOption = None,
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: AsJson = False,
 ) -> None:
     """List the secrets of a configuration, never their values, with the containers that get each."""
     from rich.table import Table
 
     from gymctl.cli.output import wide_console
+    from gymctl.operations.configuration import PlanOptions
+    from gymctl.operations.secrets import secret_readers
 
-    config = load(configuration, merge_order)
-    plan = plan_for(config, stack_name(None, Path.cwd()), nofile=65535, slices=slices)
-    readers = {
-        name: [service.name for service in plan.services if name in service.secrets]
-        for name in sorted({*config.secrets, *plan.secrets})
-    }
+    config = load_configuration(configuration, merge_order)
+    readers = secret_readers(config, PlanOptions(slice_mode=slices))
     if as_json:
         typer.echo(json.dumps(readers))
         return

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from gymctl.cli.options import AsJson
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gymctl.engines.protocol import Engine, ServerStatus
+    from gymctl.operations.status import StackStatus
+
+_EVERY_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
@@ -21,75 +24,60 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
-    watch: bool = typer.Option(False, "--watch", "-w", help="Go on until Ctrl-C."),
+    as_json: AsJson = False,
+    watch: bool = typer.Option(False, "--watch", "-w", help="Repeat until Ctrl-C."),
 ) -> None:
     """Show every server's state, health, uptime and address.
 
-    The exit code is 1 when one of them is not well.
+    The exit code is 1 when a server is not healthy.
     """
-    from gymctl.engines.choice import engine_of
+    from gymctl.operations.status import status as ask
 
-    engine = engine_of(Path.cwd())
     if watch:
-        _watch(engine, as_json)
-        return
-    statuses = _all(engine)
+        _watch(as_json)
+    stack = ask()
     if as_json:
-        typer.echo(_as_json(statuses))
+        typer.echo(_as_json(stack))
     else:
         from gymctl.cli.output import wide_console
 
-        wide_console().print(_shown(engine, statuses))
-    raise typer.Exit(0 if all(item.ok for item in statuses) else 1)
+        wide_console().print(_tables(stack))
+    raise typer.Exit(0 if stack.ok else 1)
 
 
-def _all(engine: Engine) -> list[ServerStatus]:
-    """The servers of this machine, and those that other machines registered with its head."""
-    from gymctl.engines.remote_servers import registered_servers
-    from gymctl.engines.state import load_state
-
-    state = load_state(Path.cwd())
-    return [*engine.status(), *(registered_servers(state.head_url) if state.takes_workers else [])]
-
-
-def _watch(engine: Engine, as_json: bool) -> None:
+def _watch(as_json: bool) -> None:
+    """Ask once a second until Ctrl-C."""
     from rich.live import Live
 
-    if as_json:
+    from gymctl.operations.status import status as ask
+
+    while as_json:
+        typer.echo(_as_json(ask()))
+        time.sleep(_EVERY_S)
+    with Live(_tables(ask()), refresh_per_second=4) as live:
         while True:
-            typer.echo(_as_json(_all(engine)))
-            time.sleep(1)
-    with Live(_shown(engine, _all(engine)), refresh_per_second=4) as live:
-        while True:
-            time.sleep(1)
-            live.update(_shown(engine, _all(engine)))
+            time.sleep(_EVERY_S)
+            live.update(_tables(ask()))
 
 
-def _shown(engine: Engine, statuses: list[ServerStatus]) -> RenderableType:
-    """The table of servers; of a Swarm also its nodes, and what became of replicas that are no more."""
+def _tables(stack: StackStatus) -> RenderableType:
+    """The servers; of a Swarm also its nodes, and what became of earlier replicas."""
     from rich.console import Group
     from rich.text import Text
 
     from gymctl.cli.nodes import nodes_table
     from gymctl.cli.output import history_table, status_table
-    from gymctl.engines.swarm.engine import SwarmEngine
 
-    table = status_table(statuses)
-    if not isinstance(engine, SwarmEngine):
-        return table
-    servers: dict[str, list[str]] = {}
-    for status in statuses:
-        for node in status.node_ids:
-            servers.setdefault(node, []).append(status.name)
-    errors = [Text(f"{status.name} {status.error}", style="red") for status in statuses if status.error]
-    parts: list[RenderableType] = [table, *errors, "", nodes_table(engine.nodes(), servers)]
-    if any(status.history for status in statuses):
-        parts += ["", history_table(statuses)]
+    parts: list[RenderableType] = [status_table(stack.servers)]
+    parts += [Text(f"{server.name} {server.error}", style="red") for server in stack.servers if server.error]
+    if stack.nodes:
+        parts += ["", nodes_table(stack.nodes, {node.id: stack.servers_on(node) for node in stack.nodes})]
+    if any(server.history for server in stack.servers):
+        parts += ["", history_table(stack.servers)]
     return Group(*parts)
 
 
-def _as_json(statuses: list[ServerStatus]) -> str:
+def _as_json(stack: StackStatus) -> str:
     from dataclasses import asdict
 
-    return json.dumps([{**asdict(item), "ok": item.ok} for item in statuses])
+    return json.dumps([{**asdict(server), "ok": server.ok} for server in stack.servers])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from gymctl.lazy import names_on_demand
 
 if TYPE_CHECKING:
+    from gymctl.config.choices import EngineKind, MergeOrder, SliceMode, Target
     from gymctl.config.diagnostics import CODES, Location, Note, NoteCode, Origins
-    from gymctl.config.layers import MergeOrder
     from gymctl.config.load import load_config
     from gymctl.config.model import Config, Head, Membership, Reference, ServerInstance
     from gymctl.config.placement import Placement, Placements, ResourceLimits
@@ -28,6 +28,7 @@ __all__ = [
     "RESERVED_KEYS",
     "VLLM_PORT",
     "Config",
+    "EngineKind",
     "Head",
     "Location",
     "Membership",
@@ -42,6 +43,8 @@ __all__ = [
     "Role",
     "ServerInstance",
     "ServerKind",
+    "SliceMode",
+    "Target",
     "VllmBlock",
     "holds_credential",
     "load_config",
@@ -51,7 +54,7 @@ __all__ = [
 
 _MODULES = {
     "diagnostics": ("CODES", "Location", "Note", "NoteCode", "Origins"),
-    "layers": ("MergeOrder",),
+    "choices": ("EngineKind", "MergeOrder", "SliceMode", "Target"),
     "load": ("load_config",),
     "model": ("Config", "Head", "Membership", "Reference", "ServerInstance"),
     "vocabulary": ("HEAD_PORT", "MOST_REPLICAS", "RESERVED_KEYS", "Role", "ServerKind"),

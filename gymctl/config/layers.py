@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from gymctl import assets
+from gymctl.config.choices import MergeOrder
 from gymctl.config.config_files import Finder
 from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
 from gymctl.config.wording import did_you_mean
@@ -153,13 +153,6 @@ def _children(document: Document, path: Path, finder: Finder) -> list[Path]:
             where = str(document.marks.get((_PATHS, index)) or document.marks[_PATHS,])
             raise ConfigError([Problem(where, error.message, error.hint)]) from error
     return found
-
-
-class MergeOrder(StrEnum):
-    """NeMo Gym 0.2 to 0.5 merge an included file after (over) its includer; its main branch before (under) it."""
-
-    INCLUDES_LAST = "includes-last"
-    INCLUDES_FIRST = "includes-first"
 
 
 @dataclass

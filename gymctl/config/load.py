@@ -15,12 +15,13 @@ from gymctl.config.checks import (
     check_needed,
     check_references,
 )
+from gymctl.config.choices import MergeOrder
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
-from gymctl.config.layers import Layers, MergeOrder, read_layers
+from gymctl.config.layers import Layers, read_layers
 from gymctl.config.lints import advise, silenced_codes
 from gymctl.config.merge import merge_layers
-from gymctl.config.model import Config, Head, ServerInstance
+from gymctl.config.model import Config, ConfigSource, Head, ServerInstance
 from gymctl.config.placement import Placements, read_placements
 from gymctl.config.port_checks import check_published
 from gymctl.config.ray import RayBlock, read_ray
@@ -51,8 +52,7 @@ def load_config(
         arguments: YAML paths, globs, directories and overrides, in any order.
         cwd: the directory that relative paths and ``env.yaml`` are looked for in.
         environ: for ``NEMO_GYM_EXTRA_ROOTS`` and ``${oc.env:...}``.
-        merge_order: whether an included file wins over its includer; by default what ``gymctl.merge_order`` in the
-            configuration says, else as NeMo Gym 0.2 to 0.5 do it (the included file wins).
+        merge_order: whether an included file wins over its includer; by default ``gymctl.merge_order``, else it wins.
         gym_root: a NeMo Gym checkout, looked in after ``cwd`` and before what is bundled.
         role: this machine's part in a stack on several; then servers may refer to those of other machines.
 
@@ -95,6 +95,7 @@ def load_config(
         remote=remote,
         vllm=blocks,
         ray=ray,
+        source=ConfigSource(tuple(arguments), cwd, gym_root),
     )
 
 

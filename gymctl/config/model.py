@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gymctl.config.choices import MergeOrder
 from gymctl.config.diagnostics import KeyPath, Location, Note, Origins
-from gymctl.config.layers import MergeOrder
 from gymctl.config.placement import Placement, Placements, ResourceLimits
 from gymctl.config.ray import RayBlock
 from gymctl.config.vllm.model import VllmBlock
@@ -74,6 +74,18 @@ class Membership:
 
 
 @dataclass(frozen=True)
+class ConfigSource:
+    """What a configuration was loaded from: enough to load it again in another process."""
+
+    arguments: tuple[str, ...] = ()
+    """Files and overrides as they were given; an override may hold a secret."""
+    directory: Path = Path()
+    """Where relative paths and ``env.yaml`` were looked for."""
+    gym_root: Path | None = None
+    """The NeMo Gym checkout whose configurations were found."""
+
+
+@dataclass(frozen=True)
 class Config:
     """A complete configuration: merged, resolved, checked.
 
@@ -99,6 +111,7 @@ class Config:
     membership: Membership | None = None
     vllm: Mapping[str, VllmBlock] = field(default_factory=dict)  # by name; '' is the name of a single one
     ray: RayBlock | None = None
+    source: ConfigSource = field(default_factory=ConfigSource)
 
     @property
     def is_worker(self) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 
 from gymctl import assets
 from gymctl.config.checks import DATASET_TYPES, DOMAINS, LICENSES
+from gymctl.config.choices import MergeOrder
 from gymctl.config.diagnostics import CODES
-from gymctl.config.layers import MergeOrder
 from gymctl.config.placement import GROUPS
 from gymctl.config.ray import KEYS as RAY_KEYS
 from gymctl.config.server_code import implementation_of

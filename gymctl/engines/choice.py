@@ -6,11 +6,12 @@ from pathlib import Path
 
 from gymctl.engines.compose.engine import ComposeEngine
 from gymctl.engines.local.engine import LocalEngine
+from gymctl.engines.protocol import Engine
 from gymctl.engines.state import load_state
 from gymctl.engines.swarm.engine import SwarmEngine
 
 
-def engine_of(directory: Path) -> ComposeEngine | LocalEngine | SwarmEngine:
+def engine_of(directory: Path) -> Engine:
     """The engine that the directory's stack was brought up with.
 
     Raises:

@@ -111,11 +111,51 @@ class Removed:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Node:
+    """One machine of a Swarm.
+
+    ``state`` is ready, down, unknown or disconnected; ``availability`` active, pause or drain.
+    """
+
+    id: str
+    name: str
+    role: str
+    state: str
+    availability: str
+    address: str
+    message: str = ""
+    leader: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        """Whether tasks may be started on it."""
+        return self.state == "ready" and self.availability == "active"
+
+
 class Engine(Protocol):
     """What every engine does with the stack of its directory once it is up; how it is brought up differs."""
 
     def status(self) -> list[ServerStatus]:
         """Every server of the stack, in its order."""
+
+    def nodes(self) -> list[Node]:
+        """The machines of a Swarm, managers first; empty when the engine is on one machine."""
+
+    def serves_loopback(self) -> bool:
+        """Whether processes of this machine reach its servers; otherwise only jobs on its network do.
+
+        Raises:
+            EngineError: it has ended.
+        """
+
+    def run_job(self, job: Job, on_line: OnLine, on_error_line: OnLine | None = None) -> JobResult:
+        """Run a job on the stack's network; each line of its standard output goes to ``on_line``.
+
+        Raises:
+            EngineError: the stack or its network is gone, or the engine runs no jobs.
+        """
 
     def logs(self, servers: Sequence[str], on_line: OnLine, *, follow: bool, tail: int | None, since: str) -> None:
         """Pass on the log lines of the servers, of all when none is named."""

@@ -93,30 +93,36 @@ def run_here(tests: ServerTests, arguments: Sequence[str], on_line: OnLine) -> i
     return stream(command, on_line, on_error_line=on_line, cwd=tests.folder, env=environment, check=False).code
 
 
-def run_in_image(
+def build_image(
     tests: ServerTests,
-    arguments: Sequence[str],
-    on_line: OnLine,
     *,
     base_image: str | None = None,
     ca_bundle: Path | None = None,
     on_build: OnBuild = lambda _: None,
-) -> int:
-    """Build the server's image with pytest in it and run the tests there; the exit code is pytest's.
+) -> str:
+    """Build the server's image with pytest in it; returns its name.
 
     Raises:
-        EngineError: there is no Docker, the image cannot be built, or the container cannot be started.
+        EngineError: there is no Docker, or the image cannot be built.
     """
-    client = connect(f", or do without Docker: gymctl env test {tests.name} --engine local")
+    connect(f", or do without Docker: gymctl env test {tests.name} --engine local").close()
     plan = image_for(tests)
     images = build_images([plan], directory=tests.folder, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
-    image = images[plan.tag]
+    return images[plan.tag]
+
+
+def run_in_image(tests: ServerTests, image: str, arguments: Sequence[str], on_line: OnLine) -> int:
+    """Run the tests in an image that ``build_image`` built, and remove earlier ones; the exit code is pytest's.
+
+    Raises:
+        EngineError: the container cannot be started.
+    """
     place = Path(_SERVICES, tests.kind, tests.name)
     job = Job(["python", *_pytest(tests, place, arguments)], [Mount(tests.folder, str(place))], image=image)
     # as the image's own user, whom servers run as: nothing is written where it would have to belong to this one
     argv = job_command(job, name=job_name(_PROJECT), project=_PROJECT, network="bridge", user=(), nofile=0)
     done = stream(argv, on_line, on_error_line=on_line, check=False)
-    remove_earlier_images(client, [image], tests.folder)
+    remove_earlier_images(connect(), [image], tests.folder)
     if done.code in _DOCKER_RUN_FAILED:
         raise EngineError(f"the tests could not be started: docker run ended with {done.code}", "see the line above")
     return done.code

@@ -64,16 +64,12 @@ class Job:
             raise InputError(f"the job's specification is broken: {error!r}", "it is JSON with run and urls") from error
 
 
-async def run_job(job: Job, on_event: events.OnEvent) -> Report:
-    """Collect over HTTP, obeying signals.
+async def run_job(job: Job, on_event: events.OnEvent, *, stop: asyncio.Event, abort: asyncio.Event) -> Report:
+    """Collect over HTTP; stop in order when ``stop`` is set, at once when ``abort`` is.
 
     Raises:
         InputError, RunError: as ``collect``.
     """
-    stop, abort = asyncio.Event(), asyncio.Event()
-    with_signals(stop, abort)
-    if job.watched:
-        _stop_at_end_of_input(stop)
     raise_file_limit()
     wanted, possible = connections(job.run), open_files() - _OTHER_FILES
     if wanted > possible:
@@ -121,6 +117,15 @@ def with_signals(stop: asyncio.Event, abort: asyncio.Event) -> None:
             loop.add_signal_handler(number, interrupted)
 
 
+async def _run_until_stopped(job: Job, on_event: events.OnEvent) -> Report:
+    stop = asyncio.Event()
+    abort = asyncio.Event()
+    with_signals(stop, abort)
+    if job.watched:
+        _stop_at_end_of_input(stop)
+    return await run_job(job, on_event, stop=stop, abort=abort)
+
+
 def main() -> int:
     """Run the job of the environment or of standard input; returns the exit code."""
     import uvloop
@@ -128,7 +133,7 @@ def main() -> int:
     lines = JsonLines(_print)
     try:
         job = Job.decode(os.environ.get(JOB_VARIABLE) or sys.stdin.buffer.readline())
-        report = uvloop.run(run_job(job, lines.on_event))
+        report = uvloop.run(_run_until_stopped(job, lines.on_event))
     except GymctlError as error:
         lines.on_event(events.Crashed(str(error), error.exit_code))
         return error.exit_code

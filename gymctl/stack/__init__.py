@@ -11,7 +11,7 @@ from gymctl.stack.render import compose_document, render_stack
 from gymctl.stack.runtime import GymSource, Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices.interpolation import dump_slice
-from gymctl.stack.slices.slices import Address, SliceMode, head_slice, slice_for
+from gymctl.stack.slices.slices import Address, head_slice, slice_for
 
 __all__ = [
     "Address",
@@ -23,7 +23,6 @@ __all__ = [
     "Runtime",
     "Runtimes",
     "ServicePlan",
-    "SliceMode",
     "StackOptions",
     "StackPlan",
     "check_document",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.config import Config, ServerInstance, ServerKind, SliceMode
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, base_url
 from gymctl.config.wording import listing
 from gymctl.errors import ConfigError, Problem
@@ -22,7 +22,7 @@ from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.slices.interpolation import dump_slice
-from gymctl.stack.slices.slices import Address, Slice, SliceMode, Slices, head_slice
+from gymctl.stack.slices.slices import Address, Slice, Slices, head_slice
 from gymctl.stack.worker_nodes import Machines
 
 SERVICES_ROOT = "/opt/gymctl/services"
@@ -35,7 +35,7 @@ class StackOptions:
 
     version: str
     nofile: int = 65535
-    slice_mode: SliceMode = "closure"
+    slice_mode: SliceMode = SliceMode.CLOSURE
     image_prefix: str = "gymctl"
     publish_host: str = LOOPBACK
     gym_version: str | None = None  # of nemo-gym on PyPI; None: a checkout beside the servers, else a tested one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gymctl.config import Config
+from gymctl.config import Config, SliceMode
 from gymctl.config.wording import suggestion
 from gymctl.errors import Problem
 from gymctl.stack.addons.nemo_gym import RAY_SERVICE
@@ -13,7 +13,6 @@ from gymctl.stack.addons.vllm import vllm_problems
 from gymctl.stack.compose.rules import MAX_VARIABLE
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.slices.slices import SliceMode
 from gymctl.stack.worker_nodes import NODE_SERVICE
 
 HEAD_SERVICE = "head"
@@ -96,7 +95,7 @@ def size_problems(service: ServicePlan, config: Config, mode: SliceMode) -> Iter
         f"{service.name}: its configuration is {size:,} bytes, gymctl's limit is {MAX_SLICE:,} "
         f"(Linux refuses an environment variable of {MAX_VARIABLE:,})"
     )
-    if mode == "full" and service.kind != "head":
+    if mode == SliceMode.FULL and service.kind != "head":
         hint = "use --slice closure"
     elif service.kind == "head":
         hint = f"the head holds all {len(config.servers)} servers: split the stack in two"

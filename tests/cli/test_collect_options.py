@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gymctl import assets
-from gymctl.cli.collect import run_spec
 from gymctl.errors import InputError
+from gymctl.operations.collect_options import run_spec
 
 FILES = {"input": Path("rows.jsonl"), "output": Path("rollouts.jsonl")}
 
@@ -18,13 +18,13 @@ FILES = {"input": Path("rows.jsonl"), "output": Path("rollouts.jsonl")}
     ("text", "repeats"), [("4", 4), ("math=4", {"math": 4}), ("math=4, _default=1", {"math": 4, "_default": 1})]
 )
 def test_repeats_are_one_number_or_one_by_agent(text: str, repeats: object) -> None:
-    assert run_spec({**FILES, "num_repeats": text}, [], {"order": "completion"}).num_repeats == repeats
+    assert run_spec({**FILES, "num_repeats": text}).num_repeats == repeats
 
 
 @pytest.mark.parametrize("text", ["x", "math", "math=", "=3", "math=4,", "-1", "math=0", "0", "²", "math=²"])
 def test_repeats_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="repeats"):
-        run_spec({**FILES, "num_repeats": text}, [], {"order": "completion"})
+        run_spec({**FILES, "num_repeats": text})
 
 
 def test_upstreams_spelling() -> None:
@@ -35,7 +35,7 @@ def test_upstreams_spelling() -> None:
         "+num_repeats=3",
         "+resume_from_cache=true",
     ]
-    spec = run_spec({}, overrides, {"order": "input", "stall_s": 5.0})
+    spec = run_spec({"order": "input", "stall_s": 5.0}, overrides)
     assert (spec.input, spec.output) == (FILES["input"], FILES["output"])
     assert (spec.concurrency, spec.num_repeats, spec.resume, spec.stall_after_s) == (16384, 3, True, 5.0)
 
@@ -49,7 +49,7 @@ def test_overrides_of_one_mapping_are_laid_over_one_another() -> None:
         "+num_repeats.math=4",
         "+num_repeats._default=1",
     ]
-    spec = run_spec(FILES, overrides, {"order": "completion"})
+    spec = run_spec(FILES, overrides)
     assert spec.params_override == {
         "temperature": 0.5,
         "reasoning": {"effort": "low", "summary": "auto"},
@@ -73,35 +73,35 @@ def test_overrides_of_one_mapping_are_laid_over_one_another() -> None:
 )
 def test_overrides_that_make_no_sense_are_refused(override: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        run_spec(FILES, [override], {"order": "completion"})
+        run_spec(FILES, [override])
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 1e300])
 def test_times_are_above_nothing_and_have_an_end(seconds: float) -> None:
     for name, said in (("stall_s", "stall is"), ("deadline_s", "the deadline is")):
         with pytest.raises(InputError, match=f"{said} {seconds:g}.* s; it must be above 0".replace("+", r"\+")):
-            run_spec(FILES, [], {"order": "completion", name: seconds})
+            run_spec({**FILES, name: seconds})
 
 
 def test_what_failed_is_tried_again_in_a_run_that_goes_on() -> None:
     for given, overrides in (({"resume": True}, []), ({}, ["+resume_from_cache=true"])):
-        assert run_spec({**FILES, **given}, overrides, {"order": "completion", "retry_failed": True}).retry_failed
+        assert run_spec({**FILES, **given, "retry_failed": True}, overrides).retry_failed
     with pytest.raises(InputError, match=r"--retry-failed .*; add --resume"):
-        run_spec(FILES, [], {"order": "completion", "retry_failed": True})
+        run_spec({**FILES, "retry_failed": True})
 
 
 def test_a_concurrency_in_other_digits_is_refused() -> None:
     with pytest.raises(InputError, match="--concurrency is '²'"):
-        run_spec({**FILES, "concurrency": "²"}, [], {"order": "completion"})
+        run_spec({**FILES, "concurrency": "²"})
 
 
 def test_an_output_that_is_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
     link, there = tmp_path / "latest.jsonl", tmp_path / "runs" / "one.jsonl"
     link.symlink_to(there)
-    assert run_spec({**FILES, "output": link}, [], {"order": "completion"}).output == there.resolve()
+    assert run_spec({**FILES, "output": link}).output == there.resolve()
     there.parent.mkdir()
     os.mkfifo(there)
-    assert run_spec({**FILES, "output": link}, [], {"order": "completion"}).output == link  # refused by what it is
+    assert run_spec({**FILES, "output": link}).output == link  # refused by what it is
 
 
 def test_rows_of_a_bundled_server_are_found_by_the_path_in_its_configuration(
@@ -110,7 +110,7 @@ def test_rows_of_a_bundled_server_are_found_by_the_path_in_its_configuration(
     monkeypatch.chdir(tmp_path)
     rows = Path("resources_servers/example_multi_step/data/example.jsonl")
     given = {**FILES, "input": rows}
-    assert run_spec(given, [], {"order": "completion"}).input == assets.folder("services") / rows
+    assert run_spec(given).input == assets.folder("services") / rows
     rows.parent.mkdir(parents=True)
     rows.touch()
-    assert run_spec(given, [], {"order": "completion"}).input == rows
+    assert run_spec(given).input == rows

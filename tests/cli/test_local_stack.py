@@ -211,7 +211,7 @@ def test_an_interrupt_says_what_had_to_make_room(folder, up):
     process = start("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
     wait_for(lambda: number.read_text() != before, process)
     os.killpg(process.pid, signal.SIGINT)
-    said = "interrupted; nothing was started\nnote: the stack trial, which was up here before, is down now\n"
+    said = "note: the stack trial, which was up here before, is down now\ninterrupted; nothing was started\n"
     assert process.communicate(timeout=30) == ("", said)
     assert not (folder / ".gymctl").exists()
 

@@ -11,8 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from render_examples import overlays, patterns
 
-from gymctl.cli.collecting import collect_in_process
 from gymctl.config import load_config
+from gymctl.operations.collect import collect_in_process
 from gymctl.rollouts.spec import RunSpec
 
 pytestmark = pytest.mark.processes

@@ -121,6 +121,7 @@ def test_ufw_takes_no_names(gymctl, files):
 
 def test_wrong_inputs(gymctl, files):
     said = gymctl("plan-nodes", *files, "--firewall", "iptables")
-    assert (said.code, said.lines) == (2, ["error: there is no firewall 'iptables'; use --firewall ufw or nftables"])
+    assert said.code == 2
+    assert said.err.startswith("error: invalid value for '--firewall': 'iptables' is not one of 'ufw', 'nftables'; see")
     said = gymctl("plan-nodes", "coordinator.yaml")
     assert said.code == 2 and "policy_model" in said.err and "Traceback" not in said.err

@@ -123,4 +123,4 @@ def test_a_version_of_nemo_gym_that_is_none(gymctl, folder):
     (folder / "stack.yaml").write_text(GOOD)
     said = gymctl("render", "stack.yaml", "--gym-version", "newest")
     assert (said.code, said.out) == (2, "")
-    assert said.err == "error: --gym-version 'newest' is no version; give one of nemo-gym on PyPI, such as 0.4.0\n"
+    assert said.err == "error: --gym-version 'newest' is not a version; give one of nemo-gym's on PyPI, such as 0.4.0\n"

@@ -55,11 +55,11 @@ def test_compose_publishes_on_one_address(gymctl):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (["--target", "swram"], "--target is 'swram'; it must be compose or swarm"),
+        (["--target", "swram"], "invalid value for '--target': 'swram' is not one of 'compose', 'swarm'"),
         (["--target", "swarm", "--publish", "10.0.0.7"], "--publish 10.0.0.7: Swarm cannot publish on one address"),
-        (["--publish", "everyone"], "--publish 'everyone' is no address; give an IPv4 address of this machine"),
-        (["--json"], "--json says what --target swarm changed, beside a file; add --target swarm -o stack.yaml"),
-        (["--json", "--target", "swarm"], "--json says what --target swarm changed, beside a file"),
+        (["--publish", "everyone"], "--publish 'everyone' is not an IPv4 address; give one of this machine's"),
+        (["--json"], "--json lists what --target swarm changed, next to a file; add --target swarm -o stack.yaml"),
+        (["--json", "--target", "swarm"], "--json lists what --target swarm changed, next to a file"),
     ],
 )
 def test_wrong_options(gymctl, folder, options, error):

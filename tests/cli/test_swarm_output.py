@@ -6,8 +6,7 @@ from rich.console import Console
 
 from gymctl.cli.nodes import nodes_table
 from gymctl.cli.output import history_table, status_table
-from gymctl.engines.protocol import Moment, ServerStatus
-from gymctl.engines.swarm.nodes import Node
+from gymctl.engines.protocol import Moment, Node, ServerStatus
 
 
 def shown(table) -> list[str]:

@@ -51,7 +51,12 @@ CONFIGURATIONS = {
         2,
         ["no responses_api_models/scriptd_model/app.py .*did you mean 'scripted_model'"],
     ),
-    "unknown engine": (GOOD, ["up", "stack.yaml", "--engine", "foo"], 2, ["there is no engine 'foo'; use --engine"]),
+    "unknown engine": (
+        GOOD,
+        ["up", "stack.yaml", "--engine", "foo"],
+        2,
+        ["'--engine': 'foo' is not one of 'compose', "],
+    ),
     "unknown option": (GOOD, ["up", "stack.yaml", "--frob"], 2, ["no such option: --frob.*; see gymctl up --help"]),
     "unknown command": ("", ["frob"], 2, ["no such command 'frob'; see gymctl --help"]),
     "missing argument": ("", ["why-slow"], 2, ["missing argument .*; see gymctl why-slow --help"]),
@@ -64,7 +69,12 @@ CONFIGURATIONS = {
         2,
         ["'Bad Name' cannot be the name of a stack; use lower-case letters"],
     ),
-    "a bad slice": (GOOD, ["render", "stack.yaml", "--slice", "x"], 2, ["--slice is 'x'; it must be"]),
+    "a bad slice": (
+        GOOD,
+        ["render", "stack.yaml", "--slice", "x"],
+        2,
+        ["'--slice': 'x' is not one of"],
+    ),
     "folder of the output": (GOOD, ["render", "stack.yaml", "-o", "no/c.yaml"], 2, ["its folder does not exist"]),
     "status without a stack": ("", ["status"], 2, ["no stack was brought up from .*; start one with `gymctl up"]),
     "logs without a stack": ("", ["logs"], 2, ["no stack was brought up from"]),
@@ -177,7 +187,7 @@ def test_folder_that_may_not_be_written(gymctl, folder, monkeypatch):
         1,
         ["/sys/c.yaml cannot be written: .*; nothing was changed"],
     )
-    check(gymctl("quickstart", "-o", "/sys/q"), 2, ["/sys/q cannot be made: .*; choose another with --output"])
+    check(gymctl("quickstart", "-o", "/sys/q"), 2, ["/sys/q cannot be created: .*; choose another with --output"])
     monkeypatch.chdir("/sys")
     said = gymctl("up", folder / "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
     check(said, 1, ["/sys/.gymctl cannot be written: .*; run gymctl where you may write"])
@@ -317,7 +327,7 @@ COLLECTIONS = {
     "no concurrency": (ROWS, [*BOTH, "--concurrency", "0"], ["concurrency is 0; it must be 1 or more"]),
     "limit": (ROWS, [*BOTH, "--limit", "-1"], ["limit is -1; it must be 1 or more"]),
     "repeats": (ROWS, [*BOTH, "--num-repeats", "0"], ["num_repeats is 0; it must be 1 or more"]),
-    "order": (ROWS, [*BOTH, "--order", "x"], ["--order is 'x'; it must be completion or input"]),
+    "order": (ROWS, [*BOTH, "--order", "x"], ["invalid value for '--order': 'x' is not one of 'completion', 'input'"]),
     "deadline": (ROWS, [*BOTH, "--deadline", "0"], ["the deadline is 0.0 s; it must be above 0"]),
     "a deadline that is no number": (ROWS, [*BOTH, "--deadline", "nan"], ["the deadline is nan s; it must be above 0"]),
     "a stall without end": (

@@ -46,7 +46,7 @@ def test_show_masks_credentials_and_reads_back(run: Any) -> None:
     assert read["policy_model"]["responses_api_models"]["openai_model"]["openai_api_key"] == "****"
     assert read["port_range_low"] == 12000
     assert json.loads(run("show", PATHS, "--format", "json").stdout)["policy_api_key"] == "****"
-    assert isinstance(run("show", PATHS, "--format", "toml").exception, InputError)
+    assert run("show", PATHS, "--format", "toml").exit_code == 2
 
 
 def test_check(run: Any, folder: Folder) -> None:
@@ -139,7 +139,7 @@ def test_the_merge_order_is_an_option(run: Any, folder: Folder) -> None:
     folder.write("low.yaml", "who: low\n")
     assert "who: low" in run("show", "top.yaml").stdout
     assert "who: top" in run("show", "top.yaml", "--merge-order", "includes-first").stdout
-    assert isinstance(run("show", "top.yaml", "--merge-order", "x").exception, InputError)
+    assert run("show", "top.yaml", "--merge-order", "x").exit_code == 2
 
 
 def test_the_schema_takes_what_is_bundled_and_refuses_what_is_wrong(run: Any) -> None:

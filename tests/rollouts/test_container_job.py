@@ -28,7 +28,7 @@ def run(spec: RunSpec, agents: Agents, seen: list[events.Event]) -> Report:
     async def work() -> Report:
         async with serving(agents) as client:
             urls = client._transport._bases  # type: ignore[attr-defined]
-            return await run_job(Job(spec, urls), seen.append)
+            return await run_job(Job(spec, urls), seen.append, stop=asyncio.Event(), abort=asyncio.Event())
 
     return asyncio.run(work())
 

@@ -23,7 +23,7 @@ from gymctl.engines.docker.daemon import check_commands, connect, is_on_this_mac
 from gymctl.engines.docker.gpus import check_gpus
 from gymctl.engines.docker.jobs import nofile_limit, run_on_network
 from gymctl.engines.docker.ray_cluster import check_clusters
-from gymctl.engines.protocol import Job, JobResult, OnServer, Removed, ServerStatus
+from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.runner import OnLine, background, run, stream
 from gymctl.engines.state import (
     ServerAddress,
@@ -210,6 +210,14 @@ class ComposeEngine:
             lambda line: on_line(plain(line)),
             cwd=self.directory,
         )
+
+    def nodes(self) -> list[Node]:
+        """None: the containers are on one machine."""
+        return []
+
+    def serves_loopback(self) -> bool:
+        """False: only jobs on the stack's network reach its servers."""
+        return False
 
     @spoken_errors()
     def run_job(self, job: Job, on_line: OnLine, on_error_line: OnLine | None = None) -> JobResult:

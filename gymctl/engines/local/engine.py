@@ -7,20 +7,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 from gymctl import __version__
 from gymctl.config import Config
 from gymctl.config.vocabulary import HEAD_NAME, NODE_KEY
+from gymctl.engines.local.probes import ask_all, healthy_status
 from gymctl.engines.local.process import process_input
 from gymctl.engines.local.servers import bound, build_stack, plan_addresses
-from gymctl.engines.protocol import OnServer, Removed, ServerEvent, ServerStatus
+from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerEvent, ServerStatus
 from gymctl.engines.runner import OnLine, detached
 from gymctl.engines.state import (
     ServerAddress,
@@ -37,7 +35,6 @@ from gymctl.errors import EngineError, InputError
 from gymctl.stack.slices.slices import Address
 
 _PID, _LOG = "local.pid", "local.log"
-_PROBE_S = 2.0
 _EVERY_S = 0.1
 _STOP_S = 10.0
 
@@ -54,7 +51,6 @@ class LocalEngine:
         config: Config,
         *,
         name: str,
-        arguments: Sequence[str],
         shown: Sequence[str],
         config_digest: str,
         timeout: float,
@@ -63,7 +59,7 @@ class LocalEngine:
         """Start the process and wait until every server answers; one that runs already is replaced.
 
         It is stopped only when nothing is seen to be wrong with the new one; what fails then leaves neither.
-        ``shown`` are the arguments as they may be written down.
+        ``shown`` are the configuration's arguments as they may be written down.
 
         Raises:
             EngineError: a port is taken, or the process ended before its servers answered.
@@ -78,7 +74,7 @@ class LocalEngine:
             addresses = plan_addresses(config)
             _check_free(config, addresses)
             state = _state(config, addresses, name, shown, config_digest)
-            self._start(state, process_input(arguments, config, self.directory, addresses), timeout, on_event)
+            self._start(state, process_input(config, addresses), timeout, on_event)
         except BaseException:
             self._clear()
             raise
@@ -104,7 +100,7 @@ class LocalEngine:
         while True:
             seconds = time.monotonic() - began
             ended = poll() is not None
-            statuses = _ask_all(state)
+            statuses = ask_all(state)
             for status in statuses:
                 if status.ok and status.name not in told:
                     told.add(status.name)
@@ -129,8 +125,8 @@ class LocalEngine:
         """
         state = load_state(self.directory)
         if self._pid() is None:  # who answers at its ports now is someone else
-            return [replace(_status(server), state="exited", health="") for server in state.servers]
-        return _ask_all(state)
+            return [replace(healthy_status(server), state="exited", health="") for server in state.servers]
+        return ask_all(state)
 
     def scale(self, counts: Mapping[str, int], *, timeout: float = 0.0, on_event: OnServer = lambda _: None) -> None:
         """One process has each server once.
@@ -141,8 +137,20 @@ class LocalEngine:
         names = ", ".join(counts)
         raise InputError(f"{names}: the local engine is one process with each server once", "gymctl up runs containers")
 
-    def check_running(self) -> None:
-        """See that the stack's process runs.
+    def nodes(self) -> list[Node]:
+        """None: the servers are on this machine."""
+        return []
+
+    def run_job(self, job: Job, on_line: OnLine, on_error_line: OnLine | None = None) -> JobResult:
+        """Jobs run in containers, and this engine has none.
+
+        Raises:
+            EngineError: always.
+        """
+        raise EngineError("the local engine runs no jobs", "its servers listen on this machine: call them directly")
+
+    def serves_loopback(self) -> bool:
+        """True: processes of this machine reach the servers.
 
         Raises:
             EngineError: it has ended.
@@ -152,6 +160,7 @@ class LocalEngine:
                 f"the stack {load_state(self.directory).name} has stopped: its process is gone",
                 "start it again with `gymctl up`",
             )
+        return True
 
     def logs(
         self,
@@ -276,25 +285,3 @@ def _state(
         version=__version__,
         role=config.membership.role.value if config.membership else "",
     )
-
-
-def _ask_all(state: StackState) -> list[ServerStatus]:
-    with ThreadPoolExecutor(max_workers=min(32, len(state.servers))) as pool:
-        return list(pool.map(_ask, state.servers))
-
-
-def _ask(server: ServerAddress) -> ServerStatus:
-    """One server's status: a server that answers ``/`` is healthy, and its reply says for how long it has run."""
-    status = _status(server)
-    try:
-        with urlopen(f"{server.address}/", timeout=_PROBE_S) as reply:  # noqa: S310 - an address of our own
-            return replace(status, uptime_seconds=float(reply.headers.get("x-gym-uptime") or 0))
-    except TimeoutError:
-        return replace(status, health="unhealthy")
-    except (URLError, OSError):
-        return replace(status, state="exited", health="")
-
-
-def _status(server: ServerAddress) -> ServerStatus:
-    """The status of a server that runs well, but for its uptime."""
-    return ServerStatus(server.name, server.kind, server.implementation, "running", "healthy", None, server.address)

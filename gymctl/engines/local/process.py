@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,12 +24,17 @@ from gymctl.errors import GymctlError
 from gymctl.stack.slices.slices import Address
 
 
-def process_input(arguments: Sequence[str], config: Config, cwd: Path, addresses: Mapping[str, Address]) -> str:
+def process_input(config: Config, addresses: Mapping[str, Address]) -> str:
     """What the background process reads from its standard input."""
     planned = {name: [address.host, address.port, address.bind] for name, address in addresses.items()}
     member = asdict(config.membership) if config.membership else None
-    given = {"arguments": list(arguments), "order": config.merge_order, "cwd": str(cwd)}
-    return json.dumps({**given, "addresses": planned, "membership": member})
+    source = {
+        "arguments": list(config.source.arguments),
+        "cwd": str(config.source.directory.resolve()),
+        "gym_root": str(config.source.gym_root.resolve()) if config.source.gym_root else None,
+        "order": config.merge_order,
+    }
+    return json.dumps({**source, "addresses": planned, "membership": member})
 
 
 async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> None:
@@ -80,6 +85,7 @@ def _configuration(given: Mapping[str, Any]) -> Config:
         cwd=Path(given["cwd"]),
         environ=os.environ,
         merge_order=MergeOrder(given["order"]),
+        gym_root=Path(given["gym_root"]) if given["gym_root"] else None,
         role=member.role if member else Role.ALL,
     )
     return replace(config, membership=member)

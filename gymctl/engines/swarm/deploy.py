@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.engines.compose.watch import ServerFailed
-from gymctl.engines.protocol import OnServer
+from gymctl.engines.protocol import Node, OnServer
 from gymctl.engines.runner import CommandFailed, run
-from gymctl.engines.swarm.nodes import Node
 from gymctl.engines.swarm.remove import sweep
 from gymctl.engines.swarm.tasks import SwarmService, Task, find_services, find_tasks
 from gymctl.engines.swarm.watch import DeployWatch

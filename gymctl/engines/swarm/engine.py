@@ -19,7 +19,7 @@ from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.daemon import connect, spoken_errors
 from gymctl.engines.docker.jobs import nofile_limit, run_on_network
 from gymctl.engines.docker.ray_cluster import check_clusters
-from gymctl.engines.protocol import Job, JobResult, OnServer, Removed, ServerStatus
+from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.runner import OnLine
 from gymctl.engines.state import (
     ServerAddress,
@@ -35,7 +35,7 @@ from gymctl.engines.state import (
 from gymctl.engines.swarm.deploy import deploy, move_away, scale
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
 from gymctl.engines.swarm.logs import stream_logs
-from gymctl.engines.swarm.nodes import Node, check_manager, find_node, find_nodes, set_availability
+from gymctl.engines.swarm.nodes import check_manager, find_node, find_nodes, set_availability
 from gymctl.engines.swarm.remove import remove_stack
 from gymctl.engines.swarm.task_history import server_status
 from gymctl.engines.swarm.tasks import find_services, find_tasks
@@ -220,6 +220,10 @@ class SwarmEngine:
         state = load_state(self.directory)
         names = list(servers) or [server.name for server in state.servers]
         stream_logs(state.name, names, on_line, follow=follow, tail=tail, since=since)
+
+    def serves_loopback(self) -> bool:
+        """False: only jobs on the stack's network reach its servers."""
+        return False
 
     @spoken_errors()
     def run_job(self, job: Job, on_line: OnLine, on_error_line: OnLine | None = None) -> JobResult:

@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gymctl.engines.protocol import Node
 from gymctl.errors import EngineError, InputError
 
 if TYPE_CHECKING:
     import docker
-
-
-@dataclass(frozen=True)
-class Node:
-    """One machine. ``state`` is ready, down, unknown or disconnected; ``availability`` active, pause or drain."""
-
-    id: str
-    name: str
-    role: str
-    state: str
-    availability: str
-    address: str
-    message: str = ""
-    leader: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def usable(self) -> bool:
-        """Whether tasks may be started on it."""
-        return self.state == "ready" and self.availability == "active"
 
 
 def parse_node(listed: Mapping[str, Any]) -> Node:

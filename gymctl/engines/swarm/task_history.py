@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gymctl.engines.docker.containers import seconds_since
-from gymctl.engines.protocol import MISSING, Moment, ServerStatus
+from gymctl.engines.protocol import MISSING, Moment, Node, ServerStatus
 from gymctl.engines.state import ServerAddress
-from gymctl.engines.swarm.nodes import Node
 from gymctl.engines.swarm.task_health import fault, told
 from gymctl.engines.swarm.tasks import SwarmService, Task
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Literal
 
+from gymctl.config.choices import Firewall
 from gymctl.errors import InputError
 from gymctl.stack.capacity.machines import HERE, Machine
-
-Firewall = Literal["ufw", "nftables"]
-FIREWALLS: tuple[Firewall, ...] = ("ufw", "nftables")
 
 
 def rules(machine: Machine, firewall: Firewall) -> str:
@@ -28,7 +25,7 @@ def rules(machine: Machine, firewall: Firewall) -> str:
         return ""
     for caller in dict.fromkeys(caller for opening in machine.openings for caller in opening.callers):
         _check_caller(caller, firewall)
-    return "\n".join(_ufw(machine) if firewall == "ufw" else _nftables(machine)) + "\n"
+    return "\n".join(_ufw(machine) if firewall == Firewall.UFW else _nftables(machine)) + "\n"
 
 
 def _check_caller(caller: str, firewall: Firewall) -> None:
@@ -36,7 +33,7 @@ def _check_caller(caller: str, firewall: Firewall) -> None:
     if caller == HERE:
         hint = "set head_server.host to the address that workers dial"
         raise InputError("rules for the workers need the address of the head's machine", hint)
-    if firewall == "ufw" and not _is_address(caller):
+    if firewall == Firewall.UFW and not _is_address(caller):
         hint = "write its address, or use --firewall nftables, which looks names up when the rules are loaded"
         raise InputError(f"ufw takes addresses, and {caller} is a name", hint)
 

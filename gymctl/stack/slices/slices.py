@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-from gymctl.config import Config, Reference, ServerInstance, mask
+from gymctl.config import Config, Reference, ServerInstance, SliceMode, mask
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, base_url
 from gymctl.stack.slices.globals import DEFAULTS, visible_globals, without_credentials
 from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.slices.secret_references import Marked, mark, mark_fields, unmark
-
-SliceMode = Literal["closure", "full"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Slices:
         self,
         config: Config,
         addresses: Mapping[str, Address],
-        mode: SliceMode = "closure",
+        mode: SliceMode = SliceMode.CLOSURE,
         gateway: str | None = None,
         added: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
@@ -104,7 +102,7 @@ class Slices:
 
     def _is_full(self, name: str) -> bool:
         """An agent that chooses servers at run time says so: ``slice: full`` in its own entry."""
-        return self._mode == "full" or self._config.servers[name].fields.get("slice") == "full"
+        return self._mode == SliceMode.FULL or self._config.servers[name].fields.get("slice") == "full"
 
     def _global_names(self, name: str) -> list[str]:
         return list(self._globals if self._is_full(name) else visible_globals(self._config.servers[name], self._config))
@@ -126,7 +124,7 @@ class Slices:
 
 
 def slice_for(
-    config: Config, server: str | ServerInstance, addresses: Mapping[str, Address], mode: SliceMode = "closure"
+    config: Config, server: str | ServerInstance, addresses: Mapping[str, Address], mode: SliceMode = SliceMode.CLOSURE
 ) -> dict[str, Any]:
     """One server's slice as plain data for ``OmegaConf.create``; localhost stays localhost."""
     return Slices(config, addresses, mode).data(server if isinstance(server, str) else server.name)

@@ -1,0 +1,183 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gymctl.config.choices import EngineKind, MergeOrder, SliceMode
+from gymctl.config.vocabulary import HEAD_TOKEN, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gymctl.config import Config
+    from gymctl.operations.membership import MembershipOptions
+    from gymctl.operations.up import ImageOptions
+
+Configuration = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CONFIG|OVERRIDE",
+        help="YAML files, globs, or a directory with a stack in it; overrides (+a.b=c); +config_paths=[a.yaml,b.yaml].",
+        show_default=False,
+    ),
+]
+MergeOrderOption = Annotated[
+    MergeOrder | None,
+    typer.Option(
+        "--merge-order",
+        help="Whether an included file wins over its includer (includes-last, as NeMo Gym 0.2 to 0.5) or not "
+        "(includes-first, as its main branch).",
+        show_default="gymctl.merge_order of the configuration, else includes-last",
+    ),
+]
+StackName = Annotated[
+    str | None, typer.Option("--name", help="Name of the stack.", show_default="the directory's name")
+]
+SliceOption = Annotated[
+    SliceMode,
+    typer.Option(
+        "--slice",
+        help="Configuration given to each container: only what it references (closure) or everything (full).",
+    ),
+]
+Publish = Annotated[
+    str | None,
+    typer.Option(
+        "--publish", help="Address to publish the head's port on.", show_default="127.0.0.1; Swarm: not published"
+    ),
+]
+BaseImage = Annotated[
+    str | None,
+    typer.Option(
+        "--base-image", envvar="GYMCTL_BASE_IMAGE", help="Image to build on.", show_default="python:3.12-slim"
+    ),
+]
+GymRoot = Annotated[
+    Path | None,
+    typer.Option("--gym-root", help="NeMo Gym checkout to find configurations in; its servers run without changes."),
+]
+GymVersion = Annotated[
+    str | None,
+    typer.Option("--gym-version", help="Version of nemo-gym for servers of NeMo Gym, from PyPI.", show_default="0.4.0"),
+]
+CaBundle = Annotated[
+    Path | None,
+    typer.Option("--ca-bundle", help="Certificates that builds trust.", show_default="the machine's own"),
+]
+Registry = Annotated[
+    str | None,
+    typer.Option(
+        "--registry", help="Swarm: push the images to HOST/PREFIX, deploy them by digest.", show_default=False
+    ),
+]
+Hosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--host",
+        help="Swarm: load the images into the engine at ssh://USER@NODE or tcp://NODE:2376; repeat it.",
+        show_default=False,
+    ),
+]
+RoleOption = Annotated[
+    Role,
+    typer.Option("--role", help="This machine's part in a stack on several machines; all: it is on this one alone."),
+]
+Advertise = Annotated[
+    str | None,
+    typer.Option("--advertise", help="Address at which other machines reach those servers that have no `host`."),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", help="File with the head's token.", show_default=f"${HEAD_TOKEN}, .gymctl/head-token"),
+]
+NodeName = Annotated[
+    str | None, typer.Option("--node", help="This machine's name on the head's list.", show_default="the host name")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# parameters of ``render`` and ``up`` that a rendered file depends on
+_OPTIONS_OF_A_FILE = frozenset(
+    "name merge_order slices gym_root gym_version nofile publish role advertise node token_file".split()
+)
+_OPTIONS_OF_CONTAINERS = frozenset("slices base_image ca_bundle gym_version".split())
+
+
+def load_configuration(
+    arguments: list[str] | None,
+    merge_order: MergeOrder | None = None,
+    *,
+    gym_root: Path | None = None,
+    role: Role = Role.ALL,
+    quiet: bool = False,
+) -> Config:
+    """The configuration that the arguments name; its notes go to standard error unless ``quiet``.
+
+    Raises:
+        InputError: as ``operations.configuration.load``.
+    """
+    from gymctl.operations.configuration import load
+
+    config = load(*arguments or (), merge_order=merge_order, gym_root=gym_root, role=role)
+    if not quiet:
+        print_notes(config.notes)
+    return config
+
+
+def membership_options(
+    role: Role, advertise: str | None, node: str | None, token_file: Path | None
+) -> MembershipOptions:
+    """This machine's part in a stack on several, from four options."""
+    from gymctl.operations.membership import MembershipOptions
+
+    return MembershipOptions(role=role, advertise=advertise, node=node, token_file=token_file)
+
+
+def image_options(
+    base_image: str | None, ca_bundle: Path | None, registry: str | None = None, hosts: list[str] | None = None
+) -> ImageOptions:
+    """How images are built and sent, from four options."""
+    from gymctl.operations.up import ImageOptions
+
+    return ImageOptions(base_image=base_image, ca_bundle=ca_bundle, registry=registry or "", hosts=tuple(hosts or ()))
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print sentences that the user should read once, on standard error."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def check_container_options(context: typer.Context, engine: str) -> None:
+    """Check that no option about images or containers was typed for the local engine, which has none.
+
+    The same option in an environment variable is for other engines, and is not refused.
+
+    Raises:
+        InputError: one was.
+    """
+    from gymctl.errors import InputError
+
+    if engine != EngineKind.LOCAL:
+        return
+    for parameter in context.command.params:
+        if parameter.name in _OPTIONS_OF_CONTAINERS and _is_typed(context, parameter.name):
+            message = f"{parameter.opts[0]} is for containers, and --engine local does not start any"
+            raise InputError(message, "leave it out, or use another engine")
+
+
+def typed_options(context: typer.Context) -> tuple[str, ...]:
+    """The options that were typed and that a rendered file depends on, for the command that renders it again."""
+    typed: list[str] = []
+    for parameter in context.command.params:
+        if parameter.name in _OPTIONS_OF_A_FILE and _is_typed(context, parameter.name):
+            typed += [parameter.opts[0], str(context.params[parameter.name])]
+    return tuple(typed)
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

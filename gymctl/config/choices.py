@@ -1,0 +1,73 @@
+"""The choices that options and configurations offer, each an Enum: help and completion list them.
+
+The command line imports this module before it knows which command runs, so it imports nothing else.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class MergeOrder(StrEnum):
+    """NeMo Gym 0.2 to 0.5 merge an included file after (over) its includer; its main branch before (under) it."""
+
+    INCLUDES_LAST = "includes-last"
+    INCLUDES_FIRST = "includes-first"
+
+
+class SliceMode(StrEnum):
+    """The configuration that a container gets: what its server references, or everything."""
+
+    CLOSURE = "closure"
+    FULL = "full"
+
+
+class EngineKind(StrEnum):
+    """What runs a stack: Docker Compose, Docker Swarm, or one process of this machine."""
+
+    COMPOSE = "compose"
+    SWARM = "swarm"
+    LOCAL = "local"
+
+
+class TestEngine(StrEnum):
+    """Where a server's own tests run: in its image, or in this Python."""
+
+    COMPOSE = "compose"
+    LOCAL = "local"
+
+
+class Target(StrEnum):
+    """What a rendered file is for."""
+
+    COMPOSE = "compose"
+    SWARM = "swarm"
+
+
+class Firewall(StrEnum):
+    """The firewalls that rules are written for."""
+
+    UFW = "ufw"
+    NFTABLES = "nftables"
+
+
+class ConfigFormat(StrEnum):
+    """How a configuration is printed."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+class GraphFormat(StrEnum):
+    """How the references between servers are printed."""
+
+    TEXT = "text"
+    MERMAID = "mermaid"
+    JSON = "json"
+
+
+class ResultOrder(StrEnum):
+    """The order of collected results: as they finish, or as their rows stand in the input."""
+
+    COMPLETION = "completion"
+    INPUT = "input"

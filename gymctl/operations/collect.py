@@ -1,0 +1,229 @@
+"""Collect rollouts: from the running stack of a directory, or from servers started in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from gymctl.engines.protocol import Engine, Job, JobResult, Mount
+from gymctl.engines.state import StackState, load_state
+from gymctl.errors import InputError, RunError
+from gymctl.operations.collect_options import CollectOptions, run_spec
+
+if TYPE_CHECKING:
+    from gymctl.config import Config
+    from gymctl.rollouts.events import Ended, Event, OnEvent
+    from gymctl.rollouts.report import Report
+    from gymctl.rollouts.spec import RunSpec
+
+Work = Callable[[asyncio.Event, asyncio.Event], Awaitable["Report"]]
+"""A run; it stops in order when the first event is set, at once when the second is."""
+
+_LAST_LINES = 5
+
+
+def collect(
+    rows: str | Path,
+    output: str | Path,
+    *,
+    directory: Path | None = None,
+    on_event: OnEvent | None = None,
+    **options: Unpack[CollectOptions],
+) -> Report:
+    """Collect rollouts from the running stack of a directory.
+
+    Args:
+        rows: JSONL file of rows.
+        output: JSONL file for the results; its folder must exist.
+        directory: where the stack was brought up; by default the working directory.
+        on_event: takes the values of ``gymctl.rollouts.events`` as rollouts finish and fail.
+        options: see ``CollectOptions``.
+
+    Returns:
+        The report. Failed rollouts are counted in it and kept in a file; they do not raise.
+
+    Raises:
+        InputError: a file or an option is wrong, or no stack with an agent runs there.
+        RunError: the run could not continue, e.g. the disk is full.
+        EngineError: the collector's container could not be started.
+    """
+    spec = run_spec({**options, "input": rows, "output": output})
+    return collect_run(spec, directory or Path.cwd(), on_event or _ignore)
+
+
+def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
+    """Do a run on the stack of ``directory``: over loopback where it is local, otherwise in a job on its network.
+
+    Raises:
+        InputError: no stack with an agent runs there, or as the collector.
+        RunError: as the collector.
+        EngineError: the job could not be started.
+    """
+    from gymctl.engines.choice import engine_of
+    from gymctl.rollouts.container_job import Job as CollectionJob
+    from gymctl.rollouts.container_job import run_job
+
+    state = load_state(directory)
+    spec = replace(spec, identity={"config": state.config_digest, **spec.identity}, agents=agents_of(state))
+    engine = engine_of(directory)
+    job = CollectionJob(spec, _server_urls(state))
+    if not engine.serves_loopback():
+        return _collect_in_container(engine, job, on_event)
+    return run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort))
+
+
+def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Report:
+    """Start every server of ``config`` in this process, without a port, and collect from them."""
+    from gymctl.engines.local.servers import build_stack, plan_addresses, running
+    from gymctl.rollouts.collector import collect as collect_rollouts
+
+    async def work(stop: asyncio.Event, abort: asyncio.Event) -> Report:
+        async with running(build_stack(config, plan_addresses(config)), listen=False) as stack:
+            return await collect_rollouts(spec, stack.client, on_event=on_event, stop=stop, abort=abort)
+
+    return run_to_end(work)
+
+
+def agents_of(state: StackState) -> tuple[str, ...]:
+    """Names of the agents that can be collected from: the stack's own, and those of its running workers.
+
+    Raises:
+        InputError: there are none.
+    """
+    servers = [(server.name, server.kind) for server in state.servers]
+    if state.takes_workers:
+        from gymctl.engines.remote_servers import registered_servers
+
+        running = (server for server in registered_servers(state.head_url) if server.state == "running")
+        servers += ((server.name, server.kind) for server in running)
+    agents = tuple(dict.fromkeys(name for name, kind in servers if kind == "responses_api_agents"))
+    if agents:
+        return agents
+    hint = "add one to its configuration"
+    if state.role == "worker":
+        hint = "collect where the coordinator was brought up"
+    elif state.takes_workers:
+        hint = "bring up a worker with one (gymctl status lists those that are there)"
+    raise InputError(f"the stack {state.name} has no agent", hint)
+
+
+def run_to_end(work: Work) -> Report:
+    """Do a run in an event loop: the first Ctrl-C stops it in order, the second at once.
+
+    Where this thread runs an event loop already, as in a notebook, the run has another thread.
+    """
+    import uvloop
+
+    from gymctl.rollouts.container_job import with_signals
+
+    async def main() -> Report:
+        stop = asyncio.Event()
+        abort = asyncio.Event()
+        with_signals(stop, abort)
+        return await work(stop, abort)
+
+    if asyncio._get_running_loop() is not None:
+        return _in_a_thread(work)
+    return uvloop.run(main())
+
+
+def _in_a_thread(work: Work) -> Report:
+    import uvloop
+
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, asyncio.Event]] = Future()
+
+    async def main() -> Report:
+        stop = asyncio.Event()
+        abort = asyncio.Event()
+        started.set_result((asyncio.get_running_loop(), stop, abort))
+        return await work(stop, abort)
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        report = pool.submit(lambda: uvloop.run(main()))
+        while True:
+            try:
+                return report.result()
+            except KeyboardInterrupt:
+                loop, stop, abort = started.result()
+                loop.call_soon_threadsafe(abort.set if stop.is_set() else stop.set)
+
+
+def _server_urls(state: StackState) -> dict[str, str]:
+    """Base URLs of the stack's servers, those of other machines included, by name."""
+    urls = {server.name: server.address for server in state.servers}
+    if not state.takes_workers:
+        return urls
+    from gymctl.engines.remote_servers import registered_urls
+
+    return {**registered_urls(state.head_url), **urls}
+
+
+def _collect_in_container(engine: Engine, job: Any, on_event: OnEvent) -> Report:
+    from gymctl.rollouts.container_job import Job as CollectionJob
+    from gymctl.rollouts.events import Crashed
+    from gymctl.rollouts.progress import replay
+    from gymctl.rollouts.report import Report
+    from gymctl.rollouts.tasks import check_paths
+
+    spec = job.run
+    check_paths(spec)
+    inside = replace(spec, input=spec.input.resolve(), output=spec.output.resolve())
+    lines: list[str] = []
+    ends: list[Ended | Crashed] = []
+
+    def on_line(line: str) -> None:
+        """Turn a line of the job's output into events, and keep it for an error message."""
+        lines.append(line)
+        end = replay([_with_requested_paths(line, spec, inside)], on_event)
+        if end is not None:
+            ends.append(end)
+
+    result = engine.run_job(
+        Job(
+            command=("python", "-m", "gymctl.rollouts.container_job"),
+            mounts=tuple(_mounts(inside)),
+            stdin=CollectionJob(inside, job.urls, watched=True).encode().decode(),
+            holds_stdin=True,
+        ),
+        on_line,
+    )
+    if not ends:
+        raise _ended_without_report(result, lines)
+    end = ends[-1]
+    if isinstance(end, Crashed):
+        raise InputError(end.message) if end.exit_code == InputError.exit_code else RunError(end.message)
+    return Report.from_json(end.report)
+
+
+def _ended_without_report(result: JobResult, lines: list[str]) -> BaseException:
+    """What to raise for a collector that was killed, by Ctrl-C or by something else."""
+    if result.interrupted:  # before it began, or more than once
+        return KeyboardInterrupt("interrupted; finished rollouts are saved. Continue with --resume")
+    output = (result.output or "\n".join(lines[-_LAST_LINES:])).splitlines() or ["it printed nothing"]
+    message = f"the collector's container exited with code {result.code}: {output[-1]}"
+    return RunError("\n  | ".join([f"{message}; finished rollouts are saved: continue with --resume", *output[:-1]]))
+
+
+def _with_requested_paths(line: str, spec: RunSpec, inside: RunSpec) -> str:
+    """A line of the job with the two paths as the user wrote them."""
+    for requested, resolved in ((spec.output, inside.output), (spec.input, inside.input)):
+        before, after = (json.dumps(str(path.with_suffix("")))[1:-1] for path in (resolved, requested))
+        line = line.replace(before, after)
+    return line
+
+
+def _mounts(spec: RunSpec) -> Iterator[Mount]:
+    """The output's folder, and the input where it is elsewhere; inside they have the paths that they have here."""
+    folder = spec.output.parent
+    yield Mount(folder, str(folder), read_only=False)
+    if spec.input.parent != folder:
+        yield Mount(spec.input, str(spec.input))
+
+
+def _ignore(event: Event) -> None:
+    """Take an event and do nothing."""

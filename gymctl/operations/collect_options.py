@@ -1,0 +1,157 @@
+"""The run that the options of ``gymctl collect``, and NeMo Gym's spelling of them, ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from gymctl import assets
+from gymctl.config.choices import ResultOrder
+from gymctl.config.overrides import override_document, parse_override
+from gymctl.config.vocabulary import HEAD_NAME
+from gymctl.errors import InputError
+from gymctl.rollouts.spec import Concurrency, Repeats, RunSpec
+
+_HELP = "see gymctl collect --help"
+
+
+class CollectOptions(TypedDict, total=False):
+    """What may be chosen about a run; what is left out has the default of ``RunSpec``."""
+
+    agent: str | None
+    """Agent for the rows that name none."""
+    limit: int | None
+    """Read only that many rows."""
+    num_repeats: Repeats
+    """Rollouts per row, for all agents or by agent name (``_default`` for the others)."""
+    concurrency: Concurrency
+    """Rollouts in flight at most, or ``"auto"``."""
+    resume: bool
+    """Continue an earlier run: skip the rollouts that are in the output already."""
+    force: bool
+    """Overwrite an earlier run, or continue one that was started with other options."""
+    retry_failed: bool
+    """With ``resume``, retry what failed for good before."""
+    order: ResultOrder
+    """The order of the results."""
+    deadline_s: float
+    """Seconds that one rollout may take."""
+    stall_s: float | None
+    """Seconds of failures of every agent after which the run ends; by default 600, or the deadline if less."""
+    max_attempts: int
+    """How often a rollout is tried in all."""
+    params_override: Mapping[str, Any]
+    """Laid over each row's ``responses_create_params``, key by key."""
+
+
+@dataclass(frozen=True)
+class _UpstreamOption:
+    """An option of ng_collect_rollouts: our name for it, the types of its value, and those types in words."""
+
+    name: str
+    types: tuple[type, ...]
+    description: str
+
+
+# ng_collect_rollouts' names (rollout_collection.py).
+_UPSTREAM = {
+    "input_jsonl_fpath": _UpstreamOption("input", (str,), "a path"),
+    "output_jsonl_fpath": _UpstreamOption("output", (str,), "a path"),
+    "agent_name": _UpstreamOption("agent", (str,), "a name"),
+    "limit": _UpstreamOption("limit", (int,), "a number"),
+    "num_repeats": _UpstreamOption("num_repeats", (int, dict), "a number, or one for each agent: {agent: 2}"),
+    "num_samples_in_parallel": _UpstreamOption("concurrency", (int,), "a number"),
+    "resume_from_cache": _UpstreamOption("resume", (bool,), "true or false"),
+    "responses_create_params": _UpstreamOption("params_override", (dict,), "a mapping, such as {temperature: 0.5}"),
+}
+_NOT_OURS = ("config_paths", HEAD_NAME)  # which stack: the directory's
+
+
+def run_spec(options: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunSpec:
+    """The run that options and upstream's overrides describe; options win, None is an option that was not given.
+
+    Raises:
+        InputError: input or output is missing, or a value does not fit.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    values = {**_from_overrides(overrides), **given}
+    for key, example in (("input", "rows.jsonl"), ("output", "rollouts.jsonl")):
+        if not values.get(key):
+            raise InputError(f"no {key} file was given", f"add --{key} {example}")
+    values["input"] = _here_or_bundled(Path(values["input"]))
+    values["output"] = _link_target(Path(values["output"]))
+    values["concurrency"] = _concurrency(values.get("concurrency", "auto"))
+    if isinstance(values.get("num_repeats"), str):
+        values["num_repeats"] = _repeats(values["num_repeats"])
+    return RunSpec(**values)
+
+
+def _concurrency(value: str | int) -> Any:
+    """A number, or ``auto``."""
+    text = str(value)
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise InputError(f"--concurrency is {text!r}", "it must be a number, or auto")
+    return int(text)
+
+
+def _here_or_bundled(rows: Path) -> Path:
+    """Rows of a bundled server are found by the path in its configuration, as the configuration is."""
+    bundled = assets.folder("services") / rows
+    return bundled if not rows.exists() and bundled.is_file() else rows
+
+
+def _link_target(output: Path) -> Path:
+    """Where a symbolic link leads: the results go there, and the files beside them too; the link stays."""
+    leads_to_a_file = output.is_file() or not output.exists()
+    return Path(os.path.realpath(output)) if output.is_symlink() and leads_to_a_file else output
+
+
+def _repeats(text: str) -> int | dict[str, int]:
+    """``4``, or ``math=4,_default=1``."""
+    if text.isdecimal():
+        return int(text)
+    repeats = {}
+    for part in text.split(","):
+        name, sign, number = part.strip().rpartition("=")
+        if not name or not number.isdecimal():
+            hint = "give a number, or agents and numbers: math=4,_default=1"
+            raise InputError(f"the repeats hold {f'{name}{sign}{number}'!r}", hint)
+        repeats[name] = int(number)
+    return repeats
+
+
+def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for argument in overrides:
+        if argument.startswith("~"):
+            raise InputError(f"{argument!r}: an option of collect is left out, not deleted", _HELP)
+        override = parse_override(argument)
+        key = override.path[0]
+        if key in _NOT_OURS:
+            continue
+        if key not in _UPSTREAM or (len(override.path) > 1 and dict not in _UPSTREAM[key].types):
+            raise InputError(f"{argument!r}: collect has no option {'.'.join(override.path)!r}", _HELP)
+        _merge(merged, override_document(override).data)
+    return {_UPSTREAM[key].name: _checked(key, value) for key, value in merged.items() if value is not None}
+
+
+def _checked(key: str, value: Any) -> Any:
+    """The value of one of upstream's options, of a type that it takes."""
+    option = _UPSTREAM[key]
+    if type(value) not in option.types:  # not isinstance: true is not a number
+        raise InputError(f"+{key} is {value!r}", f"it must be {option.description}")
+    return value
+
+
+def _merge(old: dict[Any, Any], new: Mapping[Any, Any]) -> None:
+    """Lay ``new`` over ``old``: mappings key by key, all else as a whole."""
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            _merge(old[key], value)
+        else:
+            old[key] = value

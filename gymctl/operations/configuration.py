@@ -1,0 +1,162 @@
+"""Load a configuration, name its stack, plan it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl import __version__
+from gymctl.config import Config, MergeOrder, Role, SliceMode, holds_credential, load_config, mask
+from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK
+from gymctl.errors import InputError
+
+if TYPE_CHECKING:
+    from gymctl.stack import StackPlan
+
+NOFILE = 65535
+"""Open files that a container may have, unless its engine allows fewer."""
+
+_VERSION = re.compile(r"\d+(?:\.\d+)*(?:\.?(?:a|b|rc|post|dev)\d+)*")
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What a caller may choose about a stack's plan."""
+
+    name: str | None = None
+    """Name of the stack; by default made of the directory's."""
+    slice_mode: SliceMode = SliceMode.CLOSURE
+    """The configuration that each container gets."""
+    gym_version: str | None = None
+    """Version of nemo-gym on PyPI for servers of NeMo Gym; by default the newest that is supported."""
+    publish: str | None = None
+    """IPv4 address to publish the head's port on; by default 127.0.0.1, on a Swarm none."""
+    nofile: int = NOFILE
+    """Open files that a container may have."""
+
+
+def load(
+    *arguments: str | Path,
+    directory: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    merge_order: MergeOrder | None = None,
+    gym_root: Path | None = None,
+    role: Role = Role.ALL,
+) -> Config:
+    """Load, merge, resolve and check a configuration.
+
+    Args:
+        arguments: YAML files, globs, directories and overrides such as ``+policy_model_name=mine``, in any order.
+        directory: where relative paths and ``env.yaml`` are looked for; by default the working directory.
+        environ: environment variables; by default this process's.
+        merge_order: whether an included file wins over its includer; by default what the configuration says.
+        gym_root: a NeMo Gym checkout whose configurations are found and whose servers run as they are.
+        role: this machine's part in a stack on several machines.
+
+    Raises:
+        InputError: an argument is wrong, a file is missing, or ``gym_root`` is not a NeMo Gym checkout.
+        ConfigError: the configuration is wrong; every problem with its place.
+    """
+    if gym_root is not None and not (gym_root / "responses_api_models").is_dir():
+        raise InputError(
+            f"--gym-root {gym_root} has no responses_api_models/", "name the top folder of a NeMo Gym checkout"
+        )
+    return load_config(
+        [str(argument) for argument in arguments],
+        cwd=directory or Path.cwd(),
+        environ=os.environ if environ is None else environ,
+        merge_order=merge_order,
+        gym_root=gym_root,
+        role=role,
+    )
+
+
+def plan(config: Config, options: PlanOptions | None = None, *, directory: Path | None = None) -> StackPlan:
+    """Plan the containers of a configuration's stack; ``directory`` names it when the options do not.
+
+    Raises:
+        InputError: an option is wrong.
+        ConfigError: the configuration cannot be a stack of containers.
+    """
+    from gymctl.stack import StackOptions, plan_stack
+
+    options = options or PlanOptions()
+    version = options.gym_version
+    if version is not None and not _VERSION.fullmatch(version):
+        raise InputError(f"--gym-version {version!r} is not a version", "give one of nemo-gym's on PyPI, such as 0.4.0")
+    if options.publish is not None and not _is_ipv4(options.publish):
+        raise InputError(
+            f"--publish {options.publish!r} is not an IPv4 address", "give one of this machine's, or 0.0.0.0"
+        )
+    stack_options = StackOptions(
+        version=__version__,
+        nofile=options.nofile,
+        slice_mode=options.slice_mode,
+        gym_root=config.source.gym_root,
+        gym_version=version,
+        publish_host=options.publish or LOOPBACK,
+    )
+    return plan_stack(config, name=stack_name(options.name, directory or Path.cwd()), options=stack_options)
+
+
+def stack_name(requested: str | None, directory: Path) -> str:
+    """The requested name, or one made of the directory's as Compose does: lower-case letters, digits, ``-``, ``_``.
+
+    Raises:
+        InputError: the requested name cannot be a stack's.
+    """
+    from gymctl.stack.plan_checks import stack_name_problems
+
+    if requested is None:
+        return re.sub(r"[^a-z0-9_-]", "", directory.resolve().name.lower()).lstrip("_-") or "gym"
+    for problem in stack_name_problems(requested):
+        raise InputError(problem.message, problem.hint)
+    return requested
+
+
+def display_arguments(config: Config, arguments: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Arguments as they may be written down: an override that sets a secret has ``****`` as its value.
+
+    ``arguments`` are by default those that the configuration was loaded from.
+    """
+    masked = []
+    for argument in config.source.arguments if arguments is None else arguments:
+        key, equals, _ = argument.partition("=")
+        if equals and holds_credential(key.rpartition(".")[2].lstrip("+")):
+            masked.append(f"{key}=****")
+        else:
+            masked.append(mask(argument, config.secrets))
+    return tuple(masked)
+
+
+def config_digest(config: Config) -> str:
+    """16 hexadecimal digits that identify a configuration; secrets do not take part."""
+    masked = mask(config.resolved, config.secrets)
+    return hashlib.sha256(json.dumps(masked, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def check_swarm_publish(publish: str | None) -> None:
+    """Check that Swarm can publish on that address.
+
+    Raises:
+        InputError: it is a single address; Swarm publishes on all interfaces.
+    """
+    if publish not in (None, EVERY_INTERFACE):
+        hint = "--publish 0.0.0.0 opens the head on every interface of its node; without it nothing is published"
+        raise InputError(f"--publish {publish}: Swarm cannot publish on one address", hint)
+
+
+def _is_ipv4(text: str) -> bool:
+    from ipaddress import AddressValueError, IPv4Address
+
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True

@@ -1,0 +1,115 @@
+"""Render the Compose or Swarm file of a configuration, and write it with the files that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gymctl.config import Config, Role, Target
+from gymctl.errors import InputError
+from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan
+from gymctl.operations.membership import check_swarm_role, published_head, store_token
+from gymctl.stack import StackPlan, one_machine_notes, render_stack
+from gymctl.stack.swarm import Change, render_swarm
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A rendered file and what belongs to it."""
+
+    text: str
+    """The file's content."""
+    services: tuple[str, ...]
+    """Names of the services in it."""
+    notes: tuple[str, ...]
+    """Sentences that the user should read once."""
+    changes: tuple[Change, ...] = ()
+    """What the translation for Swarm changed."""
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Files to write beside it: path relative to it, content."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Environment name and value of each secret that a container reads from a file."""
+    next_command: str = "gymctl up"
+    """The command that builds its images and starts them."""
+
+
+def render(
+    config: Config,
+    options: PlanOptions | None = None,
+    *,
+    target: Target = Target.COMPOSE,
+    directory: Path | None = None,
+    typed_options: Sequence[str] = (),
+) -> Rendering:
+    """Render the file of a configuration's stack; nothing is written or started.
+
+    Args:
+        config: the configuration.
+        options: choices about the plan.
+        target: what the file is for.
+        directory: where it will be written; it names the stack when the options do not.
+        typed_options: options to put into the command, in the file's first lines, that renders it again.
+
+    Raises:
+        InputError: an option is wrong.
+        ConfigError: the configuration cannot be such a stack.
+    """
+    options = options or PlanOptions()
+    check_target(target, config.membership.role if config.membership else Role.ALL, options.publish)
+    options = replace(options, publish=published_head(config, options.publish))
+    stack = plan(config, options, directory=directory)
+    arguments = (*display_arguments(config), *typed_options)
+    if target is Target.SWARM:
+        return _swarm(stack, arguments)
+    return Rendering(
+        text=render_stack(stack, arguments=arguments),
+        services=tuple(service.name for service in stack.services),
+        notes=(*stack.notes, *one_machine_notes(stack.services)),
+        secrets=stack.secrets,
+    )
+
+
+def check_target(target: Target, role: Role, publish: str | None) -> None:
+    """Check that a rendered file can have these options, before anything is loaded.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if target is Target.SWARM:
+        check_swarm_publish(publish)
+        check_swarm_role(role)
+
+
+def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
+    """Write a rendered file, and beside it the secrets and files that it names.
+
+    Raises:
+        InputError: the folder does not exist, or the file was not written by gymctl.
+        EngineError: the folder cannot be written.
+    """
+    from gymctl.engines.compose.engine import check_ours
+    from gymctl.engines.state import write_atomically, write_files, write_secrets
+
+    directory = path.resolve().parent
+    if not directory.is_dir():
+        raise InputError(f"{path}: its folder does not exist", f"create it: mkdir -p {path.parent}")
+    check_ours(path.resolve())
+    if rendering.secrets:
+        write_secrets(directory, rendering.secrets)
+    store_token(config, directory)
+    write_files(directory, rendering.files)
+    write_atomically(path.resolve(), rendering.text, mode=0o644)
+
+
+def _swarm(stack: StackPlan, arguments: Sequence[str]) -> Rendering:
+    translated = render_swarm(stack, arguments=arguments)
+    return Rendering(
+        text=translated.text,
+        services=translated.services,
+        notes=stack.notes,
+        changes=translated.changes,
+        files=translated.files,
+        secrets=stack.secrets,
+        next_command="gymctl up --engine swarm",
+    )

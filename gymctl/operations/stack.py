@@ -1,0 +1,81 @@
+"""What is done to a stack that is up: read its logs, change its replica counts, stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from gymctl.engines.choice import engine_of
+from gymctl.engines.protocol import OnServer, Removed
+from gymctl.engines.state import load_state
+from gymctl.errors import InputError
+from gymctl.operations.events import ignore
+
+SCALE_TIMEOUT_S = 180.0
+
+
+def logs(
+    servers: Sequence[str] = (),
+    on_line: Callable[[str], None] = print,
+    *,
+    directory: Path | None = None,
+    follow: bool = False,
+    tail: int | None = None,
+    since: str = "",
+) -> None:
+    """Pass each log line of a stack's servers to ``on_line``.
+
+    Args:
+        servers: names of servers; all when none is named.
+        on_line: takes a line without its newline.
+        directory: where the stack was brought up; by default the working directory.
+        follow: continue with new lines until Ctrl-C.
+        tail: only the last N lines of each server.
+        since: only lines since then, such as ``10m`` (containers only).
+
+    Raises:
+        InputError: no stack was brought up there, or it has no such server.
+        EngineError: its engine does not answer.
+    """
+    directory = directory or Path.cwd()
+    names = [server.name for server in load_state(directory).servers]
+    for name in servers:
+        if name not in names:
+            raise InputError(f"the stack has no server {name!r}", f"there are: {', '.join(names)}")
+    engine_of(directory).logs(servers, on_line, follow=follow, tail=tail, since=since)
+
+
+def scale(
+    counts: Mapping[str, int],
+    *,
+    directory: Path | None = None,
+    timeout: float = SCALE_TIMEOUT_S,
+    on_event: OnServer = ignore,
+) -> None:
+    """Change the number of replicas of running servers, and wait until the new ones are healthy.
+
+    The next ``up`` returns to ``replicas:`` of the configuration.
+
+    Args:
+        counts: number of replicas by server name.
+        directory: where the stack was brought up; by default the working directory.
+        timeout: seconds to wait for new replicas to become healthy, and for old ones to finish their requests.
+        on_event: takes the states of replicas that start.
+
+    Raises:
+        InputError: no stack was brought up there, or a server cannot have that many replicas.
+        EngineError: a replica did not become healthy.
+    """
+    engine_of(directory or Path.cwd()).scale(counts, timeout=timeout, on_event=on_event)
+
+
+def down(directory: Path | None = None, *, volumes: bool = False) -> Removed:
+    """Stop a directory's stack and remove its containers, network, secrets, state and rendered file.
+
+    What was collected stays. ``volumes``: remove named volumes too.
+
+    Raises:
+        InputError: no stack was brought up there.
+        EngineError: its engine does not answer, or something could not be removed.
+    """
+    return engine_of(directory or Path.cwd()).down(volumes=volumes)

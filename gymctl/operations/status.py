@@ -1,0 +1,46 @@
+"""The servers of a directory's stack as they are now, and the nodes of its Swarm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gymctl.engines.choice import engine_of
+from gymctl.engines.protocol import Node, ServerStatus
+from gymctl.engines.state import load_state
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """A stack as it is now."""
+
+    name: str
+    servers: tuple[ServerStatus, ...]
+    """Its servers in their order, then those that other machines registered with its head."""
+    nodes: tuple[Node, ...] = ()
+    """The machines of its Swarm, managers first; empty elsewhere."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every server is healthy."""
+        return all(server.ok for server in self.servers)
+
+    def servers_on(self, node: Node) -> tuple[str, ...]:
+        """Names of the servers that run on a node."""
+        return tuple(server.name for server in self.servers if node.id in server.node_ids)
+
+
+def status(directory: Path | None = None) -> StackStatus:
+    """Ask how every server of a directory's stack is; by default of the working directory's.
+
+    Raises:
+        InputError: no stack was brought up there.
+        EngineError: its engine does not answer.
+    """
+    from gymctl.engines.remote_servers import registered_servers
+
+    directory = directory or Path.cwd()
+    state = load_state(directory)
+    engine = engine_of(directory)
+    remote = registered_servers(state.head_url) if state.takes_workers else []
+    return StackStatus(name=state.name, servers=(*engine.status(), *remote), nodes=tuple(engine.nodes()))

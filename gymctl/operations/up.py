@@ -1,0 +1,241 @@
+"""Bring up a stack: from a configuration to running, healthy servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl.config import Config, EngineKind, Role
+from gymctl.engines.state import StackState, find_state
+from gymctl.errors import GymctlError, InputError
+from gymctl.operations.configuration import (
+    NOFILE,
+    PlanOptions,
+    check_swarm_publish,
+    config_digest,
+    display_arguments,
+    plan,
+    stack_name,
+)
+from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
+from gymctl.operations.membership import check_swarm_role, published_head, store_token
+
+if TYPE_CHECKING:
+    from gymctl.stack import StackPlan
+
+_LOCAL_TIMEOUT_S = 180.0
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How images are built and given to the nodes of a Swarm."""
+
+    base_image: str | None = None
+    """Image to build on; by default python:3.12-slim."""
+    ca_bundle: Path | None = None
+    """Certificates that builds trust; by default the machine's own."""
+    registry: str = ""
+    """Swarm: HOST/PREFIX to push the images to."""
+    hosts: tuple[str, ...] = ()
+    """Swarm: ssh:// or tcp:// addresses of engines to load the images into."""
+
+
+@dataclass(frozen=True)
+class _Start:
+    """One stack that is brought up: what, where, how."""
+
+    config: Config
+    options: PlanOptions
+    images: ImageOptions
+    directory: Path
+    typed_options: tuple[str, ...]
+    timeout: float | None
+    on_event: OnStackEvent
+
+    def plan(self, nofile: int) -> StackPlan:
+        """The plan for containers that may have ``nofile`` open files."""
+        return plan(self.config, replace(self.options, nofile=nofile), directory=self.directory)
+
+    def note(self, texts: Sequence[str]) -> None:
+        """Pass on sentences that the user should read."""
+        for text in texts:
+            self.on_event(Notice(text))
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The arguments and options that render the same stack again, without secrets."""
+        return (*display_arguments(self.config), *self.typed_options)
+
+
+def up(
+    config: Config,
+    options: PlanOptions | None = None,
+    *,
+    engine: EngineKind = EngineKind.COMPOSE,
+    images: ImageOptions | None = None,
+    timeout: float | None = None,
+    directory: Path | None = None,
+    typed_options: Sequence[str] = (),
+    on_event: OnStackEvent = ignore,
+) -> StackState:
+    """Start a configuration's stack in a directory and wait until every server is healthy.
+
+    Args:
+        config: the configuration.
+        options: choices about the plan.
+        engine: what runs it.
+        images: how images are built and given to a Swarm's nodes.
+        timeout: seconds to wait; by default 180, longer where a model is fetched and loaded.
+        directory: by default the working directory. One directory has one stack.
+        typed_options: options to put into the command, in the rendered file's first lines, that renders it again.
+        on_event: takes notes, image builds and the states of servers.
+
+    Raises:
+        InputError: an option does not fit the engine, or a server's code or configuration is wrong.
+        EngineError: the engine is missing or failed, a port is taken, or a server did not become healthy.
+    """
+    directory = directory or Path.cwd()
+    options = options or PlanOptions()
+    images = images or ImageOptions()
+    role = config.membership.role if config.membership else Role.ALL
+    check_engine_options(engine, role, options.publish, images)
+    start = _Start(
+        config=config,
+        options=replace(options, publish=published_head(config, options.publish)),
+        images=images,
+        directory=directory,
+        typed_options=tuple(typed_options),
+        timeout=timeout,
+        on_event=on_event,
+    )
+    before = find_state(directory)
+    try:
+        return _ENGINES[engine](start)
+    except KeyboardInterrupt:
+        start.note(_stopped(before, directory))
+        cleanup = "to clean up: gymctl down" if find_state(directory) else "nothing was started"
+        raise KeyboardInterrupt(f"interrupted; {cleanup}") from None
+    except GymctlError:
+        start.note(_stopped(before, directory))
+        raise
+
+
+def check_engine_options(engine: EngineKind, role: Role, publish: str | None, images: ImageOptions) -> None:
+    """Check that an engine takes the options of a stack before anything is loaded or built.
+
+    Raises:
+        InputError: it does not.
+    """
+    for option, value in (("--registry", images.registry), ("--host", images.hosts)):
+        if value and engine is not EngineKind.SWARM:
+            raise InputError(f"{option} is for --engine swarm", "leave it out, or add --engine swarm")
+    if engine is EngineKind.SWARM:
+        check_swarm_role(role)
+        check_swarm_publish(publish)
+    if publish is not None and engine is EngineKind.LOCAL:
+        raise InputError("--publish is for containers", "a local stack's head listens where head_server.host says")
+
+
+def _stopped(before: StackState | None, directory: Path) -> list[str]:
+    """A sentence about the stack that made room for one that did not come up."""
+    if before is None or find_state(directory) is not None:
+        return []
+    return [f"the stack {before.name}, which was up here before, is down now"]
+
+
+def _up_local(start: _Start) -> StackState:
+    from gymctl.config import without_effect
+    from gymctl.engines.local.engine import LocalEngine
+
+    config = start.config
+    if config.vllm:
+        hint = "use --engine compose, or give the model server a base_url and remove the block"
+        raise InputError("the local engine does not start vLLM", hint)
+    name = stack_name(start.options.name, start.directory)
+    start.note(list(without_effect(config)))
+    first = "node" if config.is_worker else "head"
+    start.on_event(ServersExpected((first, *config.servers)))
+    state = LocalEngine(start.directory).up(
+        config,
+        name=name,
+        shown=display_arguments(config),
+        config_digest=config_digest(config),
+        timeout=start.timeout or _LOCAL_TIMEOUT_S,
+        on_event=start.on_event,
+    )
+    store_token(config, start.directory)
+    return state
+
+
+def _up_compose(start: _Start) -> StackState:
+    """Plan, check and build, render with the open files that this engine allows, start and wait."""
+    from gymctl.engines.compose.engine import ComposeEngine
+    from gymctl.engines.compose.watch import patience
+    from gymctl.engines.docker.gpus import check_hub_heads
+    from gymctl.stack import one_machine_notes, render_stack
+
+    engine = ComposeEngine(start.directory)
+    check_hub_heads(start.config.vllm.values(), os.environ)
+    stack = start.plan(NOFILE)
+    start.note([*stack.notes, *one_machine_notes(stack.services)])
+    nofile, built = engine.prepare(
+        stack,
+        base_image=start.images.base_image,
+        ca_bundle=start.images.ca_bundle,
+        on_build=start.on_event,
+    )
+    stack = start.plan(nofile).with_images(built)
+    store_token(start.config, start.directory)
+    start.on_event(ServersExpected(tuple(service.name for service in stack.services)))
+    return engine.up(
+        stack,
+        render_stack(stack, arguments=start.command),
+        arguments=start.command,
+        config_digest=config_digest(start.config),
+        timeout=start.timeout or patience(stack.services),
+        on_event=start.on_event,
+    )
+
+
+def _up_swarm(start: _Start) -> StackState:
+    """Plan, build, give the images to the nodes, render, deploy and watch."""
+    from gymctl.engines.compose.watch import patience
+    from gymctl.engines.swarm.engine import SwarmEngine
+    from gymctl.stack.swarm import Outcome, grouped, render_swarm
+
+    engine = SwarmEngine(start.directory)
+    images = start.images
+    stack = start.plan(NOFILE)
+    start.note(stack.notes)
+    nofile, deployed = engine.prepare(
+        stack,
+        registry=images.registry,
+        hosts=images.hosts,
+        base_image=images.base_image,
+        ca_bundle=images.ca_bundle,
+        on_build=start.on_event,
+    )
+    stack = start.plan(nofile)
+    rendering = render_swarm(stack, arguments=start.command, images=deployed)
+    lost = [change for change in rendering.changes if change.outcome is Outcome.LOST]
+    start.note([*grouped(lost), *engine.notes(registry=images.registry, hosts=images.hosts)])
+    start.on_event(ServersExpected(rendering.services))
+    return engine.up(
+        stack,
+        rendering,
+        images=deployed,
+        arguments=start.command,
+        config_digest=config_digest(start.config),
+        timeout=start.timeout or patience(stack.services),
+        on_event=start.on_event,
+    )
+
+
+_ENGINES: Mapping[EngineKind, Callable[[_Start], StackState]] = {
+    EngineKind.COMPOSE: _up_compose,
+    EngineKind.LOCAL: _up_local,
+    EngineKind.SWARM: _up_swarm,
+}
