@@ -9,6 +9,14 @@ _BY_NUMBER = (
     "if libc.syscall(number, os.getppid(), {more}) < 0: raise OSError(ctypes.get_errno(), '{name}')"
 )
 
+# The same by a function of the C library.
+_BY_NAME = (
+    "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True)\n"
+    "if libc.{call} < 0: raise OSError(ctypes.get_errno(), '{name}')"
+)
+# A number of bytes in files that are mapped or open, and no longer by name; a second to look at them.
+_HELD = "print(len(held) * 15, 'MB', flush=True)\nimport time; time.sleep(1)"
+
 # name -> (program, outcomes that are right, what its error says)
 HARMFUL: dict[str, tuple[str, set[str], str]] = {
     "fork bomb": ("import os\nwhile True: os.fork()", {"raised"}, "Operation not permitted"),
@@ -133,4 +141,161 @@ HARMFUL: dict[str, tuple[str, set[str], str]] = {
         {"raised"},
         "Errno 1",
     ),
+    # what Landlock does not look at: modes, owners, times, attributes, lengths
+    "changes its folder's mode": ("import os; os.chmod('.', 0)", {"raised"}, "Operation not permitted"),
+    "changes the mode of Python": ("import os; os.chmod(os.__file__, 0o777)", {"raised"}, "Operation not permitted"),
+    "changes the mode of an open file": ("import os; os.fchmod(0, 0)", {"raised"}, "Operation not permitted"),
+    "gives its folder away": ("import os; os.chown('.', -1, -1)", {"raised"}, "Operation not permitted"),
+    "changes times": ("import os; os.utime('.', (1, 1))", {"raised"}, "Operation not permitted"),
+    "sets attributes": ("import os; os.setxattr('.', 'user.mark', b'here')", {"raised"}, "Operation not permitted"),
+    "truncates by path": (
+        "import os; open('x', 'w').write('x'); os.truncate('x', 0)",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "empties what it only reads": ("import os; os.open(os.__file__, os.O_TRUNC)", {"raised"}, "not permitted"),
+    "opens for neither reading nor writing": ("import os; os.open('/etc/passwd', 3)", {"raised"}, "not permitted"),
+    "opens a path without its content": ("import os; os.open('/root', os.O_PATH)", {"raised"}, "not permitted"),
+    # what watches or holds up others
+    "watches a folder": (_BY_NAME.format(call="inotify_init1(0)", name="inotify"), {"raised"}, "Errno 1"),
+    "is notified by a signal": (
+        "import fcntl, os; fcntl.fcntl(os.open('.', os.O_RDONLY), 1026, 2)  # F_NOTIFY",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "takes a lease": (
+        "import fcntl, os; fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), 1024, 0)  # F_SETLEASE",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "locks a file of Python's": (
+        "import fcntl, os; fcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX)",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "locks a part of it": (
+        "import fcntl, os; fcntl.lockf(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_SH)",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "writes out the machine's files": (
+        _BY_NUMBER.format(name="syncfs", x86_64=306, aarch64=267, more="0"),
+        {"raised"},
+        "Errno 1",
+    ),
+    "writes through to the disk": (
+        "import os; os.open('x', os.O_CREAT | os.O_WRONLY | os.O_SYNC)",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "takes contexts of the machine's": (
+        _BY_NUMBER.format(name="io_setup", x86_64=206, aarch64=0, more="0"),
+        {"raised"},
+        "Errno 1",
+    ),
+    "takes the pipes' memory": (
+        "import fcntl, os; fcntl.fcntl(os.pipe()[0], 1031, 1 << 20)  # F_SETPIPE_SZ",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "takes huge pages": ("import mmap; mmap.mmap(-1, 1 << 21, flags=0x40022)", {"raised"}, "Operation not permitted"),
+    # what outlives a test
+    "outlives its parent": (_BY_NAME.format(call="prctl(1, 0, 0, 0, 0)", name="prctl"), {"raised"}, "Errno 1"),
+    "can be looked into": (_BY_NAME.format(call="prctl(4, 1, 0, 0, 0)", name="prctl"), {"raised"}, "Errno 1"),
+    "adopts orphans": (_BY_NAME.format(call="prctl(36, 1, 0, 0, 0)", name="prctl"), {"raised"}, "Errno 1"),
+    "stops itself": ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", {"time"}, ""),
+    "ignores every signal": (
+        "import signal\nfor number in range(1, 65):\n"
+        "  try: signal.signal(number, signal.SIG_IGN)\n  except (OSError, ValueError): pass\nwhile True: pass",
+        {"time"},
+        "",
+    ),
+    "ends its first thread and lives on": (
+        "import ctypes, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "import os; ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)",
+        {"time"},
+        "",
+    ),
+    # the disk
+    "holds files without names": (
+        "import os\nheld = []\n"
+        "while len(held) < 20: held.append(os.open('x', os.O_CREAT | os.O_RDWR)); os.unlink('x')\n" + _HELD,
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "holds files that never had one": (
+        "import os\nheld = [os.open('.', os.O_TMPFILE | os.O_RDWR) for _ in range(20)]\n" + _HELD,
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "holds mapped files": (
+        "import mmap, os\nheld = []\nfor n in range(20):\n  f = os.open(str(n), os.O_CREAT | os.O_RDWR)\n"
+        "  os.posix_fallocate(f, 0, 15 << 20); held.append(mmap.mmap(f, 15 << 20)); os.close(f)\n" + _HELD,
+        {"disk"},
+        "",
+    ),
+    "holds files in flight": (
+        "import os, socket\na, b = socket.socketpair()\n"
+        "f = os.open('x', os.O_CREAT | os.O_RDWR); socket.send_fds(a, [b'.'], [f])",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "puts a file in another's place": (
+        "import os; open('x', 'w').close(); os.rename('x', 'y')",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "gives a file a second name": (
+        "import os; open('x', 'w').close(); os.link('x', 'y')",
+        {"raised"},
+        "Operation not permitted",
+    ),
+    "makes a link": ("import os; os.symlink('/etc/passwd', 'x')", {"raised"}, "Operation not permitted"),
+    "makes a pipe with a name": ("import os; os.mkfifo('x')", {"raised"}, "Operation not permitted"),
+    "holds memory as a file": ("import os; os.memfd_create('x')", {"raised"}, "Operation not permitted"),
+    "makes files that it cannot read": (
+        "import os; os.umask(0o777); open('x', 'w').write('x'); open(b'\\xff\\xfe', 'w').write('x')",
+        {"wrong"},
+        "",
+    ),
+    "raises its limits": (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 40, 1 << 40))",
+        {"raised"},
+        "not allowed to raise",
+    ),
+    # the verdict
+    **{f"ends with status {status}": (f"import os; os._exit({status})", {"raised"}, "") for status in (2, 3, 126, 255)},
+    "ends at once": ("import os; os._exit(0)", {"wrong"}, ""),
+    "writes to every descriptor": (
+        "import os\nfor n in range(1, 5000):\n"
+        '  try: os.write(n, b\'{"outcome": "passed"}\\nconfined\')\n  except OSError: pass',
+        {"wrong"},
+        "",
+    ),
+    "takes the runner's functions": (
+        "import os, json, sys\nos._exit = lambda *_: None\njson.dumps = lambda *_, **__: '3'\n"
+        "sys.modules.pop('solution_runner')",
+        {"wrong", "raised"},
+        "",
+    ),
+    "raises what cannot be shown": (
+        "class Odd(BaseException):\n  def __str__(self): raise SystemExit(0)\nraise Odd",
+        {"raised"},
+        "",
+    ),
+    "is too deep to be read": ("(" * 100_000, {"raised", "crashed"}, ""),
+    "never comes back": (
+        "import sys; sys.setrecursionlimit(10**9)\ndef f(): f()\nf()",
+        {"crashed", "raised", "time"},
+        "",
+    ),
+    # what is not the standard library
+    "lists installed packages": (
+        "import os, sys; print(os.listdir(os.path.join(os.path.dirname(os.__file__), 'site-packages')))",
+        {"raised"},
+        "Error",
+    ),
+    "imports an installed package": ("import pydantic", {"raised"}, "ModuleNotFoundError"),
+    "imports what runs it": ("import gymctl", {"raised"}, "ModuleNotFoundError"),
+    "reads the system's packages": ("import os; print(os.listdir('/usr/lib/python3'))", {"raised"}, "Error"),
 }

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import hashlib
+import json
 import os
+import shutil
+import struct
+import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,7 @@ import pytest
 from harmful_programs import HARMFUL
 from service_stack import environment, example_rows, open_stack, post, service
 
+from gymctl.errors import InputError
 from gymctl.server import Reply
 from gymctl.server.responses import message, response
 
@@ -51,21 +58,80 @@ def verdict(code: str, *tests: tuple[str, str], fn_name: str | None = None, **se
     return reply.json()
 
 
-def test_every_harmful_program_ends_as_a_failed_test_and_the_server_goes_on() -> None:
-    rows = [row(fenced(code)) for code, _, _ in HARMFUL.values()]
-    began = time.monotonic()
-    *replies, after = verdicts(*rows, row(fenced(SUM)), memory_limit_mb=512)
-    assert time.monotonic() - began < 60
-    for (name, (_, outcomes, says)), reply in zip(HARMFUL.items(), replies, strict=True):
-        found = reply.json()
-        assert reply.status == 200, (name, found)
-        (test,) = found["unit_tests"]
-        assert (found["reward"], test["passed"]) == (0.0, False), name
-        assert test["outcome"] in outcomes, (name, found["metadata"])
-        assert test["seconds"] < 4, name
-        assert says in found["metadata"]["error"], (name, found["metadata"])
-    assert after.json()["reward"] == 1.0
+def test_every_harmful_program_ends_as_a_failed_test_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what is left behind becomes a child of this
+    before = children(os.getpid())
+    codes = [code for code, _, _ in HARMFUL.values()]
+    replies = verdicts(*(row(fenced(code)) for code in (*codes, SUM)), memory_limit_mb=512)
+    assert children(os.getpid()) <= before
+    assert list(tmp_path.iterdir()) == []
+    assert [reply.status for reply in replies] == [200] * (len(HARMFUL) + 1)
+    *found, after = (reply.json() for reply in replies)
+    assert len(found) >= 60
+    for name, verdict in zip(HARMFUL, found, strict=True):
+        check_harmful(name, verdict["reward"], verdict["unit_tests"], verdict["metadata"]["error"])
+    assert after["reward"] == 1.0
     assert not Path("/tmp/escaped").exists()
+
+
+def check_harmful(name: str, reward: float, tests: list[dict[str, Any]], error: str) -> None:
+    """A harmful program's verdict is a failed test, for the reason that it is to have, within its limits."""
+    (test,) = tests
+    _, outcomes, message = HARMFUL[name]
+    assert (reward, test["passed"]) == (0.0, False), name
+    assert test["outcome"] in outcomes, (name, test, error)
+    assert message in error, (name, error)
+    assert test["seconds"] < 4, name
+
+
+def children(parent: int) -> set[int]:
+    tasks = Path(f"/proc/{parent}/task").iterdir()
+    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+
+
+PROGRAM_OF_A_USER = """
+import json, sys
+from pathlib import Path
+folder = Path(sys.argv[1]); sys.path.insert(0, sys.argv[1])
+import solution_tests
+sources = {name: (folder / f"{name}.py").read_text() for name in ("solution_confinement", "solution_runner")}
+sources["solution_confinement"] += sys.argv[2]
+limits = json.loads(sys.argv[3])
+for code in json.load(sys.stdin):
+    print(json.dumps(solution_tests.tested(code, [("1 2\\n", "3\\n")], None, limits, sources)[0]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user")
+@pytest.mark.parametrize(
+    "kernel", ["", "\ndef landlock_version(): return 1\n"], ids=["this one", "Linux 5.13's Landlock"]
+)
+def test_harmful_programs_of_an_ordinary_user(kernel: str) -> None:
+    """The server's own user, from whom a program does not differ: its files are protected by the sandbox alone."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        folder, scratch = Path(place, "comp_coding"), Path(place, "scratch")
+        shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        scratch.mkdir()
+        for path in (Path(place), folder):
+            path.chmod(0o755)
+        os.chown(scratch, 12345, 12345)
+        codes = [code for code, _, _ in HARMFUL.values()]
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", PROGRAM_OF_A_USER, folder, kernel, json.dumps({**LIMITS, "seconds": 1.0})],
+            input=json.dumps([*codes, SUM]), capture_output=True, text=True, check=False, user=12345, group=12345,
+            extra_groups=[], env={"PATH": os.environ["PATH"], "TMPDIR": str(scratch)}, cwd="/",
+        )  # fmt: skip
+        assert list(scratch.iterdir()) == []
+    assert done.returncode == 0, done.stderr
+    *results, after = map(json.loads, done.stdout.splitlines())
+    for name, result in zip(HARMFUL, results, strict=True):
+        test = {**result, "passed": result["outcome"] == "passed"}
+        check_harmful(name, float(test["passed"]), [test], result["stderr"].strip().rpartition("\n")[2])
+    assert after["outcome"] == "passed"
 
 
 def test_each_test_has_a_result() -> None:
@@ -215,13 +281,155 @@ def test_the_rows_of_the_example() -> None:
     assert {reply["difficulty"] for reply in replies} == {"easy", "medium"}
 
 
-def test_without_what_confines_it_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+LIMITS = {
+    "seconds": 2.0, "memory": 1 << 29, "disk": 16 << 20, "output": 4 << 20, "threads": 64, "debug": True,
+    "stop_early": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """``sandbox(code, further text of the confinement, further text of the runner, limits)``: the test's result."""
     monkeypatch.syspath_prepend(str(FOLDER))
     import solution_tests
 
     sources = {name: (FOLDER / f"{name}.py").read_text() for name in ("solution_confinement", "solution_runner")}
-    sources["solution_confinement"] += "\ndef landlock_version(): return 0\n"
-    limits = {"seconds": 2.0, "memory": 1 << 29, "disk": 1 << 20, "output": 1 << 20, "threads": 8, "debug": False}
-    with pytest.raises(solution_tests.SandboxFailed, match="no Landlock"):
-        solution_tests.tested(SUM, [("1 2", "3")], None, {**limits, "stop_early": True}, sources)
-    sys.modules.pop("solution_tests")
+
+    def run(code: str, confinement: str = "", runner: str = "", **limits: Any) -> dict[str, Any]:
+        text = {
+            "solution_confinement": sources["solution_confinement"] + confinement,
+            "solution_runner": sources["solution_runner"] + runner,
+        }
+        results: list[dict[str, Any]] = solution_tests.tested(code, [("1 2", "3")], None, {**LIMITS, **limits}, text)
+        return results[0]
+
+    yield run
+    for name in ("solution_tests", "solution_sandbox"):
+        sys.modules.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("confinement", "reason"),
+    [
+        ("def landlock_version(): return 0", "no Landlock"),
+        ("_MACHINES = {}", "no filter of system calls"),
+        ("def refuse_system_calls(): raise SandboxMissing('not here')", "not here"),
+        ("def confine(*_): os._exit(0)", "ended before it was confined"),
+        ("def drop_identity(*_, **__): raise SandboxMissing('cannot become another')", "cannot become another"),
+    ],
+)
+def test_without_what_confines_it_nothing_is_run(
+    sandbox: Callable[..., Any], confinement: str, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Exception, match=reason) as caught:
+        sandbox(SUM, f"\n{confinement}\n")
+    assert type(caught.value).__name__ == "SandboxFailed"
+
+
+def test_what_ends_the_sandbox_with_one_program_alone_is_that_programs_failure(sandbox: Callable[..., Any]) -> None:
+    dying = "\nclass _Test(_Test):\n    def run(self, order):\n        if 'die' in self.code: os._exit(1)\n"
+    dying += "        return super().run(order)\n"
+    assert sandbox("die", runner=dying)["outcome"] == "crashed"
+    assert sandbox(SUM, runner=dying)["outcome"] == "passed"
+
+
+def test_code_is_never_run_as_root(sandbox: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    import solution_sandbox
+
+    assert sandbox("import os; print(0 in os.getresuid() + os.getresgid())", debug=True)["stdout"] == "False\n"
+    if os.geteuid() == 0:
+        monkeypatch.setattr(solution_sandbox, "_OWN_USERS", ((5_000_000_000, 1),))
+        with pytest.raises(solution_sandbox.SandboxFailed, match="not run as root"):
+            sandbox(SUM)
+
+
+def test_packages_that_are_allowed_can_be_imported_and_no_others(sandbox: Callable[..., Any]) -> None:
+    code = (
+        "import pluggy, os\n"
+        "print(pluggy.__name__)\n"
+        "folder = os.path.dirname(os.path.dirname(pluggy.__file__))\n"
+        "print(open(os.path.join(folder, 'orjson', '__init__.py')).read())"
+    )
+    result = sandbox(code, packages=["pluggy"])
+    assert result["stdout"] == "pluggy\n"
+    assert "Permission denied" in result["stderr"]
+    assert "Permission denied" in sandbox("import orjson", packages=["pluggy"])["stderr"]
+    assert "ModuleNotFoundError" in sandbox("import pluggy")["stderr"]
+
+
+def test_a_package_that_is_not_there_is_refused_at_the_start() -> None:
+    with pytest.raises(InputError, match="'no-such-package' of allowed_packages is not installed"):
+        verdicts(row(fenced(SUM)), allowed_packages=["no-such-package"])
+
+
+def test_folders_of_killed_processes_are_removed_and_those_of_others_are_not(
+    sandbox: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import solution_sandbox
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("solution-left", "solution-used", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / "solution-left").chmod(0)
+    (tmp_path / "solution-link").symlink_to(tmp_path / "other")
+    held = solution_sandbox._hold(str(tmp_path / "solution-used"))
+    solution_sandbox.sweep()
+    os.close(held)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "solution-link", "solution-used"]
+    assert (tmp_path / "other" / "file").exists()
+
+
+class Filter:
+    """The filter of one kind of machine, run as the kernel would."""
+
+    def __init__(self, machine: str) -> None:
+        self.confinement = vars(__import__("solution_confinement"))
+        self.audit = self.confinement["_MACHINES"][machine][0]
+        self.steps = self.confinement["_filter"](machine)
+
+    def __call__(self, number: int, *arguments: int) -> int | None:
+        """The error that a system call ends with; None when it is let through."""
+        data = struct.pack("IIQ6Q", number, self.audit, 0, *(*arguments, *[0] * 6)[:6])
+        place = value = 0
+        while True:
+            operation, if_so, if_not, operand = self.steps[place]
+            place += 1
+            if operation == 0x20:
+                (value,) = struct.unpack_from("I", data, operand)
+            elif operation == 0x54:
+                value &= operand
+            elif operation == 0x06:
+                return None if operand == 0x7FFF0000 else operand & 0xFFFF
+            else:
+                holds = {0x15: value == operand, 0x25: value > operand, 0x45: bool(value & operand)}[operation]
+                place += if_so if holds else if_not
+
+
+@pytest.mark.parametrize(
+    ("machine", "openat", "fcntl", "ioctl", "kill", "clone", "execve", "ptrace", "read"),
+    [("x86_64", 257, 72, 16, 62, 56, 59, 101, 0), ("aarch64", 56, 25, 29, 129, 220, 221, 117, 63)],
+)
+def test_the_filter_of_system_calls(
+    monkeypatch: pytest.MonkeyPatch, machine: str, openat: int, fcntl: int, ioctl: int, kill: int, clone: int,
+    execve: int, ptrace: int, read: int,
+) -> None:  # fmt: skip
+    monkeypatch.syspath_prepend(str(FOLDER))
+    answer = Filter(machine)
+    own = os.getpid()
+    assert [answer(read, 0), answer(kill, own, 9), answer(clone, 0x10000), answer(fcntl, 0, 3)] == [None] * 4
+    assert [answer(kill, number, 9) for number in (1, 0, -1 & 0xFFFFFFFFFFFFFFFF)] == [1] * 3
+    assert [answer(execve), answer(ptrace), answer(clone, 17), answer(fcntl, 0, 1024)] == [1] * 4
+    assert [answer(435), answer(437), answer(450), answer(0x40000000 + read)] == [38] * 4  # clone3, openat2, x32
+    assert [answer(ioctl, 0, request) for request in (0x5401, 0x5412, 0x40086602)] == [None, 1, 1]
+    create, truncate, append = 0o100, 0o1000, 0o2000
+    flags = (0, 1 | create | truncate, 2 | append, truncate, 3, 3 | truncate, 1 | 0o4010000, 0o10000000, 0x410000)
+    assert [answer(openat, 0, 0, each) for each in flags] == [None, None, None, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("summary", [None, [], [None, "x", {"text": 3}, {}], "text"])
+def test_reasoning_of_any_shape_has_a_verdict(summary: Any) -> None:
+    reasoning = {"type": "reasoning", "summary": summary}
+    answer = {**row(""), "response": response("m", [reasoning, message(fenced(SUM))])}
+    (reply,) = verdicts(answer)
+    assert reply.json()["reward"] == 1.0

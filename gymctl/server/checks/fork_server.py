@@ -4,6 +4,8 @@
 ``fork N`` with the worker's end of a channel, ``kill N``. The standard library's fork server is not used because its
 children import the program's ``__main__`` again, and it is one for the whole process, with one list of imports.
 
+What a worker has started and left behind becomes a child of this process, and is killed with it or after it.
+
 A worker reads one check after the other from its channel: eight bytes of length, then a pickle.
 """
 
@@ -21,19 +23,21 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NoReturn
 
 _LENGTH = 8
 _MOST_RESIDENT_KB = 512 * 1024  # a worker that ever grew beyond this is replaced by a fresh one
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 
 def main() -> None:
     """Obey until the pool hangs up: ``nursery.py FD {"path": ..., "preload": ..., "memory": BYTES}``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then hangs up
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     orders = socket.socket(fileno=int(sys.argv[1]))
     told = json.loads(sys.argv[2])
     sys.path[:] = told["path"]
@@ -50,6 +54,7 @@ def _obey(orders: socket.socket, memory: int) -> None:
         ready, _, _ = select.select([orders], [], [], 1.0)
         _reap(workers)
         if not ready:
+            _end_orphans(workers.values())
             continue
         order, channels, _, _ = socket.recv_fds(orders, 64, 1)
         if not order:
@@ -59,14 +64,30 @@ def _obey(orders: socket.socket, memory: int) -> None:
             workers[int(number)] = _fork(orders, channels[0], memory)
         elif int(number) in workers:
             _kill(workers.pop(int(number)))
+        _end_orphans(workers.values())
     for pid in workers.values():
         _kill(pid)
+    _end_orphans(())
 
 
 def _reap(workers: dict[int, int]) -> None:
     for number, pid in list(workers.items()):
         if os.waitpid(pid, os.WNOHANG)[0]:
             del workers[number]
+
+
+def _end_orphans(workers: Collection[int]) -> None:
+    """Kill and reap the children that are not workers; without the kernel's list of them (an option of it), nothing."""
+    with suppress(OSError):
+        while orphans := [pid for pid in _children() if pid not in workers]:
+            for pid in orphans:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123 - without the import
+        return [int(pid) for pid in file.read().split()]
 
 
 def _kill(pid: int) -> None:

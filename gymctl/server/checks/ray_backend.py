@@ -15,6 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from gymctl.errors import InputError
@@ -215,10 +217,26 @@ def _submit(task: Any, function: Callable[..., Any], arguments: Sequence[Any], l
     """Hand one check to Ray. Its code goes along, as the nodes may have neither gymctl nor the server's folder."""
     from ray import cloudpickle
 
-    module = sys.modules[function.__module__]
-    if module.__name__ != "__main__":  # which goes by value anyway
-        cloudpickle.register_pickle_by_value(module)
+    for module in _with_neighbours(sys.modules[function.__module__]):
+        if module.__name__ != "__main__":  # which goes by value anyway
+            cloudpickle.register_pickle_by_value(module)
     return task.remote(function, arguments, limits)
+
+
+def _with_neighbours(module: ModuleType) -> list[ModuleType]:
+    """A module, and those of its folder that it imports, directly or through others."""
+    folder = Path(module.__file__ or "").parent
+    found = [module]
+    for each in found:
+        named = (getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in vars(each).values())
+        for other in (sys.modules.get(str(name)) for name in named):
+            if (
+                other is not None
+                and other not in found
+                and Path(getattr(other, "__file__", None) or "").parent == folder
+            ):
+                found.append(other)
+    return found
 
 
 def _cancel(reference: Any) -> None:

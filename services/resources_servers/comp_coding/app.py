@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from solution_confinement import landlock_version
+from solution_sandbox import sweep
 from solution_tests import code_of, shortened, tested
 
 from gymctl.errors import InputError
@@ -18,7 +19,7 @@ from gymctl.server.responses import output_text
 _FOLDER = Path(__file__).parent
 _SENT = ("solution_confinement", "solution_runner")  # run where the check runs, which may not have them
 _MEGABYTE = 1 << 20
-_START_S = 30.0  # on top of the tests' own time: the sandbox starts, on a machine that may be busy
+_START_S = 60.0  # on top of the tests' own time: the sandbox starts, on a machine that may be busy
 _FENCE = "```"
 _MESSAGES = {"wrong": "Wrong Answer", "time": "Time Limit Exceeded"}
 
@@ -32,6 +33,7 @@ class CodingConfig(ServerConfig):
     disk_limit_mb: int = Field(16, ge=1)
     output_limit_mb: int = Field(4, ge=1)
     thread_limit: int = Field(64, ge=1)
+    allowed_packages: list[str] = Field(default_factory=list)
     stop_at_first_failure: bool = True
     reasoning_format_penalty: float | None = None
     debug: bool = False
@@ -77,16 +79,30 @@ class CompCoding(ResourcesServer):
     def __init__(self, settings: Settings, client: Client) -> None:
         super().__init__(settings, client)
         self._work = Work(self, processes=self.config.num_processes)
-        if not self._work.is_remote and landlock_version() == 0:
-            raise InputError(
-                f"{self.name}: this kernel has no Landlock, and submitted code could read the server's files",
-                "use Linux 5.13 or later with it switched on (lsm=landlock,...), or a Ray cluster of such machines",
-            )
         self._sources = {name: (_FOLDER / f"{name}.py").read_text(encoding="utf-8") for name in _SENT}
 
+    async def startup(self) -> None:
+        """Run an empty program, unless that is the business of other machines.
+
+        Raises:
+            InputError: there is no sandbox for it.
+        """
+        if self._work.is_remote:
+            return
+        sweep()
+        try:
+            await self._work.run(tested, "", [("", "")], None, self._limits(), self._sources, seconds=_START_S)
+        except CheckFailed as failure:
+            raise InputError(
+                f"{self.name}: submitted code cannot be kept in a sandbox here: {failure.message}",
+                "use Linux 5.13 or later with Landlock (lsm=landlock,...), or a Ray cluster of such machines",
+            ) from failure
+
     async def shutdown(self) -> None:
-        """End the worker processes."""
+        """End the worker processes, and remove what they leave when they are killed."""
         await self._work.close()
+        if not self._work.is_remote:
+            sweep()
 
     async def verify(self, body: CodingVerify) -> VerifyResponse:
         """Reward 1.0 when the last fenced block of the response passes every test."""
@@ -112,7 +128,7 @@ class CompCoding(ResourcesServer):
 
     async def _tested(self, code: str, tests: UnitTests) -> dict[str, Any]:
         pairs = list(zip(tests.inputs, tests.outputs, strict=True))
-        seconds = _START_S + len(pairs) * (self.config.unit_test_timeout_secs + 1)
+        seconds = _START_S + (len(pairs) + 2) * (self.config.unit_test_timeout_secs + 1)  # two more: see tested()
         arguments = (code, pairs, tests.fn_name, self._limits(), self._sources)
         try:
             done = await self._work.run(tested, *arguments, seconds=seconds)
@@ -143,6 +159,7 @@ class CompCoding(ResourcesServer):
             "disk": config.disk_limit_mb * _MEGABYTE,
             "output": config.output_limit_mb * _MEGABYTE,
             "threads": config.thread_limit,
+            "packages": config.allowed_packages,
             "stop_early": config.stop_at_first_failure,
             "debug": config.debug,
         }
@@ -173,13 +190,16 @@ def extract_code(text: str) -> str:
 def has_format_violation(response: dict[str, Any]) -> bool:
     """Whether think tags show in the answer, or more than one in the reasoning."""
     text = output_text(response)
-    reasoning = "".join(
-        str(part.get("text", ""))
-        for item in response.get("output", ())
-        if item.get("type") == "reasoning"
-        for part in item.get("summary") or ()
-    )
+    reasoning = "".join(_thoughts(response))
     return bool(re.search("</?think>", text)) or any(reasoning.count(tag) > 1 for tag in ("<think>", "</think>"))
+
+
+def _thoughts(response: dict[str, Any]) -> Iterator[str]:
+    """The texts of a response's reasoning items; what has another shape has none."""
+    for item in response.get("output") or ():
+        if isinstance(item, dict) and item.get("type") == "reasoning":
+            parts = item.get("summary")
+            yield from (str(part.get("text", "")) for part in parts or () if isinstance(part, dict))
 
 
 if __name__ == "__main__":
