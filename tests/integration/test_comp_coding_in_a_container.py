@@ -35,7 +35,7 @@ SLICE = {
 
 
 @pytest.fixture(scope="module")
-def url(image):
+def container(image):
     """The server in a container as ``gymctl render`` makes them."""
     folder = "/opt/gymctl/services/resources_servers/comp_coding"
     options = "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --init --pids-limit 256"
@@ -45,19 +45,25 @@ def url(image):
          image, "python", "app.py"],
         timeout=60,
     )  # fmt: skip
-    container = started.stdout.strip()
+    identity = started.stdout.strip()
     try:
-        port = run(["docker", "port", container, "8080"]).stdout.strip().rpartition(":")[2]
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(address, timeout=5)
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield address
+        yield identity
     finally:
-        run(["docker", "rm", "--force", "--volumes", container], timeout=60)
+        run(["docker", "rm", "--force", "--volumes", identity], timeout=60)
+
+
+@pytest.fixture(scope="module")
+def url(container):
+    """Its address, once it answers."""
+    port = run(["docker", "port", container, "8080"]).stdout.strip().rpartition(":")[2]
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(address, timeout=5)
+            break
+        except OSError:
+            time.sleep(0.1)
+    return address
 
 
 def verify(url: str, code: str) -> dict:
@@ -90,3 +96,18 @@ def test_nothing_of_the_servers_is_seen_or_left(url):
     for place in ("/proc/1/environ", "/opt/gymctl/services/head/app.py", "/tmp"):
         reads = f"import os; print(os.listdir({place!r}) if os.path.isdir({place!r}) else open({place!r}).read())"
         assert "Permission denied" in verify(url, reads)["metadata"]["error"]
+
+
+LEFT = """
+import os
+from pathlib import Path
+print(sorted(path.name for path in Path("/tmp").iterdir()))
+for folder in Path("/proc").glob("[0-9]*"):
+    if folder.name != str(os.getpid()) and b"solution_runner" in (folder / "cmdline").read_bytes():
+        print(folder.name)
+"""
+
+
+def test_nothing_is_left_in_the_container(container, url):
+    assert verify(url, "import os, time\nos.open('x', os.O_CREAT)\ntime.sleep(600)")["reward"] == 0.0
+    assert run(["docker", "exec", container, "python", "-c", LEFT]).stdout == "['gymctl-ready']\n"
