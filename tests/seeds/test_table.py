@@ -1,4 +1,4 @@
-"""Every line that NeMo Gym's five pages print does what docs/seeds.md says of it."""
+"""Every line that NeMo Gym's five pages print does what README.md in this folder says."""
 
 from __future__ import annotations
 
