@@ -57,14 +57,14 @@ def test(
 ) -> None:
     """Run a server's own tests in its image. The exit code is pytest's: 0 all passed, 1 some failed."""
     from gymctl.cli.output import UpDisplay
-    from gymctl.environments.tests import build_image, find_tests, run_here, run_in_image
+    from gymctl.environments.tests import build_image, find_tests, replace_with_tests, run_in_image
 
     check_container_options(context, engine)
     tests = find_tests(name, Path.cwd())
     coloured = ["--color=yes"] if sys.stdout.isatty() else []
     options = [*coloured, *(arguments or [])]
     if engine is TestEngine.LOCAL:
-        raise typer.Exit(run_here(tests, options, typer.echo))
+        replace_with_tests(tests, options)
     with UpDisplay() as display:
         image = build_image(tests, base_image=base_image, ca_bundle=ca_bundle, on_build=display.on_event)
     raise typer.Exit(run_in_image(tests, image, options, typer.echo))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gymctl import assets
 from gymctl.config import ServerKind
@@ -80,17 +80,19 @@ def _known(directory: Path) -> str:
     return f"there are: {', '.join(sorted(found))}"
 
 
-def run_here(tests: ServerTests, arguments: Sequence[str], on_line: OnLine) -> int:
-    """Run the tests in this Python; the exit code is pytest's.
+def replace_with_tests(tests: ServerTests, arguments: Sequence[str]) -> NoReturn:
+    """Become pytest, in this Python and on this terminal, so that a debugger works; the exit code is pytest's.
 
     Raises:
         InputError: pytest is not installed.
     """
     if importlib.util.find_spec("pytest") is None:
-        raise InputError("pytest is not installed", "pip install pytest, or leave --engine local out")
+        raise InputError("pytest is not installed", "pip install pytest, or omit --engine local")
     command = [sys.executable, *_pytest(tests, tests.folder, arguments)]
-    environment = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-    return stream(command, on_line, on_error_line=on_line, cwd=tests.folder, env=environment, check=False).code
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    sys.stdout.flush()
+    os.chdir(tests.folder)
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
 
 
 def build_image(

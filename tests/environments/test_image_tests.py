@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from gymctl import assets
 from gymctl.environments.scaffold import create_environment
-from gymctl.environments.tests import find_tests, image_for, run_here
+from gymctl.environments.tests import find_tests, image_for
 from gymctl.errors import InputError
 
 pytestmark = pytest.mark.processes
 
+TOP = Path(__file__).parents[2]
 BUNDLED = assets.folder("services") / "resources_servers"
 
 
@@ -70,22 +74,41 @@ def test_the_image_has_what_the_server_and_its_tests_need(dice: Path, tmp_path: 
     assert own.test_requirements[0].startswith("pytest")
 
 
+def run_here(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """``gymctl env test`` in this Python, for the server ``dice`` below ``folder``."""
+    command = [sys.executable, "-m", "gymctl.cli.main", "env", "test", "dice", "--engine", "local", "--", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    return subprocess.run(
+        command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
 def test_the_exit_code_is_pytests_and_nothing_is_left_behind(dice: Path, tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --nothing-knows-this\n")  # a project's settings around it
     before = sorted(dice.rglob("*"))
-    lines: list[str] = []
-    tests = find_tests("dice", tmp_path)
-    assert run_here(tests, ["-q"], lines.append) == 0
-    assert lines[-1].startswith("3 passed in")
+    passing = run_here(tmp_path, "-q")
+    assert passing.returncode == 0
+    assert passing.stdout.splitlines()[-1].startswith("3 passed in")
     assert sorted(dice.rglob("*")) == before
     (dice / "tests" / "test_more.py").write_text("def test_no():\n    assert 1 == 2\n")
-    assert run_here(tests, ["-q", "-k", "no"], lines.append) == 1
-    assert lines[-1].startswith("1 failed")
-    assert run_here(tests, ["-q", "-k", "nothing_of_the_kind"], lines.append) == 5
+    failing = run_here(tmp_path, "-q", "-k", "no")
+    assert failing.returncode == 1
+    assert failing.stdout.splitlines()[-1].startswith("1 failed")
+    assert run_here(tmp_path, "-q", "-k", "nothing_of_the_kind").returncode == 5
 
 
 def test_settings_in_the_folder_itself_count(dice: Path, tmp_path: Path) -> None:
     (dice / "pytest.ini").write_text("[pytest]\naddopts = -k wrong_guesses\n")
-    lines: list[str] = []
-    assert run_here(find_tests("dice", tmp_path), ["-q"], lines.append) == 0
-    assert lines[-1].startswith("1 passed, 2 deselected")
+    done = run_here(tmp_path, "-q")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].startswith("1 passed, 2 deselected")
+
+
+def test_a_debugger_reads_what_is_typed(dice: Path, tmp_path: Path) -> None:
+    code = (dice / "app.py").read_text()
+    (dice / "app.py").write_text(
+        code.replace('wanted = session.state["number"]', 'breakpoint()\n        wanted = session.state["number"]')
+    )
+    done = run_here(tmp_path, "-q", "-s", "-k", "right_guess", stdin="p number\nc\np number\nc\n")
+    assert done.returncode == 0, done.stdout
+    assert "(Pdb) 3\n" in done.stdout and "(Pdb) 7\n" in done.stdout
