@@ -1,4 +1,4 @@
-"""Lines of NeMo Gym's pages (tests/seeds/README.md) on a real engine: two nodes on one machine, and one server alone."""
+"""Lines of NeMo Gym's pages (tests/seeds) on a real engine: two nodes on one machine, and one server alone."""
 
 from __future__ import annotations
 
