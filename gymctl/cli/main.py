@@ -10,6 +10,7 @@ import typer
 
 from gymctl import __version__
 from gymctl.cli.upstream_commands import CommandsByEitherName
+from gymctl.config.terminal_text import plain_output
 from gymctl.errors import GymctlError
 
 # what click raises for a wrong command line; newer typers carry a click of their own, so it is named by way of typer
@@ -84,6 +85,11 @@ _register()
 
 def main() -> None:
     """Run the command line. Exit code 2 for wrong input, 1 for what failed, 130 after Ctrl-C."""
+    with plain_output():
+        raise SystemExit(_run())
+
+
+def _run() -> int:
     try:
         code = app(standalone_mode=False)
     except GymctlError as error:
@@ -99,7 +105,7 @@ def main() -> None:
         code = 1
     except KeyboardInterrupt:
         code = 130
-    raise SystemExit(code or 0)
+    return code or 0
 
 
 def _say(message: str) -> None:

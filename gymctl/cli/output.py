@@ -14,9 +14,9 @@ import typer
 from gymctl.config.wording import duration
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
+    from gymctl.config.console import Console
     from gymctl.engines.build.images import BuildEvent
     from gymctl.engines.protocol import ServerEvent, ServerStatus
     from gymctl.engines.state import StackState
@@ -53,8 +53,9 @@ class UpDisplay:
     """Takes the events of a stack that starts; one live line per image and per server."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.live import Live
+
+        from gymctl.config.console import Console
 
         self._console = Console(file=sys.stderr)
         self._live = Live(console=self._console, refresh_per_second=8, transient=False)
@@ -135,7 +136,7 @@ def print_next_steps(state: StackState) -> None:
 
 def wide_console() -> Console:
     """A console that never cuts a name short: on a narrow terminal a long row wraps, as ``docker ps`` has it."""
-    from rich.console import Console
+    from gymctl.config.console import Console
 
     return Console(width=240)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from gymctl.engines.terminal_text import plain
+from gymctl.config.terminal_text import plain
 from gymctl.errors import EngineError
 
 OnLine = Callable[[str], None]

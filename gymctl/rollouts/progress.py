@@ -138,8 +138,9 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
 
 @contextmanager
 def _bar(stream: IO[str]) -> Iterator[events.OnEvent]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gymctl.config.console import Console
 
     columns = (
         TextColumn("rollouts"),

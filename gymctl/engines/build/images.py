@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import assets
+from gymctl.config.terminal_text import last_lines, plain
 from gymctl.engines.build.addons import addon_hint, stage_addon
 from gymctl.engines.build.cache import is_built, labels, name_by_content
 from gymctl.engines.build.command import Build, build_command
@@ -19,7 +20,6 @@ from gymctl.engines.build.context import stage
 from gymctl.engines.build.copying import disk_errors, normalize_modes
 from gymctl.engines.build.nemo_gym import stage_gym
 from gymctl.engines.runner import CommandFailed, run, stream
-from gymctl.engines.terminal_text import last_lines, plain
 from gymctl.errors import EngineError, InputError
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import __version__
+from gymctl.config.terminal_text import plain
 from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.compose.ports import check_port
@@ -34,7 +35,6 @@ from gymctl.engines.state import (
     write_atomically,
     write_secrets,
 )
-from gymctl.engines.terminal_text import plain
 from gymctl.errors import EngineError, InputError
 from gymctl.stack.compose.yaml import MARKER
 

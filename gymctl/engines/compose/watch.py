@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gymctl.config.terminal_text import last_lines
 from gymctl.engines.docker.containers import Container, by_service, find_containers, last_exit_code, log_tail
 from gymctl.engines.protocol import MISSING, OnServer, ServerEvent
 from gymctl.engines.runner import Background
-from gymctl.engines.terminal_text import last_lines
 from gymctl.errors import EngineError
 
 if TYPE_CHECKING:

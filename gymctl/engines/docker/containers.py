@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gymctl.config.terminal_text import last_lines, plain
 from gymctl.engines.protocol import MISSING, ServerStatus
 from gymctl.engines.state import ServerAddress
-from gymctl.engines.terminal_text import last_lines, plain
 from gymctl.stack.labels import COMPLETES, TRIES
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gymctl.config.terminal_text import plain
 from gymctl.engines.docker.daemon import engine_socket
 from gymctl.engines.protocol import Job, JobResult, Mount
 from gymctl.engines.runner import OnLine, run, stream
 from gymctl.engines.state import StackState
-from gymctl.engines.terminal_text import plain
 from gymctl.errors import EngineError
 from gymctl.stack.labels import JOB, STACK
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from gymctl import __version__
 from gymctl.config import Config
+from gymctl.config.terminal_text import last_lines
 from gymctl.config.vocabulary import HEAD_NAME, NODE_KEY
 from gymctl.engines.local.probes import ask_all, healthy_status
 from gymctl.engines.local.process import process_input
@@ -30,7 +31,6 @@ from gymctl.engines.state import (
     state_folder,
     write_atomically,
 )
-from gymctl.engines.terminal_text import last_lines
 from gymctl.errors import EngineError, InputError
 from gymctl.stack.slices.slices import Address
 

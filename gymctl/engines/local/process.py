@@ -58,9 +58,10 @@ async def _serve(config: Config, addresses: Mapping[str, Address]) -> None:
 
 def main() -> None:
     """Entry point of the background process."""
+    from gymctl.server.run.log_lines import log_to_stderr
     from gymctl.server.run.serve import raise_file_limit
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     given = json.load(sys.stdin)
     raise_file_limit()
     addresses = {name: Address(*planned) for name, planned in given["addresses"].items()}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from gymctl.config.terminal_text import plain
 from gymctl.engines.runner import OnLine, background
-from gymctl.engines.terminal_text import plain
 
 
 def stream_logs(

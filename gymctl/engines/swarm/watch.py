@@ -11,12 +11,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gymctl.config.terminal_text import last_lines
 from gymctl.engines.compose.watch import ServerFailed
 from gymctl.engines.protocol import OnServer, ServerEvent
 from gymctl.engines.runner import run
 from gymctl.engines.swarm.task_health import Judgement, judge
 from gymctl.engines.swarm.tasks import SwarmService, Task, find_services, find_tasks
-from gymctl.engines.terminal_text import last_lines
 
 if TYPE_CHECKING:
     import docker

@@ -28,22 +28,31 @@ def _dialable(url: str) -> str:
     return url
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be printable characters")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+
+
 class RegisteredServer(BaseModel):
     """One server of another machine: ``url`` is where others dial it, ``status`` how its own machine finds it."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: Name
     kind: ServerKind
-    implementation: str = Field(min_length=1)
-    entrypoint: str = "app.py"
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+:\d+$"), AfterValidator(_dialable)]
-    status: str = "success"
+    implementation: Name
+    entrypoint: Name = "app.py"
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+:\d+$"), AfterValidator(_printable), AfterValidator(_dialable)]
+    status: Name = "success"
 
 
 class Registration(BaseModel):
     """What a machine says to the head: who it is, and all its servers."""
 
     token: str
-    node: str = Field(min_length=1, max_length=200)
+    node: Name
     servers: list[RegisteredServer] = Field(default_factory=list)
 
 

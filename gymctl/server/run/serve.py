@@ -17,6 +17,7 @@ from gymctl.errors import GymctlError, InputError
 from gymctl.server.asgi import Application
 from gymctl.server.calls.client import Client, Transport
 from gymctl.server.calls.http import HttpTransport
+from gymctl.server.run.log_lines import log_to_stderr
 from gymctl.server.run.workers import listen, run_workers
 from gymctl.server.sessions import SessionStore
 from gymctl.server.settings import Settings, settings_from_environment
@@ -62,7 +63,7 @@ def serve(cls: type[Server]) -> None:
 
     Exit 2 with one line when its configuration is wrong.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     raise_file_limit()
     try:
         settings = settings_from_environment(os.environ)

@@ -1,0 +1,31 @@
+"""The log of a server: one line a record, whatever callers made it say."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from gymctl.config.terminal_text import one_line, plain
+
+
+class LineFormatter(logging.Formatter):
+    """Time, level and message on one line; the lines of a traceback are indented, so that none passes for a record."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The record without its traceback."""
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
+        """The traceback."""
+        lines = plain(super().formatException(ei)).split("\n")  # type: ignore[arg-type]
+        return "\n".join(f"  {line}" for line in lines)
+
+
+def log_to_stderr() -> None:
+    """Send all records from INFO on to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
