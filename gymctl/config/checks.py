@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,9 +12,19 @@ from gymctl.config.merge import is_server_entry
 from gymctl.config.model import Head, Reference, ServerInstance
 from gymctl.config.server_code import implementation_of
 from gymctl.config.validation import is_port
-from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_PORT, LOOPBACK, RUNTIMES, Role, ServerKind
+from gymctl.config.vocabulary import (
+    ALLOWED_HOSTS_KEY,
+    EVERY_INTERFACE_HOSTS,
+    HEAD_PORT,
+    LOOPBACK,
+    RUNTIMES,
+    Role,
+    ServerKind,
+)
 from gymctl.config.wording import did_you_mean
 
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 DOMAINS = (
     "math coding agent knowledge instruction_following long_context safety games translation e2e rlhf other".split()
 )
@@ -80,6 +91,16 @@ def check_globals(values: Mapping[str, Any], findings: Findings) -> None:
     ports = values.get("disallowed_ports")
     if ports is not None and not (isinstance(ports, list) and all(is_port(port) for port in ports)):
         findings.problem(("disallowed_ports",), "disallowed_ports is not a list of ports", "write [8080, 9090]")
+    check_allowed_hosts(values.get(ALLOWED_HOSTS_KEY), findings)
+
+
+def check_allowed_hosts(names: Any, findings: Findings) -> None:
+    """The names by which callers may reach servers: host names, without a scheme or a port."""
+    if names is None:
+        return
+    if not isinstance(names, list) or not all(isinstance(name, str) and _HOST_NAME.fullmatch(name) for name in names):
+        message = f"{ALLOWED_HOSTS_KEY} is not a list of host names"
+        findings.problem((ALLOWED_HOSTS_KEY,), message, "write [gym.example.com], without a scheme or a port")
 
 
 def check_references(

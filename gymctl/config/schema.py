@@ -17,7 +17,7 @@ from gymctl.config.placement import GROUPS
 from gymctl.config.ray import KEYS as RAY_KEYS
 from gymctl.config.server_code import implementation_of
 from gymctl.config.vllm.blocks import KEYS as VLLM_KEYS
-from gymctl.config.vocabulary import MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LATER = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, or a value still to be given
@@ -77,6 +77,11 @@ def _globals() -> dict[str, Any]:
         "use_absolute_ip": _or_later(truth),
         "dry_run": _or_later(truth),
         "disallowed_ports": {"type": "array", "items": port},
+        ALLOWED_HOSTS_KEY: {
+            "type": ["array", "null"],
+            "items": text,
+            "description": "Further host names by which callers may reach servers.",
+        },
         "error_on_almost_servers": _or_later(truth, description="false: leave out entries that are almost servers."),
         "runtime": _one_of([*RUNTIMES, None], "What every server runs on, unless it says otherwise itself."),
         "placement": {

@@ -43,6 +43,7 @@ LOOPBACK = "127.0.0.1"
 LOOPBACK_HOSTS = (LOOPBACK, "localhost", "::1")
 EVERY_INTERFACE = "0.0.0.0"
 EVERY_INTERFACE_HOSTS = (EVERY_INTERFACE, "::")
+ALLOWED_HOSTS_KEY = "allowed_hosts"  # names, with a dot in them, by which callers may reach servers
 RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
 
 # Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
@@ -53,7 +54,7 @@ RESERVED_KEYS = frozenset(
     "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
     "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
     "skip_verification_reward error_on_almost_servers".split()
-) | {"ray", "gymctl", "silence", "runtime", "placement", "vllm"}
+) | {"ray", "gymctl", "silence", "runtime", "placement", "vllm", "allowed_hosts"}
 # Those of them that were free to be a server's name, and still are: with a kind key below it, it is a server.
 BLOCK_KEYS = frozenset({"vllm", "ray"})
 

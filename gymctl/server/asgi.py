@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.errors import GymctlError
 from gymctl.server.disconnect import while_wanted
 from gymctl.server.message import DEADLINE_HEADER, Call, Reply
+from gymctl.server.request_checks import RequestChecks
 from gymctl.server.run.startup import StartFailed, start
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
 
@@ -24,6 +25,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 log = logging.getLogger("gymctl.server")
 
 _DEADLINE = DEADLINE_HEADER.encode()
+_MOST_DIGITS = 15  # of a deadline in milliseconds: more are as good as none
 _DOCUMENTATION = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 
 
@@ -32,6 +34,7 @@ class Application:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._checks = RequestChecks(server)
         self._starting: asyncio.Task[Any] | None = None
 
     def give_up_start(self) -> None:
@@ -42,20 +45,33 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
         if scope["type"] == "http":
-            server = self._server
-            found = server.endpoints.get((scope["method"], scope["path"]))
-            if not found and (server.has_routes or scope["path"] in _DOCUMENTATION):
-                await server.application(scope, receive, send)
-                return
-            call = await _read_call(scope, receive)
-            if call is None:
-                return
-            work = server.handle(call)
-            reply = await while_wanted(work, receive) if found and found.while_wanted else await work
-            if reply is not None:
-                await _write_reply(reply, send)
+            await self._answer(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, unless its headers or its size rule that out."""
+        server = self._server
+        found = server.endpoints.get((scope["method"], scope["path"]))
+        elsewhere = not found and (server.has_routes or scope["path"] in _DOCUMENTATION)
+        refusal = self._checks.refusal(scope, only_json=not elsewhere)
+        if refusal is not None:
+            await _write_reply(refusal, send)
+            return
+        try:
+            body = await _read_body(receive, self._checks.most_bytes)
+        except _TooLargeError:
+            await _write_reply(self._checks.too_large(), send, close=True)
+            return
+        if body is None:
+            return
+        if elsewhere:
+            await server.application(scope, _replayed(body, receive), send)
+            return
+        work = server.handle(_call(scope, body))
+        reply = await while_wanted(work, receive) if found and found.while_wanted else await work
+        if reply is not None:
+            await _write_reply(reply, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and stop the server when the ASGI server says so (the lifespan protocol)."""
@@ -88,26 +104,48 @@ class Application:
         return None
 
 
-async def _read_call(scope: Scope, receive: Receive) -> Call | None:
-    """The request as a ``Call``; None when the caller hung up."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    body = message.get("body", b"")
-    if message.get("more_body"):
-        parts = [body]
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            parts.append(message.get("body", b""))
-        body = b"".join(parts)
+class _TooLargeError(Exception):
+    """A body without a length in its header is larger than the server takes."""
+
+
+async def _read_body(receive: Receive, most: int) -> bytes | None:
+    """The request's body; None when the caller hung up.
+
+    Raises:
+        _TooLargeError: it has more than ``most`` bytes.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _TooLargeError
+        if not message.get("more_body"):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """What an application of the user's receives: the body that was read, then what comes after it."""
+    inbox = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> MutableMapping[str, Any]:
+        return inbox.pop() if inbox else await receive()
+
+    return receive_again
+
+
+def _call(scope: Scope, body: bytes) -> Call:
     place = scope.get("server")
     call = Call(scope["path"], body, scope["method"], headers=scope["headers"], place=place[0] if place else "")
     for key, value in scope["headers"]:
         if key == b"cookie":
             call.cookies = _cookies(value)
-        elif key == _DEADLINE and value.isdigit():
+        elif key == _DEADLINE and value.isdigit() and len(value) <= _MOST_DIGITS:
             call.deadline = time.monotonic() + int(value) / 1000
     return call
 
@@ -117,7 +155,7 @@ def _cookies(value: bytes) -> dict[str, str]:
     return {name: content for name, _, content in pairs}
 
 
-async def _write_reply(reply: Reply, send: Send) -> None:
+async def _write_reply(reply: Reply, send: Send, *, close: bool = False) -> None:
     headers = [
         (b"content-type", reply.media_type.encode("latin-1")),
         (b"content-length", str(len(reply.body)).encode()),
@@ -126,6 +164,8 @@ async def _write_reply(reply: Reply, send: Send) -> None:
         headers.append((name.encode("latin-1"), value.encode("latin-1")))
     for name, value in reply.cookies.items():
         headers.append((b"set-cookie", f"{name}={value}{COOKIE_ATTRIBUTES}".encode("latin-1")))
+    if close:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.errors import InputError
@@ -36,6 +36,7 @@ class ServerConfig(BaseModel):
     entrypoint: str = "app.py"
     num_workers: int | None = None
     max_in_flight: int = 65_536
+    max_body_mb: float | None = Field(None, gt=0)
 
 
 class Server:
@@ -45,6 +46,8 @@ class Server:
     kind: ClassVar[str] = ""
     # Whether no request depends on what an earlier one left in the process: then ``num_workers`` may be above 1.
     stateless: ClassVar[bool] = False
+    # The largest body of a request in megabytes, where the configuration has no ``max_body_mb``.
+    default_body_mb: ClassVar[float] = 256.0
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self.settings = settings
@@ -137,6 +140,11 @@ class Server:
         from gymctl.server.asgi import call_application
 
         return await call_application(self.application, call)
+
+    @property
+    def most_body_mb(self) -> float:
+        """The largest body of a request that this server takes, in megabytes."""
+        return self.config.max_body_mb or self.default_body_mb
 
     @property
     def has_routes(self) -> bool:

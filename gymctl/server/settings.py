@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gymctl.config.vocabulary import (
+    ALLOWED_HOSTS_KEY,
     EVERY_INTERFACE,
     EVERY_INTERFACE_HOSTS,
     HEAD_NAME,
@@ -57,6 +58,11 @@ class Settings:
     def remote(self) -> tuple[str, ...]:
         """The servers of other machines that this one calls."""
         return tuple(self.whole.get(REMOTE_KEY) or ())
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """Further host names by which callers may reach this server."""
+        return tuple(map(str, self.whole.get(ALLOWED_HOSTS_KEY) or ()))
 
     @property
     def head_url(self) -> str:

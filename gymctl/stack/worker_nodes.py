@@ -12,6 +12,7 @@ from typing import Any
 
 from gymctl.config import Config, ServerInstance
 from gymctl.config.vocabulary import (
+    ALLOWED_HOSTS_KEY,
     EVERY_INTERFACE,
     EVERY_INTERFACE_HOSTS,
     HEAD_NAME,
@@ -86,20 +87,27 @@ class Machines:
         return ((_bindable(host), self._ports[server.name], self._addresses[server.name].port),) if host else ()
 
     def added(self) -> Mapping[str, Mapping[str, Any]]:
-        """What slices get on top of the configuration's: the servers of other machines, for those that name some."""
+        """What slices get on top of the configuration's: the servers of other machines, and the host they dial."""
         remote = {name: kind.value for name, kind in self._config.remote.items()}
-        servers = self._config.servers.values()
-        return {
-            server.name: {REMOTE_KEY: remote}
-            for server in servers
-            if any(item.name in remote for item in server.references)
-        }
+        added: dict[str, dict[str, Any]] = {name: {} for name in self._config.servers}
+        for server in self._config.servers.values():
+            if any(item.name in remote for item in server.references):
+                added[server.name][REMOTE_KEY] = remote
+            if host := self._host(server):
+                added[server.name][ALLOWED_HOSTS_KEY] = self._allowed_hosts(host)
+        return {name: values for name, values in added.items() if values}
+
+    def _allowed_hosts(self, host: str) -> list[str]:
+        """The names by which a server can be reached, with the one that other machines dial."""
+        return list(dict.fromkeys([*(self._config.values.get(ALLOWED_HOSTS_KEY) or ()), host]))
 
     def with_token(self, head: ServicePlan, slice_data: dict[str, Any]) -> ServicePlan:
         """The head as one that takes registrations from those who have the token."""
         if self._member is None:
             return head
         slice_data[HEAD_NAME]["token"] = _TOKEN_REFERENCE
+        if host := self._config.head.host or self._member.advertise:
+            slice_data[ALLOWED_HOSTS_KEY] = self._allowed_hosts(host)
         return replace(head, slice_text=dump_slice(slice_data), secrets=(HEAD_TOKEN,))
 
     def node(self, image: str, working_dir: str, port: int) -> ServicePlan:

@@ -37,6 +37,7 @@ class Head(Server):
     """Configuration and discovery."""
 
     kind = "head"
+    default_body_mb = 4.0  # it takes registrations of machines, and nothing larger
 
     async def startup(self) -> None:
         """Start watching the servers."""

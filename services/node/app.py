@@ -21,7 +21,7 @@ from gymctl.server.calls.remote import Ways
 PROBE_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 5.0
 LEAVE_TIMEOUT_S = 1.0
-_FINAL = (401, 403, 409, 422)  # what the head will say again, however often it is asked
+_FINAL = (401, 403, 409, 421, 422)  # what the head will say again, however often it is asked
 
 log = logging.getLogger("gymctl.server")
 

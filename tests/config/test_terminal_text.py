@@ -122,10 +122,14 @@ def test_a_stream_that_lacks_a_character() -> None:
     assert raw.getvalue() == b"\\xfcx"
 
 
+def _fail(text: str) -> None:
+    raise ValueError(text)
+
+
 def test_a_record_is_one_line_and_a_traceback_passes_for_none() -> None:
     forged = "evil\n2026-11-27 00:00:00,000 INFO policy_model registered\x1b[2J"
     try:
-        int(forged)
+        _fail(forged)
     except ValueError:
         record = logging.LogRecord("n", logging.INFO, "f", 1, "%s was refused", (forged,), sys.exc_info())
     first, *others = LineFormatter().format(record).split("\n")

@@ -75,7 +75,8 @@ async def until(happened: Callable[[], bool]) -> None:
 
 
 def request(path: str) -> bytes:
-    return f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode()
+    headers = "host: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 2"
+    return f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n{{}}".encode()
 
 
 @LOOPS

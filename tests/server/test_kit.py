@@ -245,7 +245,8 @@ def test_the_asgi_face_gives_the_same_answer_and_reads_cookies_and_chunks():
         server = make(Counter)
         session = await server.handle(Call("/seed_session", b'{"initial_count": 1}'))
         cookie = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
-        scope = {"type": "http", "method": "POST", "path": "/increment", "headers": [(b"cookie", cookie.encode())]}
+        headers = [(b"cookie", cookie.encode()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/increment", "headers": headers}
 
         async def receive() -> dict[str, Any]:
             return chunks.pop(0)

@@ -223,9 +223,10 @@ async def _listen(server: Server, opened: socket.socket) -> None:
     import uvicorn
 
     from gymctl.server.asgi import Application
+    from gymctl.server.run.connection import BoundedConnection
     from gymctl.server.run.serve import uvicorn_options
 
-    config = uvicorn.Config(Application(server), **{**uvicorn_options(), "lifespan": "off"})
+    config = uvicorn.Config(Application(server), **{**uvicorn_options(), "http": BoundedConnection, "lifespan": "off"})
     runner = uvicorn.Server(config)
     runner.capture_signals = _no_signals  # type: ignore[method-assign]
     serving = asyncio.create_task(runner.serve(sockets=[opened]))

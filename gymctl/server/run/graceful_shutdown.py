@@ -24,9 +24,9 @@ from contextlib import suppress
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gymctl.server.message import NOT_TAKEN_HEADER
+from gymctl.server.run.connection import BoundedConnection
 
 # A filter that drops what begins a TCP connection (the SYN bit, in the 14th byte of the header), and takes the rest
 _NO_NEW = struct.pack(
@@ -43,7 +43,7 @@ NOT_TAKEN = (
 ).encode()
 
 
-class Connection(HttpToolsProtocol):
+class Connection(BoundedConnection):
     """A connection that is not cut off in the middle of anything."""
 
     def shutdown(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind, holds_credential
-from gymctl.config.vocabulary import HEAD_NAME
+from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, HEAD_NAME
 
 # What NeMo Gym's parser fills in before it starts a server, which trusts it as it is (global_config.py).
 DEFAULTS: Mapping[str, Any] = {
@@ -21,7 +21,7 @@ _READ = frozenset(
     "ray_head_node_address use_absolute_ip default_host port_range_low port_range_high disallowed_ports "
     "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir nemo_gym_log_dir "
     "token_id_capture skip_verification skip_verification_reward multistage".split()
-)
+) | {ALLOWED_HOSTS_KEY}
 _READ_PREFIXES = ("global_aiohttp_", "uvicorn_", "profiling_")
 _READ_BY_AGENTS = frozenset(
     {"policy_model_name"}

@@ -1,0 +1,117 @@
+"""Which requests a server takes: those of programs that know it, as JSON, and not larger than it can hold.
+
+A page in a browser on this machine reaches every port that listens here. It may send a form without asking, and by a
+name of its own that leads here (DNS rebinding) it may read answers too. What it cannot do is leave out ``Origin``, or
+name another host than its own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, LOOPBACK_HOSTS
+from gymctl.server.message import Reply, json_reply
+
+if TYPE_CHECKING:
+    from gymctl.server.base import Server
+
+MEGABYTE = 1 << 20
+# Names by which a container engine lets containers reach the machine they run on
+_MACHINE_NAMES = ("host.docker.internal", "gateway.docker.internal", "host.containers.internal")
+_SWARM_TASKS = "tasks."
+_BODILESS = ("GET", "HEAD", "OPTIONS")
+_MOST_NAMES = 1024  # that are remembered: a caller may make any number of them up
+
+
+class RequestChecks:
+    """The checks of one server: ``most_bytes`` is the size of the largest body that it takes."""
+
+    def __init__(self, server: Server) -> None:
+        settings = server.settings
+        self.most_bytes = int(server.most_body_mb * MEGABYTE)
+        self._is_local = settings.host in LOOPBACK_HOSTS
+        urls = (*settings.peers.values(), settings.head_url)
+        self._names = {
+            "localhost",
+            *_MACHINE_NAMES,
+            *map(str.lower, (settings.name, settings.host, *settings.peers)),
+            *(urlsplit(url).hostname or "" for url in urls),
+            *map(str.lower, settings.allowed_hosts),
+        }
+        self._own_name = socket.gethostname().lower()
+        self._verdicts: dict[bytes, bool] = {}
+
+    def refusal(self, scope: MutableMapping[str, Any], *, only_json: bool) -> Reply | None:
+        """The reply to a request that is not taken, from its headers alone; None for one that is."""
+        kind = None
+        has_body = scope["method"] not in _BODILESS
+        for name, value in scope["headers"]:
+            if name == b"host" and not self._is_known(value):
+                return _unknown_host(value)
+            if name == b"origin" or (has_body and name == b"sec-fetch-site" and value in (b"cross-site", b"same-site")):
+                return json_reply({"detail": "requests from pages in a browser are not taken"}, 403)
+            if name == b"content-length":
+                has_body = has_body and value.lstrip(b"0") != b""
+                if len(value) > 18 or (value.isdigit() and int(value) > self.most_bytes):
+                    return self.too_large()
+            elif name == b"content-type":
+                kind = value
+        if only_json and has_body and not _is_json(kind):
+            return json_reply({"detail": "the body must be JSON: content-type: application/json"}, 415)
+        return None
+
+    def too_large(self) -> Reply:
+        """The reply to a body beyond ``most_bytes``."""
+        limit = self.most_bytes / MEGABYTE
+        return json_reply({"detail": f"the body is larger than {limit:g} MB, the most that max_body_mb allows"}, 413)
+
+    def _is_known(self, host: bytes) -> bool:
+        verdict = self._verdicts.get(host)
+        if verdict is None:
+            verdict = self._is_ours(host.decode("latin-1").lower())
+            if len(self._verdicts) < _MOST_NAMES:
+                self._verdicts[host] = verdict
+        return verdict
+
+    def _is_ours(self, host: str) -> bool:
+        name = _name_of(host)
+        if name is None or name in self._names or name.endswith(".localhost"):
+            return True
+        if self._is_local:
+            return False
+        if "." not in name:  # a name of a container engine's, or of a local network
+            return bool(name)
+        first, _, rest = name.partition(".")
+        return first == self._own_name or (name.startswith(_SWARM_TASKS) and "." not in rest)
+
+
+def _name_of(host: str) -> str | None:
+    """The name in a ``Host`` header, without its port; None where it is an address, which no name can lead to."""
+    if host.startswith("["):
+        address, _, rest = host[1:].partition("]")
+        if rest and not rest.removeprefix(":").isdigit():
+            return host
+    else:
+        address = host.partition(":")[0]
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return address.removesuffix(".")
+    return None
+
+
+def _unknown_host(host: bytes) -> Reply:
+    name = host.decode("latin-1")[:100]
+    hint = f"where it is a name of this machine, add it to {ALLOWED_HOSTS_KEY} in the configuration"
+    return json_reply({"detail": f"this server is not called {name!r}; {hint}"}, 421)
+
+
+def _is_json(kind: bytes | None) -> bool:
+    if kind is None:
+        return False
+    media = kind.partition(b";")[0].strip().lower()
+    return media == b"application/json" or (media.startswith(b"application/") and media.endswith(b"+json"))
