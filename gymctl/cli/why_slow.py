@@ -29,6 +29,7 @@ def why_slow(
     from rich.table import Table
 
     from gymctl.cli.output import wide_console
+    from gymctl.rollouts.tool_errors import describe_tool_errors
 
     console = wide_console()
     for waterfall in waterfalls:
@@ -40,3 +41,6 @@ def why_slow(
             table.add_row(share.hop, f"{share.p50_ms:.1f}", f"{share.p95_ms:.1f}", f"{share.share:.0%}", bar)
         console.print(title, style="bold", markup=False, highlight=False)
         console.print(table)
+        if waterfall.tool_errors:
+            line = f"tool calls that failed: {describe_tool_errors(waterfall.tool_errors)}"
+            console.print(line, style="yellow", markup=False, highlight=False)

@@ -12,11 +12,13 @@ from gymctl.errors import RunError
 from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
 from gymctl.rollouts.failures import Failure, failure_row
-from gymctl.rollouts.fields import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX, TIMING
+from gymctl.rollouts.fields import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX, TIMING, TOOL_ERRORS
 from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line
 from gymctl.rollouts.timing import parse_server_timing
+from gymctl.rollouts.tool_errors import parse_tool_errors
 from gymctl.server.calls.client import HopFailed
+from gymctl.server.message import TOOL_ERRORS_HEADER
 
 if TYPE_CHECKING:
     from gymctl.rollouts.collector import Session
@@ -73,7 +75,7 @@ class Attempts:
         agent.in_flight += 1
         self.in_flight += 1
         try:
-            body, hops = await self._post(agent.name, session.rows.body(pending), deadline)
+            body, hops, tool_errors = await self._post(agent.name, session.rows.body(pending), deadline)
             ended = time.monotonic()
             identity: dict[str, Any] = {
                 TASK_INDEX: pending.task,
@@ -83,11 +85,14 @@ class Attempts:
             if self._run.timing:
                 queue_ms, total_ms = round((started - arrived) * 1000, 2), round((ended - started) * 1000, 2)
                 identity[TIMING] = {"queue_ms": queue_ms, "total_ms": total_ms, "tries": tries, "hops": hops}
+            if tool_errors:
+                identity[TOOL_ERRORS] = tool_errors
             line, reward = result_line(body, identity, agent.name)
             session.limit.succeeded(self.in_flight)
             agent.succeeded()
             # in flight until it is written: a kill costs as many rollouts as may run at once, and no more
-            await session.results.keep(line, partial(self._count, agent.name, reward, (ended - arrived) * 1000))
+            ms = (ended - arrived) * 1000
+            await session.results.keep(line, partial(self._count, agent.name, reward, ms, tool_errors))
         except HopFailed as error:
             return Failure.of(error)
         except NotAResultError as error:
@@ -101,8 +106,8 @@ class Attempts:
             self.in_flight -= 1
         return None
 
-    async def _post(self, name: str, row: bytes, deadline: float) -> tuple[bytes, dict[str, float]]:
-        """The body of a 200 and the time spent per hop."""
+    async def _post(self, name: str, row: bytes, deadline: float) -> tuple[bytes, dict[str, float], dict[str, int]]:
+        """The body of a 200, the time spent per hop, and the tool calls that failed."""
         seconds = max(0.0, deadline - time.monotonic())
         try:
             async with asyncio.timeout(seconds + _BELT_S):
@@ -111,11 +116,12 @@ class Attempts:
             raise HopFailed(name, "/run", kind="timeout", body=f"no reply within {seconds:.0f} s") from error
         if not 200 <= reply.status < 300:
             raise HopFailed.of(name, "/run", reply)
-        return reply.body, parse_server_timing(reply.headers.get("server-timing", ""))
+        tool_errors = parse_tool_errors(reply.headers.get(TOOL_ERRORS_HEADER, ""))
+        return reply.body, parse_server_timing(reply.headers.get("server-timing", "")), tool_errors
 
-    def _count(self, name: str, reward: float, ms: float) -> None:
+    def _count(self, name: str, reward: float, ms: float, tool_errors: dict[str, int]) -> None:
         self._report.done += 1
-        self._report.agent(name).count(reward)
+        self._report.agent(name).count(reward, tool_errors)
         self._session.emit(events.Finished(name, reward, ms))
 
     def _blame(self, agent: Agent, failure: Failure, probe: bool) -> None:

@@ -6,8 +6,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from gymctl.config import exact_json
 from gymctl.rollouts.fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
@@ -17,7 +16,7 @@ from gymctl.rollouts.fields import (
     ROLLOUT_INDEX,
     TASK_INDEX,
 )
-from gymctl.server.calls.client import SESSION_LOST, HopFailed
+from gymctl.server.calls.client import NO_ANSWER, SESSION_LOST, HopFailed
 
 _BODY_HEAD = 2048
 
@@ -100,8 +99,8 @@ class Failure:
 
 def _classify(error: HopFailed) -> str:
     inner_kind = str(error.cause.get("kind", "status"))
-    if inner_kind == SESSION_LOST:
-        return SESSION_LOST
+    if inner_kind in (SESSION_LOST, NO_ANSWER):
+        return inner_kind
     if error.kind != "status" or not error.status:
         return error.kind
     status = error.status
@@ -125,7 +124,7 @@ def failure_row(
 
     ``terminal`` is that this run makes no other attempt. One that allows more attempts does, if it is ``retriable``.
     """
-    return orjson.dumps(
+    return exact_json.dumps(
         {
             TASK_INDEX: task,
             ROLLOUT_INDEX: repeat,

@@ -11,4 +11,5 @@ NO_PERSIST = "_ng_no_persist"
 ATTEMPT_INDEX = "_ng_attempt_index"
 
 TIMING = "_gymctl_timing"
+TOOL_ERRORS = "_gymctl_tool_errors"
 FAILURE = "_gymctl_failure"

@@ -18,10 +18,12 @@ from gymctl.rollouts.fields import (
     FAILURE_TERMINAL,
     ROLLOUT_INDEX,
     TASK_INDEX,
+    TOOL_ERRORS,
 )
 from gymctl.rollouts.files import replacing
 from gymctl.rollouts.journal import cut_torn_tail
 from gymctl.rollouts.report import AgentReport
+from gymctl.rollouts.tool_errors import read_tool_errors
 
 Key = tuple[int, int]
 
@@ -39,6 +41,7 @@ class ResultHead(msgspec.Struct):
     repeat: int = msgspec.field(name=ROLLOUT_INDEX)
     reward: float | bool = 0.0
     agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
+    tool_errors: Any = msgspec.field(name=TOOL_ERRORS, default=None)
 
     @property
     def key(self) -> Key:
@@ -118,7 +121,9 @@ def read_history(
     for _, row in lines_of(output, ResultHead) if done else ():
         if row is not None and row.key in wanted and row.key not in history.done:
             history.done.add(row.key)
-            history.agents.setdefault(row.agent.name, AgentReport()).count(float(row.reward))
+            history.agents.setdefault(row.agent.name, AgentReport()).count(
+                float(row.reward), read_tool_errors(row.tool_errors)
+            )
     for _, failure in lines_of(failures, FailureHead) if tried and not retry_failed else ():
         if failure is not None and failure.key in wanted and failure.key not in history.done:
             _count(history, failure, max_attempts)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
+from gymctl.config import exact_json
 from gymctl.rollouts.fields import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
 from gymctl.rollouts.files import replacing
 from gymctl.server.calls.client import HopFailed
@@ -87,11 +88,11 @@ async def aggregate(
     for name, stripped in sorted(strip_results(output).items()):
         rows = [stripped[key] for key in sorted(stripped)]
         answer = await _ask(client, name, rows, metrics.notes, min(deadline_s, MOST_S)) if ask else None
-        answer = answer or baseline_metrics([orjson.loads(row) for row in rows])
+        answer = answer or baseline_metrics([exact_json.loads(row) for row in rows])
         parts = ("agent_metrics", "key_metrics", "group_level_metrics")
         metrics.entries.append({AGENT_REF: {"name": name}, **{part: answer.get(part) for part in parts}})
     with replacing(target) as out:
-        out.write(orjson.dumps(metrics.entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        out.write(msgspec.json.format(exact_json.dumps(metrics.entries), indent=2) + b"\n")
     return metrics
 
 

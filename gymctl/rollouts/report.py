@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from gymctl.rollouts.tool_errors import describe_tool_errors
 
 
 @dataclass
 class AgentReport:
-    """One agent's part. ``reward`` is the sum over ``done``; ``passed`` counts rewards of 1 and more."""
+    """One agent's part.
+
+    ``reward`` is the sum over ``done``; ``passed`` counts rewards of 1 and more; ``tool_errors`` counts failed calls of
+    tools by ``server/tool``, in the rollouts that are done; ``running_mean`` is the mean reward where the sum is beyond
+    a float.
+    """
 
     done: int = 0
     reward: float = 0.0
     passed: int = 0
     failed: Counter[str] = field(default_factory=Counter)
+    tool_errors: Counter[str] = field(default_factory=Counter)
+    running_mean: float = 0.0
 
     @property
     def mean_reward(self) -> float | None:
         """Mean reward of what is done; None when nothing is."""
-        return self.reward / self.done if self.done else None
+        if not self.done:
+            return None
+        return self.reward / self.done if math.isfinite(self.reward) else self.running_mean
 
-    def count(self, reward: float) -> None:
+    def count(self, reward: float, tool_errors: Mapping[str, int] | None = None) -> None:
         """Add one result."""
         self.done += 1
         self.reward += reward
+        self.running_mean += reward / self.done - self.running_mean / self.done
+        self.tool_errors.update(tool_errors or {})
         self.passed += reward >= 1.0
 
 
@@ -79,6 +94,14 @@ class Report:
             for name, part in sorted(self.agents.items())
         ]
 
+    def tool_error_lines(self) -> list[str]:
+        """One line per agent whose rollouts had failed calls of tools."""
+        return [
+            f"{name}: {part.tool_errors.total()} tool calls failed: {describe_tool_errors(part.tool_errors)}"
+            for name, part in sorted(self.agents.items())
+            if part.tool_errors
+        ]
+
     def summary(self) -> str:
         """One sentence."""
         parts = [f"{self.done} of {self.total} rollouts done"]
@@ -96,16 +119,27 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data; ``from_json`` is the reverse."""
         # Before Python 3.12 asdict makes nonsense of a Counter, so the agents are done by hand.
-        parts = {name: {**vars(part), "failed": dict(part.failed)} for name, part in self.agents.items()}
+        parts = {name: _part_to_json(part) for name, part in self.agents.items()}
         return {**asdict(replace(self, agents={})), "agents": parts}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Report:
         """A report from the data of ``to_json``."""
-        agents = {
-            name: AgentReport(**{**part, "failed": Counter(part["failed"])}) for name, part in values["agents"].items()
-        }
+        agents = {name: _agent_report(part) for name, part in values["agents"].items()}
         return cls(**{**values, "agents": agents})
+
+
+def _part_to_json(part: AgentReport) -> dict[str, Any]:
+    """An agent's part; a sum of rewards beyond a float is null, since JSON has no infinity."""
+    counters = {"failed": dict(part.failed), "tool_errors": dict(part.tool_errors)}
+    reward = part.reward if math.isfinite(part.reward) else None
+    return {**vars(part), **counters, "reward": reward}
+
+
+def _agent_report(values: dict[str, Any]) -> AgentReport:
+    counters = {name: Counter(values.get(name) or {}) for name in ("failed", "tool_errors")}
+    reward = math.inf if values["reward"] is None else values["reward"]
+    return AgentReport(**{**values, **counters, "reward": reward})
 
 
 HEADINGS = ("agent", "rollouts", "mean reward", "passed", "failed")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 import orjson
 
+from gymctl.config import exact_json
 from gymctl.rollouts.failures import Failure
 from gymctl.rollouts.fields import (
     AGENT_REF,
@@ -17,6 +19,7 @@ from gymctl.rollouts.fields import (
     ROLLOUT_INDEX,
     TASK_INDEX,
     TIMING,
+    TOOL_ERRORS,
 )
 
 
@@ -28,6 +31,7 @@ class Verdict(msgspec.Struct):
     repeat: Any = msgspec.field(name=ROLLOUT_INDEX, default=msgspec.UNSET)
     agent_ref: Any = msgspec.field(name=AGENT_REF, default=msgspec.UNSET)
     timing: Any = msgspec.field(name=TIMING, default=msgspec.UNSET)
+    tool_errors: Any = msgspec.field(name=TOOL_ERRORS, default=msgspec.UNSET)
     failure_class: Any = msgspec.field(name=FAILURE_CLASS, default=None)
     failure_terminal: Any = msgspec.field(name=FAILURE_TERMINAL, default=None)
     no_persist: Any = msgspec.field(name=NO_PERSIST, default=None)
@@ -55,7 +59,7 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
         agent: its name, for messages.
 
     Raises:
-        NotAResultError: not a JSON object with a numeric reward, or the environment itself calls it a failure.
+        NotAResultError: not a JSON object with a finite reward, or the environment itself calls it a failure.
     """
     verdict = _read(body, agent)
     has = {
@@ -63,6 +67,7 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
         ROLLOUT_INDEX: verdict.repeat,
         AGENT_REF: verdict.agent_ref,
         TIMING: verdict.timing,
+        TOOL_ERRORS: verdict.tool_errors,
     }
     if any(value is not msgspec.UNSET and not _same(value, identity.get(name)) for name, value in has.items()):
         line, missing = _without(body, has), dict(identity)
@@ -71,7 +76,7 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
         missing = {name: value for name, value in identity.items() if has[name] is msgspec.UNSET}
     if missing:
         comma = b"" if line[:-1].rstrip() == b"{" else b","
-        line = line[:-1] + comma + orjson.dumps(missing)[1:]
+        line = line[:-1] + comma + exact_json.dumps(missing)[1:]
     return line, float(verdict.reward)
 
 
@@ -99,10 +104,20 @@ def _read(body: bytes, agent: str) -> Verdict:
         name = str(verdict.failure_class or "killed")
         message = f"{agent}: the environment calls this rollout a failure: {name}"
         raise NotAResultError(Failure.of_reply(name, message, agent, body, bool(verdict.failure_terminal)))
-    if not isinstance(verdict.reward, int | float):
-        message = f"{agent}: POST /run answered without a numeric reward"
+    if not is_finite(verdict.reward):
+        message = f"{agent}: POST /run answered without a reward that is a finite number"
         raise NotAResultError(Failure.of_reply("bad_reply", message, agent, body))
     return verdict
+
+
+def is_finite(reward: Any) -> bool:
+    """Whether a reward is a number that a float can hold."""
+    if not isinstance(reward, int | float):
+        return False
+    try:
+        return math.isfinite(reward)
+    except OverflowError:
+        return False
 
 
 def _one_line(body: bytes) -> bytes:

@@ -6,21 +6,22 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from gymctl.config import exact_json
+from gymctl.config.row_files import OnProblem, read_rows
 from gymctl.config.wording import did_you_mean, nearest
 from gymctl.errors import InputError
 from gymctl.rollouts.fields import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
 from gymctl.rollouts.files import replacing
+from gymctl.rollouts.rows import BadRowError, TaskIndices, check_input, params_of, parse_row
 from gymctl.rollouts.spec import RunSpec
 
 _SHOWN = 10
-_BLOCK = 1 << 20
 _AGENT_KIND = "responses_api_agents"
 
 
@@ -32,10 +33,6 @@ class Inputs:
     rollouts: int
     digest: str
     agents: dict[str, int]
-
-
-class _BadRowError(Exception):
-    """A row that cannot be used; the text says why and what would be right."""
 
 
 @dataclass
@@ -119,12 +116,15 @@ def input_digest(run: RunSpec) -> str:
     """The digest that ``materialise`` would give, without looking into the rows."""
     check_paths(run)
     digest = hashlib.sha256()
-    with run.input.open("rb", buffering=_BLOCK) as lines:
-        for number, line in enumerate(lines):
-            if number == run.limit:
-                break
-            digest.update(line)
+    for _, text in _rows(run, lambda number, problem: None):
+        digest.update(text + b"\n")
     return digest.hexdigest()
+
+
+def _rows(run: RunSpec, on_problem: OnProblem) -> Iterator[tuple[int, bytes]]:
+    """The rows of the input with their line numbers, as far as the run's limit."""
+    rows = read_rows(run.input, on_problem)
+    return takewhile(lambda row: run.limit is None or row[0] <= run.limit, rows)
 
 
 class _Expansion:
@@ -136,73 +136,60 @@ class _Expansion:
         self.digest = hashlib.sha256()
         self.rows = self.rollouts = 0
         self.agents: Counter[str] = Counter()
-        self._tasks: dict[bytes, int] = {}
+        self._tasks = TaskIndices()
         self._repeats: Counter[int] = Counter()
 
     def lines(self) -> Iterator[bytes]:
-        """The lines to send; stops yielding, but goes on checking, after the first problem."""
-        with self.run.input.open("rb", buffering=_BLOCK) as source:
-            for number, line in enumerate(source, 1):
-                if self.run.limit is not None and number > self.run.limit:
-                    break
-                self.digest.update(line)
-                text = line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").strip()
-                if not text:
-                    continue
-                self.rows += 1
-                try:
-                    lines = self._expand(text)
-                except _BadRowError as problem:
-                    self.problems.add(number, str(problem))
-                    continue
-                if not self.problems.count:
-                    self.rollouts += len(lines)
-                    yield from lines
+        """The lines to send; stops yielding, but continues to check, after the first problem."""
+        for number, text in _rows(self.run, self.problems.add):
+            self.digest.update(text + b"\n")
+            self.rows += 1
+            try:
+                lines = self._expand(number, text)
+            except BadRowError as problem:
+                self.problems.add(number, str(problem))
+                continue
+            if not self.problems.count:
+                self.rollouts += len(lines)
+                yield from lines
 
-    def _expand(self, text: bytes) -> list[bytes]:
-        row = _parse(text)
-        params = row.get(PARAMS)
-        if not isinstance(params, dict):
-            found = "no" if params is None else "a malformed"
-            raise _BadRowError(f'the row has {found} {PARAMS}; it must be an object such as {{"input": [...]}}')
-        agent = self._route(row)
+    def _expand(self, number: int, text: bytes) -> list[bytes]:
+        """The rollouts of a row. What is not changed keeps its bytes, so that no number changes."""
+        row = parse_row(text)
+        fields = exact_json.split_fields(text)
+        params = {**params_of(row), **self.run.params_override}
+        agent, fields[AGENT_REF] = self._route(row)
+        check_input(params)
         if self.run.params_override:
-            row[PARAMS] = {**params, **self.run.params_override}
-        task = self._task(row, text)
-        row.pop(ROLLOUT_INDEX, None)
-        row[TASK_INDEX] = task
-        head = orjson.dumps(row)[:-1]
+            fields[PARAMS] = exact_json.dumps(params)
+        task = self._tasks.index_of(number, row, text)
+        fields.pop(ROLLOUT_INDEX, None)
+        fields[TASK_INDEX] = b"%d" % task
+        head = exact_json.join_fields(fields)[:-1]
         first = self._repeats[task]
         count = self._count(agent)
         self._repeats[task] = first + count
         self.agents[agent] += count
         return [head + b',"%b":%d}\n' % (ROLLOUT_INDEX.encode(), first + index) for index in range(count)]
 
-    def _route(self, row: dict[str, Any]) -> str:
+    def _route(self, row: dict[str, Any]) -> tuple[str, bytes]:
+        """The name of the row's agent, and its ``agent_ref`` as JSON."""
         reference = row.get(AGENT_REF)
         if not reference and self.run.agent:
-            reference = row[AGENT_REF] = {"name": self.run.agent}
+            reference = {"name": self.run.agent}
         if not reference:
-            raise _BadRowError(
+            raise BadRowError(
                 f'the row names no agent; add "agent_ref": {{"name": ...}} or --agent NAME{_listed(self.run.agents)}'
             )
         name = reference.get("name") if isinstance(reference, dict) else None
         if not isinstance(name, str) or not name:
-            raise _BadRowError('agent_ref must be an object with a name, such as {"name": "my_agent"}')
+            raise BadRowError('agent_ref must be an object with a name, such as {"name": "my_agent"}')
         kind = reference.get("type", _AGENT_KIND)
         if kind != _AGENT_KIND:
-            raise _BadRowError(f"agent_ref has the type {kind!r}; it must be {_AGENT_KIND!r}")
+            raise BadRowError(f"agent_ref has the type {kind!r}; it must be {_AGENT_KIND!r}")
         if self.run.agents and name not in self.run.agents:
-            raise _BadRowError(_no_such_agent(name, self.run.agents))
-        return name
-
-    def _task(self, row: Mapping[str, Any], text: bytes) -> int:
-        given = row.get(TASK_INDEX)
-        if given is None:
-            return self._tasks.setdefault(hashlib.blake2b(text, digest_size=16).digest(), len(self._tasks))
-        if isinstance(given, bool) or not isinstance(given, int) or given < 0:
-            raise _BadRowError(f"{TASK_INDEX} is {given!r}; it must be a whole number, 0 or more")
-        return given
+            raise BadRowError(_no_such_agent(name, self.run.agents))
+        return name, exact_json.dumps(reference)
 
     def _count(self, agent: str) -> int:
         repeats = self.run.num_repeats
@@ -210,7 +197,7 @@ class _Expansion:
             return repeats
         count = repeats.get(agent, repeats.get("_default"))
         if count is None:
-            raise _BadRowError(f"the repeats name neither the agent {agent!r} nor _default; add one of them")
+            raise BadRowError(f"the repeats name neither the agent {agent!r} nor _default; add one of them")
         return count
 
 
@@ -222,24 +209,6 @@ def _no_such_agent(name: str, agents: Sequence[str]) -> str:
 
 def _listed(agents: Sequence[str]) -> str:
     return f" (agents: {', '.join(agents)})" if agents else ""
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    try:
-        row = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        hint = "give one JSON object per line"
-        if text in (b"[", b"{"):
-            hint += " (jq -c '.[]' makes such lines of an array)"
-        raise _BadRowError(f"this is not JSON ({error}); {hint}") from error
-    if not isinstance(row, dict):
-        raise _BadRowError(f"the row is {_kind(row)}; it must be a JSON object")
-    return row
-
-
-def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def _near(path: Path) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gymctl.errors import InputError
-from gymctl.rollouts.fields import AGENT_REF, TIMING
+from gymctl.rollouts.fields import AGENT_REF, TIMING, TOOL_ERRORS
 from gymctl.rollouts.history import AgentRef
+from gymctl.rollouts.tool_errors import read_tool_errors
 
 # The order of a rollout; hops not named here follow by name.
 _ORDER = ("queue", "seed", "model", "tool", "verify", "between")
@@ -49,6 +51,7 @@ class Timing(msgspec.Struct):
 class _TimedResult(msgspec.Struct):
     agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
     timing: Timing | None = msgspec.field(name=TIMING, default=None)
+    tool_errors: Any = msgspec.field(name=TOOL_ERRORS, default=None)
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,25 @@ class Waterfall:
     p50_ms: float
     p95_ms: float
     hops: tuple[Share, ...]
+    tool_errors: dict[str, int] = field(default_factory=dict)
+    """Failed calls of tools by ``server/tool``, over all rollouts."""
 
 
-def summarise(timings: Iterable[tuple[str, Timing]]) -> list[Waterfall]:
-    """One waterfall per agent."""
+def summarise(
+    timings: Iterable[tuple[str, Timing]], tool_errors: Mapping[str, Mapping[str, int]] | None = None
+) -> list[Waterfall]:
+    """One waterfall per agent.
+
+    Args:
+        timings: the agent and the times of each rollout.
+        tool_errors: failed calls of tools by agent, then by ``server/tool``.
+    """
     by_agent: dict[str, list[Mapping[str, float]]] = {}
     for agent, timing in timings:
         by_agent.setdefault(agent, []).append(timing.parts())
-    return [_waterfall(agent, parts) for agent, parts in sorted(by_agent.items())]
+    waterfalls = [_waterfall(agent, parts) for agent, parts in sorted(by_agent.items())]
+    counts = tool_errors or {}
+    return [replace(waterfall, tool_errors=dict(counts.get(waterfall.agent, {}))) for waterfall in waterfalls]
 
 
 def summarise_file(path: Path) -> list[Waterfall]:
@@ -90,6 +104,7 @@ def summarise_file(path: Path) -> list[Waterfall]:
         raise InputError(f"there is no file {path}", "give the output of a collection")
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_TimedResult)
     timings: list[tuple[str, Timing]] = []
+    tool_errors: dict[str, Counter[str]] = {}
     with path.open("rb", buffering=1 << 20) as lines:
         for line in lines:
             try:
@@ -98,9 +113,12 @@ def summarise_file(path: Path) -> list[Waterfall]:
                 continue
             if result.timing is not None:
                 timings.append((result.agent.name, result.timing))
+            counts = read_tool_errors(result.tool_errors)
+            if counts:
+                tool_errors.setdefault(result.agent.name, Counter()).update(counts)
     if not timings:
         raise InputError(f"no result in {path} has times", "collect with gymctl, which keeps them")
-    return summarise(timings)
+    return summarise(timings, tool_errors)
 
 
 def _waterfall(agent: str, rollouts: list[Mapping[str, float]]) -> Waterfall:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from typing import Any, ClassVar
 
-import orjson
 from pydantic import BaseModel
 
+from gymctl.config import exact_json
 from gymctl.config.vocabulary import ServerKind
 from gymctl.server.base import Server, ServerConfig
 from gymctl.server.calls.client import Client, HopFailed
 from gymctl.server.endpoints import endpoint
-from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.message import TOOL_ERRORS_HEADER, Call, Reply, failure_sentence, json_reply
+from gymctl.server.models.answers import Api, read_answer
 from gymctl.server.responses import CREATE_PARAMS
 from gymctl.server.sessions import Session
+from gymctl.server.tool_calls import answer_text, offered_tools, unknown_tool
 
 # Routes of a resources server that are no tools: a model must not be able to seed or score its own rollout.
 _NOT_TOOLS = frozenset({"seed_session", "verify", "close_session", "aggregate_metrics"})
 _TOOL_NAME = re.compile(r"[\w.-]+")  # a name becomes a path: nothing in it may lead elsewhere
-_NO_SUCH_TOOL = '{"detail":"Not Found"}'
 
 
 class ServerReference(BaseModel):
@@ -41,6 +43,11 @@ class Rollout:
     """One rollout's way through its peers: cookies and the deadline go along from hop to hop, and time is kept.
 
     The cookies of each peer are replaced by what that peer last sent, as upstream's agent does.
+
+    Attributes:
+        offered: names of the tools that may be called: those of the row. An agent that calls others on its own account
+            adds them.
+        tool_errors: calls that a tool failed at, by tool.
     """
 
     def __init__(self, client: Client, config: AgentConfig, call: Call) -> None:
@@ -48,6 +55,8 @@ class Rollout:
         self._resources, self._model = config.resources_server.name, config.model_server.name
         self.resources_cookies: dict[str, str] = dict(call.cookies)
         self.model_cookies: dict[str, str] = {}
+        self.offered: frozenset[str] = frozenset()
+        self.tool_errors: Counter[str] = Counter()
         self._spent: dict[str, list[float]] = {}
 
     async def model(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -56,36 +65,37 @@ class Rollout:
         Raises:
             HopFailed: it did not answer with a Response.
         """
-        reply = await self._timed("model", self._model, "/v1/responses", orjson.dumps(params), self.model_cookies)
+        body = exact_json.dumps(params)
+        reply = await self._timed("model", self._model, Api.RESPONSES.value, body, self.model_cookies)
         if reply.cookies:
             self.model_cookies = reply.cookies
-        try:
-            answer = reply.json()
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
-            text = reply.body[:500].decode("utf-8", "replace")
-            raise HopFailed(self._model, "/v1/responses", status=reply.status, body=f"not a Response: {text}")
-        return answer
+        # Also a server that is not ours may pass on what is not an answer.
+        return read_answer(Api.RESPONSES, reply.body, self._model, status=reply.status, statusless=True).value
 
     async def tool(self, name: str, arguments: dict[str, Any]) -> str:
-        """Call a tool of the resources server; whatever the tool answers, of any status, is the text the model gets.
+        """Call a tool that the row offers; what it answers is the text that the model gets.
+
+        Whatever the model got wrong is text too. A tool that fails (an answer of status 500 and above) is counted, and
+        the model gets a sentence.
 
         Raises:
             HopFailed: the server itself could not take the call (no reply, or 502, 503, 504): that is no tool's answer.
         """
-        if name in _NOT_TOOLS or not _TOOL_NAME.fullmatch(name):
-            return _NO_SUCH_TOOL
+        if name not in self.offered or name in _NOT_TOOLS or not _TOOL_NAME.fullmatch(name):
+            return unknown_tool(name, self.offered - _NOT_TOOLS)
         started = time.perf_counter()
         path = f"/{name}"
         reply = await self._client.post(
-            self._resources, path, orjson.dumps(arguments), cookies=self.resources_cookies, deadline=self._deadline
+            self._resources, path, exact_json.dumps(arguments), cookies=self.resources_cookies, deadline=self._deadline
         )
         self._note("tool", started)
         if reply.status in (502, 503, 504):
             raise HopFailed.of(self._resources, path, reply)
         if reply.cookies:
             self.resources_cookies = reply.cookies
+        if reply.status >= 500:
+            self.tool_errors[name] += 1
+            return answer_text(f"The tool {name} failed: {failure_sentence(reply)}")
         return reply.body.decode("utf-8", "replace")
 
     async def seed(self, row: bytes) -> None:
@@ -119,6 +129,14 @@ class Rollout:
         """Milliseconds by hop, as a ``Server-Timing`` header; ``desc`` is the number of calls."""
         return ", ".join(f'{hop};dur={ms:.2f};desc="{count:.0f}"' for hop, (ms, count) in self._spent.items())
 
+    def headers(self) -> dict[str, str]:
+        """Headers that say where the time went and, when a tool failed, which and how often: ``server/tool=2``."""
+        headers = {"server-timing": self.timing}
+        if self.tool_errors:
+            counts = [f"{self._resources}/{name}={count}" for name, count in sorted(self.tool_errors.items())]
+            headers[TOOL_ERRORS_HEADER] = ", ".join(counts)
+        return headers
+
 
 class AgentServer(Server):
     """An agent: ``respond`` is its loop; seeding, verifying and the wire around them are here."""
@@ -137,12 +155,17 @@ class AgentServer(Server):
         row, problem = _read_row(call)
         if problem is not None:
             return problem
-        rollout = Rollout(self.client, self.config, call)
+        rollout = self._rollout(call, row)
         await rollout.seed(call.body)
         answer = await self.respond(row["responses_create_params"], rollout)
         verdict = await rollout.verify(_with_response(call.body, row, answer))
         cookies = {**rollout.model_cookies, **rollout.resources_cookies}
-        return Reply(200, verdict.body, cookies, {"server-timing": rollout.timing})
+        return Reply(200, verdict.body, cookies, rollout.headers())
+
+    def _rollout(self, call: Call, row: dict[str, Any]) -> Rollout:
+        rollout = Rollout(self.client, self.config, call)
+        rollout.offered = offered_tools(row["responses_create_params"].get("tools"))
+        return rollout
 
     @endpoint("/v1/responses", while_wanted=True)
     async def responses(self, call: Call, session: Session) -> Reply:
@@ -150,10 +173,10 @@ class AgentServer(Server):
         row, problem = _read_row(Call("", b'{"responses_create_params":' + (call.body or b"null") + b"}"))
         if problem is not None:
             return problem
-        rollout = Rollout(self.client, self.config, call)
+        rollout = self._rollout(call, row)
         reply = json_reply(await self.respond(row["responses_create_params"], rollout))
         reply.cookies = {**rollout.model_cookies, **rollout.resources_cookies}
-        reply.headers["server-timing"] = rollout.timing
+        reply.headers.update(rollout.headers())
         return reply
 
     @endpoint("/aggregate_metrics")
@@ -174,9 +197,10 @@ def _with_time_to_tell(deadline: float | None) -> float | None:
 def _read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
     """The row of a ``/run`` request, or the 422 that says what is wrong with it (FastAPI's shape)."""
     try:
-        row = orjson.loads(call.body)
+        row = exact_json.loads(call.body)
     except ValueError as error:
-        return {}, _unprocessable("json_invalid", [], f"JSON decode error: {error}")
+        problem = exact_json.explain(call.body) or str(error)
+        return {}, _unprocessable("json_invalid", [], f"JSON decode error: {problem}")
     params = row.get("responses_create_params") if isinstance(row, dict) else None
     if not isinstance(params, dict):
         return {}, _unprocessable("missing", ["responses_create_params"], "Field required")
@@ -194,5 +218,5 @@ def _unprocessable(kind: str, path: list[str], text: str) -> Reply:
 def _with_response(body: bytes, row: dict[str, Any], answer: dict[str, Any]) -> bytes:
     """The row with its response; spliced, so that the row is not encoded again."""
     if "response" in row:
-        return orjson.dumps({**row, "response": answer})
-    return body.rstrip()[:-1] + b',"response":' + orjson.dumps(answer) + b"}"
+        return exact_json.join_fields({**exact_json.split_fields(body), "response": exact_json.dumps(answer)})
+    return body.rstrip()[:-1] + b',"response":' + exact_json.dumps(answer) + b"}"

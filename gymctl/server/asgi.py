@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.errors import GymctlError
 from gymctl.server.disconnect import while_wanted
-from gymctl.server.message import DEADLINE_HEADER, Call, Reply
+from gymctl.server.message import DEADLINE_HEADER, PASSED_HEADERS, Call, Reply
 from gymctl.server.request_checks import RequestChecks
 from gymctl.server.run.startup import StartFailed, start
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
@@ -208,5 +208,5 @@ def _take_header(reply: Reply, name: str, value: str) -> None:
         reply.cookies[cookie.strip()] = content.strip()
     elif name == "content-type":
         reply.media_type = value
-    elif name in ("retry-after", "server-timing"):
+    elif name in PASSED_HEADERS:
         reply.headers[name] = value

@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.errors import InputError
 from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
-from gymctl.server.message import Call, RefusedError, Reply, json_reply
+from gymctl.server.message import Call, RefusedError, Reply, json_reply, printable_line
 from gymctl.server.sessions import Session, SessionLostError, SessionStore
 from gymctl.server.settings import Settings
 
@@ -123,7 +122,7 @@ class Server:
             reply = failed_hop(HopFailed(self.name, call.path, status=503, kind=SESSION_LOST, body=str(error)))
         except Exception as error:
             log.exception("%s: %s %s failed", self.name, call.method, call.path)
-            reply = json_reply(repr(error), 500)
+            reply = json_reply({"detail": f"{type(error).__name__}: {printable_line(str(error))}"}, 500)
         finally:
             self._in_flight -= 1
         reply.cookies.setdefault(self.sessions.cookie, session.cookie)
@@ -179,7 +178,7 @@ def failed_hop(failure: HopFailed) -> Reply:
     429 and 503 keep their status and ``retry-after``, a timeout becomes 504, a lost session 503, all else 502.
     """
     status = failure.status if failure.status in (429, 503) else _STATUS_OF.get(failure.kind, 502)
-    reply = Reply(status, orjson.dumps({"detail": failure.message, "cause": failure.cause}))
+    reply = json_reply({"detail": failure.message, "cause": failure.cause}, status)
     if failure.retry_after is not None:
         reply.headers["retry-after"] = f"{failure.retry_after:g}"
     return reply

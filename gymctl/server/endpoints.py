@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 import orjson
 from pydantic import BaseModel, ValidationError, create_model
 
+from gymctl.config import exact_json
 from gymctl.server.message import Call, Reply
 from gymctl.server.sessions import Session
 
@@ -132,18 +133,28 @@ def _whole_body(wanted: dict[str, Any]) -> tuple[str, type[BaseModel]] | None:
 
 
 def reply_of(value: Any) -> Reply:
-    """A handler's return value as a reply: a ``Reply``, a model, JSON-ready data, or None for ``{}``."""
+    """A handler's return value as a reply: a ``Reply``, a model, JSON-ready data, or None for ``{}``.
+
+    Raises:
+        NotFiniteError: it holds NaN or an infinity.
+    """
     if isinstance(value, Reply):
         return value
     to_bytes = getattr(value, "to_json_bytes", None)
     if to_bytes is not None:
         return Reply(200, to_bytes())
     if isinstance(value, BaseModel):
-        return Reply(200, value.model_dump_json().encode())
-    return Reply(200, b"{}" if value is None else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=_plain))
+        text = value.model_dump_json().encode()  # in which NaN would be null
+        return Reply(200, exact_json.dumps_finite(value.model_dump(mode="json")) if b"null" in text else text)
+    return Reply(200, b"{}" if value is None else exact_json.dumps_finite(value, default=plain))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value that JSON has no type for as one that it has: models and sets.
+
+    Raises:
+        TypeError: there is none.
+    """
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, set | frozenset):

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
+from gymctl.config import exact_json
 from gymctl.errors import GymctlError
 
 JSON = "application/json"
+# Sequences that a terminal obeys: CSI, OSC and the other strings, and two-character ones.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -~]?"
+)
 
 # Remaining time for a call in milliseconds. Relative, as gRPC's is, so that no two clocks have to agree.
 DEADLINE_HEADER = "x-gym-timeout-ms"
+# Of an agent's reply: the tools that failed in the rollout, as ``server/tool=count``, separated by commas.
+TOOL_ERRORS_HEADER = "x-gym-tool-errors"
+# Headers of a reply that its caller sees.
+PASSED_HEADERS = ("retry-after", "server-timing", TOOL_ERRORS_HEADER)
 # On a 503: the server is leaving and has not looked at the request, which may go to another one as if never sent.
 NOT_TAKEN_HEADER = "x-gym-not-taken"
 
@@ -55,12 +65,32 @@ class Reply:
         Raises:
             ValueError: it is not JSON.
         """
-        return orjson.loads(self.body)
+        return exact_json.loads(self.body)
+
+
+def failure_sentence(reply: Reply) -> str:
+    """What an error reply says, as one line of printable text: its ``detail`` or ``error``, else its body."""
+    try:
+        value = reply.json()
+    except ValueError:
+        value = reply.body.decode(errors="replace")
+    if isinstance(value, dict):
+        value = next((value[name] for name in ("detail", "error", "message") if value.get(name)), value)
+    if isinstance(value, dict):
+        value = value.get("message") or exact_json.dumps(value).decode()
+    return printable_line(value if isinstance(value, str) else exact_json.dumps(value).decode())
+
+
+def printable_line(text: str, most: int = 500) -> str:
+    """A text as one line without control characters and escape sequences, cut after ``most`` characters."""
+    plain = _ESCAPES.sub("", text)
+    line = " ".join("".join(character if character.isprintable() else " " for character in plain).split())
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
     """A reply whose body is ``value`` as JSON."""
-    return Reply(status, orjson.dumps(value))
+    return Reply(status, exact_json.dumps(value))
 
 
 class RefusedError(GymctlError):
@@ -70,6 +100,10 @@ class RefusedError(GymctlError):
         super().__init__(f"{'.'.join(str(part) for part in place) or 'body'}: {message}")
         self.place = tuple(place)
         self.detail = {"type": kind, "loc": ["body", *place], "msg": message}
+
+    def below(self, *place: str | int) -> RefusedError:
+        """The same refusal with its place below another one."""
+        return RefusedError((*place, *self.place), str(self.detail["msg"]), str(self.detail["type"]))
 
     def reply(self) -> Reply:
         """The 422."""
@@ -83,9 +117,10 @@ def json_object(body: bytes) -> dict[str, Any]:
         RefusedError: it is not a JSON object.
     """
     try:
-        value = orjson.loads(body)
+        value = exact_json.loads(body)
     except ValueError as error:
-        raise RefusedError((), f"JSON decode error: {error}", "json_invalid") from error
+        problem = exact_json.explain(body) or str(error)
+        raise RefusedError((), f"JSON decode error: {problem}", "json_invalid") from error
     if not isinstance(value, dict):
         raise RefusedError((), "Input should be an object", "dict_type")
     return value

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 TASK_INDEX = "_ng_task_index"
 ROLLOUT_INDEX = "_ng_rollout_index"
 
-Number = int | float
+Number = int | float | Decimal
 Numbers = dict[str, Number]
 
 _IDENTITY = frozenset((TASK_INDEX, ROLLOUT_INDEX))
@@ -22,7 +23,8 @@ def baseline_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Args:
         rows: objects with ``_ng_task_index``, ``_ng_rollout_index`` (0 where absent), ``reward``, and optionally
             ``response.usage``; every other numeric or boolean top-level field is counted too, the rest is ignored.
-            Of rows with the same indices the first counts.
+            Of rows with the same indices the first counts. Numbers that no float holds are left out of statistics, and
+            so is a statistic that none holds.
 
     Returns:
         ``{"group_level_metrics": [one per task, by index], "agent_metrics": {...}, "key_metrics": {all mean/*}}``;
@@ -76,7 +78,7 @@ def _numbers(fields: Iterable[tuple[str, Any]]) -> Numbers:
     return {
         name: int(value) if isinstance(value, bool) else value
         for name, value in fields
-        if isinstance(value, int | float) and name not in _IDENTITY
+        if isinstance(value, int | float | Decimal) and name not in _IDENTITY
     }
 
 
@@ -85,17 +87,63 @@ def _describe(rows: Sequence[Numbers]) -> dict[str, float]:
     columns: dict[str, list[float]] = {}
     for row in rows:
         for name, value in row.items():
-            if not math.isnan(value):
-                columns.setdefault(name, []).append(float(value))
+            number = _float_of(value)
+            if number is not None:
+                columns.setdefault(name, []).append(number)
     result: dict[str, float] = {}
-    for statistic, function in (("mean", statistics.fmean), ("max", max), ("min", min), ("median", statistics.median)):
-        result.update({f"{statistic}/{name}": function(values) for name, values in columns.items()})
-    for name, values in columns.items():
-        # The sample deviation needs two values; upstream shows 0 for the only row, and leaves out the lone value.
-        if len(rows) == 1 or len(values) > 1:
-            result[f"std/{name}"] = _deviation(values)
+    for statistic, function in _STATISTICS.items():
+        for name, values in columns.items():
+            # The sample deviation needs two values; upstream shows 0 for the only row, and leaves out the lone value.
+            if statistic == "std" and len(rows) > 1 and len(values) == 1:
+                continue
+            number = _finite(function, values)
+            if number is not None:
+                result[f"{statistic}/{name}"] = number
     return result
+
+
+def _float_of(value: Number) -> float | None:
+    """The value as a finite float; None when no float holds it."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _finite(function: Callable[[list[float]], float], values: list[float]) -> float | None:
+    try:
+        return _float_of(function(values))
+    except OverflowError:
+        return None
+
+
+def _mean(values: list[float]) -> float:
+    """The mean, also where the sum of the values is beyond a float."""
+    try:
+        return statistics.fmean(values)
+    except OverflowError:
+        return statistics.mean(values)
+
+
+def _median(values: list[float]) -> float:
+    """The median; the middle of two values is half of each, since their sum may be beyond a float."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    total = ordered[middle - 1] + ordered[middle]
+    return total / 2 if math.isfinite(total) else ordered[middle - 1] / 2 + ordered[middle] / 2
 
 
 def _deviation(values: list[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+_STATISTICS: dict[str, Callable[[list[float]], float]] = {
+    "mean": _mean,
+    "max": max,
+    "min": min,
+    "median": _median,
+    "std": _deviation,
+}

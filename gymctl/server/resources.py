@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
-import orjson
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from gymctl.config import exact_json
 from gymctl.config.vocabulary import ServerKind
 from gymctl.server.base import Server, log
-from gymctl.server.endpoints import Endpoint, endpoint, typed_endpoint
+from gymctl.server.endpoints import Endpoint, endpoint, plain, typed_endpoint
 from gymctl.server.message import Call, Reply, json_reply
 from gymctl.server.sessions import Session
 
@@ -55,12 +55,19 @@ class VerifyResponse:
         return cls(request, reward, extra)
 
     def to_json_bytes(self) -> bytes:
-        """The reply's body. The echoed request is spliced in as it came, unless it holds a key that is set here."""
-        said = {"reward": self.reward, **self.extra}
+        """The reply's body. The echoed request is spliced in as it came, less the keys that are set here.
+
+        Raises:
+            NotFiniteError: the reward, or what else is reported, holds NaN or an infinity.
+        """
+        verdict = exact_json.dumps_finite({"reward": self.reward, **self.extra}, default=plain)
         raw = self.request.raw.rstrip()
-        if raw and self.request.model_extra is not None and not said.keys() & self._request_keys():
-            return raw[:-1] + b"," + orjson.dumps(said)[1:]
-        return orjson.dumps({**self.request.model_dump(mode="json"), **said})
+        if not raw or self.request.model_extra is None:
+            fields = self.request.model_dump(mode="json")
+            return exact_json.join_fields({**_encoded(fields), **exact_json.split_fields(verdict)})
+        if not {"reward", *self.extra} & self._request_keys():
+            return raw[:-1] + b"," + verdict[1:]
+        return exact_json.join_fields({**exact_json.split_fields(raw), **exact_json.split_fields(verdict)})
 
     def _request_keys(self) -> set[str]:
         return set(type(self.request).model_fields) | set(self.request.model_extra or ())
@@ -121,13 +128,17 @@ class ResourcesServer(Server):
         return json_reply(baseline_metrics(rows))
 
 
+def _encoded(fields: dict[str, Any]) -> dict[str, bytes]:
+    return {name: exact_json.dumps(value, default=plain) for name, value in fields.items()}
+
+
 def call_rows(call: Call) -> list[dict[str, Any]]:
     """The ``verify_responses`` of an ``/aggregate_metrics`` request.
 
     Raises:
         ValueError: there are none.
     """
-    body = orjson.loads(call.body or b"{}")
+    body = exact_json.loads(call.body or b"{}")
     rows = body.get("verify_responses") if isinstance(body, dict) else None
     if not isinstance(rows, list):
         raise ValueError("verify_responses: a list of rows is required")

@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
+from gymctl.server.chat_history import items_of
+from gymctl.server.message import RefusedError
+from gymctl.server.tool_calls import ArgumentsError, parse_arguments
 
 # Keys of NeMo Gym's responses_create_params (openai_utils.py; extra keys are refused there with 422).
 CREATE_PARAMS = frozenset(
@@ -95,16 +97,30 @@ def response(model: str, output: Sequence[Mapping[str, Any]], **extra: Any) -> d
 
 
 def input_items(value: Any) -> list[dict[str, Any]]:
-    """``input`` of create params as items: a text is one user message."""
-    return [{"role": "user", "content": value, "type": "message"}] if isinstance(value, str) else list(value or ())
+    """``input`` of create params as items: text is one user message, messages of Chat Completions are converted.
+
+    Raises:
+        RefusedError: it is neither text nor a list, or an entry has no counterpart; with its place.
+    """
+    if isinstance(value, str):
+        return [{"role": "user", "content": value, "type": "message"}]
+    if not isinstance(value, list | tuple | None):
+        raise RefusedError(("input",), "must be text or a list of items", "type_error")
+    items: list[dict[str, Any]] = []
+    for index, entry in enumerate(value or ()):
+        try:
+            items += items_of(entry)
+        except RefusedError as refused:
+            raise refused.below("input", index) from refused
+    return items
 
 
 def output_text(reply: Mapping[str, Any]) -> str:
     """All text that a response's messages hold, joined."""
     return "".join(
-        part.get("text", "")
-        for item in reply.get("output", ())
-        if item.get("type") == "message"
+        str(part.get("text") or "")
+        for item in reply.get("output") or ()
+        if isinstance(item, Mapping) and item.get("type") == "message"
         for part in _parts(item.get("content"))
     )
 
@@ -112,7 +128,8 @@ def output_text(reply: Mapping[str, Any]) -> str:
 def _parts(content: Any) -> Iterable[Mapping[str, Any]]:
     if isinstance(content, str):
         return [{"text": content}]
-    return (part for part in content or () if part.get("type") in ("output_text", "input_text", "text"))
+    texts = ("output_text", "input_text", "text")
+    return (part for part in content or () if isinstance(part, Mapping) and part.get("type") in texts)
 
 
 def function_calls(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -123,10 +140,9 @@ def function_calls(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]
 def call_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a tool call; empty when they are no JSON object."""
     try:
-        arguments = orjson.loads(call["arguments"])
-    except (KeyError, orjson.JSONDecodeError):
+        return parse_arguments(call.get("arguments"))
+    except ArgumentsError:
         return {}
-    return arguments if isinstance(arguments, dict) else {}
 
 
 def last_arguments(reply: Mapping[str, Any], tool: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ GOOD = '{"responses_create_params": {"input": "x"}, "agent_ref": {"name": "alpha
     ("text", "said"),
     [
         (GOOD + "{not json}\n", "rows.jsonl:2: this is not JSON"),
-        ("[1, 2]\n", "rows.jsonl:1: the row is a list; it must be a JSON object"),
+        ("[1, 2]\n", "rows.jsonl:1: a JSON array, not one row per line; convert it with: jq -c '.[]'"),
         ("[\n  {}\n]\n", "jq -c '.[]'"),
         ('{"agent_ref": {"name": "alpha"}}\n', "rows.jsonl:1: the row has no responses_create_params"),
         ('{"responses_create_params": []}\n', "a malformed responses_create_params"),
@@ -126,7 +126,7 @@ def test_the_agent_option_is_checked_also_when_no_row_needs_it(tmp_path: Path) -
 
 def test_equal_lines_share_a_task_and_a_given_index_is_kept(tmp_path: Path) -> None:
     spec = spec_of(
-        tmp_path, [row(0), row(1), row(0), row(7, _ng_task_index=7), row(8, _ng_task_index=7)], num_repeats=2
+        tmp_path, [row(0), row(1), row(0), row(7, _ng_task_index=7), row(7, _ng_task_index=7)], num_repeats=2
     )
     inputs = materialise(spec)
     assert keys(read(spec.files.materialized)) == [

@@ -46,9 +46,19 @@ def ask(endpoint: Endpoint, params: Any, path: str = "/v1/responses", **settings
     return asyncio.run(work())
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
-def test_bytes_pass_both_ways(path: str) -> None:
-    odd = b'{"id": 1,   "output":[1.50, "\\u00e9\xc3\xa9", 12345678901234567890]}'
+ODD = b'"id": 1,   "odd":[1.50, "\\u00e9\xc3\xa9", 12345678901234567890123]'
+ANSWER = b'{"status":"completed","output":[]}'
+
+
+@pytest.mark.parametrize(
+    ("path", "rest"),
+    [
+        ("/v1/responses", b'"status":"completed",  "output":[]'),
+        ("/v1/chat/completions", b'"choices": [{"finish_reason": "stop",  "message":{"content":"a"}}]'),
+    ],
+)
+def test_bytes_pass_both_ways(path: str, rest: bytes) -> None:
+    odd = b"{" + rest + b", " + ODD + b"}"
     endpoint = Endpoint(odd)
     request = b'{"input": "\\u00e9 $",  "n": 1.50, "deep": {"a":[ 1 ]}, "none": null}'
     reply = ask(endpoint, request, path)
@@ -120,7 +130,7 @@ def test_the_endpoints_own_status_is_in_the_cause(code: int, becomes: int) -> No
 def test_an_answer_that_is_no_json_object_is_a_failure(answer: bytes) -> None:
     reply = ask(Endpoint(answer), {})
     assert reply.status == 502
-    assert reply.json()["cause"]["status"] == 200
+    assert (reply.json()["cause"]["status"], reply.json()["cause"]["kind"]) == (200, "no_answer")
     assert reply.json()["cause"]["body"] == answer.decode(errors="replace")
 
 
@@ -155,15 +165,15 @@ def test_the_deadline_ends_a_call(by_caller: bool) -> None:
     "first", [status(429, retry_after="0"), status(503, retry_after="0"), status(500, retry_after="0")]
 )
 def test_a_passing_failure_is_tried_again(first: web.Response) -> None:
-    endpoint = Endpoint(first, b'{"ok":1}')
+    endpoint = Endpoint(first, ANSWER)
     reply = ask(endpoint, {"input": "hi"}, max_retries=2)
-    assert (reply.status, reply.body, len(endpoint.seen)) == (200, b'{"ok":1}', 2)
+    assert (reply.status, reply.body, len(endpoint.seen)) == (200, ANSWER, 2)
     assert endpoint.seen[0][2] == endpoint.seen[1][2]
 
 
 def test_a_connection_that_breaks_is_tried_again() -> None:
-    endpoint = Endpoint(hang_up, b'{"ok":1}')
-    assert ask(endpoint, {}, max_retries=1).body == b'{"ok":1}'
+    endpoint = Endpoint(hang_up, ANSWER)
+    assert ask(endpoint, {}, max_retries=1).body == ANSWER
     endpoint = Endpoint(hang_up)
     reply = ask(endpoint, {})
     assert (reply.status, reply.json()["cause"]["kind"]) == (502, "reset")
@@ -200,7 +210,7 @@ def test_at_most_so_many_calls_are_at_the_endpoint_and_a_full_queue_refuses() ->
         most = max(most, now)
         await asyncio.sleep(0.05)
         now -= 1
-        return web.json_response({})
+        return web.json_response({"status": "completed", "output": []})
 
     async def work() -> list[Reply]:
         async with at(Endpoint(slow), max_concurrent_requests=2, max_queued_requests=3) as model:
@@ -216,7 +226,7 @@ def test_at_most_so_many_calls_are_at_the_endpoint_and_a_full_queue_refuses() ->
 def test_what_is_refused_here_is_not_tried_again() -> None:
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(1.5)
-        return web.json_response({})
+        return web.json_response({"status": "completed", "output": []})
 
     async def work() -> tuple[Reply, float]:
         async with at(Endpoint(slow), max_concurrent_requests=1, max_queued_requests=0, max_retries=2) as model:

@@ -12,6 +12,7 @@ from gymctl.server import Client, LocalTransport, ModelServer, Session, Settings
 from gymctl.server.responses import function_call, message, response, usage
 
 AGENT = "example_session_state_mgmt_simple_agent"
+TOOLS = [{"type": "function", "name": name} for name in ("increment_counter", "get_counter_value")]
 REASONING = {"id": "rs_1", "type": "reasoning", "summary": []}
 
 
@@ -35,7 +36,7 @@ def loop(replies: list[dict[str, Any]], **settings: Any) -> tuple[dict[str, Any]
             model = Replayed(Settings("policy_model", "responses_api_models", "x", "127.0.0.1", 1, {}), client)
             model.prepare(replies)
             servers["policy_model"] = model
-            reply = await post(servers[AGENT], "/v1/responses", {"input": "count", "temperature": 0.5})
+            reply = await post(servers[AGENT], "/v1/responses", {"input": "count", "temperature": 0.5, "tools": TOOLS})
             assert reply.status == 200, reply.body
             return reply.json(), model.asked
 
@@ -85,7 +86,7 @@ def test_no_usage_at_all_is_none() -> None:
     assert loop([says(message("hi"))])[0]["usage"] is None
 
 
-@pytest.mark.parametrize("arguments", ["{", "", "[1]", "null", '"text"'])
+@pytest.mark.parametrize("arguments", ["{", "[1]", "3", '"text"', '{"count": NaN}'])
 def test_malformed_arguments_are_the_models_to_see(arguments: str) -> None:
     final, asked = loop([says(function_call("increment_counter", arguments)), says(message("sorry"))])
     assert outputs(final)[0].startswith('{"error":"Invalid tool call arguments: ')
@@ -97,7 +98,9 @@ def test_malformed_arguments_are_the_models_to_see(arguments: str) -> None:
 )
 def test_what_is_no_tool_answers_not_found(name: str) -> None:
     final, _ = loop([says(function_call(name, "{}")), says(message("sorry"))])
-    assert outputs(final) == ['{"detail":"Not Found"}']
+    (output,) = outputs(final)
+    assert output.startswith('{"error":"Not Found: ')
+    assert output.endswith('; available tools: get_counter_value, increment_counter"}')
 
 
 def test_refused_arguments_are_the_models_to_see() -> None:
@@ -139,4 +142,4 @@ def test_a_model_that_answers_nonsense_is_named() -> None:
     status, body = asyncio.run(work())
     assert status == 502
     assert body["cause"]["hop"] == "policy_model"
-    assert "not a Response" in body["cause"]["body"]
+    assert "no list of output items" in body["detail"]

@@ -303,7 +303,7 @@ def test_what_is_no_completion_is_a_failure(answer: bytes) -> None:
 
 
 def test_a_model_that_speaks_responses_itself() -> None:
-    answer = b'{"id": "resp_1",  "output": []}'
+    answer = b'{"id": "resp_1",  "status":"completed", "output": []}'
     endpoint = Endpoint(answer)
     params = {"input": "u", "reasoning": {"effort": "low"}}
     settings = {"is_responses_native": True, "extra_body": {"seed": 1}, "chat_template_kwargs": {"x": 1}}

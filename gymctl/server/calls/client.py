@@ -17,6 +17,7 @@ KEEPALIVE_S = 15.0
 AFTER_START_S = 5.0
 """Seconds after its start at which a server imports what it will need; the stack's other servers are up by then."""
 SESSION_LOST = "session_lost"
+NO_ANSWER = "no_answer"  # a reply of status 2xx of a model that is not an answer
 BUSY = "busy"  # refused by the hop itself, which has too much to do: nothing further was asked
 _BODY_HEAD = 2048
 _TOLD = {"connect": "cannot be reached", "timeout": "timed out", SESSION_LOST: "has lost the session"}
@@ -26,7 +27,8 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
     """A call to another server failed.
 
     ``hop`` is the server called, ``status`` its HTTP status (0 when there was no reply), ``kind`` one of ``connect``,
-    ``reset``, ``timeout``, ``session_lost``, ``busy``, ``status``; ``cause`` is the innermost failing hop as a
+    ``reset``, ``timeout``, ``session_lost``, ``busy``, ``no_answer``, ``status``; ``reason`` is what is wrong in words,
+    for a reply whose status alone does not say it; ``cause`` is the innermost failing hop as a
     JSON-ready mapping.
     """
 
@@ -40,10 +42,14 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
         kind: str = "status",
         retry_after: float | None = None,
         cause: Mapping[str, Any] | None = None,
+        reason: str = "",
     ) -> None:
         answered = f"answered {status}" if status else _TOLD.get(kind, "broke off")
+        detail = reason or body
         # a failure that was passed on is told in the words of the hop where it happened, not of all on the way back
-        super().__init__(body[:600] if cause else f"{hop}: POST {path} {answered}{f': {body[:300]}' if body else ''}")
+        super().__init__(
+            body[:600] if cause else f"{hop}: POST {path} {answered}{f': {detail[:300]}' if detail else ''}"
+        )
         self.hop, self.path, self.status, self.body = hop, path, status, body[:_BODY_HEAD]
         self.kind, self.retry_after = kind, retry_after
         own = {"hop": hop, "path": path, "status": status, "body": self.body, "kind": kind}

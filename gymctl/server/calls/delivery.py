@@ -13,7 +13,7 @@ from gymctl.server.calls.client import KEEPALIVE_S, HopFailed
 from gymctl.server.calls.connection import BrokenConnectionError, Response
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.pool import Address, ConnectError, ConnectionPool, ConnectTimeoutError
-from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, Call, Reply
+from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, PASSED_HEADERS, Call, Reply
 
 if TYPE_CHECKING:
     import aiohttp
@@ -25,7 +25,7 @@ STATIC_HEADERS = {"content-type": JSON, "accept": "*/*", "accept-encoding": "ide
 _STATIC_FIELDS = "".join(f"{name}: {value}\r\n" for name, value in STATIC_HEADERS.items())
 _KNOWN_TARGETS = 4096  # bounded, because a model makes up the names of tools
 _SAFE_IN_TARGET = "/?:@!$&'()*+,;=%~"
-_PASSED_ON = {b"retry-after": "retry-after", b"server-timing": "server-timing"}
+_PASSED_ON = {name.encode(): name for name in PASSED_HEADERS}
 _NOT_TAKEN = NOT_TAKEN_HEADER.encode()
 
 

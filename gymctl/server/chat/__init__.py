@@ -6,9 +6,9 @@ plain mappings, touch no network, and read each item once.
 
 from gymctl.server.chat.audio import AUDIO_KEYS, audio_uris, has_audio, put_audio_in
 from gymctl.server.chat.messages import messages_of, prepare_messages
-from gymctl.server.chat.overflow import overflowed, stopped
-from gymctl.server.chat.replies import choice_of, output_items, response_of
+from gymctl.server.chat.replies import output_items, response_of
 from gymctl.server.chat.requests import request_of
+from gymctl.server.chat.stopped import stopped
 from gymctl.server.chat.style import Style
 from gymctl.server.chat.thinking import fold_reasoning, only_thought, reasoning_of, split_thinking, wrap_thinking
 from gymctl.server.chat.token_ids import TRAINING_FIELDS, NoTokenIdsError, ask_for_token_ids, generated, prompt_ids
@@ -20,14 +20,12 @@ __all__ = [
     "Style",
     "ask_for_token_ids",
     "audio_uris",
-    "choice_of",
     "fold_reasoning",
     "generated",
     "has_audio",
     "messages_of",
     "only_thought",
     "output_items",
-    "overflowed",
     "prepare_messages",
     "prompt_ids",
     "put_audio_in",

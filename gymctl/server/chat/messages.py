@@ -8,7 +8,9 @@ from typing import Any
 from gymctl.server.chat.style import Style
 from gymctl.server.chat.thinking import REASONING_FIELDS, split_thinking, wrap_thinking
 from gymctl.server.chat.token_ids import TRAINING_FIELDS
+from gymctl.server.chat_history import items_of
 from gymctl.server.message import RefusedError
+from gymctl.server.tool_calls import history_arguments
 
 _SYSTEM = {True: "system", False: "developer"}
 
@@ -24,17 +26,15 @@ def messages_of(items: Sequence[Any], style: Style) -> list[dict[str, Any]]:
     """
     messages: list[dict[str, Any]] = []
     turn = _Turn(style)
-    for index, item in enumerate(items):
+    for index, entry in enumerate(items):
         try:
-            other = turn.take(item)
+            for item in items_of(entry):
+                turn.add(item, messages)
         except (KeyError, TypeError, AttributeError) as error:
             lacking = f"{error} is missing" if isinstance(error, KeyError) else f"malformed item: {error}"
             raise RefusedError(("input", index), lacking, "missing") from error
         except RefusedError as refused:
-            raise RefusedError(("input", index, *refused.place), str(refused.detail["msg"])) from refused
-        if other is not None:
-            turn.flush(messages)
-            messages.append(other)
+            raise refused.below("input", index) from refused
     turn.flush(messages)
     return messages
 
@@ -88,7 +88,14 @@ class _Turn:
         self._calls: list[dict[str, Any]] = []
         self._training: dict[str, Any] = {}
 
-    def take(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
+    def add(self, item: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:
+        """Take one item; the message of anybody else than the assistant ends the turn, and both go to ``messages``."""
+        other = self._take(item)
+        if other is not None:
+            self.flush(messages)
+            messages.append(other)
+
+    def _take(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Add what the assistant said or did; the message of anybody else is returned."""
         kind = item.get("type") or ("message" if "role" in item else None)
         if kind == "function_call_output":
@@ -98,7 +105,7 @@ class _Turn:
         if kind == "message":
             self._said.append((False, text_of(item["content"])))
         elif kind == "function_call":
-            function = {"name": item["name"], "arguments": item["arguments"]}
+            function = {"name": item["name"], "arguments": history_arguments(item["arguments"])}
             self._calls.append({"id": item["call_id"], "type": "function", "function": function})
         elif kind == "reasoning":
             for part in item.get("summary") or item.get("content") or ():

@@ -8,6 +8,7 @@ from typing import Any
 from gymctl.server.chat.style import Style
 from gymctl.server.chat.thinking import reasoning_of, split_thinking
 from gymctl.server.chat.token_ids import TRAINING_FIELDS
+from gymctl.server.models.answers import ENDS
 from gymctl.server.responses import function_call, message, reasoning, response, usage
 
 # Create params that a Response repeats.
@@ -18,23 +19,21 @@ _ECHOED = (
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-def choice_of(completion: Any) -> dict[str, Any] | None:
-    """The first choice of a chat completion; None when this is none."""
-    choices = completion.get("choices") if isinstance(completion, dict) else None
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) and isinstance(first.get("message"), dict) else None
-
-
-def response_of(
-    completion: Mapping[str, Any], choice: Mapping[str, Any], params: Mapping[str, Any], model: str, style: Style
-) -> dict[str, Any]:
-    """The Response that a completion's choice stands for, to the create params ``params``.
+def response_of(completion: Mapping[str, Any], params: Mapping[str, Any], model: str, style: Style) -> dict[str, Any]:
+    """The Response to the create params ``params`` that a completion's first choice is.
 
     An answer that was cut short is ``incomplete``, with the reason in ``incomplete_details``.
+
+    Args:
+        completion: what ``read_answer`` took for an answer, or ``stopped`` made.
+        params: what was asked.
+        model: the model's name.
+        style: how the endpoint puts things.
     """
+    choice = completion["choices"][0]
     extra: dict[str, Any] = {name: params[name] for name in _ECHOED if params.get(name) is not None}
     extra["usage"] = _usage(completion.get("usage"))
-    reason = _INCOMPLETE.get(choice.get("finish_reason") or "")
+    reason = _INCOMPLETE.get(ENDS.get(choice["finish_reason"], ""))
     if reason:
         extra["status"] = "incomplete"
         extra["incomplete_details"] = {"reason": reason}
@@ -64,8 +63,7 @@ def output_items(
         if logprobs:
             items[-1]["content"][0]["logprobs"] = logprobs
     for call in calls:
-        function = call["function"]
-        item = function_call(function["name"], function.get("arguments") or "", call.get("id"))
+        item = function_call(call["function"]["name"], call["function"]["arguments"], call["id"])
         item["id"] = item["call_id"]  # as upstream: one id for both
         items.append(item)
     for name in TRAINING_FIELDS:
@@ -77,7 +75,9 @@ def output_items(
 def _logprobs(choice: Mapping[str, Any], params: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     if params.get("include") is None and params.get("top_logprobs") is None:
         return None
-    return (choice.get("logprobs") or {}).get("content")
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    return content if isinstance(content, list) else None
 
 
 def _usage(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

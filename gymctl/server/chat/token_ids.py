@@ -35,10 +35,12 @@ def generated(choice: Mapping[str, Any]) -> tuple[list[int], list[float]]:
     Raises:
         NoTokenIdsError: they are not there, or not as many of one as of the other.
     """
-    logprobs = choice.get("logprobs") or {}
-    tokens = logprobs.get("content")
+    logprobs = choice.get("logprobs")
+    tokens = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if tokens is None:
         raise NoTokenIdsError("no log-probs came back, though the request asked for them")
+    if not _are_log_probs(tokens):
+        raise NoTokenIdsError("the log-probs that came back are malformed: each token needs a text and a number")
     ids = choice.get("token_ids")
     if ids is None:
         try:
@@ -47,6 +49,17 @@ def generated(choice: Mapping[str, Any]) -> tuple[list[int], list[float]]:
             raise NoTokenIdsError(
                 "the log-probs hold texts instead of token ids: only vLLM knows return_tokens_as_token_ids"
             ) from None
+    if not isinstance(ids, list) or not all(isinstance(token, int) and token >= 0 for token in ids):
+        raise NoTokenIdsError("the token ids that came back are malformed: they must be whole numbers")
     if len(ids) != len(tokens):
         raise NoTokenIdsError(f"{len(ids)} token ids came back with {len(tokens)} log-probs")
     return ids, [token["logprob"] for token in tokens]
+
+
+def _are_log_probs(tokens: Any) -> bool:
+    return isinstance(tokens, list) and all(
+        isinstance(token, Mapping)
+        and isinstance(token.get("token"), str)
+        and isinstance(token.get("logprob"), int | float)
+        for token in tokens
+    )

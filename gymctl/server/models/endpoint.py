@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from gymctl.server.base import Server, ServerConfig
-from gymctl.server.calls.client import AFTER_START_S, BUSY, KEEPALIVE_S, HopFailed, parse_retry_after
+from gymctl.server.calls.client import AFTER_START_S, BUSY, KEEPALIVE_S, NO_ANSWER, HopFailed, parse_retry_after
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.models.affinity import Affinity, Backend
+from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
+from gymctl.server.models.context_limits import refused_parameter
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,6 +26,7 @@ TRY_AGAIN = frozenset({429, 500, 502, 503, 504, 520, 529})
 LONGEST_WAIT_S = 30.0  # to sit out a Retry-After here; a longer one is the caller's to decide about
 # A call that waited this long in vain says something about the backend; a shorter one about its caller's deadline.
 _FROZEN_S = 30.0
+_JUDGED = frozenset(api.value for api in Api)
 _HEADERS = {
     "content-type": "application/json",
     "accept": "*/*",
@@ -95,8 +98,8 @@ class Provider:
         if self._http is not None:
             await self._http.close()
 
-    async def post(self, path: str, body: bytes, *, session: str, deadline: float | None) -> bytes:
-        """The answer's body, which begins as a JSON object does.
+    async def post(self, path: str, body: bytes, *, session: str, deadline: float | None) -> Answer:
+        """The endpoint's answer: a model's, judged by ``read_answer``, or any JSON object.
 
         Args:
             path: below the endpoint's address (``chat/completions``), or outside of its ``/v1`` (``../tokenize``).
@@ -118,7 +121,7 @@ class Provider:
 
     async def _try_again(
         self, backend: Backend, path: str, body: bytes, session: str, until: float, failed: HopFailed
-    ) -> bytes:
+    ) -> Answer:
         """The slow path: the failure that led here is attempt one, so stamina decides about the wait after it."""
         import stamina
 
@@ -140,8 +143,8 @@ class Provider:
                     raise
         raise failed  # not reached: stamina raises the last failure itself
 
-    async def _try(self, backend: Backend, path: str, body: bytes, until: float) -> bytes:
-        """One attempt at one backend; anything but a JSON object with status 2xx is a HopFailed."""
+    async def _try(self, backend: Backend, path: str, body: bytes, until: float) -> Answer:
+        """One attempt at one backend; anything but an answer with status 2xx is a HopFailed."""
         import aiohttp
 
         started = time.monotonic()
@@ -165,15 +168,29 @@ class Provider:
             self._affinity.failed(backend)
             raise HopFailed(self._name, place, kind="reset", body=str(error) or type(error).__name__) from error
         (self._affinity.failed if reply.status >= 500 else self._affinity.worked)(backend)
-        if reply.status // 100 == 2 and (answer[:1] == b"{" or answer.lstrip()[:1] == b"{"):
-            return answer
+        retry_after = parse_retry_after(reply.headers.get("retry-after"))
+        if reply.status // 100 == 2:
+            return self._read(place, reply.status, answer, retry_after)
+        text = answer.decode(errors="replace")
+        parameter = refused_parameter(text)
         raise HopFailed(
             self._name,
             place,
             status=reply.status,
-            body=answer.decode(errors="replace"),
-            retry_after=parse_retry_after(reply.headers.get("retry-after")),
+            body=text,
+            retry_after=retry_after,
+            reason=f"parameter {parameter!r}: {text}" if parameter else "",
         )
+
+    def _read(self, place: str, status: int, body: bytes, retry_after: float | None) -> Answer:
+        """The answer in a reply of status 2xx."""
+        if place not in _JUDGED:
+            return Answer(parse_object(body, self._name, place), body)
+        try:
+            return read_answer(Api(place), body, self._name, status=status)
+        except HopFailed as failed:
+            failed.retry_after = retry_after
+            raise
 
     @staticmethod
     def _place(path: str) -> str:
@@ -239,5 +256,7 @@ class _Decision:
 
 
 def worth_another(failed: HopFailed) -> bool:
-    """Whether the same call may succeed a moment later: too many calls, a server's fault, a broken connection."""
-    return failed.kind in ("connect", "reset") or (failed.kind == "status" and failed.status in TRY_AGAIN)
+    """Whether the same call may succeed a moment later: too many calls, a server's fault, a reply without an answer."""
+    if failed.kind == "status":
+        return failed.status in TRY_AGAIN
+    return failed.kind in ("connect", "reset", NO_ANSWER)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from math_checks import library_verdict
 from pydantic import AliasChoices, Field
 
+from gymctl.config import exact_json
 from gymctl.server import (
     Call,
     Client,
@@ -20,6 +20,7 @@ from gymctl.server import (
     VerifyResponse,
 )
 from gymctl.server.checks.runner import CheckFailed, Work
+from gymctl.server.models.answers import Api, read_answer
 from gymctl.server.responses import input_items, output_text
 
 EQUAL, DIFFERENT = "[[A=B]]", "[[A!=B]]"
@@ -105,13 +106,8 @@ class LibraryJudgeMath(ResourcesServer):
         """
         judge = self.config.judge_model_server.name
         params = judge_request(self.config.judge_responses_create_params, question, a, b)
-        reply = await self.client.ask(judge, "/v1/responses", orjson.dumps(params), deadline=deadline)
-        try:
-            response = reply.json()
-        except ValueError:
-            response = None
-        if not isinstance(response, dict) or not isinstance(response.get("output"), list):
-            raise HopFailed(judge, "/v1/responses", status=502, body=f"not a Response: {reply.body[:300]!r}")
+        reply = await self.client.ask(judge, "/v1/responses", exact_json.dumps(params), deadline=deadline)
+        response = read_answer(Api.RESPONSES, reply.body, judge, status=reply.status, statusless=True).value
         if response.get("incomplete_details") and verdict_of(response) is None:
             why = f"the judge was cut off before its verdict: {response['incomplete_details']}"
             raise HopFailed(judge, "/v1/responses", status=502, body=why)

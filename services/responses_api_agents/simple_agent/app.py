@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
-import orjson
-
 from gymctl.server import AgentConfig, AgentServer, Rollout
 from gymctl.server.responses import add_usage, function_call_output, function_calls, input_items
+from gymctl.server.tool_calls import ArgumentsError, answer_text, parse_arguments, unknown_tool
 
 
 class SimpleAgentConfig(AgentConfig):
@@ -46,20 +45,21 @@ class SimpleAgent(AgentServer):
 
     def finished(self, reply: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], idle: int) -> bool:
         """Whether a reply ends the loop: cut short, or an answer, or too many in a row that are neither."""
-        if reply.get("incomplete_details"):
+        if reply.get("incomplete_details") or reply.get("status") == "incomplete":
             return True
         answered = any(item.get("type") == "message" for item in reply["output"])
         return not calls and (answered or idle >= self.config.max_idle_steps)
 
     async def run_tool(self, call: Mapping[str, Any], rollout: Rollout) -> str:
         """The text a tool answers with; whatever the model got wrong is text too, for the model to see."""
+        name: str = call["name"]
+        if name not in rollout.offered:
+            return unknown_tool(name, rollout.offered)
         try:
-            arguments = orjson.loads(call["arguments"])
-        except orjson.JSONDecodeError as error:
-            return orjson.dumps({"error": f"Invalid tool call arguments: {error}"}).decode()
-        if not isinstance(arguments, dict):
-            return orjson.dumps({"error": "Invalid tool call arguments: not a JSON object"}).decode()
-        return await rollout.tool(call["name"], arguments)
+            arguments = parse_arguments(call["arguments"])
+        except ArgumentsError as error:
+            return answer_text(f"Invalid tool call arguments: {error}; send them as a JSON object")
+        return await rollout.tool(name, arguments)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import orjson
 from pydantic import AliasChoices, Field
 
+from gymctl.config import exact_json
 from gymctl.server import Call, HopFailed, ModelServer, Reply, Session, json_reply
-from gymctl.server.chat import Style, choice_of, overflowed, request_of, response_of, stopped
+from gymctl.server.chat import Style, request_of, response_of, stopped
 from gymctl.server.message import json_object
+from gymctl.server.models.answers import Answer
+from gymctl.server.models.context_limits import exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
 
 CHAT = "chat/completions"
@@ -51,29 +53,28 @@ class AzureOpenAIModel(ModelServer):
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Create params of the Responses API to a Response."""
         params = json_object(call.body)
-        request = request_of(params, _STYLE)
-        try:
-            completion = orjson.loads(await self._post(request, call, session))
-        except ValueError:
-            completion = None
-        except HopFailed as failed:
-            if not overflowed(failed.status, failed.body, request):
-                raise
-            completion = stopped(self.config.openai_model, "length", failed.body)
-        choice = choice_of(completion)
-        if choice is None:
-            raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body="the answer is not a chat completion")
-        return json_reply(response_of(completion, choice, params, self.config.openai_model, _STYLE))
+        completion = (await self._complete(request_of(params, _STYLE), call, session)).value
+        return json_reply(response_of(completion, params, self.config.openai_model, _STYLE))
 
     async def chat_completions_call(self, call: Call, session: Session) -> Reply:
         """Chat Completions, passed on."""
-        return Reply(body=await self._post(json_object(call.body), call, session))
+        return Reply(body=(await self._complete(json_object(call.body), call, session)).body)
 
-    async def _post(self, request: dict[str, Any], call: Call, session: Session) -> bytes:
+    async def _complete(self, request: dict[str, Any], call: Call, session: Session) -> Answer:
+        """The deployment's completion; one without words when the conversation does not fit into the context."""
+        try:
+            return await self._post(request, call, session)
+        except HopFailed as failed:
+            if not exceeds_context(failed.status, failed.body, request):
+                raise
+            completion = stopped(self.config.openai_model, "length", failed.body)
+            return Answer(completion, exact_json.dumps(completion))
+
+    async def _post(self, request: dict[str, Any], call: Call, session: Session) -> Answer:
         body = {**self.config.extra_body, **request, "model": self.config.openai_model}
         if "max_tokens" in request:  # Azure's reasoning models know only the newer name, all others both
             body["max_completion_tokens"] = body.pop("max_tokens")
-        return await self._provider.post(CHAT, orjson.dumps(body), session=session.id, deadline=call.deadline)
+        return await self._provider.post(CHAT, exact_json.dumps(body), session=session.id, deadline=call.deadline)
 
 
 def deployment_address(base_url: str, deployment: str) -> str:

@@ -1,6 +1,7 @@
 """Passes calls on to an endpoint that speaks the OpenAI API, with bodies touched as little as possible.
 
-Only the top level of a request is read (msgspec keeps each value as the bytes it came in); a reply is not parsed.
+Only the top level of a request is read (msgspec keeps each value as the bytes it came in). A reply is read to see that
+it is an answer; its bytes are passed on as they came, unless something in it has another shape than the API's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from typing import Any
 import msgspec
 from pydantic import AliasChoices, Field
 
-from gymctl.server import Call, ModelServer, RefusedError, Reply, Session
+from gymctl.server import Call, HopFailed, ModelServer, RefusedError, Reply, Session, json_reply
+from gymctl.server.chat import Style, response_of, stopped
+from gymctl.server.models.context_limits import LIMITS_OF_OUTPUT, exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
 
 
@@ -59,7 +62,21 @@ class OpenAIModel(ModelServer):
             body = msgspec.json.encode(request)
         except msgspec.DecodeError as error:
             raise RefusedError((), f"a JSON object is expected: {error}", "json_invalid") from error
-        return Reply(body=await self._provider.post(path, body, session=session.id, deadline=call.deadline))
+        try:
+            answer = await self._provider.post(path, body, session=session.id, deadline=call.deadline)
+        except HopFailed as failed:
+            asked = {name: msgspec.json.decode(request[name]) for name in LIMITS_OF_OUTPUT if name in request}
+            if not exceeds_context(failed.status, failed.body, asked):
+                raise
+            return json_reply(self._out_of_context(path, failed.body))
+        return Reply(body=answer.body)
+
+    def _out_of_context(self, path: str, detail: str) -> dict[str, Any]:
+        """The answer to a conversation that does not fit into the context: one without words, cut short."""
+        completion = stopped(self.config.openai_model, "length", detail)
+        if path != "responses":
+            return completion
+        return response_of(completion, {}, self.config.openai_model, Style())
 
 
 class Item(msgspec.Struct):

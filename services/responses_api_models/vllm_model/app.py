@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import AliasChoices, Field, model_validator
 
+from gymctl.config import exact_json
 from gymctl.server import Call, HopFailed, ModelServer, RefusedError, Reply, Session, json_reply
 from gymctl.server.chat import (
     AUDIO_KEYS,
@@ -18,12 +19,10 @@ from gymctl.server.chat import (
     Style,
     ask_for_token_ids,
     audio_uris,
-    choice_of,
     fold_reasoning,
     generated,
     has_audio,
     only_thought,
-    overflowed,
     prepare_messages,
     prompt_ids,
     put_audio_in,
@@ -33,6 +32,7 @@ from gymctl.server.chat import (
     stopped,
 )
 from gymctl.server.message import json_object
+from gymctl.server.models.context_limits import exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
 
 CHAT = "chat/completions"
@@ -106,8 +106,7 @@ class VLLMModel(ModelServer):
         if self.config.is_responses_native:
             return await self._native(params, call, session)
         completion = await self._complete(request_of(params, self._style), self._until(call), session)
-        choice = self._choice(completion)
-        return json_reply(response_of(completion, choice, params, self.config.model, self._style))
+        return json_reply(response_of(completion, params, self.config.model, self._style))
 
     async def chat_completions_call(self, call: Call, session: Session) -> Reply:
         """Chat Completions, with reasoning as ``<think>`` in the text, and the training fields on the message."""
@@ -135,14 +134,14 @@ class VLLMModel(ModelServer):
             return stopped(self.config.model, "content_filter", "reasoning without an answer is not to be continued")
         request = self._filled_in(request)
         # Encoded once: a call of /tokenize needs the same bytes again.
-        request["messages"] = orjson.Fragment(orjson.dumps(request["messages"]))
+        request["messages"] = orjson.Fragment(exact_json.dumps(request["messages"]))
         try:
             answer = await self._post(CHAT, request, until, session)
         except HopFailed as failed:
-            if overflowed(failed.status, failed.body, request):
+            if exceeds_context(failed.status, failed.body, request):
                 return stopped(self.config.model, "length", failed.body)
             raise
-        choice = self._choice(answer)
+        choice = answer["choices"][0]
         if not self.config.uses_reasoning_parser and reasoning_of(choice["message"]):
             raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=_PARSED)
         if self.config.return_token_id_information and "prompt_token_ids" not in choice["message"]:
@@ -197,27 +196,24 @@ class VLLMModel(ModelServer):
     async def _native(self, params: dict[str, Any], call: Call, session: Session) -> Reply:
         template = self.config.chat_template_kwargs
         own = {"chat_template_kwargs": template} if template else {}
-        body = orjson.dumps({**(self.config.extra_body or {}), **params, **own, "model": self.config.model})
-        return Reply(body=await self._provider.post("responses", body, session=session.id, deadline=call.deadline))
+        request = {**(self.config.extra_body or {}), **params, **own, "model": self.config.model}
+        try:
+            answer = await self._provider.post(
+                "responses", exact_json.dumps(request), session=session.id, deadline=call.deadline
+            )
+        except HopFailed as failed:
+            if not exceeds_context(failed.status, failed.body, request):
+                raise
+            completion = stopped(self.config.model, "length", failed.body)
+            return json_reply(response_of(completion, params, self.config.model, self._style))
+        return Reply(body=answer.body)
 
     async def _post(self, path: str, value: Mapping[str, Any], until: float, session: Session) -> dict[str, Any]:
-        body = orjson.dumps(value)
-        answer = await self._provider.post(path, body, session=session.id, deadline=until)
-        try:
-            return orjson.loads(answer)  # an object: the provider saw to that
-        except ValueError as error:
-            text = f"not JSON: {answer[:300].decode('utf-8', 'replace')}"
-            raise HopFailed(self.name, f"/v1/{path}", status=200, body=text) from error
+        answer = await self._provider.post(path, exact_json.dumps(value), session=session.id, deadline=until)
+        return answer.value
 
     def _until(self, call: Call) -> float:
         return call.deadline or time.monotonic() + self.config.timeout_seconds
-
-    def _choice(self, completion: dict[str, Any]) -> dict[str, Any]:
-        choice = choice_of(completion)
-        if choice is None:
-            text = f"not a chat completion: {orjson.dumps(completion)[:300].decode('utf-8', 'replace')}"
-            raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=text)
-        return choice
 
 
 def _in_metadata(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -226,7 +222,7 @@ def _in_metadata(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        value = orjson.loads(text) if isinstance(text, str) else text
+        value = exact_json.loads(text) if isinstance(text, str) else text
     except ValueError as error:
         raise RefusedError(("metadata", name), f"JSON decode error: {error}") from error
     if not isinstance(value, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,11 +34,15 @@ OTHERS = st.builds(
 OUTPUTS = st.builds(lambda call, text: {"type": "function_call_output", "call_id": call, "output": text}, SAID, TEXTS)
 
 
+def as_argument(text: str) -> str:
+    return orjson.dumps({"text": text}).decode()
+
+
 @st.composite
 def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     """What a model says in one turn, as a model server puts it: reasoning, a message, calls, at least one of them."""
     thought, text = draw(st.none() | st.text(min_size=1, max_size=12)), draw(st.none() | SAID)
-    calls = draw(st.lists(st.tuples(SAID, TEXTS, TEXTS), max_size=3))
+    calls = draw(st.lists(st.tuples(SAID, SAID, TEXTS), max_size=3))
     items: list[dict[str, Any]] = []
     if thought:
         items.append({"type": "reasoning", "summary": [{"type": "summary_text", "text": thought}]})
@@ -45,7 +50,7 @@ def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
         content = [{"type": "output_text", "text": text, "annotations": []}]
         items.append({"type": "message", "role": "assistant", "content": content})
     for call, name, arguments in calls:
-        items.append({"type": "function_call", "call_id": call, "name": name, "arguments": arguments})
+        items.append({"type": "function_call", "call_id": call, "name": name, "arguments": as_argument(arguments)})
     if items and draw(st.booleans()):
         items[-1] |= draw(IDS)
     return items

@@ -6,11 +6,13 @@ import contextlib
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gymctl.server import RefusedError
-from gymctl.server.chat import Style, choice_of, only_thought, prepare_messages, request_of
+from gymctl.server import HopFailed, RefusedError
+from gymctl.server.chat import Style, only_thought, prepare_messages, request_of
+from gymctl.server.models.answers import Api, read_answer
 
 WORDS = "message reasoning function_call function_call_output user assistant system input_text input_image output_text"
 LEAVES = st.none() | st.booleans() | st.integers(-2, 5) | st.text(max_size=4) | st.sampled_from(WORDS.split())
@@ -46,4 +48,6 @@ def test_a_chat_message(message: dict[str, Any]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(ANYTHING)
 def test_an_answer(answer: Any) -> None:
-    assert choice_of(answer) is None
+    for api in Api:
+        with pytest.raises(HopFailed):
+            read_answer(api, orjson.dumps(answer), "model")

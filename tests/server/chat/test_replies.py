@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
-from gymctl.server.chat import NoTokenIdsError, Style, choice_of, generated, only_thought, overflowed, response_of
+from gymctl.server import HopFailed
+from gymctl.server.chat import NoTokenIdsError, Style, generated, only_thought, response_of
+from gymctl.server.models.answers import Api, read_answer
 
 PARSED, TAGGED = Style(), Style(reasoning_parser=False)
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
@@ -76,9 +79,8 @@ def completion(message: dict[str, Any], finish: str = "stop", **more: Any) -> di
 
 
 def answer(whole: dict[str, Any], params: dict[str, Any] | None = None, style: Style = PARSED) -> dict[str, Any]:
-    choice = choice_of(whole)
-    assert choice is not None
-    return response_of(whole, choice, {"input": "u", **(params or {})}, "m", style)
+    completion = read_answer(Api.CHAT, orjson.dumps(whole), "model").value
+    return response_of(completion, {"input": "u", **(params or {})}, "m", style)
 
 
 @pytest.mark.parametrize("case", MESSAGES)
@@ -148,7 +150,8 @@ def test_log_probs_are_on_the_text_where_they_were_asked_for() -> None:
 
 @pytest.mark.parametrize("value", [None, [], {}, {"choices": []}, {"choices": [{}]}, {"choices": {}}, {"error": "x"}])
 def test_what_is_no_completion(value: Any) -> None:
-    assert choice_of(value) is None
+    with pytest.raises(HopFailed):
+        read_answer(Api.CHAT, orjson.dumps(value), "model")
 
 
 def token(text: str, logprob: float = -0.5) -> dict[str, Any]:
@@ -178,26 +181,6 @@ def test_token_ids_of_either_vllm() -> None:
 def test_token_ids_that_did_not_come(choice: dict[str, Any], text: str) -> None:
     with pytest.raises(NoTokenIdsError, match=text):
         generated(choice)
-
-
-TOO_LONG = [
-    "This model's maximum context length is 32768 tokens. However, you requested 32818 tokens in the messages",
-    "max_tokens must be at least 1, got 0.",
-    "'max_tokens' or 'max_completion_tokens' is too large: 5000. This model's maximum context length is 4096 tokens",
-    "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
-    '{"error": {"code": "context_length_exceeded"}}',
-]
-
-
-@pytest.mark.parametrize("text", TOO_LONG)
-def test_words_for_a_full_context(text: str) -> None:
-    assert overflowed(400, text, {})
-    assert not overflowed(500, text, {})
-    assert not overflowed(400, text, {"max_tokens": 0})
-
-
-def test_other_refusals_are_no_full_context() -> None:
-    assert not overflowed(400, "temperature must be non-negative", {})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""Completions of our own, for a generation that ended before a word was said."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+
+def stopped(model: str, reason: str, detail: str) -> dict[str, Any]:
+    """A completion without words that ended for ``reason`` (``length``, ``content_filter``); ``detail`` says why."""
+    message = {"role": "assistant", "content": None}
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [{"index": 0, "finish_reason": reason, "message": message}],
+        "detail": detail,
+    }

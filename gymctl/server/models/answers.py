@@ -1,0 +1,197 @@
+"""Whether a reply of a model is an answer: the one place that decides it, for model servers and for agents.
+
+An answer says of itself that it is one. Everything else is a failure of the class ``no_answer``, or of the HTTP status
+that the reply reports in its body, and is never scored. ``docs/collect.md`` has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from gymctl.config import exact_json
+from gymctl.server.calls.client import NO_ANSWER, HopFailed
+from gymctl.server.models.answer_shapes import ShapeError, clean_completion, clean_response
+
+
+class Api(StrEnum):
+    """The API that a reply belongs to, by the path of its endpoint."""
+
+    RESPONSES = "/v1/responses"
+    CHAT = "/v1/chat/completions"
+
+
+ENDS = {
+    "stop": "stop",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "length": "length",
+    "content_filter": "content_filter",
+    # text-generation-inference's and Mistral's names
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "model_length": "length",
+}
+"""Finish reasons with which a generation ended, by what each means in the OpenAI API. Any other one is a failure."""
+
+STATUSES = frozenset(("completed", "incomplete"))
+"""Statuses with which a Response is an answer."""
+
+_STATUS_OF_CODE = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "overloaded_error": 503,
+    "service_unavailable": 503,
+    "invalid_request_error": 400,
+    "BadRequestError": 400,
+    "exceed_context_size_error": 400,
+    "context_length_exceeded": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+}
+"""HTTP statuses that codes and types of an error have where they are the status of a reply."""
+
+_BODY_HEAD = 2048
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of a model: its value, and the same as JSON text."""
+
+    value: dict[str, Any]
+    body: bytes
+
+
+def read_answer(api: Api, body: bytes, hop: str, *, status: int = 200, statusless: bool = False) -> Answer:
+    """The answer that a reply of status 2xx is, in the shapes that its API defines.
+
+    Args:
+        api: the API that was called.
+        body: the reply's body.
+        hop: the server that replied or called the endpoint, for the failure.
+        status: the HTTP status of the reply.
+        statusless: a Response without a ``status`` counts as completed: NeMo Gym's own model servers leave it out.
+
+    Raises:
+        HopFailed: it is not an answer; ``kind`` is ``no_answer``, or ``status`` with the status that the body reports.
+    """
+    try:
+        value, text = exact_json.loads_repaired(body)
+    except ValueError as error:
+        raise _failed(api, body, hop, status, _not_json(body, error)) from error
+    if not isinstance(value, dict):
+        raise _failed(api, body, hop, status, "the answer is not a JSON object")
+    _raise_error_of(value.get("error"), api, body, hop)
+    problem = _unfinished_response(value, statusless) if api is Api.RESPONSES else _unfinished_completion(value)
+    if problem:
+        raise _failed(api, body, hop, status, problem)
+    clean = clean_response if api is Api.RESPONSES else clean_completion
+    try:
+        changed = clean(value, text)
+    except ShapeError as error:
+        raise _failed(api, body, hop, status, str(error)) from error
+    return Answer(value, exact_json.dumps(value) if changed else text)
+
+
+def parse_object(body: bytes, hop: str, path: str) -> dict[str, Any]:
+    """The JSON object of a reply that is not a model's answer, such as that of ``/tokenize``.
+
+    Raises:
+        HopFailed: it is not one.
+    """
+    try:
+        value, _ = exact_json.loads_repaired(body)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    raise HopFailed(hop, path, status=200, kind=NO_ANSWER, body=_head(body), reason="the reply is not a JSON object")
+
+
+def _failed(api: Api, body: bytes, hop: str, status: int, problem: str) -> HopFailed:
+    return HopFailed(hop, api.value, status=status, kind=NO_ANSWER, body=_head(body), reason=problem)
+
+
+def _head(body: bytes) -> str:
+    return body[:_BODY_HEAD].decode(errors="replace")
+
+
+def _not_json(body: bytes, error: ValueError) -> str:
+    """What a body that is not JSON seems to be."""
+    start = body[:256].strip().lower()
+    if not start:
+        return "the answer is empty"
+    if start.startswith(b"<"):
+        return "the answer is a page (HTML or XML), not JSON"
+    if start.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
+        return "the answer is an event stream, which was not asked for"
+    return f"the answer is not JSON: {error}"
+
+
+def _raise_error_of(error: Any, api: Api, body: bytes, hop: str) -> None:
+    """Raise the failure that a body's ``error`` reports, with the status that it should have had.
+
+    Raises:
+        HopFailed: there is an error.
+    """
+    if error is None:
+        return
+    status = 0
+    message = error
+    if isinstance(error, Mapping):
+        message = error.get("message") or error.get("code") or error.get("type") or dict(error)
+        status = _status_of(error)
+    problem = f"the answer reports an error: {message}"
+    kind = "status" if status else NO_ANSWER
+    raise HopFailed(hop, api.value, status=status or 200, kind=kind, body=_head(body), reason=problem)
+
+
+def _status_of(error: Mapping[str, Any]) -> int:
+    """The HTTP status of an error object, 0 when it names none."""
+    for name in ("code", "status", "type"):
+        value = error.get(name)
+        if isinstance(value, str) and value.isdecimal() and len(value) == 3:
+            value = int(value)
+        if isinstance(value, int) and 400 <= value <= 599:
+            return value
+        if isinstance(value, str) and value in _STATUS_OF_CODE:
+            return _STATUS_OF_CODE[value]
+    return 0
+
+
+def _unfinished_response(value: Mapping[str, Any], statusless: bool) -> str:
+    status = value.get("status")
+    if status is None and statusless:
+        status = "completed"
+    if not isinstance(status, str) or status not in STATUSES:
+        return f"the answer has the status {_shown(status)}, not completed or incomplete"
+    if not isinstance(value.get("output"), list):
+        return "the answer has no list of output items"
+    return ""
+
+
+def _unfinished_completion(value: Mapping[str, Any]) -> str:
+    choices = value.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return "the answer has no choices"
+    for choice in choices:
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+            return "the answer has a choice without a message"
+        if choice.get("error") is not None:
+            return f"the answer has a choice with an error: {_shown(choice['error'])}"
+        reason = choice.get("finish_reason")
+        if not isinstance(reason, str) or reason not in ENDS:
+            return f"the generation did not end: its finish reason is {_shown(reason)}"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    """A value of a reply for a message, cut short."""
+    text = exact_json.dumps(value).decode(errors="replace")
+    return text if len(text) <= 200 else f"{text[:200]}..."
