@@ -172,6 +172,9 @@ class Provider:
         if reply.status // 100 == 2:
             return self._read(place, reply.status, answer, retry_after)
         text = answer.decode(errors="replace")
+        if reply.status // 100 == 3:
+            reason = f"the endpoint redirects to {reply.headers.get('location', 'nowhere')}; configure its final address"
+            raise HopFailed(self._name, place, status=reply.status, kind=NO_ANSWER, body=text, reason=reason)
         parameter = refused_parameter(text)
         raise HopFailed(
             self._name,
