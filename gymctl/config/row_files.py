@@ -223,7 +223,7 @@ def _parquet(path: Path, content: io.BufferedReader, report: OnProblem) -> Itera
                         report(number, f"{error}; write null or a number")
                         continue
                     yield number, text
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, OSError) as error:
         raise InputError(f"{path}:{number + 1}: not a readable Parquet file: {error}", "write it again") from error
 
 

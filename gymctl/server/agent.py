@@ -70,7 +70,7 @@ class Rollout:
         if reply.cookies:
             self.model_cookies = reply.cookies
         # Also a server that is not ours may pass on what is not an answer.
-        return read_answer(Api.RESPONSES, reply.body, self._model, status=reply.status, statusless=True).value
+        return read_answer(Api.RESPONSES, reply.body, self._model, status=reply.status).value
 
     async def tool(self, name: str, arguments: dict[str, Any]) -> str:
         """Call a tool that the row offers; what it answers is the text that the model gets.

@@ -14,8 +14,8 @@ from gymctl.config import exact_json
 from gymctl.server.responses import reasoning
 from gymctl.server.tool_calls import UNNAMED, arguments_text, call_name, distinct_ids
 
-_TEXT_PARTS = frozenset(("text", "output_text", "input_text", "summary_text", "reasoning_text"))
-_THOUGHT_PARTS = frozenset(("thinking", "reasoning"))
+_TEXT_PARTS = ("text", "output_text", "input_text", "summary_text", "reasoning_text", "refusal")
+_THOUGHT_PARTS = ("thinking", "reasoning")
 _COUNTS = {
     "prompt_tokens": "completion_tokens",
     "input_tokens": "output_tokens",
@@ -193,7 +193,7 @@ def _part_text(part: Mapping[str, Any], name: str) -> str:
         value = part.get("refusal")
     if isinstance(value, str):
         return value
-    if value is None and part.get("type") in _TEXT_PARTS | {"refusal"}:
+    if value is None and part.get("type") in _TEXT_PARTS:
         return ""
     raise ShapeError(f"the answer's {name} holds a part of the type {part.get('type')!r} without text")
 
@@ -211,7 +211,8 @@ def _chat_call(call: Any) -> dict[str, Any]:
     """A call of a chat message in the shape of a function's; one of another type keeps its text as the arguments."""
     if not isinstance(call, Mapping):
         return _function(None, UNNAMED, arguments_text(call))
-    body = next((call[name] for name in ("function", call.get("type")) if isinstance(call.get(name), Mapping)), call)
+    names = ("function", str(call.get("type")))
+    body = next((call[name] for name in names if isinstance(call.get(name), Mapping)), call)
     arguments = body.get("arguments", body.get("input"))
     rest = {name: value for name, value in call.items() if name not in ("id", "type", "function", "custom")}
     cleaned = _function(call.get("id"), call_name(body.get("name")), arguments_text(arguments))

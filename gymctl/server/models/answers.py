@@ -68,7 +68,7 @@ class Answer:
     body: bytes
 
 
-def read_answer(api: Api, body: bytes, hop: str, *, status: int = 200, statusless: bool = False) -> Answer:
+def read_answer(api: Api, body: bytes, hop: str, *, status: int = 200) -> Answer:
     """The answer that a reply of status 2xx is, in the shapes that its API defines.
 
     Args:
@@ -76,7 +76,6 @@ def read_answer(api: Api, body: bytes, hop: str, *, status: int = 200, statusles
         body: the reply's body.
         hop: the server that replied or called the endpoint, for the failure.
         status: the HTTP status of the reply.
-        statusless: a Response without a ``status`` counts as completed: NeMo Gym's own model servers leave it out.
 
     Raises:
         HopFailed: it is not an answer; ``kind`` is ``no_answer``, or ``status`` with the status that the body reports.
@@ -88,7 +87,7 @@ def read_answer(api: Api, body: bytes, hop: str, *, status: int = 200, statusles
     if not isinstance(value, dict):
         raise _failed(api, body, hop, status, "the answer is not a JSON object")
     _raise_error_of(value.get("error"), api, body, hop)
-    problem = _unfinished_response(value, statusless) if api is Api.RESPONSES else _unfinished_completion(value)
+    problem = _unfinished_response(value) if api is Api.RESPONSES else _unfinished_completion(value)
     if problem:
         raise _failed(api, body, hop, status, problem)
     clean = clean_response if api is Api.RESPONSES else clean_completion
@@ -165,14 +164,16 @@ def _status_of(error: Mapping[str, Any]) -> int:
     return 0
 
 
-def _unfinished_response(value: Mapping[str, Any], statusless: bool) -> str:
+def _unfinished_response(value: Mapping[str, Any]) -> str:
+    """Why a Response is not one that ended; NeMo Gym's own model servers leave the status out, but not the output."""
+    output = value.get("output")
+    if not isinstance(output, list):
+        return "the answer has no list of output items"
     status = value.get("status")
-    if status is None and statusless:
-        status = "completed"
+    if status is None and output:
+        return ""
     if not isinstance(status, str) or status not in STATUSES:
         return f"the answer has the status {_shown(status)}, not completed or incomplete"
-    if not isinstance(value.get("output"), list):
-        return "the answer has no list of output items"
     return ""
 
 

@@ -173,7 +173,9 @@ class Provider:
             return self._read(place, reply.status, answer, retry_after)
         text = answer.decode(errors="replace")
         if reply.status // 100 == 3:
-            reason = f"the endpoint redirects to {reply.headers.get('location', 'nowhere')}; configure its final address"
+            reason = (
+                f"the endpoint redirects to {reply.headers.get('location', 'nowhere')}; configure its final address"
+            )
             raise HopFailed(self._name, place, status=reply.status, kind=NO_ANSWER, body=text, reason=reason)
         parameter = refused_parameter(text)
         raise HopFailed(

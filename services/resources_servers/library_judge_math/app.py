@@ -107,7 +107,7 @@ class LibraryJudgeMath(ResourcesServer):
         judge = self.config.judge_model_server.name
         params = judge_request(self.config.judge_responses_create_params, question, a, b)
         reply = await self.client.ask(judge, "/v1/responses", exact_json.dumps(params), deadline=deadline)
-        response = read_answer(Api.RESPONSES, reply.body, judge, status=reply.status, statusless=True).value
+        response = read_answer(Api.RESPONSES, reply.body, judge, status=reply.status).value
         if response.get("incomplete_details") and verdict_of(response) is None:
             why = f"the judge was cut off before its verdict: {response['incomplete_details']}"
             raise HopFailed(judge, "/v1/responses", status=502, body=why)
