@@ -105,7 +105,7 @@ def test_a_function_call_of_the_older_api() -> None:
 
 @pytest.mark.parametrize("calls", [{}, "f", 3, True])
 def test_calls_that_are_not_a_list_are_not_an_answer(calls: Any) -> None:
-    with pytest.raises(HopFailed, match="tool_calls are .*, not a list"):
+    with pytest.raises(HopFailed, match=r"tool_calls are .*, not a list"):
         message({"content": "a", "tool_calls": calls})
 
 

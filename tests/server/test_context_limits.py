@@ -49,7 +49,8 @@ def test_asking_for_the_whole_context_is_a_mistake_of_the_request(limit: Context
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
         "max_tokens must be an integer",
         "Invalid value for 'max_model_len'",
-        "'max_tokens' or 'max_completion_tokens' is too large: 8000. This model's maximum context length is 4096 tokens",
+        "'max_tokens' or 'max_completion_tokens' is too large: 8000. This model's maximum context length is 4096 "
+        "tokens",
         "temperature must be non-negative",
         "context length",
         "The parameter truncation cannot be used to extend the context length of this model",

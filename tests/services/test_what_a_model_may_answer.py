@@ -20,7 +20,7 @@ from gymctl.server import Call, HopFailed, Reply
 pytestmark = pytest.mark.enable_socket
 
 PAGE = Path(__file__).parents[2] / "docs" / "collect.md"
-LINE = re.compile(r"^\| `(\d{3}) ?(.*?)` \| (`?[\w ]+`?) \| (yes|no|–) \|$", re.MULTILINE)
+LINE = re.compile(r"^\| `(\d{3}) ?(.*?)` \| (`?[\w ]+`?) \| (yes|no|\u2013) \|$", re.MULTILINE)
 AGENT = "example_single_tool_call_simple_agent"
 VLLM = {"base_url": "", "api_key": "k", "model": "m", "max_retries": 0}
 OPENAI = {"openai_base_url": "", "openai_api_key": "k", "openai_model": "m", "max_retries": 0}
@@ -69,4 +69,4 @@ def test_a_line_of_the_table(server: str, status: str, body: str, counts_as: str
     assert reply.status == 200, reply.body
     result_line(reply.body, {}, AGENT)
     expected = {"answer": "completed", "incomplete answer": "incomplete"}[counts_as]
-    assert (reply.json()["response"].get("status", "completed"), again) == (expected, "–")
+    assert (reply.json()["response"].get("status", "completed"), again) == (expected, "\u2013")

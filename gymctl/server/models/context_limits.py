@@ -11,16 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+from gymctl.server.models.refusals import parts_of
 
 _PREFIX = 200
 """Gateways put the name of an error before the sentence of the server behind them; what stands later is quoted text."""
 
 LIMITS_OF_OUTPUT = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """Parameters of either API that bound the tokens of an answer."""
-
-
-_MOST_LAYERS = 8
 
 
 @dataclass(frozen=True)
@@ -234,7 +231,7 @@ def exceeds_context(status: int, body: str, request: Mapping[str, Any]) -> bool:
     asked = next((request[name] for name in LIMITS_OF_OUTPUT if isinstance(request.get(name), int)), None)
     if asked is not None and asked < 1:
         return False
-    codes, message = _parts_of(body)
+    codes, message = parts_of(body)
     for limit in CONTEXT_LIMITS:
         if status not in limit.statuses:
             continue
@@ -257,51 +254,3 @@ def _asks_for_all(match: re.Match[str], asked: int | None) -> bool:
         return False
     tokens = asked if asked is not None else groups.get("asked")
     return tokens is not None and int(tokens) >= int(groups["limit"])
-
-
-def refused_parameter(body: str) -> str:
-    """The parameter that the body of a refusal names; empty when it names none."""
-    error = _error_of(body)
-    value = error.get("param") if isinstance(error, Mapping) else None
-    return value if isinstance(value, str) else ""
-
-
-def _parts_of(body: str) -> tuple[list[str], str]:
-    """The codes and the message of an error's body, whatever its shape; a body that is not JSON is the message."""
-    error = _error_of(body)
-    if isinstance(error, str):
-        return [], error
-    codes = [str(error[name]) for name in ("code", "type", "error_type") if isinstance(error.get(name), str)]
-    message = next((error[name] for name in ("message", "detail", "error") if isinstance(error.get(name), str)), body)
-    return codes, message
-
-
-def _error_of(body: str) -> Mapping[str, Any] | str:
-    """The innermost error object of a body: providers wrap it in ``error``, a list, or a text that is JSON again."""
-    value: Any = body
-    for _ in range(_MOST_LAYERS):
-        inner = _unwrapped(value)
-        if inner is None:
-            break
-        value = inner
-    if isinstance(value, Mapping):
-        return value
-    return str(value)
-
-
-def _unwrapped(value: Any) -> Any:
-    """What an error is wrapped around; None when it is the innermost one."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            return orjson.loads(value)
-        except ValueError:
-            return None
-    if isinstance(value, list) and value:
-        return value[0]
-    if not isinstance(value, Mapping):
-        return None
-    nested = value.get("error")
-    if isinstance(nested, Mapping | list):
-        return nested
-    message = value.get("message")
-    return message if isinstance(message, str) and message.lstrip()[:1] == "{" else None

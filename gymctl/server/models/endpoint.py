@@ -16,7 +16,7 @@ from gymctl.server.calls.client import AFTER_START_S, BUSY, KEEPALIVE_S, NO_ANSW
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.models.affinity import Affinity, Backend
 from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
-from gymctl.server.models.context_limits import refused_parameter
+from gymctl.server.models.refusals import refused_parameter
 
 if TYPE_CHECKING:
     import aiohttp
