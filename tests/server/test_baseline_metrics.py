@@ -1,7 +1,15 @@
 """The numbers are what nemo-gym 0.4.0's compute_aggregate_metrics gave for these rows."""
 
-import pytest
+import json
+import sys
+from decimal import Decimal
+from typing import Any
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gymctl.config import exact_json
 from gymctl.server.metrics import baseline_metrics
 
 ROWS = [
@@ -127,3 +135,39 @@ def test_a_value_that_stands_alone_in_a_group_has_no_deviation() -> None:
 def test_no_rows_and_duplicate_rows() -> None:
     assert baseline_metrics([]) == {"group_level_metrics": [], "agent_metrics": {}, "key_metrics": {}}
     assert baseline_metrics([ROWS[0], ROWS[0]]) == baseline_metrics([ROWS[0]])
+
+
+NUMBERS = (
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([sys.float_info.max, -sys.float_info.max, 5e-324, 10**400, -(10**400), 2**64 + 1, 0, True])
+    | st.integers()
+    | st.just(Decimal("1e400"))
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(["reward", "distance", "n"]), NUMBERS), max_size=6))
+def test_any_finite_numbers_have_metrics(rows: list[dict[str, Any]]) -> None:
+    indexed = [{**row, "_ng_task_index": number // 2, "_ng_rollout_index": number} for number, row in enumerate(rows)]
+    metrics = exact_json.dumps_finite(baseline_metrics(indexed))
+    agent = json.loads(metrics)["agent_metrics"]
+    for name in ("reward", "distance", "n"):
+        floats = [float(row[name]) for row in rows if name in row and abs(row[name]) <= sys.float_info.max]
+        assert (f"mean/{name}" in agent) == bool(floats)
+        if floats:
+            assert agent[f"min/{name}"] == min(floats)
+            assert min(floats) <= agent[f"median/{name}"] <= max(floats)
+
+
+def test_the_mean_of_the_largest_numbers_is_one_of_them() -> None:
+    largest = sys.float_info.max
+    agent = baseline_metrics([{"x": largest, "_ng_rollout_index": number} for number in range(2)])["agent_metrics"]
+    assert agent["mean/x"] == agent["median/x"] == agent["max/x"] == largest
+    agent = baseline_metrics([{"x": sign * largest, "_ng_rollout_index": sign} for sign in (0, 1, -1)])["agent_metrics"]
+    assert agent["mean/x"] == 0.0
+
+
+def test_what_a_row_holds_is_repeated_exactly() -> None:
+    row = {"_ng_task_index": 0, "reward": 1.0, "identity": 2**64 + 1, "exact": Decimal("0.1234567890123456789")}
+    (info,) = baseline_metrics([row])["group_level_metrics"][0]["rollout_infos"]
+    assert (info["identity"], info["exact"]) == (row["identity"], row["exact"])

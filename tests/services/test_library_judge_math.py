@@ -134,7 +134,10 @@ def test_the_judges_parameters_go_along() -> None:
         (Reply(503, b"{}", headers={"retry-after": "2"}), 503),
         (Reply(200, b"[]"), 502),
         (Reply(200, b"<html>"), 502),
-        (Reply(200, b'{"output":[],"incomplete_details":{"reason":"max_output_tokens"}}'), 502),
+        (Reply(200, b'{"status":"incomplete","output":[],"incomplete_details":{"reason":"max_output_tokens"}}'), 502),
+        (Reply(200, b'{"status":"failed","output":[],"error":{"code":"server_error"}}'), 502),
+        (Reply(200, b'{"status":"cancelled","output":[]}'), 502),
+        (Reply(200, b"<html>"), 502),
     ],
 )
 def test_a_judge_that_fails_is_a_failure_and_no_reward(answer: Reply, status: int) -> None:
