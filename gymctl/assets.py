@@ -23,3 +23,12 @@ def folder(name: str) -> Path:
     if not place.is_dir():
         raise FileNotFoundError(f"bundled folder {name!r} is missing from this installation of gymctl: {place}")
     return place
+
+
+def example(text: str) -> Path | None:
+    """The bundled file or folder that ``examples/...`` names, wherever gymctl is installed; None when there is none."""
+    parts = Path(text).parts
+    if parts[:1] != ("examples",) or ".." in parts:
+        return None
+    place = folder("examples").joinpath(*parts[1:])
+    return place if place.exists() else None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gymctl import assets
 from gymctl.config.diagnostics import shown
 from gymctl.config.upstream import bundled_name
 from gymctl.config.vocabulary import ServerKind
@@ -38,6 +39,9 @@ class Finder:
             for root in (*self._roots_for(text), *((beside,) if beside else ())):
                 if found := self._under(root, text):
                     return found
+            example = assets.example(text)
+            if example:
+                return self._under(example.parent, example.name)
             if ours := bundled_name(text):
                 return self._under(self.roots[-1], ours)
         except OSError as error:

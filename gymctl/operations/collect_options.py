@@ -100,8 +100,8 @@ def _concurrency(value: str | int) -> Any:
 
 
 def _here_or_bundled(rows: Path) -> Path:
-    """Rows of a bundled server are found by the path in its configuration, as the configuration is."""
-    bundled = assets.folder("services") / rows
+    """Rows of a bundled server, or of an example, are found by the path that its configuration is found by."""
+    bundled = assets.example(str(rows)) or assets.folder("services") / rows
     return bundled if not rows.exists() and bundled.is_file() else rows
 
 
