@@ -43,6 +43,9 @@ def list_secrets(
     if as_json:
         typer.echo(json.dumps(readers))
         return
+    if not readers:
+        typer.echo("this configuration has no secrets")
+        return
     table = Table("secret", "read by", box=None, pad_edge=False, header_style="bold")
     for name, services in readers.items():
         table.add_row(name, ", ".join(services) or "nobody")

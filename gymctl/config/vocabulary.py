@@ -60,7 +60,7 @@ BLOCK_KEYS = frozenset({"vllm", "ray"})
 
 # Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
 SERVER_KEYS = frozenset(
-    "entrypoint host port num_workers domain name datasets description verified verified_url value "
+    "entrypoint host port num_workers log_level domain name datasets description verified verified_url value "
     "runtime slice replicas placement resources needs_ray".split()
 )
 # Those of them that may stand beside the kind key as well.

@@ -170,11 +170,11 @@ class AgentServer(Server):
     @endpoint("/v1/responses", while_wanted=True)
     async def responses(self, call: Call, session: Session) -> Reply:
         """The agent as a model: create params in, final Response out."""
-        row, problem = _read_row(Call("", b'{"responses_create_params":' + (call.body or b"null") + b"}"))
+        params, problem = _read_params(call)
         if problem is not None:
             return problem
-        rollout = self._rollout(call, row)
-        reply = json_reply(await self.respond(row["responses_create_params"], rollout))
+        rollout = self._rollout(call, {"responses_create_params": params})
+        reply = json_reply(await self.respond(params, rollout))
         reply.cookies = {**rollout.model_cookies, **rollout.resources_cookies}
         reply.headers.update(rollout.headers())
         return reply
@@ -204,11 +204,26 @@ def _read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
     params = row.get("responses_create_params") if isinstance(row, dict) else None
     if not isinstance(params, dict):
         return {}, _unprocessable("missing", ["responses_create_params"], "Field required")
-    unknown = params.keys() - CREATE_PARAMS
-    if unknown:
-        path = ["responses_create_params", sorted(unknown)[0]]
-        return {}, _unprocessable("extra_forbidden", path, "Extra inputs are not permitted")
-    return row, None
+    return row, _unknown_params(params, ["responses_create_params"])
+
+
+def _read_params(call: Call) -> tuple[dict[str, Any], Reply | None]:
+    """The create params of a ``/v1/responses`` request, or the 422 that says what is wrong with them."""
+    try:
+        params = orjson.loads(call.body)
+    except ValueError as error:
+        return {}, _unprocessable("json_invalid", [], f"JSON decode error: {error}")
+    if not isinstance(params, dict):
+        return {}, _unprocessable("dict_type", [], "Input should be a valid dictionary")
+    return params, _unknown_params(params, [])
+
+
+def _unknown_params(params: dict[str, Any], place: list[str]) -> Reply | None:
+    """The 422 for a key that is not one of NeMo Gym's create params; ``place`` is where they are in the body."""
+    unknown = sorted(params.keys() - CREATE_PARAMS)
+    if not unknown:
+        return None
+    return _unprocessable("extra_forbidden", [*place, unknown[0]], "Extra inputs are not permitted")
 
 
 def _unprocessable(kind: str, path: list[str], text: str) -> Reply:

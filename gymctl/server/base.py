@@ -14,6 +14,7 @@ from gymctl.errors import InputError
 from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.message import Call, RefusedError, Reply, json_reply, printable_line
+from gymctl.server.run.log_level import LogLevel
 from gymctl.server.sessions import Session, SessionLostError, SessionStore
 from gymctl.server.settings import Settings
 
@@ -36,6 +37,8 @@ class ServerConfig(BaseModel):
     num_workers: int | None = None
     max_in_flight: int = 65_536
     max_body_mb: float | None = Field(None, gt=0)
+    log_level: LogLevel | None = None
+    """The least severe lines that it logs; by default ``GYMCTL_LOG_LEVEL``, else ``info``."""
 
 
 class Server:

@@ -89,6 +89,11 @@ def test_no_secret_is_printed(gymctl, folder, with_a_key):
     assert list(contents(folder)) == ["stack.yaml"]
 
 
+def test_a_configuration_without_secrets_says_so(gymctl, folder):
+    assert gymctl("secrets", "list", "examples/quickstart").out == "this configuration has no secrets\n"
+    assert gymctl("secrets", "list", "examples/quickstart", "--json").out == "{}\n"
+
+
 def test_secrets_lie_in_files_for_this_user_only(gymctl, folder, with_a_key):
     said = gymctl("render", *with_a_key, "-o", "compose.yaml")
     assert said.code == 0

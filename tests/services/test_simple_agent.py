@@ -143,3 +143,23 @@ def test_a_model_that_answers_nonsense_is_named() -> None:
     assert status == 502
     assert body["cause"]["hop"] == "policy_model"
     assert "no list of output items" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        ("/v1/responses", {"input": "hi", "nonsense": 1}, ["body", "nonsense"]),
+        ("/v1/responses", [], ["body"]),
+        ("/run", {"responses_create_params": {"nonsense": 1}}, ["body", "responses_create_params", "nonsense"]),
+        ("/run", {}, ["body", "responses_create_params"]),
+    ],
+)
+def test_a_wrong_request_is_refused_with_the_place_in_its_body(path: str, body: Any, place: list[str]) -> None:
+    async def work() -> tuple[int, dict[str, Any]]:
+        async with open_stack(environment("example_session_state_mgmt")) as servers:
+            reply = await post(servers[AGENT], path, body)
+            return reply.status, reply.json()
+
+    status, answer = asyncio.run(work())
+    assert status == 422
+    assert answer["detail"][0]["loc"] == place

@@ -16,6 +16,7 @@ from gymctl import __version__
 from gymctl.config import Config
 from gymctl.config.terminal_text import last_lines
 from gymctl.config.vocabulary import HEAD_NAME, NODE_KEY
+from gymctl.engines.local.log import is_of, last_of_each
 from gymctl.engines.local.probes import ask_all, healthy_status
 from gymctl.engines.local.process import process_input
 from gymctl.engines.local.servers import bound, build_stack, plan_addresses
@@ -171,7 +172,7 @@ class LocalEngine:
         tail: int | None = None,
         since: str = "",
     ) -> None:
-        """Pass on lines of the one log that all servers write to: those that name one of ``servers``, or all.
+        """Pass on the lines that ``servers`` wrote into the one log, or all; each begins with its server's name.
 
         Raises:
             InputError: ``since`` was given: which containers' logs know, and this one does not.
@@ -179,12 +180,12 @@ class LocalEngine:
         if since:
             raise InputError("the local engine's log cannot be cut by time", "use --tail")
         with (self._folder / _LOG).open(encoding="utf-8", errors="replace") as lines:
-            kept = [line.rstrip("\n") for line in lines if _names_one(line, servers)]
-            for line in kept if tail is None else kept[max(0, len(kept) - tail) :]:
+            chosen = [line.rstrip("\n") for line in lines if not servers or is_of(line, servers)]
+            for line in chosen if tail is None else last_of_each(chosen, tail):
                 on_line(line)
             while follow:
                 line = lines.readline()
-                if line and _names_one(line, servers):
+                if line and (not servers or is_of(line, servers)):
                     on_line(line.rstrip("\n"))
                 elif not line:
                     time.sleep(0.2)
@@ -193,8 +194,10 @@ class LocalEngine:
         """Stop the process and remove what it left.
 
         Raises:
-            InputError: no stack was brought up here.
+            InputError: no stack was brought up here, or ``volumes``: it has none.
         """
+        if volumes:
+            raise InputError("--volumes is for containers, and a local stack has no volumes", "leave it out")
         state = load_state(self.directory)
         self._clear()
         return Removed(state.name, 0)
@@ -259,10 +262,6 @@ def _check_free(config: Config, addresses: Mapping[str, Address], held: Containe
         is_elsewhere = server == HEAD_NAME and config.is_worker
         if address.port not in held and not is_elsewhere:
             bound(server, address).close()
-
-
-def _names_one(line: str, servers: Sequence[str]) -> bool:
-    return not servers or any(name in line for name in servers)
 
 
 def _state(

@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import Config, Membership, MergeOrder, Role, load_config
-from gymctl.engines.local.servers import build_stack, running
+from gymctl.engines.local.log import AttributedStream, LevelFilter, attribute, status_name, written_by
+from gymctl.engines.local.servers import LocalStack, build_stack, running
 from gymctl.errors import GymctlError
+from gymctl.server.run.log_level import log_level
+from gymctl.server.run.log_lines import log_to_stderr
 from gymctl.stack.slices.slices import Address
 
 
@@ -49,19 +52,32 @@ async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> 
 async def _serve(config: Config, addresses: Mapping[str, Address]) -> None:
     from gymctl.server.run.serve import calm_garbage_collection
 
-    async with running(build_stack(config, addresses), listen=True):
+    stack = build_stack(config, addresses)
+    _configure_logging(stack)
+    async with running(stack, listen=True):
         calm_garbage_collection()
         for name, address in addresses.items():
-            logging.getLogger("gymctl").info("%s listens on %s", name, address.url)
+            with written_by(name):
+                logging.getLogger("gymctl").info("%s listens on %s", name, address.url)
         await asyncio.Event().wait()
+
+
+def _configure_logging(stack: LocalStack) -> None:
+    """Have each server's lines begin with its name, and each log as much as it is configured to."""
+    default = log_level(os.environ)
+    levels = {status_name(key): log_level(os.environ, server.config.log_level) for key, server in stack.servers.items()}
+    for server in stack.servers.values():
+        attribute(server)
+    sys.stdout = AttributedStream(sys.stdout)
+    sys.stderr = AttributedStream(sys.stderr)
+    log_to_stderr(min([default, *levels.values()]))
+    logging.getLogger().handlers[0].addFilter(LevelFilter(levels, default))
 
 
 def main() -> None:
     """Entry point of the background process."""
-    from gymctl.server.run.log_lines import log_to_stderr
     from gymctl.server.run.serve import raise_file_limit
 
-    log_to_stderr()
     given = json.load(sys.stdin)
     raise_file_limit()
     addresses = {name: Address(*planned) for name, planned in given["addresses"].items()}

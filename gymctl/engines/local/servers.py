@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.config import Config, ServerInstance
 from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, NODE_KEY
 from gymctl.config.wording import suggestion
+from gymctl.engines.local.log import written_by
 from gymctl.engines.local.machines import check_reachable, transport, with_node
 from gymctl.errors import ConfigError, EngineError, Problem
 from gymctl.stack.runtime import Runtimes
@@ -106,7 +107,8 @@ class LocalStack:
     async def _start(self, name: str) -> None:
         from gymctl.server.run.startup import start
 
-        logging.getLogger("gymctl").info("%s starts", name)
+        with written_by(name):
+            logging.getLogger("gymctl").info("%s starts", name)
         await start(self.servers[name])
         self._started.append(self.servers[name])
 
@@ -229,7 +231,8 @@ async def _listen(server: Server, opened: socket.socket) -> None:
     config = uvicorn.Config(Application(server), **{**uvicorn_options(), "http": BoundedConnection, "lifespan": "off"})
     runner = uvicorn.Server(config)
     runner.capture_signals = _no_signals  # type: ignore[method-assign]
-    serving = asyncio.create_task(runner.serve(sockets=[opened]))
+    with written_by(server.name):  # also what FastAPI routes of its own write: they are called past ``handle``
+        serving = asyncio.create_task(runner.serve(sockets=[opened]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:

@@ -24,8 +24,8 @@ class LineFormatter(logging.Formatter):
         return "\n".join(f"  {line}" for line in lines)
 
 
-def log_to_stderr() -> None:
-    """Send all records from INFO on to standard error."""
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Send all records of at least ``level`` to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=level, handlers=[handler])

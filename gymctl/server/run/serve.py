@@ -17,6 +17,7 @@ from gymctl.errors import GymctlError, InputError
 from gymctl.server.asgi import Application
 from gymctl.server.calls.client import Client, Transport
 from gymctl.server.calls.http import HttpTransport
+from gymctl.server.run.log_level import log_level
 from gymctl.server.run.log_lines import log_to_stderr
 from gymctl.server.run.workers import listen, run_workers
 from gymctl.server.sessions import SessionStore
@@ -68,6 +69,7 @@ def serve(cls: type[Server]) -> None:
     try:
         settings = settings_from_environment(os.environ)
         server = cls(settings, Client(transport(settings)))
+        logging.getLogger().setLevel(log_level(os.environ, server.config.log_level))
         workers = _workers(server)
         server.share_with(workers)
     except GymctlError as error:

@@ -1,0 +1,96 @@
+"""``gymctl logs`` on the local engine: each server's own lines, prints and tracebacks included."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from cli_stack import free_port
+
+pytestmark = pytest.mark.processes
+
+JSON = {"content-type": "application/json"}
+STACK = """\
+head_server: {{port: {port}}}
+tools:
+  resources_servers:
+    mine: {{entrypoint: app.py, domain: agent}}
+tools_more:
+  resources_servers:
+    mine: {{entrypoint: app.py, domain: agent, log_level: error}}
+"""
+APP = """\
+import logging
+from fastapi import FastAPI
+from gymctl.server import ResourcesServer, VerifyResponse, tool
+
+class Mine(ResourcesServer):
+    async def startup(self) -> None:
+        print("printed at the start of", self.name)
+
+    def routes(self, app: FastAPI) -> None:
+        @app.get("/own")
+        def own() -> str:
+            print("printed in a route of", self.name)
+            return "done"
+
+    @tool
+    def fail(self) -> str:
+        logging.info("logged by %s", self.name)
+        raise RuntimeError(f"raised by {self.name}")
+
+    async def verify(self, body):
+        return VerifyResponse.of(body, reward=1.0)
+"""
+
+
+@pytest.fixture
+def stack(gymctl, folder: Path):
+    app = folder / "resources_servers" / "mine" / "app.py"
+    app.parent.mkdir(parents=True)
+    app.write_text(APP)
+    (folder / "stack.yaml").write_text(STACK.format(port=free_port()))
+    said = gymctl("up", "stack.yaml", "--engine", "local")
+    assert said.code == 0, said.err
+    yield {status["name"]: status["address"] for status in json.loads(gymctl("status", "--json").out)}
+    gymctl("down")
+
+
+def test_a_server_has_its_own_lines_and_no_other_ones(gymctl, stack):
+    for name in ("tools", "tools_more"):
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(urllib.request.Request(f"{stack[name]}/fail", b"{}", JSON))
+        urllib.request.urlopen(f"{stack[name]}/own")
+    lines = gymctl("logs", "tools").out.splitlines()
+    assert all(line.startswith("tools | ") for line in lines)
+    assert "tools | printed at the start of tools" in lines
+    assert "tools | printed in a route of tools" in lines
+    assert "tools |   Traceback (most recent call last):" in lines
+    assert "tools |   RuntimeError: raised by tools" in lines
+    assert any(line.endswith("INFO logged by tools") for line in lines)
+
+    quiet = gymctl("logs", "tools_more").out
+    assert "raised by tools_more" in quiet
+    assert "INFO" not in quiet
+    assert len(gymctl("logs", "--tail", "1").out.splitlines()) == len(stack)
+
+
+def test_volumes_are_for_containers(gymctl, stack):
+    said = gymctl("down", "--volumes")
+    assert (said.code, said.lines) == (
+        2,
+        ["error: --volumes is for containers, and a local stack has no volumes; leave it out"],
+    )
+    assert gymctl("status").code == 0
+
+
+def test_a_level_that_does_not_exist(gymctl, folder: Path, stack, monkeypatch):
+    gymctl("down")
+    said = gymctl("up", "stack.yaml", "++tools.resources_servers.mine.log_level=loud", "--engine", "local")
+    assert said.code == 2 and "log_level: Input should be 'debug', 'info', 'warning' or 'error'" in said.err
+    monkeypatch.setenv("GYMCTL_LOG_LEVEL", "loud")
+    said = gymctl("up", "stack.yaml", "--engine", "local")
+    assert said.code == 1 and "GYMCTL_LOG_LEVEL is 'loud'; it must be one of debug, info, warning, error" in said.err
