@@ -196,11 +196,9 @@ def _with_time_to_tell(deadline: float | None) -> float | None:
 
 def _read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
     """The row of a ``/run`` request, or the 422 that says what is wrong with it (FastAPI's shape)."""
-    try:
-        row = exact_json.loads(call.body)
-    except ValueError as error:
-        problem = exact_json.explain(call.body) or str(error)
-        return {}, _unprocessable("json_invalid", [], f"JSON decode error: {problem}")
+    row, problem = _read_json(call)
+    if problem is not None:
+        return {}, problem
     params = row.get("responses_create_params") if isinstance(row, dict) else None
     if not isinstance(params, dict):
         return {}, _unprocessable("missing", ["responses_create_params"], "Field required")
@@ -209,13 +207,21 @@ def _read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
 
 def _read_params(call: Call) -> tuple[dict[str, Any], Reply | None]:
     """The create params of a ``/v1/responses`` request, or the 422 that says what is wrong with them."""
-    try:
-        params = orjson.loads(call.body)
-    except ValueError as error:
-        return {}, _unprocessable("json_invalid", [], f"JSON decode error: {error}")
+    params, problem = _read_json(call)
+    if problem is not None:
+        return {}, problem
     if not isinstance(params, dict):
         return {}, _unprocessable("dict_type", [], "Input should be a valid dictionary")
     return params, _unknown_params(params, [])
+
+
+def _read_json(call: Call) -> tuple[Any, Reply | None]:
+    """The body of a request, or the 422 that says where it is not JSON."""
+    try:
+        return exact_json.loads(call.body), None
+    except ValueError as error:
+        explanation = exact_json.explain(call.body) or str(error)
+        return None, _unprocessable("json_invalid", [], f"JSON decode error: {explanation}")
 
 
 def _unknown_params(params: dict[str, Any], place: list[str]) -> Reply | None:
