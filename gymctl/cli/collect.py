@@ -37,6 +37,15 @@ Stall = Annotated[
         show_default="600, or the deadline if that is less",
     ),
 ]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        "--max-failures",
+        help="Stop when more rollouts than this fail for good: 20, or 5% of all.",
+        show_default="no limit",
+        metavar="N|P%",
+    ),
+]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="With --resume, retry rollouts that failed for good before.")
 ]
@@ -63,6 +72,7 @@ def collect(
     deadline: Annotated[float, typer.Option(help="Seconds that one rollout may take.")] = 1800.0,
     stall: Stall = None,
     max_attempts: Annotated[int, typer.Option(help="How often a rollout is tried in all.")] = 3,
+    max_failures: MaxFailures = None,
     retry_failed: RetryFailed = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -97,6 +107,7 @@ def collect(
             "deadline_s": deadline,
             "stall_s": stall,
             "max_attempts": max_attempts,
+            "max_failures": max_failures,
             "retry_failed": retry_failed,
         },
         overrides or [],

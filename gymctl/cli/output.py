@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -203,3 +204,14 @@ def print_report(report: Report, *, as_json: bool) -> None:
     console.print(report.summary(), markup=False, highlight=False, soft_wrap=True)
     for name, path in report.files.items():
         console.print(f"  {name}: {path}", markup=False, highlight=False, soft_wrap=True)
+    if report.failed:
+        text = f"To try the failed rollouts again:\n  {_retry_command(sys.argv[1:])}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _retry_command(arguments: list[str]) -> str:
+    """The command that tries what failed again; of a command other than ``collect``, the form of it."""
+    if arguments[:1] != ["collect"]:
+        return "gymctl collect ... --resume --retry-failed"
+    same = [argument for argument in arguments if argument not in ("--resume", "--retry-failed", "--force")]
+    return shlex.join(["gymctl", *same, "--resume", "--retry-failed"])

@@ -43,6 +43,8 @@ class CollectOptions(TypedDict, total=False):
     """Seconds of failures of every agent after which the run ends; by default 600, or the deadline if less."""
     max_attempts: int
     """How often a rollout is tried in all."""
+    max_failures: str | None
+    """End the run when more rollouts than this fail for good: ``"20"``, or ``"5%"`` of all."""
     params_override: Mapping[str, Any]
     """Laid over each row's ``responses_create_params``, key by key."""
 

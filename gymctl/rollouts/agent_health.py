@@ -7,20 +7,25 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from gymctl.rollouts.failures import Failure
+from gymctl.rollouts.failures import Evidence, Failure
+from gymctl.rollouts.remedies import remedy
 
 # One retry per ten successes, and some to start with: a failing endpoint is not hit with more than it can bear.
 BUDGET_FLOOR, BUDGET_RATIO = 32.0, 0.1
 TRIES_ON_THE_SPOT = 4
-_BAD_STREAK = 5
+BAD_STREAK = 5
 _PAUSE_START_S, _PAUSE_CAP_S = 0.25, 10.0
 # An environment's own errors are not cured by waiting: probe fast, so that a broken verifier shows itself in seconds.
 _PAUSE_CAP_ERROR_S = 0.5
+# Seconds of nothing but failures of one cause after which the run is stopped: no row is to blame, and waiting is no
+# cure. Longer where it worked before, since then it may pass.
+_SETUP_S, _SETUP_WORKED_S = 3.0, 60.0
+_UNREACHABLE_S, _UNIFORM_S = 15.0, 30.0
 
 
-def backoff_s(tries: int, retry_after: float | None = None, cap: float = _PAUSE_CAP_S) -> float:
+def backoff_s(tries: int, retry_after: float | None = None, cap: float | None = None) -> float:
     """Seconds to wait after ``tries`` failures: doubling with jitter, and never less than the server asked for."""
-    jittered: float = min(cap, _PAUSE_START_S * 2.0 ** min(tries - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+    jittered: float = min(cap or _PAUSE_CAP_S, _PAUSE_START_S * 2.0 ** min(tries - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
     return max(jittered, min(retry_after, 60.0) * random.uniform(1.0, 1.1)) if retry_after else jittered  # noqa: S311
 
 
@@ -33,13 +38,15 @@ class Agent:
 
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
-        self.in_flight = 0
+        self.worked = False
+        """Whether any rollout of it has succeeded, in earlier sessions too."""
+        self.in_hand = self.in_flight = 0
         self.suspect_since: float | None = None
         self.last_failure: Failure | None = None
         self._clock = clock
         self._tokens = BUDGET_FLOOR
         self._streak = self._rounds = 0
-        self._paused_until = 0.0
+        self._streak_since = self._paused_until = 0.0
         self._probing = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -50,8 +57,8 @@ class Agent:
 
     @property
     def engaged(self) -> bool:
-        """Whether any rollout waits for it or is running on it."""
-        return bool(self.in_flight or self._probing or self._waiting)
+        """Whether any rollout waits for it, is running on it or rests between two tries."""
+        return bool(self.in_hand or self._probing or self._waiting)
 
     @property
     def due(self) -> bool:
@@ -62,10 +69,26 @@ class Agent:
         """Seconds for which only probes have run on it, and failed; 0 while anything else may still succeed."""
         return 0.0 if self.suspect_since is None or self.in_flight > 1 else now - self.suspect_since
 
+    def patience_s(self, stall_s: float) -> float:
+        """Seconds of nothing but failures after which it is given up, at most ``stall_s``."""
+        failure = self.last_failure
+        if failure is None:
+            return stall_s
+        if failure.of_the_setup:
+            return min(stall_s, _SETUP_WORKED_S if self.worked else _SETUP_S)
+        if self.worked:
+            return stall_s
+        if failure.failure_class == "connect" and failure.hop != self.name:
+            return min(stall_s, _UNREACHABLE_S)
+        return min(stall_s, _UNIFORM_S) if failure.evidence is Evidence.FINAL else stall_s
+
     @property
     def last_words(self) -> str:
-        """What it last failed with."""
-        return self.last_failure.message if self.last_failure else self.name
+        """What it last failed with, and what to change if that is known."""
+        if self.last_failure is None:
+            return self.name
+        cure = "" if self.worked and not self.last_failure.of_the_setup else remedy(self.last_failure)
+        return f"{self.last_failure.message}; {cure}" if cure else self.last_failure.message
 
     def take_token(self) -> bool:
         """Use one retry of the budget, if there is one."""
@@ -89,6 +112,7 @@ class Agent:
 
     def succeeded(self) -> None:
         """A rollout ended well."""
+        self.worked = True
         self._tokens = min(10 * BUDGET_FLOOR, self._tokens + BUDGET_RATIO)
         self.answered()
 
@@ -101,16 +125,21 @@ class Agent:
 
     def failed(self, failure: Failure, probe: bool) -> float | None:
         """A call failed in a way that may be the endpoint's. Returns the seconds of pause when it starts or grows."""
-        self.last_failure = failure
+        final = failure.evidence is Evidence.FINAL
+        before, self.last_failure = self.last_failure, failure
+        if final and before is not None and before.kind != failure.kind:
+            self.answered()  # it does not fail throughout in one way: that is the rows' doing
+        if not self._streak:
+            self._streak_since = self._clock()
         self._streak += 1
         if self.suspect and not probe:
             return None
         if not self.suspect:
-            if self._streak < _BAD_STREAK:
+            if self._streak < BAD_STREAK:
                 return None
-            self.suspect_since = self._clock()
+            self.suspect_since = self._streak_since
         self._rounds += 1
-        cap = _PAUSE_CAP_ERROR_S if failure.failure_class == "server_error" else _PAUSE_CAP_S
+        cap = _PAUSE_CAP_ERROR_S if final or failure.failure_class == "server_error" else _PAUSE_CAP_S
         pause = backoff_s(self._rounds, failure.retry_after, cap)
         self._paused_until = self._clock() + pause
         return pause

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gymctl.errors import RunError
 from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
-from gymctl.rollouts.failures import Failure, failure_row
+from gymctl.rollouts.failures import Evidence, Failure, failure_row
 from gymctl.rollouts.fields import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX, TIMING, TOOL_ERRORS
+from gymctl.rollouts.final_failures import FinalFailures, Held
 from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line
 from gymctl.rollouts.timing import parse_server_timing
 from gymctl.rollouts.tool_errors import parse_tool_errors
-from gymctl.server.calls.client import HopFailed
+from gymctl.server.calls.client import SESSION_LOST, HopFailed
 from gymctl.server.message import TOOL_ERRORS_HEADER
 
 if TYPE_CHECKING:
@@ -33,12 +35,23 @@ class Attempts:
 
     def __init__(self, session: Session, client: Client, agents: Iterable[str]) -> None:
         self.agents = {name: Agent(name, time.monotonic) for name in agents}
+        for name, agent in self.agents.items():
+            agent.worked = name in session.history.agents
         self.in_flight = 0
         self._session, self._client = session, client
         self._run, self._report = session.run, session.report
+        self._done: dict[str, Pending] = {}
+        self.final_failures = FinalFailures(self.agents, self._settle, self._control, self._run.max_attempts)
 
     async def make(self, agent: Agent, pending: Pending) -> None:
         """One attempt: a line in the output, or one in the sidecar; neither when the run halts or it is set aside."""
+        agent.in_hand += 1
+        try:
+            await self._make(agent, pending)
+        finally:
+            agent.in_hand -= 1
+
+    async def _make(self, agent: Agent, pending: Pending) -> None:
         arrived = time.monotonic()
         deadline: float | None = None
         tries = 0
@@ -89,10 +102,13 @@ class Attempts:
                 identity[TOOL_ERRORS] = tool_errors
             line, reward = result_line(body, identity, agent.name)
             session.limit.succeeded(self.in_flight)
+            was_suspect = agent.suspect
             agent.succeeded()
+            self._done.setdefault(agent.name, replace(pending, row=None))
             # in flight until it is written: a kill costs as many rollouts as may run at once, and no more
             ms = (ended - arrived) * 1000
             await session.results.keep(line, partial(self._count, agent.name, reward, ms, tool_errors))
+            await self.final_failures.settle(agent, started, was_suspect=was_suspect)
         except HopFailed as error:
             return Failure.of(error)
         except NotAResultError as error:
@@ -126,7 +142,7 @@ class Attempts:
 
     def _blame(self, agent: Agent, failure: Failure, probe: bool) -> None:
         """Let the agent's endpoint and the limit learn from a failure."""
-        if not failure.retriable:
+        if failure.declared and not failure.retriable:
             agent.answered()
             return
         if failure.refused or failure.failure_class == "timeout":
@@ -136,8 +152,12 @@ class Attempts:
             self._session.emit(events.Paused(agent.name, failure.failure_class, pause, failure.message))
 
     def _wait_before_retry(self, agent: Agent, failure: Failure, tries: int, deadline: float) -> float | None:
-        """Seconds until the next try on the spot; None when there is to be none."""
-        if not failure.retriable or tries >= TRIES_ON_THE_SPOT:
+        """Seconds until the next try on the spot; None when there is to be none.
+
+        A rollout whose server ended is not tried on the spot: if it was the cause, it would take its neighbours along
+        again.
+        """
+        if not failure.retriable or failure.evidence is Evidence.COLLATERAL or tries >= TRIES_ON_THE_SPOT:
             return None
         delay = backoff_s(tries, failure.retry_after)
         if time.monotonic() + delay >= deadline or not agent.take_token():
@@ -148,16 +168,76 @@ class Attempts:
 
     async def _record(self, agent: Agent, pending: Pending, failure: Failure) -> None:
         """Write the failure; leave the rollout for the next wave unless it is final."""
-        attempt = pending.attempts
-        if failure.blameless:
-            pending.refusals += 1
+        tries = pending.tries
+        attempt = tries.attempts
+        evidence = failure.evidence
+        if evidence is Evidence.FINAL:
+            await self.final_failures.add(agent, pending, failure)
+            return
+        alone = self._session.alone and failure.failure_class != SESSION_LOST  # which a server's restart alone may be
+        counted = evidence is Evidence.AGAINST or (evidence is Evidence.COLLATERAL and alone)
+        final = False
+        if counted:
+            tries.attempts += 1
+            final = tries.attempts >= self._run.max_attempts
+        elif evidence is Evidence.COLLATERAL and not self._session.alone:
+            tries.crashes += 1
         else:
-            pending.attempts += 1
-        final = not failure.retriable or pending.attempts >= self._run.max_attempts
-        row = failure_row(failure, pending.task, pending.repeat, pending.agent_ref, attempt, final)
+            tries.refusals += 1
+            final = await self.final_failures.refused_for_good(agent, pending)
+        await self._write(agent, pending, failure, attempt=attempt, counted=counted, final=final)
+
+    async def _settle(self, agent: Agent, held: Held, final: bool) -> None:
+        attempt = held.pending.tries.attempts
+        await self._write(agent, held.pending, held.failure, attempt=attempt, counted=final, final=final)
+
+    async def _write(
+        self, agent: Agent, pending: Pending, failure: Failure, *, attempt: int, counted: bool, final: bool
+    ) -> None:
+        row = failure_row(
+            failure, pending.task, pending.repeat, pending.agent_ref, attempt, counted=counted, terminal=final
+        )
         await self._session.failures.keep(row, partial(self._count_failure, agent.name, failure, final))
         if not final:
             self._session.defer(pending)
+
+    async def _control(self, agent: Agent) -> bool | None:
+        """Send a finished rollout again and throw its result away: whether the agent works now."""
+        pending = self._done.get(agent.name)
+        if pending is None and agent.worked:
+            pending = await asyncio.to_thread(self._session.rows.first_done, agent.name, self._session.history)
+        if pending is None or self._session.halted.is_set():
+            return None
+        self._done[agent.name] = replace(pending, row=None)
+        text = "a finished rollout is sent again to see whether the agent or a row is at fault; its result is not kept"
+        self._session.emit(events.Note(f"{agent.name}: {text}"))
+        failure = await self._try_control(agent, pending)
+        tries = 1
+        # a server that has just ended is started again: what cannot be reached now may be in a moment
+        while failure is not None and failure.retriable and tries < TRIES_ON_THE_SPOT:
+            if await halts_within(self._session.halted, backoff_s(tries, failure.retry_after)):
+                return None
+            failure = await self._try_control(agent, pending)
+            tries += 1
+        if failure is not None:
+            self._blame(agent, failure, probe=True)
+            return False
+        agent.succeeded()
+        return True
+
+    async def _try_control(self, agent: Agent, pending: Pending) -> Failure | None:
+        agent.in_flight += 1
+        try:
+            deadline = time.monotonic() + self._run.deadline_s
+            body, *_ = await self._post(agent.name, self._session.rows.body(pending), deadline)
+            result_line(body, {}, agent.name)
+        except HopFailed as error:
+            return Failure.of(error)
+        except NotAResultError as error:
+            return None if error.failure.declared else error.failure
+        finally:
+            agent.in_flight -= 1
+        return None
 
     def _count_failure(self, name: str, failure: Failure, final: bool) -> None:
         if final:
@@ -165,3 +245,4 @@ class Attempts:
             self._report.agent(name).failed[failure.failure_class] += 1
             self._report.failure_examples.setdefault(f"{name}: {failure.failure_class}", failure.message)
         self._session.emit(events.Failed(name, failure.failure_class, failure.message, final))
+        self._session.notice_failures()

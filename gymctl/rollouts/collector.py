@@ -12,8 +12,9 @@ from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import Agent, backoff_s, halts_within
 from gymctl.rollouts.attempt import Attempts
 from gymctl.rollouts.concurrency import Adaptive, Fixed, Limit
+from gymctl.rollouts.history import Tries
 from gymctl.rollouts.journal import Journal
-from gymctl.rollouts.pending import Pending, Rows
+from gymctl.rollouts.pending import Pending, Rows, by_company
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
 from gymctl.rollouts.start import Opening, open_run, take_lock
@@ -68,6 +69,7 @@ class Session:
         self.run, self.emit = run, emit
         self.started = time.monotonic()
         self.report = _report_of(run, opening)
+        self._failed_before = self.report.failed
         self.history = opening.history
         self.halted = asyncio.Event()
         self.limit: Limit = Adaptive(time.monotonic) if run.concurrency == "auto" else Fixed(run.concurrency)
@@ -76,6 +78,8 @@ class Session:
         self.failures = Journal(run.files.failures)
         self.attempts = Attempts(self, client, opening.inputs.agents)
         self.deferred: list[Pending] = []
+        self._peak = self.limit.now
+        self._at_most: int | None = None
         self.fatal: BaseException | None = None
         self._wave: Iterator[Pending] = iter(())
         self._wave_agents: frozenset[str] = frozenset()
@@ -123,25 +127,39 @@ class Session:
         rests = 0
         while self.deferred and not self.halted.is_set():
             batch, self.deferred = self.deferred, []
-            agents = frozenset(pending.agent for pending in batch)
-            if any(pending.attempts or pending.refusals for pending in batch):
+            if any(pending.tries != Tries() or pending.doubts for pending in batch):
                 rests += 1
-                self._resting = agents
+                self._resting = frozenset(pending.agent for pending in batch)
                 await halts_within(self.halted, backoff_s(rests + 2))
                 self._resting = frozenset()
-            await self._one_wave(batch, agents)
+            for company, some in by_company(batch, self._peak):
+                await self._one_wave(some, frozenset(pending.agent for pending in some), company)
 
-    async def _one_wave(self, wave: Iterable[Pending], agents: frozenset[str]) -> None:
+    async def _one_wave(self, wave: Iterable[Pending], agents: frozenset[str], at_most: int | None = None) -> None:
         self._wave, self._wave_agents, self._dry = iter(wave), agents, False
+        self._at_most = at_most
         while True:
             self._idle.clear()
             self._grow()
             if not self._workers:  # it is dry, or the run halts
-                return
+                break
             await self._idle.wait()
+        if not self.halted.is_set():
+            await self.attempts.final_failures.end_of_wave()
+
+    @property
+    def alone(self) -> bool:
+        """Whether one rollout at a time is in flight."""
+        return self.allowed == 1
+
+    @property
+    def allowed(self) -> int:
+        """How many rollouts may be in flight now."""
+        self._peak = max(self._peak, self.limit.now)
+        return self.limit.now if self._at_most is None else min(self.limit.now, self._at_most)
 
     def _grow(self) -> None:
-        while len(self._workers) < self.limit.now and not self._dry and not self.halted.is_set():
+        while len(self._workers) < self.allowed and not self._dry and not self.halted.is_set():
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._worker_ended)
@@ -162,7 +180,7 @@ class Session:
                 self._dry = True
                 return
             await self.attempts.make(self.attempts.agents[pending.agent], pending)
-            if len(self._workers) > self.limit.now:
+            if len(self._workers) > self.allowed:
                 self._leave()
                 return
             self._grow()
@@ -217,13 +235,24 @@ class Session:
         self.failures.sync()
 
     def _notice_stall(self, now: float) -> None:
-        patience = self.run.stall_after_s
+        stall_s = self.run.stall_after_s
         agents = self.attempts.agents
         engaged = [agent for agent in agents.values() if agent.engaged or agent.name in self._resting]
-        dead = [agent for agent in engaged if agent.dead_for(now) >= patience]
-        if engaged and len(dead) == len(engaged) and not self.halted.is_set():
+        dead = [agent for agent in engaged if agent.dead_for(now) >= agent.patience_s(stall_s)]
+        if engaged and len(dead) == len(engaged):
             causes = "; ".join(agent.last_words for agent in dead)
-            self.report.stalled = f"Gave up after {patience:g} s of nothing but failures: {causes}"
+            seconds = max(agent.patience_s(stall_s) for agent in dead)
+            self._give_up(f"Gave up after {seconds:g} s of nothing but failures: {causes}")
+
+    def notice_failures(self) -> None:
+        """Give up when more rollouts of this session have failed for good than may."""
+        failed, most = self.report.failed - self._failed_before, self.run.most_failures(self.report.total)
+        if most is not None and failed > most:
+            self._give_up(f"Stopped: {failed} rollouts failed for good, and --max-failures is {self.run.max_failures}")
+
+    def _give_up(self, reason: str) -> None:
+        if not self.halted.is_set():
+            self.report.stalled = reason
             self.halt()
             self._cut_off()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from gymctl.config import exact_json
@@ -22,10 +23,28 @@ _BODY_HEAD = 2048
 
 # Turned away before any work was done.
 REFUSED = frozenset(("connect", "rate_limited", "unavailable"))
+# What the end of a server does to every rollout that it had, whichever of them was the cause.
+COLLATERAL = frozenset(("reset", SESSION_LOST))
 # Says nothing against the rollout, turned away or taken along by another failure: does not use up an attempt.
 BLAMELESS = REFUSED | {SESSION_LOST}
 # Will be the same the next time: the request or the environment is at fault.
 FINAL = frozenset(("rejected", "bad_reply", "internal"))
+# Statuses that say that a key, an address or a name of a model is wrong: of the configuration, not of a row.
+_OF_THE_SETUP = frozenset((301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 407, 421))
+
+
+class Evidence(Enum):
+    """What a failure says about the rollout that met it."""
+
+    AGAINST = "against"
+    """It uses up an attempt."""
+    COLLATERAL = "collateral"
+    """A server ended, perhaps over another rollout: counts only for one that was alone."""
+    REFUSAL = "refusal"
+    """It was turned away: counts when that happens again and again, while other rollouts succeed."""
+    FINAL = "final"
+    """It would fail the same way again, if the row is the cause."""
+
 
 _BY_STATUS = {
     408: "timeout",
@@ -54,21 +73,41 @@ class Failure:
     body: str = ""
     retry_after: float | None = None
     terminal: bool = False
+    declared: bool = False
+    """Whether the environment itself calls the rollout a failure; the class is then its own word, not ours."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """What it says about the rollout."""
+        if not self.retriable:
+            return Evidence.FINAL
+        if self.declared:
+            return Evidence.AGAINST
+        if self.failure_class in COLLATERAL:
+            return Evidence.COLLATERAL
+        return Evidence.REFUSAL if self.failure_class in REFUSED else Evidence.AGAINST
+
+    @property
+    def kind(self) -> tuple[str, int, str]:
+        """What is the same in failures of one cause."""
+        return self.failure_class, self.status, self.hop
+
+    @property
+    def of_the_setup(self) -> bool:
+        """Whether it is the configuration's fault, as far as its status tells."""
+        return not self.declared and self.status in _OF_THE_SETUP
 
     @property
     def retriable(self) -> bool:
         """Whether another try may end differently."""
-        return not self.terminal and is_retriable(self.failure_class)
-
-    @property
-    def blameless(self) -> bool:
-        """Whether it says nothing against the rollout."""
-        return self.failure_class in BLAMELESS
+        if self.declared:
+            return not self.terminal
+        return is_retriable(self.failure_class)
 
     @property
     def refused(self) -> bool:
         """Whether it was turned away before any work was done."""
-        return self.failure_class in REFUSED
+        return self.failure_class in REFUSED and not self.declared
 
     @classmethod
     def of(cls, error: HopFailed) -> Failure:
@@ -85,10 +124,20 @@ class Failure:
         )
 
     @classmethod
-    def of_reply(cls, failure_class: str, message: str, hop: str, body: bytes, terminal: bool = False) -> Failure:
-        """A reply of status 200 that is no result."""
-        text = body[:_BODY_HEAD].decode("utf-8", "replace")
-        return cls(failure_class, message, hop=hop, path="/run", status=200, body=text, terminal=terminal)
+    def of_reply(
+        cls, failure_class: str, message: str, hop: str, body: bytes, *, declared: bool = False, terminal: bool = False
+    ) -> Failure:
+        """A reply of status 200 that is no result; ``declared`` by the environment, as ``terminal`` or not."""
+        return cls(
+            failure_class,
+            message,
+            hop=hop,
+            path="/run",
+            status=200,
+            body=body[:_BODY_HEAD].decode("utf-8", "replace"),
+            terminal=terminal,
+            declared=declared,
+        )
 
     @classmethod
     def of_bug(cls, error: BaseException, hop: str) -> Failure:
@@ -118,11 +167,12 @@ def _number(value: Any) -> int:
 
 
 def failure_row(
-    failure: Failure, task: int, repeat: int, agent_ref: dict[str, Any], attempt: int, terminal: bool
+    failure: Failure, task: int, repeat: int, agent_ref: dict[str, Any], attempt: int, *, counted: bool, terminal: bool
 ) -> bytes:
     """The sidecar's line for one failed attempt (the first is 0).
 
-    ``terminal`` is that this run makes no other attempt. One that allows more attempts does, if it is ``retriable``.
+    ``counted`` is that it uses up an attempt, ``terminal`` that this run makes no other one. A run that allows more
+    attempts does, if the failure is ``retriable``.
     """
     return exact_json.dumps(
         {
@@ -139,6 +189,7 @@ def failure_row(
                 "status": failure.status,
                 "body": failure.body,
                 "retriable": failure.retriable,
+                "counted": counted,
             },
         }
     )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gymctl.rollouts.failures import BLAMELESS, is_retriable
+from gymctl.rollouts.failures import BLAMELESS, COLLATERAL, REFUSED, is_retriable
 from gymctl.rollouts.fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
@@ -26,6 +26,8 @@ from gymctl.rollouts.report import AgentReport
 from gymctl.rollouts.tool_errors import read_tool_errors
 
 Key = tuple[int, int]
+# A refusal may be an outage or a crowd; so many for each attempt that a rollout has (three at least) may be the row's.
+REFUSALS_PER_ATTEMPT = 3
 
 
 class AgentRef(msgspec.Struct):
@@ -50,9 +52,10 @@ class ResultHead(msgspec.Struct):
 
 
 class FailureCause(msgspec.Struct):
-    """What the run thought of it; None in a row that gymctl has not written."""
+    """What the run thought of it; None in a row that gymctl has not written, or an earlier release of it."""
 
     retriable: bool | None = None
+    counted: bool | None = None
 
 
 class FailureHead(msgspec.Struct):
@@ -76,17 +79,45 @@ class FailureHead(msgspec.Struct):
         """Whether another try may end differently."""
         return is_retriable(self.failure_class) if self.cause.retriable is None else self.cause.retriable
 
+    @property
+    def counted(self) -> bool:
+        """Whether it used up an attempt."""
+        return self.failure_class not in BLAMELESS if self.cause.counted is None else self.cause.counted
+
+
+@dataclass
+class Tries:
+    """What was tried of one rollout. ``attempts`` are used up; ``refusals`` and ``crashes`` are failures of others."""
+
+    attempts: int = 0
+    refusals: int = 0
+    crashes: int = 0
+
+    def add(self, failure: FailureHead) -> None:
+        """Count one failed attempt of an earlier session."""
+        if failure.counted:
+            self.attempts = max(self.attempts, failure.attempt + 1)
+        elif failure.failure_class in COLLATERAL:
+            self.crashes += 1
+        elif failure.failure_class in REFUSED:
+            self.refusals += 1
+
+
+def refused_too_often(refusals: int, max_attempts: int) -> bool:
+    """Whether a rollout was turned away so often that the row itself may be the cause."""
+    return refusals >= REFUSALS_PER_ATTEMPT * max(3, max_attempts)
+
 
 @dataclass
 class History:
-    """``done``: keys of results. ``attempts``: used attempts of the others. ``failed``: agent and class, final ones.
+    """``done``: keys of results. ``tries``: what was tried of the others. ``failed``: agent and class, final ones.
 
     All of them of the inputs' rollouts; ``agents`` sums up their results. A hundred thousand keys take some 20 MB.
     ``notes`` say what was repaired, and what else is there.
     """
 
     done: set[Key] = field(default_factory=set)
-    attempts: dict[Key, int] = field(default_factory=dict)
+    tries: dict[Key, Tries] = field(default_factory=dict)
     failed: dict[Key, tuple[str, str]] = field(default_factory=dict)
     agents: dict[str, AgentReport] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -134,12 +165,13 @@ def read_history(
 
 
 def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
-    key = failure.key
-    if failure.failure_class not in BLAMELESS:
-        history.attempts[key] = max(history.attempts.get(key, 0), failure.attempt + 1)
-    out_of_attempts = history.attempts.get(key, 0) >= max_attempts
-    if out_of_attempts or (failure.terminal and not failure.retriable):
-        history.failed[key] = (failure.agent.name, failure.failure_class)
+    tries = history.tries.setdefault(failure.key, Tries())
+    tries.add(failure)
+    final = tries.attempts >= max_attempts
+    if failure.terminal:
+        final = final or not failure.retriable or refused_too_often(tries.refusals, max_attempts)
+    if final:
+        history.failed[failure.key] = (failure.agent.name, failure.failure_class)
 
 
 def _repaired(path: Path, head: type[ResultHead] | type[FailureHead], said: list[str]) -> set[Key]:

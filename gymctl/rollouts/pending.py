@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,7 +11,9 @@ import msgspec
 
 from gymctl.errors import RunError
 from gymctl.rollouts.fields import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX
-from gymctl.rollouts.history import History, Key
+from gymctl.rollouts.history import History, Key, Tries
+
+_FEWER = 8
 
 
 @dataclass(slots=True)
@@ -23,8 +25,11 @@ class Pending:
     task: int
     repeat: int
     agent_ref: dict[str, Any]
-    attempts: int = 0
-    refusals: int = 0
+    tries: Tries = field(default_factory=Tries)
+    earlier_refusals: int = 0
+    """Refusals of earlier sessions."""
+    doubts: int = 0
+    """Failures that would be final, but for the doubt whether the row or the whole agent was at fault."""
     row: bytes | None = None
 
     @property
@@ -37,6 +42,18 @@ class Pending:
     def key(self) -> Key:
         """Its (task, repeat)."""
         return self.task, self.repeat
+
+
+def by_company(batch: Iterable[Pending], most: int) -> list[tuple[int, list[Pending]]]:
+    """How many may be in flight beside each other, and which rollouts: suspects of ending a server last, and alone.
+
+    ``most`` is how many were in flight; a rollout whose server ended again has an eighth of them beside it each time.
+    """
+    groups: dict[int, list[Pending]] = {}
+    for pending in batch:
+        fewer = _FEWER ** max(0, pending.tries.crashes - 1)
+        groups.setdefault(max(1, most // fewer), []).append(pending)
+    return sorted(groups.items(), reverse=True)
 
 
 class _RowHead(msgspec.Struct):
@@ -61,8 +78,14 @@ class Rows:
         """
         for pending in self._all():
             if pending.key not in history.done and pending.key not in history.failed:
-                pending.attempts = history.attempts.get(pending.key, 0)
+                pending.tries = history.tries.get(pending.key, pending.tries)
+                pending.earlier_refusals = pending.tries.refusals
                 yield pending
+
+    def first_done(self, agent: str, history: History) -> Pending | None:
+        """A rollout of the agent that an earlier session has finished, if there is one; raises as ``pending``."""
+        pending = (item for item in self._all() if item.agent == agent and item.key in history.done)
+        return next(pending, None)
 
     def all_keys(self) -> Iterator[Key]:
         """The (task, repeat) of every row, in order; raises as ``pending``."""
@@ -84,7 +107,10 @@ class Rows:
         if pending.row is not None:
             return pending.row
         self._file.seek(pending.offset)
-        return self._file.read(pending.size)
+        row = self._file.read(pending.size)
+        if len(row) < pending.size:
+            raise RunError(f"{self._path} was shortened by another program", "continue with --resume")
+        return row
 
     def close(self) -> None:
         """Close the file."""

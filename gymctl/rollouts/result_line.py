@@ -103,7 +103,8 @@ def _read(body: bytes, agent: str) -> Verdict:
     if verdict.failure_class is not None or verdict.no_persist:
         name = str(verdict.failure_class or "killed")
         message = f"{agent}: the environment calls this rollout a failure: {name}"
-        raise NotAResultError(Failure.of_reply(name, message, agent, body, bool(verdict.failure_terminal)))
+        terminal = bool(verdict.failure_terminal)
+        raise NotAResultError(Failure.of_reply(name, message, agent, body, declared=True, terminal=terminal))
     if not is_finite(verdict.reward):
         message = f"{agent}: POST /run answered without a reward that is a finite number"
         raise NotAResultError(Failure.of_reply("bad_reply", message, agent, body))

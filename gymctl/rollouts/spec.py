@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,7 @@ import orjson
 from gymctl.errors import InputError
 
 _YEAR_S = 366 * 86400.0
+_FAILURES = re.compile(r"\d{1,9}|\d{1,2}(\.\d{1,3})?%|100%")
 Concurrency = int | Literal["auto"]
 Repeats = int | Mapping[str, int]
 
@@ -35,6 +37,7 @@ class RunSpec:
         deadline_s: seconds one rollout may take, retries on the spot included.
         stall_s: end the run when nothing but failing probes was seen for so long; None is 600 or the deadline, if less.
         max_attempts: how often a rollout is tried before its failure is final.
+        max_failures: end the run when more rollouts than this have failed for good in it: ``"20"``, or ``"5%"`` of all.
         grace_s: seconds that rollouts in flight get after a stop.
         params_override: laid over each row's ``responses_create_params``, key by key.
         identity: what else must be the same to resume: e.g. ``{"config": digest, "servers": {...}}``.
@@ -55,6 +58,7 @@ class RunSpec:
     deadline_s: float = 1800.0
     stall_s: float | None = None
     max_attempts: int = 3
+    max_failures: str | None = None
     grace_s: float = 10.0
     params_override: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +81,8 @@ class RunSpec:
                 raise InputError(f"{name} is {seconds} s", "it must be above 0, and at most a year")
         for name, values in (("num_repeats", self.num_repeats), ("responses_create_params", self.params_override)):
             _check_json(name, values)
+        if self.max_failures is not None and not _FAILURES.fullmatch(self.max_failures):
+            raise InputError(f"--max-failures is {self.max_failures!r}", "it must be a number, or a percentage: 5%")
         if self.retry_failed and not self.resume:
             raise InputError("--retry-failed is for a run that goes on", "add --resume")
 
@@ -84,6 +90,13 @@ class RunSpec:
     def stall_after_s(self) -> float:
         """Seconds of nothing but failures after which the run gives up."""
         return min(600.0, self.deadline_s) if self.stall_s is None else self.stall_s
+
+    def most_failures(self, total: int) -> int | None:
+        """How many of ``total`` rollouts may fail for good; None when that is not limited."""
+        if self.max_failures is None:
+            return None
+        number, percent, _ = self.max_failures.partition("%")
+        return int(total * float(number) / 100) if percent else int(float(number))
 
     @property
     def files(self) -> RunFiles:

@@ -42,7 +42,9 @@ def test_of_two_that_start_together_one_is_refused(tmp_path: Path, second: dict[
     if holds_work:
         collected(spec, Agents())
     options = {**second, **({"output": tmp_path / str(second["output"])} if "output" in second else {})}
-    other = replace(spec, input=write_rows(tmp_path / "others.jsonl", [row(n) for n in range(100, 130)]), **options)  # type: ignore[arg-type]
+    rows = range(40) if "resume" in second else range(100, 130)
+    others = write_rows(tmp_path / "others.jsonl", [row(number) for number in rows])
+    other = replace(spec, input=others, **options)  # type: ignore[arg-type]
     outcomes = both(spec, other)
     reports = [
         (mine, outcome) for mine, outcome in zip((spec, other), outcomes, strict=True) if isinstance(outcome, Report)
