@@ -27,7 +27,8 @@ RUN --mount=type=bind,source=project,target=/tmp/project \
     /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --constraints /tmp/constraints.txt $wanted
 
 FROM ${BASE_IMAGE} AS base
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym && \
+    install -d -o gym -g gym /data
 COPY --from=packages /opt/uv /opt/uv
 COPY --from=packages /opt/venv /opt/venv
 COPY checkout /opt/checkout

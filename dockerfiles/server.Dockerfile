@@ -1,6 +1,7 @@
 # One server of a stack, or the job that collects rollouts from it. `gymctl up` builds it and makes the build context:
 #   gymctl/ services/ entrypoint.sh server.requirements.txt    and requirements.txt: what one server needs on top, maybe nothing
 # Layers, from the one all images share to the one that changes most: base packages, a server's own packages, code.
+# /data belongs to the server's user: a named volume that is mounted there can be written.
 # A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
 ARG BASE_IMAGE=python:3.12-slim
 
@@ -22,7 +23,8 @@ COPY services /opt/gymctl/services
 RUN python3 -m compileall -q --invalidation-mode checked-hash /opt/gymctl
 
 FROM ${BASE_IMAGE} AS server
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym && \
+    install -d -o gym -g gym /data
 COPY --from=packages /opt/venv /opt/venv
 # Python images come without byte code of the standard library; a container that may not write would compile it at every
 # start. Importing what servers (and below, Ray: seven processes a node) import compiles what they need of it.

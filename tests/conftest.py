@@ -45,7 +45,8 @@ def pytest_runtest_setup(item):
 @lru_cache
 def docker_problem():
     """Why there is no usable Docker engine here; empty when there is one."""
-    from gymctl.engines.docker.daemon import check_commands, connect
+    from gymctl.engines.docker.daemon import connect
+    from gymctl.engines.docker.requirements import check_commands
     from gymctl.errors import EngineError
 
     try:

@@ -66,7 +66,9 @@ GymVersion = Annotated[
 ]
 CaBundle = Annotated[
     Path | None,
-    typer.Option("--ca-bundle", help="Certificates that builds trust.", show_default="the machine's own"),
+    typer.Option(
+        "--ca-bundle", help="CA certificates that builds and servers trust.", show_default="the machine's own"
+    ),
 ]
 Registry = Annotated[
     str | None,

@@ -72,7 +72,7 @@ def load_config(
     servers = _servers(resolved, layers, findings)
     ray = read_ray(resolved, servers, environ, findings)
     head = check_head(resolved, findings)
-    placements, servers = _placed(servers, resolved, findings)
+    placements, servers = _placed(servers, resolved, cwd, findings)
     _check_values(resolved, findings)
     remote = check_references(servers, resolved, findings, role)
     _check_ports(servers, head, blocks, ray, resolved, findings, role)
@@ -100,11 +100,11 @@ def load_config(
 
 
 def _placed(
-    servers: dict[str, ServerInstance], resolved: dict[str, Any], findings: Findings
+    servers: dict[str, ServerInstance], resolved: dict[str, Any], cwd: Path, findings: Findings
 ) -> tuple[Placements, dict[str, ServerInstance]]:
     """The top-level ``placement:``, and the servers with what holds for each."""
     placements = read_placements(resolved.get("placement"), findings)
-    return placements, place_servers(servers, resolved, placements, findings)
+    return placements, place_servers(servers, resolved, placements, cwd, findings)
 
 
 def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config.choices import MergeOrder
+from gymctl.config.container_settings import ContainerSettings
 from gymctl.config.diagnostics import KeyPath, Location, Note, Origins
 from gymctl.config.placement import Placement, Placements, ResourceLimits
 from gymctl.config.ray import RayBlock
@@ -44,6 +45,8 @@ class ServerInstance:
     limits: ResourceLimits | None = None  # its ``resources:``
     needs_ray: bool = False
     replicas: int = 1
+    container: ContainerSettings | None = None
+    """What its container gets besides the server."""
 
     @property
     def path(self) -> tuple[str, str, str]:

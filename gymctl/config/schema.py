@@ -12,6 +12,7 @@ from typing import Any
 from gymctl import assets
 from gymctl.config.checks import DATASET_TYPES, DOMAINS, LICENSES
 from gymctl.config.choices import MergeOrder
+from gymctl.config.container_settings import container_schema
 from gymctl.config.diagnostics import CODES
 from gymctl.config.placement import GROUPS
 from gymctl.config.ray import KEYS as RAY_KEYS
@@ -226,6 +227,7 @@ def _server() -> dict[str, Any]:
             "datasets": _or_later({"type": "array", "items": {"$ref": "#/$defs/dataset"}}, {"type": "null"}),
             "placement": {"$ref": "#/$defs/placement"},
             "resources": {"$ref": "#/$defs/resources"},
+            **container_schema(),
             "resources_server": {"$ref": "#/$defs/reference"},
             "model_server": {"$ref": "#/$defs/reference"},
         },

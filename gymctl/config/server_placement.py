@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from gymctl.config.container_settings import CONTAINER_KEYS, read_container
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
 from gymctl.config.model import Config, ServerInstance
 from gymctl.config.placement import Placements, read_placement, read_resources
@@ -18,9 +20,15 @@ _GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.
 
 
 def place_servers(
-    servers: Mapping[str, ServerInstance], resolved: Mapping[str, Any], placements: Placements, findings: Findings
+    servers: Mapping[str, ServerInstance],
+    resolved: Mapping[str, Any],
+    placements: Placements,
+    cwd: Path,
+    findings: Findings,
 ) -> dict[str, ServerInstance]:
-    """The servers with ``placement``, ``limits`` and ``needs_ray`` filled in; what is wrong with one becomes problems.
+    """The servers with placement, limits, ``needs_ray`` and their container's settings filled in.
+
+    What is wrong with one becomes problems. Paths of volumes are relative to ``cwd``.
 
     The keys may stand in a server's fields or beside its kind key.
     """
@@ -36,7 +44,8 @@ def place_servers(
         needs, place = _found(server, resolved, NEEDS_KEY)
         if needs is not None and not isinstance(needs, bool):
             findings.problem(place, f"{dotted(place)} is {needs!r}", "it must be true or false")
-        placed[name] = replace(server, placement=placement, limits=limits, needs_ray=needs is True)
+        container = read_container({key: _found(server, resolved, key) for key in CONTAINER_KEYS}, cwd, findings)
+        placed[name] = replace(server, placement=placement, limits=limits, needs_ray=needs is True, container=container)
     return placed
 
 
@@ -57,6 +66,8 @@ def without_effect(config: Config) -> Iterator[str]:
         yield f"replicas ({listing(replicated)}) have no effect in one process, which has each server once"
     if several := [name for name, server in servers if (server.num_workers or 1) > 1]:
         yield f"num_workers ({listing(several)}) has no effect in one process"
+    if contained := [name for name, server in servers if server.container]:
+        yield f"{', '.join(CONTAINER_KEYS)} ({listing(contained)}) have no effect in one process"
     if needing := [name for name, server in servers if server.needs_ray]:
         yield f"needs_ray ({listing(needing)}) has no effect in one process: checks run in processes beside it"
     if config.ray is not None and not config.values.get(RAY_ADDRESS_KEY):

@@ -61,10 +61,12 @@ BLOCK_KEYS = frozenset({"vllm", "ray"})
 # Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
 SERVER_KEYS = frozenset(
     "entrypoint host port num_workers log_level domain name datasets description verified verified_url value "
-    "runtime slice replicas placement resources needs_ray".split()
+    "runtime slice replicas placement resources needs_ray start_period volumes environment networks logging".split()
 )
 # Those of them that may stand beside the kind key as well.
-OUTER_KEYS = frozenset({"replicas", "placement", "resources", "needs_ray"})
+OUTER_KEYS = frozenset(
+    "replicas placement resources needs_ray start_period volumes environment networks logging".split()
+)
 
 
 def is_this_machine(host: str | None) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
 
+from gymctl.engines.direct_http import open_directly
 from gymctl.engines.protocol import ServerStatus
 
 _TIMEOUT_S = 3.0
@@ -29,7 +29,7 @@ def registered_urls(head_url: str) -> dict[str, str]:
 
 def _nodes(head_url: str) -> list[dict[str, Any]]:
     try:
-        with urlopen(f"{head_url}/nodes", timeout=_TIMEOUT_S) as reply:  # noqa: S310 - the stack's own head
+        with open_directly(f"{head_url}/nodes", _TIMEOUT_S) as reply:
             nodes = json.load(reply)
     except (URLError, OSError, ValueError):
         return []

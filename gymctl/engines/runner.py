@@ -269,8 +269,12 @@ def interrupt_signals() -> tuple[signal.Signals, ...]:
     return both if ignores_hangup else (*both, signal.SIGHUP)
 
 
-def detached(argv: Sequence[str], *, stdin: str, log: Path, cwd: Path) -> subprocess.Popen[str]:
+def detached(
+    argv: Sequence[str], *, stdin: str, log: Path, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start a command that outlives us, in a session of its own; both its streams go to the file ``log``.
+
+    ``env`` is laid over this process's environment.
 
     Raises:
         CommandFailed: it cannot be started.
@@ -282,6 +286,7 @@ def detached(argv: Sequence[str], *, stdin: str, log: Path, cwd: Path) -> subpro
                 stdin=subprocess.PIPE,
                 stdout=sink,
                 stderr=sink,
+                env={**os.environ, **env} if env else None,
                 cwd=cwd,
                 encoding="utf-8",
                 start_new_session=True,

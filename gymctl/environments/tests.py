@@ -19,6 +19,8 @@ from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.docker.daemon import connect
 from gymctl.engines.docker.jobs import job_command, job_name
+from gymctl.engines.docker.location import check_location
+from gymctl.engines.docker.requirements import check_engine
 from gymctl.engines.protocol import Job, Mount
 from gymctl.engines.runner import OnLine, stream
 from gymctl.errors import EngineError, InputError
@@ -107,7 +109,9 @@ def build_image(
     Raises:
         EngineError: there is no Docker, or the image cannot be built.
     """
-    connect(f", or do without Docker: gymctl env test {tests.name} --engine local").close()
+    client = connect(f", or do without Docker: gymctl env test {tests.name} --engine local")
+    check_engine(client)
+    check_location(client)
     plan = image_for(tests)
     images = build_images([plan], directory=tests.folder, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build)
     return images[plan.tag]

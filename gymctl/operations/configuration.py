@@ -39,6 +39,12 @@ class PlanOptions:
     """IPv4 address to publish the head's port on; by default 127.0.0.1, on a Swarm none."""
     nofile: int = NOFILE
     """Open files that a container may have."""
+    bounded_logs: bool = True
+    """Whether containers get a limit on their logs; not where the engine's log driver is another one."""
+    ca_bundle: Path | None = None
+    """CA certificates that servers trust; by default those that the environment names, and the machine's own."""
+    timeout: float | None = None
+    """Seconds that health checks give every server to start, at least."""
 
 
 def load(
@@ -84,6 +90,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         InputError: an option is wrong.
         ConfigError: the configuration cannot be a stack of containers.
     """
+    from gymctl.engines.machine import machine_egress, machine_names
     from gymctl.stack import StackOptions, plan_stack
 
     options = options or PlanOptions()
@@ -101,6 +108,10 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         gym_root=config.source.gym_root,
         gym_version=version,
         publish_host=options.publish or LOOPBACK,
+        bounded_logs=options.bounded_logs,
+        start_seconds=options.timeout or 0.0,
+        egress=machine_egress(os.environ, options.ca_bundle),
+        machine_names=machine_names(),
     )
     return plan_stack(config, name=stack_name(options.name, directory or Path.cwd()), options=stack_options)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gymctl.config import Config
 from gymctl.engines.build.images import build_images
-from gymctl.engines.docker.daemon import check_commands, connect, spoken_errors
+from gymctl.engines.docker.daemon import connect, spoken_errors
+from gymctl.engines.docker.requirements import check_commands, check_engine
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
 from gymctl.operations.configuration import PlanOptions, plan
 from gymctl.operations.events import OnStackEvent, ignore
@@ -70,5 +71,5 @@ def _build(config: Config, options: PlanOptions, images: ImageOptions, on_event:
     """Build what the stack of a configuration runs in; returns the name of each image by its tag."""
     stack = plan(config, options, directory=Path.cwd())
     check_commands("")
-    connect("").close()
+    check_engine(connect(""))
     return build_images(stack.images, base_image=images.base_image, ca_bundle=images.ca_bundle, on_event=on_event)

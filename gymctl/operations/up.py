@@ -36,7 +36,7 @@ class ImageOptions:
     base_image: str | None = None
     """Image to build on; by default python:3.12-slim."""
     ca_bundle: Path | None = None
-    """Certificates that builds trust; by default the machine's own."""
+    """Certificates that builds and servers trust; by default the machine's own."""
     registry: str = ""
     """Swarm: HOST/PREFIX to push the images to."""
     hosts: tuple[str, ...] = ()
@@ -55,9 +55,16 @@ class _Start:
     timeout: float | None
     on_event: OnStackEvent
 
-    def plan(self, nofile: int) -> StackPlan:
-        """The plan for containers that may have ``nofile`` open files."""
-        return plan(self.config, replace(self.options, nofile=nofile), directory=self.directory)
+    def plan(self, nofile: int, *, bounded_logs: bool = True) -> StackPlan:
+        """The plan for containers that may have ``nofile`` open files, with a limit on their logs or without."""
+        options = replace(
+            self.options,
+            nofile=nofile,
+            bounded_logs=bounded_logs,
+            ca_bundle=self.images.ca_bundle,
+            timeout=self.timeout,
+        )
+        return plan(self.config, options, directory=self.directory)
 
     def note(self, texts: Sequence[str]) -> None:
         """Pass on sentences that the user should read."""
@@ -181,13 +188,14 @@ def _up_compose(start: _Start) -> StackState:
     check_hub_heads(start.config.vllm.values(), os.environ)
     stack = start.plan(NOFILE)
     start.note([*stack.notes, *one_machine_notes(stack.services)])
-    nofile, built = engine.prepare(
+    prepared = engine.prepare(
         stack,
         base_image=start.images.base_image,
         ca_bundle=start.images.ca_bundle,
         on_build=start.on_event,
     )
-    stack = start.plan(nofile).with_images(built)
+    start.note(prepared.notes)
+    stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
     store_token(start.config, start.directory)
     start.on_event(ServersExpected(tuple(service.name for service in stack.services)))
     return engine.up(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +15,16 @@ from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.ray import RayCheck, RayCluster
 from gymctl.stack.addons.replica_proxy import Replication
 from gymctl.stack.addons.vllm import gpu_notes, vllm_stack
+from gymctl.stack.container import container_problems, with_container, with_start_period
+from gymctl.stack.egress import Egress
 from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.placement import node_placement, resource_bounds
 from gymctl.stack.plan_checks import HEAD_SERVICE, plan_problems, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY
+from gymctl.stack.slices.host_gateway import GATEWAY, extra_hosts
 from gymctl.stack.slices.interpolation import dump_slice
-from gymctl.stack.slices.slices import Address, Slice, Slices, head_slice
+from gymctl.stack.slices.slices import Address, Slice, Slices, head_slice, reachable_from
 from gymctl.stack.worker_nodes import Machines
 
 SERVICES_ROOT = "/opt/gymctl/services"
@@ -40,6 +42,13 @@ class StackOptions:
     publish_host: str = LOOPBACK
     gym_version: str | None = None  # of nemo-gym on PyPI; None: a checkout beside the servers, else a tested one
     gym_root: Path | None = None  # a NeMo Gym checkout
+    bounded_logs: bool = True
+    """Whether logs get a limit; not where the daemon's log driver is another than json-file or local."""
+    start_seconds: float = 0.0
+    """The least time that health checks give every service to start, as with ``--timeout``."""
+    egress: Egress = field(default_factory=Egress)
+    machine_names: tuple[str, ...] = ()
+    """Names of this machine, which its own resolver may know from its hosts file only."""
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
 
 
@@ -129,6 +138,7 @@ class _Planning:
         yield from self._machines.problems(self._runtimes)
         yield from self.replication.problems()
         yield from self._ray.problems()
+        yield from container_problems(self._config)
 
     def services(self) -> tuple[ServicePlan, ...]:
         """The head (or a worker's node), Ray, the servers, the other add-ons."""
@@ -139,8 +149,19 @@ class _Planning:
         ray = self._ray.services(choice, self._images)
         vllm = vllm_stack(config, choice)
         self.secrets |= {**self._machines.secrets, **vllm.secrets}
-        placed = [_placed(service, config) for service in (first, *ray, *servers, *vllm.services)]
+        placed = [self._placed(service) for service in (first, *ray, *servers, *vllm.services)]
+        taken = {name for service in placed for name in service.secrets}
+        self.secrets |= {name: value for name, value in self._options.egress.secrets.items() if name in taken}
         return tuple(self.replication.apply(placed, choice))
+
+    def _placed(self, service: ServicePlan) -> ServicePlan:
+        """A service with its way to the outside; an add-on without a placement goes where the configuration says."""
+        servers = self._config.servers
+        peers = (HEAD_SERVICE, *reachable_from(servers, service.name)) if service.name in servers else ()
+        service = with_start_period(self._options.egress.adapt(service, peers), self._options.start_seconds)
+        if service.kind == "head" or service.name in servers or service.placement is not None:
+            return service
+        return replace(service, placement=node_placement(self._config.placements.of("addons")))
 
     def ray_checks(self) -> Iterator[RayCheck]:
         """What to see of a Ray cluster of the user's before its users start; asked when services are planned."""
@@ -156,11 +177,12 @@ class _Planning:
         added = _merged(self._gym.added, self._machines.added(), self._ray.added())
         slices = Slices(self._config, self._addresses, self._options.slice_mode, GATEWAY, added=added)
         self.secrets |= slices.secrets
+        names = [name for name in self._options.machine_names if name not in self._config.servers]
         for server in self._config.servers.values():
             view = slices.of(server.name)
             self._rerouted.setdefault(view.rerouted, []).append(server.name)
             image = self._ray.image(server, self.choice)
-            service = _service(server, self._addresses[server.name].port, view, image)
+            service = _service(server, self._addresses[server.name].port, view, image, names)
             service = self._ray.adapt(replace(service, published=self._machines.published(server)))
             is_gym = self._runtimes.of(server.name) is Runtime.NEMO_GYM
             yield self._gym.adapt(service) if is_gym else service
@@ -171,6 +193,7 @@ class _Planning:
         yield from _head_notes(self._config, self._options)
         for part in (self._gym, self._ray, self._machines, self.replication):
             yield from part.notes()
+        yield from self._options.egress.notes()
 
 
 def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -217,8 +240,8 @@ def _head(
     return machines.with_token(head, data)
 
 
-def _service(server: ServerInstance, port: int, view: Slice, image: str) -> ServicePlan:
-    return ServicePlan(
+def _service(server: ServerInstance, port: int, view: Slice, image: str, machine_names: Sequence[str]) -> ServicePlan:
+    planned = ServicePlan(
         name=server.name,
         kind=server.kind,
         implementation=server.implementation,
@@ -229,18 +252,12 @@ def _service(server: ServerInstance, port: int, view: Slice, image: str) -> Serv
         command=("python", server.entrypoint),
         working_dir=f"{SERVICES_ROOT}/{server.kind.value}/{server.implementation}",
         secrets=view.secrets,
-        extra_hosts=(EXTRA_HOST,) if view.rerouted else (),
+        extra_hosts=extra_hosts(view.texts, machine_names),
         placement=node_placement(server.placement),
         bounds=resource_bounds(server.limits),
         replicas=server.replicas,
     )
-
-
-def _placed(service: ServicePlan, config: Config) -> ServicePlan:
-    """An add-on that says nothing itself goes where the configuration wants add-ons."""
-    if service.kind == "head" or service.name in config.servers or service.placement is not None:
-        return service
-    return replace(service, placement=node_placement(config.placements.of("addons")))
+    return with_container(planned, server.container, machine_names)
 
 
 def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:

@@ -12,6 +12,8 @@ from gymctl.stack.compose.model import (
     Deploy,
     Healthcheck,
     Limit,
+    Logging,
+    Network,
     Port,
     Service,
     StoredFile,
@@ -28,8 +30,12 @@ SECRETS_DIR = "./.gymctl/secrets"
 # the shell in its container costs most of that, so a probe waits for a server that is not there yet.
 _PROBE = (
     "n=0; until test -e /tmp/gymctl-ready || test $n -ge 20; do n=$((n+1)); sleep 0.2; done; "
-    'test -n "$(find /tmp/gymctl-ready -mmin -0.5 2>/dev/null)"'
+    "test -e /tmp/gymctl-ready || { echo the server does not listen yet; exit 1; }; "
+    'test -n "$(find /tmp/gymctl-ready -mmin -0.5)" || { echo the event loop has not run for 30 s; exit 1; }'
 )
+
+# Without a bound json-file, Docker's default, fills the disk. A daemon with another driver keeps it (``bounded_logs``).
+_BOUNDED_LOGS = Logging(driver="json-file", options={"max-size": "20m", "max-file": "5"})
 
 # OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless told to trust it; a node takes two characters or more.
 _MANY_NODES = 20_000
@@ -41,9 +47,11 @@ def compose_document(plan: StackPlan, *, secrets_dir: str = SECRETS_DIR) -> Comp
     mounts = [mount for service in plan.services for mount in service.volumes]
     volumes = dict.fromkeys(mount.source for mount in mounts if mount.type == "volume" and mount.source)
     ending = frozenset(service.name for service in plan.services if service.completes)
+    networks = dict.fromkeys(name for service in plan.services for name in service.networks)
     return ComposeDocument(
         name=plan.name,
         services={service.name: _service(service, plan, ending) for service in plan.services},
+        networks={name: Network(external=True) for name in networks} or None,
         volumes={name: Volume() for name in volumes} or None,
         secrets={name: StoredFile(file=f"{secrets_dir.rstrip('/')}/{name}") for name in used} or None,
     )
@@ -51,9 +59,12 @@ def compose_document(plan: StackPlan, *, secrets_dir: str = SECRETS_DIR) -> Comp
 
 def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> Service:
     """A server's service, hardened; an add-on's is its fragment, with what the plan says laid over it."""
-    own = _of_plan(service, plan.name, ending)
+    own = _of_plan(service, plan, ending)
     if service.fragment is not None:
         said = {key: getattr(own, key) for key in own.model_fields_set if getattr(own, key) is not None}
+        health = service.fragment.healthcheck
+        if health is not None:
+            said["healthcheck"] = health.model_copy(update={"start_period": service.start_period})
         return service.fragment.model_copy(update=said)
     return own.model_copy(
         update={
@@ -71,7 +82,7 @@ def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
     )
 
 
-def _of_plan(service: ServicePlan, stack: str, ending: Collection[str]) -> Service:
+def _of_plan(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> Service:
     """What the plan says of a service, and nothing else."""
     return Service(
         image=service.image,
@@ -83,10 +94,12 @@ def _of_plan(service: ServicePlan, stack: str, ending: Collection[str]) -> Servi
         extra_hosts=list(service.extra_hosts) or None,
         depends_on={name: _dependency(name in ending) for name in service.needs} or None,
         volumes=list(service.volumes) or None,
+        networks=dict.fromkeys(("default", *service.networks)) if service.networks else None,
+        logging=service.logging or (_BOUNDED_LOGS if plan.options.bounded_logs else None),
         shm_size=service.shm_size,
         deploy=_deploy(service),
         labels={
-            labels.STACK: stack,
+            labels.STACK: plan.name,
             labels.KIND: str(service.kind),
             labels.IMPLEMENTATION: service.implementation,
             labels.PORT: str(service.port),

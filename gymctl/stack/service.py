@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gymctl.stack.compose.model import Mount, Placement, ResourceBounds, Service
+from gymctl.stack.compose.model import Logging, Mount, Placement, ResourceBounds, Service
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ServicePlan:
     needs: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     probe: tuple[str, ...] = ()  # the health check's command; empty: the ready file of gymctl's own servers
-    start_period: str = "60s"
+    start_period: str = "180s"
     environment: tuple[tuple[str, str], ...] = ()
     shm_size: str | None = None
     replicas: int = 1
@@ -36,6 +36,10 @@ class ServicePlan:
     placement: Placement | None = None
     bounds: ResourceBounds | None = None  # limits and reservations of each replica; GPUs are reserved here
     volumes: tuple[Mount, ...] = ()
+    networks: tuple[str, ...] = ()
+    """Networks that exist already, beside the stack's own."""
+    logging: Logging | None = None
+    """Where its output goes; None: the stack's default."""
     completes: bool = False  # it ends by itself, with code 0, before those that need it start
     tries: int = 1  # how often it may begin until it is healthy
     used_by: tuple[str, ...] = ()  # the servers that an add-on is there for

@@ -3,7 +3,8 @@
 import pytest
 
 from gymctl.engines.compose.engine import ComposeEngine
-from gymctl.engines.docker.daemon import check_commands, connect
+from gymctl.engines.docker.daemon import connect
+from gymctl.engines.docker.requirements import check_commands
 from gymctl.errors import EngineError, InputError
 
 

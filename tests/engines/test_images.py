@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from gymctl import assets
-from gymctl.engines.build import cache, images
+from gymctl.engines.build import cache, certificates, images
 from gymctl.engines.build.addons import VLLM_BASE, WHEELS, addon_hint, stage_addon
-from gymctl.engines.build.command import Build, build_command
+from gymctl.engines.build.certificates import find_ca_bundle, server_certificates
+from gymctl.engines.build.command import Build, build_command, build_proxies
 from gymctl.engines.build.context import stage
-from gymctl.engines.build.images import BuildFailed, build_images, find_ca_bundle
+from gymctl.engines.build.images import BuildFailed, build_images
 from gymctl.engines.runner import CommandFailed
 from gymctl.errors import InputError
 from gymctl.stack import ImagePlan
@@ -108,6 +109,31 @@ def test_ca_bundle_is_the_one_given_or_named_or_none(tmp_path):
     assert find_ca_bundle(None, {"SSL_CERT_FILE": "/nowhere", "PIP_CERT": str(bundle)}) == bundle
     with pytest.raises(InputError, match="CA bundle"):
         find_ca_bundle(tmp_path / "other.pem", {})
+
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def test_servers_trust_a_bundle_and_the_machines_own(tmp_path, monkeypatch):
+    machine, company = tmp_path / "machine.crt", tmp_path / "company.pem"
+    machine.write_text(CERTIFICATE.replace("MIIB", "MACHINE"))
+    company.write_text(f"a comment\n{CERTIFICATE}")
+    monkeypatch.setattr(certificates, "_MACHINE_FILES", (str(machine),))
+    both = CERTIFICATE + CERTIFICATE.replace("MIIB", "MACHINE")
+    assert server_certificates(company, {}) == both
+    assert server_certificates(None, {"SSL_CERT_FILE": str(company)}) == both
+    assert server_certificates(None, {"SSL_CERT_FILE": str(machine)}) == "", "images have public certificates"
+    assert server_certificates(None, {}) == ""
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
+    with pytest.raises(InputError, match=r"key.pem holds no certificate"):
+        server_certificates(tmp_path / "key.pem", {})
+
+
+def test_builds_go_through_a_proxy_that_they_can_reach():
+    environ = {"https_proxy": "http://me:pw@proxy.test", "HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "localhost"}
+    assert build_proxies(environ) == ("https_proxy", "NO_PROXY")
+    argv = build_command(["x:1"], Path("/context"), Build(Path("/Dockerfile")), None, proxies=["https_proxy"])
+    assert argv[argv.index("--build-arg") + 1] == "https_proxy", "its value, with a password, is not an argument"
 
 
 def test_build_command_names_base_and_certificates_only_when_there_are_any():

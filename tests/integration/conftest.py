@@ -61,7 +61,8 @@ class Stack:
 
     def prepare(self):
         """The checks and builds of ``gymctl up``."""
-        self.nofile, self.images = self.engine.prepare(self.draft())
+        prepared = self.engine.prepare(self.draft())
+        self.nofile, self.images = prepared.nofile, dict(prepared.images)
 
     def render(self, change=lambda services: None, plan=None):
         """The rendered text, after ``change`` had its way with the services."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from plan_strategies import AGENT, MODEL, RESOURCES, config, recipe, server, weather
 
-from gymctl.config import Config, Head
+from gymctl.config import Config, Head, ServerKind
 from gymctl.errors import ConfigError
 from gymctl.stack import StackOptions, StackPlan, plan_stack
 
@@ -135,16 +135,17 @@ def test_tags_are_ones_that_docker_takes(tmp_path: Path, name: str) -> None:
         ("https://api.test/v1@localhost", "https://api.test/v1@localhost"),
     ],
 )
-def test_localhost_in_a_models_base_url_becomes_the_host(url: str, expected: str) -> None:
-    whole = config(server("m", MODEL, {"base_url": [url], "openai_base_url": url, "other_url": url}))
+@pytest.mark.parametrize("kind", list(ServerKind))
+def test_localhost_in_an_address_becomes_the_host(url: str, expected: str, kind: ServerKind) -> None:
+    whole = config(server("m", kind, {"base_url": [url], "nested": {"search": [{"api": url}]}, "allowed_urls": url}))
     planned = plan(whole)
     service = services(planned)["m"]
     assert service.slice_text.count(expected) >= 2
-    assert f"other_url: {url}" in service.slice_text
+    assert f"allowed_urls: {url}" in service.slice_text
     changed = url != expected
     assert service.extra_hosts == (("host.docker.internal:host-gateway",) if changed else ())
     assert len(planned.notes) == changed
-    assert all("m: base_url, openai_base_url" in note and url not in note for note in planned.notes)
+    assert all("m: base_url, nested.search.api" in note and url not in note for note in planned.notes)
 
 
 def test_localhost_in_a_secret_url_is_changed_in_the_secret() -> None:
@@ -165,7 +166,7 @@ def test_localhost_in_a_secret_url_is_changed_in_the_secret() -> None:
 def test_a_secret_that_others_need_as_it_is_gets_a_second_name() -> None:
     url = "http://localhost:8000/v1"
     whole = config(
-        server("m", MODEL, {"base_url": url}), server("r", RESOURCES, {"shown": url}), secrets={"GYM_URL": url}
+        server("m", MODEL, {"base_url": url}), server("r", RESOURCES, {"allowed_urls": url}), secrets={"GYM_URL": url}
     )
     planned = plan(whole)
     assert dict(planned.secrets) == {"GYM_URL": url, "GYM_URL_IN_CONTAINER": "http://host.docker.internal:8000/v1"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from gymctl.engines.build.cache import context_digest
+from gymctl.stack.slices.host_gateway import GATEWAY, reroute_address
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,21 @@ def build_command(
     build: Build,
     bundle: Path | None,
     labels: Mapping[str, str] = MappingProxyType({}),
+    proxies: Sequence[str] = (),
 ) -> list[str]:
-    """The argument list that builds one image under each of ``tags``."""
+    """The argument list that builds one image under each of ``tags``.
+
+    ``proxies`` are variables that name a proxy: the builder reads their values, which may hold a password, from the
+    environment and keeps them out of the image.
+    """
     argv = ["docker", "buildx", "build", "--load", "--progress=plain", "--provenance=false"]
     argv += ["--file", str(build.dockerfile), "--target", build.target]
     for tag in tags:
         argv += ["--tag", tag]
     for name, value in {**({"BASE_IMAGE": build.base} if build.base else {}), **build.arguments}.items():
         argv += ["--build-arg", f"{name}={value}"]
+    for name in proxies:
+        argv += ["--build-arg", name]
     for name, folder in build.contexts.items():
         argv += ["--build-context", f"{name}={folder}"]
     for name, value in labels.items():
@@ -51,3 +59,10 @@ def build_command(
     if bundle:
         argv += ["--secret", f"id=ca,src={bundle}"]
     return [*argv, str(context)]
+
+
+def build_proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables of ``environ`` that name proxies for a build: not those on this machine, out of its reach."""
+    names = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    found = [name for lower in names for name in (lower, lower.upper()) if environ.get(name)]
+    return tuple(name for name in found if name.lower() == "no_proxy" or not reroute_address(environ[name], GATEWAY))

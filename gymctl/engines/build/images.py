@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +15,18 @@ from gymctl import assets
 from gymctl.config.terminal_text import last_lines, plain
 from gymctl.engines.build.addons import addon_hint, stage_addon
 from gymctl.engines.build.cache import is_built, labels, name_by_content
-from gymctl.engines.build.command import Build, build_command
+from gymctl.engines.build.certificates import find_ca_bundle
+from gymctl.engines.build.command import Build, build_command, build_proxies
 from gymctl.engines.build.context import stage
 from gymctl.engines.build.copying import disk_errors, normalize_modes
 from gymctl.engines.build.nemo_gym import stage_gym
+from gymctl.engines.docker.endpoint import engine_endpoint
 from gymctl.engines.runner import CommandFailed, run, stream
-from gymctl.errors import EngineError, InputError
+from gymctl.errors import EngineError
 
 if TYPE_CHECKING:
     from gymctl.stack import GymBuild, ImagePlan
 
-# Where tools are told about a CA bundle, then where Debian and its relatives keep the machine's own.
-_CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
-_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 _STEP_LENGTH = 90
 _STEP = re.compile(r"#(\d+) (\[.*)")
 _STEP_END = re.compile(r"#(\d+) (DONE [\d.]+s|CACHED|ERROR: .*)")
@@ -110,20 +109,6 @@ def build_images(
     return names
 
 
-def find_ca_bundle(given: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The CA bundle that builds are to trust: the one given, else what the environment names, else the machine's.
-
-    Raises:
-        InputError: the one given does not exist.
-    """
-    if given is not None:
-        if not given.is_file():
-            raise InputError(f"the CA bundle {given} does not exist")
-        return given
-    named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
-    return next((Path(path) for path in [*named, _CA_FILE] if Path(path).is_file()), None)
-
-
 def _build(image: ImagePlan, owner: Path, base: str | None, bundle: Path | None, on_event: OnBuild) -> str:
     """Build one image unless it is there; its name by what is in it."""
     began = time.monotonic()
@@ -149,8 +134,12 @@ def _build(image: ImagePlan, owner: Path, base: str | None, bundle: Path | None,
             if is_built(name, digest):
                 run(["docker", "tag", name, image.tag], timeout=30)
             else:
-                command = build_command((name, image.tag), context, build, bundle, labels(digest, owner))
-                stream(command, on_line, on_error_line=on_line)
+                command = build_command(
+                    (name, image.tag), context, build, bundle, labels(digest, owner), build_proxies(os.environ)
+                )
+                # the engine's own builder: another has neither its images nor its networks
+                builder = {"BUILDX_BUILDER": engine_endpoint(os.environ).context}
+                stream(command, on_line, on_error_line=on_line, env=builder)
         except CommandFailed as error:
             raise _failure(image, output, base) from error
     report("done")

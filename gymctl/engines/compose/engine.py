@@ -15,15 +15,20 @@ from gymctl import __version__
 from gymctl.config.terminal_text import plain
 from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
+from gymctl.engines.compose.command import compose_command, override_file
+from gymctl.engines.compose.leftovers import check_directory, check_leftovers
 from gymctl.engines.compose.ports import check_port
+from gymctl.engines.compose.preparation import Preparation, takes_log_limit
 from gymctl.engines.compose.remove import remove_stack
 from gymctl.engines.compose.scale import scale_project, services_to_scale
 from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import Container, find_containers, server_status
-from gymctl.engines.docker.daemon import check_commands, connect, is_on_this_machine, spoken_errors
+from gymctl.engines.docker.daemon import connect, is_on_this_machine, spoken_errors
 from gymctl.engines.docker.gpus import check_gpus
 from gymctl.engines.docker.jobs import nofile_limit, run_on_network
+from gymctl.engines.docker.location import check_location, check_sources
 from gymctl.engines.docker.ray_cluster import check_clusters
+from gymctl.engines.docker.requirements import check_commands, check_engine
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.runner import OnLine, background, run, stream
 from gymctl.engines.state import (
@@ -59,11 +64,8 @@ class ComposeEngine:
         base_image: str | None = None,
         ca_bundle: Path | None = None,
         on_build: OnBuild = lambda _: None,
-    ) -> tuple[int, dict[str, str]]:
+    ) -> Preparation:
         """Check that the stack can be started here and build its images. Writes nothing into the directory.
-
-        Returns:
-            The open-files limit to render with, and the name of each image by its tag in the plan.
 
         Raises:
             InputError: ``compose.yaml`` is someone else's.
@@ -72,29 +74,35 @@ class ComposeEngine:
         check_ours(self.file)
         check_commands()
         client = connect()
+        check_engine(client)
+        check_location(client)
+        check_sources(plan.services)
         self._check_names(client, plan.name)
+        check_leftovers(client, plan)
         for service in plan.services:
             for host, port, _ in service.published:
                 check_port(client, plan.name, host, port, of=service.name)
-        check_gpus(plan.services, client.info(), is_here=is_on_this_machine(client))
+        info = client.info()
+        check_gpus(plan.services, info, is_here=is_on_this_machine(client))
         images = build_images(
             plan.images, directory=self.directory, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build
         )
         built = plan.with_images(images)
         check_clusters(built.ray_checks)
-        return nofile_limit(built.images[0].tag), images
+        override = override_file(self.directory)
+        return Preparation(
+            nofile=nofile_limit(built.images[0].tag),
+            images=images,
+            bounded_logs=takes_log_limit(info),
+            notes=(f"{override.name} of this directory is applied",) if override else (),
+        )
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
         """One directory, one stack; one stack name, one directory."""
         before = find_own_state(self.directory, "compose")
         if before is not None and before.name != name and find_containers(client, before.name):
             raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")
-        elsewhere = {item.directory for item in find_containers(client, name)} - {str(self.directory), ""}
-        if elsewhere:
-            raise EngineError(
-                f"the stack name {name} is in use by {sorted(elsewhere)[0]}",
-                "run `gymctl down` there, or give this one another name: --name NAME",
-            )
+        check_directory(find_containers(client, name), name, self.directory)
 
     @spoken_errors()
     def up(
@@ -160,8 +168,7 @@ class ComposeEngine:
         return bool(readers)
 
     def _command(self, name: str, *arguments: str) -> list[str]:
-        where = ["--project-name", name, "--project-directory", str(self.directory), "--file", str(self.file)]
-        return ["docker", "compose", "--ansi", "never", "--progress", "plain", *where, *arguments]
+        return compose_command(name, self.file, *arguments)
 
     @spoken_errors()
     def status(self) -> list[ServerStatus]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gymctl.engines.compose.command import orphans_command
 from gymctl.engines.docker.containers import PROJECT
 from gymctl.engines.protocol import Removed
 from gymctl.engines.runner import CommandFailed, run
@@ -46,7 +47,7 @@ def remove_stack(
         run(command(state.name, *arguments), cwd=directory, timeout=300)
     except CommandFailed:
         # the file is gone or was edited into something that Compose does not take
-        run(["docker", "compose", "--project-name", state.name, "--file", "-", *arguments], stdin=_EMPTY, timeout=300)
+        run(orphans_command(state.name, *arguments), stdin=_EMPTY, timeout=300)
     _sweep(client, state.name, volumes=volumes)
     notes = _remove_file(file, state.compose_digest)
     clear_state(directory)

@@ -12,6 +12,7 @@ from gymctl.engines.docker.containers import Container, by_service, find_contain
 from gymctl.engines.protocol import MISSING, OnServer, ServerEvent
 from gymctl.engines.runner import Background
 from gymctl.errors import EngineError
+from gymctl.stack.container import start_seconds
 
 if TYPE_CHECKING:
     import docker
@@ -20,16 +21,11 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.2
 _LEAST_PATIENCE_S = 180.0
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def patience(services: Iterable[ServicePlan]) -> float:
-    """Seconds to wait for a stack when nobody said how long: as long as its slowest service may need to start.
-
-    ``start_period`` is a number and a unit (``45m``), as the plan writes it.
-    """
-    longest = (float(service.start_period[:-1]) * _UNITS[service.start_period[-1]] for service in services)
-    return max(_LEAST_PATIENCE_S, *longest)
+    """Seconds to wait for a stack when nobody said how long: as long as its slowest service may need to start."""
+    return max(_LEAST_PATIENCE_S, *map(start_seconds, services))
 
 
 class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like CommandFailed

@@ -5,28 +5,20 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gymctl.config.vocabulary import LOOPBACK
-from gymctl.engines.runner import CommandFailed, run
+from gymctl.engines.docker.endpoint import engine_endpoint
+from gymctl.engines.docker.requirements import WITHOUT_DOCKER
 from gymctl.errors import EngineError
 
 if TYPE_CHECKING:
     import docker
 
-WITHOUT_DOCKER = ", or do without Docker: gymctl up --engine local"
-_DEFAULT = "unix:///var/run/docker.sock"
-_COMMANDS = (
-    (("docker", "--version"), "the docker command", "docker-ce-cli (Debian: docker-cli)"),
-    (("docker", "compose", "version"), "the Compose plugin", "docker-compose-plugin (Debian: docker-compose)"),
-    (("docker", "buildx", "version"), "the buildx plugin", "docker-buildx-plugin (Debian: docker-buildx)"),
-)
-
 
 def connect(without: str = WITHOUT_DOCKER) -> docker.DockerClient:
-    """A client of the engine that ``docker`` uses: ``DOCKER_HOST``, else the current context, else the default socket.
+    """A client of the engine that ``docker`` uses.
 
     ``without`` ends the hint: what else there is to do where no engine answers.
 
@@ -37,17 +29,13 @@ def connect(without: str = WITHOUT_DOCKER) -> docker.DockerClient:
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
-    address = "DOCKER_HOST"
+    endpoint = engine_endpoint(os.environ)
     try:
-        if os.environ.get("DOCKER_HOST"):
-            address = os.environ["DOCKER_HOST"]
-            client = docker.from_env(timeout=60, use_ssh_client=True)
-        else:
-            address, tls = _endpoint()
-            client = docker.DockerClient(base_url=address, tls=tls, timeout=60, use_ssh_client=True)
+        tls = endpoint.tls()
+        client = docker.DockerClient(base_url=endpoint.address, tls=tls, timeout=60, use_ssh_client=True)
         client.ping()
     except (DockerException, RequestException, OSError) as error:
-        raise _unreachable(address, error, without) from error
+        raise _unreachable(endpoint.address, error, without) from error
     return client
 
 
@@ -58,18 +46,7 @@ def is_on_this_machine(client: docker.DockerClient) -> bool:
 
 def engine_socket() -> str:
     """The path of the Unix socket that ``docker`` uses; empty when its engine is reached in another way."""
-    address = os.environ.get("DOCKER_HOST") or _endpoint()[0]
-    return address.removeprefix("unix://") if address.startswith("unix://") else ""
-
-
-def _endpoint() -> tuple[str, object]:
-    from docker.context import ContextAPI
-
-    context = ContextAPI.get_current_context()
-    if context is None or not context.Host:
-        return _DEFAULT, None
-    # the SDK spells the default socket http+unix://
-    return context.Host.replace("http+unix://", "unix://"), context.TLSConfig
+    return engine_endpoint(os.environ).socket
 
 
 def _unreachable(address: str, error: BaseException, without: str) -> EngineError:
@@ -116,24 +93,3 @@ def spoken_errors() -> Iterator[None]:
         raise EngineError(f"the Docker engine refuses: {error.explanation or error}") from error
     except (DockerException, RequestException) as error:
         raise EngineError(f"the Docker engine stopped answering: {error}", "see `docker info`") from error
-
-
-def check_commands(without: str = WITHOUT_DOCKER) -> None:
-    """See that ``docker``, ``docker compose`` and ``docker buildx`` are there; ``without`` as in ``connect``.
-
-    Raises:
-        EngineError: one is missing, with the package that has it.
-    """
-    with ThreadPoolExecutor(len(_COMMANDS)) as pool:  # a plugin takes a fifth of a second to say its version
-        asked = [pool.submit(run, argv, timeout=30) for argv, _, _ in _COMMANDS]
-    for answer, (_, what, package) in zip(asked, _COMMANDS, strict=True):
-        try:
-            answer.result()
-        except CommandFailed as error:
-            message = f"{what} does not work: {_reason(error)}"
-            raise EngineError(message, f"install {package}{without}") from error
-
-
-def _reason(error: CommandFailed) -> str:
-    lines = [line for line in error.output.splitlines() if line.strip()]
-    return lines[0].strip() if lines else "it said nothing"

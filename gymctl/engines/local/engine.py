@@ -20,6 +20,7 @@ from gymctl.engines.local.log import is_of, last_of_each
 from gymctl.engines.local.probes import ask_all, healthy_status
 from gymctl.engines.local.process import process_input
 from gymctl.engines.local.servers import bound, build_stack, plan_addresses
+from gymctl.engines.machine import direct_calls
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerEvent, ServerStatus
 from gymctl.engines.runner import OnLine, detached
 from gymctl.engines.state import (
@@ -86,7 +87,8 @@ class LocalEngine:
         log = state_folder(self.directory) / _LOG
         log.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "gymctl.engines.local.process"]
-        process = detached(argv, stdin=told, log=log, cwd=self.directory)
+        hosts = [urlsplit(server.address).hostname or "" for server in state.servers]
+        process = detached(argv, stdin=told, log=log, cwd=self.directory, env=direct_calls(hosts, os.environ))
         try:
             write_atomically(self._folder / _PID, str(process.pid))
             save_state(self.directory, state)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.error import URLError
-from urllib.request import urlopen
 
+from gymctl.engines.direct_http import open_directly
 from gymctl.engines.protocol import ServerStatus
 from gymctl.engines.state import ServerAddress, StackState
 
@@ -23,7 +23,7 @@ def _ask(server: ServerAddress) -> ServerStatus:
     """One server's status: a server that answers ``/`` is healthy, and its reply says for how long it has run."""
     status = healthy_status(server)
     try:
-        with urlopen(f"{server.address}/", timeout=_PROBE_S) as reply:  # noqa: S310 - an address of our own
+        with open_directly(f"{server.address}/", _PROBE_S) as reply:
             return replace(status, uptime_seconds=float(reply.headers.get("x-gym-uptime") or 0))
     except TimeoutError:
         return replace(status, health="unhealthy")

@@ -19,6 +19,7 @@ from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.daemon import connect, spoken_errors
 from gymctl.engines.docker.jobs import nofile_limit, run_on_network
 from gymctl.engines.docker.ray_cluster import check_clusters
+from gymctl.engines.docker.requirements import check_engine
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.runner import OnLine
 from gymctl.engines.state import (
@@ -83,6 +84,7 @@ class SwarmEngine:
         if registry:
             check_registry(registry)
         client = connect("")
+        check_engine(client)
         check_manager(client)
         self._check_names(client, plan.name)
         images = build_images(

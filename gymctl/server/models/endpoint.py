@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from pydantic import Field
 from gymctl.server.base import Server, ServerConfig
 from gymctl.server.calls.client import AFTER_START_S, BUSY, KEEPALIVE_S, NO_ANSWER, HopFailed, parse_retry_after
 from gymctl.server.calls.deadlines import Deadlines
+from gymctl.server.calls.proxies import proxy_for
 from gymctl.server.models.affinity import Affinity, Backend
 from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
 from gymctl.server.models.refusals import refused_parameter
@@ -67,6 +69,7 @@ class Provider:
         self._name, self._config, self._query, self._headers = server.name, config, query, headers
         self._affinity = Affinity(urls, config.backend_rest_seconds)
         self._urls: dict[tuple[Backend, str], URL] = {}
+        self._proxies: dict[Backend, str | None] = {}
         self._deadlines = Deadlines()
         self._places = server.share(config.max_concurrent_requests) if config.max_concurrent_requests else None
         self._gate = asyncio.Semaphore(self._places) if self._places else None
@@ -204,7 +207,8 @@ class Provider:
 
     async def _exchange(self, backend: Backend, path: str, body: bytes) -> tuple[aiohttp.ClientResponse, bytes]:
         url = self._urls.get((backend, path)) or self._url(backend, path)
-        reply = await (self._http or self._open()).post(url, data=body, allow_redirects=False)
+        proxy = self._proxies[backend]
+        reply = await (self._http or self._open()).post(url, data=body, allow_redirects=False, proxy=proxy)
         return reply, await reply.read()
 
     def _url(self, backend: Backend, path: str) -> URL:
@@ -214,6 +218,7 @@ class Provider:
         base = backend.url.removesuffix("/v1") if outside else backend.url
         url = URL(f"{base}/{path[3:] if outside else path}").update_query(self._query or {})
         self._urls[backend, path] = url
+        self._proxies[backend] = proxy_for(backend.url, os.environ)
         return url
 
     @asynccontextmanager

@@ -17,8 +17,7 @@ from gymctl.config.vocabulary import LOOPBACK, RAY_ADDRESS_KEY, RAY_CLIENT_PORT
 from gymctl.config.wording import listing
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, rerouted
-from gymctl.stack.slices.interpolation import Piece
+from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, reroute_address
 
 GYM_ROOT = "/opt/gym"  # in the image: the folder that holds responses_api_models/ and the other kinds
 RAY_SERVICE = "ray-head"
@@ -27,7 +26,6 @@ RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_CLIENT_PORT}"
 _CONNECT_LATER = f"gymctl_ray://{RAY_SERVICE}:{RAY_CLIENT_PORT}"
 
 # A server listens once its imports are done and a Ray of the configuration's has answered: minutes on a busy machine.
-_START_PERIOD = "180s"
 # Ray 2.59 and later want a token unless told not to: on both sides, or neither. Only the stack's network reaches it.
 _OPEN_RAY = (("RAY_AUTH_MODE", "disabled"),)
 
@@ -41,9 +39,9 @@ class NemoGym:
         self._given = str(config.values.get(RAY_ADDRESS_KEY) or "")
         using = [] if self._given else [server for server in runtimes.nemo_gym if runtimes.uses_ray(server)]
         self.ray_users = tuple(using)
-        moved = rerouted((Piece(self._given),), GATEWAY) if self._given else None
+        moved = reroute_address(self._given, GATEWAY)
         self._is_rerouted = moved is not None
-        self._address = "".join(piece.text for piece in moved) if moved else self._given or _CONNECT_LATER
+        self._address = moved or self._given or _CONNECT_LATER
 
     @property
     def added(self) -> Mapping[str, Mapping[str, Any]]:
@@ -57,9 +55,8 @@ class NemoGym:
             service,
             working_dir=_folder(service.kind, service.implementation),
             probe=_listens(service.port),
-            start_period=_START_PERIOD,
             needs=(RAY_SERVICE,) if service.name in {server.name for server in self.ray_users} else (),
-            environment=(*_OPEN_RAY, ("RAY_ADDRESS", RAY_ADDRESS)) if self.ray_users else (),
+            environment=(*service.environment, *((*_OPEN_RAY, ("RAY_ADDRESS", RAY_ADDRESS)) if self.ray_users else ())),
             extra_hosts=(*service.extra_hosts, *moved),
         )
 

@@ -24,8 +24,7 @@ from gymctl.stack.images import ImageChoice
 from gymctl.stack.placement import node_placement
 from gymctl.stack.runtime import Runtime, Runtimes, uses_work
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, rerouted
-from gymctl.stack.slices.interpolation import Piece
+from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, reroute_address
 
 WORKER_SERVICE = "ray-worker"
 CODE = "/opt/gymctl"  # in the image: gymctl itself, on Python's path
@@ -62,9 +61,9 @@ class RayCluster:
         self.users = tuple(server for server in kit if wanted and (server in needing or self._uses(server)))
         self.block = config.ray or RayBlock(workers=0, dashboard=None)
         self.is_ours = not self._given and bool(config.ray or needing or gym.ray_users)
-        moved = rerouted((Piece(self._given),), GATEWAY) if self._given else None
+        moved = reroute_address(self._given, GATEWAY)
         self._moved = moved is not None
-        self.address = "".join(piece.text for piece in moved) if moved else self._given or RAY_ADDRESS
+        self.address = moved or self._given or RAY_ADDRESS
 
     def _uses(self, server: ServerInstance) -> bool:
         folder = self._runtimes.folder(server)

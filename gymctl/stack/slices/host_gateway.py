@@ -1,36 +1,82 @@
-"""``localhost`` in a model's base URL is, inside a container, that container: the host's gateway name replaces it."""
+"""Addresses of this machine in a configuration, which mean something else inside a container.
+
+``localhost`` is the container itself, so the host's gateway name replaces it; names of the machine get an address.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gymctl.stack.slices.interpolation import Piece, Pieces
 
 GATEWAY = "host.docker.internal"
 EXTRA_HOST = f"{GATEWAY}:host-gateway"
 
-_LOOPBACK = re.compile(
-    r"^(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)*(localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|\[::1?\])(?=[:/?#]|\Z)",
-    re.IGNORECASE,
+# 127.1 and 2130706433 are loopback addresses too, but nobody writes them in a configuration
+_NAMES = (
+    r"(?:[a-z0-9-]+\.)*localhost(?:\.localdomain)?|ip6-(?:localhost|loopback)"
+    r"|127(?:\.\d{1,3}){3}|0\.0\.0\.0|\[(?:::1?|::ffff:127(?:\.\d{1,3}){3}|(?:0{1,4}:){7}0{0,3}[01])\]"
 )
+_SCHEME = r"(?!file:|unix:)[a-z][a-z0-9+.:-]*://(?:[^/?#@\s]*@)*"
+# An address begins a text, or follows a comma in one that lists several
+_BEGIN = r"(?:^|(?<=[,;\s]))"
+_URL = re.compile(rf"{_BEGIN}{_SCHEME}({_NAMES})(?=[:/?#,;\s]|\Z)", re.IGNORECASE)
+_WITH_PORT = re.compile(rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES})(?=:\d+(?:[/?#,;\s]|\Z))", re.IGNORECASE)
+_BARE = re.compile(rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES}|::1)(?=[:/?#,;\s]|\Z)", re.IGNORECASE)
+_CALLED = re.compile(rf"{_BEGIN}(?:{_SCHEME}([a-z0-9.-]+)(?=[:/?#,;\s]|\Z)|([a-z0-9.-]+):\d+(?=[/?#,;\s]|\Z))", re.I)
+# Text with a blank that does not follow a comma is a sentence, such as a prompt: not addresses
+_SENTENCE = re.compile(r"[^,;\s]\s+\S")
+
+# Keys whose value is a host or an address that is called, with or without a port
+_HOST_KEY = re.compile(r"(?:^|_)(?:base_url|url|uri|host|hostname|address|addr|endpoint|server)s?$", re.IGNORECASE)
+# Keys whose value is where something listens, or what is allowed: not an address to call
+_OWN_KEY = re.compile(r"bind|listen|origin|allow|trust|den(?:y|ied)|block|forbid|exclu|no_proxy|regex|pattern", re.I)
 
 
-def is_base_url_key(key: str) -> bool:
-    """Whether a model server's field is where it sends its calls (``base_url``, ``openai_base_url``...)."""
-    return key.endswith("base_url")
+def reroute(pieces: Pieces, gateway: str, key: str) -> Pieces | None:
+    """The same text with ``gateway`` in place of this machine's loopback names; None where it has none.
 
-
-def rerouted(pieces: Pieces, gateway: str) -> Pieces | None:
-    """The same URL with ``gateway`` as its host, or None where the host is no loopback name.
-
+    ``key`` is the last key of the value's path: a bare ``localhost`` is an address only under one such as ``db_host``.
     A secret that the host name is part of keeps its name and gets the new value.
     """
-    text = "".join(piece.text for piece in pieces)
-    found = _LOOPBACK.match(text)
-    if found is None:
+    if _OWN_KEY.search(key) or _SENTENCE.search("".join(piece.text for piece in pieces)):
         return None
-    start, end = found.span(1)
+    patterns = (_URL, _WITH_PORT, _BARE) if _HOST_KEY.search(key) else (_URL, _WITH_PORT)
+    return _replaced(pieces, gateway, patterns)
+
+
+def reroute_address(text: str, gateway: str) -> str | None:
+    """An address with ``gateway`` as its host, or None where its host is not a loopback name."""
+    changed = _replaced((Piece(text),), gateway, (_URL, _BARE))
+    return "".join(piece.text for piece in changed) if changed is not None else None
+
+
+def extra_hosts(texts: Iterable[str], machine_names: Sequence[str]) -> tuple[str, ...]:
+    """What a container must find under an address of this machine: the gateway and ``machine_names``, where called."""
+    called: set[str] = set()
+    has_gateway = False
+    for text in texts:
+        has_gateway = has_gateway or GATEWAY in text
+        if not _SENTENCE.search(text):
+            called.update((match[1] or match[2]).lower() for match in _CALLED.finditer(text))
+    names = [name for name in machine_names if name.lower() in called]
+    return (*((EXTRA_HOST,) if has_gateway else ()), *(f"{name}:host-gateway" for name in names))
+
+
+def _replaced(pieces: Pieces, gateway: str, patterns: Sequence[re.Pattern[str]]) -> Pieces | None:
+    """Every address of a text rerouted; each replacement removes one match, so this ends."""
+    changed: Pieces | None = None
+    while True:
+        text = "".join(piece.text for piece in changed or pieces)
+        match = next((match for pattern in patterns if (match := pattern.search(text))), None)
+        if match is None:
+            return changed
+        changed = _with_host(changed or pieces, text, match.span(1), gateway)
+
+
+def _with_host(pieces: Pieces, text: str, span: tuple[int, int], gateway: str) -> Pieces:
+    start, end = span
     offset = 0
     for index, piece in enumerate(pieces):
         after = offset + len(piece.text)
@@ -42,6 +88,6 @@ def rerouted(pieces: Pieces, gateway: str) -> Pieces | None:
 
 
 def _as_one_secret(pieces: Sequence[Piece], text: str) -> Pieces:
-    """Where a secret begins or ends inside the host name, the whole URL is kept secret."""
+    """Where a secret begins or ends inside the host name, the whole text is kept secret."""
     secret = next(piece.secret for piece in pieces if piece.secret is not None)
     return (Piece(text, secret),)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gymctl.config import ServerInstance, ServerKind
-from gymctl.stack.slices.host_gateway import is_base_url_key, rerouted
+from gymctl.stack.slices.host_gateway import reroute
 from gymctl.stack.slices.interpolation import Piece, Pieces, SecretFinder, written
 
 # Written anew for each slice, or the engine's business: one replica more is no reason to start the others again.
@@ -21,19 +21,19 @@ class Marked:
     value: Any
     secrets: frozenset[Piece]
     rerouted: tuple[str, ...] = ()  # key paths whose localhost became the gateway
+    texts: frozenset[str] = frozenset()  # every string in it, as a container gets it
 
 
-def mark(value: Any, finder: SecretFinder) -> Marked:
-    """Mark any value."""
-    walk = _Walk(finder, None)
-    return Marked(walk.copy(value), frozenset(walk.used))
+def mark(value: Any, finder: SecretFinder, gateway: str | None = None, path: str = "") -> Marked:
+    """Mark any value; the addresses of this machine in it become ``gateway``. ``path`` is its own key path."""
+    walk = _Walk(finder, gateway)
+    copy = walk.copy(value, path)
+    return Marked(copy, frozenset(walk.used), tuple(dict.fromkeys(walk.rerouted)), frozenset(walk.texts))
 
 
 def mark_fields(server: ServerInstance, finder: SecretFinder, gateway: str | None) -> Marked:
-    """Mark a server's own fields, but for what ``_NOT_TOLD`` names; a model's localhost becomes ``gateway``."""
-    walk = _Walk(finder, gateway if server.kind is ServerKind.MODEL else None)
-    fields = {key: value for key, value in server.fields.items() if key not in _NOT_TOLD}
-    return Marked(walk.copy(fields), frozenset(walk.used), tuple(dict.fromkeys(walk.rerouted)))
+    """Mark a server's own fields, but for what ``_NOT_TOLD`` names; localhost in an address becomes ``gateway``."""
+    return mark({key: value for key, value in server.fields.items() if key not in _NOT_TOLD}, finder, gateway)
 
 
 def unmark(marked: Marked, names: Mapping[Piece, str]) -> Any:
@@ -47,27 +47,26 @@ class _Walk:
     gateway: str | None
     used: set[Piece] = field(default_factory=set)
     rerouted: list[str] = field(default_factory=list)
+    texts: set[str] = field(default_factory=set)
 
-    def copy(self, value: Any, path: str = "", *, is_url: bool = False) -> Any:
+    def copy(self, value: Any, path: str = "") -> Any:
         if isinstance(value, str):
-            return self._text(value, path, is_url=is_url)
+            return self._text(value, path)
         if isinstance(value, Mapping):
             if _is_reference(value):  # names of the stack's own parts: no secrets, whatever env.yaml holds
                 return {key: (Piece(item),) for key, item in value.items()}
-            return {
-                key: self.copy(item, f"{path}.{key}" if path else str(key), is_url=is_base_url_key(str(key)))
-                for key, item in value.items()
-            }
+            return {key: self.copy(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.copy(item, path, is_url=is_url) for item in value]
+            return [self.copy(item, path) for item in value]
         return value
 
-    def _text(self, value: str, path: str, *, is_url: bool) -> Pieces:
+    def _text(self, value: str, path: str) -> Pieces:
         pieces = self.finder.split(value)
-        if is_url and self.gateway is not None and (changed := rerouted(pieces, self.gateway)):
+        if self.gateway is not None and (changed := reroute(pieces, self.gateway, path.rpartition(".")[2])):
             pieces = changed
             self.rerouted.append(path)
         self.used.update(piece for piece in pieces if piece.secret is not None)
+        self.texts.add("".join(piece.text for piece in pieces))
         return pieces
 
 

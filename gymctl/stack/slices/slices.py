@@ -12,10 +12,13 @@ from types import MappingProxyType
 from typing import Any
 
 from gymctl.config import Config, Reference, ServerInstance, SliceMode, mask
-from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, base_url
+from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, RAY_ADDRESS_KEY, base_url
 from gymctl.stack.slices.globals import DEFAULTS, visible_globals, without_credentials
 from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.slices.secret_references import Marked, mark, mark_fields, unmark
+
+# Globals that are an address of the stack itself, or that an add-on translates
+_OWN_ADDRESSES = frozenset({"default_host", RAY_ADDRESS_KEY})
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Slice:
     text: str
     secrets: tuple[str, ...]
     rerouted: tuple[str, ...] = ()  # its fields whose localhost became the gateway
+    texts: frozenset[str] = frozenset()  # every string of its own fields and of the globals in it
 
 
 class Slices:
@@ -52,7 +56,7 @@ class Slices:
         gateway: str | None = None,
         added: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
-        """``addresses`` has every server and ``head_server``; ``gateway`` replaces localhost in models' base URLs.
+        """``addresses`` has every server and ``head_server``; ``gateway`` replaces localhost in addresses to call.
 
         ``added`` are globals for single servers, by name; they win over the configuration's.
         """
@@ -60,7 +64,7 @@ class Slices:
         finder = SecretFinder(config.secrets)
         self._own = {name: mark_fields(server, finder, gateway) for name, server in config.servers.items()}
         self._globals: dict[str, Marked] = {
-            name: mark(value, finder)
+            name: mark(value, finder, None if name in _OWN_ADDRESSES else gateway, name)
             for name, value in without_credentials(config.values).items()
             if name not in (HEAD_NAME, "dry_run")
         }
@@ -76,15 +80,21 @@ class Slices:
 
     def of(self, name: str) -> Slice:
         """The slice of one server; its text is ``dump_slice`` of ``data``, each entry written once for all slices."""
-        parts = []
+        entries = []
         for entry in self._entries(name):
             if entry not in self._texts:
                 peer, own, whole = entry
                 self._texts[entry] = dump_slice({peer: self._entry(peer, own=own, whole=whole)})
-            parts.append(self._texts[entry])
-        text = "".join(parts) + dump_slice(self._rest(name))
+            entries.append(self._texts[entry])
+        text = "".join(entries) + dump_slice(self._rest(name))
         secrets = sorted(self._names[piece] for piece in self._used[name])
-        return Slice(text, tuple(secrets), self._own[name].rerouted)
+        parts = (self._own[name], *(self._globals[key] for key in self._global_names(name)))
+        return Slice(
+            text=text,
+            secrets=tuple(secrets),
+            rerouted=tuple(path for part in parts for path in part.rerouted),
+            texts=frozenset().union(*(part.texts for part in parts)),
+        )
 
     def _entries(self, name: str) -> Iterator[tuple[str, bool, bool]]:
         """Each server of a slice: its name, whether it is the server's own, whether its fields are shown."""

@@ -76,7 +76,8 @@ def _networks(document: ComposeDocument, report: Report) -> dict[str, Network | 
     networks: dict[str, Network | None] = {
         name: _network(name, item, report) for name, item in (document.networks or {}).items()
     }
-    if DEFAULT_NETWORK not in networks and any(item.networks is None for item in document.services.values()):
+    attached = (item.networks for item in document.services.values())
+    if DEFAULT_NETWORK not in networks and any(names is None or DEFAULT_NETWORK in names for names in attached):
         networks[DEFAULT_NETWORK] = Network(driver="overlay", attachable=True)
         report.translated("networks", f"{DEFAULT_NETWORK}: an overlay over all nodes, which jobs may attach to")
     return networks

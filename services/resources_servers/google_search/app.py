@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from pydantic import Field
 
 from gymctl.errors import InputError
 from gymctl.server import Client, ResourcesServer, ServerConfig, Settings, VerifyRequest, VerifyResponse, tool
+from gymctl.server.calls.proxies import proxy_for
 from gymctl.server.responses import output_text
 
 NO_TEXT = "No text found"
@@ -163,7 +165,9 @@ class GoogleSearch(ResourcesServer):
 
     async def _ask_google(self, query: str) -> tuple[int, bytes]:
         keys = {"key": self.config.google_api_key, "cx": self.config.google_cx}
-        response = await self._google.get(self.config.search_url, params={**keys, "q": query}, allow_redirects=False)
+        url = self.config.search_url
+        proxy = proxy_for(url, os.environ)
+        response = await self._google.get(url, params={**keys, "q": query}, allow_redirects=False, proxy=proxy)
         try:
             return response.status, await read_body(response, _MOST_RESULT_BYTES)
         finally:

@@ -1,0 +1,56 @@
+"""What stands in the way of a stack: networks, containers and stacks of its name that are not its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl.engines.docker.containers import PROJECT, Container
+from gymctl.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import docker
+
+    from gymctl.stack import StackPlan
+
+_ANOTHER_NAME = "or give this stack another name: --name NAME"
+
+
+def check_directory(containers: Iterable[Container], name: str, directory: Path) -> None:
+    """See that the stack ``name`` is not another directory's; links are followed.
+
+    Raises:
+        EngineError: it is.
+    """
+    for container in containers:
+        if not container.directory or Path(container.directory).resolve() == directory:
+            continue
+        hint = f"run `gymctl down` there, {_ANOTHER_NAME}"
+        message = f"the stack name {name} is in use by {container.directory}"
+        if not Path(container.directory).is_dir():
+            message += ", a directory that does not exist any more"
+            hint = f"remove that stack: docker compose --project-name {name} down, {_ANOTHER_NAME}"
+        raise EngineError(message, hint)
+
+
+def check_leftovers(client: docker.DockerClient, plan: StackPlan) -> None:
+    """See that no network or container of a name that Compose will use belongs to something else.
+
+    Raises:
+        EngineError: one does, with the command that removes it.
+    """
+    network = f"{plan.name}_default"
+    for found in client.api.networks(names=[network]):
+        if found["Name"] == network and (found.get("Labels") or {}).get(PROJECT) != plan.name:
+            message = f"there is a network {network} that is not this stack's"
+            raise EngineError(message, f"remove it: docker network rm {network}, {_ANOTHER_NAME}")
+    numbered = ((service.name, number + 1) for service in plan.services for number in range(service.replicas))
+    names = {f"/{plan.name}-{name}-{number}" for name, number in numbered}
+    for container in client.api.containers(all=True):
+        taken = names & set(container.get("Names") or ())
+        if taken and container["Labels"].get(PROJECT) != plan.name:
+            name = min(taken).removeprefix("/")
+            message = f"there is a container {name} that is not this stack's"
+            raise EngineError(message, f"remove it: docker rm -f {name}, {_ANOTHER_NAME}")

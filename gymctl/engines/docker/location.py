@@ -1,0 +1,52 @@
+"""Whether the engine and gymctl see the same files: a stack's secrets, volumes and outputs are files of one machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl.engines.docker.endpoint import engine_endpoint
+from gymctl.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    import docker
+
+    from gymctl.stack import ServicePlan
+
+# Engines in a virtual machine of this one, which shares its folders with them
+_SHARING = ("docker-desktop",)
+
+
+def check_location(client: docker.DockerClient) -> None:
+    """See that the engine is on this machine; a Unix socket always is.
+
+    Raises:
+        EngineError: it is on another one.
+    """
+    endpoint = engine_endpoint(os.environ)
+    if endpoint.address.startswith(("unix://", "npipe://")):
+        return
+    name = str(client.info().get("Name") or "")
+    if name in (socket.gethostname(), *_SHARING):
+        return
+    raise EngineError(
+        f"the engine at {endpoint.address} is on another machine ({name}): it sees neither the secrets nor the outputs "
+        "of a stack, which are files of this one",
+        "run gymctl on that machine; or, if it is a manager of a Swarm, use --engine swarm",
+    )
+
+
+def check_sources(services: Iterable[ServicePlan]) -> None:
+    """See that the folders and files that services mount are there: Docker names a path, and not whose it is.
+
+    Raises:
+        InputError: one does not exist.
+    """
+    for service in services:
+        for mount in service.volumes:
+            if mount.type == "bind" and not Path(mount.source or "").exists():
+                message = f"{service.name}: {mount.source}, mounted at {mount.target}, does not exist"
+                raise InputError(message, f"create it (mkdir -p {mount.source}), or correct the configuration")
