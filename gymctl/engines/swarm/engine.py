@@ -19,7 +19,6 @@ from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.daemon import connect, spoken_errors
 from gymctl.engines.docker.jobs import nofile_limit, run_on_network
 from gymctl.engines.docker.ray_cluster import check_clusters
-from gymctl.engines.docker.requirements import check_engine
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.runner import OnLine
 from gymctl.engines.state import (
@@ -36,7 +35,7 @@ from gymctl.engines.state import (
 from gymctl.engines.swarm.deploy import deploy, move_away, scale
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
 from gymctl.engines.swarm.logs import stream_logs
-from gymctl.engines.swarm.nodes import check_manager, find_node, find_nodes, set_availability
+from gymctl.engines.swarm.nodes import check_manager, find_node, find_nodes, new_enough_manager, set_availability
 from gymctl.engines.swarm.remove import remove_stack
 from gymctl.engines.swarm.task_history import server_status
 from gymctl.engines.swarm.tasks import find_services, find_tasks
@@ -83,9 +82,7 @@ class SwarmEngine:
         check_hosts(hosts)
         if registry:
             check_registry(registry)
-        client = connect("")
-        check_engine(client)
-        check_manager(client)
+        client = new_enough_manager()
         self._check_names(client, plan.name)
         images = build_images(
             plan.images, directory=self.directory, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build

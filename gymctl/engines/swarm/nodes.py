@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gymctl.engines.docker.daemon import connect
+from gymctl.engines.docker.requirements import check_engine
 from gymctl.engines.protocol import Node
 from gymctl.errors import EngineError, InputError
 
@@ -43,6 +45,18 @@ def check_manager(client: docker.DockerClient) -> None:
     problem = swarm_problem(client.info().get("Swarm") or {})
     if problem is not None:
         raise problem
+
+
+def new_enough_manager() -> docker.DockerClient:
+    """A client of the engine that ``docker`` uses, which is a manager and new enough for a stack.
+
+    Raises:
+        EngineError: it is not.
+    """
+    client = connect("")
+    check_engine(client)
+    check_manager(client)
+    return client
 
 
 def swarm_problem(swarm: Mapping[str, Any]) -> EngineError | None:
