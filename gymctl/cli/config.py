@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, load_configuration
+from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, load_configuration, print_notes
 from gymctl.config.choices import ConfigFormat, GraphFormat
 
 commands = typer.Typer(
@@ -39,13 +39,16 @@ def show(
 def check(configuration: Configuration = None, merge_order: MergeOrderOption = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong, with its place. Exit code 2 when something is."""
     from gymctl.errors import ConfigError, InputError
+    from gymctl.operations.configuration import check as check_stack
 
     if not as_json:
         config = load_configuration(configuration, merge_order)
+        check_stack(config)
         typer.echo(f"ok: {_counted(len(config.servers), 'server')} from {_counted(len(config.files), 'file')}")
         return
     try:
         config = load_configuration(configuration, merge_order, quiet=True)
+        check_stack(config)
     except InputError as error:
         problems = error.problems if isinstance(error, ConfigError) else ()
         listed = [{"where": item.where, "message": item.message, "hint": item.hint} for item in problems]
@@ -69,8 +72,13 @@ def explain(
     """Say which file and line set a value, what it overrode, and what it refers to."""
     from gymctl.config import formatting
     from gymctl.config.explain import explain as explain_value
+    from gymctl.operations.configuration import read
 
-    explanation = explain_value(load_configuration(configuration, merge_order, quiet=True), path)
+    loaded = read(*configuration or (), merge_order=merge_order)
+    if loaded.problems:
+        problems = _counted(len(loaded.problems), "problem")
+        print_notes((f"the configuration has {problems}; list them with gymctl config check",))
+    explanation = explain_value(loaded.config, path)
     if as_json:
         _print(formatting.explanation_json(explanation))
     else:

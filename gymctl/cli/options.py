@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gymctl.config import upstream
 from gymctl.config.choices import EngineKind, MergeOrder, SliceMode
 from gymctl.config.vocabulary import HEAD_TOKEN, Role
 
@@ -62,7 +63,11 @@ GymRoot = Annotated[
 ]
 GymVersion = Annotated[
     str | None,
-    typer.Option("--gym-version", help="Version of nemo-gym for servers of NeMo Gym, from PyPI.", show_default="0.4.0"),
+    typer.Option(
+        "--gym-version",
+        help="Version of nemo-gym for servers of NeMo Gym, from PyPI.",
+        show_default=upstream.DEFAULT.version,
+    ),
 ]
 CaBundle = Annotated[
     Path | None,

@@ -9,28 +9,13 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+from gymctl.config import upstream
 from gymctl.errors import InputError
-
-# NeMo Gym's name, without its prefix -> the way to ours.
-OFFERED: dict[str, tuple[str, ...]] = {
-    "run": ("up",),
-    "status": ("status",),
-    "collect_rollouts": ("collect",),
-    "dump_config": ("config", "show"),
-}
-_PREFIXES = ("ng_", "nemo_gym_")
-_INSTEAD = {
-    "help": "see gymctl --help",
-    "init_resources_server": "use gymctl env init NAME",
-    "version": "see gymctl --version",
-    "prepare_data": "NeMo Gym's own prepares the same data; gymctl collect reads the rows that it writes",
-    "e2e_collect_rollouts": "use gymctl up, then gymctl collect",
-}
 
 
 def without_prefix(name: str) -> str | None:
     """What follows NeMo Gym's prefix in the name of a command, or None for a name that is not NeMo Gym's."""
-    return next((name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)), None)
+    return next((name.removeprefix(prefix) for prefix in upstream.COMMAND_PREFIXES if name.startswith(prefix)), None)
 
 
 class CommandsByEitherName(TyperGroup):
@@ -45,9 +30,9 @@ class CommandsByEitherName(TyperGroup):
         short = without_prefix(cmd_name)
         if short is None:
             return super().get_command(ctx, cmd_name)
-        if short not in OFFERED:
-            raise InputError(f"gymctl has no {cmd_name} yet", _INSTEAD.get(short, "see gymctl --help"))
+        if short not in upstream.COMMANDS:
+            raise InputError(f"gymctl has no {cmd_name} yet", upstream.OTHER_COMMANDS.get(short, "see gymctl --help"))
         found: Any = super()
-        for name in OFFERED[short]:
+        for name in upstream.COMMANDS[short]:
             found = found.get_command(ctx, name)
         return found

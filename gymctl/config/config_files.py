@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl import assets
+from gymctl.config.bundled_names import bundled_name
 from gymctl.config.diagnostics import shown
-from gymctl.config.upstream import bundled_name
 from gymctl.config.vocabulary import ServerKind
 from gymctl.config.wording import nearest
 from gymctl.errors import InputError

@@ -1,4 +1,4 @@
-"""What a server's container gets besides its server: time to start, volumes, variables, networks, a log driver.
+"""What a server's container gets apart from its server: time to start, volumes, variables, networks, a log driver.
 
 The keys may be in a server's fields or beside its kind key. Only engines that run containers use them.
 """
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from gymctl.config.diagnostics import Findings, KeyPath, dotted
+from gymctl.config.block import Block, Must
 
 _DURATION = re.compile(r"(?P<number>\d+)(?P<unit>ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, None: 1}
@@ -25,16 +25,12 @@ _OWN_VARIABLES = ("NEMO_GYM_CONFIG_DICT", "NEMO_GYM_CONFIG_PATH")
 _OWN_TARGETS = ("/opt/gymctl", "/run/secrets", "/tmp")  # noqa: S108 - places of a container
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class VolumeMount(_Settings):
+class VolumeMount(Block):
     """A folder or file of this machine, or a named volume, at ``target`` in the container."""
 
-    source: str
-    target: str
-    read_only: bool = False
+    source: str = Field(description="A path of this machine (/..., ./..., ~/...), or the name of a volume.")
+    target: str = Field(description="Path in the container.")
+    read_only: bool = Field(False, description="Whether the container may only read it.")
 
     @property
     def is_bind(self) -> bool:
@@ -42,11 +38,11 @@ class VolumeMount(_Settings):
         return self.source.startswith("/")
 
 
-class LogSettings(_Settings):
+class LogSettings(Block):
     """Where a container's output goes."""
 
-    driver: str = "json-file"
-    options: dict[str, str] = Field(default_factory=dict)
+    driver: str = Field("json-file", description="Docker's log driver.")
+    options: dict[str, str] = Field({}, description="Options of the driver.")
 
 
 def _seconds(value: Any) -> int:
@@ -57,11 +53,11 @@ def _seconds(value: Any) -> int:
     return int(seconds)
 
 
-def _volumes(value: Any) -> list[Any]:
+def _volumes(value: Any) -> tuple[Any, ...]:
     """Volumes in their short form, ``SOURCE:TARGET[:ro]``, as mappings."""
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         raise ValueError
-    return [_volume(item) if isinstance(item, str) else item for item in value]
+    return tuple(_volume(item) if isinstance(item, str) else item for item in value)
 
 
 def _volume(text: str) -> dict[str, Any]:
@@ -107,10 +103,12 @@ def _check_variables(variables: dict[str, str]) -> dict[str, str]:
     return variables
 
 
-def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
-    if any(not _NETWORK.fullmatch(name) or name == "default" for name in networks):
+def _networks(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
         raise ValueError
-    return tuple(dict.fromkeys(networks))
+    if not all(isinstance(name, str) and _NETWORK.fullmatch(name) and name != "default" for name in value):
+        raise ValueError
+    return tuple(dict.fromkeys(value))
 
 
 def _logging(value: Any) -> Any:
@@ -119,64 +117,55 @@ def _logging(value: Any) -> Any:
     return value
 
 
-class ContainerSettings(_Settings):
-    """The keys of one server; each description says what the value must be."""
+_START_PERIOD = "the time that it may need to start, such as 90s, 10m or 1h (at most 24h)"
+_VOLUMES = (
+    "a list of SOURCE:TARGET or SOURCE:TARGET:ro, with a path of this machine (/..., ./..., ~/...) or the name of a "
+    "volume for the source and a path below / for the target"
+)
+_ENVIRONMENT = "a mapping of variables to text or numbers, without those of NeMo Gym's configuration"
+_NETWORKS = "a list of names of networks that exist already"
+_LOGGING = "a mapping of driver and options, such as {driver: local, options: {max-size: 50m}}"
+_A_LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 
-    start_period: Annotated[int, BeforeValidator(_seconds)] | None = Field(
-        None, description="the time that it may need to start, such as 90s, 10m or 1h (at most 24h)"
+
+class ContainerSettings(Block):
+    """What a server's container gets apart from its server. Only engines that run containers use it."""
+
+    start_period: (
+        Annotated[int, BeforeValidator(_seconds), Must(_START_PERIOD), WithJsonSchema({"type": ["string", "integer"]})]
+        | None
+    ) = Field(None, description="How long it may need to start before it counts as unhealthy.")
+    volumes: Annotated[
+        tuple[VolumeMount, ...],
+        BeforeValidator(_volumes),
+        AfterValidator(_check_volumes),
+        Must(_VOLUMES),
+        WithJsonSchema({"type": "array", "items": {"type": ["string", "object"]}}),
+    ] = Field((), description="Folders of this machine and volumes in its container.")
+    environment: Annotated[
+        dict[str, str],
+        BeforeValidator(_texts),
+        AfterValidator(_check_variables),
+        Must(_ENVIRONMENT),
+        WithJsonSchema({"type": "object"}),
+    ] = Field({}, description="Environment variables of its container.")
+    networks: Annotated[tuple[str, ...], BeforeValidator(_networks), Must(_NETWORKS), WithJsonSchema(_A_LIST)] = Field(
+        (), description="Further networks of its container."
     )
-    volumes: Annotated[tuple[VolumeMount, ...], BeforeValidator(_volumes), AfterValidator(_check_volumes)] = Field(
-        (),
-        description="a list of SOURCE:TARGET or SOURCE:TARGET:ro, with a path of this machine (/..., ./..., ~/...) or "
-        "the name of a volume for the source and a path below / for the target",
+    logging: Annotated[LogSettings, BeforeValidator(_logging), Must(_LOGGING)] | None = Field(
+        None, description="Where the output of its container goes."
     )
-    environment: Annotated[dict[str, str], BeforeValidator(_texts), AfterValidator(_check_variables)] = Field(
-        default_factory=dict,
-        description="a mapping of variables to text or numbers, without those of NeMo Gym's configuration",
-    )
-    networks: Annotated[tuple[str, ...], AfterValidator(_check_networks)] = Field(
-        (), description="a list of names of networks that exist already"
-    )
-    logging: Annotated[LogSettings, BeforeValidator(_logging)] | None = Field(
-        None, description="a mapping of driver and options, such as {driver: local, options: {max-size: 50m}}"
-    )
+
+    def below(self, folder: Path) -> ContainerSettings:
+        """The settings with relative paths of volumes made absolute."""
+        return self.model_copy(update={"volumes": tuple(_resolved(volume, folder) for volume in self.volumes)})
 
 
 CONTAINER_KEYS = tuple(ContainerSettings.model_fields)
 
 
-def read_container(
-    values: Mapping[str, tuple[Any, KeyPath]], cwd: Path, findings: Findings
-) -> ContainerSettings | None:
-    """A server's settings; None when it has none. What is wrong becomes a problem at its place.
-
-    Args:
-        values: by key, the value (None: it is not there) and where it is.
-        cwd: what relative paths of volumes are relative to.
-        findings: where problems go.
-    """
-    present = {key: value for key, (value, _) in values.items() if value is not None}
-    try:
-        settings = ContainerSettings.model_validate(present)
-    except ValidationError as error:
-        for key in dict.fromkeys(str(item["loc"][0]) for item in error.errors()):
-            value, path = values[key]
-            description = ContainerSettings.model_fields[key].description
-            findings.problem(path, f"{dotted(path)} is {value!r}", f"it must be {description}")
-        return None
-    if not present:
-        return None
-    return settings.model_copy(update={"volumes": tuple(_resolved(volume, cwd) for volume in settings.volumes)})
-
-
-def _resolved(volume: VolumeMount, cwd: Path) -> VolumeMount:
+def _resolved(volume: VolumeMount, folder: Path) -> VolumeMount:
     """A volume whose source, when it is a path, is absolute."""
     if not volume.source.startswith(("./", "../", "~/")):
         return volume
-    return volume.model_copy(update={"source": str((cwd / Path(volume.source).expanduser()).resolve())})
-
-
-def container_schema() -> dict[str, Any]:
-    """The keys for the JSON Schema of a configuration."""
-    fields = ContainerSettings.model_fields.items()
-    return {key: {"description": (field.description or "").capitalize() + "."} for key, field in fields}
+    return volume.model_copy(update={"source": str((folder / Path(volume.source).expanduser()).resolve())})

@@ -132,6 +132,7 @@ class Findings:
     silenced: frozenset[str] = frozenset()
     problems: list[Problem] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    _entries: set[str | int] = field(default_factory=set)
 
     def place(self, path: KeyPath) -> str:
         """Where ``path`` was last set, as text; empty when nobody knows."""
@@ -139,7 +140,12 @@ class Findings:
 
     def problem(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Something at ``path`` is wrong."""
+        self._entries.update(path[:1])
         self.problems.append(Problem(self.place(path), message, hint))
+
+    def concerns(self, entry: str) -> bool:
+        """Whether a problem lies in this top-level entry."""
+        return entry in self._entries
 
     def note(self, code: NoteCode, path: KeyPath, message: str, hint: str = "") -> None:
         """Something at ``path`` is worth knowing."""

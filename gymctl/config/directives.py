@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
-from gymctl.config.merge import MISSING, copied, follow, merge_plain
+from gymctl.config.merge import merge_plain
+from gymctl.config.nested import copied, follow
+from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 
 _TEXT = re.compile(r"^\$\{(swap_key|inherit_from|copy):\s*([^{}]+?)\s*\}$")
@@ -28,9 +30,11 @@ class _Directive:
     is_property: bool
 
 
-def apply_directives(merged: dict[str, Any], findings: Findings) -> None:
-    """Carry out every directive in ``merged``, in place; what cannot be done becomes a problem."""
-    _Pass(merged, copied(merged), findings).walk(merged, ())
+def apply_directives(merged: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    """A copy of ``merged`` with every directive carried out; what cannot be done becomes a problem."""
+    directed: dict[str, Any] = copied(merged)
+    _Pass(directed, copied(merged), findings).walk(directed, ())
+    return directed
 
 
 @dataclass

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gymctl.config.diagnostics import KeyPath, dotted
+from gymctl.config.key_docs import KeyDoc, doc_at
 from gymctl.config.model import Config
 from gymctl.config.secrets import mask
 from gymctl.config.wording import did_you_mean
@@ -38,6 +39,10 @@ class Explanation:
     settings: tuple[Setting, ...]
     refers_to: tuple[Explanation, ...]
     inside: tuple[Explanation, ...]
+    doc: KeyDoc | None = None
+    """What the key means, where it is known."""
+    is_set: bool = True
+    """False: nothing sets it, and the default holds."""
 
     @property
     def won(self) -> Setting | None:
@@ -51,7 +56,31 @@ def explain(config: Config, text: str) -> Explanation:
     Raises:
         InputError: there is no such value.
     """
-    return _explained(config, _path(config, text), deep=True)
+    try:
+        path = _path(config, text)
+    except InputError:
+        if unset := _unset(config, _PART.findall(text)):
+            return unset
+        raise
+    return replace(_explained(config, path, deep=True), doc=_doc(config, path))
+
+
+def _unset(config: Config, parts: list[str]) -> Explanation | None:
+    """A key that nothing sets and a block or the server's code knows."""
+    server = config.servers.get(parts[0]) if parts else None
+    candidates: list[tuple[str, ...]] = [tuple(parts)]
+    if server is not None:
+        rest = parts[2:] if parts[1:2] == [server.implementation] else parts[1:]
+        candidates.append((*server.path, *rest))
+    for path in candidates:
+        if path and (doc := _doc(config, path)):
+            return Explanation(dotted(path), None, (), (), (), doc=doc, is_set=False)
+    return None
+
+
+def _doc(config: Config, path: KeyPath) -> KeyDoc | None:
+    server = config.servers.get(str(path[0]))
+    return doc_at(path, server.folder, server.entrypoint) if server else doc_at(path)
 
 
 def _explained(config: Config, path: KeyPath, *, deep: bool, seen: frozenset[KeyPath] = frozenset()) -> Explanation:

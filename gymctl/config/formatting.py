@@ -10,6 +10,7 @@ import yaml
 
 from gymctl.config.diagnostics import dotted
 from gymctl.config.explain import Explanation
+from gymctl.config.key_docs import KeyDoc
 from gymctl.config.model import Config
 from gymctl.config.secrets import mask
 
@@ -38,11 +39,25 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "settings": [{"place": setting.place, "written": setting.written} for setting in explanation.settings],
         "refers_to": [explanation_json(item) for item in explanation.refers_to],
         "inside": [explanation_json(item) for item in explanation.inside],
+        **(_doc_json(explanation.doc) if explanation.doc else {}),
     }
 
 
+def _doc_json(doc: KeyDoc) -> dict[str, Any]:
+    return {"must_be": doc.value, "default": doc.default, "description": doc.description}
+
+
+def _doc_lines(doc: KeyDoc, margin: str) -> Iterator[str]:
+    if doc.description:
+        yield f"{margin}  {doc.description}"
+    default = f"; default {doc.default}" if doc.default is not None else ""
+    yield f"{margin}  must be {doc.value}{default}"
+
+
 def _explained(explanation: Explanation, margin: str) -> Iterator[str]:
-    if not explanation.inside:
+    if not explanation.is_set:
+        yield f"{margin}{explanation.path} is not set"
+    elif not explanation.inside:
         yield f"{margin}{explanation.path} = {_inline(explanation.value)}"
     else:
         yield f"{margin}{explanation.path}:"
@@ -52,6 +67,8 @@ def _explained(explanation: Explanation, margin: str) -> Iterator[str]:
         yield f"{margin}  set by {setting.place}{as_what}"
     for setting in reversed(explanation.settings[:-1]):
         yield f"{margin}  over {setting.place}, which has {_inline(setting.written)}"
+    if explanation.doc is not None:
+        yield from _doc_lines(explanation.doc, margin)
     for other in explanation.refers_to:
         yield from _explained(other, margin + "    ")
     for leaf in explanation.inside:

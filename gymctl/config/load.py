@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gymctl import assets
-from gymctl.config.checks import (
-    check_addresses,
-    check_fields,
-    check_globals,
-    check_head,
-    check_needed,
-    check_references,
-)
+from gymctl.config.bundled_names import find_bundled, with_bundled
+from gymctl.config.checks import check_addresses, check_domain, check_globals, check_references
 from gymctl.config.choices import MergeOrder
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
@@ -22,19 +17,26 @@ from gymctl.config.layers import Layers, read_layers
 from gymctl.config.lints import advise, silenced_codes
 from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, ConfigSource, Head, ServerInstance
-from gymctl.config.placement import Placements, read_placements
+from gymctl.config.placement import read_placements
 from gymctl.config.port_checks import check_published
-from gymctl.config.ray import RayBlock, read_ray
+from gymctl.config.ray import RayBlock, check_address, cluster_address, read_ray
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.server_placement import place_servers
+from gymctl.config.server_settings import check_settings
 from gymctl.config.servers import SKIP, find_servers
-from gymctl.config.upstream import take_ours
 from gymctl.config.vllm.blocks import read_blocks
 from gymctl.config.vllm.links import NO_KEY, attach, detach
-from gymctl.config.vllm.model import VllmBlock
-from gymctl.config.vocabulary import RAY_ADDRESS_KEY, Role
+from gymctl.config.vocabulary import RAY_ADDRESS_KEY, RAY_BLOCK, Role
 from gymctl.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration and everything wrong with it. ``config`` is as complete as the problems allow."""
+
+    config: Config
+    problems: tuple[Problem, ...]
 
 
 def load_config(
@@ -60,25 +62,53 @@ def load_config(
         InputError: an argument is wrong, or a file is missing.
         ConfigError: the configuration is wrong; every problem with its place.
     """
+    loaded = read_config(arguments, cwd=cwd, environ=environ, merge_order=merge_order, gym_root=gym_root, role=role)
+    if loaded.problems:
+        raise ConfigError(list(loaded.problems))
+    return loaded.config
+
+
+def read_config(
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    merge_order: MergeOrder | None = None,
+    gym_root: Path | None = None,
+    role: Role = Role.ALL,
+) -> Loaded:
+    """As ``load_config``, but what is wrong in the configuration is returned beside it.
+
+    Raises:
+        InputError: an argument is wrong, or a file is missing.
+        ConfigError: a file is not valid YAML.
+    """
     layers = read_layers(arguments, cwd=cwd, environ=environ, order=merge_order, gym_root=gym_root)
     findings = Findings(silenced=silenced_codes(layers.all))
-    raw = merge_layers(layers.all, layers.includes, findings)
-    apply_directives(raw, findings)
-    links = detach(raw, findings)
+    merged = merge_layers(layers.all, layers.includes, findings)
+    raw, links = detach(apply_directives(merged, findings), findings)
     resolved = resolve(raw, environ, findings)
-    _stop_at(findings)
-    blocks = attach(resolved, links, read_blocks(resolved, cwd, findings), findings)
-    take_ours(resolved, raw, layers.roots, findings)
+    if findings.problems:  # of values that are not known, nothing more can be said
+        return _unfinished(raw, resolved, layers, findings)
+    vllm = read_blocks(resolved, cwd, findings)
+    resolved = attach(resolved, links, vllm, findings)
+    renamed = find_bundled(resolved, layers.roots, findings)
+    raw, resolved = with_bundled(raw, renamed), with_bundled(resolved, renamed)
     servers = _servers(resolved, layers, findings)
-    ray = read_ray(resolved, servers, environ, findings)
-    head = check_head(resolved, findings)
-    placements, servers = _placed(servers, resolved, cwd, findings)
-    _check_values(resolved, findings)
-    remote = check_references(servers, resolved, findings, role)
-    _check_ports(servers, head, blocks, ray, resolved, findings, role)
+    resolved, ray = _ray(resolved, servers, environ, findings)
+    head = check_globals(resolved, findings)
+    placements = read_placements(resolved.get("placement"), findings)
+    servers = place_servers(servers, placements, cwd, findings)
+    _check_credentials(resolved, findings)
+    servers, remote = check_references(servers, resolved, findings, role)
+    check_addresses(servers, head, resolved.get("default_host"), findings)
+    own_cluster = None if resolved.get(RAY_ADDRESS_KEY) else ray
+    check_published(servers.values(), head, vllm.values(), own_cluster, findings, role)
     advise(servers, resolved, layers.files, findings)
-    _stop_at(findings, None if servers or role not in (Role.ALL, Role.WORKER) else layers)
-    return Config(
+    if not servers and role in (Role.ALL, Role.WORKER) and not findings.problems:
+        names = ", ".join(document.name for document in layers.files)
+        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
+    config = Config(
         servers=servers,
         head=head,
         values={name: value for name, value in resolved.items() if name not in servers},
@@ -93,70 +123,65 @@ def load_config(
         merge_order=layers.order,
         placements=placements,
         remote=remote,
-        vllm=blocks,
+        vllm=vllm,
         ray=ray,
         source=ConfigSource(tuple(arguments), cwd, gym_root),
     )
+    return Loaded(config, tuple(dict.fromkeys(findings.problems)))
 
 
-def _placed(
-    servers: dict[str, ServerInstance], resolved: dict[str, Any], cwd: Path, findings: Findings
-) -> tuple[Placements, dict[str, ServerInstance]]:
-    """The top-level ``placement:``, and the servers with what holds for each."""
-    placements = read_placements(resolved.get("placement"), findings)
-    return placements, place_servers(servers, resolved, placements, cwd, findings)
+def _unfinished(raw: Mapping[str, Any], resolved: dict[str, Any], layers: Layers, findings: Findings) -> Loaded:
+    """What can be said of a configuration with values that nobody set: the values themselves, and their origins."""
+    own = Findings(findings.origins, findings.silenced)
+    config = Config(
+        servers=find_servers(resolved, layers.roots, own),
+        head=Head(),
+        values=resolved,
+        secrets=_secrets(raw, resolved, layers),
+        bundled=assets.folder("services"),
+        roots=layers.roots,
+        files=tuple(document.name for document in layers.files),
+        origins=findings.origins,
+        resolved=resolved,
+        merge_order=layers.order,
+    )
+    return Loaded(config, tuple(dict.fromkeys(findings.problems)))
+
+
+def _ray(
+    resolved: dict[str, Any], servers: Mapping[str, ServerInstance], environ: Mapping[str, str], findings: Findings
+) -> tuple[dict[str, Any], RayBlock | None]:
+    """The values with the address of the cluster that the environment names, and the ``ray:`` block."""
+    written = None if RAY_BLOCK in servers else resolved.get(RAY_BLOCK)
+    if address := cluster_address(resolved, written is not None, environ, findings):
+        resolved = {**resolved, RAY_ADDRESS_KEY: address}
+    check_address(resolved.get(RAY_ADDRESS_KEY), findings)
+    return resolved, read_ray(written, resolved.get(RAY_ADDRESS_KEY), findings)
 
 
 def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers) -> dict[str, str]:
     """Environment name -> secret; the word by which a vLLM is called that asks for no key is none."""
-    found = find_secrets(raw, resolved, layers.env.data if layers.env else {})
-    return {name: value for name, value in found.items() if value != NO_KEY}
+    secrets = find_secrets(raw, resolved, layers.env.data if layers.env else {})
+    return {name: value for name, value in secrets.items() if value != NO_KEY}
 
 
-def _check_values(resolved: Mapping[str, Any], findings: Findings) -> None:
-    check_globals(resolved, findings)
+def _check_credentials(resolved: Mapping[str, Any], findings: Findings) -> None:
     for path in long_numbers(resolved):
         findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
 
 
-def _check_ports(
-    servers: Mapping[str, ServerInstance],
-    head: Head,
-    blocks: Mapping[str, VllmBlock],
-    ray: RayBlock | None,
-    resolved: Mapping[str, Any],
-    findings: Findings,
-    role: Role,
-) -> None:
-    check_addresses(servers, head, resolved.get("default_host"), findings)
-    check_published(
-        servers.values(), head, blocks.values(), None if resolved.get(RAY_ADDRESS_KEY) else ray, findings, role
-    )
-
-
-def _stop_at(findings: Findings, empty: Layers | None = None) -> None:
-    """End with the problems there are; ``empty``: the layers, when no server was found in them."""
-    if empty is not None and not findings.problems:
-        names = ", ".join(document.name for document in empty.files)
-        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
-    if findings.problems:
-        raise ConfigError(list(dict.fromkeys(findings.problems)))
-
-
-def _servers(resolved: dict[str, Any], layers: Layers, findings: Findings) -> dict[str, ServerInstance]:
-    """The servers; with ``error_on_almost_servers: false`` what is wrong with the others is only noted."""
-    strict = resolved.get("error_on_almost_servers") is not False
-    found = Findings(findings.origins, findings.silenced)
-    servers = find_servers(resolved, layers.roots, found)
-    for server in list(servers.values()):
-        before = len(found.problems)
-        check_fields(server, found)
-        check_needed(server, found)
-        if not strict and len(found.problems) > before:
-            del servers[server.name]
-    if strict:
-        findings.problems += found.problems
-    for problem in () if strict else found.problems:
+def _servers(resolved: Mapping[str, Any], layers: Layers, findings: Findings) -> dict[str, ServerInstance]:
+    """The servers; with ``error_on_almost_servers: false`` those with problems are left out, with notes."""
+    is_strict = resolved.get("error_on_almost_servers") is not False
+    own = Findings(findings.origins, findings.silenced)
+    servers = find_servers(resolved, layers.roots, own)
+    for server in servers.values():
+        check_domain(server, own)
+        check_settings(server, own)
+    if is_strict:
+        findings.problems += own.problems
+        return servers
+    for problem in own.problems:
         hint = problem.hint.removesuffix(SKIP)
         findings.note_at(NoteCode.SKIPPED_SERVER, problem.where, f"skipped: {problem.message}", hint)
-    return servers
+    return {name: server for name, server in servers.items() if not own.concerns(server.name)}

@@ -6,19 +6,17 @@ Mappings merge deep, lists and scalars replace, ``???`` never overrides a value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
-from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind
+from gymctl.config.nested import copied, follow
+from gymctl.config.vocabulary import MISSING, ServerKind
 from gymctl.config.yaml_documents import Document
 from gymctl.errors import Problem
 
-MISSING = "???"
 _KINDS = frozenset(kind.value for kind in ServerKind)
-_WHOLE_REFERENCE = re.compile(r"^\$\{\s*([\w-]+(?:\.[\w-]+)*)\s*\}$")
 
 
 def merge_layers(
@@ -113,28 +111,6 @@ def _dropped(old: Any, new: Any) -> str:
     return ", ".join(str(name) for name in names if name not in kept)
 
 
-def follow(text: Any, whole: Mapping[str, Any]) -> Any:
-    """What a plain ``${a.b}`` refers to, through further plain ones; anything else is returned as it is."""
-    for _ in range(20):
-        match = _WHOLE_REFERENCE.match(text) if isinstance(text, str) else None
-        if not match:
-            break
-        found: Any = whole
-        for part in match[1].split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        if found is None:
-            break
-        text = found
-    return text
-
-
-def copied(value: Any) -> Any:
-    """A copy that shares no list or mapping with ``value`` (nor within: a YAML alias makes one object stand twice)."""
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if isinstance(value, list) else value
-
-
 def _expand_shorthand(layer: Document, merged: Mapping[str, Any]) -> Document:
     """``policy_model.vllm_model.base_url=x`` means the key below ``responses_api_models``.
 
@@ -177,9 +153,3 @@ def _shorthand_kind(value: Any, present: Any) -> str | None:
 
 def _model_key(fields: Mapping[str, Any]) -> str:
     return next((key for key in ("model_name", "model", "openai_model") if key in fields), "model_name")
-
-
-def is_server_entry(name: object, value: Any) -> bool:
-    """Whether a top-level entry is meant as a server: not reserved, and it has one of the three kind keys."""
-    is_free = name not in RESERVED_KEYS or name in BLOCK_KEYS
-    return is_free and isinstance(value, dict) and bool(_KINDS & value.keys())

@@ -42,5 +42,5 @@ def _wanted(blocks: Iterable[VllmBlock], ray: RayBlock | None) -> Iterator[tuple
     for block in blocks:
         for index, service in enumerate(block.services if block.port else ()):
             yield service, (*block.path, "port"), (block.port or 0) + index
-    if ray is not None and ray.dashboard:
-        yield "ray.dashboard", (RAY_BLOCK, "dashboard"), ray.dashboard
+    if ray is not None and ray.dashboard_port:
+        yield "ray.dashboard", (RAY_BLOCK, "dashboard"), ray.dashboard_port

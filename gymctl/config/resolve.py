@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
-from gymctl.config.merge import MISSING, copied, follow
+from gymctl.config.nested import copied, follow
+from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")

@@ -1,254 +1,134 @@
-"""JSON Schema of a configuration file, for editors: completion, descriptions, red lines.
+"""JSON Schema of a configuration file, for editors: completion, descriptions, red lines. It is made of the blocks.
 
 It is laxer than loading, since one file is rarely the whole: nothing is required, and a value may be an interpolation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from gymctl import assets
-from gymctl.config.checks import DATASET_TYPES, DOMAINS, LICENSES
-from gymctl.config.choices import MergeOrder
-from gymctl.config.container_settings import container_schema
-from gymctl.config.diagnostics import CODES
-from gymctl.config.placement import GROUPS
-from gymctl.config.ray import KEYS as RAY_KEYS
-from gymctl.config.server_code import implementation_of
-from gymctl.config.vllm.blocks import KEYS as VLLM_KEYS
-from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.server_code import Implementation, implementation_of
+from gymctl.config.server_fields import FIELDS_OF, OuterFields
+from gymctl.config.server_settings import settings_model
+from gymctl.config.stack_keys import StackKeys
+from gymctl.config.vocabulary import BLOCK_KEYS, ServerKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_LATER = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, or a value still to be given
-_KIND_NAMES = [kind.value for kind in ServerKind]
+_LATER = {"type": ["string", "null"], "pattern": r"\$\{|^\?\?\?$"}  # an interpolation, a value still to be given, none
+_REFERENCE = {"$ref": "#/$defs/later"}
+_KEPT = ("description", "default")
+_MEANS_SERVER = {"type": "object", "anyOf": [{"required": [kind.value]} for kind in ServerKind]}
 
 
 def schema() -> dict[str, Any]:
     """The schema as plain data."""
+    definitions: dict[str, Any] = {"later": _LATER, "entry": _entry()}
+    top = _model_schema(StackKeys, definitions)
+    for kind, model in FIELDS_OF.items():
+        definitions[kind.value] = _kind(kind, model, definitions)
+    properties = top["properties"]
     return {
         "$schema": _DIALECT,
         "title": "Configuration of a NeMo Gym stack",
         "type": "object",
-        "properties": {**{key: {} for key in sorted(RESERVED_KEYS)}, **_globals()},
+        "properties": {**properties, **{key: _block_or_server(key, properties[key]) for key in BLOCK_KEYS}},
         "additionalProperties": {"$ref": "#/$defs/entry"},
-        "$defs": {
-            "entry": _entry(),
-            "server": _server(),
-            "reference": _reference(),
-            "dataset": _dataset(),
-            "port": _port(),
-            "placement": _placement(),
-            "resources": _resources(),
-            "ray": _ray(),
-            "vllm": _vllm(),
-        },
+        "$defs": definitions,
     }
 
 
-def _or_later(*options: dict[str, Any], **annotations: Any) -> dict[str, Any]:
-    return {**annotations, "anyOf": [*options, _LATER]}
-
-
-def _one_of(values: Any, description: str) -> dict[str, Any]:
-    return _or_later({"enum": list(values)}, description=description)
-
-
-def _globals() -> dict[str, Any]:
-    text, truth = {"type": "string"}, {"type": "boolean"}
-    port = {"$ref": "#/$defs/port"}
-    codes = {"enum": [str(code) for code in CODES]}
-    silence = {
-        "anyOf": [codes, {"type": "array", "items": codes}],
-        "description": "Notes that are not to be shown, by code.",
-    }
-    return {
-        "config_paths": {
-            "anyOf": [{"type": "array", "items": text}, text],
-            "description": "Further files to load; by default they win over this one.",
-        },
-        "default_host": _or_later(text, description="Host of servers that name none."),
-        "head_server": {
-            "anyOf": [{"type": "object", "properties": {"host": text, "port": port}}, {"type": "null"}],
-            "description": "The head server's address; each part may be left out (port 11000).",
-        },
-        "port_range_low": port,
-        "port_range_high": port,
-        "use_absolute_ip": _or_later(truth),
-        "dry_run": _or_later(truth),
-        "disallowed_ports": {"type": "array", "items": port},
-        ALLOWED_HOSTS_KEY: {
-            "type": ["array", "null"],
-            "items": text,
-            "description": "Further host names by which callers may reach servers.",
-        },
-        "error_on_almost_servers": _or_later(truth, description="false: leave out entries that are almost servers."),
-        "runtime": _one_of([*RUNTIMES, None], "What every server runs on, unless it says otherwise itself."),
-        "placement": {
-            "allOf": [{"$ref": "#/$defs/placement"}],
-            "properties": {group: {"$ref": "#/$defs/placement"} for group in GROUPS},
-            "description": "Which machines everything may run on, or one kind of it.",
-        },
-        "ray_head_node_address": {
-            "type": ["string", "null"],
-            "description": "An existing Ray cluster, ray://host:10001.",
-        },
-        "ray": {"$ref": "#/$defs/ray"},
-        "vllm": {
-            "description": "A model that the stack serves itself, or several by name.",
-            "if": {"type": "object", "required": ["model"]},
-            "then": {"$ref": "#/$defs/vllm"},
-            "else": {
-                "type": ["object", "null"],
-                "properties": {kind: {} for kind in _KIND_NAMES},  # a server of that name
-                "additionalProperties": {"$ref": "#/$defs/vllm"},
-            },
-        },
-        "silence": silence,
-        "gymctl": {
-            "type": "object",
-            "description": "Settings of gymctl itself.",
-            "properties": {"silence": silence, "merge_order": {"enum": [str(order) for order in MergeOrder]}},
-        },
-    }
-
-
-def _ray() -> dict[str, Any]:
-    return {
-        "type": ["object", "null"],
-        "description": "The stack's own Ray cluster, a head and nodes, for the checks of servers.",
-        "properties": {
-            **{key: {"description": what} for key, what in RAY_KEYS.items()},
-            "placement": {"allOf": [{"$ref": "#/$defs/placement"}], "description": RAY_KEYS["placement"]},
-            **{kind: {} for kind in _KIND_NAMES},  # a server of that name
-        },
-        "patternProperties": {"^x-": {}},
-        "additionalProperties": False,
-    }
-
-
-def _vllm() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {key: {"description": what} for key, (what, _) in VLLM_KEYS.items()},
-        "patternProperties": {"^x-": {}},
-        "additionalProperties": False,
-    }
-
-
-def _port() -> dict[str, Any]:
-    return _or_later({"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "null"})
-
-
-def _placement() -> dict[str, Any]:
-    text = {"type": "string"}
-    none = {"type": "null"}
-    return {
-        "type": ["object", "null"],
-        "description": "Which machines it may run on; read for Swarm.",
-        "properties": {
-            "role": _one_of(["manager", "worker", None], "Role of the node in the swarm."),
-            "host": _or_later(text, none, description="Host name of the node; !NAME: any but that one."),
-            "labels": _or_later({"type": "object"}, none, description="Labels that the node has; !VALUE: has not."),
-            "gpu": _or_later(
-                {"type": "boolean"}, text, none, description="On a node with a GPU, without one, of a kind."
-            ),
-            "spread": _or_later(text, {"type": "array", "items": text}, none, description="Labels to spread over."),
-            "max_replicas_per_node": _or_later({"type": "integer", "minimum": 1}, none),
-        },
-    }
-
-
-def _resources() -> dict[str, Any]:
-    cpus = _or_later({"type": "number", "exclusiveMinimum": 0}, {"type": "null"})
-    memory = _or_later({"type": "string"}, {"type": "null"}, description="With its unit: 512mb, 16gb.")
-    kept = {"type": "object", "properties": {"cpus": cpus, "memory": memory}}
-    gpus: list[dict[str, Any]] = [
-        {"type": "integer", "minimum": 1},
-        {"const": "all"},
-        {"type": "array"},
-        {"type": "null"},
-    ]
-    return _or_later(
-        {
-            "type": "object",
-            "properties": {
-                "cpus": cpus,
-                "memory": memory,
-                "pids": _or_later({"type": "integer", "minimum": 1}, {"type": "null"}),
-                "gpus": _or_later(*gpus, description="How many GPUs, or which."),
-                "reserve": _or_later(kept, {"type": "null"}, description="What is kept for it alone."),
-            },
-        },
-        {"type": "null"},
-        description="What one replica may take of a machine.",
-    )
+def _block_or_server(key: str, block: dict[str, Any]) -> dict[str, Any]:
+    """A key that may also be the name of a server; ``vllm:`` may be several blocks by name."""
+    entry = {"$ref": "#/$defs/entry"}
+    written = block
+    if key == "vllm":
+        one = {"$ref": "#/$defs/VllmKeys"}
+        several = {"type": ["object", "null"], "additionalProperties": one}
+        written = {"if": {"type": "object", "required": ["model"]}, "then": one, "else": several}
+    return {"description": block["description"], "if": _MEANS_SERVER, "then": entry, "else": written}
 
 
 def _entry() -> dict[str, Any]:
     """Anything, but under one of the three kind keys exactly one server."""
-    return {"if": {"type": "object"}, "then": {"properties": {kind.value: _kind(kind) for kind in ServerKind}}}
-
-
-def _kind(kind: ServerKind) -> dict[str, Any]:
-    known = {
-        folder.name: {"allOf": [{"$ref": "#/$defs/server"}, {"properties": {name: {} for name in fields}}]}
-        for folder, fields in _bundled(kind)
+    kinds = {kind.value: {"$ref": f"#/$defs/{kind.value}"} for kind in ServerKind}
+    outer = {key: {"$ref": f"#/$defs/ServerFields/properties/{key}"} for key in OuterFields.model_fields}
+    return {
+        "if": _MEANS_SERVER,
+        "then": {"properties": {**outer, **kinds}},
     }
-    server = {"$ref": "#/$defs/server"}
-    one = {"type": "object", "maxProperties": 1, "properties": known, "additionalProperties": server}
-    return {"description": f"One of the {kind.value}, by the name of its folder.", **_or_later(one)}
+
+
+def _kind(kind: ServerKind, model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    definitions[model.__name__] = _model_schema(model, definitions)
+    fields = {"$ref": f"#/$defs/{model.__name__}"}
+    known = {}
+    for folder, code in bundled_servers(kind):
+        settings = _settings_schema(code, definitions)
+        known[folder.name] = {"allOf": [fields, {"properties": settings}]}
+    one = {"type": "object", "maxProperties": 1, "properties": known, "additionalProperties": fields}
+    return {"description": f"One of the {kind.value}, by the name of its folder.", "anyOf": [one, _REFERENCE]}
+
+
+def _settings_schema(code: Implementation, definitions: dict[str, Any]) -> dict[str, Any]:
+    model = settings_model(code.settings, code.fields)
+    properties: dict[str, Any] = _model_schema(model, definitions)["properties"]
+    for setting in code.settings:
+        for name in setting.names:
+            properties[name].pop("default", None)
+    return properties
 
 
 @lru_cache(maxsize=8)
-def _bundled(kind: ServerKind) -> list[tuple[Path, list[str]]]:
-    """The bundled implementations and the fields that their code declares."""
+def bundled_servers(kind: ServerKind) -> tuple[tuple[Path, Implementation], ...]:
+    """The folders of the bundled servers of a kind, and what their code reads."""
     folders = sorted(path.parent for path in assets.folder("services").glob(f"{kind.value}/*/app.py"))
-    found = [(folder, implementation_of(folder, "app.py")) for folder in folders]
-    return [(folder, sorted(known.fields - {""})) for folder, known in found if known]
+    found = ((folder, implementation_of(folder, "app.py")) for folder in folders)
+    return tuple((folder, code) for folder, code in found if code)
 
 
-def _server() -> dict[str, Any]:
-    text = {"type": "string"}
-    workers = {"type": "integer", "minimum": 1}
-    replicas = {**workers, "maximum": MOST_REPLICAS}
-    return {
-        "type": "object",
-        "properties": {
-            "entrypoint": {**text, "description": "The file to run, in the server's folder."},
-            "host": _or_later(text, {"type": "null"}),
-            "port": {"$ref": "#/$defs/port"},
-            "num_workers": _or_later(workers, {"type": "null"}),
-            "replicas": _or_later(replicas, {"type": "null"}, description="How many of it run side by side."),
-            "runtime": _one_of([*RUNTIMES, None], "What it runs on: gymctl's own kit, or NeMo Gym as it is."),
-            "needs_ray": _or_later({"type": "boolean"}, {"type": "null"}, description="It cannot do without Ray."),
-            "domain": _one_of([*DOMAINS, None], "What a resources server trains or tests; it must have one."),
-            "datasets": _or_later({"type": "array", "items": {"$ref": "#/$defs/dataset"}}, {"type": "null"}),
-            "placement": {"$ref": "#/$defs/placement"},
-            "resources": {"$ref": "#/$defs/resources"},
-            **container_schema(),
-            "resources_server": {"$ref": "#/$defs/reference"},
-            "model_server": {"$ref": "#/$defs/reference"},
-        },
+def _model_schema(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The lax schema of a block; those of blocks in it are added to ``definitions``."""
+    whole = model.model_json_schema()
+    for name, inner in whole.pop("$defs", {}).items():
+        definitions.setdefault(name, _lax(inner))
+    return _lax(whole)
+
+
+def _lax(block: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a block in which nothing is required, and everything may be an interpolation or null."""
+    lax: dict[str, Any] = {
+        "type": ["object", "null"],
+        "description": block.get("description", ""),
+        "properties": {key: _lax_property(value) for key, value in block.get("properties", {}).items()},
     }
+    if block.get("additionalProperties") is False:
+        lax |= {"patternProperties": {"^x-": {}}, "additionalProperties": False}
+    return lax
 
 
-def _reference() -> dict[str, Any]:
-    fields = {"type": _one_of(_KIND_NAMES, "Kind of the server."), "name": {"type": "string"}}
-    return _or_later({"type": "object", "properties": fields}, description="Another server, by kind and name.")
+def _lax_property(value: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value[key] for key in _KEPT if value.get(key) is not None}
+    rest = {key: item for key, item in value.items() if key not in (*_KEPT, "title")}
+    options = list(_options(rest))
+    return {**kept, "anyOf": [*options, _REFERENCE]} if options else kept
 
 
-def _dataset() -> dict[str, Any]:
-    text = {"type": "string"}
-    return {
-        "type": "object",
-        "properties": {
-            "name": text,
-            "type": _one_of(DATASET_TYPES, "What its rows are for."),
-            "jsonl_fpath": {**text, "description": "Its rows, one JSON object a line."},
-            "num_repeats": _or_later({"type": "integer", "minimum": 1}),
-            "license": _one_of([*LICENSES, None], "Needed for train and validation."),
-            "source": {"type": "object", "properties": {"type": {"enum": ["gitlab", "huggingface"]}}},
-        },
-    }
+def _options(value: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for option in value.get("anyOf", [value] if value else []):
+        if option.get("type") != "null":
+            yield _later_items(option)
+
+
+def _later_items(option: Mapping[str, Any]) -> dict[str, Any]:
+    """Items of lists and values of mappings may be interpolations too."""
+    lax = dict(option)
+    for key in ("items", "additionalProperties"):
+        if isinstance(lax.get(key), dict):
+            lax[key] = {"anyOf": [lax[key], _REFERENCE]}
+    return lax

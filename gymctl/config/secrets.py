@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config.diagnostics import KeyPath
-from gymctl.config.merge import is_server_entry
-from gymctl.config.vocabulary import RESERVED_KEYS
+from gymctl.config.vocabulary import RESERVED_KEYS, is_server_entry
 
 _PREFIX = "GYM_"
 _CREDENTIAL_WORDS = frozenset(

@@ -1,33 +1,70 @@
-"""Which fields a server's code reads, found in its source without importing it."""
+"""The settings that a server's code declares, read from its source without importing it."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from gymctl import assets
+from gymctl.config.code_types import bounds_of, constant, type_of
 
 # The modules of gymctl.server that define the base classes of servers and of their settings.
 _KIT = ("base", "agent", "models/server", "resources", "models/endpoint")
 _ALIASES = frozenset({"alias", "validation_alias"})
-_Classes = Mapping[str, ast.ClassDef]
+
+
+@dataclass(frozen=True)
+class _Class:
+    """A class and the module that it is defined in."""
+
+    node: ast.ClassDef
+    module: ast.Module
+
+
+_Classes = Mapping[str, _Class]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a server's configuration class."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    """Names that a configuration may use in its place."""
+    kind: Any = Any
+    """The type to check with; ``Any`` where the source alone does not tell."""
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``pydantic.Field`` that bound the value."""
+    is_required: bool = False
+    default: str | None = None
+    """As the source has it; None where there is none, or where it is computed."""
+    description: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that a configuration may use."""
+        return tuple(dict.fromkeys((self.name, *self.aliases)))
 
 
 @dataclass(frozen=True)
 class Implementation:
-    """The fields that a server's configuration class declares, and every word of its source.
+    """The settings that a server's configuration class declares, and every word of its source.
 
-    A field of a class that allows more than it declares may be read by its name alone, hence the words. ``required``
-    has one item for every field without a default: its name, and the names that stand for it.
+    A setting of a class that allows more than it declares may be read by its name alone, hence the words.
     """
 
-    fields: frozenset[str]
+    settings: tuple[Setting, ...]
     words: frozenset[str]
-    required: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of the settings, and the names that may be used in their place."""
+        return frozenset(name for setting in self.settings for name in setting.names)
 
     def reads(self, key: str) -> bool:
         """Whether anything in the code has to do with ``key``."""
@@ -46,24 +83,25 @@ def implementation_of(folder: Path, entrypoint: str) -> Implementation | None:
         return None
     classes = {**_kit_classes(), **own}
     config = next((name for cls in own if (name := _config_class(cls, classes))), None)
-    fields = _fields(config, classes) if config else None
-    if fields is None:
+    settings = _settings(config, classes) if config else None
+    if settings is None:
         return None
     words = {word for path in folder.glob("*.py") for word in re.findall(r"\w+", _read(path))}
-    return Implementation(frozenset(fields), frozenset(words), tuple(_required(config, classes)) if config else ())
+    return Implementation(tuple(settings), frozenset(words))
 
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _classes(text: str) -> dict[str, ast.ClassDef]:
-    return {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
+def _classes(text: str) -> dict[str, _Class]:
+    module = ast.parse(text)
+    return {node.name: _Class(node, module) for node in module.body if isinstance(node, ast.ClassDef)}
 
 
 @lru_cache(maxsize=1)
-def _kit_classes() -> dict[str, ast.ClassDef]:
-    classes: dict[str, ast.ClassDef] = {}
+def _kit_classes() -> dict[str, _Class]:
+    classes: dict[str, _Class] = {}
     for module in _KIT:
         classes.update(_classes(_read(assets.package() / "server" / f"{module}.py")))
     return classes
@@ -72,7 +110,7 @@ def _kit_classes() -> dict[str, ast.ClassDef]:
 def _bases(name: str, classes: _Classes) -> Iterator[str]:
     """The class and its ancestors by name, nearest first; the last may be one that nobody here defines."""
     yield name
-    for base in classes[name].bases if name in classes else ():
+    for base in classes[name].node.bases if name in classes else ():
         if isinstance(base, ast.Name):
             yield from _bases(base.id, classes)
         else:
@@ -85,45 +123,67 @@ def _config_class(server: str, classes: _Classes) -> str | None:
     if "Server" not in lineage:
         return None
     for name in lineage:
-        for node in classes[name].body if name in classes else ():
+        for node in classes[name].node.body if name in classes else ():
             if isinstance(node, ast.AnnAssign) and _name(node) == "config" and isinstance(node.annotation, ast.Name):
                 return node.annotation.id
     return None
 
 
-def _fields(config: str, classes: _Classes) -> set[str] | None:
-    fields: set[str] = set()
-    for name in _bases(config, classes):
+def _settings(config: str, classes: _Classes) -> list[Setting] | None:
+    """The settings, those of the base classes first; a subclass may declare one again. None: a base is unknown."""
+    declared: dict[str, Setting] = {}
+    for name in reversed(list(_bases(config, classes))):
         if name == "BaseModel":
             continue
         if name not in classes:
             return None
-        for node in classes[name].body:
-            if isinstance(node, ast.AnnAssign):
-                fields |= {_name(node), *_aliases(node.value)}
-    return fields
-
-
-def _required(config: str, classes: _Classes) -> Iterator[tuple[str, ...]]:
-    """The fields without a default, those of the base classes first; a subclass may give them one."""
-    declared: dict[str, ast.AnnAssign] = {}
-    for name in reversed(list(_bases(config, classes))):
-        for node in classes[name].body if name in classes else ():
+        own = classes[name]
+        for node, following in zip(own.node.body, [*own.node.body[1:], None], strict=True):
             if isinstance(node, ast.AnnAssign) and not ast.unparse(node.annotation).startswith("ClassVar"):
-                declared[_name(node)] = node
-    for name, node in declared.items():
-        if not _has_default(node.value):
-            yield (name, *(alias for alias in _aliases(node.value) if alias != name))
+                declared[_name(node)] = _setting(node, following, own.module)
+    return [setting for setting in declared.values() if setting.name]
 
 
-def _has_default(value: ast.expr | None) -> bool:
-    if not (isinstance(value, ast.Call) and ast.unparse(value.func).endswith("Field")):
-        return value is not None
+def _setting(node: ast.AnnAssign, following: ast.stmt | None, module: ast.Module) -> Setting:
+    default = _default(node.value)
+    literal = constant(default)
+    return Setting(
+        name=_name(node),
+        aliases=tuple(_aliases(node.value)),
+        kind=type_of(node.annotation, module),
+        bounds=bounds_of(node.value),
+        is_required=default is None and not _has_factory(node.value),
+        default=None if default is None or literal is None else repr(literal),
+        description=_description(node.value, following),
+    )
+
+
+def _default(value: ast.expr | None) -> ast.expr | None:
+    """The expression of the default: the value, or that of a call of ``Field``; None for a required setting."""
+    if not _is_field(value):
+        return value
+    assert isinstance(value, ast.Call)  # noqa: S101 - that is what makes it one
     named = {keyword.arg: keyword.value for keyword in value.keywords}
     first = value.args[0] if value.args else named.get("default")
-    if isinstance(first, ast.Constant) and first.value is ...:
-        return False
-    return first is not None or bool(named.keys() & {"default_factory", None})
+    return None if isinstance(first, ast.Constant) and first.value is ... else first
+
+
+def _has_factory(value: ast.expr | None) -> bool:
+    """Whether a call of ``Field`` makes the default, or may (``**options``)."""
+    return isinstance(value, ast.Call) and any(item.arg in ("default_factory", None) for item in value.keywords)
+
+
+def _is_field(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func).endswith("Field")
+
+
+def _description(value: ast.expr | None, following: ast.stmt | None) -> str:
+    """``Field(description=...)``, else the text that stands under the field."""
+    for keyword in value.keywords if isinstance(value, ast.Call) else ():
+        if keyword.arg == "description" and isinstance(text := constant(keyword.value), str):
+            return text
+    docstring = constant(following.value) if isinstance(following, ast.Expr) else None
+    return " ".join(docstring.split()) if isinstance(docstring, str) else ""
 
 
 def _name(node: ast.AnnAssign) -> str:

@@ -1,18 +1,15 @@
-"""Give every server the placement and the limits that hold for it, and whether it needs Ray."""
+"""Give every server the placement that holds for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from gymctl.config.container_settings import CONTAINER_KEYS, read_container
-from gymctl.config.diagnostics import Findings, KeyPath, dotted
+from gymctl.config.container_settings import CONTAINER_KEYS
+from gymctl.config.diagnostics import Findings, KeyPath
 from gymctl.config.model import Config, ServerInstance
-from gymctl.config.placement import Placements, read_placement, read_resources
-from gymctl.config.ray import NEEDS_KEY
-from gymctl.config.server_code import implementation_of
+from gymctl.config.placement import Placements
 from gymctl.config.vocabulary import RAY_ADDRESS_KEY, ServerKind
 from gymctl.config.wording import listing
 
@@ -20,41 +17,24 @@ _GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.
 
 
 def place_servers(
-    servers: Mapping[str, ServerInstance],
-    resolved: Mapping[str, Any],
-    placements: Placements,
-    cwd: Path,
-    findings: Findings,
+    servers: Mapping[str, ServerInstance], placements: Placements, cwd: Path, findings: Findings
 ) -> dict[str, ServerInstance]:
-    """The servers with placement, limits, ``needs_ray`` and their container's settings filled in.
+    """The servers with the placement that holds for each: its own, over that of its group, over the stack's.
 
-    What is wrong with one becomes problems. Paths of volumes are relative to ``cwd``.
-
-    The keys may stand in a server's fields or beside its kind key.
+    Paths of volumes become absolute; they are relative to ``cwd``.
     """
     placed = {}
     for name, server in servers.items():
-        own = read_placement(*_found(server, resolved, "placement"), findings)
-        wanted, place = _found(server, resolved, "resources")
-        limits = read_resources(wanted, place, findings)
-        placement = placements.of(_GROUP_OF[server.kind], own)
-        if placement and placement.gpu is False and limits and limits.gpus:
+        placement = placements.of(_GROUP_OF[server.kind], server.placement)
+        if placement and placement.gpu is False and server.limits and server.limits.gpus:
+            path: KeyPath = (*server.path, "resources", "gpus")
+            if "resources" not in server.fields:
+                path = (name, "resources", "gpus")
             what = f"{name} asks for GPUs, and its placement is gpu: false"
-            findings.problem((*place, "gpus"), what, "leave one of them out")
-        needs, place = _found(server, resolved, NEEDS_KEY)
-        if needs is not None and not isinstance(needs, bool):
-            findings.problem(place, f"{dotted(place)} is {needs!r}", "it must be true or false")
-        container = read_container({key: _found(server, resolved, key) for key in CONTAINER_KEYS}, cwd, findings)
-        placed[name] = replace(server, placement=placement, limits=limits, needs_ray=needs is True, container=container)
+            findings.problem(path, what, "leave one of them out")
+        container = server.container.below(cwd) if server.container else None
+        placed[name] = replace(server, placement=placement, container=container)
     return placed
-
-
-def _found(server: ServerInstance, resolved: Mapping[str, Any], key: str) -> tuple[Any, KeyPath]:
-    """The value of a key, and where it stands; nothing where the server's own code has a field of that name."""
-    own = implementation_of(server.folder, server.entrypoint) if server.folder and key in server.fields else None
-    if key in server.fields and not (own and key in own.fields):
-        return server.fields[key], (*server.path, key)
-    return resolved[server.name].get(key), (server.name, key)
 
 
 def without_effect(config: Config) -> Iterator[str]:

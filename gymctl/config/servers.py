@@ -7,27 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from gymctl.config.block_reader import B, read_block
+from gymctl.config.container_settings import CONTAINER_KEYS, ContainerSettings
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
-from gymctl.config.merge import is_server_entry
 from gymctl.config.model import Reference, ServerInstance
+from gymctl.config.placement import ResourceLimits
 from gymctl.config.server_code import implementation_of
-from gymctl.config.vocabulary import BLOCK_KEYS, MOST_REPLICAS, RESERVED_KEYS, RUNTIMES, ServerKind
+from gymctl.config.server_fields import OuterFields, ServerFields
+from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean, nearest
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
-_TYPES = (
-    ("entrypoint", str, "a file name such as app.py"),
-    ("host", str, "a host name or address"),
-    ("port", int, "a number from 1 to 65535"),
-    ("num_workers", int, "a number of processes, at least 1"),
-    ("replicas", int, f"how many of it run side by side, from 1 to {MOST_REPLICAS}"),
-    ("runtime", str, f"one of {', '.join(RUNTIMES)}"),
-    ("slice", str, "closure (what it can reach) or full (all)"),
-)
-_WHAT = {key: what for key, _, what in _TYPES}
-_CHOICES = {"runtime": RUNTIMES, "slice": ("closure", "full")}
-_MOST = {"port": 65535, "replicas": MOST_REPLICAS}
+# Fields of gymctl whose name a server's own code may have for something else.
+_MAY_BE_OWN = frozenset({"slice", *OuterFields.model_fields} - {"replicas"})
 
 
 def find_servers(values: Mapping[str, Any], roots: Sequence[Path], findings: Findings) -> dict[str, ServerInstance]:
@@ -82,59 +77,66 @@ class _Entry:
         hint = f"rename {typo} to entrypoint" if typo else "add `entrypoint: app.py` under it"
         here = (*path, implementation)
         if isinstance(fields, dict) and "entrypoint" in fields:
-            self._wrong_type((*here, "entrypoint"), fields["entrypoint"], _TYPES[0][2])
+            what = f"{self.name}: entrypoint is {fields['entrypoint']!r}"
+            self.findings.problem((*here, "entrypoint"), what, "it must be a file name such as app.py")
         else:
             what = f"{self.name} looks like a server but has no entrypoint"
             self.findings.problem(here, what, f"{hint}{SKIP}")
         return None
 
-    def _instance(self, kind: ServerKind, implementation: str) -> ServerInstance | None:
+    def _instance(self, kind: ServerKind, implementation: str) -> ServerInstance:
         fields = self.value[kind.value][implementation]
         path: KeyPath = (self.name, kind.value, implementation)
         folder = _folder(kind, implementation, fields["entrypoint"], self.roots)
-        wrong = [
-            (key, what)
-            for key, wanted, what in _TYPES
-            if fields.get(key) is not None and not _is_a(key, wanted, fields[key]) and not _is_own(key, folder, fields)
-        ]
-        for key, what in wrong:
-            self._wrong_type((*path, key), fields[key], what)
-        replicas = fields.get("replicas", self.value.get("replicas"))
-        if "replicas" not in fields and replicas is not None and not _is_a("replicas", int, replicas):
-            wrong.append(("replicas", ""))
-            self._wrong_type((self.name, "replicas"), replicas, _WHAT["replicas"])
-        if wrong:
-            return None
+        own = _own_fields(folder, fields)
+        inner = {key: value for key, value in fields.items() if key in ServerFields.model_fields and key not in own}
+        outer = {key: self.value[key] for key in OuterFields.model_fields if key in self.value and key not in inner}
+        known = self._read(ServerFields, inner, path)
+        beside = self._read(OuterFields, outer, (self.name,))
+        settings = {**_set_values(beside), **_set_values(known)}
         return ServerInstance(
             name=self.name,
             kind=kind,
             implementation=implementation,
             entrypoint=fields["entrypoint"],
-            host=fields.get("host"),
-            port=fields.get("port"),
+            host=settings.get("host"),
+            port=settings.get("port"),
             fields=fields,
             references=tuple(_references(fields, ())),
-            num_workers=fields.get("num_workers"),
+            num_workers=settings.get("num_workers"),
             location=self.findings.origins.of(path),
             folder=folder,
-            runtime=fields.get("runtime") or self.runtime,
-            replicas=replicas or 1,
+            runtime=settings.get("runtime") or self.runtime,
+            placement=settings.get("placement"),
+            limits=_limits(settings.get("resources")),
+            needs_ray=settings.get("needs_ray", False),
+            replicas=settings.get("replicas") or 1,
+            container=_container(settings),
         )
 
-    def _wrong_type(self, path: KeyPath, value: Any, what: str) -> None:
-        self.findings.problem(path, f"{self.name}: {path[-1]} is {value!r}", f"it must be {what}")
+    def _read(self, model: type[B], values: Mapping[str, Any], path: KeyPath) -> B | None:
+        return read_block(model, values, path, self.findings, owner=self.name)
 
 
-def _is_a(key: str, wanted: type, value: Any) -> bool:
-    if wanted is int:
-        return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST.get(key, 1024)
-    return isinstance(value, wanted) and value in _CHOICES.get(key, (value,))
+def _set_values(block: BaseModel | None) -> dict[str, Any]:
+    return {key: getattr(block, key) for key in block.model_fields_set} if block else {}
 
 
-def _is_own(key: str, folder: Path | None, fields: Mapping[str, Any]) -> bool:
-    """Whether ``key`` is no word of NeMo Gym's, and the server's own code has a field of that name."""
-    own = implementation_of(folder, fields["entrypoint"]) if folder and key == "slice" else None
-    return own is not None and key in own.fields
+def _limits(limits: ResourceLimits | None) -> ResourceLimits | None:
+    return limits if limits != ResourceLimits() else None
+
+
+def _container(settings: Mapping[str, Any]) -> ContainerSettings | None:
+    own = {key: settings[key] for key in CONTAINER_KEYS if settings.get(key) is not None}
+    return ContainerSettings.model_construct(set(own), **{**ContainerSettings().__dict__, **own}) if own else None
+
+
+def _own_fields(folder: Path | None, fields: Mapping[str, Any]) -> frozenset[str]:
+    """Which of gymctl's fields the server's own code has for something else."""
+    if folder is None or not _MAY_BE_OWN & fields.keys():
+        return frozenset()
+    code = implementation_of(folder, fields["entrypoint"])
+    return _MAY_BE_OWN & code.fields if code else frozenset()
 
 
 def _folder(kind: ServerKind, implementation: str, entrypoint: str, roots: Sequence[Path]) -> Path | None:

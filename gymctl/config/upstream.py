@@ -1,57 +1,164 @@
-"""NeMo Gym's names for environments that gymctl bundles under another: those that NeMo Gym's documents print.
+"""What gymctl knows about NeMo Gym, and the release each fact was read from. A new release is a change of this file.
 
-They stand for the bundled ones where nothing of that name is found: in a checkout, or with ``runtime: nemo-gym``, the
-name means what it says.
+``RELEASES`` has one record for each release that was read, oldest first: what a wheel holds (reserved keys, literals,
+defaults, servers that use Ray). A record of a new release is ``replace(RELEASES[-1], version=..., ...)`` with what
+changed. A configuration may be of any release, so what is accepted is the union of all records. This module imports
+nothing of gymctl and nothing heavy: servers read it too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, NoteCode
-from gymctl.config.vocabulary import ServerKind
 
-# (kind, NeMo Gym's implementation) -> ours
-_OURS = {
-    (ServerKind.RESOURCES.value, "math_with_judge"): "library_judge_math",
-    (ServerKind.RESOURCES.value, "code_gen"): "comp_coding",
+@dataclass(frozen=True)
+class Release:
+    """The facts of one release of the package ``nemo-gym``."""
+
+    version: str
+    """On PyPI."""
+    python: str
+    """The oldest Python that its wheel accepts."""
+    ray: str
+    """The version of Ray that its lock file has: one cluster serves its servers and gymctl's."""
+    reserved_keys: frozenset[str]
+    """Top-level keys with a meaning of their own (global_config.py); any other key may be a server's name."""
+    domains: tuple[str, ...]
+    """Of a resources server (config_types.py, Domain)."""
+    dataset_types: tuple[str, ...]
+    """What the rows of a data set are for (config_types.py)."""
+    licenses: tuple[str, ...]
+    """Of a data set (config_types.py)."""
+    globals_read: frozenset[str]
+    """Global values that its servers read at run time (server_utils.py, and the servers in the wheel)."""
+    globals_read_prefixes: tuple[str, ...]
+    """Beginnings of further ones."""
+    globals_read_by_agents: frozenset[str]
+    """Those that only agents read: harbor_agent, mini_swe_agent, anyterminal_agent."""
+    defaults: Mapping[str, Any]
+    """Globals that its parser fills in before it starts a server, which trusts them to be there."""
+    ray_users: frozenset[str]
+    """Servers in its wheel whose code calls Ray; the others only connect to it."""
+    not_in_containers: frozenset[str]
+    """Servers that start vLLM through Ray on the machine itself and answer on that machine's address."""
+
+
+_V0_4_0 = Release(
+    version="0.4.0",
+    python="3.12",
+    ray="2.55.1",
+    reserved_keys=frozenset(
+        "config_paths entrypoint default_host head_server disallowed_ports head_server_deps python_version "
+        "pip_install_verbose use_absolute_ip uv_pip_set_python skip_venv_if_present hf_token ray_head_node_address "
+        "port_range_low port_range_high dry_run uv_cache_dir uv_venv_dir _inherit_from _copy nemo_gym_log_dir verbose "
+        "json query results_dir cache_dir error_on_almost_servers".split()
+    ),
+    domains=tuple(
+        "math coding agent knowledge instruction_following long_context safety games translation e2e rlhf other".split()
+    ),
+    dataset_types=("train", "validation", "example", "benchmark"),
+    licenses=(
+        "Apache 2.0",
+        "MIT",
+        "Creative Commons Attribution 4.0 International",
+        "Creative Commons Attribution-ShareAlike 4.0 International",
+        "NVIDIA Internal Use Only, Do Not Distribute",
+        "TBD",
+        "GNU General Public License v3.0",
+        "CC BY-SA 4.0",
+        "CC BY-NC 3.0",
+        "NVIDIA Evaluation Dataset License Agreement",
+    ),
+    globals_read=frozenset(
+        "ray_head_node_address use_absolute_ip default_host port_range_low port_range_high disallowed_ports "
+        "nemo_gym_log_dir".split()
+    ),
+    globals_read_prefixes=("global_aiohttp_", "uvicorn_", "profiling_"),
+    globals_read_by_agents=frozenset({"policy_model_name"}),
+    defaults={
+        "dry_run": False,
+        "use_absolute_ip": False,
+        "port_range_low": 10001,
+        "port_range_high": 20000,
+        "disallowed_ports": [],
+    },
+    ray_users=frozenset(
+        "code_gen swerl_gen spider2_lite longmt_eval wmt_translation scicode code_fim evalplus "
+        "anyterminal_agent swe_agents stirrup_agent mini_swe_agent mini_swe_agent_2 harbor_agent".split()
+    ),
+    not_in_containers=frozenset({"local_vllm_model", "genrm_model"}),
+)
+RELEASES = (_V0_4_0,)
+DEFAULT = _V0_4_0  # what servers of NeMo Gym run on when nobody names a version
+
+# Read from the main branch after 0.4.0, from no wheel yet.
+_MAIN_KEYS = frozenset(
+    "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir component_name "
+    "allow_openai_version_skew token_id_capture skip_verification skip_verification_reward".split()
+)
+_MAIN_GLOBALS_READ = frozenset(
+    "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir token_id_capture "
+    "skip_verification skip_verification_reward multistage".split()
+)
+
+
+def release_of(version: str) -> Release | None:
+    """The record of exactly that version; None when it was not read."""
+    return next((release for release in RELEASES if release.version == version), None)
+
+
+def _ordered_union(lists: list[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for items in lists for item in items))
+
+
+RESERVED_KEYS = frozenset().union(*(release.reserved_keys for release in RELEASES)) | _MAIN_KEYS
+DOMAINS = _ordered_union([release.domains for release in RELEASES])
+DATASET_TYPES = _ordered_union([release.dataset_types for release in RELEASES])
+LICENSES = _ordered_union([release.licenses for release in RELEASES])
+RAY_USERS = frozenset().union(*(release.ray_users for release in RELEASES))
+NOT_IN_CONTAINERS = frozenset().union(*(release.not_in_containers for release in RELEASES))
+GLOBALS_READ_PREFIXES = _ordered_union([release.globals_read_prefixes for release in RELEASES])
+GLOBALS_READ_BY_AGENTS = frozenset().union(*(release.globals_read_by_agents for release in RELEASES))
+GLOBALS_READ = frozenset().union(*(release.globals_read for release in RELEASES)) | _MAIN_GLOBALS_READ
+
+# Parameters of a call to a model (openai_utils.py of 0.4.0: NeMoGymResponseCreateParamsNonStreaming, and the OpenAI
+# parameters that it inherits). Anything else in ``responses_create_params`` is refused.
+CREATE_PARAMS = frozenset(
+    "background include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls "
+    "previous_response_id prompt reasoning service_tier store temperature text tool_choice tools top_logprobs top_p "
+    "truncation user stream stream_options conversation prompt_cache_key prompt_cache_retention "
+    "safety_identifier".split()
+)
+
+# Environments that gymctl bundles under another name (0.2 to 0.4): (kind, NeMo Gym's implementation) -> gymctl's.
+BUNDLED_NAMES: Mapping[tuple[str, str], str] = {
+    ("resources_servers", "math_with_judge"): "library_judge_math",
+    ("resources_servers", "code_gen"): "comp_coding",
 }
+_MATH_CONFIG = "resources_servers/library_judge_math/configs/math_with_judge.yaml"
 # The configurations that NeMo Gym has for them -> the bundled one that defines servers of the same names.
-_MATH = "resources_servers/library_judge_math/configs/math_with_judge.yaml"
-_CONFIGS = {
-    "resources_servers/math_with_judge/configs/math_with_judge.yaml": _MATH,
-    "resources_servers/math_with_judge/configs/dapo17k.yaml": _MATH,
-    "resources_servers/math_with_judge/configs/bytedtsinghua_dapo17k.yaml": _MATH,
+BUNDLED_CONFIGS: Mapping[str, str] = {
+    "resources_servers/math_with_judge/configs/math_with_judge.yaml": _MATH_CONFIG,
+    "resources_servers/math_with_judge/configs/dapo17k.yaml": _MATH_CONFIG,
+    "resources_servers/math_with_judge/configs/bytedtsinghua_dapo17k.yaml": _MATH_CONFIG,
     "resources_servers/code_gen/configs/code_gen.yaml": "resources_servers/comp_coding/configs/code_gen.yaml",
 }
 
-
-def bundled_name(text: str) -> str | None:
-    """What stands for a configuration of NeMo Gym among the bundled ones; None for any other path."""
-    return _CONFIGS.get(text)
-
-
-def take_ours(resolved: dict[str, Any], raw: dict[str, Any], roots: Sequence[Path], findings: Findings) -> None:
-    """Give each server of NeMo Gym's name that is not here the name of ours, in place, with a note."""
-    for name, entry in resolved.items():
-        for (kind, theirs), ours in _OURS.items():
-            inner = entry.get(kind) if isinstance(entry, dict) else None
-            fields = inner.get(theirs) if isinstance(inner, dict) and len(inner) == 1 else None
-            if not isinstance(fields, dict) or not _is_missing(kind, theirs, fields, roots):
-                continue
-            if (fields.get("runtime") or resolved.get("runtime")) == "nemo-gym":
-                continue
-            for values in (resolved, raw):
-                values[name][kind] = {ours: values[name][kind][theirs]}
-            findings.origins.graft((name, kind, theirs), (name, kind, ours))
-            what = f"{name}: gymctl's {ours} takes the place of NeMo Gym's {theirs}, which is not here"
-            findings.note(NoteCode.RENAMED, (name, kind, ours), what, "`runtime: nemo-gym` runs NeMo Gym's own")
-
-
-def _is_missing(kind: str, implementation: str, fields: Mapping[str, Any], roots: Sequence[Path]) -> bool:
-    entrypoint = fields.get("entrypoint")
-    if not isinstance(entrypoint, str):
-        return False
-    return not any((root / kind / implementation / entrypoint).is_file() for root in roots)
+# Commands of 0.2 to 0.4 (``ng_run`` or ``nemo_gym_run``): the name without its prefix -> gymctl's command.
+COMMAND_PREFIXES = ("ng_", "nemo_gym_")
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "run": ("up",),
+    "status": ("status",),
+    "collect_rollouts": ("collect",),
+    "dump_config": ("config", "show"),
+}
+# Those that gymctl does not have -> what to use instead.
+OTHER_COMMANDS: Mapping[str, str] = {
+    "help": "see gymctl --help",
+    "init_resources_server": "use gymctl env init NAME",
+    "version": "see gymctl --version",
+    "prepare_data": "NeMo Gym's own prepares the same data; gymctl collect reads the rows that it writes",
+    "e2e_collect_rollouts": "use gymctl up, then gymctl collect",
+}

@@ -1,46 +1,23 @@
-"""Check the keys of one mapping: their spelling, and what each value must be."""
+"""Formats of single values: GPUs, ports, names of images and registries."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gymctl.config.diagnostics import Findings, KeyPath, dotted
-from gymctl.config.wording import did_you_mean
-
-Check = tuple[Callable[[Any], Any], str]  # whether a value is right, and what it must be
-
+_HOST_PART = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_HOST_PART}(\.{_HOST_PART})*")
 _GPU_ID = re.compile(r"[0-9]+(?::[0-9]+)?|(?:GPU|MIG)-[A-Za-z0-9/-]+")
-
-
-def checked_keys(
-    value: Any, path: KeyPath, checks: Mapping[str, Check], findings: Findings, also: Iterable[str] = ()
-) -> dict[str, Any]:
-    """The entries of a mapping that are right; null is right everywhere."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        findings.problem(path, f"{dotted(path)} is {value!r}", f"it must be a mapping of {', '.join(checks)}")
-        return {}
-    right: dict[str, Any] = {}
-    for key, item in value.items():
-        place = (*path, key)
-        if key not in checks:
-            if not str(key).startswith("x-"):
-                known = (*checks, *also)
-                hint = did_you_mean(key, known) or f"there are {', '.join(known)}"
-                findings.problem(place, f"unknown key {dotted(place)!r}", hint)
-        elif item is not None and not checks[key][0](item):
-            findings.problem(place, f"{dotted(place)} is {item!r}", f"it must be {checks[key][1]}")
-        else:
-            right[key] = item
-    return right
 
 
 def is_gpu_id(value: Any) -> bool:
     """Whether NVIDIA's runtime takes it: a number, ``GPU:MIG`` numbers, or a ``GPU-...`` or ``MIG-...`` UUID."""
     return not isinstance(value, bool) and _GPU_ID.fullmatch(str(value)) is not None
+
+
+def is_host_name(value: Any) -> bool:
+    """Whether it is a name such as ``gym.example.com``, without a scheme or a port."""
+    return isinstance(value, str) and len(value) < 254 and _HOST_NAME.fullmatch(value) is not None
 
 
 def is_port(value: Any) -> bool:

@@ -6,6 +6,9 @@ Servers need these and no more of what a configuration means: this module import
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
+
+from gymctl.config import upstream
 
 
 class ServerKind(StrEnum):
@@ -25,6 +28,7 @@ class Role(StrEnum):
     HEAD = "head"
 
 
+MISSING = "???"  # a value that is still to be given
 HEAD_NAME = "head_server"  # the head's key in a configuration, and its name among the addresses of a stack
 HEAD_PORT = 11000
 MOST_REPLICAS = 100  # of one server: as many addresses as Docker's DNS tells in one answer over UDP
@@ -46,15 +50,8 @@ EVERY_INTERFACE_HOSTS = (EVERY_INTERFACE, "::")
 ALLOWED_HOSTS_KEY = "allowed_hosts"  # names, with a dot in them, by which callers may reach servers
 RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
 
-# Top-level keys with a meaning of their own, 0.1 to main (global_config.py); any other key may hold anything.
-RESERVED_KEYS = frozenset(
-    "config_paths entrypoint default_host head_server disallowed_ports head_server_deps python_version "
-    "pip_install_verbose use_absolute_ip uv_pip_set_python skip_venv_if_present hf_token ray_head_node_address "
-    "port_range_low port_range_high dry_run uv_cache_dir uv_venv_dir model_endpoint_readiness_timeout_seconds "
-    "_inherit_from _copy nemo_gym_log_dir verbose json query observability_enabled model_call_capture_dir "
-    "component_name allow_openai_version_skew results_dir cache_dir token_id_capture skip_verification "
-    "skip_verification_reward error_on_almost_servers".split()
-) | {"ray", "gymctl", "silence", "runtime", "placement", "vllm", "allowed_hosts"}
+# Top-level keys with a meaning of their own, NeMo Gym's and gymctl's; any other key may hold anything.
+RESERVED_KEYS = upstream.RESERVED_KEYS | {"ray", "gymctl", "silence", "runtime", "placement", "vllm", "allowed_hosts"}
 # Those of them that were free to be a server's name, and still are: with a kind key below it, it is a server.
 BLOCK_KEYS = frozenset({"vllm", "ray"})
 
@@ -72,6 +69,12 @@ OUTER_KEYS = frozenset(
 def is_this_machine(host: str | None) -> bool:
     """Whether a configured host means the machine itself: none, a loopback address, or every interface."""
     return host is None or host in LOOPBACK_HOSTS or host in EVERY_INTERFACE_HOSTS
+
+
+def is_server_entry(name: object, value: Any) -> bool:
+    """Whether a top-level entry is meant as a server: not reserved, and it has one of the three kind keys."""
+    is_free = name not in RESERVED_KEYS or name in BLOCK_KEYS
+    return is_free and isinstance(value, dict) and any(kind.value in value for kind in ServerKind)
 
 
 def base_url(host: str, port: int | str) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import __version__
-from gymctl.config import Config, MergeOrder, Role, SliceMode, holds_credential, load_config, mask
+from gymctl.config import Config, MergeOrder, Role, SliceMode, holds_credential, mask
+from gymctl.config.load import Loaded, read_config
 from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK
-from gymctl.errors import InputError
+from gymctl.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from gymctl.stack import StackPlan
@@ -69,11 +70,33 @@ def load(
         InputError: an argument is wrong, a file is missing, or ``gym_root`` is not a NeMo Gym checkout.
         ConfigError: the configuration is wrong; every problem with its place.
     """
+    loaded = read(
+        *arguments, directory=directory, environ=environ, merge_order=merge_order, gym_root=gym_root, role=role
+    )
+    if loaded.problems:
+        raise ConfigError(loaded.problems)
+    return loaded.config
+
+
+def read(
+    *arguments: str | Path,
+    directory: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    merge_order: MergeOrder | None = None,
+    gym_root: Path | None = None,
+    role: Role = Role.ALL,
+) -> Loaded:
+    """As ``load``, but what is wrong in the configuration is returned with as much of it as can be known.
+
+    Raises:
+        InputError: an argument is wrong, a file is missing, or ``gym_root`` is not a NeMo Gym checkout.
+        ConfigError: a file is not valid YAML.
+    """
     if gym_root is not None and not (gym_root / "responses_api_models").is_dir():
         raise InputError(
             f"--gym-root {gym_root} has no responses_api_models/", "name the top folder of a NeMo Gym checkout"
         )
-    return load_config(
+    return read_config(
         [str(argument) for argument in arguments],
         cwd=directory or Path.cwd(),
         environ=os.environ if environ is None else environ,
@@ -81,6 +104,15 @@ def load(
         gym_root=gym_root,
         role=role,
     )
+
+
+def check(config: Config) -> None:
+    """Find what ``render`` and ``up`` would refuse in a configuration that loads, such as servers without code.
+
+    Raises:
+        ConfigError: the configuration cannot be a stack; every problem with its place.
+    """
+    plan(config, PlanOptions(name="check"))
 
 
 def plan(config: Config, options: PlanOptions | None = None, *, directory: Path | None = None) -> StackPlan:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gymctl.server.models.server import ModelServer
     from gymctl.server.resources import ResourcesServer, SeedRequest, VerifyRequest, VerifyResponse
     from gymctl.server.sessions import Session
+    from gymctl.server.setting_types import EndpointUrl, HeaderText
     from gymctl.server.settings import Settings
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "AgentServer",
     "Call",
     "Client",
+    "EndpointUrl",
+    "HeaderText",
     "HopFailed",
     "HttpTransport",
     "LocalTransport",
@@ -56,6 +59,7 @@ _MODULES = {
     "models.server": ("ModelServer",),
     "resources": ("ResourcesServer", "SeedRequest", "VerifyRequest", "VerifyResponse"),
     "sessions": ("Session",),
+    "setting_types": ("EndpointUrl", "HeaderText"),
     "settings": ("Settings",),
     "calls.http": ("HttpTransport",),
 }

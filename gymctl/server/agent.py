@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from gymctl.config import exact_json
+from gymctl.config.upstream import CREATE_PARAMS
 from gymctl.config.vocabulary import ServerKind
 from gymctl.server.base import Server, ServerConfig
 from gymctl.server.calls.client import Client, HopFailed
 from gymctl.server.endpoints import endpoint
 from gymctl.server.message import TOOL_ERRORS_HEADER, Call, Reply, failure_sentence, json_reply
 from gymctl.server.models.answers import Api, read_answer
-from gymctl.server.responses import CREATE_PARAMS
 from gymctl.server.sessions import Session
 from gymctl.server.tool_calls import answer_text, offered_tools, unknown_tool
 
@@ -36,7 +36,9 @@ class AgentConfig(ServerConfig):
     """Whom an agent works with."""
 
     resources_server: ServerReference
+    """The resources server whose tasks the agent works on."""
     model_server: ServerReference
+    """The model server that it asks."""
 
 
 class Rollout:

@@ -35,8 +35,10 @@ class ServerConfig(BaseModel):
     port: int = 0
     entrypoint: str = "app.py"
     num_workers: int | None = None
-    max_in_flight: int = 65_536
+    max_in_flight: int = Field(65_536, ge=1)
+    """Requests that are worked on at one time; further ones are refused with 503."""
     max_body_mb: float | None = Field(None, gt=0)
+    """Largest body of a request, in megabytes; by default 256."""
     log_level: LogLevel | None = None
     """The least severe lines that it logs; by default ``GYMCTL_LOG_LEVEL``, else ``info``."""
 

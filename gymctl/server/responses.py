@@ -11,14 +11,6 @@ from gymctl.server.chat_history import items_of
 from gymctl.server.message import RefusedError
 from gymctl.server.tool_calls import ArgumentsError, parse_arguments
 
-# Keys of NeMo Gym's responses_create_params (openai_utils.py; extra keys are refused there with 422).
-CREATE_PARAMS = frozenset(
-    "background include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls "
-    "previous_response_id prompt reasoning service_tier store temperature text tool_choice tools top_logprobs top_p "
-    "truncation user stream stream_options conversation prompt_cache_key prompt_cache_retention "
-    "safety_identifier".split()
-)
-
 
 def message(text: str) -> dict[str, Any]:
     """An assistant's message of one text part."""

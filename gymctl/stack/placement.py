@@ -17,7 +17,7 @@ def node_placement(placement: Placement | None) -> compose.Placement | None:
         return None
     found = compose.Placement(
         constraints=list(_constraints(placement)) or None,
-        preferences=[compose.Preference(spread=f"node.labels.{label}") for label in placement.spread] or None,
+        preferences=[compose.Preference(spread=f"node.labels.{label}") for label in placement.spread or ()] or None,
         max_replicas_per_node=placement.max_replicas_per_node,
     )
     return found if found.plain() else None
@@ -28,8 +28,8 @@ def _constraints(placement: Placement) -> Iterator[str]:
         yield f"node.role=={placement.role}"
     if placement.host is not None:
         yield _compared("node.hostname", placement.host)
-    for label, value in placement.labels.items():
-        yield _compared(f"node.labels.{label}", value)
+    for label, value in (placement.labels or {}).items():
+        yield _compared(f"node.labels.{label}", value or "")
     if isinstance(placement.gpu, bool):
         yield f"node.labels.{labels.GPU}{'==' if placement.gpu else '!='}true"
     elif placement.gpu is not None:
@@ -46,8 +46,8 @@ def resource_bounds(limits: ResourceLimits | None) -> compose.ResourceBounds | N
         return None
     most = compose.Resources(cpus=_cpus(limits.cpus), memory=limits.memory, pids=limits.pids)
     kept = compose.Resources(
-        cpus=_cpus(limits.reserved_cpus),
-        memory=limits.reserved_memory,
+        cpus=_cpus(limits.reserve.cpus),
+        memory=limits.reserve.memory,
         devices=[_gpus(limits)] if limits.gpus is not None else None,
     )
     return compose.ResourceBounds(limits=most if most.plain() else None, reservations=kept if kept.plain() else None)

@@ -14,18 +14,9 @@ from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
-from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.config import Config, ServerInstance, ServerKind, upstream
 from gymctl.errors import Problem
 
-DEFAULT_VERSION = "0.4.0"  # of nemo-gym on PyPI
-# They start vLLM inside Ray on a machine with GPUs, and answer on that machine's address: no container has either.
-NOT_IN_CONTAINERS = frozenset({"local_vllm_model", "genrm_model"})
-
-# Servers in the wheel of that version whose code calls Ray; the others connect to it, and that is all.
-_RAY_USERS = frozenset(
-    "code_gen swerl_gen spider2_lite longmt_eval wmt_translation scicode code_fim evalplus "
-    "anyterminal_agent swe_agents stirrup_agent mini_swe_agent mini_swe_agent_2 harbor_agent".split()
-)
 _GYM_PACKAGES = frozenset({"nemo_gym", *ServerKind})
 _RAY = re.compile(r"^\s*(?:from|import)\s+ray\b", re.MULTILINE)
 _OTHER_SERVER = re.compile(rf"^\s*(?:from|import)\s+(?:{'|'.join(ServerKind)})\.(\w+)", re.MULTILINE)
@@ -45,7 +36,7 @@ class Runtime(StrEnum):
 class GymSource:
     """Where NeMo Gym comes from: a checkout, or PyPI in some version. ``root`` has servers, checkout or not."""
 
-    version: str = DEFAULT_VERSION
+    version: str = upstream.DEFAULT.version
     root: Path | None = None
 
     @property
@@ -69,7 +60,7 @@ class Runtimes:
         self._of = {server.name: self._decide(server) for server in config.servers.values()}
         if self._root is None and version is None:
             self._root = next((found for server in self.nemo_gym if (found := _checkout_of(server.folder))), None)
-        self.source = GymSource(version or DEFAULT_VERSION, self._root)
+        self.source = GymSource(version or upstream.DEFAULT.version, self._root)
 
     @property
     def nemo_gym(self) -> tuple[ServerInstance, ...]:
@@ -103,7 +94,7 @@ class Runtimes:
         if folder is None and self.source.checkout is not None:
             folder = self.source.checkout / server.kind.value / server.implementation
         if folder is None:
-            return server.implementation in _RAY_USERS or self.source.version != DEFAULT_VERSION
+            return server.implementation in upstream.RAY_USERS or self.source.version != upstream.DEFAULT.version
         return imports_ray(folder)
 
     def problems(self) -> Iterator[Problem]:
@@ -118,7 +109,7 @@ class Runtimes:
         if self._of[server.name] is Runtime.GYMCTL:
             if server.folder is not None and missing:
                 return f"{what} is written for NeMo Gym, and gymctl has none", "leave `runtime` out"
-        elif server.implementation in NOT_IN_CONTAINERS:
+        elif server.implementation in upstream.NOT_IN_CONTAINERS:
             hint = "use vllm_model with a `vllm:` block, or with the base_url of a vLLM beside the stack"
             return f"{what} starts vLLM through Ray on the machine itself, which no container is", hint
         elif checkout and missing and not (checkout / what / server.entrypoint).is_file():
@@ -159,7 +150,7 @@ def imports_ray(folder: Path) -> bool:
         if "tests" in inside or any(part.startswith(".") or part == "venv" for part in inside):
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
-        if _RAY.search(text) or set(_OTHER_SERVER.findall(text)) & _RAY_USERS:
+        if _RAY.search(text) or set(_OTHER_SERVER.findall(text)) & upstream.RAY_USERS:
             return True
     return False
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gymctl.cli.main import app, main
-from gymctl.cli.upstream_commands import OFFERED
+from gymctl.config.upstream import COMMANDS
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -18,11 +18,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize("prefix", ["ng_", "nemo_gym_"])
-@pytest.mark.parametrize("short", list(OFFERED))
+@pytest.mark.parametrize("short", list(COMMANDS))
 def test_a_command_is_the_same_under_either_name(short, prefix, monkeypatch, capsys):
     assert run(monkeypatch, f"{prefix}{short}", "--help") == 0
     theirs = capsys.readouterr().out
-    assert run(monkeypatch, *OFFERED[short], "--help") == 0
+    assert run(monkeypatch, *COMMANDS[short], "--help") == 0
     ours = capsys.readouterr().out
     assert theirs.splitlines()[1:] == ours.splitlines()[1:]
 

@@ -54,9 +54,8 @@ OURS = [
 
 
 def applied(text: str) -> tuple[dict[str, Any], list[str]]:
-    data = parse_document(text, "f").data
     findings = Findings()
-    apply_directives(data, findings)
+    data = apply_directives(parse_document(text, "f").data, findings)
     return data, [str(problem) for problem in findings.problems]
 
 

@@ -26,7 +26,7 @@ def test_the_overlay_means_what_the_page_says(folder: Folder) -> None:
           responses_api_models:
             openai_model:
               entrypoint: app.py
-              openai_base_url: u
+              openai_base_url: http://u
               openai_api_key: k
               openai_model: m
               max_concurrent_requests: 8

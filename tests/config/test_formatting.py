@@ -73,6 +73,8 @@ def test_explain_names_the_winner_and_the_overridden(run: Any) -> None:
         'policy_model.responses_api_models.openai_model.openai_base_url = "http://n/v1"\n'
         "  set by command line (+policy_model.openai_model.openai_base_url)\n"
         f'  over services/{OPENAI}:6, which has "${{policy_base_url}}"\n'
+        "  Base URL of the API, to which the server adds the names of calls.\n"
+        "  must be a URL that begins with http:// or https://, such as http://HOST:8000/v1\n"
     )
 
 
@@ -81,6 +83,8 @@ def test_explain_follows_references_and_hides_credentials(run: Any) -> None:
     assert text == (
         'policy_model.responses_api_models.openai_model.openai_api_key = "****"\n'
         f'  set by services/{OPENAI}:7 as "${{policy_api_key}}"\n'
+        "  Key that calls are authorised with.\n"
+        "  must be text without line breaks\n"
         '    policy_api_key = "****"\n'
         "      set by env.yaml:1\n"
     )
@@ -159,7 +163,10 @@ def test_the_schema_takes_what_is_bundled_and_refuses_what_is_wrong(run: Any) ->
         assert not validator.is_valid(changed), key
     assert validator.is_valid({"placement": {"role": "worker", "head": {"role": "manager", "labels": {"a": 1}}}})
     assert not validator.is_valid({"placement": {"models": {"max_replicas_per_node": 0}}})
-    assert "openai_base_url" in json.dumps(schema()["$defs"]["entry"])
+    for key, value, is_right in (("max_retries", 3, True), ("max_retries", -1, False), ("max_retries", "${n}", True)):
+        model = {"m": {"responses_api_models": {"openai_model": {"entrypoint": "app.py", key: value}}}}
+        assert validator.is_valid(model) is is_right, value
+    assert "openai_base_url" in json.dumps(schema()["$defs"]["responses_api_models"])
 
 
 def test_looking_writes_nothing(run: Any) -> None:

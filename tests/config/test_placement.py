@@ -10,7 +10,7 @@ from config_files import Folder
 
 from gymctl.config import Placement, ResourceLimits, without_effect
 from gymctl.config.diagnostics import Findings
-from gymctl.config.placement import read_placement, read_placements, read_resources
+from gymctl.config.placement import Reservation, read_placement, read_placements, read_resources
 
 SERVERS = """
 tool:
@@ -86,32 +86,34 @@ def test_an_override_places_a_server(folder: Folder) -> None:
 def test_limits(folder: Folder) -> None:
     own = "resources: {cpus: 1.5, memory: 2gb, pids: 100, gpus: [0, GPU-1], reserve: {cpus: 0.5, memory: 512mb}}"
     limits = folder.loaded(SERVERS.format(own=own)).servers["tool"].limits
-    assert limits == ResourceLimits(1.5, "2gb", 100, ("0", "GPU-1"), 0.5, "512mb")
+    assert limits == ResourceLimits(
+        cpus=1.5, memory="2gb", pids=100, gpus=["0", "GPU-1"], reserve=Reservation(cpus=0.5, memory="512mb")
+    )
 
 
 @pytest.mark.parametrize(
     ("own", "problem"),
     [
-        ("placement: {roel: worker}", "unknown key '{path}.placement.roel'; did you mean 'role'?"),
-        ("placement: {role: boss}", "{path}.placement.role is 'boss'; it must be manager or worker"),
-        ("placement: {host: [a, b]}", "{path}.placement.host is ['a', 'b']; it must be one host name, or !NAME"),
-        ("placement: {labels: {a b: c}}", "{path}.placement.labels is {{'a b': 'c'}}; it must be a mapping of node"),
-        ("placement: {gpu: 2}", "{path}.placement.gpu is 2; it must be true, false, or the kind of GPU"),
-        ("placement: {spread: 'a b'}", "{path}.placement.spread is 'a b'; it must be a node label"),
-        ("placement: {max_replicas_per_node: 0}", "{path}.placement.max_replicas_per_node is 0; it must be a number"),
-        ("placement: worker", "{path}.placement is 'worker'; it must be a mapping of role, host, labels"),
-        ("placement: {head: {role: manager}}", "unknown key '{path}.placement.head'"),
-        ("resources: {cpu: 1}", "unknown key '{path}.resources.cpu'; did you mean 'cpus'?"),
-        ("resources: {cpus: 0}", "{path}.resources.cpus is 0; it must be a number of processors"),
-        ("resources: {cpus: true}", "{path}.resources.cpus is True; it must be a number of processors"),
-        ("resources: {memory: 4}", "{path}.resources.memory is 4; it must be a size with its unit"),
-        ("resources: {gpus: []}", "{path}.resources.gpus is []; it must be how many, a list of their ids (numbers or"),
-        ("resources: {gpus: [0, '0']}", "{path}.resources.gpus is [0, '0']; it must be how many, a list of their ids"),
-        ("resources: {gpus: [-1]}", "{path}.resources.gpus is [-1]; it must be how many, a list of their ids"),
-        ("resources: {reserve: {pids: 3}}", "unknown key '{path}.resources.reserve.pids'; there are cpus, memory"),
+        ("placement: {roel: worker}", "tool: unknown key 'placement.roel'; did you mean 'role'?"),
+        ("placement: {role: boss}", "tool: placement.role is 'boss'; it must be manager or worker"),
+        ("placement: {host: [a, b]}", "tool: placement.host is ['a', 'b']; it must be one host name, or !NAME"),
+        ("placement: {labels: {a b: c}}", "tool: placement.labels is {'a b': 'c'}; it must be a mapping of node"),
+        ("placement: {gpu: 2}", "tool: placement.gpu is 2; it must be true, false, or the kind of GPU"),
+        ("placement: {spread: 'a b'}", "tool: placement.spread is 'a b'; it must be a node label"),
+        ("placement: {max_replicas_per_node: 0}", "tool: placement.max_replicas_per_node is 0; it must be a number"),
+        ("placement: worker", "tool: placement is 'worker'; it must be a mapping of role, host, labels"),
+        ("placement: {head: {role: manager}}", "tool: unknown key 'placement.head'"),
+        ("resources: {cpu: 1}", "tool: unknown key 'resources.cpu'; did you mean 'cpus'?"),
+        ("resources: {cpus: 0}", "tool: resources.cpus is 0; it must be a number of processors"),
+        ("resources: {cpus: true}", "tool: resources.cpus is True; it must be a number of processors"),
+        ("resources: {memory: 4}", "tool: resources.memory is 4; it must be a size with its unit"),
+        ("resources: {gpus: []}", "tool: resources.gpus is []; it must be how many, a list of their ids (numbers or"),
+        ("resources: {gpus: [0, '0']}", "tool: resources.gpus is [0, '0']; it must be how many, a list of their ids"),
+        ("resources: {gpus: [-1]}", "tool: resources.gpus is [-1]; it must be how many, a list of their ids"),
+        ("resources: {reserve: {pids: 3}}", "tool: unknown key 'resources.reserve.pids'; there are cpus, memory"),
         (
             "resources: {memory: 512mb, reserve: {memory: 1gb}}",
-            "{path}.resources.reserve.memory is 1gb, more than its limit 512mb; reserve no more than the limit",
+            "tool: reserve.memory is 1gb, more than its limit 512mb; reserve no more than the limit",
         ),
         (
             "resources: {gpus: 1}\n      placement: {gpu: false}",
@@ -120,9 +122,8 @@ def test_limits(folder: Folder) -> None:
     ],
 )
 def test_what_is_wrong_has_its_place(folder: Folder, own: str, problem: str) -> None:
-    path = "tool.resources_servers.example_single_tool_call"
     (said,) = folder.problems(SERVERS.format(own=own))
-    assert said.startswith("a.yaml:7: " + problem.format(path=path))
+    assert said.startswith(f"a.yaml:7: {problem}")
 
 
 def test_keys_beside_the_kind_have_their_place_too(folder: Folder) -> None:
@@ -133,7 +134,8 @@ def test_keys_beside_the_kind_have_their_place_too(folder: Folder) -> None:
 
 def test_the_top_level_is_checked_too(folder: Folder) -> None:
     assert folder.problems(SERVERS.format(own="") + "placement: [worker]\n") == [
-        "a.yaml:8: placement is ['worker']; write placement: {role: worker, head: {role: manager}}"
+        "a.yaml:8: placement is ['worker']; it must be a mapping of role, host, labels, gpu, spread, "
+        "max_replicas_per_node, head, models, agents, resources, addons"
     ]
     (said,) = folder.problems(SERVERS.format(own="") + "placement: {modles: {gpu: true}}\n")
     assert said == "a.yaml:8: unknown key 'placement.modles'; did you mean 'models'?"
@@ -145,6 +147,10 @@ def test_what_the_page_shows_is_right() -> None:
     findings = Findings()
     assert read_placements(shown["placement"], findings).of("head") == Placement(role="manager")
     server = shown["math"]["resources_servers"]["library_judge_math"]
-    assert read_placement(server["placement"], (), findings)["max_replicas_per_node"] == 2
-    assert read_resources(server["resources"], (), findings) == ResourceLimits(2, "4gb", reserved_memory="1gb")
+    assert read_placement(server["placement"], (), findings) == Placement(
+        labels={"pool": "math"}, max_replicas_per_node=2
+    )
+    assert read_resources(server["resources"], (), findings) == ResourceLimits(
+        cpus=2, memory="4gb", reserve=Reservation(memory="1gb")
+    )
     assert findings.problems == []

@@ -8,8 +8,8 @@ import jsonschema_rs
 import pytest
 from config_files import Folder
 
-from gymctl.config import Config, without_effect
-from gymctl.config.ray import KEYS, VERSION, RayBlock
+from gymctl.config import Config, Placement, without_effect
+from gymctl.config.ray import VERSION, RayBlock, RayKeys
 from gymctl.config.schema import schema
 from gymctl.errors import ConfigError
 
@@ -42,7 +42,7 @@ def test_no_block_is_no_cluster(folder: Folder) -> None:
 def test_an_empty_block_is_a_head_and_one_node(folder: Folder) -> None:
     found = block(folder, "ray: {}")
     assert found is not None
-    assert (found.workers, found.cpus, found.dashboard, found.version) == (1, None, 8265, VERSION)
+    assert (found.workers, found.cpus, found.dashboard_port, found.version) == (1, None, 8265, VERSION)
 
 
 def test_a_block_says_all_of_it(folder: Folder) -> None:
@@ -53,11 +53,11 @@ def test_a_block_says_all_of_it(folder: Folder) -> None:
     )
     assert found is not None
     assert (found.workers, found.cpus, found.object_store, found.shm_size) == (3, 2, "1gb", "2gb")
-    assert (found.memory, found.dashboard, found.version, found.placement) == (
+    assert (found.memory, found.dashboard_port, found.version, found.placement) == (
         "4gb",
         9000,
         "2.60.0",
-        {"role": "worker"},
+        Placement(role="worker"),
     )
     assert found.location is not None
     assert found.location.line == 6
@@ -67,7 +67,7 @@ def test_a_block_says_all_of_it(folder: Folder) -> None:
 def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, port: int | None) -> None:
     found = block(folder, f"ray: {{dashboard: {written}}}")
     assert found is not None
-    assert found.dashboard == port
+    assert found.dashboard_port == port
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, por
         ("ray: {workers: -1}", "a number of nodes from 0 (the head alone) to 1000"),
         ("ray: {workers: 1001}", "a number of nodes from 0 (the head alone) to 1000"),
         ("ray: {cpus: 1001}", "from 1 to 1000"),
-        ("ray: {object_store: 200}", "a size with its unit, such as 200mb"),
+        ("ray: {object_store: 200}", "a size with its unit, such as 512mb"),
         ("ray: {shm_size: big}", "a size with its unit, such as 512mb"),
-        ("ray: {memory: 4}", "a size with its unit, such as 4gb"),
+        ("ray: {memory: 4}", "a size with its unit, such as 512mb"),
         ("ray: {dashboard: 99999}", "true, false, or a port"),
         ("ray: {version: latest}", f"such as '{VERSION}'"),
-        ("ray: {placement: gpu}", "as a server's placement is"),
+        ("ray: {placement: gpu}", "ray.placement is 'gpu'; it must be a mapping of role, host, labels"),
         ("ray: {placement: {rule: worker}}", "did you mean 'role'?"),
         (f"ray: {{workers: 2}}\nray_head_node_address: {ADDRESS}", "names a cluster of yours"),
         ("ray_head_node_address: foo", "is 'foo', which is no address of a cluster; write ray://HOST:PORT"),
@@ -172,6 +172,6 @@ def test_a_server_may_be_called_ray(folder: Folder) -> None:
 )
 def test_editors_know_the_block(written: Any, right: bool) -> None:
     assert jsonschema_rs.is_valid(schema(), {"ray": written}) is right
-    assert set(KEYS) <= set(schema()["$defs"]["ray"]["properties"])
+    assert set(RayKeys.model_fields) == set(schema()["$defs"]["RayKeys"]["properties"])
     server = {"math": {"resources_servers": {"library_judge_math": {"needs_ray": "often"}}}}
     assert not jsonschema_rs.is_valid(schema(), server)

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from gymctl.config.sizes import is_size, is_size_with_unit, size_in_bytes
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("text", "size"),

@@ -98,11 +98,11 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ("vllm: [1]", "b.yaml:1: vllm is not a block; write vllm: {model: ORGANISATION/NAME}"),
         (
             "vllm:\n  modle: a/b\n",
-            "b.yaml:2: vllm has no key 'modle'; did you mean 'model'?",
+            "b.yaml:2: unknown key 'vllm.modle'; did you mean 'model'?",
         ),
         (
             "vllm:\n  model: a/b\n  tensor_paralel_size: 2\n",
-            "b.yaml:3: vllm has no key 'tensor_paralel_size'; did you mean 'tensor_parallel_size'?",
+            "b.yaml:3: unknown key 'vllm.tensor_paralel_size'; did you mean 'tensor_parallel_size'?",
         ),
         (
             "vllm:\n  b:\n    model: a/b\n    gpus: two\n",
@@ -132,7 +132,7 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, shm_size: big}",
-            "b.yaml:1: vllm.shm_size is 'big'; it must be a size with its unit, such as 16gb",
+            "b.yaml:1: vllm.shm_size is 'big'; it must be a size with its unit, such as 512mb or 16gb",
         ),
         (
             "vllm: {model: a/b, cache_volume: ./x}",
@@ -155,23 +155,24 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, extra_args: {tensor-parallel-size: 2}}",
-            "b.yaml:1: vllm.extra_args holds --tensor-parallel-size; it is the block's key tensor_parallel_size",
+            "b.yaml:1: vllm: extra_args holds --tensor-parallel-size; it is the block's key tensor_parallel_size",
         ),
         (
             "vllm: {model: a/b, extra_args: [-tp, 2]}",
-            "b.yaml:1: vllm.extra_args holds --tp; it is the block's key tensor_parallel_size",
+            "b.yaml:1: vllm: extra_args holds --tp; it is the block's key tensor_parallel_size",
         ),
         (
             "vllm: {model: a/b, extra_args: [--api-key=secret]}",
-            "b.yaml:1: vllm.extra_args holds --api-key; the stack sets it: leave it out",
+            "b.yaml:1: vllm: extra_args holds --api-key; the stack sets it: leave it out",
         ),
         (
             "vllm: {model: a/b, ipc: host, shm_size: 1gb}",
-            "b.yaml:1: vllm: with ipc: host the memory is this machine's, and shm_size says nothing; keep one of them",
+            "b.yaml:1: vllm: shm_size has no effect with `ipc: host`, which uses the host's shared memory; "
+            "keep one of them",
         ),
         (
             "vllm: {model: a/b, environment: {A-B: 1}}",
-            "b.yaml:1: 'A-B' is no name of an environment variable; use letters, digits and _",
+            "b.yaml:1: vllm: 'A-B' is not a name of an environment variable; use letters, digits and _",
         ),
         (
             "vllm: {model: a/b, chat_template: nowhere.jinja}",
@@ -276,7 +277,7 @@ def test_the_cpu_profile_makes_nothing_of_gpus_and_says_so(folder: Folder) -> No
     assert only(config).gpus_used == 1
     assert config.notes == (
         "command line (++vllm.profile): vllm: with profile: cpu there are no GPUs, "
-        "and nothing comes of tensor_parallel_size [vllm-unused]",
+        "so tensor_parallel_size has no effect [vllm-unused]",
     )
 
 
@@ -308,9 +309,9 @@ def test_arguments_of_their_own(folder: Folder) -> None:
     ],
 )
 def test_the_parser_of_a_family(model: str, parser: str | None) -> None:
-    assert tool_parser(VllmBlock("", model, model)) == parser
-    assert tool_parser(VllmBlock("", model, model, tool_call_parser="pythonic")) == "pythonic"
-    assert tool_parser(VllmBlock("", model, model, tool_call_parser="none")) is None
+    assert tool_parser(VllmBlock(model=model)) == parser
+    assert tool_parser(VllmBlock(model=model, tool_call_parser="pythonic")) == "pythonic"
+    assert tool_parser(VllmBlock(model=model, tool_call_parser="none")) is None
 
 
 def test_a_server_that_does_not_say_which_block(folder: Folder) -> None:

@@ -8,8 +8,6 @@ import pytest
 
 from gymctl.config.wording import did_you_mean, duration, listing, nearest, suggestion
 
-pytestmark = pytest.mark.unit
-
 
 def test_the_nearest_name_or_nothing() -> None:
     assert did_you_mean("agnet", ["agent", "model"]) == "did you mean 'agent'?"

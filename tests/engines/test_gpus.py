@@ -115,7 +115,7 @@ def test_heads_of_a_model_in_the_cache(tmp_path):
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text(json.dumps({"text_config": {"num_attention_heads": 40}}))
     environ = {"HF_HOME": str(tmp_path)}
-    check_hub_heads([VllmBlock("", "org/big", "big", tensor_parallel_size=8)], environ)
-    check_hub_heads([VllmBlock("", "org/unknown", "x", tensor_parallel_size=16)], environ)
+    check_hub_heads([VllmBlock(model="org/big", tensor_parallel_size=8)], environ)
+    check_hub_heads([VllmBlock(model="org/unknown", tensor_parallel_size=16)], environ)
     with pytest.raises(ConfigError, match="GYM033 tensor_parallel_size is 16, and the model has 40 attention heads"):
-        check_hub_heads([VllmBlock("", "org/big", "big", tensor_parallel_size=16)], environ)
+        check_hub_heads([VllmBlock(model="org/big", tensor_parallel_size=16)], environ)

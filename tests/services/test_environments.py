@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from service_stack import SCRIPTED, entries, environment, example_rows, open_stack, post, service
 
+from gymctl.config.upstream import CREATE_PARAMS
 from gymctl.server import Reply
-from gymctl.server.responses import CREATE_PARAMS
 
 SCRIPT_EARNS = {
     "example_single_tool_call": [1.0, 1.0, 1.0, 1.0, 1.0],

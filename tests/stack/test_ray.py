@@ -10,7 +10,7 @@ import pytest
 import yaml
 from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
 
-from gymctl.config import Config, Placements
+from gymctl.config import Config, Placement, Placements
 from gymctl.config.ray import RayBlock
 from gymctl.errors import ConfigError
 from gymctl.stack import RayCheck, ServicePlan, StackOptions, StackPlan, plan_stack, render_stack
@@ -63,7 +63,7 @@ def test_without_a_block_there_is_no_ray_at_all() -> None:
 
 
 def test_a_block_is_a_head_and_nodes_that_share_the_users_image() -> None:
-    planned = plan(stack(RayBlock(workers=2, cpus=1, dashboard=None, memory="2gb")))
+    planned = plan(stack(RayBlock(workers=2, cpus=1, dashboard=False, memory="2gb")))
     found = services(planned)
     head, nodes, math = found["ray-head"], found["ray-worker"], found["math"]
     assert head.image == nodes.image == math.image == "gymctl-ray:1.2.3"
@@ -120,8 +120,8 @@ def test_a_block_that_nobody_uses_is_said() -> None:
 
 
 def test_nodes_run_where_the_block_says_and_the_head_where_addons_do() -> None:
-    whole = stack(RayBlock(placement={"labels": {"pool": "cpu"}}))
-    whole = replace(whole, placements=Placements({"addons": {"role": "worker"}}))
+    whole = stack(RayBlock(placement=Placement(labels={"pool": "cpu"})))
+    whole = replace(whole, placements=Placements(addons=Placement(role="worker")))
     found = services(plan(whole))
     assert [found[name].placement.constraints for name in ("ray-head", "ray-worker")] == [
         ["node.role==worker"],

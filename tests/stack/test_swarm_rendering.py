@@ -12,6 +12,7 @@ from plan_strategies import MODEL, RESOURCES, config, recipe, server, weather
 from text_strategies import NASTY, any_text, as_compose_reads
 
 from gymctl.config import Placement, Placements, ResourceLimits
+from gymctl.config.placement import Reservation
 from gymctl.stack import ComposeDocument, StackOptions, plan_stack
 from gymctl.stack.compose.model import Service
 from gymctl.stack.compose.yaml import render_document
@@ -87,10 +88,17 @@ def test_names_that_yaml_takes_for_booleans_are_quoted() -> None:
 
 
 def test_placement_and_limits_of_the_configuration() -> None:
-    placement = Placement("worker", "!n1", {"pool": "cpu", "disk": "!hdd"}, False, ("zone", "rack"), 2)
-    limits = ResourceLimits(cpus=1.5, memory="2gb", pids=50, gpus=2, reserved_memory="1gb")
+    placement = Placement(
+        role="worker",
+        host="!n1",
+        labels={"pool": "cpu", "disk": "!hdd"},
+        gpu=False,
+        spread=("zone", "rack"),
+        max_replicas_per_node=2,
+    )
+    limits = ResourceLimits(cpus=1.5, memory="2gb", pids=50, gpus=2, reserve=Reservation(memory="1gb"))
     placed = replace(server("env", RESOURCES, {"domain": "math"}), placement=placement, limits=limits)
-    whole = replace(config(placed, server("policy", MODEL)), placements=Placements({"head": {"gpu": "A100"}}))
+    whole = replace(config(placed, server("policy", MODEL)), placements=Placements(head=Placement(gpu="A100")))
     services = yaml.safe_load(rendered(whole).text)["services"]
     assert services["env"]["deploy"]["placement"] == {
         "constraints": [

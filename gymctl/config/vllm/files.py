@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 from gymctl.config.diagnostics import Findings
@@ -23,13 +22,13 @@ def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:
         elif hidden := _hidden(folder):
             what = f"{block.title}.model: only its owner may read {hidden}, and a container runs as another user"
             findings.problem((*block.path, "model"), what, f"chmod -R a+rX {folder}")
-        block = replace(block, model=str(folder))
+        block = block.model_copy(update={"model": str(folder), "served_model_name": block.served_name})
     if block.chat_template is not None:
         template = _absolute(block.chat_template, cwd)
         if not template.is_file():
             path = (*block.path, "chat_template")
             findings.problem(path, f"{block.title}.chat_template: there is no file {template}", "name a Jinja file")
-        block = replace(block, chat_template=str(template))
+        block = block.model_copy(update={"chat_template": str(template)})
     return block
 
 

@@ -10,7 +10,6 @@ The last two are asked of the machine before anything is started (``gymctl.engin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 
 from gymctl.config.diagnostics import Findings
 from gymctl.config.vllm.model import VllmBlock
@@ -35,17 +34,17 @@ def _own_problems(block: VllmBlock) -> Iterator[tuple[str, str, str]]:
         f"tensor {block.tensor_parallel_size} x pipeline {block.pipeline_parallel_size} x "
         f"data {block.data_parallel_size} = {used}"
     )
-    if ids and ids != block.gpus * block.instances:
-        each = f"{block.gpus * block.instances} for {block.instances} instances of {block.gpus}"
+    if ids and ids != block.gpus_each * block.instances:
+        each = f"{block.gpus_each * block.instances} for {block.instances} instances of {block.gpus_each}"
         yield (
             "gpu_ids",
             f"GYM031 gpu_ids names {ids}, not {each}",
             "name those of all instances, in order",
         )
-    elif block.gpus != used:
+    elif block.gpus_each != used:
         key = "gpus" if not ids else "gpu_ids"
-        what = f"GYM030 {block.gpus} GPUs for each instance, and parallel sizes that use {used} ({sizes})"
-        more = block.gpus // used if block.gpus % used == 0 else 0
+        what = f"GYM030 {block.gpus_each} GPUs for each instance, and parallel sizes that use {used} ({sizes})"
+        more = block.gpus_each // used if block.gpus_each % used == 0 else 0
         hint = f"data_parallel_size: {more * block.data_parallel_size} would use them all, or ask for {used}"
         yield key, what, hint if more else f"ask for {used}, or set tensor_parallel_size so that they come to the same"
     if len(set(block.gpu_ids)) < ids:
@@ -86,7 +85,7 @@ def with_gpus(blocks: Mapping[str, VllmBlock]) -> dict[str, VllmBlock]:
     placed = {}
     for name, block in blocks.items():
         if block.profile == "gpu" and not block.gpu_ids:
-            ids = tuple(str(next(free)) for _ in range(block.gpus * block.instances))
-            block = replace(block, gpu_ids=ids)  # noqa: PLW2901
+            ids = tuple(str(next(free)) for _ in range(block.gpus_each * block.instances))
+            block = block.model_copy(update={"gpu_ids": ids})  # noqa: PLW2901
         placed[name] = block
     return placed

@@ -10,26 +10,28 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
-from gymctl.config.merge import MISSING, follow, is_server_entry
+from gymctl.config.nested import follow, value_at, with_value
 from gymctl.config.vllm.families import family_of, note_parsers, reasoning_parser
-from gymctl.config.vllm.model import VLLM_KEY, VllmBlock
-from gymctl.config.vocabulary import ServerKind
-from gymctl.config.wording import did_you_mean
+from gymctl.config.vllm.model import VLLM_KEY, VLLM_PORT, VllmBlock, is_single
+from gymctl.config.vocabulary import MISSING, ServerKind, is_server_entry
+from gymctl.config.wording import suggestion
 
 Links = dict[KeyPath, str]  # of a model server's fields -> the name of its block; '' where there is one without a name
 
 _MODEL_KEYS = ("model", "model_name")
 _FOLLOWING = ("base_url", "api_key", *_MODEL_KEYS)
+# Of a server whose block has problems of its own, so that what follows from it is not reported as missing too.
+_PLACEHOLDERS = {"base_url": f"http://{VLLM_KEY}:{VLLM_PORT}/v1", "api_key": "", "model": "", "model_name": ""}
 NO_KEY = "EMPTY"  # the API key of a vLLM that asks for none, as in vLLM's own examples
 
 
-def detach(raw: dict[str, Any], findings: Findings) -> Links:
-    """Find the servers that call a block, and take out of their fields what follows from it; ``raw`` is changed.
+def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], Links]:
+    """Find the servers that call a block; a copy of ``raw`` without those of their fields that follow from it.
 
     It is done before interpolations are resolved: one that the block makes needless may lead nowhere.
     """
     written = None if is_server_entry(VLLM_KEY, raw.get(VLLM_KEY)) else raw.get(VLLM_KEY)
-    links: Links = {}
+    detached, links = dict(raw), Links()
     for path, fields in _model_servers(raw):
         named = fields.get(VLLM_KEY)
         if named is None:
@@ -37,36 +39,45 @@ def detach(raw: dict[str, Any], findings: Findings) -> Links:
                 continue
             named = _only_block(written, path, findings)
         if named is not None and _is_allowed(named, path, written, findings):
-            links[path] = "" if _is_single(written) else named
-        for key in _FOLLOWING:
-            if key == "base_url" or (key in fields and _is_open(fields[key], raw)):
-                fields.pop(key, None)
-    return links
+            links[path] = "" if "" in named_blocks(written) else named
+        following = {key for key in _FOLLOWING if key in fields and (key == "base_url" or _is_open(fields[key], raw))}
+        own = {key: value for key, value in fields.items() if key not in following}
+        detached = with_value(detached, path, own)
+    return detached, links
 
 
 def attach(
-    resolved: dict[str, Any], links: Links, blocks: dict[str, VllmBlock], findings: Findings
-) -> dict[str, VllmBlock]:
-    """Give the linked servers their URLs and the model's name, in place; say what does not go together.
+    resolved: Mapping[str, Any], links: Links, blocks: Mapping[str, VllmBlock], findings: Findings
+) -> dict[str, Any]:
+    """A copy of ``resolved`` in which linked servers have their URLs and the model's name.
 
-    Returns the blocks, as they came.
+    What does not go together becomes problems and notes.
     """
+    attached = dict(resolved)
     for path, name in links.items():
-        block, fields = blocks.get(name), _at(resolved, path)
-        if block is None:  # it has a problem of its own, and what follows from it is not missing besides
-            fields.update(dict.fromkeys(_FOLLOWING, ""))
-            continue
-        fields["base_url"] = block.urls[0] if len(block.urls) == 1 else list(block.urls)
-        fields.setdefault("api_key", NO_KEY)
-        _set_model(fields, path, block, findings)
-        _check_reasoning(fields, path, block, findings)
+        block, own = blocks.get(name), value_at(resolved, path)
+        fields = {**own, **_PLACEHOLDERS} if block is None else _with_block(own, path, block, findings)
+        attached = with_value(attached, path, fields)
     for block in blocks.values():
         note_parsers(block, findings)
         if block.name not in links.values():
             hint = f"add `vllm: {block.name or VLLM_KEY}` to a vllm_model, or remove the block"
             findings.note(NoteCode.VLLM_UNUSED, block.path, f"no model server calls {block.title}", hint)
     _check_names(resolved, blocks, findings)
-    return blocks
+    return attached
+
+
+def _with_block(own: Mapping[str, Any], path: KeyPath, block: VllmBlock, findings: Findings) -> dict[str, Any]:
+    fields = {"api_key": NO_KEY, **own, "base_url": block.urls[0] if len(block.urls) == 1 else list(block.urls)}
+    key = next((key for key in _MODEL_KEYS if fields.get(key) is not None), None)
+    if key is None:
+        fields["model"] = block.served_name
+    elif fields[key] != block.served_name:
+        what = f"{path[0]} asks for the model {fields[key]!r}, and {block.title} serves {block.served_name!r}"
+        hint = f"leave {key} out, or set {block.title}.served_model_name to the same"
+        findings.problem((*path, key), what, hint)
+    _check_reasoning(fields, path, block, findings)
+    return fields
 
 
 def _check_names(resolved: Mapping[str, Any], blocks: Mapping[str, VllmBlock], findings: Findings) -> None:
@@ -89,15 +100,16 @@ def _model_servers(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, dict[str, 
                     yield (name, kind, implementation), fields
 
 
-def _is_single(written: Any) -> bool:
-    return isinstance(written, dict) and ("model" in written or not all(isinstance(v, dict) for v in written.values()))
+def named_blocks(written: Any) -> dict[str, Any]:
+    """The blocks under ``vllm:`` by name; '' is the name of a single one."""
+    if not isinstance(written, dict):
+        return {}
+    return {"": written} if is_single(written) else {str(name): block for name, block in written.items()}
 
 
 def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
     """What a server that names no block calls; None where it would have to say which (or there is no block at all)."""
-    if _is_single(written):
-        return VLLM_KEY
-    names = [str(name) for name in written] if isinstance(written, dict) else []
+    names = [name or VLLM_KEY for name in named_blocks(written)]
     if len(names) > 1:
         what = f"{path[0]} has no base_url, and there are {len(names)} vllm blocks"
         findings.problem(path, what, f"add `vllm: {names[0]}` to it, or another of: {', '.join(names[1:])}")
@@ -107,14 +119,14 @@ def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
 def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> bool:
     """Whether a server may name this block; says why not."""
     place, title = (*path, VLLM_KEY), dotted((path[0], VLLM_KEY))
-    known = [VLLM_KEY] if _is_single(written) else [str(name) for name in written] if isinstance(written, dict) else []
+    known = [name or VLLM_KEY for name in named_blocks(written)]
     if path[-1] == "openai_model":
         findings.problem(place, f"{title}: openai_model calls no vllm block", "use vllm_model")
     elif not known:
         hint = "add one at the top: vllm: {model: ORGANISATION/NAME}"
         findings.problem(place, f"{title}: there is no vllm block", hint)
     elif named not in known:
-        hint = did_you_mean(named, known) or f"there is: {', '.join(known)}"
+        hint = suggestion(named, known, "there is: ")
         findings.problem(place, f"{title}: there is no vllm block {named!r}", hint)
     else:
         return True
@@ -125,24 +137,6 @@ def _is_open(value: Any, raw: Mapping[str, Any]) -> bool:
     """Whether a value was left to be filled in: nothing, ``???``, or a plain interpolation that leads to neither."""
     found = follow(value, raw)
     return found in (None, "", MISSING, []) or (isinstance(found, str) and found.startswith("${") and found == value)
-
-
-def _at(resolved: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
-    found: Any = resolved
-    for part in path:
-        found = found[part]
-    fields: dict[str, Any] = found
-    return fields
-
-
-def _set_model(fields: dict[str, Any], path: KeyPath, block: VllmBlock, findings: Findings) -> None:
-    key = next((key for key in _MODEL_KEYS if fields.get(key) is not None), None)
-    if key is None:
-        fields["model"] = block.served_model_name
-    elif fields[key] != block.served_model_name:
-        what = f"{path[0]} asks for the model {fields[key]!r}, and {block.title} serves {block.served_model_name!r}"
-        hint = f"leave {key} out, or set {block.title}.served_model_name to the same"
-        findings.problem((*path, key), what, hint)
 
 
 def _check_reasoning(fields: Mapping[str, Any], path: KeyPath, block: VllmBlock, findings: Findings) -> None:

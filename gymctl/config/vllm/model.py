@@ -1,53 +1,152 @@
-"""A model that the stack itself serves: what a ``vllm:`` block means. ``vllm_blocks`` reads it."""
+"""A model that the stack itself serves: what a ``vllm:`` block means. ``gymctl.config.vllm.blocks`` reads it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from gymctl.config.block import Block, GpuIds, ImageName, Must, Port, Size, Text, wrong
 from gymctl.config.diagnostics import KeyPath, Location
+from gymctl.config.vllm.arguments import argument_list, is_word, taken_argument
 
 VLLM_KEY = "vllm"
 VLLM_PORT = 8000  # inside the stack's network, of every instance
 
+_MOST = 10**9
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*|/[^\0]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-@dataclass(frozen=True)
-class VllmBlock:
-    """One model, in ``instances`` services of ``gpus`` GPUs each.
 
-    ``name`` is empty for the only block. ``gpu_ids`` are those of all instances, in their order; empty where Docker may
-    choose. ``max_model_len`` is in tokens; ``port`` is one of this machine, for the first instance (the others take the
-    next ones), None when none is published.
+def _volume(value: Any) -> Any:
+    if isinstance(value, str) and not _VOLUME.fullmatch(value):
+        raise ValueError("not a volume")
+    return value
+
+
+def _variables(value: Any) -> Any:
+    """Names to text: YAML reads 1 as a number."""
+    if not isinstance(value, Mapping) or not all(map(is_word, value.values())):
+        raise ValueError("not variables")
+    return {str(name): str(item) for name, item in value.items()}
+
+
+_ARGUMENTS = {"anyOf": [{"type": "array", "items": {"type": ["string", "number"]}}, {"type": "object"}]}
+
+Count = Annotated[int, Field(ge=1, le=4096)]
+Arguments = Annotated[
+    tuple[str, ...],
+    BeforeValidator(argument_list),
+    Must("a list of arguments, or a mapping of their names to values"),
+    WithJsonSchema(_ARGUMENTS),
+]
+
+
+class VllmKeys(Block):
+    """One model that the stack serves, in one vLLM service for each instance."""
+
+    model: Text = Field(description="Name on the Hugging Face hub, or the path of a folder (begins with / or ./).")
+    served_model_name: Text | None = Field(
+        None, description="Name that callers use; by default that of the model, or of its folder."
+    )
+    profile: Literal["gpu", "cpu"] = Field("gpu", description="What it runs on.")
+    instances: Count = Field(1, description="How many services serve the model.")
+    tensor_parallel_size: Count = Field(1, description="GPUs that share each layer, in one instance.")
+    pipeline_parallel_size: Count = Field(1, description="Groups of GPUs that the layers are split over.")
+    data_parallel_size: Count = Field(1, description="Copies of the model in one instance.")
+    gpus: Count | None = Field(None, description="GPUs of one instance; by default what the parallel sizes need.")
+    gpu_ids: Annotated[GpuIds, Must("a list of GPU numbers or UUIDs (GPU-..., MIG-...)")] = Field(
+        (), description="Numbers or UUIDs of the GPUs of all instances, in their order; by default Docker chooses."
+    )
+    gpu_memory_utilization: (
+        Annotated[float, Field(gt=0, le=1), Must("a part of each GPU's memory, above 0 and at most 1")] | None
+    ) = Field(None, description="Part of each GPU's memory that vLLM may use.")
+    max_model_len: Annotated[int, Field(ge=1, le=_MOST), Must(f"a number of tokens from 1 to {_MOST}")] | None = Field(
+        None, description="Longest prompt and answer together, in tokens; by default the model's."
+    )
+    # of `vllm serve --dtype` (vllm/config/model.py, ModelDType)
+    dtype: Literal["auto", "half", "float16", "bfloat16", "float", "float32"] | None = Field(
+        None, description="Type of the weights and activations."
+    )
+    tool_call_parser: Text | None = Field(
+        None, description="vLLM's parser of tool calls, or `none`; by default the one of the model's family."
+    )
+    reasoning_parser: Text | None = Field(None, description="vLLM's parser of thoughts, or `none`; by default none.")
+    chat_template: Text | None = Field(None, description="A Jinja file in place of the model's own chat template.")
+    revision: Text | None = Field(None, description="Branch, tag or commit of the model on the hub.")
+    trust_remote_code: bool = Field(False, description="Whether code that comes with the model may run.")
+    extra_args: Arguments = Field((), description="Further arguments of `vllm serve`, as a list or as name: value.")
+    environment: Annotated[
+        Mapping[str, str],
+        BeforeValidator(_variables),
+        Must("a mapping of names to text"),
+        WithJsonSchema({"type": "object"}),
+    ] = Field({}, description="Environment variables of the service.")
+    image: ImageName | None = Field(None, description="Image to run; by default vLLM's own of the tested version.")
+    cache_volume: (
+        Annotated[
+            str,
+            BeforeValidator(_volume),
+            Must("the name of a volume, or a folder of this machine that begins with /"),
+        ]
+        | None
+    ) = Field(None, description="Volume or folder that keeps downloaded weights.")
+    shm_size: Size | None = Field(None, description="Shared memory of the service.")
+    ipc: Literal["host", "private"] | None = Field(None, description="Whose shared memory the service uses.")
+    port: Port | None = Field(None, description="Port of this machine for the first instance; others get the next.")
+    prefetch: bool = Field(
+        False, description="Whether a service downloads the weights before the first instance starts."
+    )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> VllmKeys:
+        if taken := taken_argument(self.extra_args, VllmKeys.model_fields):
+            raise wrong(f"extra_args holds --{taken[0]}", taken[1], "extra_args")
+        for name in self.environment:
+            if not _VARIABLE.fullmatch(name):
+                message = f"{name!r} is not a name of an environment variable"
+                raise wrong(message, "use letters, digits and _", "environment", name)
+        if self.prefetch and self.is_local:
+            raise wrong(f"{self.model} is a folder, there is nothing to fetch", "leave it out", "prefetch")
+        if self.ipc == "host" and self.shm_size:
+            message = "shm_size has no effect with `ipc: host`, which uses the host's shared memory"
+            raise wrong(message, "keep one of them", "shm_size")
+        if self.port and self.port + self.instances > 65536:
+            raise wrong(f"no ports are left above {self.port}", "choose a lower one", "port")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model is a folder of this machine."""
+        return self.model.startswith(("/", "./", "../", "~"))
+
+    @property
+    def gpus_used(self) -> int:
+        """GPUs that one instance makes use of."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
+
+
+class VllmBlock(VllmKeys):
+    """A block of a configuration, with what follows from its keys filled in.
+
+    ``name`` is empty for the only block. ``gpu_ids`` of its instances are texts, in their order.
     """
 
-    name: str
-    model: str
-    served_model_name: str
-    profile: Literal["gpu", "cpu"] = "gpu"
-    instances: int = 1
-    tensor_parallel_size: int = 1
-    pipeline_parallel_size: int = 1
-    data_parallel_size: int = 1
-    gpus: int = 1
-    gpu_ids: tuple[str, ...] = ()
-    gpu_memory_utilization: float | None = None
-    max_model_len: int | None = None
-    dtype: str | None = None
-    tool_call_parser: str | None = None
-    reasoning_parser: str | None = None
-    chat_template: str | None = None
-    revision: str | None = None
-    trust_remote_code: bool = False
-    extra_args: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    image: str | None = None
-    cache_volume: str | None = None
-    shm_size: str | None = None
-    ipc: str | None = None
-    port: int | None = None
-    prefetch: bool = False
+    name: str = ""
     location: Location | None = None
+
+    @property
+    def gpus_each(self) -> int:
+        """GPUs of one instance."""
+        return self.gpus or len(self.gpu_ids) // self.instances or self.gpus_used
+
+    @property
+    def served_name(self) -> str:
+        """The name that callers use. A model of the hub has its whole name, as with ``vllm serve``."""
+        name = self.model.rstrip("/").rpartition("/")[2] if self.is_local else self.model
+        return self.served_model_name or name
 
     @property
     def path(self) -> KeyPath:
@@ -81,12 +180,7 @@ class VllmBlock:
         """What a model server calls: one base URL for each instance."""
         return tuple(f"http://{service}:{VLLM_PORT}/v1" for service in self.services)
 
-    @property
-    def is_local(self) -> bool:
-        """Whether the model is a folder of this machine."""
-        return self.model.startswith(("/", "./", "../", "~"))
 
-    @property
-    def gpus_used(self) -> int:
-        """GPUs that one instance makes use of."""
-        return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
+def is_single(written: Mapping[Any, Any]) -> bool:
+    """Whether ``vllm:`` is one block; else it is a mapping of named ones."""
+    return "model" in written or not all(isinstance(value, Mapping) for value in written.values())

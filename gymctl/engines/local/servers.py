@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config import Config, ServerInstance
+from gymctl.config import Config, ServerInstance, upstream
 from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, NODE_KEY
 from gymctl.config.wording import suggestion
 from gymctl.engines.local.log import written_by
@@ -27,8 +27,6 @@ from gymctl.stack.slices.slices import Address, head_slice
 if TYPE_CHECKING:
     from gymctl.server import Client, Server
 
-PORT_RANGE = (10001, 20000)  # upstream's port_range_low and port_range_high
-
 
 def plan_addresses(config: Config) -> dict[str, Address]:
     """A host and port for every server and for ``head_server``; free ports where the configuration gives none.
@@ -37,8 +35,8 @@ def plan_addresses(config: Config) -> dict[str, Address]:
     """
     member = config.membership
     default = str(config.values.get("default_host") or (member and member.advertise) or LOOPBACK)
-    low = int(config.values.get("port_range_low") or PORT_RANGE[0])
-    high = int(config.values.get("port_range_high") or PORT_RANGE[1])
+    low = int(config.values.get("port_range_low") or upstream.DEFAULT.defaults["port_range_low"])
+    high = int(config.values.get("port_range_high") or upstream.DEFAULT.defaults["port_range_high"])
     taken = {server.port for server in config.servers.values() if server.port} | {config.head.port}
     taken |= set(config.values.get("disallowed_ports") or ())
     if config.is_worker:  # the head is another machine's; the node server listens for this one alone

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from gymctl.config.upstream import CREATE_PARAMS
 from gymctl.server.chat.messages import messages_of, text_of
 from gymctl.server.chat.style import Style
 from gymctl.server.message import RefusedError
-from gymctl.server.responses import CREATE_PARAMS
 
 # Parameters that both APIs have, with one meaning.
 _SAME = (

@@ -41,10 +41,15 @@ class ProviderConfig(ServerConfig):
     """The limits of a server that calls a model's endpoints (seconds, calls)."""
 
     max_concurrent_requests: int | None = Field(default=None, ge=1)
+    """Calls to the endpoint at one time; by default without a limit."""
     max_queued_requests: int = Field(default=16384, ge=0)
+    """Calls that may wait for one of those places; further ones are refused with 503."""
     max_retries: int = Field(default=2, ge=0)
+    """Further attempts at a call that failed."""
     timeout_seconds: float = Field(default=3600.0, gt=0)
+    """How long a call may take, its retries included."""
     backend_rest_seconds: float = Field(default=15.0, gt=0)
+    """How long an endpoint that failed is not called, where there are several."""
 
 
 class Provider:

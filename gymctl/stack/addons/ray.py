@@ -59,7 +59,7 @@ class RayCluster:
         wanted = config.ray is not None or bool(self._given) or bool(needing)
         kit = [server for server in config.servers.values() if runtimes.of(server.name) is Runtime.GYMCTL]
         self.users = tuple(server for server in kit if wanted and (server in needing or self._uses(server)))
-        self.block = config.ray or RayBlock(workers=0, dashboard=None)
+        self.block = config.ray or RayBlock(workers=0, dashboard=False)
         self.is_ours = not self._given and bool(config.ray or needing or gym.ray_users)
         moved = reroute_address(self._given, GATEWAY)
         self._moved = moved is not None
@@ -166,7 +166,7 @@ class RayCluster:
         flags = f" --object-store-memory={size_in_bytes(block.object_store)}"
         flags += f" --include-dashboard={'true' if block.dashboard else 'false'}"
         flags += " --num-cpus=0" if block.workers else f" --num-cpus={block.cpus}" if block.cpus else ""
-        dashboard = ((LOOPBACK, block.dashboard, RAY_DASHBOARD_PORT),) if block.dashboard else ()
+        dashboard = ((LOOPBACK, block.dashboard_port, RAY_DASHBOARD_PORT),) if block.dashboard_port else ()
         return self._node(RAY_SERVICE, "head", image, path, flags, published=dashboard, port=RAY_CLIENT_PORT)
 
     def _workers(self, image: str, path: tuple[str, ...]) -> ServicePlan:

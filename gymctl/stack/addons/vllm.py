@@ -99,7 +99,7 @@ class _Block:
         return ServicePlan(
             name=name,
             kind=KIND,
-            implementation=block.served_model_name,
+            implementation=block.served_name,
             image=self._image,
             port=VLLM_PORT,
             slice_text="",
@@ -142,7 +142,7 @@ class _Block:
         """The arguments of ``vllm serve``."""
         block = self._block
         yield from (_inside(block.model) if block.is_local else block.model,)
-        yield from ("--served-model-name", block.served_model_name, "--host", EVERY_INTERFACE, "--port", str(VLLM_PORT))
+        yield from ("--served-model-name", block.served_name, "--host", EVERY_INTERFACE, "--port", str(VLLM_PORT))
         cpu = block.profile == "cpu"
         tools = tool_parser(block)
         template = _inside(block.chat_template) if block.chat_template else None
@@ -190,8 +190,8 @@ class _Block:
         block = self._block
         if block.profile == "cpu":
             return None
-        ids = list(block.gpu_ids[index * block.gpus : (index + 1) * block.gpus])
-        count = None if ids else block.gpus
+        ids = list(block.gpu_ids[index * block.gpus_each : (index + 1) * block.gpus_each])
+        count = None if ids else block.gpus_each
         device = Device(driver="nvidia", count=count, device_ids=ids or None, capabilities=["gpu"])
         return ResourceBounds(reservations=Resources(devices=[device]))
 

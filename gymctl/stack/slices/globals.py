@@ -5,27 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gymctl.config import Config, ServerInstance, ServerKind, holds_credential
+from gymctl.config import Config, ServerInstance, ServerKind, holds_credential, upstream
 from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, HEAD_NAME
-
-# What NeMo Gym's parser fills in before it starts a server, which trusts it as it is (global_config.py).
-DEFAULTS: Mapping[str, Any] = {
-    "dry_run": False,
-    "use_absolute_ip": False,
-    "port_range_low": 10001,
-    "port_range_high": 20000,
-    "disallowed_ports": [],
-}
-# Read at run time by nemo_gym 0.2 to main, and by the servers in its wheel.
-_READ = frozenset(
-    "ray_head_node_address use_absolute_ip default_host port_range_low port_range_high disallowed_ports "
-    "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir nemo_gym_log_dir "
-    "token_id_capture skip_verification skip_verification_reward multistage".split()
-) | {ALLOWED_HOSTS_KEY}
-_READ_PREFIXES = ("global_aiohttp_", "uvicorn_", "profiling_")
-_READ_BY_AGENTS = frozenset(
-    {"policy_model_name"}
-)  # harbor_agent, mini_swe_agent, anyterminal_agent; none of the bundled
 
 
 def visible_globals(server: ServerInstance, config: Config) -> Iterator[str]:
@@ -36,8 +17,10 @@ def visible_globals(server: ServerInstance, config: Config) -> Iterator[str]:
     for key, value in config.values.items():
         if holds_credential(key) or key in (HEAD_NAME, "dry_run", "vllm"):
             continue
-        known = key in _READ or key.startswith(_READ_PREFIXES)
-        if known or (own_agent and key in _READ_BY_AGENTS):
+        known = (
+            key in upstream.GLOBALS_READ or key == ALLOWED_HOSTS_KEY or key.startswith(upstream.GLOBALS_READ_PREFIXES)
+        )
+        if known or (own_agent and key in upstream.GLOBALS_READ_BY_AGENTS):
             yield key
         elif isinstance(value, Mapping):
             named = named or set(_strings(server.fields))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gymctl.config import Config, Reference, ServerInstance, SliceMode, mask
+from gymctl.config import Config, Reference, ServerInstance, SliceMode, mask, upstream
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, RAY_ADDRESS_KEY, base_url
-from gymctl.stack.slices.globals import DEFAULTS, visible_globals, without_credentials
+from gymctl.stack.slices.globals import visible_globals, without_credentials
 from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.slices.secret_references import Marked, mark, mark_fields, unmark
 
@@ -108,7 +108,7 @@ class Slices:
         head = self._addresses[HEAD_NAME]
         shown = {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
         added = escape_all(dict(self._added.get(name, {})))
-        return {HEAD_NAME: {"host": head.host, "port": head.port}, **DEFAULTS, **shown, **added}
+        return {HEAD_NAME: {"host": head.host, "port": head.port}, **upstream.DEFAULT.defaults, **shown, **added}
 
     def _is_full(self, name: str) -> bool:
         """An agent that chooses servers at run time says so: ``slice: full`` in its own entry."""
@@ -155,7 +155,7 @@ def head_slice(config: Config, addresses: Mapping[str, Address]) -> dict[str, An
     data[HEAD_NAME] = {"host": head.bind, "port": head.port}
     data["dry_run"] = False
     values = {key: value for key, value in config.values.items() if key not in data}
-    escaped: dict[str, Any] = escape_all({**data, **DEFAULTS, **mask(values, config.secrets)})
+    escaped: dict[str, Any] = escape_all({**data, **upstream.DEFAULT.defaults, **mask(values, config.secrets)})
     return escaped
 
 

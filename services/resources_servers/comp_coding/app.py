@@ -28,15 +28,25 @@ class CodingConfig(ServerConfig):
     """Limits are those of one test; ``debug`` puts whole outputs into the reply."""
 
     unit_test_timeout_secs: float = Field(10.0, gt=0)
+    """Seconds that one unit test may take."""
     num_processes: int | None = Field(None, ge=1)
+    """Programs that run at one time; by default as many as there are processors."""
     memory_limit_mb: int = Field(1024, ge=64)
+    """Memory of one program, in MB."""
     disk_limit_mb: int = Field(16, ge=1)
+    """Largest file that a program may write, in MB."""
     output_limit_mb: int = Field(4, ge=1)
+    """Output of a program that is read, in MB."""
     thread_limit: int = Field(64, ge=1)
+    """Threads of one program."""
     allowed_packages: list[str] = Field(default_factory=list)
+    """Installed packages that programs may import, in addition to the standard library."""
     stop_at_first_failure: bool = True
+    """Whether the tests after one that failed are left out."""
     reasoning_format_penalty: float | None = None
+    """Reward of an answer whose thoughts are not closed; by default it is judged as any other."""
     debug: bool = False
+    """Whether a reply has the whole outputs."""
 
 
 class UnitTests(BaseModel):

@@ -23,7 +23,17 @@ from public_addresses import Network
 from pydantic import Field
 
 from gymctl.errors import InputError
-from gymctl.server import Client, ResourcesServer, ServerConfig, Settings, VerifyRequest, VerifyResponse, tool
+from gymctl.server import (
+    Client,
+    EndpointUrl,
+    HeaderText,
+    ResourcesServer,
+    ServerConfig,
+    Settings,
+    VerifyRequest,
+    VerifyResponse,
+    tool,
+)
 from gymctl.server.calls.proxies import proxy_for
 from gymctl.server.responses import output_text
 
@@ -37,22 +47,38 @@ _BOX = "\\boxed{"
 class GoogleSearchConfig(ServerConfig):
     """Keys, and limits: seconds, bytes, characters, calls."""
 
-    google_api_key: str
+    google_api_key: HeaderText
+    """Key of the Custom Search API."""
     google_cx: str
-    search_url: str = "https://www.googleapis.com/customsearch/v1"
+    """Identifier of the search engine."""
+    search_url: EndpointUrl = "https://www.googleapis.com/customsearch/v1"
+    """Address of the Custom Search API."""
     searches_per_second: float = Field(default=10.0, gt=0)
+    """Searches that are sent in a second."""
     search_timeout_seconds: float = Field(default=10.0, gt=0)
+    """How long one search may take."""
     page_timeout_seconds: float = Field(default=20.0, gt=0)
+    """How long one page may take to load."""
     extraction_timeout_seconds: float = Field(default=10.0, gt=0)
+    """How long finding a page's text may take."""
     patience_seconds: float = Field(default=60.0, ge=0)
+    """How long a call may wait for its turn, or for a search engine that is busy."""
     max_page_bytes: int = Field(default=2_000_000, gt=0)
+    """Bytes of a page that are read."""
     max_page_characters: int = Field(default=60_000, gt=1)
+    """Characters of a page's text that the model gets."""
     max_redirects: int = Field(default=5, ge=0)
+    """Redirects that are followed."""
     max_concurrent_pages: int = Field(default=32, ge=1)
+    """Pages that are loaded at one time."""
     extraction_workers: int = Field(default=2, ge=1)
+    """Processes that find the text of pages."""
     cache_seconds: float = Field(default=3600.0, ge=0)
+    """How long results are kept."""
     cache_bytes: int = Field(default=64_000_000, ge=0)
+    """Size of the results that are kept."""
     allowed_networks: list[Network] = Field(default_factory=list)
+    """Private networks whose pages may be loaded."""
 
 
 class SearchVerify(VerifyRequest):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from pydantic import Field
+
 from gymctl.server import AgentConfig, AgentServer, Rollout
 from gymctl.server.responses import add_usage, function_call_output, function_calls, input_items
 from gymctl.server.tool_calls import ArgumentsError, answer_text, parse_arguments, unknown_tool
@@ -14,8 +16,10 @@ from gymctl.server.tool_calls import ArgumentsError, answer_text, parse_argument
 class SimpleAgentConfig(AgentConfig):
     """``max_steps``: model calls in a rollout; ``max_idle_steps``: calls in a row that bring only reasoning."""
 
-    max_steps: int | None = None
-    max_idle_steps: int = 8
+    max_steps: int | None = Field(None, ge=1)
+    """Calls of the model in one rollout; by default without a limit."""
+    max_idle_steps: int = Field(8, ge=1)
+    """Calls in a row that bring only reasoning, after which a rollout ends."""
 
 
 class SimpleAgent(AgentServer):

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import AliasChoices, Field
 
 from gymctl.config import exact_json
-from gymctl.server import Call, HopFailed, ModelServer, Reply, Session, json_reply
+from gymctl.server import Call, EndpointUrl, HeaderText, HopFailed, ModelServer, Reply, Session, json_reply
 from gymctl.server.chat import Style, request_of, response_of, stopped
 from gymctl.server.message import json_object
 from gymctl.server.models.answers import Answer
@@ -23,15 +23,22 @@ _VERSIONED = ("openai", "deployments")  # an address with one of these in its pa
 class AzureConfig(ProviderConfig):
     """The deployment, and what every request to it carries."""
 
-    openai_base_url: str
-    openai_api_key: str
+    openai_base_url: EndpointUrl
+    """Base URL of the API, to which the server adds the names of calls."""
+    openai_api_key: HeaderText
+    """Key that calls are authorised with."""
     openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
+    """Name of the model deployment that calls ask for."""
     default_query: dict[str, str] = Field(default_factory=dict)
+    """Parameters in the address of every call, such as `api-version`."""
     max_concurrent_requests: int | None = Field(
         default=None, ge=1, validation_alias=AliasChoices("max_concurrent_requests", "num_concurrent_requests")
     )
+    """Calls to the endpoint at one time; by default without a limit."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    openai_default_headers: dict[str, str] = Field(default_factory=dict)
+    """Values that are added to the body of every call."""
+    openai_default_headers: dict[str, HeaderText] = Field(default_factory=dict)
+    """Headers of every call."""
 
 
 class AzureOpenAIModel(ModelServer):

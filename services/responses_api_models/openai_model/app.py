@@ -11,7 +11,17 @@ from typing import Any
 import msgspec
 from pydantic import AliasChoices, Field
 
-from gymctl.server import Call, HopFailed, ModelServer, RefusedError, Reply, Session, json_reply
+from gymctl.server import (
+    Call,
+    EndpointUrl,
+    HeaderText,
+    HopFailed,
+    ModelServer,
+    RefusedError,
+    Reply,
+    Session,
+    json_reply,
+)
 from gymctl.server.chat import Style, response_of, stopped
 from gymctl.server.models.context_limits import LIMITS_OF_OUTPUT, exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
@@ -20,12 +30,18 @@ from gymctl.server.models.endpoint import Provider, ProviderConfig
 class OpenAIConfig(ProviderConfig):
     """The endpoint, and what every request to it carries."""
 
-    openai_base_url: str
-    openai_api_key: str
+    openai_base_url: EndpointUrl
+    """Base URL of the API, to which the server adds the names of calls."""
+    openai_api_key: HeaderText
+    """Key that calls are authorised with."""
     openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
+    """Name of the model that calls ask for."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    openai_default_headers: dict[str, str] = Field(default_factory=dict)
+    """Values that are added to the body of every call."""
+    openai_default_headers: dict[str, HeaderText] = Field(default_factory=dict)
+    """Headers of every call."""
     drop_input_reasoning_items: bool = False
+    """Whether reasoning of earlier turns is left out of calls."""
 
 
 class OpenAIModel(ModelServer):

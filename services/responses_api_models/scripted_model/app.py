@@ -176,8 +176,10 @@ class ScriptedConfig(ServerConfig):
     that fits. It makes a judge of the script.
     """
 
-    latency_ms: float = 0.0
+    latency_ms: float = Field(0.0, ge=0)
+    """How long every reply waits, in milliseconds."""
     says: dict[str, str] = Field(default_factory=dict)
+    """Texts to end with, by a regular expression that the question holds; the first that fits."""
 
 
 class ScriptedModel(ModelServer):

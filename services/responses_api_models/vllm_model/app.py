@@ -12,7 +12,17 @@ import orjson
 from pydantic import AliasChoices, Field, model_validator
 
 from gymctl.config import exact_json
-from gymctl.server import Call, HopFailed, ModelServer, RefusedError, Reply, Session, json_reply
+from gymctl.server import (
+    Call,
+    EndpointUrl,
+    HeaderText,
+    HopFailed,
+    ModelServer,
+    RefusedError,
+    Reply,
+    Session,
+    json_reply,
+)
 from gymctl.server.chat import (
     AUDIO_KEYS,
     NoTokenIdsError,
@@ -52,19 +62,32 @@ _PARSED = (
 class VLLMConfig(ProviderConfig):
     """The endpoints, how their model wants to be spoken to, and what every request carries."""
 
-    base_url: str | list[str]
-    api_key: str
+    base_url: EndpointUrl | list[EndpointUrl]
+    """Base URL of the API, or several of equal endpoints, to which the server adds the names of calls."""
+    api_key: HeaderText
+    """Key that calls are authorised with."""
     model: str = Field(validation_alias=AliasChoices("model_name", "model"))
+    """Name of the model that calls ask for."""
     return_token_id_information: bool = False
+    """Whether a reply has the ids and log probabilities of its tokens, for training."""
     uses_reasoning_parser: bool = True
+    """Whether the server separates thoughts from the answer; false: they stay in its text."""
     uses_interleaved_reasoning: bool = True
+    """Whether thoughts of earlier turns are part of the next call."""
     sequential_reasoning_allowed: bool = True
+    """Whether several thoughts may follow each other."""
     replace_developer_role_with_system: bool = False
+    """Whether messages of the role developer are sent as system."""
     is_responses_native: bool = False
+    """Whether the endpoint has the Responses API itself, and requests are passed on."""
     chat_template_kwargs: dict[str, Any] | None = None
+    """Arguments of the model's chat template."""
     extra_body: dict[str, Any] | None = None
-    default_headers: dict[str, str] = Field(default_factory=dict)
+    """Values that are added to the body of every call."""
+    default_headers: dict[str, HeaderText] = Field(default_factory=dict)
+    """Headers of every call."""
     audio_root: str | None = None
+    """Folder that the paths of audio in rows are relative to."""
 
     @model_validator(mode="after")
     def _possible(self) -> VLLMConfig:

@@ -1,0 +1,46 @@
+"""Values inside mappings and lists: copied, found by their key path, and replaced without changing the original."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gymctl.config.diagnostics import KeyPath
+
+_WHOLE_REFERENCE = re.compile(r"^\$\{\s*([\w-]+(?:\.[\w-]+)*)\s*\}$")
+
+
+def copied(value: Any) -> Any:
+    """A copy that shares no list or mapping with ``value`` (nor within: a YAML alias makes one object stand twice)."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
+
+
+def value_at(value: Any, path: KeyPath) -> Any:
+    """The value at a key path, which must exist."""
+    for part in path:
+        value = value[part]
+    return value
+
+
+def with_value(data: Mapping[Any, Any], path: Sequence[Any], value: Any) -> dict[Any, Any]:
+    """A copy of ``data`` with ``value`` at a path of mappings; what is not on the path is shared with the original."""
+    first, *rest = path
+    return {**data, first: with_value(data[first], rest, value) if rest else value}
+
+
+def follow(text: Any, whole: Mapping[str, Any]) -> Any:
+    """What a plain ``${a.b}`` refers to, through further plain ones; anything else is returned as it is."""
+    for _ in range(20):
+        match = _WHOLE_REFERENCE.match(text) if isinstance(text, str) else None
+        if not match:
+            break
+        found: Any = whole
+        for part in match[1].split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if found is None:
+            break
+        text = found
+    return text

@@ -1,0 +1,134 @@
+"""The fields that any server may have, whatever its code reads: NeMo Gym's own, and those of gymctl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from gymctl.config.block import Block, Host, Must, OpenBlock, Port, Text, choice, wrong
+from gymctl.config.choices import SliceMode
+from gymctl.config.container_settings import ContainerSettings
+from gymctl.config.placement import Placement, ResourceLimits
+from gymctl.config.upstream import DATASET_TYPES, DOMAINS, LICENSES
+from gymctl.config.vocabulary import MOST_REPLICAS, RUNTIMES, ServerKind
+
+_SOURCE_KEYS = {"gitlab": ("dataset_name", "version", "artifact_fpath"), "huggingface": ("repo_id",)}
+_IDENTIFIERS = ("gitlab_identifier", "huggingface_identifier")
+_NEED_A_LICENSE = ("train", "validation")
+
+
+class ReferenceKeys(Block):
+    """Another server, by kind and name."""
+
+    type: Annotated[str, choice(*ServerKind)] = Field(description="Kind of the server.")
+    name: Text = Field(description="Name of the server.")
+
+
+class DatasetSource(OpenBlock):
+    """Where a data set is downloaded from (NeMo Gym 0.4 and later)."""
+
+    type: Literal["gitlab", "huggingface"] = Field(description="What kind of place it is.")
+    dataset_name: Text | None = Field(None, description="Name on GitLab.")
+    version: Any = Field(None, description="Version on GitLab.")
+    artifact_fpath: Text | None = Field(None, description="File to download.")
+    repo_id: Text | None = Field(None, description="Repository on the Hugging Face hub.")
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> DatasetSource:
+        needed = _SOURCE_KEYS[self.type]
+        if missing := [key for key in needed if getattr(self, key) is None]:
+            raise wrong(f"source has no {', '.join(missing)}", f"a {self.type} source has {', '.join(needed)}", "type")
+        return self
+
+
+class Dataset(OpenBlock):
+    """Rows of a server, one JSON object a line."""
+
+    name: Text = Field(description="Name of the data set.")
+    type: Annotated[str, choice(*DATASET_TYPES)] = Field(description="What its rows are for.")
+    jsonl_fpath: Text = Field(description="File with its rows.")
+    num_repeats: Annotated[int, Field(ge=1)] | None = Field(None, description="How often each row is collected.")
+    license: Annotated[str, choice(*LICENSES)] | None = Field(
+        None, description="License of the rows; needed for train and validation."
+    )
+    source: DatasetSource | None = Field(None, description="Where NeMo Gym downloads it from.")
+    gitlab_identifier: Any = Field(None, description="Where NeMo Gym downloads it from, before `source`.")
+    huggingface_identifier: Any = Field(None, description="Where NeMo Gym downloads it from, before `source`.")
+    prepare_script: Any = Field(None, description="Script that writes the rows of a benchmark.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_benchmark(cls, value: Any) -> Any:
+        """NeMo Gym reads neither the license nor the source of a benchmark: its script gets the rows."""
+        if not isinstance(value, Mapping) or value.get("type") != "benchmark":
+            return value
+        return {key: item for key, item in value.items() if key not in ("license", "source")}
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Dataset:
+        title = f"dataset {self.name!r}"
+        older = [key for key in _IDENTIFIERS if getattr(self, key) is not None]
+        if self.type == "benchmark":
+            if self.prepare_script is None:
+                hint = "a benchmark has one, which writes its jsonl_fpath"
+                raise wrong(f"{title} has no prepare_script", hint, "prepare_script")
+        elif self.source is not None and older:
+            raise wrong(f"{title} has both source and {older[0]}", "keep source, which is the newer one", "source")
+        elif self.type in _NEED_A_LICENSE and self.license is None:
+            raise wrong(f"{title} needs a license", "add `license:`, such as Apache 2.0 or TBD", "license")
+        return self
+
+
+class OuterFields(ContainerSettings):
+    """Fields of a server that may also stand beside its kind key."""
+
+    replicas: (
+        Annotated[
+            int, Field(ge=1, le=MOST_REPLICAS), Must(f"how many of it run side by side, from 1 to {MOST_REPLICAS}")
+        ]
+        | None
+    ) = Field(None, description="How many of it run side by side.")
+    placement: Placement | None = Field(None, description="Machines that it may run on (Swarm).")
+    resources: ResourceLimits | None = Field(None, description="What one replica may take of a machine.")
+    needs_ray: bool = Field(False, description="Whether it cannot do without a Ray cluster.")
+
+
+class ServerFields(OuterFields, OpenBlock):
+    """Fields of any server; its own code may read more."""
+
+    entrypoint: Annotated[str, Must("a file name such as app.py")] = Field(description="File to run, in its folder.")
+    host: Host | None = Field(None, description="Address that other servers call; by default each engine's own choice.")
+    port: Port | None = Field(None, description="Port that it listens on; by default a free one.")
+    num_workers: Annotated[int, Field(ge=1, le=1024), Must("a number of processes, at least 1")] | None = Field(
+        None, description="Processes that serve its requests together."
+    )
+    runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
+        None, description="What it runs on: gymctl's own kit, or NeMo Gym; by default where its code was found decides."
+    )
+    slice: Annotated[str, choice(*SliceMode), Must("closure (what it can reach) or full (all)")] | None = Field(
+        None, description="Configuration given to its container: what it references (closure) or everything (full)."
+    )
+    domain: Annotated[str, choice(*DOMAINS)] | None = Field(
+        None, description="What a resources server trains or tests; it must have one."
+    )
+    datasets: list[Dataset] | None = Field(None, description="Data sets that come with it.")
+    name: Any = Field(None, description="Title of the environment (NeMo Gym).")
+    description: Any = Field(None, description="What the environment is about (NeMo Gym).")
+    verified: Any = Field(None, description="Whether training on it was tried (NeMo Gym).")
+    verified_url: Any = Field(None, description="Where that is reported (NeMo Gym).")
+    value: Any = Field(None, description="What it improves (NeMo Gym).")
+
+
+class ModelServerFields(ServerFields):
+    """Fields of a model server."""
+
+    vllm: Any = Field(None, description="Name of the `vllm` block that it calls; `vllm` for the only one.")
+
+
+FIELDS_OF: dict[ServerKind, type[ServerFields]] = {
+    ServerKind.MODEL: ModelServerFields,
+    ServerKind.AGENT: ServerFields,
+    ServerKind.RESOURCES: ServerFields,
+}

@@ -1,0 +1,51 @@
+"""Types of settings that servers share: addresses of endpoints, and texts that go into HTTP headers.
+
+``gymctl.server.setting_types`` offers them to a user's own servers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from gymctl.config.block import Must, wrong
+
+_CALLS = ("/chat/completions", "/completions", "/responses", "/embeddings")
+_SCHEME = re.compile(r"https?://", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _endpoint(url: str) -> str:
+    if not _SCHEME.match(url):
+        hint = f"did you mean 'http://{url}'?" if re.match(r"[\w.-]+(:\d+)?(/|$)", url) else "begin it with http://"
+        raise wrong(f"is {url!r}, which does not begin with http:// or https://", hint)
+    try:
+        parts = urlsplit(url)
+        is_complete = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_complete = False
+    if not is_complete or re.search(r"\s", url):
+        raise wrong(f"is {url!r}, which is not a URL", "write it like http://HOST:PORT/v1")
+    call = next((call for call in _CALLS if parts.path.rstrip("/").endswith(call)), None)
+    if call is not None:
+        base = url[: url.index(call)]
+        raise wrong(f"is {url!r}, the address of one call", f"write {base}: the server adds {call}")
+    return url
+
+
+def _header_text(text: str) -> str:
+    if _CONTROL.search(text):
+        raise wrong("holds a line break or another control character, which no header can have", "remove it")
+    return text
+
+
+EndpointUrl = Annotated[
+    str, AfterValidator(_endpoint), Must("a URL that begins with http:// or https://, such as http://HOST:8000/v1")
+]
+"""The base URL of an HTTP API, to which the server appends the names of calls such as ``chat/completions``."""
+
+HeaderText = Annotated[str, AfterValidator(_header_text), Must("text without line breaks")]
+"""A text that is sent in an HTTP header, such as an API key."""

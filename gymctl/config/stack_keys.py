@@ -1,0 +1,122 @@
+"""The top-level keys of a configuration that are not servers: gymctl's blocks and the global values of NeMo Gym."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, WithJsonSchema, model_validator
+
+from gymctl.config import upstream
+from gymctl.config.block import Block, Host, HostName, Must, OpenBlock, Port, choice, wrong
+from gymctl.config.choices import MergeOrder
+from gymctl.config.diagnostics import NoteCode
+from gymctl.config.placement import Placements
+from gymctl.config.ray import RayKeys
+from gymctl.config.vllm.model import VllmKeys
+from gymctl.config.vocabulary import HEAD_PORT, RAY_CLIENT_PORT, RUNTIMES
+
+_DEFAULTS = upstream.DEFAULT.defaults
+Codes = Annotated[str, choice(*NoteCode)] | list[Annotated[str, choice(*NoteCode)]]
+Paths = Annotated[list[str] | str, Must("a list of paths, such as [a.yaml, b.yaml]")]
+
+
+class HeadKeys(OpenBlock):
+    """The head server's address. Each part may be left out."""
+
+    host: Host | None = Field(None, description="Address of the head server that servers and clients call.")
+    port: Port = Field(HEAD_PORT, description="Port of the head server.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_one_address(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("replicas") not in (None, 1):
+            raise wrong("cannot have replicas: it is the one address that clients know", "remove it", "replicas")
+        return value
+
+
+class GymctlKeys(Block):
+    """Settings of gymctl itself, which NeMo Gym ignores."""
+
+    silence: Codes | None = Field(None, description="Codes of notes that are not to be printed.")
+    merge_order: Annotated[str, choice(*MergeOrder)] | None = Field(
+        None, description="Whether an included file wins over the file that includes it."
+    )
+
+
+class StackKeys(OpenBlock):
+    """What the top level of a configuration may hold apart from servers."""
+
+    config_paths: Paths | None = Field(None, description="Further files to load; by default they win over this one.")
+    gymctl: GymctlKeys | None = Field(None, description="Settings of gymctl itself.")
+    silence: Codes | None = Field(None, description="The same as `gymctl.silence`, for the command line.")
+    runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
+        None, description="What every server runs on that does not say so itself."
+    )
+    placement: Placements | None = Field(None, description="Machines that everything may run on, or one group of it.")
+    vllm: dict[str, VllmKeys] | VllmKeys | None = Field(
+        None, description="A model that the stack serves itself, or several by name."
+    )
+    ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
+    ray_head_node_address: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
+        None, description=f"An existing Ray cluster, such as ray://HOST:{RAY_CLIENT_PORT}."
+    )
+    head_server: HeadKeys | None = Field(None, description="The head server's address.")
+    default_host: Host | None = Field(None, description="Host of servers that have none of their own.")
+    allowed_hosts: Annotated[list[HostName], Must("a list of host names, such as [gym.example.com]")] | None = Field(
+        None, description="Further host names by which callers may reach servers, without a scheme or a port."
+    )
+    use_absolute_ip: bool = Field(False, description="Whether NeMo Gym's servers use this machine's IP address.")
+    port_range_low: Port = Field(_DEFAULTS["port_range_low"], description="Lowest port for servers without one.")
+    port_range_high: Port = Field(_DEFAULTS["port_range_high"], description="Highest port for servers without one.")
+    disallowed_ports: Annotated[list[Port], Must("a list of ports, such as [8080, 9090]")] = Field(
+        [], description="Ports that no server may be given."
+    )
+    error_on_almost_servers: bool = Field(
+        True, description="Whether an entry that is almost a server is an error; else it is left out, with a note."
+    )
+    dry_run: bool = Field(False, description="NeMo Gym: prepare environments of servers and stop.")
+    hf_token: Any = Field(None, description="Token of the Hugging Face hub, for weights and data sets.")
+    nemo_gym_log_dir: Any = Field(None, description="NeMo Gym: folder for the logs of servers.")
+    entrypoint: Any = Field(None, description="NeMo Gym: file that a command runs.")
+    head_server_deps: Any = Field(None, description="NeMo Gym: what it installs for the head server.")
+    python_version: Any = Field(None, description="NeMo Gym: Python of the environments that it makes.")
+    pip_install_verbose: Any = Field(None, description="NeMo Gym: whether installing prints its progress.")
+    uv_pip_set_python: Any = Field(None, description="NeMo Gym: whether uv is given the Python to install for.")
+    uv_cache_dir: Any = Field(None, description="NeMo Gym: uv's cache.")
+    uv_venv_dir: Any = Field(None, description="NeMo Gym: folder for the environments of servers.")
+    skip_venv_if_present: Any = Field(None, description="NeMo Gym: whether an existing environment is kept.")
+    verbose: Any = Field(None, description="NeMo Gym: whether a command prints more.")
+    json_: Any = Field(None, alias="json", description="NeMo Gym: whether a command prints JSON.")
+    query: Any = Field(None, description="NeMo Gym: what a command looks for.")
+    results_dir: Any = Field(None, description="NeMo Gym: folder for results.")
+    cache_dir: Any = Field(None, description="NeMo Gym: folder for caches.")
+    inherit_from_: Any = Field(None, alias="_inherit_from", description="Move another part of the configuration here.")
+    copy_: Any = Field(None, alias="_copy", description="Copy another part of the configuration here.")
+    model_endpoint_readiness_timeout_seconds: Any = Field(
+        None, description="NeMo Gym (main): how long its servers wait for a model's endpoint."
+    )
+    observability_enabled: Any = Field(None, description="NeMo Gym (main): whether its servers record what they do.")
+    model_call_capture_dir: Any = Field(None, description="NeMo Gym (main): folder for recorded calls to models.")
+    token_id_capture: Any = Field(None, description="NeMo Gym (main): whether token ids are recorded.")
+    component_name: Any = Field(None, description="NeMo Gym (main): name in what is recorded.")
+    allow_openai_version_skew: Any = Field(None, description="NeMo Gym (main): accept another version of openai.")
+    skip_verification: Any = Field(None, description="NeMo Gym (main): do not verify, and give a fixed reward.")
+    skip_verification_reward: Any = Field(None, description="NeMo Gym (main): that reward.")
+
+    @model_validator(mode="after")
+    def _has_ports(self) -> StackKeys:
+        if self.port_range_low > self.port_range_high:
+            key = "port_range_low" if "port_range_low" in self.model_fields_set else "port_range_high"
+            message = f"the port range {self.port_range_low} to {self.port_range_high} is empty"
+            raise wrong(message, "port_range_low must be the smaller one", key)
+        return self
+
+
+BLOCKS = frozenset({"gymctl", "placement", "vllm", "ray", "head_server"})
+"""Those of them that have readers of their own."""
+
+
+def top_level_keys() -> dict[str, Any]:
+    """The fields by the key that a configuration has."""
+    return {field.alias or name: field for name, field in StackKeys.model_fields.items()}

@@ -1,0 +1,5 @@
+"""Types for the settings of a user's own server, which ``gymctl config check`` knows too."""
+
+from gymctl.config.setting_types import EndpointUrl, HeaderText
+
+__all__ = ["EndpointUrl", "HeaderText"]

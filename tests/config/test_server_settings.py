@@ -1,0 +1,202 @@
+"""Settings of servers, read from their source: what a server would refuse at its start is refused before."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config_files import Folder
+
+from gymctl.config.explain import explain
+from gymctl.config.load import read_config
+from gymctl.config.server_code import implementation_of
+
+STACK = """\
+policy:
+  responses_api_models:
+    openai_model:
+      entrypoint: app.py
+      openai_base_url: http://127.0.0.1:9/v1
+      openai_api_key: sk-test
+      openai_model: m
+tools:
+  resources_servers:
+    weather: {entrypoint: app.py, domain: agent}
+asker:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      resources_server: {type: resources_servers, name: tools}
+      model_server: {type: responses_api_models, name: policy}
+"""
+KEY = "      openai_model: m\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            "max_concurrent_requests: many",
+            "policy: max_concurrent_requests is 'many'; it must be a number of at least 1",
+        ),
+        ("max_in_flight: 0", "policy: max_in_flight is 0; it must be a number of at least 1"),
+        ("max_in_flight: null", "policy: max_in_flight is None; it must be a number of at least 1"),
+        ("timeout_seconds: [1]", "policy: timeout_seconds is [1]; it must be a number above 0"),
+        ("extra_body: text", "policy: extra_body is 'text'; it must be a mapping"),
+        (
+            "drop_input_reasoning_items: maybe",
+            "policy: drop_input_reasoning_items is 'maybe'; it must be true or false",
+        ),
+        (r'openai_default_headers: {a: "b\n"}', "policy: openai_default_headers holds a line break"),
+    ],
+)
+def test_a_wrong_setting_of_a_model_server(folder: Folder, line: str, problem: str) -> None:
+    (found,) = folder.problems(STACK.replace(KEY, f"{KEY}      {line}\n"))
+    assert found.startswith(f"a.yaml:8: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("localhost:8000/v1", "did you mean 'http://localhost:8000/v1'?"),
+        ("ftp://host/v1", "does not begin with http:// or https://"),
+        ("http://", "is not a URL"),
+        ("http://host:99999/v1", "is not a URL"),
+        ("http://host/v 1", "is not a URL"),
+        ("http://host:9/v1/chat/completions", "write http://host:9/v1: the server adds /chat/completions"),
+        ("http://host:9/v1/responses/", "write http://host:9/v1: the server adds /responses"),
+    ],
+)
+def test_a_wrong_url(folder: Folder, url: str, problem: str) -> None:
+    (found,) = folder.problems(STACK.replace("http://127.0.0.1:9/v1", f"'{url}'"))
+    assert found.startswith(f"a.yaml:5: policy: openai_base_url is {url!r}")
+    assert problem in found
+
+
+def test_a_key_is_never_repeated(folder: Folder) -> None:
+    (found,) = folder.problems(STACK.replace("sk-test", r'"sk-secret\n"'))
+    assert found.startswith("a.yaml:6: policy: openai_api_key holds a line break")
+    assert "sk-secret" not in found
+    (found,) = folder.problems(STACK.replace("sk-test", "[sk-secret]"))
+    assert found == "a.yaml:6: policy: openai_api_key is not valid; it must be text without line breaks"
+
+
+def test_settings_of_an_agent_and_its_references(folder: Folder) -> None:
+    (found,) = folder.problems(STACK + "      max_steps: -3\n")
+    assert found == "a.yaml:17: asker: max_steps is -3; it must be a number of at least 1"
+    (found,) = folder.problems(STACK.replace("responses_api_models, name", "response_api_models, name"))
+    assert found == (
+        "a.yaml:16: asker: model_server.type is 'response_api_models'; "
+        "it must be one of responses_api_models, responses_api_agents, resources_servers"
+    )
+
+
+def test_what_the_server_accepts_is_accepted(folder: Folder) -> None:
+    more = "      max_retries: '3'\n      timeout_seconds: 5\n      max_concurrent_requests: null\n      x-mine: 1\n"
+    assert len(folder.loaded(STACK.replace(KEY, KEY + more)).servers) == 4
+
+
+OWN = """
+from enum import StrEnum
+from typing import Annotated, Literal, Optional
+from pydantic import BaseModel, Field
+from gymctl.server import ResourcesServer, ServerConfig
+from elsewhere import Unknown
+
+Seconds = Annotated[float, Field(gt=0)]
+
+class Mode(StrEnum):
+    FAST = "fast"
+    EXACT = "exact"
+
+class Inner(BaseModel):
+    a: int
+
+class OwnConfig(ServerConfig):
+    wait: Seconds = 3.0
+    \"\"\"How long it waits.\"\"\"
+    mode: Mode = Mode.FAST
+    level: Literal[1, 2, 3] = 1
+    names: list[str] = []
+    shares: dict[str, float] = {}
+    limit: Optional[int] = Field(None, le=9, description="A limit.")
+    other: Unknown = None
+    inner: Inner | None = None
+    copy: bool = False
+
+raise SystemExit("user code must not run")
+
+class OwnServer(ResourcesServer):
+    config: OwnConfig
+"""
+
+
+@pytest.fixture
+def own(folder: Folder) -> Folder:
+    place = folder.path / "resources_servers" / "own"
+    place.mkdir(parents=True)
+    (place / "app.py").write_text(textwrap.dedent(OWN), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("wait: 0", "own: wait is 0; it must be a number above 0"),
+        ("mode: slow", "own: mode is 'slow'; it must be fast or exact"),
+        ("level: 4", "own: level is 4; it must be one of 1, 2, 3"),
+        ("names: a", "own: names is 'a'; it must be a list"),
+        ("shares: {a: b}", "own: shares is {'a': 'b'}; it must be a mapping"),
+        ("limit: 10", "own: limit is 10; it must be a whole number of at most 9"),
+        ("inner: 3", "own: inner is 3; it must be a mapping"),
+        ("copy: 7", "own: copy is 7; it must be true or false"),
+        ("other: {any: [thing]}", None),
+        ("wait: 1", None),
+        ("mode: exact", None),
+        ("limit: null", None),
+    ],
+)
+def test_settings_of_a_server_of_ones_own(own: Folder, setting: str, problem: str | None) -> None:
+    text = f"own:\n  resources_servers:\n    own:\n      entrypoint: app.py\n      domain: math\n      {setting}\n"
+    if problem is None:
+        assert "own" in own.loaded(text).servers
+    else:
+        assert own.problems(text) == [f"a.yaml:6: {problem}"]
+
+
+def test_the_source_says_types_defaults_and_descriptions(own: Folder) -> None:
+    code = implementation_of(own.path / "resources_servers" / "own", "app.py")
+    assert code is not None
+    settings = {setting.name: setting for setting in code.settings}
+    assert (settings["wait"].default, settings["wait"].description) == ("3.0", "How long it waits.")
+    assert settings["limit"].description == "A limit."
+    assert settings["other"].kind is Any
+
+
+def test_every_setting_of_a_bundled_server_is_described() -> None:
+    services = Path(__file__).parents[2] / "services"
+    for app in sorted(services.glob("*/*/app.py")):
+        code = implementation_of(app.parent, "app.py")
+        assert code is not None
+        common = {"host", "port", "entrypoint", "num_workers"}
+        assert [item.name for item in code.settings if not item.description and item.name not in common] == [], app
+
+
+def test_a_key_is_explained_where_others_are_wrong(folder: Folder) -> None:
+    path = folder.write("s.yaml", STACK.replace(KEY, f"{KEY}      max_retries: -3\n") + "ray: {workers: a}\n")
+    loaded = read_config([path], cwd=folder.path, environ={})
+    assert len(loaded.problems) == 2
+    wrong = explain(loaded.config, "policy.max_retries")
+    assert (wrong.value, wrong.won and wrong.won.place) == (-3, "s.yaml:8")
+    assert wrong.doc is not None and (wrong.doc.value, wrong.doc.default) == ("a number of at least 0", "2")
+    unset = explain(loaded.config, "ray.dashboard")
+    assert not unset.is_set and unset.doc is not None and unset.doc.value == "true, false, or a port"
+
+
+def test_values_that_nobody_set_do_not_hide_the_others(folder: Folder) -> None:
+    path = folder.write("s.yaml", STACK.replace("sk-test", "${nowhere}"))
+    loaded = read_config([path], cwd=folder.path, environ={})
+    assert len(loaded.problems) == 1
+    assert explain(loaded.config, "policy.openai_model.openai_model").value == "m"
