@@ -34,6 +34,8 @@ def _exact_decimal(text: str) -> float | Decimal:
     value = float(text)
     if len(text) <= _EXACT_DIGITS and "e" not in text.lower():
         return value
+    if repr(value) == text:
+        return value
     exact = Decimal(text)
     return value if math.isfinite(value) and exact == Decimal(repr(value)) else exact
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 _MOST_TOOLS = 100
 """A reply that names more tools is not from an agent of ours."""
 
 
 def parse_tool_errors(header: str) -> dict[str, int]:
-    """Failed calls by ``server/tool`` of a header such as ``weather/forecast=2, weather/alert=1``."""
+    """Failed calls by ``server/tool`` of a header such as ``weather/forecast=2, weather/alert=1``; names are quoted."""
     counts: dict[str, int] = {}
     for entry in header.split(",")[:_MOST_TOOLS]:
         name, _, count = entry.strip().rpartition("=")
         if name and count.isdecimal() and len(count) <= 9:
-            counts[name] = counts.get(name, 0) + int(count)
+            tool = unquote(name)
+            counts[tool] = counts.get(tool, 0) + int(count)
     return counts
 
 

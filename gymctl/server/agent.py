@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
@@ -135,7 +136,8 @@ class Rollout:
         """Headers that say where the time went and, when a tool failed, which and how often: ``server/tool=2``."""
         headers = {"server-timing": self.timing}
         if self.tool_errors:
-            counts = [f"{self._resources}/{name}={count}" for name, count in sorted(self.tool_errors.items())]
+            # Names of rows may have letters that a header cannot hold.
+            counts = [f"{quote(f'{self._resources}/{name}')}={n}" for name, n in sorted(self.tool_errors.items())]
             headers[TOOL_ERRORS_HEADER] = ", ".join(counts)
         return headers
 

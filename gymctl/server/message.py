@@ -20,7 +20,7 @@ _ESCAPES = re.compile(
 
 # Remaining time for a call in milliseconds. Relative, as gRPC's is, so that no two clocks have to agree.
 DEADLINE_HEADER = "x-gym-timeout-ms"
-# Of an agent's reply: the tools that failed in the rollout, as ``server/tool=count``, separated by commas.
+# Of an agent's reply: the tools that failed in the rollout, as ``server/tool=count`` (quoted as in URLs), by commas.
 TOOL_ERRORS_HEADER = "x-gym-tool-errors"
 # Headers of a reply that its caller sees.
 PASSED_HEADERS = ("retry-after", "server-timing", TOOL_ERRORS_HEADER)

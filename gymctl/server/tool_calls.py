@@ -6,6 +6,8 @@ so that the model sees it again with the answer that says what is wrong.
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,8 @@ UNNAMED = "unnamed_call"
 """The name of a call that has none: endpoints refuse a conversation in which one has an empty name."""
 
 _MOST_NAMES = 20
+_LONGEST_NAME = 128
+_NAME = re.compile(r"[\x21-\x7e\u00a1-\U0010ffff]+")
 _EMPTY = frozenset(("", "null"))
 
 
@@ -23,8 +27,16 @@ class ArgumentsError(ValueError):
 
 
 def call_name(value: Any) -> str:
-    """The name of a call; ``UNNAMED`` when it is not a text with something in it."""
-    return value if isinstance(value, str) and value.strip() else UNNAMED
+    """The name of a call; ``UNNAMED`` when it is not text with something in it.
+
+    What endpoints refuse in a name when it comes back in a conversation (blanks, control characters, more than 128
+    characters) is replaced, so that the model can be told.
+    """
+    if not isinstance(value, str) or not value.strip():
+        return UNNAMED
+    if len(value) <= _LONGEST_NAME and _NAME.fullmatch(value):
+        return value
+    return re.sub(r"[^\w.:/-]", "_", value[:_LONGEST_NAME])
 
 
 def arguments_text(value: Any) -> str:
@@ -65,14 +77,14 @@ def history_arguments(value: Any) -> str:
     return exact_json.repair(text.encode(errors="replace")).decode()
 
 
-def distinct_ids(calls: Iterable[dict[str, Any]], key: str, prefix: str) -> bool:
+def distinct_ids(calls: Iterable[dict[str, Any]], key: str) -> bool:
     """Give calls without an id, or with one that an earlier call of the answer has, an id; whether any was changed."""
     seen: set[str] = set()
     changed = False
-    for index, call in enumerate(calls):
+    for call in calls:
         identity = call.get(key)
         if not isinstance(identity, str) or not identity:
-            identity = f"{prefix}_{index}"
+            identity = f"call_{uuid.uuid4().hex}"
         base = identity
         count = 1
         while identity in seen:

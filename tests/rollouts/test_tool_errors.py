@@ -23,6 +23,7 @@ pytestmark = pytest.mark.enable_socket
     [
         ("weather/forecast=2", {"weather/forecast": 2}),
         ("a/b=1, a/c=3,a/b=2", {"a/b": 3, "a/c": 3}),
+        ("a/%E5%A4%A9%20x%2C=1", {"a/天 x,": 1}),
         ("", {}),
         ("a", {}),
         ("=3, a=, a=x, a=-1, a=1.5", {}),

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-Answer = Callable[[web.Request], Awaitable[web.Response]]
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Endpoint:
@@ -17,7 +17,7 @@ class Endpoint:
         self.answers = answers
         self.seen: list[tuple[str, dict[str, str], bytes]] = []
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((request.path, dict(request.headers), await request.read()))
         answer = self.answers[min(len(self.seen), len(self.answers)) - 1]
         if isinstance(answer, bytes):

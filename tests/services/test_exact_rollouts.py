@@ -13,6 +13,7 @@ from model_endpoint import Endpoint, serving
 from service_stack import open_stack, service
 
 from gymctl.rollouts.result_line import NotAResultError, result_line
+from gymctl.rollouts.tool_errors import parse_tool_errors
 from gymctl.server import (
     Call,
     Client,
@@ -35,7 +36,7 @@ MODELS = {
     "azure_openai_model": ("openai_base_url", {"openai_api_key": "k", "openai_model": "m"}),
     "openai_model": ("openai_base_url", {"openai_api_key": "k", "openai_model": "m"}),
 }
-TOOLS = [{"type": "function", "name": name} for name in ("double", "raises", "not_a_number", "echo")]
+TOOLS = [{"type": "function", "name": name} for name in ("double", "raises", "not_a_number", "echo", "wetter_größe")]
 
 
 class Exact(ResourcesServer):
@@ -54,6 +55,10 @@ class Exact(ResourcesServer):
     @tool
     async def raises(self) -> None:
         raise RuntimeError("\x1b[31mno\x1b[0m\nsuch \x9b1mfile\x07")
+
+    @tool
+    async def wetter_größe(self) -> None:  # noqa: PLC2401 - the name is what is tested
+        raise RuntimeError
 
     @tool
     async def not_a_number(self) -> dict[str, Any]:
@@ -158,6 +163,13 @@ def test_tools_that_fail_are_counted_and_told_in_a_sentence() -> None:
     assert fourth == '{"text":"a"}'
 
 
+def test_a_failed_tool_may_have_any_name() -> None:
+    reply, _, _ = asyncio.run(roll_out("vllm_model", row_of(), ("wetter_größe", "{}")))
+    header = reply.headers["x-gym-tool-errors"]
+    assert header.isascii()
+    assert parse_tool_errors(header) == {"exact/wetter_größe": 1}
+
+
 def test_a_rollout_without_failed_tools_says_nothing_of_them() -> None:
     reply, _, _ = asyncio.run(roll_out("vllm_model", row_of(), ("echo", '{"text": "a"}')))
     assert "x-gym-tool-errors" not in reply.headers
@@ -166,7 +178,7 @@ def test_a_rollout_without_failed_tools_says_nothing_of_them() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "problem"),
     [
-        ("verify", "{}", "Not Found: there is no tool 'verify'; available tools: double, echo, not_a_number, raises"),
+        ("verify", "{}", "Not Found: there is no tool 'verify'; available tools: double, echo, not_a_number, raises, "),
         ("seed_session", "{}", "Not Found: "),
         ("../verify", "{}", "Not Found: "),
         ("docs", "{}", "Not Found: "),

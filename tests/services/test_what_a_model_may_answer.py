@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
+from model_endpoint import Answer as Handler
 from model_endpoint import Endpoint, serving
 from service_stack import environment, open_stack, service
 
@@ -45,7 +46,7 @@ def lines(title: str) -> list[tuple[str, str, str, str]]:
 CASES = [(server, *line) for server, (title, _, _) in SERVERS.items() for line in lines(title)]
 
 
-async def roll_out(server: str, answer: web.Response) -> Reply:
+async def roll_out(server: str, answer: Handler | web.Response) -> Reply:
     """The reply of an agent to one row, whose model's endpoint gives ``answer``."""
     implementation = server.partition(",")[0]
     config = service("responses_api_models", implementation) / "configs" / f"{implementation}.yaml"

@@ -11,7 +11,14 @@ from gymctl.server.chat.requests import request_of
 from gymctl.server.chat.stopped import stopped
 from gymctl.server.chat.style import Style
 from gymctl.server.chat.thinking import fold_reasoning, only_thought, reasoning_of, split_thinking, wrap_thinking
-from gymctl.server.chat.token_ids import TRAINING_FIELDS, NoTokenIdsError, ask_for_token_ids, generated, prompt_ids
+from gymctl.server.chat.token_ids import (
+    TRAINING_FIELDS,
+    NoTokenIdsError,
+    ask_for_token_ids,
+    check_training_fields,
+    generated,
+    prompt_ids,
+)
 
 __all__ = [
     "AUDIO_KEYS",
@@ -20,6 +27,7 @@ __all__ = [
     "Style",
     "ask_for_token_ids",
     "audio_uris",
+    "check_training_fields",
     "fold_reasoning",
     "generated",
     "has_audio",

@@ -7,7 +7,7 @@ answer's, in the place of the log-probs' token texts (``token_id:123``); the pro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 TRAINING_FIELDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs", "routed_experts")
 _PREFIX = "token_id:"
@@ -21,6 +21,21 @@ def ask_for_token_ids(request: dict[str, Any]) -> None:
     """Add to a chat request what makes vLLM report token ids; 0 alternatives, which null would not give."""
     request.update(logprobs=True, top_logprobs=0, return_tokens_as_token_ids=True)
     request.setdefault("return_token_ids", True)  # ``extra_body`` may say false
+
+
+def check_training_fields(message: Mapping[str, Any]) -> None:
+    """Check the training fields that an endpoint put on a message itself.
+
+    Raises:
+        NoTokenIdsError: they are not token ids and as many log-probabilities.
+    """
+    ids, logprobs = message.get("generation_token_ids"), message.get("generation_log_probs")
+    if not _are_token_ids(message.get("prompt_token_ids")) or not _are_token_ids(ids):
+        raise NoTokenIdsError("the token ids on the message are malformed: they must be lists of whole numbers")
+    if not isinstance(logprobs, list) or not all(isinstance(each, int | float) for each in logprobs):
+        raise NoTokenIdsError("the log-probs on the message are malformed: they must be a list of numbers")
+    if len(ids) != len(logprobs):
+        raise NoTokenIdsError(f"{len(ids)} token ids are on the message with {len(logprobs)} log-probs")
 
 
 def prompt_ids(completion: Mapping[str, Any]) -> list[int] | None:
@@ -49,11 +64,15 @@ def generated(choice: Mapping[str, Any]) -> tuple[list[int], list[float]]:
             raise NoTokenIdsError(
                 "the log-probs hold texts instead of token ids: only vLLM knows return_tokens_as_token_ids"
             ) from None
-    if not isinstance(ids, list) or not all(isinstance(token, int) and token >= 0 for token in ids):
+    if not _are_token_ids(ids):
         raise NoTokenIdsError("the token ids that came back are malformed: they must be whole numbers")
     if len(ids) != len(tokens):
         raise NoTokenIdsError(f"{len(ids)} token ids came back with {len(tokens)} log-probs")
     return ids, [token["logprob"] for token in tokens]
+
+
+def _are_token_ids(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(isinstance(token, int) and token >= 0 for token in value)
 
 
 def _are_log_probs(tokens: Any) -> bool:

@@ -6,7 +6,6 @@ no treatment is right for is a ``ShapeError``. Values are changed in place.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +46,7 @@ def clean_completion(completion: dict[str, Any], text: bytes) -> bool:
         if any(_has_value_arguments(call) for call in calls):
             calls = _exact_calls(text, index)
         cleaned = [_chat_call(call) for call in calls]
-        distinct_ids(cleaned, "id", f"call_{uuid.uuid4().hex[:16]}")
+        distinct_ids(cleaned, "id")
         if cleaned != message["tool_calls"]:
             message["tool_calls"] = cleaned
             changed = True
@@ -66,13 +65,7 @@ def clean_response(response: dict[str, Any], text: bytes) -> bool:
         changed = True
     output: list[dict[str, Any]] = []
     for index, item in enumerate(response["output"]):
-        if not isinstance(item, dict):
-            raise ShapeError(f"the answer's output holds {_kind(item)} instead of an item")
-        if item.get("type") is None and "role" in item:
-            item["type"] = "message"
-            changed = True
-        if not isinstance(item.get("type"), str):
-            raise ShapeError("the answer's output holds an item without a type")
+        changed |= _check_item(item)
         if item["type"] in ("function_call", "custom_tool_call"):
             if _is_value(item.get("arguments")):
                 item["arguments"] = exact_json.loads(text)["output"][index]["arguments"]
@@ -85,7 +78,27 @@ def clean_response(response: dict[str, Any], text: bytes) -> bool:
         output.append(item)
     response["output"] = output
     calls = [item for item in output if item["type"] == "function_call"]
-    return distinct_ids(calls, "call_id", f"call_{uuid.uuid4().hex[:16]}") or changed
+    return distinct_ids(calls, "call_id") or changed
+
+
+def _check_item(item: Any) -> bool:
+    """Check that an output item is one of a model; whether its type had to be added.
+
+    Raises:
+        ShapeError: it is not an object with a type, or what only a tool or a user says.
+    """
+    if not isinstance(item, dict):
+        raise ShapeError(f"the answer's output holds {_kind(item)} instead of an item")
+    typeless = item.get("type") is None and "role" in item
+    if typeless:
+        item["type"] = "message"
+    if not isinstance(item.get("type"), str):
+        raise ShapeError("the answer's output holds an item without a type")
+    if item["type"].endswith("_call_output"):
+        raise ShapeError(f"the answer's output holds an item of the type {item['type']!r}, which only a tool gives")
+    if item.get("role", "assistant") != "assistant":
+        raise ShapeError(f"the answer's output holds a message of the role {item['role']!r}, not of the assistant")
+    return typeless
 
 
 def token_count(value: Any) -> int | None:

@@ -86,7 +86,7 @@ def read_answer(api: Api, body: bytes, hop: str, *, status: int = 200) -> Answer
         raise _failed(api, body, hop, status, _not_json(body, error)) from error
     if not isinstance(value, dict):
         raise _failed(api, body, hop, status, "the answer is not a JSON object")
-    _raise_error_of(value.get("error"), api, body, hop)
+    _raise_error_of(_error_in(value), api, body, hop)
     problem = _unfinished_response(value) if api is Api.RESPONSES else _unfinished_completion(value)
     if problem:
         raise _failed(api, body, hop, status, problem)
@@ -133,6 +133,14 @@ def _not_json(body: bytes, error: ValueError) -> str:
     return f"the answer is not JSON: {error}"
 
 
+def _error_in(value: Mapping[str, Any]) -> Any:
+    """The error that an answer, or a choice of it, reports; None when there is none."""
+    choices = value.get("choices")
+    holders = [value, *(choices if isinstance(choices, list) else ())]
+    errors = (holder.get("error") for holder in holders if isinstance(holder, Mapping))
+    return next((error for error in errors if error is not None), None)
+
+
 def _raise_error_of(error: Any, api: Api, body: bytes, hop: str) -> None:
     """Raise the failure that a body's ``error`` reports, with the status that it should have had.
 
@@ -144,9 +152,9 @@ def _raise_error_of(error: Any, api: Api, body: bytes, hop: str) -> None:
     status = 0
     message = error
     if isinstance(error, Mapping):
-        message = error.get("message") or error.get("code") or error.get("type") or dict(error)
+        message = error.get("message") or error.get("code") or error.get("type") or error
         status = _status_of(error)
-    problem = f"the answer reports an error: {message}"
+    problem = f"the answer reports an error: {message if isinstance(message, str) else _shown(message)}"
     kind = "status" if status else NO_ANSWER
     raise HopFailed(hop, api.value, status=status or 200, kind=kind, body=_head(body), reason=problem)
 
@@ -184,8 +192,6 @@ def _unfinished_completion(value: Mapping[str, Any]) -> str:
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             return "the answer has a choice without a message"
-        if choice.get("error") is not None:
-            return f"the answer has a choice with an error: {_shown(choice['error'])}"
         reason = choice.get("finish_reason")
         if not isinstance(reason, str) or reason not in ENDS:
             return f"the generation did not end: its finish reason is {_shown(reason)}"

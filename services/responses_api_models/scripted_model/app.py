@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-import orjson
 from pydantic import Field
 
-from gymctl.server import ModelServer, ServerConfig, Session
-from gymctl.server.responses import function_call, message, response, usage
+from gymctl.config import exact_json
+from gymctl.server import ModelServer, RefusedError, ServerConfig, Session
+from gymctl.server.responses import function_call, input_items, message, response, usage
+
+Read = TypeVar("Read")
 
 NAME = "scripted-model (not a language model)"
 MOST_CALLS = 8  # of one tool for one question: a prompt full of numbers must not become a hundred calls
@@ -78,8 +80,8 @@ class Tool:
 def numbers_in(output: str) -> Iterator[int | float]:
     """Every number in a JSON text, depth first; nothing when it is not JSON."""
     try:
-        todo = [orjson.loads(output)]
-    except orjson.JSONDecodeError:
+        todo = [exact_json.loads(output)]
+    except ValueError:
         return
     while todo:
         value = todo.pop()
@@ -145,8 +147,7 @@ def read_responses(params: dict[str, Any]) -> Conversation:
     talk = Conversation()
     if params.get("instructions"):
         talk.say("system", params["instructions"])
-    given = params.get("input", "")
-    for item in [{"role": "user", "content": given}] if isinstance(given, str) else given:
+    for item in input_items(params.get("input", "")):
         match item.get("type", "message"):
             case "message":
                 talk.say(item.get("role", "user"), item.get("content"))
@@ -169,6 +170,15 @@ def read_chat(params: dict[str, Any]) -> Conversation:
     return talk
 
 
+def _well_formed(name: str, read: Callable[[dict[str, Any]], Read], params: dict[str, Any]) -> Read:
+    """What is read of a request; one of a shape that it cannot have is refused by the parameter's name."""
+    try:
+        return read(params)
+    except (AttributeError, KeyError, TypeError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise RefusedError((name,), f"malformed: {problem}", "type_error") from error
+
+
 class ScriptedConfig(ServerConfig):
     """``latency_ms``: how long every reply waits, in milliseconds.
 
@@ -189,11 +199,12 @@ class ScriptedModel(ModelServer):
 
     async def responses(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
         """Answer a Responses API request."""
-        talk = read_responses(params)
-        calls, mark = await self._play(talk, params)
+        talk = _well_formed("input", read_responses, params)
+        tools = _well_formed("tools", offered, params)
+        calls, mark = await self._play(talk, tools, params)
         output = [
             {
-                **function_call(name, orjson.dumps(arguments).decode(), f"call_{mark}_{place}"),
+                **function_call(name, exact_json.dumps(arguments).decode(), f"call_{mark}_{place}"),
                 "id": f"fc_{mark}_{place}",
             }
             for place, (name, arguments) in enumerate(calls)
@@ -210,13 +221,14 @@ class ScriptedModel(ModelServer):
 
     async def chat_completions(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
         """Answer a Chat Completions request."""
-        talk = read_chat(params)
-        calls, mark = await self._play(talk, params)
+        talk = _well_formed("messages", read_chat, params)
+        tools = _well_formed("tools", offered, params)
+        calls, mark = await self._play(talk, tools, params)
         tool_calls = [
             {
                 "id": f"call_{mark}_{place}",
                 "type": "function",
-                "function": {"name": name, "arguments": orjson.dumps(arguments).decode()},
+                "function": {"name": name, "arguments": exact_json.dumps(arguments).decode()},
             }
             for place, (name, arguments) in enumerate(calls)
         ]
@@ -242,12 +254,14 @@ class ScriptedModel(ModelServer):
         fitting = (text for wanted, text in self.config.says.items() if re.search(wanted, talk.question, re.DOTALL))
         return next(fitting, None) or farewell(talk)
 
-    async def _play(self, talk: Conversation, params: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], str]:
+    async def _play(
+        self, talk: Conversation, tools: list[Tool], params: dict[str, Any]
+    ) -> tuple[list[tuple[str, dict[str, Any]]], str]:
         """The calls to make now, and a mark that names this request in ids."""
         if self.config.latency_ms > 0:
             await asyncio.sleep(self.config.latency_ms / 1000)
-        mark = hashlib.blake2b(orjson.dumps(params), digest_size=8).hexdigest()
-        return next_calls(talk, offered(params), parallel=params.get("parallel_tool_calls") is not False), mark
+        mark = hashlib.blake2b(exact_json.dumps(params), digest_size=8).hexdigest()
+        return next_calls(talk, tools, parallel=params.get("parallel_tool_calls") is not False), mark
 
 
 def words(talk: Conversation, calls: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from gymctl.server.chat import (
     Style,
     ask_for_token_ids,
     audio_uris,
+    check_training_fields,
     fold_reasoning,
     generated,
     has_audio,
@@ -167,7 +168,7 @@ class VLLMModel(ModelServer):
         choice = answer["choices"][0]
         if not self.config.uses_reasoning_parser and reasoning_of(choice["message"]):
             raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=_PARSED)
-        if self.config.return_token_id_information and "prompt_token_ids" not in choice["message"]:
+        if self.config.return_token_id_information:
             await self._add_token_ids(answer, choice, request, until, session)
         return answer
 
@@ -198,6 +199,9 @@ class VLLMModel(ModelServer):
     ) -> None:
         """Put the training fields on the message, and take what they are made of away."""
         try:
+            if "prompt_token_ids" in choice["message"]:
+                check_training_fields(choice["message"])
+                return
             ids, logprobs = generated(choice)
         except NoTokenIdsError as error:
             raise HopFailed(self.name, f"/v1/{CHAT}", status=200, body=str(error)) from error

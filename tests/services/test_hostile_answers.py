@@ -1,0 +1,143 @@
+"""Bodies that a model's endpoint should never send, through model servers, an agent and an environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from test_what_a_model_may_answer import AGENT, SERVERS, roll_out
+
+from gymctl.rollouts.failures import Failure
+from gymctl.server import HopFailed
+
+pytestmark = pytest.mark.enable_socket
+
+SAID = {"role": "assistant", "content": "4"}
+MESSAGE = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "4", "annotations": []}]}
+DEEP = "[" * 3000 + "]" * 3000
+
+
+def chat(**choice: Any) -> bytes:
+    return json.dumps({"choices": [{"finish_reason": "stop", "message": SAID, **choice}]}).encode()
+
+
+def response(*output: Any, **more: Any) -> bytes:
+    return json.dumps({"status": "completed", "output": output, **more}).encode()
+
+
+def with_field(body: bytes, field: str) -> bytes:
+    return body[:-1] + b"," + field.encode() + b"}"
+
+
+NOT_JSON = {
+    "two documents": chat() + response(),
+    "a number": b"4",
+    "a list": b"[" + chat() + b"]",
+    "blanks": b"  \n ",
+    "XML": b'<?xml version="1.0"?><a/>',
+    "a proxy's words": b"upstream connect error or disconnect/reset before headers",
+    "a NUL": b"\0",
+    "UTF-16": chat().decode().encode("utf-16"),
+    "a list in lists": f'{{"choices":{DEEP},"output":{DEEP}}}'.encode(),
+    "an infinite number": b'{"x":1e400,' + chat()[1:],
+    "NaN": b'{"x":NaN,' + response(MESSAGE)[1:],
+    "a stream's comment": b": ping\n\n",
+    "another provider's shape": b'{"type":"message","content":[{"type":"text","text":"4"}],"stop_reason":"end_turn"}',
+    "detail": b'{"detail":"Not Found"}',
+    "an error list": b'{"error":["a"]}',
+    "an error that is false": with_field(chat(), '"error":false,"status":"completed","output":[]'),
+    "an error that is empty": with_field(chat(), '"error":{},"status":"completed","output":[]'),
+    "an error of status 200": b'{"error":{"code":200}}',
+    "an error with a number beyond reason": b'{"error":{"code":1e99}}',
+}
+NOT_CHAT = {
+    **{f"finish reason {reason!r}": chat(finish_reason=reason) for reason in ("STOP", "", "end_turn", 0, [], {}, True)},
+    "choices as an object": b'{"choices":{"0":{"finish_reason":"stop","message":{"content":"4"}}}}',
+    "a choice that is null": b'{"choices":[null]}',
+    "a message that is text": chat(message="4"),
+    "reasoning that is a number": chat(message={**SAID, "reasoning": 3}),
+    "a second choice that was aborted": orjson.dumps(
+        {"choices": [{"finish_reason": reason, "message": SAID} for reason in ("stop", "abort")]}
+    ),
+}
+NOT_A_RESPONSE = {
+    **{f"status {value!r}": response(MESSAGE, status=value) for value in ("COMPLETED", "", 0, [], {}, True)},
+    "output as an object": b'{"status":"completed","output":{"0":1}}',
+    "an answer within a response": b'{"response":' + response(MESSAGE) + b"}",
+    "a tool's output": response({"type": "function_call_output", "call_id": "c", "output": "4"}, MESSAGE),
+    "a user's message": response({**MESSAGE, "role": "user"}),
+    "an error in words": response(MESSAGE, error="boom"),
+    "a part that is a number": response({**MESSAGE, "content": [4]}),
+    "a part of an unknown type": response({**MESSAGE, "content": [{"type": "x"}]}),
+    "thoughts that are numbers": response({"type": "reasoning", "content": [3]}, MESSAGE),
+}
+
+
+def outcome(server: str, body: bytes) -> tuple[str, dict[str, Any]]:
+    """The class of the failure, or "answer"; and the agent's reply."""
+    reply = asyncio.run(roll_out(server, web.Response(body=body, content_type="application/json")))
+    if reply.status >= 400:
+        failure = Failure.of(HopFailed.of(AGENT, "/run", reply))
+        assert failure.retriable
+        return failure.failure_class, reply.json()
+    return "answer", reply.json()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_is_not_an_answer_is_never_scored(server: str) -> None:
+    is_chat = SERVERS[server][0] == "Replies of Chat Completions"
+    bodies = {**NOT_JSON, **(NOT_CHAT if is_chat else NOT_A_RESPONSE)}
+    outcomes = {name: outcome(server, body)[0] for name, body in bodies.items()}
+    assert outcomes == dict.fromkeys(bodies, "no_answer")
+
+
+ODD_CHAT = {
+    "a byte order mark": b"\xef\xbb\xbf" + chat(),
+    "bytes that are not UTF-8": chat().replace(b'"4"', b'"4\xff\xed\xa0\xbd"'),
+    "content as a part": chat(message={"content": {"type": "text", "text": "4"}}),
+    "log-probs as text": chat(logprobs="x"),
+    "log-probs of numbers": chat(logprobs={"content": [3]}),
+    "usage as a list": with_field(chat(), '"usage":[]'),
+    "usage with odd details": with_field(
+        chat(), '"usage":{"prompt_tokens":1,"completion_tokens":1,"prompt_tokens_details":"x"}'
+    ),
+}
+ODD_RESPONSES = {
+    "content as text": response({**MESSAGE, "content": "4"}),
+    "a part as text": response({**MESSAGE, "content": ["4"]}),
+    "a part's type as a list": response({**MESSAGE, "content": [{"type": [], "text": "4"}]}),
+    "thoughts as text": response({"type": "reasoning", "summary": "hm"}, MESSAGE),
+    "no thoughts": response({"type": "reasoning", "summary": None}, {"type": "reasoning"}, MESSAGE),
+    "an item of the provider's": response({"type": "mcp_call", "x": 1}, MESSAGE),
+    "usage as text": response(MESSAGE, usage="x"),
+    "usage with text": response(MESSAGE, usage={"input_tokens": "3", "output_tokens": "x"}),
+    "details as text": response(MESSAGE, status="incomplete", incomplete_details="max_output_tokens"),
+    "incomplete without details": response(MESSAGE, status="incomplete"),
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_odd_shapes_of_an_answer_are_answers(server: str) -> None:
+    is_chat = SERVERS[server][0] == "Replies of Chat Completions"
+    for name, body in (ODD_CHAT if is_chat else ODD_RESPONSES).items():
+        result, reply = outcome(server, body)
+        assert result == "answer", (name, reply)
+        texts = [part["text"] for item in reply["response"]["output"] for part in item.get("content") or ()]
+        assert "".join(texts).startswith("4"), name
+
+
+def test_a_broken_connection_is_not_an_answer() -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse(headers={"content-length": "1000", "content-type": "application/json"})
+        await reply.prepare(request)
+        await reply.write(chat())
+        assert request.transport is not None
+        request.transport.close()
+        return reply
+
+    reply = asyncio.run(roll_out("vllm_model", cut))
+    assert Failure.of(HopFailed.of(AGENT, "/run", reply)).failure_class == "reset"
