@@ -21,6 +21,7 @@ _EXACT_DIGITS = 15
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
+_EXTREME = re.compile(rb"[0-9][eE][+-]?[0-9]{3}|[0-9]{300}|0\.0{300}")
 _NOT_A_NUMBER = re.compile(rb'(?<![\w"])(-?Infinity|NaN)(?![\w"])')
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -128,7 +129,7 @@ def dumps_finite(value: Any, default: Callable[[Any], Any] | None = None) -> byt
     """
     text = dumps(value, default)
     if b"null" in text:
-        place = _place_of_nonfinite(value, default)
+        place = _place_of(value, default, lambda number: not _is_finite(number))
         if place is not None:
             raise NotFiniteError(f"{place or 'the value'} is not a finite number, and JSON has no other")
     return text
@@ -141,6 +142,25 @@ def explain(text: bytes) -> str:
     if match:
         return f"{match[1].decode()} at column {match.start() + 1}: JSON has no such number; write null or a number"
     return ""
+
+
+def beyond_float(text: bytes, value: Any) -> str | None:
+    """Where in a value the first decimal is that a float would turn into infinity or zero, as a dotted path; else None.
+
+    Args:
+        text: the JSON text; most have no such number, which a look at it tells.
+        value: what ``loads`` made of it.
+    """
+    if _EXTREME.search(text) is None:
+        return None
+    return _place_of(value, None, _is_beyond_float)
+
+
+def _is_beyond_float(value: float | Decimal) -> bool:
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return False
+    number = float(value)
+    return not math.isfinite(number) or (number == 0) != (value == 0)
 
 
 def _plain(value: Any, default: Callable[[Any], Any] | None) -> Any:
@@ -178,10 +198,12 @@ def _plain_key(key: Any, default: Callable[[Any], Any] | None) -> Any:
     return _plain(key, default)
 
 
-def _place_of_nonfinite(value: Any, default: Callable[[Any], Any] | None, place: str = "") -> str | None:
-    """Where in a value the first NaN or infinity is, as a dotted path; None when there is none."""
+def _place_of(
+    value: Any, default: Callable[[Any], Any] | None, matches: Callable[[float | Decimal], bool], place: str = ""
+) -> str | None:
+    """Where in a value the first decimal is that matches, as a dotted path; None when there is none."""
     if isinstance(value, float | Decimal):
-        return None if _is_finite(value) else place
+        return place if matches(value) else None
     children: list[tuple[Any, Any]] = []
     if isinstance(value, Mapping):
         children = list(value.items())
@@ -189,11 +211,11 @@ def _place_of_nonfinite(value: Any, default: Callable[[Any], Any] | None, place:
         children = list(enumerate(value))
     elif default is not None and not isinstance(value, str | int | bool | None):
         try:
-            return _place_of_nonfinite(default(value), default, place)
+            return _place_of(default(value), default, matches, place)
         except TypeError:
             return None
     for key, item in children:
-        match = _place_of_nonfinite(item, default, f"{place}.{key}" if place else str(key))
+        match = _place_of(item, default, matches, f"{place}.{key}" if place else str(key))
         if match is not None:
             return match
     return None

@@ -27,7 +27,7 @@ def parse_row(text: bytes) -> dict[str, Any]:
     """A row's value.
 
     Raises:
-        BadRowError: it is not a JSON object.
+        BadRowError: it is not a JSON object, or holds a decimal that an environment would see as infinity or zero.
     """
     try:
         row = exact_json.loads(text)
@@ -41,6 +41,9 @@ def parse_row(text: bytes) -> dict[str, Any]:
         raise BadRowError(f"this is not JSON ({error}); {hint}") from error
     if not isinstance(row, dict):
         raise BadRowError(f"the row is {_kind(row)}; it must be a JSON object")
+    place = exact_json.beyond_float(text, row)
+    if place is not None:
+        raise BadRowError(f"{place} is beyond what a float can hold; write it as text, or as a smaller number")
     return row
 
 

@@ -63,6 +63,12 @@ def test_a_damaged_file_is_named(tmp_path: Path, kind: str) -> None:
         ('"x": NaN', "NaN at column"),
         ('"x": [1, -Infinity]', "-Infinity at column"),
         ('"x": "\\ud83d"', "this is not JSON"),
+        ('"x": [0, 1e400]', "x.1 is beyond what a float can hold"),
+        ('"x": {"y": -1e400}', "x.y is beyond"),
+        ('"x": 1e-400', "x is beyond"),
+        ('"x": ' + "1" + "0" * 400 + ".5", "x is beyond"),
+        ('"x": 0.' + "0" * 400 + "1", "x is beyond"),
+        ('"x": ' + "1" * 5000, "this is not JSON"),
     ],
 )
 def test_what_json_lacks_is_named_with_its_line(tmp_path: Path, fields: str, problem: str) -> None:
@@ -128,7 +134,7 @@ def test_repeats_of_a_task_share_its_index(tmp_path: Path, rows: list[dict[str, 
 
 def test_numbers_keep_their_digits(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 0, params_override={"seed": 7})
-    numbers = '"a": 18446744073709551617, "b": 1.50, "c": 1e400, "d": [0.1234567890123456789]'
+    numbers = '"a": 18446744073709551617, "b": 1.50, "c": 1e300, "d": [0.1234567890123456789]'
     params = '{"input": "hi", "top_p": 0.12345678901234567890}'
     spec.input.write_text(f'{{"agent_ref": {{"name": "alpha"}}, "responses_create_params": {params}, {numbers}}}\n')
     materialise(spec)
@@ -136,11 +142,19 @@ def test_numbers_keep_their_digits(tmp_path: Path) -> None:
     for number in (
         "18446744073709551617",
         "1.50",
-        "1e400",
+        "1e300",
         "0.1234567890123456789]",
         "0.1234567890123456789",
     ):
         assert number in text
+
+
+@pytest.mark.parametrize("number", ["1e308", "5e-324", "0e999", "0." + "0" * 320, "1" + "0" * 400, '"1e400"'])
+def test_numbers_within_a_float_are_taken(tmp_path: Path, number: str) -> None:
+    spec = spec_of(tmp_path, 0)
+    spec.input.write_text(json.dumps(row(0))[:-1] + f', "x": {number}}}\n')
+    materialise(spec)
+    assert f'"x":{number}' in spec.files.materialized.read_text()
 
 
 def test_a_decimal_of_a_parquet_file_stays_one(tmp_path: Path) -> None:

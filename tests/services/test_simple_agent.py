@@ -129,12 +129,24 @@ def test_reasoning_alone_is_asked_again_but_not_for_ever() -> None:
     assert len(asked) == 4
 
 
-def test_a_model_that_answers_nonsense_is_named() -> None:
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ({"object": "error"}, "no list of output items"),
+        (says(message("4"), status="failed"), "the status"),
+        (says(message("4"), status="cancelled"), "the status"),
+        (says(message("4"), error={"code": "server_error", "message": "broke off"}), "broke off"),
+        ({**says(), "status": None}, "the status"),
+        (says({"type": "message", "content": 3}), "a number"),
+        (["x"], "not a JSON object"),
+    ],
+)
+def test_a_reply_of_any_model_server_that_is_not_an_answer_is_never_scored(answer: Any, problem: str) -> None:
     async def work() -> tuple[int, dict[str, Any]]:
         async with open_stack(environment("example_session_state_mgmt")) as servers:
             client = Client(LocalTransport(servers))
             model = Replayed(Settings("policy_model", "responses_api_models", "x", "127.0.0.1", 1, {}), client)
-            model.prepare([{"object": "error"}])
+            model.prepare([answer])
             servers["policy_model"] = model
             reply = await post(servers[AGENT], "/v1/responses", {"input": "hi"})
             return reply.status, reply.json()
@@ -142,7 +154,8 @@ def test_a_model_that_answers_nonsense_is_named() -> None:
     status, body = asyncio.run(work())
     assert status == 502
     assert body["cause"]["hop"] == "policy_model"
-    assert "no list of output items" in body["detail"]
+    assert body["cause"]["kind"] == "no_answer"
+    assert problem in body["detail"]
 
 
 @pytest.mark.parametrize(
