@@ -145,10 +145,10 @@ def explain(text: bytes) -> str:
 
 
 def beyond_float(text: bytes, value: Any) -> str | None:
-    """Where in a value the first decimal is that a float would turn into infinity or zero, as a dotted path; else None.
+    """The place of the first decimal that a float would turn into infinity or zero, as a dotted path; else None.
 
     Args:
-        text: the JSON text; most have no such number, which a look at it tells.
+        text: the JSON text, which is searched first: most have no such number.
         value: what ``loads`` made of it.
     """
     if _EXTREME.search(text) is None:
@@ -201,7 +201,7 @@ def _plain_key(key: Any, default: Callable[[Any], Any] | None) -> Any:
 def _place_of(
     value: Any, default: Callable[[Any], Any] | None, matches: Callable[[float | Decimal], bool], place: str = ""
 ) -> str | None:
-    """Where in a value the first decimal is that matches, as a dotted path; None when there is none."""
+    """The place of the first decimal that matches, as a dotted path; None without one."""
     if isinstance(value, float | Decimal):
         return place if matches(value) else None
     children: list[tuple[Any, Any]] = []

@@ -14,7 +14,7 @@ from gymctl.rollouts.fields import PARAMS, TASK_INDEX
 
 _LARGEST_INDEX = (1 << 63) - 1
 _OF_RUNS = ("_ng_", "_gymctl_")
-"""Prefixes of the fields that a run adds: they do not tell one task from another."""
+"""Prefixes of the fields that a run adds; the rest of a row makes it the task that it is."""
 _OF_RESULTS = "response"
 """A field that only results have, in which the rest depends on what the model answered."""
 

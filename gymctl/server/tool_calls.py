@@ -30,7 +30,7 @@ def call_name(value: Any) -> str:
     """The name of a call; ``UNNAMED`` when it is not text with something in it.
 
     What endpoints refuse in a name when it comes back in a conversation (blanks, control characters, more than 128
-    characters) is replaced, so that the model can be told.
+    characters) is replaced.
     """
     if not isinstance(value, str) or not value.strip():
         return UNNAMED
@@ -112,7 +112,7 @@ def offered_tools(tools: Any) -> frozenset[str]:
 
 def unknown_tool(name: str, offered: frozenset[str]) -> str:
     """The answer to a call of a tool that the row does not offer, as JSON text."""
-    problem = "the call names no tool" if name == UNNAMED else f"there is no tool {name[:200]!r}"
+    problem = "the call names no tool" if name == UNNAMED else f"no tool is named {name[:200]!r}"
     return answer_text(f"Not Found: {problem}; {_listed(offered)}")
 
 

@@ -15,10 +15,7 @@ from gymctl.server.tool_calls import UNNAMED, arguments_text, call_name, distinc
 
 _TEXT_PARTS = ("text", "output_text", "input_text", "summary_text", "reasoning_text", "refusal")
 _THOUGHT_PARTS = ("thinking", "reasoning")
-_COUNTS = {
-    "prompt_tokens": "completion_tokens",
-    "input_tokens": "output_tokens",
-}
+_SIDES = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
 
 
 class ShapeError(ValueError):
@@ -128,22 +125,18 @@ def _same_types(cleaned: Any, usage: Mapping[str, Any]) -> bool:
 
 
 def _usage_of(usage: Mapping[str, Any]) -> dict[str, Any] | None:
-    read_name = next((name for name in _COUNTS if name in usage), None)
-    if read_name is None:
+    """A usage with numbers only; None when the tokens of either side cannot be read."""
+    sides = next((pair for pair in _SIDES if pair[0] in usage), None)
+    if sides is None:
         return None
-    read = token_count(usage[read_name] or 0)
-    written = token_count(usage.get(_COUNTS[read_name]) or 0)
-    if read is None or written is None:
+    counts = {name: token_count(usage.get(name) or 0) for name in sides}
+    if None in counts.values():
         return None
-    cleaned = {name: value for name, value in usage.items() if not name.endswith("_tokens")}
+    cleaned: dict[str, Any] = {}
     for name, value in usage.items():
-        if name.endswith("_details"):
-            cleaned[name] = _details_of(value)
-        elif name.endswith("_tokens") and token_count(value) is not None:
-            cleaned[name] = token_count(value)
-    cleaned.update({name: count for name, count in ((read_name, read), (_COUNTS[read_name], written)) if name in usage})
+        cleaned[name] = _details_of(value) if name.endswith("_details") else counts.get(name, value)
     if "total_tokens" in usage:
-        cleaned["total_tokens"] = token_count(usage["total_tokens"]) or read + written
+        cleaned["total_tokens"] = token_count(usage["total_tokens"]) or sum(count or 0 for count in counts.values())
     return cleaned
 
 

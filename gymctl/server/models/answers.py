@@ -99,7 +99,7 @@ def read_answer(api: Api, body: bytes, hop: str, *, status: int = 200) -> Answer
 
 
 def parse_object(body: bytes, hop: str, path: str) -> dict[str, Any]:
-    """The JSON object of a reply that is not a model's answer, such as that of ``/tokenize``.
+    """The JSON object of a reply that is not a model's answer, such as the token ids of ``/tokenize``.
 
     Raises:
         HopFailed: it is not one.
