@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Any
@@ -85,8 +86,20 @@ _register()
 
 def main() -> None:
     """Run the command line. Exit code 2 for wrong input, 1 for what failed, 130 after Ctrl-C."""
+    _write_utf8()
     with plain_output():
         raise SystemExit(_run())
+
+
+def _write_utf8() -> None:
+    """Write any text in any locale: as UTF-8 into files and pipes, with escapes on a terminal that cannot show it."""
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower() in ("utf-8", "utf8"):
+            continue
+        if stream.isatty():
+            stream.reconfigure(errors="backslashreplace")
+        else:
+            stream.reconfigure(encoding="utf-8")
 
 
 def _run() -> int:

@@ -102,7 +102,12 @@ def cluster_address(
     Ray's other forms of it (``auto``, ``HOST:6379``) are for nodes of the cluster, which no container is.
     """
     address = environ.get("RAY_ADDRESS", "")
-    if has_block or not address.startswith("ray://") or resolved.get(RAY_ADDRESS_KEY) is not None:
+    if has_block or not address or resolved.get(RAY_ADDRESS_KEY) is not None:
+        return None
+    if not address.startswith("ray://"):
+        what = f"RAY_ADDRESS is {address}, an address for the nodes of a cluster; containers do not use it"
+        hint = f"to use that cluster: {RAY_ADDRESS_KEY}: ray://HOST:{RAY_CLIENT_PORT}"
+        findings.note_at(NoteCode.RAY_ADDRESS, "", f"{what}; {hint}")
         return None
     findings.note_at(NoteCode.RAY_ADDRESS, "", f"the Ray cluster is that of RAY_ADDRESS: {address}")
     return address

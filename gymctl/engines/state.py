@@ -185,7 +185,19 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
         state_folder(directory)
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content, mode=0o644)
+        write_atomically(path, content, mode=new_file_mode())
+
+
+def current_umask() -> int:
+    """This process's umask, which can only be read by setting one."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def new_file_mode() -> int:
+    """The mode of a new file under this process's umask."""
+    return 0o666 & ~current_umask()
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> None:

@@ -124,6 +124,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
     """
     from gymctl.engines.machine import machine_egress, machine_names
     from gymctl.stack import StackOptions, plan_stack
+    from gymctl.stack.addons.vllm import HUB_TOKEN
 
     options = options or PlanOptions()
     version = options.gym_version
@@ -142,6 +143,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         publish_host=options.publish or LOOPBACK,
         bounded_logs=options.bounded_logs,
         start_seconds=options.timeout or 0.0,
+        hub_token=os.environ.get(HUB_TOKEN, ""),
         egress=machine_egress(os.environ, options.ca_bundle),
         machine_names=machine_names(),
     )

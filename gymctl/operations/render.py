@@ -89,7 +89,7 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
         EngineError: the folder cannot be written.
     """
     from gymctl.engines.compose.engine import check_ours
-    from gymctl.engines.state import write_atomically, write_files, write_secrets
+    from gymctl.engines.state import new_file_mode, write_atomically, write_files, write_secrets
 
     directory = path.resolve().parent
     if not directory.is_dir():
@@ -99,7 +99,7 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
         write_secrets(directory, rendering.secrets)
     store_token(config, directory)
     write_files(directory, rendering.files)
-    write_atomically(path.resolve(), rendering.text, mode=0o644)
+    write_atomically(path.resolve(), rendering.text, mode=new_file_mode())
 
 
 def _swarm(stack: StackPlan, arguments: Sequence[str]) -> Rendering:

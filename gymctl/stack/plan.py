@@ -14,7 +14,7 @@ from gymctl.errors import ConfigError, Problem
 from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.ray import RayCheck, RayCluster
 from gymctl.stack.addons.replica_proxy import Replication
-from gymctl.stack.addons.vllm import gpu_notes, vllm_stack
+from gymctl.stack.addons.vllm import HUB_TOKEN, gpu_notes, vllm_stack
 from gymctl.stack.container import container_problems, with_container, with_start_period
 from gymctl.stack.egress import Egress
 from gymctl.stack.images import ImageChoice, ImagePlan
@@ -46,6 +46,8 @@ class StackOptions:
     """Whether logs get a limit; not where the daemon's log driver is another than json-file or local."""
     start_seconds: float = 0.0
     """The least time that health checks give every service to start, as with ``--timeout``."""
+    hub_token: str = field(default="", repr=False)
+    """Token of the Hugging Face hub from the environment, used where the configuration has none."""
     egress: Egress = field(default_factory=Egress)
     machine_names: tuple[str, ...] = ()
     """Names of this machine, which its own resolver may know from its hosts file only."""
@@ -147,7 +149,7 @@ class _Planning:
         servers = list(self._servers())
         self._images = {service.name: service.image for service in servers}
         ray = self._ray.services(choice, self._images)
-        vllm = vllm_stack(config, choice)
+        vllm = vllm_stack(config, choice, self._options.hub_token)
         self.secrets |= {**self._machines.secrets, **vllm.secrets}
         placed = [self._placed(service) for service in (first, *ray, *servers, *vllm.services)]
         taken = {name for service in placed for name in service.secrets}
@@ -194,6 +196,8 @@ class _Planning:
         for part in (self._gym, self._ray, self._machines, self.replication):
             yield from part.notes()
         yield from self._options.egress.notes()
+        if HUB_TOKEN in self.secrets:
+            yield f"vllm services use the hub's token in {HUB_TOKEN}, since the configuration has no hf_token"
 
 
 def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

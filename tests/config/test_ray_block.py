@@ -126,6 +126,8 @@ def test_ray_address_stands_in_where_nothing_is_said(
     config = with_environ(folder, text, address)
     assert config.values.get("ray_head_node_address") == taken
     assert any("that of RAY_ADDRESS" in note for note in config.notes) == (taken == ADDRESS)
+    unusable = address != "" and not address.startswith("ray://")
+    assert any("containers do not use it" in note for note in config.notes) == unusable
 
 
 def test_an_address_of_the_environment_is_checked_too(folder: Folder) -> None:

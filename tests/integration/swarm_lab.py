@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,16 @@ def docker(*arguments: str, timeout: float = 120, stdin: str | None = None) -> s
     )
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()
+
+
+def subnets() -> Iterator[str]:
+    """Private ranges outside of 172.17 to 172.18, 10.201 and 192.168, where nested engines have their own networks.
+
+    Docker may have given many of them away: the last ones are of the range for benchmarks (RFC 2544).
+    """
+    yield from (f"172.31.{third}.0/24" for third in range(240, 256))
+    yield from (f"10.{second}.{third}.0/24" for second in range(202, 255) for third in (0, 128, 255))
+    yield from (f"198.{second}.{third}.0/24" for second in (18, 19) for third in range(0, 256, 16))
 
 
 class Lab:
@@ -63,9 +73,9 @@ class Lab:
         self.load(images)
 
     def _make_network(self) -> None:
-        """One in a range that nested engines do not use for networks of their own, and no other lab either."""
-        for third in range(240, 256):
-            argv = ["docker", "network", "create", "--subnet", f"172.31.{third}.0/24", self.network]
+        """One in a range that neither nested engines nor any network of this engine use, wherever that is."""
+        for subnet in subnets():
+            argv = ["docker", "network", "create", "--subnet", subnet, self.network]
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 return

@@ -11,7 +11,7 @@ from vllm_cases import TABLE, Folder
 
 from gymctl import assets
 from gymctl.errors import ConfigError
-from gymctl.stack import compose_document, render_stack
+from gymctl.stack import StackOptions, StackPlan, compose_document, plan_stack, render_stack
 from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.compose.model import ComposeDocument, Service
 from gymctl.stack.compose.rules import check_document
@@ -186,3 +186,32 @@ def test_a_fragment_is_a_compose_file_of_its_own(path: Path) -> None:
     assert check_document(document) == []
     (service,) = document.services.values()
     assert fragment(path.stem).image == service.image
+
+
+def test_the_token_of_the_shell_is_used_where_the_configuration_has_none(folder: Folder) -> None:
+    def planned(block: str, *arguments: str) -> StackPlan:
+        config = folder.config(block, *arguments)
+        return plan_stack(config, name="s", options=StackOptions(version="1", hub_token="hf_fromTheShell"))
+
+    plan = planned("vllm: {model: Qwen/Qwen3-8B, prefetch: true}")
+    taken = {service.name: service.secrets for service in plan.services if service.secrets}
+    assert taken == {"vllm-prefetch": ("HF_TOKEN",), "vllm": ("HF_TOKEN",)}
+    assert plan.secrets == {"HF_TOKEN": "hf_fromTheShell"}
+    assert any("HF_TOKEN" in note for note in plan.notes)
+    text = render_stack(plan)
+    assert "hf_fromTheShell" not in text
+    assert "HF_TOKEN_PATH: /run/secrets/HF_TOKEN" in text
+    own = planned("vllm: {model: Qwen/Qwen3-8B}", "++hf_token=hf_ofTheConfiguration")
+    assert "hf_fromTheShell" not in own.secrets.values()
+    local = folder.path / "model"
+    local.mkdir()
+    (local / "config.json").write_text("{}")
+    assert planned(f"vllm: {{model: {local}, profile: cpu}}").secrets == {}
+
+
+def test_a_cache_folder_of_this_machine_can_be_written_by_the_containers_root(folder: Folder) -> None:
+    services = folder.services("vllm: {model: Qwen/Qwen3-8B, cache_volume: /home/me/hf, prefetch: true}")
+    assert services["vllm"].cap_add == services["vllm-prefetch"].cap_add == ["DAC_OVERRIDE"]
+    assert services["vllm"].cap_drop == ["ALL"]
+    named = folder.services("vllm: {model: Qwen/Qwen3-8B, cache_volume: mine}")
+    assert named["vllm"].cap_add is None

@@ -22,7 +22,7 @@ from gymctl.engines.compose.preparation import Preparation, takes_log_limit
 from gymctl.engines.compose.remove import remove_stack
 from gymctl.engines.compose.scale import scale_project, services_to_scale
 from gymctl.engines.compose.watch import Watch
-from gymctl.engines.docker.containers import Container, find_containers, server_status
+from gymctl.engines.docker.containers import Container, find_containers, memory_kills, server_status
 from gymctl.engines.docker.daemon import connect, is_on_this_machine, spoken_errors
 from gymctl.engines.docker.gpus import check_gpus
 from gymctl.engines.docker.jobs import nofile_limit, run_on_network
@@ -36,6 +36,7 @@ from gymctl.engines.state import (
     StackState,
     find_own_state,
     load_state,
+    new_file_mode,
     save_state,
     write_atomically,
     write_secrets,
@@ -128,7 +129,7 @@ class ComposeEngine:
         state = self._state(plan, text, arguments, config_digest)
         changed = write_secrets(self.directory, plan.secrets)
         save_state(self.directory, state)
-        write_atomically(self.file, text, mode=0o644)
+        write_atomically(self.file, text, mode=new_file_mode())
         found = find_containers(client, plan.name)
         if self._stop_readers_of(plan, changed, found):
             found = find_containers(client, plan.name)  # one that restarts again and again may have done so meanwhile
@@ -179,8 +180,10 @@ class ComposeEngine:
             EngineError: no engine.
         """
         state = load_state(self.directory)
-        containers = find_containers(connect(""), state.name)
-        return [server_status(server, containers) for server in state.servers]
+        client = connect("")
+        containers = find_containers(client, state.name)
+        kills = memory_kills(client, containers)
+        return [server_status(server, containers, kills) for server in state.servers]
 
     @spoken_errors()
     def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:

@@ -17,7 +17,7 @@ from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import Container, find_containers
 from gymctl.engines.protocol import OnServer
 from gymctl.engines.runner import background
-from gymctl.engines.state import StackState, save_state, write_atomically
+from gymctl.engines.state import StackState, new_file_mode, save_state, write_atomically
 from gymctl.errors import InputError
 from gymctl.stack.compose.replica_edit import with_replicas
 
@@ -90,7 +90,7 @@ def _write(directory: Path, state: StackState, counts: Mapping[str, int]) -> Non
     ours = hashlib.sha256(text.encode()).hexdigest() == state.compose_digest  # a file that was edited stays the user's
     digest = hashlib.sha256(after.encode()).hexdigest() if ours else state.compose_digest
     save_state(directory, replace(state, servers=servers, compose_digest=digest))
-    write_atomically(file, after, mode=0o644)
+    write_atomically(file, after, mode=new_file_mode())
 
 
 def _surplus(containers: Iterable[Container], counts: Mapping[str, int]) -> list[Container]:

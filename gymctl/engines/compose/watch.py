@@ -156,7 +156,7 @@ def _is_late(container: Container) -> bool:
 
 def _with(code: int | None, container: Container) -> str:
     known = f" with code {code}" if code is not None else ""
-    return known + (", out of memory" if container.out_of_memory else "")
+    return known + (f", {container.memory_reason}" if container.out_of_memory else "")
 
 
 def _innermost(error: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from gymctl.config.sizes import size_in_words
 from gymctl.config.terminal_text import last_lines, plain
 from gymctl.engines.protocol import MISSING, ServerStatus
 from gymctl.engines.state import ServerAddress
@@ -24,6 +27,7 @@ WORKING_DIR = "com.docker.compose.project.working_dir"
 _STATES = ("running", "created", "paused", "removing", "restarting", "exited", "dead", MISSING)  # best to worst
 _HEALTH = ("healthy", "", "starting", "unhealthy")
 _RECENT_S = 300
+_REMEMBERED_S = 24 * 3600
 _SECONDS = re.compile(r"(\.\d{1,6})\d*")  # Docker gives nanoseconds, Python takes microseconds
 
 
@@ -40,6 +44,8 @@ class Container:
     restarts: int = 0
     exit_code: int = 0
     out_of_memory: bool = False
+    memory_limit: int = 0
+    """Bytes of memory that it may use; 0: as much as the machine has."""
     error: str = ""
     health_output: str = ""
     completes: bool = False
@@ -49,6 +55,13 @@ class Container:
     def done(self) -> bool:
         """Whether it was to end by itself, and did so well."""
         return self.completes and self.state == "exited" and self.exit_code == 0
+
+    @property
+    def memory_reason(self) -> str:
+        """Why it ran out of memory, as the end of a sentence."""
+        if self.memory_limit:
+            return f"out of memory: its limit is {size_in_words(self.memory_limit)} (resources.memory)"
+        return "out of memory: this machine had no more (it has no limit of its own)"
 
     @property
     def uptime_seconds(self) -> float | None:
@@ -105,6 +118,7 @@ def _parse(inspected: Mapping[str, Any]) -> Container:
         restarts=inspected.get("RestartCount", 0),
         exit_code=state["ExitCode"],
         out_of_memory=bool(state.get("OOMKilled")),
+        memory_limit=int(inspected.get("HostConfig", {}).get("Memory") or 0),
         error=plain(state.get("Error") or "").strip(),
         health_output=plain(checks[-1].get("Output") or "").strip() if checks else "",
         completes=labels.get(COMPLETES) == "true",
@@ -120,7 +134,9 @@ def by_service(containers: Iterable[Container]) -> dict[str, Container]:
     return worst
 
 
-def server_status(server: ServerAddress, containers: Iterable[Container]) -> ServerStatus:
+def server_status(
+    server: ServerAddress, containers: Iterable[Container], kills: Mapping[str, int] = MappingProxyType({})
+) -> ServerStatus:
     """How a server is: as the worst of its containers, and how many of those wanted are well."""
     identity = (server.name, server.kind, server.implementation)
     mine = [item for item in containers if item.service == server.name]
@@ -138,7 +154,33 @@ def server_status(server: ServerAddress, containers: Iterable[Container]) -> Ser
         worst.exit_code if ended else None,
         replicas=server.replicas,
         running=sum(item.done or (item.state == "running" and item.health in ("healthy", "")) for item in mine),
+        error=_memory_error(mine, kills),
     )
+
+
+def _memory_error(containers: Iterable[Container], kills: Mapping[str, int]) -> str:
+    """What memory did to containers, as the end of a sentence that begins with the server's name; empty: nothing."""
+    for container in containers:
+        count = max(kills.get(container.id, 0), int(container.out_of_memory))
+        if count:
+            times = "" if count == 1 else f" {count} times"
+            return f"was killed{times}, {container.memory_reason}"
+    return ""
+
+
+def memory_kills(client: docker.DockerClient, containers: Iterable[Container]) -> dict[str, int]:
+    """How often each container was killed for its memory, by id, as far back as the engine's events go.
+
+    A container that was restarted has forgotten it.
+    """
+    suspects = [item.id for item in containers if item.restarts]
+    if not suspects:
+        return {}
+    filters = {"container": suspects, "event": "oom"}
+    events = client.api.events(
+        since=int(time.time()) - _REMEMBERED_S, until=int(time.time()) + 1, filters=filters, decode=True
+    )
+    return dict(Counter(event["Actor"]["ID"] for event in events))
 
 
 def log_tail(client: docker.DockerClient, container: Container, count: int = 15) -> Sequence[str]:

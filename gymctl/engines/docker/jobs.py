@@ -19,7 +19,7 @@ from gymctl.config.terminal_text import plain
 from gymctl.engines.docker.daemon import engine_socket
 from gymctl.engines.protocol import Job, JobResult, Mount
 from gymctl.engines.runner import OnLine, run, stream
-from gymctl.engines.state import StackState
+from gymctl.engines.state import StackState, current_umask
 from gymctl.errors import EngineError
 from gymctl.stack.labels import JOB, STACK
 
@@ -51,7 +51,7 @@ def run_on_network(
     """
     name = job_name(state.name)
     argv = job_command(
-        replace(job, image=job.image or state.image),
+        replace(job, image=job.image or state.image, command=_with_umask(job.command)),
         name=name,
         project=state.name,
         network=network,
@@ -77,6 +77,11 @@ def run_on_network(
             hint = "the files of a job must be on the machine of its engine: run this command there"
         raise EngineError(f"the job could not be started: {output or 'docker run said nothing'}", hint)
     return JobResult(done.code, output, done.interrupted)
+
+
+def _with_umask(command: Sequence[str]) -> list[str]:
+    """The command under this process's umask: a container has one of its own, and what it writes is this user's."""
+    return ["sh", "-c", f'umask {current_umask():03o} && exec "$@"', "sh", *command]
 
 
 def _remove_container(client: docker.DockerClient, name: str) -> None:
@@ -165,8 +170,10 @@ def as_this_user(client: docker.DockerClient) -> list[str]:
     Under a rootless engine the container's root is this user. Root itself, without capabilities, could not write
     where others own the folder.
     """
-    rootless = any("rootless" in option for option in client.info().get("SecurityOptions") or ())
-    if rootless:
+    options = client.info().get("SecurityOptions") or ()
+    if any("rootless" in option for option in options):
         return ["--user", "0:0"]
     user = ["--user", f"{os.getuid()}:{os.getgid()}"]
+    if any("name=userns" in option for option in options):
+        user += ["--userns", "host"]  # with userns-remap, a user of the container is another one on this machine
     return [*user, "--cap-add", "DAC_OVERRIDE"] if os.getuid() == 0 else user

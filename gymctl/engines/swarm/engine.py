@@ -27,6 +27,7 @@ from gymctl.engines.state import (
     find_own_state,
     find_state,
     load_state,
+    new_file_mode,
     save_state,
     write_atomically,
     write_files,
@@ -149,7 +150,7 @@ class SwarmEngine:
         except EngineError:
             if earlier and before[0] is not None and before[1] is not None:
                 save_state(self.directory, before[0])
-                write_atomically(self.file, before[1], mode=0o644)
+                write_atomically(self.file, before[1], mode=new_file_mode())
             raise
         return state
 
@@ -157,7 +158,7 @@ class SwarmEngine:
         write_secrets(self.directory, secrets)
         save_state(self.directory, state)
         write_files(self.directory, files)
-        write_atomically(self.file, text, mode=0o644)
+        write_atomically(self.file, text, mode=new_file_mode())
 
     def _state(
         self, plan: StackPlan, rendering: SwarmRendering, image: str, arguments: Sequence[str], config_digest: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 from gymctl.config import VLLM_PORT, Config, VllmBlock
 from gymctl.config.vllm.families import reasoning_parser, tool_parser
@@ -19,6 +20,7 @@ from gymctl.stack.slices.interpolation import SecretFinder
 KIND = "vllm"
 CACHE, MODELS = "/cache", "/models"
 _TOKEN = "hf_token"  # noqa: S105 - the key of the configuration that holds it; NeMo Gym's, too
+HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a secret, and of the variable that it is taken from
 _DEFAULT_VOLUME = "vllm-cache"
 
 
@@ -30,10 +32,15 @@ class VllmStack:
     secrets: dict[str, str]
 
 
-def vllm_stack(config: Config, choice: ImageChoice) -> VllmStack:
-    """Plan the services of every block, in order; nothing when there is no block."""
+def vllm_stack(config: Config, choice: ImageChoice, hub_token: str = "") -> VllmStack:
+    """Plan the services of every block, in order; nothing when there is no block.
+
+    ``hub_token`` is used where the configuration has no token and a model is on the hub.
+    """
     token = str(config.values.get(_TOKEN) or "")
     secrets = {name: value for name, value in config.secrets.items() if token and value == token and config.vllm}
+    if not token and hub_token and any(not block.is_local for block in config.vllm.values()):
+        secrets = {HUB_TOKEN: hub_token}
     services: list[ServicePlan] = []
     for block in config.vllm.values():
         services += _Block(block, choice, tuple(secrets)).services()
@@ -84,7 +91,16 @@ class _Block:
         own = fragment("vllm" if block.profile == "gpu" else "vllm-cpu")
         self._image = block.image or (own.image if block.profile == "gpu" else choice.addon("vllm-cpu"))
         # an image of the user's own may be anywhere; one that is built here is nowhere else
-        self._fragment = own.model_copy(update={"pull_policy": "missing"}) if block.image else own
+        update: dict[str, Any] = {"pull_policy": "missing"} if block.image else {}
+        self._fragment = own.model_copy(update={**update, **self._rights()})
+
+    def _rights(self) -> dict[str, Any]:
+        """What the container's root needs to write into a folder of this machine, which is some user's.
+
+        Without the capability, root is refused where another user owns the folder.
+        """
+        is_folder = (self._block.cache_volume or "").startswith("/")
+        return {"cap_add": ["DAC_OVERRIDE"]} if is_folder else {}
 
     def services(self) -> Iterator[ServicePlan]:
         fetch = self._prefetch() if self._block.prefetch else None
@@ -119,7 +135,7 @@ class _Block:
 
     def _prefetch(self) -> ServicePlan:
         block, own = self._block, fragment("vllm-prefetch")
-        own = own.model_copy(update={"pull_policy": self._fragment.pull_policy})
+        own = own.model_copy(update={"pull_policy": self._fragment.pull_policy, **self._rights()})
         return ServicePlan(
             name=block.prefetch_service,
             kind=KIND,
