@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from gymctl.cli import completion
+from gymctl.cli.help import RUN
+from gymctl.cli.options import Verbose
 from gymctl.config.choices import ResultOrder
 
 Overrides = Annotated[
@@ -17,8 +20,14 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+Rows = Annotated[Path | None, typer.Option("--input", "-i", help="JSONL file of rows.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an earlier run: skip rollouts already in the output.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="JSONL file for the results.", show_default=False)]
-Agent = Annotated[str | None, typer.Option(help="Agent for the rows that name none.", show_default=False)]
+Agent = Annotated[
+    str | None,
+    typer.Option(help="Agent for the rows that name none.", show_default=False, autocompletion=completion.agents),
+]
+PassThreshold = Annotated[float, typer.Option(help="Reward from which on a rollout counts as passed.")]
 Repeats = Annotated[
     str | None,
     typer.Option(help="Rollouts per row: a number, or by agent: math=4,_default=1.", metavar="N", show_default="1"),
@@ -53,20 +62,18 @@ RetryFailed = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(collect)
+    app.command(rich_help_panel=RUN)(collect)
 
 
 def collect(
     overrides: Overrides = None,
-    rows: Annotated[Path | None, typer.Option("--input", "-i", help="JSONL file of rows.", show_default=False)] = None,
+    rows: Rows = None,
     output: Output = None,
     agent: Agent = None,
     limit: Annotated[int | None, typer.Option(help="Read only the first N rows.", show_default=False)] = None,
     num_repeats: Repeats = None,
     concurrency: Concurrency = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an earlier run: skip rollouts already in the output.")
-    ] = False,
+    resume: Resume = False,
     force: Force = False,
     order: Annotated[ResultOrder, typer.Option(help="Order of the results.")] = ResultOrder.COMPLETION,
     deadline: Annotated[float, typer.Option(help="Seconds that one rollout may take.")] = 1800.0,
@@ -74,7 +81,9 @@ def collect(
     max_attempts: Annotated[int, typer.Option(help="How often a rollout is tried in all.")] = 3,
     max_failures: MaxFailures = None,
     retry_failed: RetryFailed = False,
+    pass_threshold: PassThreshold = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Collect rollouts from the running stack.
 
@@ -87,12 +96,11 @@ def collect(
       gymctl collect +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.output import interrupt_message, print_report
-    from gymctl.engines.state import load_state
-    from gymctl.operations.collect import agents_of, collect_run
+    from gymctl.operations.collect import check_agents, collect_run
     from gymctl.operations.collect_options import run_spec
     from gymctl.rollouts.progress import display
 
-    agents_of(load_state(Path.cwd()))  # without a stack, no option is worth a message
+    check_agents(Path.cwd())  # without a stack, no option is worth a message
     spec = run_spec(
         {
             "input": rows,
@@ -109,6 +117,7 @@ def collect(
             "max_attempts": max_attempts,
             "max_failures": max_failures,
             "retry_failed": retry_failed,
+            "pass_threshold": pass_threshold,
         },
         overrides or [],
     )

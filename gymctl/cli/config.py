@@ -7,10 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from gymctl.cli import completion
+from gymctl.cli.help import CONFIGURE, GroupedCommands
 from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, load_configuration, print_notes
 from gymctl.config.choices import ConfigFormat, GraphFormat
+from gymctl.config.wording import counted
 
 commands = typer.Typer(
+    cls=GroupedCommands,
     name="config",
     help="Look at a configuration: resolved, checked, explained. Nothing is started.",
     no_args_is_help=True,
@@ -20,7 +24,7 @@ commands = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
-    app.add_typer(commands)
+    app.add_typer(commands, rich_help_panel=CONFIGURE)
 
 
 @commands.command()
@@ -44,7 +48,7 @@ def check(configuration: Configuration = None, merge_order: MergeOrderOption = N
     if not as_json:
         config = load_configuration(configuration, merge_order)
         check_stack(config)
-        typer.echo(f"ok: {_counted(len(config.servers), 'server')} from {_counted(len(config.files), 'file')}")
+        typer.echo(f"ok: {counted(len(config.servers), 'server')} from {counted(len(config.files), 'file')}")
         return
     try:
         config = load_configuration(configuration, merge_order, quiet=True)
@@ -64,7 +68,12 @@ def check(configuration: Configuration = None, merge_order: MergeOrderOption = N
 
 @commands.command()
 def explain(
-    path: Annotated[str, typer.Argument(help="Dotted path, such as policy_model.openai_base_url.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="Dotted path, such as policy_model.openai_base_url.", autocompletion=completion.config_paths
+        ),
+    ],
     configuration: Configuration = None,
     merge_order: MergeOrderOption = None,
     as_json: AsJson = False,
@@ -76,7 +85,7 @@ def explain(
 
     loaded = read(*configuration or (), merge_order=merge_order)
     if loaded.problems:
-        problems = _counted(len(loaded.problems), "problem")
+        problems = counted(len(loaded.problems), "problem")
         print_notes((f"the configuration has {problems}; list them with gymctl config check",))
     explanation = explain_value(loaded.config, path)
     if as_json:
@@ -113,7 +122,3 @@ def graph(
 
 def _print(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

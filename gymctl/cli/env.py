@@ -7,15 +7,19 @@ from pathlib import Path
 
 import typer
 
+from gymctl.cli import completion
+from gymctl.cli.help import CONFIGURE, GroupedCommands
 from gymctl.cli.options import BaseImage, CaBundle, check_container_options
 from gymctl.config.choices import TestEngine
 
-commands = typer.Typer(name="env", help="Environments of your own.", no_args_is_help=True, rich_markup_mode=None)
+commands = typer.Typer(
+    cls=GroupedCommands, name="env", help="Environments of your own.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
-    app.add_typer(commands)
+    app.add_typer(commands, rich_help_panel=CONFIGURE)
 
 
 @commands.callback()
@@ -45,7 +49,11 @@ def init(name: str = typer.Argument(..., help="Name of the new resources server,
 @commands.command()
 def test(
     context: typer.Context,
-    name: str = typer.Argument(..., help="The server: its name, kind/name, or folder; your own, else a bundled one."),
+    name: str = typer.Argument(
+        ...,
+        help="The server: its name, kind/name, or folder; your own, else a bundled one.",
+        autocompletion=completion.environments,
+    ),
     arguments: list[str] = typer.Argument(
         None, metavar="[-- PYTEST OPTIONS]", help="For pytest, such as: -- -k reward -x", show_default=False
     ),
@@ -56,7 +64,7 @@ def test(
     ca_bundle: CaBundle = None,
 ) -> None:
     """Run a server's own tests in its image. The exit code is pytest's: 0 all passed, 1 some failed."""
-    from gymctl.cli.output import UpDisplay
+    from gymctl.cli.display import UpDisplay
     from gymctl.environments.tests import build_image, find_tests, replace_with_tests, run_in_image
 
     check_container_options(context, engine)

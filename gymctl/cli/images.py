@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import typer
 
+from gymctl.cli.help import SCALE, GroupedCommands
 from gymctl.cli.options import (
+    AsJson,
     BaseImage,
     CaBundle,
     Configuration,
@@ -12,18 +17,23 @@ from gymctl.cli.options import (
     GymVersion,
     MergeOrderOption,
     StackName,
+    Verbose,
     image_options,
     load_configuration,
 )
 
 commands = typer.Typer(
-    name="images", help="Give images to the nodes of a Swarm.", no_args_is_help=True, rich_markup_mode=None
+    cls=GroupedCommands,
+    name="images",
+    help="Give images to the nodes of a Swarm.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
-    app.add_typer(commands)
+    app.add_typer(commands, rich_help_panel=SCALE)
 
 
 @commands.callback()
@@ -41,6 +51,8 @@ def push(
     ca_bundle: CaBundle = None,
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Build a configuration's images and push them to a registry; print each by digest.
 
@@ -48,7 +60,7 @@ def push(
     Examples:
       gymctl images push examples/quickstart --registry registry.example:5000/gym
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.output import UpDisplay
+    from gymctl.cli.display import UpDisplay
     from gymctl.operations.configuration import PlanOptions
     from gymctl.operations.images import check_destination
     from gymctl.operations.images import push as push_images
@@ -59,6 +71,9 @@ def push(
     with UpDisplay() as display:
         options = PlanOptions(name=name, gym_version=gym_version)
         pushed = push_images(config, options, images, on_event=display.on_event)
+    if as_json:
+        typer.echo(json.dumps(dict(pushed)))
+        return
     for image, digest in pushed.items():
         typer.echo(f"{image}  {digest}")
 
@@ -73,6 +88,8 @@ def load_into(
     ca_bundle: CaBundle = None,
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Build a configuration's images and copy them to other nodes' engines; what is there already is not sent.
 
@@ -80,7 +97,7 @@ def load_into(
     Examples:
       gymctl images load examples/quickstart --host ssh://me@worker-1 --host ssh://me@worker-2
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.output import UpDisplay
+    from gymctl.cli.display import UpDisplay
     from gymctl.operations.configuration import PlanOptions
     from gymctl.operations.images import check_destination, load_into_hosts
 
@@ -90,5 +107,8 @@ def load_into(
     with UpDisplay() as display:
         options = PlanOptions(name=name, gym_version=gym_version)
         loaded = load_into_hosts(config, options, images, on_event=display.on_event)
+    if as_json:
+        typer.echo(json.dumps([asdict(item) for item in loaded]))
+        return
     for item in loaded:
         typer.echo(f"{item.host}: {item.sent} sent, {item.present} there already")

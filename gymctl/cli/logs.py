@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import typer
 
+from gymctl.cli import completion
+from gymctl.cli.help import INSPECT
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(logs)
+    app.command(rich_help_panel=INSPECT)(logs)
 
 
 def logs(
-    servers: list[str] = typer.Argument(None, metavar="SERVER", help="All when none is named.", show_default=False),
+    servers: list[str] = typer.Argument(
+        None, metavar="SERVER", help="All when none is named.", show_default=False, autocompletion=completion.servers
+    ),
     follow: bool = typer.Option(False, "--follow", "-f", help="Follow new lines until Ctrl-C."),
     tail: int = typer.Option(
         None, "--tail", "-n", help="Show only the last N lines of each server.", show_default=False, min=0

@@ -10,6 +10,8 @@ from typing import Any
 import typer
 
 from gymctl import __version__
+from gymctl.cli.colours import label
+from gymctl.cli.help import CONTEXT
 from gymctl.cli.upstream_commands import CommandsByEitherName
 from gymctl.config.terminal_text import plain_output
 from gymctl.errors import GymctlError
@@ -20,6 +22,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 app = typer.Typer(
     name="gymctl",
     cls=CommandsByEitherName,
+    context_settings=CONTEXT,
     help="Run NeMo Gym environments in containers: layered YAML in, a running stack out, rollouts collected from it.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich costs more to import than the help text is worth
@@ -63,19 +66,19 @@ def _register() -> None:
 
     for module in (
         quickstart,
-        config,
-        secrets,
-        render,
         up,
-        status,
-        scale,
-        logs,
         collect,
-        why_slow,
         down,
+        config,
+        render,
+        secrets,
         env,
-        images,
+        status,
+        logs,
+        why_slow,
+        scale,
         nodes,
+        images,
         plan_nodes,
     ):
         module.register(app)
@@ -104,6 +107,10 @@ def _write_utf8() -> None:
 
 def _run() -> int:
     try:
+        if os.environ.get("GYMCTL_LOG_LEVEL"):  # logging is not imported for nothing
+            from gymctl.cli.logging_setup import log_as_environment_says
+
+            log_as_environment_says()
         code = app(standalone_mode=False)
     except GymctlError as error:
         _say(str(error))
@@ -124,7 +131,7 @@ def _run() -> int:
 def _say(message: str) -> None:
     """Each problem is a line; lines that are indented belong to the one before."""
     for line in message.splitlines():
-        sys.stderr.write(line + "\n" if line.startswith(" ") else f"error: {line}\n")
+        sys.stderr.write(f"{line}\n" if line.startswith(" ") else f"{label('error:', 'red')} {line}\n")
 
 
 def _refuse(error: Any) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gymctl.cli.options import AsJson
+from gymctl.cli.help import SCALE, GroupedCommands
+from gymctl.cli.options import AsJson, Verbose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from gymctl.engines.protocol import Node
 
 commands = typer.Typer(
-    name="nodes", help="The machines of the Swarm: list, drain, activate.", no_args_is_help=True, rich_markup_mode=None
+    cls=GroupedCommands,
+    name="nodes",
+    help="The machines of the Swarm: list, drain, activate.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
-    app.add_typer(commands)
+    app.add_typer(commands, rich_help_panel=SCALE)
 
 
 @commands.callback()
@@ -72,13 +77,18 @@ def nodes_table(nodes: Sequence[Node], servers: Mapping[str, Sequence[str]] | No
 def drain(
     node: str = typer.Argument(..., help="Its name or id."),
     timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until the servers run elsewhere.", min=1),
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Empty a node without a gap: this directory's servers start elsewhere before they end there."""
-    from gymctl.cli.output import UpDisplay
+    from gymctl.cli.display import UpDisplay
     from gymctl.operations.nodes import drain as empty
 
     with UpDisplay() as display:
         moved = empty(node, timeout=timeout, on_event=display.on_event)
+    if as_json:
+        typer.echo(json.dumps({"node": node, "moved": list(moved)}))
+        return
     what = f"{', '.join(moved)} moved" if moved else "no server of this directory's stack was on it"
     typer.echo(f"{node} is drained: {what}; to take it back: gymctl nodes activate {node}")
 

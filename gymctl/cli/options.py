@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gymctl.cli import completion
+from gymctl.cli.colours import label
 from gymctl.config import upstream
 from gymctl.config.choices import EngineKind, MergeOrder, SliceMode
 from gymctl.config.vocabulary import HEAD_TOKEN, Role
@@ -36,7 +38,10 @@ MergeOrderOption = Annotated[
     ),
 ]
 StackName = Annotated[
-    str | None, typer.Option("--name", help="Name of the stack.", show_default="the directory's name")
+    str | None,
+    typer.Option(
+        "--name", help="Name of the stack.", show_default="the directory's name", autocompletion=completion.stack_names
+    ),
 ]
 SliceOption = Annotated[
     SliceMode,
@@ -104,6 +109,25 @@ TokenFile = Annotated[
 NodeName = Annotated[
     str | None, typer.Option("--node", help="This machine's name on the head's list.", show_default="the host name")
 ]
+
+
+def _set_verbosity(value: bool) -> bool:
+    """Log from DEBUG on, which has the commands that are run."""
+    if value:
+        import logging
+
+        from gymctl.cli.logging_setup import log_to_terminal
+
+        log_to_terminal(logging.DEBUG)
+    return value
+
+
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Print the commands that gymctl runs, on standard error.", callback=_set_verbosity
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # parameters of ``render`` and ``up`` that a rendered file depends on
@@ -155,7 +179,7 @@ def image_options(
 def print_notes(notes: Iterable[str]) -> None:
     """Print sentences that the user should read once, on standard error."""
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"{label('note:', 'yellow')} {note}", err=True)
 
 
 def check_container_options(context: typer.Context, engine: str) -> None:

@@ -1,4 +1,4 @@
-"""How a stack that starts, or runs, is shown: live lines on a terminal, plain ones elsewhere."""
+"""Tables and messages of the commands."""
 
 from __future__ import annotations
 
@@ -7,36 +7,24 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
-from gymctl.config.wording import duration
+from gymctl.cli.colours import STATE_COLOURS
+from gymctl.config.wording import counted, duration
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from gymctl.config.console import Console
-    from gymctl.engines.build.images import BuildEvent
-    from gymctl.engines.protocol import ServerEvent, ServerStatus
+    from gymctl.engines.protocol import ServerStatus
     from gymctl.engines.state import StackState
-    from gymctl.operations.events import StackEvent
     from gymctl.rollouts.report import Report
 
-_ON_THE_WAY = (
-    "waiting", "created", "starting", "running",
-    "new", "pending", "assigned", "accepted", "preparing", "ready", "rolling back",
-)  # fmt: skip
-_COLOURS = {
-    "healthy": "green",
-    "done": "green",
-    "running": "green",
-    "unhealthy": "red",
-    "exited": "red",
-    "missing": "red",
-    "dead": "red",
-}
+_KINDS = {"responses_api_models": "model", "responses_api_agents": "agent", "resources_servers": "resources"}
 
 
 @contextmanager
@@ -50,89 +38,27 @@ def interrupt_message() -> Iterator[None]:
         raise
 
 
-class UpDisplay:
-    """Takes the events of a stack that starts; one live line per image and per server."""
-
-    def __init__(self) -> None:
-        from rich.live import Live
-
-        from gymctl.config.console import Console
-
-        self._console = Console(file=sys.stderr)
-        self._live = Live(console=self._console, refresh_per_second=8, transient=False)
-        self._lines: dict[str, tuple[str, str]] = {}
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._console.is_terminal:
-            self._live.stop()
-
-    def on_event(self, event: StackEvent) -> None:
-        """Take one event of an operation."""
-        from gymctl.engines.build.images import BuildEvent
-        from gymctl.operations.events import Notice, ServersExpected
-
-        match event:
-            case Notice():
-                self._console.print(f"note: {event.text}", markup=False, highlight=False, soft_wrap=True)
-            case ServersExpected():
-                for name in event.names:
-                    self._show(name, "waiting", 0.0, plain=False)
-            case BuildEvent():
-                self._on_build(event)
-            case _:
-                self._on_server(event)
-
-    def _on_build(self, event: BuildEvent) -> None:
-        """An image's build went on."""
-        if event.kind == "note":
-            self._console.print(f"{event.image}: {event.text}", markup=False, highlight=False)
-            return
-        text = event.text or {"start": "building", "done": "built"}[event.kind]
-        self._show(event.image, text, event.seconds, plain=event.kind == "done")
-
-    def _on_server(self, event: ServerEvent) -> None:
-        """A server's state changed."""
-        text = "waiting" if event.state == "missing" else event.health or event.state
-        self._show(event.name, text, event.seconds, plain=text not in _ON_THE_WAY)
-
-    def _show(self, name: str, text: str, seconds: float, *, plain: bool) -> None:
-        self._lines[name] = (text, f"{seconds:.1f} s" if seconds else "")
-        if self._console.is_terminal:
-            self._live.update(self._table())
-        elif plain:
-            self._console.print(f"{name}: {text} ({seconds:.1f} s)", markup=False, highlight=False, soft_wrap=True)
-
-    def _table(self) -> Table:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for _ in range(3):
-            table.add_column(no_wrap=True, overflow="ellipsis")
-        for name, (text, seconds) in self._lines.items():
-            table.add_row(name, Text(text, style=_COLOURS.get(text, "")), seconds)
-        return table
-
-
-def print_next_steps(state: StackState) -> None:
-    """What to do with a stack that is up."""
-    agent = next((server.name for server in state.servers if server.kind == "responses_api_agents"), "AGENT")
-    logs = f"docker compose logs -f {state.servers[-1].name}" if state.engine == "compose" else "gymctl logs -f"
-    collect = f"  gymctl collect --input rows.jsonl --output rollouts.jsonl --agent {agent}\n"
-    number = f"{len(state.servers)} server{'s' if len(state.servers) != 1 else ''}"
-    said = f"{state.name} is up: {number}, head at {state.head_url}\n"
+def print_up(state: StackState, commands: Sequence[str], *, as_json: bool) -> None:
+    """Print that a stack is up, and the commands that are of use next; or the stack as JSON."""
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "name": state.name,
+                    "engine": state.engine,
+                    "role": state.role,
+                    "head_url": state.head_url,
+                    "servers": [asdict(server) for server in state.servers],
+                }
+            )
+        )
+        return
     if state.role == "worker":
-        said, collect = f"{state.name} is up, registered with the head at {state.head_url}\n", ""
-    if state.takes_workers:
-        said += "  workers: gymctl up WORKER.yaml --role worker --token-file COPY_OF/.gymctl/head-token\n"
-    typer.echo(f"{said}  gymctl status\n{collect}  {logs}\n  gymctl down")
+        typer.echo(f"{state.name} is up, registered with the head at {state.head_url}")
+    else:
+        typer.echo(f"{state.name} is up: {counted(len(state.servers), 'server')}, head at {state.head_url}")
+    for command in commands:
+        typer.echo(f"  {command}")
 
 
 def wide_console() -> Console:
@@ -142,34 +68,58 @@ def wide_console() -> Console:
     return Console(width=240)
 
 
-def status_table(statuses: Sequence[ServerStatus]) -> Table:
-    """Every server with its state, health, uptime and address; with replicas and nodes where the engine has them."""
+def status_table(statuses: Sequence[ServerStatus], *, is_wide: bool = False) -> Table:
+    """Every server with its state and uptime; with replicas and nodes where the engine has them.
+
+    ``is_wide`` adds what does not fit into 80 columns: implementation, health apart from state, address.
+    """
     from rich.table import Table
+
+    is_placed = any(status.nodes for status in statuses)
+    is_counted = is_placed or any(status.replicas > 1 for status in statuses)
+    columns = ["server", "kind", "state"]
+    if is_wide:
+        columns.append("health")
+    if is_counted:
+        columns.append("replicas")
+    if is_placed:
+        columns.append("nodes")
+    columns.append("uptime")
+    if is_wide:
+        columns.append("address")
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table.columns[0].no_wrap = True
+    for status in statuses:
+        cells = _cells(status, is_wide=is_wide)
+        table.add_row(*(cells[column] for column in columns))
+    return table
+
+
+def _cells(status: ServerStatus, *, is_wide: bool) -> dict[str, Text | str]:
+    """A server's row of the table, by column."""
     from rich.text import Text
 
-    placed = any(status.nodes for status in statuses)
-    counted = placed or any(status.replicas > 1 for status in statuses)
-    more = (*(["replicas"] if counted else []), *(["nodes"] if placed else []))
-    table = Table(
-        "server", "kind", "state", "health", *more, "uptime", "address", box=None, pad_edge=False, header_style="bold"
-    )
-    for status in statuses:
-        state = f"{status.state} ({status.exit_code})" if status.exit_code else status.state
-        if status.restarts:
-            state += f", {status.restarts} restarts"
-        health = status.health or "-"
-        running = status.running if status.running is not None else int(status.ok)
-        counts = (f"{running}/{status.replicas}", ", ".join(status.nodes) or "-")[: len(more)]
-        table.add_row(
-            status.name,
-            f"{status.kind}/{status.implementation}" if status.kind not in ("head", "node") else status.kind,
-            Text(state, style=_COLOURS.get(status.state, "yellow")),
-            Text(health, style=_COLOURS.get(health, "")),
-            *counts,
-            "-" if status.uptime_seconds is None else duration(status.uptime_seconds),
-            f"{status.address} ({status.node})" if status.node else status.address,
-        )
-    return table
+    state = f"{status.state} ({status.exit_code})" if status.exit_code else status.state
+    colour = STATE_COLOURS.get(status.state, "yellow")
+    if not is_wide and status.state == "running" and status.health:
+        state = status.health
+        colour = STATE_COLOURS.get(status.health, "yellow")
+    if status.restarts:
+        state += f", {counted(status.restarts, 'restart')}"
+    running = int(status.ok) if status.running is None else status.running
+    kind = _KINDS.get(status.kind, status.kind)
+    if is_wide and status.kind in _KINDS:
+        kind = f"{status.kind}/{status.implementation}"
+    return {
+        "server": status.name,
+        "kind": kind,
+        "state": Text(state, style=colour),
+        "health": Text(status.health or "-", style=STATE_COLOURS.get(status.health, "")),
+        "replicas": f"{running}/{status.replicas}",
+        "nodes": ", ".join(status.nodes) or "-",
+        "uptime": "-" if status.uptime_seconds is None else duration(status.uptime_seconds),
+        "address": f"{status.address} ({status.node})" if status.node else status.address,
+    }
 
 
 def history_table(statuses: Sequence[ServerStatus]) -> Table:
@@ -190,10 +140,10 @@ def print_report(report: Report, *, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from gymctl.rollouts.report import HEADINGS
+    from gymctl.rollouts.report import headings
 
     console = wide_console()
-    table = Table(*HEADINGS, box=None, pad_edge=False, header_style="bold")
+    table = Table(*headings(report.pass_threshold), box=None, pad_edge=False, header_style="bold")
     for row in report.table_rows():
         table.add_row(*row)
     console.print(table)

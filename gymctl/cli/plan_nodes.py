@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gymctl.cli.help import SCALE
 from gymctl.cli.options import AsJson, Configuration, GymRoot, GymVersion, MergeOrderOption, load_configuration
 from gymctl.config.choices import Firewall
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("plan-nodes")(plan_nodes)
+    app.command("plan-nodes", rich_help_panel=SCALE)(plan_nodes)
 
 
 def plan_nodes(

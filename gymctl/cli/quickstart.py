@@ -8,10 +8,12 @@ from shutil import which
 
 import typer
 
+from gymctl.cli.help import RUN
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(quickstart)
+    app.command(rich_help_panel=RUN)(quickstart)
 
 
 def quickstart(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gymctl.cli.help import CONFIGURE
 from gymctl.cli.options import (
     Advertise,
     Configuration,
@@ -36,7 +37,7 @@ _STANDARD_OUTPUT = "-"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(render)
+    app.command(rich_help_panel=CONFIGURE)(render)
 
 
 def render(

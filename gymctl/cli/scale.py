@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+
 import typer
+
+from gymctl.cli import completion
+from gymctl.cli.help import SCALE
+from gymctl.cli.options import AsJson, Verbose
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(scale)
+    app.command(rich_help_panel=SCALE)(scale)
 
 
 def scale(
     counts: list[str] = typer.Argument(
-        ..., metavar="SERVER=REPLICAS...", help="Replica count per server, e.g. my_agent=4."
+        ...,
+        metavar="SERVER=REPLICAS...",
+        help="Replica count per server, e.g. my_agent=4.",
+        autocompletion=completion.replica_counts,
     ),
     timeout: float = typer.Option(
         180.0,
@@ -20,6 +29,8 @@ def scale(
         min=1,
         help="Seconds to wait for new replicas to become healthy, and for old ones to finish their requests.",
     ),
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Change the number of replicas of running servers. Safe during a collection.
 
@@ -29,12 +40,15 @@ def scale(
 
     The next `gymctl up` returns to `replicas:` of the configuration.
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.output import UpDisplay
+    from gymctl.cli.display import UpDisplay
     from gymctl.operations.stack import scale as change_replicas
 
     requested = _parse(counts)
     with UpDisplay() as display:
         change_replicas(requested, timeout=timeout, on_event=display.on_event)
+    if as_json:
+        typer.echo(json.dumps(requested))
+        return
     for name, count in requested.items():
         typer.echo(f"{name}: {count} replica{'s' if count > 1 else ''}")
 

@@ -6,17 +6,22 @@ import json
 
 import typer
 
+from gymctl.cli.help import CONFIGURE, GroupedCommands
 from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, SliceOption, load_configuration
 from gymctl.config.choices import SliceMode
 
 commands = typer.Typer(
-    name="secrets", help="Which container can read which secret.", no_args_is_help=True, rich_markup_mode=None
+    cls=GroupedCommands,
+    name="secrets",
+    help="Which container can read which secret.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
-    app.add_typer(commands)
+    app.add_typer(commands, rich_help_panel=CONFIGURE)
 
 
 @commands.callback()

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gymctl.cli.help import INSPECT
 from gymctl.cli.options import AsJson
+from gymctl.config.choices import StatusFormat
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,32 +22,36 @@ _EVERY_S = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(status)
+    app.command(rich_help_panel=INSPECT)(status)
 
 
 def status(
     as_json: AsJson = False,
+    form: StatusFormat = typer.Option(
+        StatusFormat.NORMAL, "--output", "-o", help="wide: with implementation and address of each server."
+    ),
     watch: bool = typer.Option(False, "--watch", "-w", help="Repeat until Ctrl-C."),
 ) -> None:
-    """Show every server's state, health, uptime and address.
+    """Show every server's state, health and uptime; with -o wide also its address.
 
     The exit code is 1 when a server is not healthy.
     """
     from gymctl.operations.status import status as ask
 
+    is_wide = form is StatusFormat.WIDE
     if watch:
-        _watch(as_json)
+        _watch(as_json=as_json, is_wide=is_wide)
     stack = ask()
     if as_json:
         typer.echo(_as_json(stack))
     else:
         from gymctl.cli.output import wide_console
 
-        wide_console().print(_tables(stack))
+        wide_console().print(_tables(stack, is_wide=is_wide))
     raise typer.Exit(0 if stack.ok else 1)
 
 
-def _watch(as_json: bool) -> None:
+def _watch(*, as_json: bool, is_wide: bool) -> None:
     """Ask once a second until Ctrl-C."""
     from rich.live import Live
 
@@ -54,13 +60,13 @@ def _watch(as_json: bool) -> None:
     while as_json:
         typer.echo(_as_json(ask()))
         time.sleep(_EVERY_S)
-    with Live(_tables(ask()), refresh_per_second=4) as live:
+    with Live(_tables(ask(), is_wide=is_wide), refresh_per_second=4) as live:
         while True:
             time.sleep(_EVERY_S)
-            live.update(_tables(ask()))
+            live.update(_tables(ask(), is_wide=is_wide))
 
 
-def _tables(stack: StackStatus) -> RenderableType:
+def _tables(stack: StackStatus, *, is_wide: bool) -> RenderableType:
     """The servers; of a Swarm also its nodes, and what became of earlier replicas."""
     from rich.console import Group
     from rich.text import Text
@@ -68,7 +74,7 @@ def _tables(stack: StackStatus) -> RenderableType:
     from gymctl.cli.nodes import nodes_table
     from gymctl.cli.output import history_table, status_table
 
-    parts: list[RenderableType] = [status_table(stack.servers)]
+    parts: list[RenderableType] = [status_table(stack.servers, is_wide=is_wide), f"{stack.name}: {stack.summary}"]
     parts += [Text(f"{server.name} {server.error}", style="red") for server in stack.servers if server.error]
     if stack.nodes:
         parts += ["", nodes_table(stack.nodes, {node.id: stack.servers_on(node) for node in stack.nodes})]

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from gymctl.cli.help import RUN
 from gymctl.cli.options import (
     Advertise,
+    AsJson,
     BaseImage,
     CaBundle,
     Configuration,
@@ -22,6 +24,7 @@ from gymctl.cli.options import (
     SliceOption,
     StackName,
     TokenFile,
+    Verbose,
     check_container_options,
     image_options,
     load_configuration,
@@ -48,7 +51,7 @@ Timeout = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(up)
+    app.command(rich_help_panel=RUN)(up)
 
 
 def up(
@@ -70,6 +73,8 @@ def up(
     advertise: Advertise = None,
     node: NodeName = None,
     token_file: TokenFile = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Start a stack in this directory and wait until it is healthy.
 
@@ -81,9 +86,11 @@ def up(
       gymctl up --engine swarm --host ssh://me@worker-1 examples/multi-environment
       gymctl up coordinator.yaml --role coordinator
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.output import UpDisplay, interrupt_message, print_next_steps
+    from gymctl.cli.display import UpDisplay
+    from gymctl.cli.output import interrupt_message, print_up
     from gymctl.operations.configuration import PlanOptions
     from gymctl.operations.membership import with_membership
+    from gymctl.operations.next_steps import next_commands
     from gymctl.operations.up import check_engine_options
     from gymctl.operations.up import up as bring_up
 
@@ -102,4 +109,4 @@ def up(
             typed_options=typed_options(context),
             on_event=display.on_event,
         )
-    print_next_steps(state)
+    print_up(state, next_commands(config, state), as_json=as_json)

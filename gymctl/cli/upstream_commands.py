@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperGroup
-
+from gymctl.cli.help import GroupedCommands
 from gymctl.config import upstream
 from gymctl.errors import InputError
 
@@ -18,7 +17,7 @@ def without_prefix(name: str) -> str | None:
     return next((name.removeprefix(prefix) for prefix in upstream.COMMAND_PREFIXES if name.startswith(prefix)), None)
 
 
-class CommandsByEitherName(TyperGroup):
+class CommandsByEitherName(GroupedCommands):
     """A group whose commands answer to NeMo Gym's names too; those are not listed."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

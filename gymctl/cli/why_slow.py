@@ -7,10 +7,12 @@ from pathlib import Path
 
 import typer
 
+from gymctl.cli.help import INSPECT
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("why-slow")(why_slow)
+    app.command("why-slow", rich_help_panel=INSPECT)(why_slow)
 
 
 def why_slow(

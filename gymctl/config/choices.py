@@ -51,6 +51,13 @@ class Firewall(StrEnum):
     NFTABLES = "nftables"
 
 
+class StatusFormat(StrEnum):
+    """How much is printed of each server."""
+
+    NORMAL = "normal"
+    WIDE = "wide"
+
+
 class ConfigFormat(StrEnum):
     """How a configuration is printed."""
 

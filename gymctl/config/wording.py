@@ -41,3 +41,8 @@ def duration(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size}{unit}{whole % size // smaller:02d}{below}"
     return f"{whole}s"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: ``1 server``, ``2 servers``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import IO
 
 from gymctl.config.terminal_text import plain
+from gymctl.engines.command_log import logged
 from gymctl.errors import EngineError
 
 OnLine = Callable[[str], None]
@@ -184,7 +185,7 @@ def _popen(
 ) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
-            list(argv),
+            logged(argv),
             stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -282,7 +283,7 @@ def detached(
     with log.open("ab") as sink:
         try:
             process = subprocess.Popen(
-                list(argv),
+                logged(argv),
                 stdin=subprocess.PIPE,
                 stdout=sink,
                 stderr=sink,

@@ -89,6 +89,15 @@ def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Repo
     return run_to_end(work)
 
 
+def check_agents(directory: Path) -> None:
+    """Check that a stack with an agent was brought up in a directory.
+
+    Raises:
+        InputError: none was.
+    """
+    agents_of(load_state(directory))
+
+
 def agents_of(state: StackState) -> tuple[str, ...]:
     """Names of the agents that can be collected from: the stack's own, and those of its running workers.
 

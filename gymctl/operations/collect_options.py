@@ -45,6 +45,8 @@ class CollectOptions(TypedDict, total=False):
     """How often a rollout is tried in all."""
     max_failures: str | None
     """End the run when more rollouts than this fail for good: ``"20"``, or ``"5%"`` of all."""
+    pass_threshold: float
+    """Reward from which on a rollout counts as passed, in the report."""
     params_override: Mapping[str, Any]
     """Laid over each row's ``responses_create_params``, key by key."""
 

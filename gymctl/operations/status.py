@@ -25,6 +25,11 @@ class StackStatus:
         """Whether every server is healthy."""
         return all(server.ok for server in self.servers)
 
+    @property
+    def summary(self) -> str:
+        """How many servers are healthy, e.g. ``14/27 healthy``."""
+        return f"{sum(server.ok for server in self.servers)}/{len(self.servers)} healthy"
+
     def servers_on(self, node: Node) -> tuple[str, ...]:
         """Names of the servers that run on a node."""
         return tuple(server.name for server in self.servers if node.id in server.node_ids)

@@ -281,7 +281,12 @@ class Session:
 
 def _report_of(run: RunSpec, opening: Opening) -> Report:
     history = opening.history
-    report = Report(total=opening.inputs.rollouts, agents=dict(history.agents), notes=list(opening.notes))
+    report = Report(
+        total=opening.inputs.rollouts,
+        pass_threshold=run.pass_threshold,
+        agents=dict(history.agents),
+        notes=list(opening.notes),
+    )
     report.done = report.already_done = len(history.done)
     report.failed = len(history.failed)
     for name, failure_class in history.failed.values():

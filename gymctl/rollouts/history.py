@@ -138,7 +138,12 @@ def lines_of(path: Path, head: type[Head]) -> Iterator[tuple[bytes, Head | None]
 
 
 def read_history(
-    output: Path, failures: Path, inputs: Iterable[Key], max_attempts: int, retry_failed: bool = False
+    output: Path,
+    failures: Path,
+    inputs: Iterable[Key],
+    max_attempts: int,
+    retry_failed: bool = False,
+    pass_threshold: float = 1.0,
 ) -> History:
     """Repair both files, then read what they say of the rollouts in ``inputs``.
 
@@ -152,7 +157,7 @@ def read_history(
     for _, row in lines_of(output, ResultHead) if done else ():
         if row is not None and row.key in wanted and row.key not in history.done:
             history.done.add(row.key)
-            history.agents.setdefault(row.agent.name, AgentReport()).count(
+            history.agents.setdefault(row.agent.name, AgentReport(pass_threshold=pass_threshold)).count(
                 float(row.reward), read_tool_errors(row.tool_errors)
             )
     for _, failure in lines_of(failures, FailureHead) if tried and not retry_failed else ():

@@ -15,9 +15,9 @@ from gymctl.rollouts.tool_errors import describe_tool_errors
 class AgentReport:
     """One agent's part.
 
-    ``reward`` is the sum over ``done``; ``passed`` counts rewards of 1 and more; ``tool_errors`` counts failed calls of
-    tools by ``server/tool``, in the rollouts that are done; ``running_mean`` is the mean reward where the sum is beyond
-    a float.
+    ``reward`` is the sum over ``done``; ``passed`` counts rewards of at least ``pass_threshold``; ``tool_errors``
+    counts failed calls of tools by ``server/tool``, in the rollouts that are done; ``running_mean`` is the mean reward
+    where the sum is beyond a float.
     """
 
     done: int = 0
@@ -26,6 +26,7 @@ class AgentReport:
     failed: Counter[str] = field(default_factory=Counter)
     tool_errors: Counter[str] = field(default_factory=Counter)
     running_mean: float = 0.0
+    pass_threshold: float = 1.0
 
     @property
     def mean_reward(self) -> float | None:
@@ -40,7 +41,7 @@ class AgentReport:
         self.reward += reward
         self.running_mean += reward / self.done - self.running_mean / self.done
         self.tool_errors.update(tool_errors or {})
-        self.passed += reward >= 1.0
+        self.passed += reward >= self.pass_threshold
 
 
 @dataclass
@@ -64,10 +65,11 @@ class Report:
     failure_examples: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    pass_threshold: float = 1.0
 
     def agent(self, name: str) -> AgentReport:
         """The part of an agent."""
-        return self.agents.setdefault(name, AgentReport())
+        return self.agents.setdefault(name, AgentReport(pass_threshold=self.pass_threshold))
 
     @property
     def rate(self) -> float:
@@ -82,7 +84,7 @@ class Report:
         return 1 if self.stalled or self.failed or self.unfinished else 0
 
     def table_rows(self) -> list[tuple[str, ...]]:
-        """One row per agent: name, rollouts, mean reward, passed, failures. The headings are ``HEADINGS``."""
+        """One row per agent: name, rollouts, mean reward, passed, failures. ``headings`` has their names."""
         return [
             (
                 name,
@@ -133,13 +135,16 @@ def _part_to_json(part: AgentReport) -> dict[str, Any]:
     """An agent's part; a sum of rewards beyond a float is null, since JSON has no infinity."""
     counters = {"failed": dict(part.failed), "tool_errors": dict(part.tool_errors)}
     reward = part.reward if math.isfinite(part.reward) else None
-    return {**vars(part), **counters, "reward": reward}
+    return {**vars(part), **counters, "reward": reward, "mean_reward": part.mean_reward}
 
 
 def _agent_report(values: dict[str, Any]) -> AgentReport:
     counters = {name: Counter(values.get(name) or {}) for name in ("failed", "tool_errors")}
     reward = math.inf if values["reward"] is None else values["reward"]
-    return AgentReport(**{**values, **counters, "reward": reward})
+    own = {name: value for name, value in values.items() if name != "mean_reward"}  # it is computed
+    return AgentReport(**{**own, **counters, "reward": reward})
 
 
-HEADINGS = ("agent", "rollouts", "mean reward", "passed", "failed")
+def headings(pass_threshold: float) -> tuple[str, ...]:
+    """The headings of ``Report.table_rows``; "passed" is defined where it is printed."""
+    return ("agent", "rollouts", "mean reward", f"passed (reward >= {pass_threshold:g})", "failed")

@@ -42,6 +42,7 @@ class RunSpec:
         params_override: laid over each row's ``responses_create_params``, key by key.
         identity: what else must be the same to resume: e.g. ``{"config": digest, "servers": {...}}``.
         agents: names of the agents of the stack; empty when they are not known.
+        pass_threshold: reward from which on a rollout counts as passed, in the report.
         timing: keep per-hop times in each result as ``_gymctl_timing``.
     """
 
@@ -64,6 +65,7 @@ class RunSpec:
     identity: Mapping[str, Any] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
     timing: bool = True
+    pass_threshold: float = 1.0
 
     def __post_init__(self) -> None:
         repeats = self.num_repeats.values() if isinstance(self.num_repeats, Mapping) else [self.num_repeats]

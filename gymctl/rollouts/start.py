@@ -82,7 +82,9 @@ def _resume(run: RunSpec, lock: RunLock) -> Opening:
     assert record is not None  # noqa: S101 - a run without one was refused, or has just been described
     lock.write(record)
     rows = Rows(files.materialized)
-    history = read_history(files.output, files.failures, rows.all_keys(), run.max_attempts, run.retry_failed)
+    history = read_history(
+        files.output, files.failures, rows.all_keys(), run.max_attempts, run.retry_failed, run.pass_threshold
+    )
     rows.close()
     return Opening(inputs, history, history.notes)
 

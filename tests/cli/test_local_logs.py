@@ -93,4 +93,4 @@ def test_a_level_that_does_not_exist(gymctl, folder: Path, stack, monkeypatch):
     assert said.code == 2 and "log_level: Input should be 'debug', 'info', 'warning' or 'error'" in said.err
     monkeypatch.setenv("GYMCTL_LOG_LEVEL", "loud")
     said = gymctl("up", "stack.yaml", "--engine", "local")
-    assert said.code == 1 and "GYMCTL_LOG_LEVEL is 'loud'; it must be one of debug, info, warning, error" in said.err
+    assert said.code == 2 and "GYMCTL_LOG_LEVEL is 'loud'; it must be one of debug, info, warning, error" in said.err

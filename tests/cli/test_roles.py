@@ -177,7 +177,9 @@ def test_a_head_without_a_role_takes_no_workers(machines):
     assert said.code == 0, said.err
     body = json.dumps({"token": "", "node": "x", "servers": []}).encode()
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{machines.head}/nodes", body)
+        urllib.request.urlopen(
+            urllib.request.Request(f"{machines.head}/nodes", body, {"content-type": "application/json"})
+        )
     assert refused.value.code == 403 and "--role coordinator" in refused.value.read().decode()
 
 

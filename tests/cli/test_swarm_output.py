@@ -26,10 +26,26 @@ MODEL = ServerStatus("model", "responses_api_models", "m", "pending", "", None, 
 
 
 def test_servers_with_replicas_and_nodes():
-    header, agent, model = shown(status_table([AGENT, MODEL]))
+    header, agent, model = shown(status_table([AGENT, MODEL], is_wide=True))
     assert header == "server kind state health replicas nodes uptime address"
-    assert "running, 1 restarts healthy 2/3 n1, n2 1m05s" in agent
+    assert "agent responses_api_agents/simple_agent running" in agent and "http://agent:8081" in agent
+    assert "running, 1 restart healthy 2/3 n1, n2 1m05s" in agent
     assert "pending - 0/1 - -" in model
+
+
+def test_a_line_of_every_server_fits_into_80_columns():
+    name = "example_multi_step_simple_agent"
+    many = ServerStatus(
+        name, "responses_api_agents", "simple_agent", "running", "unhealthy", 36000.0, "http://x:1",
+        restarts=2, replicas=14,
+    )  # fmt: skip
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(status_table([many]))
+    lines = console.export_text().splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "server kind state replicas uptime",
+        f"{name} agent unhealthy, 2 restarts 0/14 10h00m",
+    ]
 
 
 def test_what_happened_in_order_of_time():
