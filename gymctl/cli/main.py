@@ -19,6 +19,11 @@ from gymctl.errors import GymctlError
 # what click raises for a wrong command line; newer typers carry a click of their own, so it is named by way of typer
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
+_GONE = (
+    "the working directory does not exist any more; change to one that does, "
+    "or stop its stack from anywhere: docker compose --project-name NAME down"
+)
+
 app = typer.Typer(
     name="gymctl",
     cls=CommandsByEitherName,
@@ -105,6 +110,15 @@ def _write_utf8() -> None:
             stream.reconfigure(encoding="utf-8")
 
 
+def _is_directory_gone() -> bool:
+    """Whether the working directory was removed while a shell was in it."""
+    try:
+        os.getcwd()  # noqa: PTH109 - what Path.cwd() calls
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _run() -> int:
     try:
         if os.environ.get("GYMCTL_LOG_LEVEL"):  # logging is not imported for nothing
@@ -120,7 +134,7 @@ def _run() -> int:
     except OSError as error:
         # a standard output that is full, a file that went away: where we write ourselves it is told with more words
         where = f"{error.filename}: " if error.filename else "cannot write: "
-        _say(f"{where}{error.strerror or error}")
+        _say(_GONE if _is_directory_gone() else f"{where}{error.strerror or error}")
         _discard_output()
         code = 1
     except KeyboardInterrupt:

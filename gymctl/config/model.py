@@ -46,7 +46,7 @@ class ServerInstance:
     needs_ray: bool = False
     replicas: int = 1
     container: ContainerSettings | None = None
-    """What its container gets besides the server."""
+    """What its container gets in addition to the server."""
 
     @property
     def path(self) -> tuple[str, str, str]:

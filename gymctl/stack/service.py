@@ -37,7 +37,7 @@ class ServicePlan:
     bounds: ResourceBounds | None = None  # limits and reservations of each replica; GPUs are reserved here
     volumes: tuple[Mount, ...] = ()
     networks: tuple[str, ...] = ()
-    """Networks that exist already, beside the stack's own."""
+    """Existing networks, in addition to the stack's own."""
     logging: Logging | None = None
     """Where its output goes; None: the stack's default."""
     completes: bool = False  # it ends by itself, with code 0, before those that need it start

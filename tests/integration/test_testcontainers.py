@@ -10,8 +10,7 @@ pytestmark = pytest.mark.docker
 
 
 def test_a_rendered_file_is_a_compose_project_like_any_other(stack):
-    nofile = stack.engine.prepare(stack.plan())
-    stack.nofile = nofile
+    stack.prepare()
     (stack.directory / "compose.yaml").write_text(stack.render())
     with DockerCompose(
         str(stack.directory), compose_file_name="compose.yaml", pull=False, build=False, wait=True

@@ -66,7 +66,7 @@ def engine_endpoint(environ: Mapping[str, str]) -> Endpoint:
     identity = hashlib.sha256(name.encode()).hexdigest()
     described = _json(folder / "contexts" / "meta" / identity / "meta.json").get("Endpoints", {}).get("docker")
     if not isinstance(described, dict):
-        raise EngineError(f"there is no Docker context {name!r}", "docker context ls lists those that there are")
+        raise EngineError(f"there is no Docker context {name!r}", "docker context ls lists them")
     certificates = folder / "contexts" / "tls" / identity / "docker"
     return Endpoint(
         context=name,
