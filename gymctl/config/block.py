@@ -50,7 +50,8 @@ def wrong(message: str, hint: str, *key: str) -> PydanticCustomError:
 class Block(BaseModel):
     """A mapping of known keys. ``x-...`` keys are the user's own; null is as if the key were absent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    # Built when it is first used: few commands need every block, and building one costs milliseconds.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any
 from gymctl.config.block_reader import read_block
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.model import Head, Reference, ServerInstance
-from gymctl.config.stack_keys import BLOCKS, GymctlKeys, HeadKeys, StackKeys
+from gymctl.config.stack_keys import GlobalKeys, GymctlKeys, HeadKeys
 from gymctl.config.upstream import DOMAINS
 from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, Role, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean
@@ -20,8 +20,8 @@ def check_globals(values: Mapping[str, Any], findings: Findings) -> Head:
 
     The head's address may be left out in part (NeMo Gym then fails when only the port is given).
     """
-    plain = {key: value for key, value in values.items() if key in StackKeys.model_fields and key not in BLOCKS}
-    read_block(StackKeys, plain, (), findings)
+    plain = {key: value for key, value in values.items() if key in GlobalKeys.model_fields}
+    read_block(GlobalKeys, plain, (), findings)
     if values.get("gymctl") is not None:
         read_block(GymctlKeys, values["gymctl"], ("gymctl",), findings)
     written = values.get(HEAD_NAME)

@@ -31,15 +31,19 @@ _MAPPINGS = frozenset({"dict", "Dict", "Mapping"})
 _BOUNDS = frozenset({"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length"})
 
 
-def type_of(annotation: ast.expr, module: ast.Module) -> Any:
-    """The type that an annotation of ``module`` means, with its bounds; ``Any`` where it cannot be known."""
-    return _Types(module).of(annotation)
+def type_of(annotation: ast.expr, module: ast.Module, classes: Mapping[str, ast.ClassDef]) -> Any:
+    """The type that an annotation of ``module`` means, with its bounds; ``Any`` where it cannot be known.
+
+    ``classes`` are further classes that the annotation may name, by their name.
+    """
+    return _Types(module, classes).of(annotation)
 
 
 class _Types:
-    def __init__(self, module: ast.Module) -> None:
+    def __init__(self, module: ast.Module, classes: Mapping[str, ast.ClassDef]) -> None:
         self._aliases = dict(_aliases(module))
-        self._classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+        own = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+        self._classes = {**classes, **own}
         self._open: set[str] = set()
 
     def of(self, node: ast.expr) -> Any:

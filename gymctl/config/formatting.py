@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from gymctl.config.diagnostics import dotted
-from gymctl.config.explain import Explanation
-from gymctl.config.key_docs import KeyDoc
 from gymctl.config.model import Config
 from gymctl.config.secrets import mask
+
+if TYPE_CHECKING:
+    from gymctl.config.explain import Explanation
+    from gymctl.config.key_docs import KeyDoc
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -51,7 +53,8 @@ def _doc_lines(doc: KeyDoc, margin: str) -> Iterator[str]:
     if doc.description:
         yield f"{margin}  {doc.description}"
     default = f"; default {doc.default}" if doc.default is not None else ""
-    yield f"{margin}  must be {doc.value}{default}"
+    if doc.value or default:
+        yield f"{margin}  must be {doc.value or 'anything'}{default}"
 
 
 def _explained(explanation: Explanation, margin: str) -> Iterator[str]:

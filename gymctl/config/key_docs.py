@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gymctl.config.block_fields import block_of, field_at, must_be
+from gymctl.config.block_fields import field_at, must_be
 from gymctl.config.diagnostics import KeyPath
 from gymctl.config.server_code import Setting, implementation_of
 from gymctl.config.server_fields import FIELDS_OF, OuterFields
@@ -24,7 +24,7 @@ from gymctl.config.vocabulary import ServerKind
 
 @dataclass(frozen=True)
 class KeyDoc:
-    """One key: what its value must be, its default as YAML (None: it has none), and a sentence."""
+    """One key: what its value must be (empty: anything), its default (None: it has none), and a sentence."""
 
     key: str
     value: str
@@ -57,7 +57,7 @@ def _setting_doc(setting: Setting, model: type[BaseModel]) -> KeyDoc:
     also = f" Also `{'`, `'.join(other)}`." if other else ""
     return KeyDoc(
         key=setting.name,
-        value="anything" if setting.kind is Any else must_be(model.model_fields[setting.name]),
+        value="" if setting.kind is Any else must_be(model.model_fields[setting.name]),
         default=None if setting.is_required else setting.default,
         description=f"{setting.description}{also}",
     )
@@ -65,10 +65,7 @@ def _setting_doc(setting: Setting, model: type[BaseModel]) -> KeyDoc:
 
 def _field_doc(key: str, field: FieldInfo) -> KeyDoc:
     default = field.default
-    if block_of(field.annotation) is not None and "dict" not in str(field.annotation):
-        value = "a list of blocks" if "list" in str(field.annotation) else "a block"
-    else:
-        value = "anything" if field.annotation is Any else must_be(field)
+    value = "" if field.annotation is Any else must_be(field)
     has_default = default is not PydanticUndefined and default is not None and not isinstance(default, BaseModel)
     return KeyDoc(
         key=key,

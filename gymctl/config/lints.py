@@ -8,8 +8,8 @@ from typing import Any
 from gymctl.config.diagnostics import CODES, Findings, NoteCode, dotted
 from gymctl.config.model import ServerInstance
 from gymctl.config.server_code import implementation_of
-from gymctl.config.vllm.model import VLLM_KEY
-from gymctl.config.vocabulary import OUTER_KEYS, SERVER_KEYS, ServerKind
+from gymctl.config.server_fields import FIELDS_OF, OuterFields
+from gymctl.config.vocabulary import ServerKind
 from gymctl.config.wording import did_you_mean, nearest
 from gymctl.config.yaml_documents import Document
 from gymctl.errors import ConfigError, Problem
@@ -69,9 +69,9 @@ def _unread_fields(server: ServerInstance, findings: Findings) -> None:
 def _unread_siblings(server: ServerInstance, entry: Mapping[str, Any], findings: Findings) -> None:
     """Keys beside the kind key: NeMo Gym takes no notice of them, so an override that lands there does nothing."""
     for key, value in entry.items():
-        if key in _KINDS or key in OUTER_KEYS or str(key).startswith(("_", "x-")):
+        if key in _KINDS or key in OuterFields.model_fields or str(key).startswith(("_", "x-")):
             continue
-        outer = nearest(key, OUTER_KEYS, cutoff=0.8)
+        outer = nearest(key, OuterFields.model_fields, cutoff=0.8)
         close = None if isinstance(value, dict) else nearest(key, _known_fields(server), cutoff=0.8)
         hint = f"fields of the server stand under {dotted(server.path)}"
         if outer:
@@ -89,7 +89,7 @@ def _known_fields(server: ServerInstance) -> list[str]:
 
 def _common_keys(server: ServerInstance) -> frozenset[str]:
     """Fields that the stack reads, whatever the server's code does."""
-    return SERVER_KEYS | ({VLLM_KEY} if server.kind is ServerKind.MODEL else set())
+    return frozenset(FIELDS_OF[server.kind].model_fields)
 
 
 def _same_names(servers: Mapping[str, ServerInstance], files: Sequence[Document], findings: Findings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from gymctl import assets
 from gymctl.config.code_types import bounds_of, constant, type_of
 
 # The modules of gymctl.server that define the base classes of servers and of their settings.
-_KIT = ("base", "agent", "models/server", "resources", "models/endpoint")
+_KIT = ("base", "agent", "models/server", "resources", "models/endpoint", "run/log_level")
 _ALIASES = frozenset({"alias", "validation_alias"})
 
 
@@ -42,7 +43,7 @@ class Setting:
     """Arguments of ``pydantic.Field`` that bound the value."""
     is_required: bool = False
     default: str | None = None
-    """As the source has it; None where there is none, or where it is computed."""
+    """As JSON; None where there is none, or where it is computed."""
     description: str = ""
 
     @property
@@ -90,6 +91,11 @@ def implementation_of(folder: Path, entrypoint: str) -> Implementation | None:
     return Implementation(tuple(settings), frozenset(words))
 
 
+def common_settings() -> tuple[Setting, ...]:
+    """The settings of every server of gymctl's kit."""
+    return tuple(_settings("ServerConfig", _kit_classes()) or ())
+
+
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
@@ -132,6 +138,7 @@ def _config_class(server: str, classes: _Classes) -> str | None:
 def _settings(config: str, classes: _Classes) -> list[Setting] | None:
     """The settings, those of the base classes first; a subclass may declare one again. None: a base is unknown."""
     declared: dict[str, Setting] = {}
+    nodes = {name: known.node for name, known in classes.items()}
     for name in reversed(list(_bases(config, classes))):
         if name == "BaseModel":
             continue
@@ -140,20 +147,22 @@ def _settings(config: str, classes: _Classes) -> list[Setting] | None:
         own = classes[name]
         for node, following in zip(own.node.body, [*own.node.body[1:], None], strict=True):
             if isinstance(node, ast.AnnAssign) and not ast.unparse(node.annotation).startswith("ClassVar"):
-                declared[_name(node)] = _setting(node, following, own.module)
+                declared[_name(node)] = _setting(node, following, own.module, nodes)
     return [setting for setting in declared.values() if setting.name]
 
 
-def _setting(node: ast.AnnAssign, following: ast.stmt | None, module: ast.Module) -> Setting:
+def _setting(
+    node: ast.AnnAssign, following: ast.stmt | None, module: ast.Module, classes: Mapping[str, ast.ClassDef]
+) -> Setting:
     default = _default(node.value)
     literal = constant(default)
     return Setting(
         name=_name(node),
         aliases=tuple(_aliases(node.value)),
-        kind=type_of(node.annotation, module),
+        kind=type_of(node.annotation, module, classes),
         bounds=bounds_of(node.value),
         is_required=default is None and not _has_factory(node.value),
-        default=None if default is None or literal is None else repr(literal),
+        default=None if default is None or literal is None else json.dumps(literal, default=str),
         description=_description(node.value, following),
     )
 
@@ -183,7 +192,7 @@ def _description(value: ast.expr | None, following: ast.stmt | None) -> str:
         if keyword.arg == "description" and isinstance(text := constant(keyword.value), str):
             return text
     docstring = constant(following.value) if isinstance(following, ast.Expr) else None
-    return " ".join(docstring.split()) if isinstance(docstring, str) else ""
+    return " ".join(docstring.replace("``", "`").split()) if isinstance(docstring, str) else ""
 
 
 def _name(node: ast.AnnAssign) -> str:

@@ -44,24 +44,17 @@ class GymctlKeys(Block):
     )
 
 
-class StackKeys(OpenBlock):
-    """What the top level of a configuration may hold apart from servers."""
+class GlobalKeys(OpenBlock):
+    """The top-level keys that hold single values."""
 
     config_paths: Paths | None = Field(None, description="Further files to load; by default they win over this one.")
-    gymctl: GymctlKeys | None = Field(None, description="Settings of gymctl itself.")
     silence: Codes | None = Field(None, description="The same as `gymctl.silence`, for the command line.")
     runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
         None, description="What every server runs on that does not say so itself."
     )
-    placement: Placements | None = Field(None, description="Machines that everything may run on, or one group of it.")
-    vllm: dict[str, VllmKeys] | VllmKeys | None = Field(
-        None, description="A model that the stack serves itself, or several by name."
-    )
-    ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
     ray_head_node_address: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
         None, description=f"An existing Ray cluster, such as ray://HOST:{RAY_CLIENT_PORT}."
     )
-    head_server: HeadKeys | None = Field(None, description="The head server's address.")
     default_host: Host | None = Field(None, description="Host of servers that have none of their own.")
     allowed_hosts: Annotated[list[HostName], Must("a list of host names, such as [gym.example.com]")] | None = Field(
         None, description="Further host names by which callers may reach servers, without a scheme or a port."
@@ -105,7 +98,7 @@ class StackKeys(OpenBlock):
     skip_verification_reward: Any = Field(None, description="NeMo Gym (main): that reward.")
 
     @model_validator(mode="after")
-    def _has_ports(self) -> StackKeys:
+    def _has_ports(self) -> GlobalKeys:
         if self.port_range_low > self.port_range_high:
             key = "port_range_low" if "port_range_low" in self.model_fields_set else "port_range_high"
             message = f"the port range {self.port_range_low} to {self.port_range_high} is empty"
@@ -113,10 +106,13 @@ class StackKeys(OpenBlock):
         return self
 
 
-BLOCKS = frozenset({"gymctl", "placement", "vllm", "ray", "head_server"})
-"""Those of them that have readers of their own."""
+class StackKeys(GlobalKeys):
+    """What the top level of a configuration may hold apart from servers: single values, and blocks."""
 
-
-def top_level_keys() -> dict[str, Any]:
-    """The fields by the key that a configuration has."""
-    return {field.alias or name: field for name, field in StackKeys.model_fields.items()}
+    gymctl: GymctlKeys | None = Field(None, description="Settings of gymctl itself.")
+    placement: Placements | None = Field(None, description="Machines that everything may run on, or one group of it.")
+    vllm: Annotated[dict[str, VllmKeys] | VllmKeys, Must("a block, or a mapping of names to blocks")] | None = Field(
+        None, description="A model that the stack serves itself, or several by name."
+    )
+    ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
+    head_server: HeadKeys | None = Field(None, description="The head server's address.")

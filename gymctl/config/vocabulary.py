@@ -55,16 +55,6 @@ RESERVED_KEYS = upstream.RESERVED_KEYS | {"ray", "gymctl", "silence", "runtime",
 # Those of them that were free to be a server's name, and still are: with a kind key below it, it is a server.
 BLOCK_KEYS = frozenset({"vllm", "ray"})
 
-# Fields that any server may have besides those that its implementation reads: NeMo Gym's own, and gymctl's.
-SERVER_KEYS = frozenset(
-    "entrypoint host port num_workers log_level domain name datasets description verified verified_url value "
-    "runtime slice replicas placement resources needs_ray start_period volumes environment networks logging".split()
-)
-# Those of them that may stand beside the kind key as well.
-OUTER_KEYS = frozenset(
-    "replicas placement resources needs_ray start_period volumes environment networks logging".split()
-)
-
 
 def is_this_machine(host: str | None) -> bool:
     """Whether a configured host means the machine itself: none, a loopback address, or every interface."""

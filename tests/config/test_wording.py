@@ -38,7 +38,7 @@ def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
 def test_nothing_else_looks_for_the_nearest_name_or_spells_an_address() -> None:
     package = Path(__file__).parents[2] / "gymctl"
     homes = {"config/wording.py", "config/vocabulary.py"}
-    for phrase in ("get_close_matches", '"127.0.0.1"', '"0.0.0.0"'):
+    for phrase in ("get_close_matches", '"127.0.0.1"', '"0.0.0.0"', '"head_server"'):
         files = (path for path in package.rglob("*.py") if phrase in path.read_text(encoding="utf-8"))
         places = {str(path.relative_to(package)) for path in files} - homes
         assert not places, f"{phrase} has another home: {places}"
