@@ -109,7 +109,9 @@ def choice(*names: str) -> Choice:
 
 
 def _gpu_ids(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not value or not all(map(is_gpu_id, value)):
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError("not a list of GPUs")
+    if not all(map(is_gpu_id, value)):
         raise ValueError("not GPUs")
     return tuple(str(item) for item in value)
 

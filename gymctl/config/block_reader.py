@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gymctl.config.block import OWN_ERROR
@@ -22,18 +22,17 @@ _FEW = 3  # choices that a message lists rather than guess which was meant
 _LONGEST = 200  # characters of a wrong value in a message
 
 
-def read_block(
-    model: type[B], value: Any, path: KeyPath, findings: Findings, *, owner: str = "", also: Sequence[str] = ()
-) -> B | None:
+def read_block(model: type[B], value: Any, path: KeyPath, findings: Findings, *, owner: str = "") -> B | None:
     """The block at ``path``, without the keys that are wrong; what is wrong with it becomes problems.
 
-    ``owner`` is the server whose block it is, and begins its messages; ``also`` are further keys that a hint may name.
+    ``owner`` is the server whose block it is, and begins its messages.
     None: it is not a mapping, or lacks a key that it must have.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
         faults = error.errors(include_url=False)
+    reporter = _Reporter(model=model, value=value, path=path, findings=findings, owner=owner)
     reported: set[KeyPath] = set()
     unknown = [str(fault["loc"][-1]) for fault in faults if fault["type"] in _UNKNOWN]
     for fault in faults:
@@ -44,7 +43,7 @@ def read_block(
             place = (*place, *fault["ctx"]["key"])
         if place not in reported:
             reported.add(place)
-            _report(model, fault, place, value, path, findings, owner, also)
+            reporter.report(fault, place)
     return _without_wrong(model, value, {place[0] for place in reported if place})
 
 
@@ -72,41 +71,67 @@ def _place(model: type[BaseModel], location: Sequence[str | int]) -> KeyPath:
     return tuple(place)
 
 
-def _report(
-    model: type[BaseModel],
-    fault: ErrorDetails,
-    place: KeyPath,
-    value: Any,
-    path: KeyPath,
-    findings: Findings,
-    owner: str,
-    also: Sequence[str],
-) -> None:
-    here = (*path, *place)
-    title = f"{owner}: {dotted(place)}" if owner and place else owner or dotted(here)
-    if fault["type"] == OWN_ERROR:
-        context = fault["ctx"]
-        around = f"{owner or dotted(path)}:" if context["key"] or not place else title
-        findings.problem(here, f"{around} {context['message']}".removeprefix(": "), context["hint"])
-    elif fault["type"] in _UNKNOWN:
-        parent = model_at(model, place[:-1])
-        known = [*(parent.model_fields if parent else ()), *also]
-        message = f"{owner}: unknown key {dotted(place)!r}" if owner else f"unknown key {dotted(here)!r}"
-        findings.problem(here, message, suggestion(place[-1], known, "there are "))
-    elif fault["type"] == "missing":
-        around = f"{owner}: {dotted(place[:-1])}" if owner and place[:-1] else owner or dotted(here[:-1])
-        field = field_at(model, place)
-        hint = (field.description or "") if field else ""
-        findings.problem(here[:-1], f"{around} has no {place[-1]}", f"add `{place[-1]}`: {hint}".rstrip(": "))
-    else:
-        field = field_at(model, place)
-        wrong_value = _at(value, place)
-        names = choices(field) if field else ()
-        is_near = isinstance(wrong_value, str) and len(names) > _FEW
-        hint = did_you_mean(wrong_value, names) if is_near else ""
-        findings.problem(
-            here, f"{title} {_is(here, wrong_value)}", hint or f"it must be {_expected(model, place, field)}"
-        )
+@dataclass(frozen=True)
+class _Reporter:
+    """Turns faults of one block into problems."""
+
+    model: type[BaseModel]
+    value: Any
+    path: KeyPath
+    findings: Findings
+    owner: str
+
+    def report(self, fault: ErrorDetails, place: KeyPath) -> None:
+        """Add the problem of a fault at ``place`` below the block."""
+        if fault["type"] == OWN_ERROR:
+            self._in_own_words(fault["ctx"], place)
+        elif fault["type"] in _UNKNOWN:
+            self._unknown(place)
+        elif fault["type"] == "missing":
+            self._missing(place)
+        else:
+            self._wrong_value(place)
+
+    def _title(self, place: KeyPath) -> str:
+        """A place as messages call it: below its server, else by its whole path."""
+        if not self.owner:
+            return dotted((*self.path, *place))
+        return f"{self.owner}: {dotted(place)}" if place else self.owner
+
+    def _in_own_words(self, context: Mapping[str, Any], place: KeyPath) -> None:
+        is_of_one_key = place and not context["key"]
+        title = self._title(place) if is_of_one_key else f"{self._title(())}:"
+        message = f"{title} {context['message']}".removeprefix(": ")
+        self.findings.problem((*self.path, *place), message, context["hint"])
+
+    def _unknown(self, place: KeyPath) -> None:
+        here = (*self.path, *place)
+        parent = model_at(self.model, place[:-1])
+        known = list(parent.model_fields) if parent else []
+        message = f"{self.owner}: unknown key {dotted(place)!r}" if self.owner else f"unknown key {dotted(here)!r}"
+        self.findings.problem(here, message, suggestion(place[-1], known, "there are "))
+
+    def _missing(self, place: KeyPath) -> None:
+        *around, key = place
+        field = field_at(self.model, place)
+        hint = f"add `{key}`"
+        if field is not None and field.description:
+            hint += f": {field.description}"
+        self.findings.problem((*self.path, *around), f"{self._title(tuple(around))} has no {key}", hint)
+
+    def _wrong_value(self, place: KeyPath) -> None:
+        here = (*self.path, *place)
+        value = _at(self.value, place)
+        hint = ""
+        if field := field_at(self.model, place):
+            names = choices(field)
+            if isinstance(value, str) and len(names) > _FEW:
+                hint = did_you_mean(value, names)
+            hint = hint or f"it must be {must_be(field)}"
+        else:
+            block = model_at(self.model, place) or self.model
+            hint = f"it must be a mapping of {', '.join(block.model_fields)}"
+        self.findings.problem(here, f"{self._title(place)} {_is(here, value)}", hint)
 
 
 def _is(path: KeyPath, value: Any) -> str:
@@ -115,13 +140,6 @@ def _is(path: KeyPath, value: Any) -> str:
         return "is not valid"
     text = repr(value)
     return f"is {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}"
-
-
-def _expected(model: type[BaseModel], place: KeyPath, field: FieldInfo | None) -> str:
-    if field is not None:
-        return must_be(field)
-    block = model_at(model, place) or model
-    return f"a mapping of {', '.join(block.model_fields)}"
 
 
 def _at(value: Any, place: KeyPath) -> Any:

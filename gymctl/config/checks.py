@@ -75,7 +75,8 @@ def _unknown_reference(
     else:
         hint = f"add a configuration that defines a server under {reference.kind.value}"
     what = f"{server.name}.{dotted(reference.path)} refers to {reference.kind.value}/{reference.name!r}"
-    path, what = (*server.path, *reference.path, "name"), f"{what}, which no configuration defines"
+    path = (*server.path, *reference.path, "name")
+    what += ", which no configuration defines"
     if len(reference.path) > 1:
         findings.note(NoteCode.UNKNOWN_REFERENCE, path, what, hint)
     else:
@@ -91,8 +92,8 @@ def check_addresses(servers: Mapping[str, ServerInstance], head: Head, default: 
         host = server.host or default or LOOPBACK
         other = next((name for place, port, name in taken if port == server.port and _same(host, place)), None)
         if other:
-            what = f"{server.name}: port {server.port} is already that of {other}"
-            findings.problem((*server.path, "port"), what, "give it another, or leave `port` out")
+            what = f"{server.name}: port {server.port} is already used by {other}"
+            findings.problem((*server.path, "port"), what, "choose another port, or remove `port`")
         taken.append((host, server.port, server.name))
 
 

@@ -91,11 +91,13 @@ def doc_at(path: KeyPath, folder: Path | None = None, entrypoint: str = "app.py"
 
 
 def _server_doc(kind: ServerKind, names: tuple[str, ...], folder: Path | None, entrypoint: str) -> KeyDoc | None:
-    code = implementation_of(folder, entrypoint) if folder else None
-    setting = next((item for item in code.settings if names[0] in item.names), None) if code else None
-    if setting is None or names[0] in FIELDS_OF[kind].model_fields:
+    if names[0] in FIELDS_OF[kind].model_fields or folder is None or len(names) > 1:
         return _doc(FIELDS_OF[kind], names)
-    return _setting_doc(setting, settings_model([setting], {setting.name})) if len(names) == 1 else None
+    code = implementation_of(folder, entrypoint)
+    for setting in code.settings if code else ():
+        if names[0] in setting.names:
+            return _setting_doc(setting, settings_model([setting], {setting.name}))
+    return None
 
 
 def _doc(model: type[BaseModel], names: tuple[str, ...]) -> KeyDoc | None:

@@ -21,7 +21,7 @@ def silenced_codes(layers: Sequence[Document]) -> frozenset[str]:
     """The codes under ``silence`` or ``gymctl.silence`` of every layer.
 
     Raises:
-        ConfigError: one of them is no code.
+        ConfigError: one of them is not a code.
     """
     silenced: set[str] = set()
     for layer in layers:

@@ -93,7 +93,8 @@ def read_config(
     vllm = read_blocks(resolved, cwd, findings)
     resolved = attach(resolved, links, vllm, findings)
     renamed = find_bundled(resolved, layers.roots, findings)
-    raw, resolved = with_bundled(raw, renamed), with_bundled(resolved, renamed)
+    raw = with_bundled(raw, renamed)
+    resolved = with_bundled(resolved, renamed)
     servers = _servers(resolved, layers, findings)
     resolved, ray = _ray(resolved, servers, environ, findings)
     head = check_globals(resolved, findings)
@@ -105,9 +106,8 @@ def read_config(
     own_cluster = None if resolved.get(RAY_ADDRESS_KEY) else ray
     check_published(servers.values(), head, vllm.values(), own_cluster, findings, role)
     advise(servers, resolved, layers.files, findings)
-    if not servers and role in (Role.ALL, Role.WORKER) and not findings.problems:
-        names = ", ".join(document.name for document in layers.files)
-        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
+    if not servers and role in (Role.ALL, Role.WORKER):
+        _report_empty(layers, findings)
     config = Config(
         servers=servers,
         head=head,
@@ -128,6 +128,13 @@ def read_config(
         source=ConfigSource(tuple(arguments), cwd, gym_root),
     )
     return Loaded(config, tuple(dict.fromkeys(findings.problems)))
+
+
+def _report_empty(layers: Layers, findings: Findings) -> None:
+    """No server was found; unless something else explains that, it is a problem of all the files."""
+    if not findings.problems:
+        names = ", ".join(document.name for document in layers.files)
+        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
 
 
 def _unfinished(raw: Mapping[str, Any], resolved: dict[str, Any], layers: Layers, findings: Findings) -> Loaded:

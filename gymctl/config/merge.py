@@ -42,7 +42,8 @@ class _Merger:
     def merge(self, old: dict[Any, Any], new: Mapping[Any, Any], path: KeyPath) -> None:
         """Merge ``new`` into ``old``, the mapping at ``path`` of the whole."""
         for key, value in new.items():
-            here, was = (*path, key), old.get(key)
+            here = (*path, key)
+            was = old.get(key)
             if isinstance(value, dict):
                 self._merge_mapping(old, was, value, here)
             elif isinstance(value, list) and isinstance(was, dict):
@@ -80,7 +81,8 @@ class _Merger:
 
     def _note_loss(self, old: Any, value: Any, path: KeyPath) -> None:
         """What a reader of this file may not expect: an includer overruled, or siblings gone."""
-        was, now = self.findings.origins.of(path), self.document.marks.get(path)
+        was = self.findings.origins.of(path)
+        now = self.document.marks.get(path)
         if old is None or old in (value, MISSING) or was is None or now is None or not now.line:
             return  # new, unchanged, or set by an argument: that is meant
         if now.file in self.includes.get(was.file, ()):

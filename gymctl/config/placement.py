@@ -97,10 +97,14 @@ class Placement(Block):
 
     def settled(self) -> Placement | None:
         """The placement without what was taken back; None where nothing is left."""
-        labels = {key: value for key, value in (self.labels or {}).items() if value is not None}
-        values = {**self.__dict__, "labels": labels or None, "spread": self.spread or None}
-        said = {key: value for key, value in values.items() if key in Placement.model_fields and value is not None}
-        return Placement(**said) if said else None
+        values = {key: getattr(self, key) for key in Placement.model_fields}
+        values["labels"] = _without_none(self.labels or {}) or None
+        values["spread"] = self.spread or None
+        return Placement(**_without_none(values)) if _without_none(values) else None
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 class Placements(Placement):
@@ -146,7 +150,8 @@ class ResourceLimits(Block):
     @model_validator(mode="after")
     def _reserves_no_more_than_the_limit(self) -> ResourceLimits:
         for key in Reservation.model_fields:
-            limit, reserved = getattr(self, key), getattr(self.reserve, key)
+            limit = getattr(self, key)
+            reserved = getattr(self.reserve, key)
             if limit is not None and reserved is not None and _amount(reserved) > _amount(limit):
                 message = f"reserve.{key} is {reserved}, more than its limit {limit}"
                 raise wrong(message, "reserve no more than the limit", "reserve", key)

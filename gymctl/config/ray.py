@@ -109,7 +109,7 @@ def cluster_address(
         hint = f"to use that cluster: {RAY_ADDRESS_KEY}: ray://HOST:{RAY_CLIENT_PORT}"
         findings.note_at(NoteCode.RAY_ADDRESS, "", f"{what}; {hint}")
         return None
-    findings.note_at(NoteCode.RAY_ADDRESS, "", f"the Ray cluster is that of RAY_ADDRESS: {address}")
+    findings.note_at(NoteCode.RAY_ADDRESS, "", f"RAY_ADDRESS names the Ray cluster: {address}")
     return address
 
 
@@ -124,5 +124,5 @@ def check_address(address: Any, findings: Findings) -> None:
             "unless it was started with another"
         )
         where = findings.place((RAY_ADDRESS_KEY,)) or "RAY_ADDRESS"
-        message = f"{RAY_ADDRESS_KEY} is {address!r}, which is no address of a cluster"
+        message = f"{RAY_ADDRESS_KEY} is {address!r}, which is not the address of a cluster"
         findings.problems.append(Problem(where, message, hint))

@@ -38,7 +38,7 @@ class Setting:
     aliases: tuple[str, ...] = ()
     """Names that a configuration may use in its place."""
     kind: Any = Any
-    """The type to check with; ``Any`` where the source alone does not tell."""
+    """The type to check with; ``Any`` where the source alone does not say it."""
     bounds: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of ``pydantic.Field`` that bound the value."""
     is_required: bool = False
@@ -74,7 +74,7 @@ class Implementation:
 
 @lru_cache(maxsize=256)
 def implementation_of(folder: Path, entrypoint: str) -> Implementation | None:
-    """What the server in ``folder`` reads; None when it is not built on ``gymctl.server``, or cannot be told."""
+    """What the server in ``folder`` reads; None when it is not built on ``gymctl.server``, or cannot be read."""
     try:
         text = (folder / entrypoint).read_text(encoding="utf-8")
         own = _classes(text)

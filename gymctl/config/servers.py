@@ -61,7 +61,8 @@ class _Entry:
         return None
 
     def _implementation(self, kind: ServerKind) -> str | None:
-        inner, path = self.value[kind.value], (self.name, kind.value)
+        inner = self.value[kind.value]
+        path = (self.name, kind.value)
         if not isinstance(inner, dict) or len(inner) != 1:
             found = (
                 [f"{key} at {self.findings.place((*path, key))}" for key in inner] if isinstance(inner, dict) else []

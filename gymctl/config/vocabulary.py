@@ -19,6 +19,9 @@ class ServerKind(StrEnum):
     RESOURCES = "resources_servers"
 
 
+_KINDS = frozenset(kind.value for kind in ServerKind)
+
+
 class Role(StrEnum):
     """What a machine is to a stack on several machines; ``ALL``: the stack is on this one alone."""
 
@@ -34,7 +37,8 @@ HEAD_PORT = 11000
 MOST_REPLICAS = 100  # of one server: as many addresses as Docker's DNS tells in one answer over UDP
 NODE_PORT = 11001  # of the server that registers a worker with the head; only its own container's
 # What servers are told besides: the node server's own entry, and the servers of other machines (name -> kind).
-NODE_KEY, REMOTE_KEY = "gymctl_node", "gymctl_remote"
+NODE_KEY = "gymctl_node"
+REMOTE_KEY = "gymctl_remote"
 HEAD_TOKEN = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a secret
 REPLICA_SUFFIX = "-replica"  # of the name of a server's replicas, where a proxy has the server's own name
 RAY_BLOCK = "ray"  # the key of the stack's own cluster
@@ -63,8 +67,9 @@ def is_this_machine(host: str | None) -> bool:
 
 def is_server_entry(name: object, value: Any) -> bool:
     """Whether a top-level entry is meant as a server: not reserved, and it has one of the three kind keys."""
-    is_free = name not in RESERVED_KEYS or name in BLOCK_KEYS
-    return is_free and isinstance(value, dict) and any(kind.value in value for kind in ServerKind)
+    if name in RESERVED_KEYS and name not in BLOCK_KEYS:
+        return False
+    return isinstance(value, dict) and not _KINDS.isdisjoint(value)
 
 
 def base_url(host: str, port: int | str) -> str:

@@ -35,7 +35,7 @@ CONFIGURATIONS = {
     "tab in YAML": ("a:\n\t- x", ["render", "stack.yaml"], 2, ["stack.yaml:2: .* indent with spaces"]),
     "a list": ("- a", ["render", "stack.yaml"], 2, ["stack.yaml:1: holds a sequence"]),
     "unknown reference": (UNKNOWN_REFERENCE, ["up", "stack.yaml"], 2, ["stack.yaml:11: .*did you mean 'weather'"]),
-    "duplicate port": (SAME_PORT, ["up", "stack.yaml"], 2, ["weather: port 9000 is already that of policy_model"]),
+    "duplicate port": (SAME_PORT, ["up", "stack.yaml"], 2, ["weather: port 9000 is already used by policy_model"]),
     "misspelt key": (MISSPELT, ["render", "stack.yaml"], 2, ["rename entrypiont to entrypoint"]),
     "unset ???": (GOOD, ["render", "stack.yaml", f"{X}=???"], 2, [r"has no value \(\?\?\?\); set it: "]),
     "unresolved ${}": (GOOD, ["up", "stack.yaml", f"{X}=${{no.such}}"], 2, ["refers to no.such, which is not set"]),

@@ -164,7 +164,7 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
         ("tool:\n", "rayy: {workers: 2}\ntool:\n", "a.yaml:8: unknown key 'rayy'; did you mean 'ray'?"),
         ("tool:\n", "head_server: {replicas: 2}\ntool:\n", "a.yaml:8: head_server: cannot have replicas: it is the one address that clients know; remove it"),
         ("      domain: agent", "      domain: agent\n      host: 8", "a.yaml:13: tool: host is 8; it must be a host name"),
-        ("      domain: agent", "      domain: agent\n      port: 11000", "a.yaml:13: tool: port 11000 is already that of the head server; give it another"),
+        ("      domain: agent", "      domain: agent\n      port: 11000", "a.yaml:13: tool: port 11000 is already used by the head server; choose another port"),
         ("  resources_servers:\n", "  resource_servers:\n", "a.yaml:9: tool: unknown kind of server 'resource_servers'; did you mean 'resources_servers'?"),
         ("entrypoint: app.py\n      domain", "entry_point: app.py\n      domain", "a.yaml:10: tool looks like a server but has no entrypoint; rename entry_point to entrypoint"),
         ("entrypoint: app.py\n      domain", "entrypoint: 3\n      domain", "a.yaml:11: tool: entrypoint is 3; it must be a file name"),
@@ -238,7 +238,7 @@ def test_domains_and_licences_of_every_version(folder: Folder) -> None:
 def test_two_servers_on_one_port(folder: Folder) -> None:
     text = AGENT.replace("entrypoint: app.py", "entrypoint: app.py\n      port: 8080")
     assert folder.problems(text) == [
-        "a.yaml:13: tool: port 8080 is already that of agent; give it another, or leave `port` out"
+        "a.yaml:13: tool: port 8080 is already used by agent; choose another port, or remove `port`"
     ]
     apart = text.replace("port: 8080", "port: 8080\n      host: 10.0.0.1", 1)
     assert len(folder.loaded(apart).servers) == 3

@@ -86,11 +86,11 @@ def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, por
         ("ray: {placement: gpu}", "ray.placement is 'gpu'; it must be a mapping of role, host, labels"),
         ("ray: {placement: {rule: worker}}", "did you mean 'role'?"),
         (f"ray: {{workers: 2}}\nray_head_node_address: {ADDRESS}", "names a cluster of yours"),
-        ("ray_head_node_address: foo", "is 'foo', which is no address of a cluster; write ray://HOST:PORT"),
-        ("ray_head_node_address: ray://h:99999", "is 'ray://h:99999', which is no address of a cluster"),
-        ("ray_head_node_address: ray://h", "is 'ray://h', which is no address of a cluster"),
-        ("ray_head_node_address: 6379", "is 6379, which is no address of a cluster"),
-        ("ray: {dashboard: 11000}", "ray.dashboard: port 11000 of this machine is already that of the head server"),
+        ("ray_head_node_address: foo", "is 'foo', which is not the address of a cluster; write ray://HOST:PORT"),
+        ("ray_head_node_address: ray://h:99999", "is 'ray://h:99999', which is not the address of a cluster"),
+        ("ray_head_node_address: ray://h", "is 'ray://h', which is not the address of a cluster"),
+        ("ray_head_node_address: 6379", "is 6379, which is not the address of a cluster"),
+        ("ray: {dashboard: 11000}", "ray.dashboard: port 11000 of this machine is already used by the head server"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(folder: Folder, text: str, said: str) -> None:
@@ -125,7 +125,7 @@ def test_ray_address_stands_in_where_nothing_is_said(
 ) -> None:
     config = with_environ(folder, text, address)
     assert config.values.get("ray_head_node_address") == taken
-    assert any("that of RAY_ADDRESS" in note for note in config.notes) == (taken == ADDRESS)
+    assert any("RAY_ADDRESS names" in note for note in config.notes) == (taken == ADDRESS)
     unusable = address != "" and not address.startswith("ray://")
     assert any("containers do not use it" in note for note in config.notes) == unusable
 
@@ -133,7 +133,9 @@ def test_ray_address_stands_in_where_nothing_is_said(
 def test_an_address_of_the_environment_is_checked_too(folder: Folder) -> None:
     with pytest.raises(ConfigError) as caught:
         with_environ(folder, "", "ray://cluster:0")
-    assert str(caught.value).startswith("RAY_ADDRESS: ray_head_node_address is 'ray://cluster:0', which is no address")
+    assert str(caught.value).startswith(
+        "RAY_ADDRESS: ray_head_node_address is 'ray://cluster:0', which is not the address"
+    )
 
 
 @pytest.mark.parametrize("address", ["auto", "10.0.0.1:6379", "ray://[::1]:10001", "ray://cluster:10001/"])
@@ -145,7 +147,7 @@ def test_a_dashboard_takes_no_port_where_none_is_started(folder: Folder) -> None
     text = f"{SERVER}ray: {{version: '2.60.0'}}\nray_head_node_address: {ADDRESS}"
     assert folder.loaded(text, "+head_server.port=8265").head.port == 8265
     assert folder.problems(f"{SERVER}ray: {{}}", "+head_server.port=8265") == [
-        "a.yaml:6: ray.dashboard: port 8265 of this machine is already that of the head server; give it another"
+        "a.yaml:6: ray.dashboard: port 8265 of this machine is already used by the head server; choose another port"
     ]
 
 

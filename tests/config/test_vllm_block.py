@@ -146,7 +146,7 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, port: 10999, instances: 2}",
-            "b.yaml:1: vllm-2: port 11000 of this machine is already that of the head server; give it another",
+            "b.yaml:1: vllm-2: port 11000 of this machine is already used by the head server; choose another port",
         ),
         (
             "vllm: {A_b: {model: a/b}}",
@@ -199,7 +199,7 @@ def test_blocks_on_one_port_and_those_of_several_machines(folder: Folder) -> Non
     blocks = "vllm: {a: {model: a/b, port: 8100}, b: {model: c/d, port: 8100}}"
     server = SERVER + "      vllm: a\n"
     assert problems(folder, blocks, server=server) == [
-        "b.yaml:1: vllm-b: port 8100 of this machine is already that of vllm-a; give it another"
+        "b.yaml:1: vllm-b: port 8100 of this machine is already used by vllm-a; choose another port"
     ]
     assert len(loaded(folder, blocks, server=server + "      host: 10.0.0.2\n").vllm) == 2
 

@@ -92,7 +92,8 @@ def reasoning_parser(block: VllmBlock) -> str | None:
 
 def note_parsers(block: VllmBlock, findings: Findings) -> None:
     """Notes where a parser does not fit the model, or where there is none and nobody said so."""
-    family, given = family_of(block.model), block.tool_call_parser
+    family = family_of(block.model)
+    given = block.tool_call_parser
     if given is None and not (family and family.tools):
         what = f"{block.title}: gymctl knows no tool-call parser for {block.model}, so it answers without tool calls"
         hint = "add tool_call_parser: NAME (see vLLM's page on tool calling), or tool_call_parser: none"

@@ -29,7 +29,8 @@ def check_gpus(blocks: Collection[VllmBlock], findings: Findings) -> None:
 
 def _own_problems(block: VllmBlock) -> Iterator[tuple[str, str, str]]:
     """The key, what is wrong, what would be right."""
-    used, ids = block.gpus_used, len(block.gpu_ids)
+    used = block.gpus_used
+    ids = len(block.gpu_ids)
     sizes = (
         f"tensor {block.tensor_parallel_size} x pipeline {block.pipeline_parallel_size} x "
         f"data {block.data_parallel_size} = {used}"

@@ -31,12 +31,13 @@ def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], 
     It is done before interpolations are resolved: one that the block makes needless may lead nowhere.
     """
     written = None if is_server_entry(VLLM_KEY, raw.get(VLLM_KEY)) else raw.get(VLLM_KEY)
-    detached, links = dict(raw), Links()
+    detached = dict(raw)
+    links: Links = {}
     for path, fields in _model_servers(raw):
         named = fields.get(VLLM_KEY)
+        if named is None and not _takes_only_block(fields, path, written, raw):
+            continue
         if named is None:
-            if written is None or path[-1] != "vllm_model" or not _is_open(fields.get("base_url"), raw):
-                continue
             named = _only_block(written, path, findings)
         if named is not None and _is_allowed(named, path, written, findings):
             links[path] = "" if "" in named_blocks(written) else named
@@ -44,6 +45,11 @@ def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], 
         own = {key: value for key, value in fields.items() if key not in following}
         detached = with_value(detached, path, own)
     return detached, links
+
+
+def _takes_only_block(fields: Mapping[str, Any], path: KeyPath, written: Any, raw: Mapping[str, Any]) -> bool:
+    """Whether a server that names no block calls the only one: a ``vllm_model`` whose ``base_url`` is open."""
+    return written is not None and path[-1] == "vllm_model" and _is_open(fields.get("base_url"), raw)
 
 
 def attach(
@@ -55,7 +61,8 @@ def attach(
     """
     attached = dict(resolved)
     for path, name in links.items():
-        block, own = blocks.get(name), value_at(resolved, path)
+        block = blocks.get(name)
+        own = value_at(resolved, path)
         fields = {**own, **_PLACEHOLDERS} if block is None else _with_block(own, path, block, findings)
         attached = with_value(attached, path, fields)
     for block in blocks.values():
@@ -118,7 +125,8 @@ def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
 
 def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> bool:
     """Whether a server may name this block; says why not."""
-    place, title = (*path, VLLM_KEY), dotted((path[0], VLLM_KEY))
+    place = (*path, VLLM_KEY)
+    title = dotted((path[0], VLLM_KEY))
     known = [name or VLLM_KEY for name in named_blocks(written)]
     if path[-1] == "openai_model":
         findings.problem(place, f"{title}: openai_model calls no vllm block", "use vllm_model")
@@ -141,13 +149,14 @@ def _is_open(value: Any, raw: Mapping[str, Any]) -> bool:
 
 def _check_reasoning(fields: Mapping[str, Any], path: KeyPath, block: VllmBlock, findings: Findings) -> None:
     """Who takes the thoughts out of an answer: vLLM's parser, or the model server that looks for ``<think>``."""
-    asked, told = reasoning_parser(block), fields.get("uses_reasoning_parser")
+    asked = reasoning_parser(block)
+    is_used = fields.get("uses_reasoning_parser")
     family = family_of(block.model)
-    if asked and told is False:
+    if asked and is_used is False:
         what = f"{path[0]}: uses_reasoning_parser is false, but {block.title} has reasoning_parser: {asked}"
         hint = "set it to true, or take the parser out: the model server finds <think> itself"
         findings.problem((*path, "uses_reasoning_parser"), what, hint)
-    elif told and not asked and family and family.opens_thoughts and block.reasoning_parser is None:
+    elif is_used and not asked and family and family.opens_thoughts and block.reasoning_parser is None:
         what = (
             f"{block.title}: the chat template of {family.title} models opens <think> itself, and answers only close it"
         )
