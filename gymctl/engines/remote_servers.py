@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.error import URLError
 
@@ -37,16 +38,23 @@ def _nodes(head_url: str) -> list[dict[str, Any]]:
 
 
 def _status(node: dict[str, Any], server: dict[str, Any]) -> ServerStatus:
-    there = node["state"] == "there"
-    reached, own = server["reached"] == "success", server["status"] == "success"
-    health = "healthy" if reached else "unreachable" if own else "unhealthy"
-    return ServerStatus(
-        server["name"],
-        server["kind"],
-        server["implementation"],
-        "running" if there else "gone",
-        health if there else "",
-        float(node["since_seconds"]) if there else None,
-        server["url"],
+    status = ServerStatus(
+        name=server["name"],
+        kind=server["kind"],
+        implementation=server["implementation"],
+        state="gone",
+        health="",
+        uptime_seconds=None,
+        address=server["url"],
         node=node["node"],
     )
+    if node["state"] != "there":
+        return status
+    return replace(status, state="running", health=_health(server), uptime_seconds=float(node["since_seconds"]))
+
+
+def _health(server: dict[str, Any]) -> str:
+    """Unreachable is a server that its own machine finds well and the head cannot call."""
+    if server["reached"] == "success":
+        return "healthy"
+    return "unreachable" if server["status"] == "success" else "unhealthy"

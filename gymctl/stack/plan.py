@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gymctl.config import Config, ServerInstance, ServerKind, SliceMode
+from gymctl.config import Config, ServerKind, SliceMode
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, base_url
 from gymctl.config.wording import listing
 from gymctl.errors import ConfigError, Problem
@@ -15,19 +15,18 @@ from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.ray import RayCheck, RayCluster
 from gymctl.stack.addons.replica_proxy import Replication
 from gymctl.stack.addons.vllm import HUB_TOKEN, gpu_notes, vllm_stack
-from gymctl.stack.container import container_problems, with_container, with_start_period
+from gymctl.stack.container import container_problems, with_start_period
 from gymctl.stack.egress import Egress
 from gymctl.stack.images import ImageChoice, ImagePlan
-from gymctl.stack.placement import node_placement, resource_bounds
+from gymctl.stack.placement import node_placement
 from gymctl.stack.plan_checks import HEAD_SERVICE, plan_problems, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
+from gymctl.stack.server_services import SERVICES_ROOT, head_service, server_service
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.slices.host_gateway import GATEWAY, extra_hosts
-from gymctl.stack.slices.interpolation import dump_slice
-from gymctl.stack.slices.slices import Address, Slice, Slices, head_slice, reachable_from
+from gymctl.stack.slices.host_gateway import GATEWAY
+from gymctl.stack.slices.slices import Address, Slices, reachable_from
 from gymctl.stack.worker_nodes import Machines
 
-SERVICES_ROOT = "/opt/gymctl/services"
 DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}
 
 
@@ -87,6 +86,38 @@ class StackPlan:
         )
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What a plan is made with: the configuration, what its servers run on, the add-ons next to them."""
+
+    config: Config
+    options: StackOptions
+    runtimes: Runtimes
+    addresses: Mapping[str, Address]
+    """Of every server and of the head, as containers dial them."""
+    machines: Machines
+    replication: Replication
+    gym: NemoGym
+    ray: RayCluster
+    choice: ImageChoice
+
+
+@dataclass(frozen=True)
+class _Servers:
+    """The planned services of the configuration's servers."""
+
+    services: tuple[ServicePlan, ...]
+    secrets: Mapping[str, str]
+    """What their slices refer to: environment name and value."""
+    rerouted: Mapping[tuple[str, ...], list[str]]
+    """Servers by their fields whose localhost became the host's gateway."""
+
+    @property
+    def images(self) -> dict[str, str]:
+        """The image of each server."""
+        return {service.name: service.image for service in self.services}
+
+
 def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan:
     """Plan one service for each server, and the head.
 
@@ -94,110 +125,134 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
         ConfigError: a name cannot be a service's, a server's folder was not found, two servers claim one address, or a
             slice is too large for an environment variable.
     """
-    planning = _Planning(config, name, options)
-    problems = list(planning.problems())
-    if problems:
-        raise ConfigError(problems)
-    services = planning.services()
-    problems = [problem for service in services for problem in size_problems(service, config, options.slice_mode)]
-    problems += planning.replication.published(services)
-    if problems:
-        raise ConfigError(problems)
+    parts = _parts(config, name, options)
+    _raise_any(_configuration_problems(parts, name))
+    first = _first(parts)  # its image comes first: jobs run in it
+    servers = _plan_servers(parts)
+    services, secrets = _plan_services(parts, first, servers)
+    _raise_any(_service_problems(parts, services))
     return StackPlan(
-        name,
-        services,
-        planning.choice.images,
-        planning.secrets,
-        (*planning.notes(), *gpu_notes(services)),
-        options,
-        config.membership.role.value if config.membership else "",
-        base_url(config.head.host or "", config.head.port) if config.is_worker else "",
-        tuple(planning.ray_checks()),
+        name=name,
+        services=services,
+        images=parts.choice.images,
+        secrets=secrets,
+        notes=(*_plan_notes(parts, servers, secrets), *gpu_notes(services)),
+        options=options,
+        role=config.membership.role.value if config.membership else "",
+        head_elsewhere=base_url(config.head.host or "", config.head.port) if config.is_worker else "",
+        ray_checks=tuple(parts.ray.checks(parts.choice, servers.images)),
     )
 
 
-class _Planning:
-    """The parts that a stack's plan is made of: what runs where on what, with which slice, beside which add-ons."""
+def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
+    runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
+    addresses = container_addresses(config)
+    machines = Machines(config, addresses)
+    if machines.head:
+        addresses = {**addresses, HEAD_NAME: machines.head}
+    gym = NemoGym(config, runtimes)
+    return _Parts(
+        config=config,
+        options=options,
+        runtimes=runtimes,
+        addresses=addresses,
+        machines=machines,
+        replication=Replication(config, runtimes),
+        gym=gym,
+        ray=RayCluster(config, runtimes, gym),
+        choice=ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version),
+    )
 
-    def __init__(self, config: Config, name: str, options: StackOptions) -> None:
-        self._config, self._name, self._options = config, name, options
-        self._runtimes = runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
-        self._addresses = container_addresses(config)
-        self._machines = Machines(config, self._addresses)
-        if self._machines.head:
-            self._addresses = {**self._addresses, HEAD_NAME: self._machines.head}
-        self.replication = Replication(config, runtimes)
-        self._gym = NemoGym(config, runtimes)
-        self._ray = RayCluster(config, runtimes, self._gym)
-        self.choice = ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version)
-        self.secrets: dict[str, str] = {}
-        self._images: dict[str, str] = {}
-        self._rerouted: dict[tuple[str, ...], list[str]] = {}
 
-    def problems(self) -> Iterator[Problem]:
-        """What keeps the configuration from being a stack."""
-        yield from plan_problems(self._config, self._name, self._runtimes)
-        yield from self._machines.problems(self._runtimes)
-        yield from self.replication.problems()
-        yield from self._ray.problems()
-        yield from container_problems(self._config)
+def _raise_any(problems: Iterable[Problem]) -> None:
+    """Raise the problems, if there are any.
 
-    def services(self) -> tuple[ServicePlan, ...]:
-        """The head (or a worker's node), Ray, the servers, the other add-ons."""
-        config, choice = self._config, self.choice
-        first = self._first()
-        servers = list(self._servers())
-        self._images = {service.name: service.image for service in servers}
-        ray = self._ray.services(choice, self._images)
-        vllm = vllm_stack(config, choice, self._options.hub_token)
-        self.secrets |= {**self._machines.secrets, **vllm.secrets}
-        placed = [self._placed(service) for service in (first, *ray, *servers, *vllm.services)]
-        taken = {name for service in placed for name in service.secrets}
-        self.secrets |= {name: value for name, value in self._options.egress.secrets.items() if name in taken}
-        return tuple(self.replication.apply(placed, choice))
+    Raises:
+        ConfigError: there are.
+    """
+    listed = list(problems)
+    if listed:
+        raise ConfigError(listed)
 
-    def _placed(self, service: ServicePlan) -> ServicePlan:
-        """A service with its way to the outside; an add-on without a placement goes where the configuration says."""
-        servers = self._config.servers
-        peers = (HEAD_SERVICE, *reachable_from(servers, service.name)) if service.name in servers else ()
-        service = with_start_period(self._options.egress.adapt(service, peers), self._options.start_seconds)
-        if service.kind == "head" or service.name in servers or service.placement is not None:
-            return service
-        return replace(service, placement=node_placement(self._config.placements.of("addons")))
 
-    def ray_checks(self) -> Iterator[RayCheck]:
-        """What to see of a Ray cluster of the user's before its users start; asked when services are planned."""
-        return self._ray.checks(self.choice, self._images)
+def _configuration_problems(parts: _Parts, name: str) -> Iterator[Problem]:
+    """What keeps the configuration from being a stack."""
+    yield from plan_problems(parts.config, name, parts.runtimes)
+    yield from parts.machines.problems(parts.runtimes)
+    yield from parts.replication.problems()
+    yield from parts.ray.problems()
+    yield from container_problems(parts.config)
 
-    def _first(self) -> ServicePlan:
-        if self._machines.is_worker:
-            return self._machines.node(self.choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)
-        seen = self._ray.seen_by_clients(self._config)
-        return _head(seen, self._addresses, self.choice, self._options, self._machines)
 
-    def _servers(self) -> Iterator[ServicePlan]:
-        added = _merged(self._gym.added, self._machines.added(), self._ray.added())
-        slices = Slices(self._config, self._addresses, self._options.slice_mode, GATEWAY, added=added)
-        self.secrets |= slices.secrets
-        names = [name for name in self._options.machine_names if name not in self._config.servers]
-        for server in self._config.servers.values():
-            view = slices.of(server.name)
-            self._rerouted.setdefault(view.rerouted, []).append(server.name)
-            image = self._ray.image(server, self.choice)
-            service = _service(server, self._addresses[server.name].port, view, image, names)
-            service = self._ray.adapt(replace(service, published=self._machines.published(server)))
-            is_gym = self._runtimes.of(server.name) is Runtime.NEMO_GYM
-            yield self._gym.adapt(service) if is_gym else service
+def _service_problems(parts: _Parts, services: Sequence[ServicePlan]) -> Iterator[Problem]:
+    """What is wrong with the planned services."""
+    for service in services:
+        yield from size_problems(service, parts.config, parts.options.slice_mode)
+    yield from parts.replication.published(services)
 
-    def notes(self) -> Iterator[str]:
-        """What the user should know of the stack; asked when its services are planned."""
-        yield from _notes(self._rerouted)
-        yield from _head_notes(self._config, self._options)
-        for part in (self._gym, self._ray, self._machines, self.replication):
-            yield from part.notes()
-        yield from self._options.egress.notes()
-        if HUB_TOKEN in self.secrets:
-            yield f"vllm services use the hub's token in {HUB_TOKEN}, since the configuration has no hf_token"
+
+def _plan_services(
+    parts: _Parts, first: ServicePlan, servers: _Servers
+) -> tuple[tuple[ServicePlan, ...], dict[str, str]]:
+    """All services in their order, and their secrets: the head (or a worker's node), Ray, the servers, vLLM."""
+    ray = parts.ray.services(parts.choice, servers.images)
+    vllm = vllm_stack(parts.config, parts.choice, parts.options.hub_token)
+    services = [_placed(parts, service) for service in (first, *ray, *servers.services, *vllm.services)]
+    used = {name for service in services for name in service.secrets}
+    egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
+    secrets = {**servers.secrets, **parts.machines.secrets, **vllm.secrets, **egress}
+    return tuple(parts.replication.apply(services, parts.choice)), secrets
+
+
+def _placed(parts: _Parts, service: ServicePlan) -> ServicePlan:
+    """A service with its way to the outside; an add-on without a placement goes where the configuration says."""
+    servers = parts.config.servers
+    peers: tuple[str, ...] = ()
+    if service.name in servers:
+        peers = (HEAD_SERVICE, *reachable_from(servers, service.name))
+    service = with_start_period(parts.options.egress.adapt(service, peers), parts.options.start_seconds)
+    if service.kind == "head" or service.name in servers or service.placement is not None:
+        return service
+    return replace(service, placement=node_placement(parts.config.placements.of("addons")))
+
+
+def _first(parts: _Parts) -> ServicePlan:
+    """The head, or on a worker the node that registers it with another machine's."""
+    if parts.machines.is_worker:
+        return parts.machines.node(parts.choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)
+    visible = parts.ray.seen_by_clients(parts.config)
+    return head_service(visible, parts.addresses, parts.choice, parts.options.publish_host, parts.machines)
+
+
+def _plan_servers(parts: _Parts) -> _Servers:
+    """One service for each server of the configuration."""
+    config = parts.config
+    added = _merged(parts.gym.added, parts.machines.added(), parts.ray.added())
+    slices = Slices(config, parts.addresses, parts.options.slice_mode, GATEWAY, added=added)
+    hosts = [name for name in parts.options.machine_names if name not in config.servers]
+    services: list[ServicePlan] = []
+    rerouted: dict[tuple[str, ...], list[str]] = {}
+    for server in config.servers.values():
+        view = slices.of(server.name)
+        rerouted.setdefault(view.rerouted, []).append(server.name)
+        image = parts.ray.image(server, parts.choice)
+        service = server_service(server, parts.addresses[server.name].port, view, image, hosts)
+        service = parts.ray.adapt(replace(service, published=parts.machines.published(server)))
+        if parts.runtimes.of(server.name) is Runtime.NEMO_GYM:
+            service = parts.gym.adapt(service)
+        services.append(service)
+    return _Servers(services=tuple(services), secrets=dict(slices.secrets), rerouted=rerouted)
+
+
+def _plan_notes(parts: _Parts, servers: _Servers, secrets: Mapping[str, str]) -> Iterator[str]:
+    """What the user should know of the stack."""
+    yield from _notes(servers.rerouted)
+    yield from _head_notes(parts.config, parts.options)
+    for part in (parts.gym, parts.ray, parts.machines, parts.replication):
+        yield from part.notes()
+    yield from parts.options.egress.notes()
+    if HUB_TOKEN in secrets:
+        yield f"vllm services use the hub's token in {HUB_TOKEN}, since the configuration has no hf_token"
 
 
 def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -218,50 +273,6 @@ def container_addresses(config: Config) -> dict[str, Address]:
         name: Address(name, server.port or DEFAULT_PORTS[server.kind]) for name, server in config.servers.items()
     }
     return {HEAD_NAME: Address(HEAD_SERVICE, config.head.port), **addresses}
-
-
-def _head(
-    config: Config,
-    addresses: Mapping[str, Address],
-    choice: ImageChoice,
-    options: StackOptions,
-    machines: Machines,
-) -> ServicePlan:
-    port, data = config.head.port, head_slice(config, addresses)
-    head = ServicePlan(
-        name=HEAD_SERVICE,
-        kind="head",
-        implementation="head",
-        image=choice.shared(),
-        port=port,
-        slice_text=dump_slice(data),
-        config_path=HEAD_NAME,
-        command=("python", "app.py"),
-        working_dir=f"{SERVICES_ROOT}/head",
-        published=((options.publish_host, port, port),),
-        placement=node_placement(config.placements.of("head")),
-    )
-    return machines.with_token(head, data)
-
-
-def _service(server: ServerInstance, port: int, view: Slice, image: str, machine_names: Sequence[str]) -> ServicePlan:
-    planned = ServicePlan(
-        name=server.name,
-        kind=server.kind,
-        implementation=server.implementation,
-        image=image,
-        port=port,
-        slice_text=view.text,
-        config_path=server.name,
-        command=("python", server.entrypoint),
-        working_dir=f"{SERVICES_ROOT}/{server.kind.value}/{server.implementation}",
-        secrets=view.secrets,
-        extra_hosts=extra_hosts(view.texts, machine_names),
-        placement=node_placement(server.placement),
-        bounds=resource_bounds(server.limits),
-        replicas=server.replicas,
-    )
-    return with_container(planned, server.container, machine_names)
 
 
 def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:

@@ -63,8 +63,13 @@ def _rolled_back(service: SwarmService, failed: Sequence[Task]) -> Judgement:
     if service.update not in _GAVE_UP:
         return Judgement("rolling back", "", culprit=culprit)
     how = "was updated in vain, and was rolled back" if service.update == "rollback_completed" else service.said
-    why = f": {told(culprit)}" if culprit else f": {service.said}" if service.said and how != service.said else ""
-    return Judgement("rolled back", "", reason=how + why, culprit=culprit)
+    if culprit:
+        reason = f"{how}: {told(culprit)}"
+    elif service.said and how != service.said:
+        reason = f"{how}: {service.said}"
+    else:
+        reason = how
+    return Judgement("rolled back", "", reason=reason, culprit=culprit)
 
 
 def _hopeless(service: SwarmService, failed: Sequence[Task]) -> tuple[str, Task | None]:

@@ -63,7 +63,9 @@ def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
     for task in tasks:
         later = [other for other in tasks if other.slot == task.slot and other.created > task.created]
         lost = task.state in ("running", "starting")
-        heir = later[-1 if lost else 0] if later else None
+        heir: Task | None = None
+        if later:
+            heir = later[-1] if lost else later[0]
         what = _ended(task, nodes.get(task.node_id), heir)
         if what:
             where = f"; then on {heir.node}" if heir is not None and heir.node else ""

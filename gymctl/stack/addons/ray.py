@@ -165,7 +165,10 @@ class RayCluster:
         block = self.block
         flags = f" --object-store-memory={size_in_bytes(block.object_store)}"
         flags += f" --include-dashboard={'true' if block.dashboard else 'false'}"
-        flags += " --num-cpus=0" if block.workers else f" --num-cpus={block.cpus}" if block.cpus else ""
+        if block.workers:  # the workers do the work
+            flags += " --num-cpus=0"
+        elif block.cpus:
+            flags += f" --num-cpus={block.cpus}"
         dashboard = ((LOOPBACK, block.dashboard_port, RAY_DASHBOARD_PORT),) if block.dashboard_port else ()
         return self._node(RAY_SERVICE, "head", image, path, flags, published=dashboard, port=RAY_CLIENT_PORT)
 

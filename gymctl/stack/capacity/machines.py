@@ -21,7 +21,7 @@ HERE = "this machine"
 
 _GB = 1024.0
 # Cores and GB: a stack on one machine, the coordinator of several, a worker of those (seed 002).
-_ALONE, _COORDINATOR, _WORKER = (4, 16.0), (8, 32.0), (4, 0.0)
+_LEAST = {"alone": (4, 16.0), "coordinator": (8, 32.0), "worker": (4, 0.0)}
 # Measured with 16,384 rollouts in flight (an agent) and at rest (the others), in MB; docs/performance.md.
 _MEMORY_MB = {"responses_api_agents": 600, "head": 60, "ray": 1000, "node": 50}
 _RAY_WORKER_MB = 350
@@ -90,10 +90,13 @@ def _machine(
     cpus = sum(_cpus(service) * service.replicas for service in held)
     memory = sum(_memory_mb(service) * service.replicas for service in held) / _GB
     gpus = [_gpus(service) for service in held]
-    least_cpus, least_memory = _ALONE if alone else _COORDINATOR if is_head else _WORKER
+    role = "coordinator" if is_head else "worker"
+    if alone:
+        role = "alone"
+    least_cpus, least_memory = _LEAST[role]
     return Machine(
         address=place,
-        role="alone" if alone else "coordinator" if is_head else "worker",
+        role=role,
         holds=tuple(_title(service) for service in held),
         cpus=max(least_cpus, cpus),
         memory_gb=max(least_memory, round(memory, 1)),

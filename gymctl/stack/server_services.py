@@ -1,0 +1,68 @@
+"""The services of the head and of the configuration's servers, before add-ons change them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gymctl.config import Config, ServerInstance
+from gymctl.config.vocabulary import HEAD_NAME
+from gymctl.stack.container import with_container
+from gymctl.stack.images import ImageChoice
+from gymctl.stack.placement import node_placement, resource_bounds
+from gymctl.stack.plan_checks import HEAD_SERVICE
+from gymctl.stack.service import ServicePlan
+from gymctl.stack.slices.host_gateway import extra_hosts
+from gymctl.stack.slices.interpolation import dump_slice
+from gymctl.stack.slices.slices import Address, Slice, head_slice
+from gymctl.stack.worker_nodes import Machines
+
+SERVICES_ROOT = "/opt/gymctl/services"
+
+
+def head_service(
+    config: Config,
+    addresses: Mapping[str, Address],
+    choice: ImageChoice,
+    publish_host: str,
+    machines: Machines,
+) -> ServicePlan:
+    """The head, published at ``publish_host`` on this machine."""
+    port = config.head.port
+    data = head_slice(config, addresses)
+    head = ServicePlan(
+        name=HEAD_SERVICE,
+        kind="head",
+        implementation="head",
+        image=choice.shared(),
+        port=port,
+        slice_text=dump_slice(data),
+        config_path=HEAD_NAME,
+        command=("python", "app.py"),
+        working_dir=f"{SERVICES_ROOT}/head",
+        published=((publish_host, port, port),),
+        placement=node_placement(config.placements.of("head")),
+    )
+    return machines.with_token(head, data)
+
+
+def server_service(
+    server: ServerInstance, port: int, view: Slice, image: str, machine_names: Sequence[str]
+) -> ServicePlan:
+    """A server's container; ``machine_names`` are names of this machine that its configuration may have."""
+    planned = ServicePlan(
+        name=server.name,
+        kind=server.kind,
+        implementation=server.implementation,
+        image=image,
+        port=port,
+        slice_text=view.text,
+        config_path=server.name,
+        command=("python", server.entrypoint),
+        working_dir=f"{SERVICES_ROOT}/{server.kind.value}/{server.implementation}",
+        secrets=view.secrets,
+        extra_hosts=extra_hosts(view.texts, machine_names),
+        placement=node_placement(server.placement),
+        bounds=resource_bounds(server.limits),
+        replicas=server.replicas,
+    )
+    return with_container(planned, server.container, machine_names)
