@@ -95,7 +95,7 @@ def open_decompressed(path: Path) -> Iterator[io.BufferedReader]:
         elif head.startswith(_ZSTD):
             yield io.BufferedReader(_ZstdReader(raw, _zstandard(path)), _BLOCK)
         else:
-            yield raw
+            yield cast(Any, raw)
 
 
 def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
