@@ -57,6 +57,11 @@ class Declaration:
         """The file as the configuration writes it."""
         return str(self.entry.jsonl_fpath)
 
+    @property
+    def key(self) -> str:
+        """Server, type and name: what tells it from the other data sets."""
+        return f"{self.server}/{self.entry.type}/{self.entry.name}"
+
 
 @dataclass(frozen=True)
 class DataConfig:

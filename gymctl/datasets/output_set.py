@@ -1,0 +1,88 @@
+"""Several files that appear together or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from gymctl.errors import InputError, RunError
+
+_NOTHING = "nothing was written"
+
+
+class OutputSet:
+    """Writers beside their targets; the targets are replaced when the block ends well, and only then."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, tuple[Path, BinaryIO]] = {}
+        self._folders: list[Path] = []
+
+    def __enter__(self) -> OutputSet:
+        return self
+
+    def create(self, path: Path) -> BinaryIO:
+        """A writer for ``path``; folders are created.
+
+        Raises:
+            InputError: a folder is in its place, or its folder cannot be written.
+        """
+        if path in self._files:
+            return self._files[path][1]
+        if path.is_dir():
+            raise InputError(f"{path}: is a directory, and a file of this name is to be written", "rename it")
+        try:
+            self._create_folder(path.parent)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            writer = temporary.open("wb", buffering=1 << 20)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}", _NOTHING) from error
+        self._files[path] = (temporary, writer)
+        return writer
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a whole file."""
+        self.create(path).write(content)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The targets, in the order of their creation."""
+        return tuple(self._files)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._commit()
+            elif isinstance(error, OSError):
+                raise RunError(f"cannot write: {error.strerror or error}; {_NOTHING}", "free space") from error
+        finally:
+            self._discard()
+
+    def _commit(self) -> None:
+        try:
+            for _, writer in self._files.values():
+                writer.flush()
+                os.fsync(writer.fileno())
+            for path, (temporary, _) in self._files.items():
+                temporary.replace(path)
+        except OSError as error:
+            raise RunError(f"cannot write: {error.strerror or error}", "free space or choose another folder") from error
+        self._folders.clear()
+
+    def _discard(self) -> None:
+        for temporary, writer in self._files.values():
+            with contextlib.suppress(OSError):  # a full disk: the file is removed below
+                writer.close()
+            temporary.unlink(missing_ok=True)
+        for folder in reversed(self._folders):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _create_folder(self, folder: Path) -> None:
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folders += reversed(missing)

@@ -1,0 +1,92 @@
+"""Rows as objects: parsed strictly, with the line at fault in every message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gymctl.config.row_files import read_rows
+from gymctl.datasets.prompts import RowError
+from gymctl.errors import InputError
+
+MOST_LISTED = 20
+_KINDS = {list: "a list", str: "text", bool: "true or false", type(None): "null"}
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def parse_row(text: bytes) -> dict[str, Any]:
+    """One JSON object.
+
+    Raises:
+        RowError: it is not valid UTF-8, not JSON, or not an object; with the column of the fault.
+    """
+    try:
+        row = _decode(text.decode())
+    except UnicodeDecodeError as error:
+        raise RowError(f"column {error.start + 1} is not UTF-8; save the file as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise RowError(f"not JSON: {_lower(error.msg)} at column {error.colno}; write one object per line") from error
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise RowError(f"the row is {_KINDS.get(type(row), 'a number')}; it must be an object")
+    return row
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+@dataclass
+class RowProblems:
+    """What is wrong with rows: all are counted, the first of them listed."""
+
+    count: int = 0
+    listed: list[str] = field(default_factory=list)
+
+    def add(self, path: Path, line: int, message: object) -> None:
+        """A row at ``path:line`` cannot be used."""
+        self.count += 1
+        if len(self.listed) < MOST_LISTED:
+            self.listed.append(f"{path}:{line}: {message}")
+
+    def raise_if_any(self, hint: str) -> None:
+        """Stop with the list.
+
+        Raises:
+            InputError: there is a problem.
+        """
+        if self.count:
+            hidden = self.count - len(self.listed)
+            more = [f"... and {hidden} more rows"] if hidden else []
+            raise InputError("\n".join([*self.listed, *more, hint]))
+
+
+def read_objects(path: Path, problems: RowProblems) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a file as (line, object); those that are not objects go to ``problems``.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    for line, text in read_rows(path, lambda line, message: problems.add(path, line, message)):
+        try:
+            row = parse_row(text)
+        except RowError as error:
+            problems.add(path, line, error)
+            continue
+        yield line, row
+
+
+def nonempty_text(row: Mapping[str, Any], key: str) -> str | None:
+    """The value of a column when it is text and not empty."""
+    value = row.get(key)
+    return value if isinstance(value, str) and value else None
