@@ -24,13 +24,11 @@ class OutputSet:
         return self
 
     def create(self, path: Path) -> BinaryIO:
-        """A writer for ``path``; folders are created.
+        """A writer for ``path``, once; folders are created.
 
         Raises:
             InputError: a folder is in its place, or its folder cannot be written.
         """
-        if path in self._files:
-            return self._files[path][1]
         if path.is_dir():
             raise InputError(f"{path}: is a directory, and a file of this name is to be written", "rename it")
         try:

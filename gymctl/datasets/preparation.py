@@ -20,7 +20,7 @@ from gymctl.datasets.declarations import DataConfig, Declaration
 from gymctl.datasets.entries import DatasetType, Mode, Release
 from gymctl.datasets.mapping import MappingFile
 from gymctl.datasets.output_set import OutputSet
-from gymctl.datasets.prepared_files import MetricsFile, check_changes, prepared_path, read_record, record_content
+from gymctl.datasets.prepared_files import MetricsFile, check_changes, path_beside, read_record, record_content
 from gymctl.datasets.prompts import PARAMS, RowError
 from gymctl.datasets.row_digests import RowDigests
 from gymctl.datasets.row_metrics import RowMetrics, merged
@@ -164,7 +164,7 @@ class _Preparation:
             self.datasets.append(self._prepare_dataset(declaration, targets))
 
     def _sidecar(self, folder: Path, declaration: Declaration) -> BinaryIO:
-        return self.outputs.create(prepared_path(folder, declaration, self.outputs.paths))
+        return self.outputs.create(path_beside(folder, declaration, "_prepare.jsonl", self.outputs.paths))
 
     def _prepare_dataset(self, declaration: Declaration, targets: list[BinaryIO]) -> PreparedDataset:
         path = declaration.file
@@ -277,15 +277,14 @@ class _Preparation:
         return files
 
     def _by_dataset(self) -> list[MetricsFile]:
-        if self.options.sidecars is None:
-            return []
-        files = []
-        for item in self.datasets:
-            path = self.options.sidecars / item.declaration.path
-            path = path.with_name(f"{path.stem}_metrics.json")
+        """Metrics next to each data set; those of one file that is declared twice are written once when equal."""
+        files: dict[Path, MetricsFile] = {}
+        for item in self.datasets if self.options.sidecars is not None else ():
             content = self._dump(item.metrics, item.declaration)
-            files.append(MetricsFile(path, content, item.declaration.key))
-        return files
+            taken = [path for path, file in files.items() if file.content != content]
+            path = path_beside(self.options.sidecars or Path(), item.declaration, "_metrics.json", taken)
+            files[path] = MetricsFile(path, content, item.declaration.key)
+        return list(files.values())
 
     def _dump(self, metrics: RowMetrics, declaration: Declaration) -> dict[str, Any]:
         header = declaration.entry.header(self.options.release or Release.V0_7)

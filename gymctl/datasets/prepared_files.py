@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -29,17 +29,18 @@ class MetricsFile:
     """Key of the data set that it is about, or the type when it is about all data sets of a type."""
 
 
-def prepared_path(folder: Path, declaration: Declaration, taken: Sequence[Path]) -> Path:
-    """Where the prepared rows of one data set go, next to its path below ``folder``.
+def path_beside(folder: Path, declaration: Declaration, suffix: str, taken: Container[Path]) -> Path:
+    """A name that is free for a file about one data set, next to its path below ``folder``.
 
-    The first name that is free: ``STEM_prepare.jsonl``, then with the server, then also with the data set, then
-    numbered.
+    ``STEM_prepare.jsonl`` for the suffix ``_prepare.jsonl``, then with the server, then also with the data set, then
+    numbered, as in NeMo Gym 0.6.
     """
     path = folder / declaration.path
+    kind, _, extension = suffix.partition(".")
     server = declaration.server
     name = declaration.entry.name
     parts = chain(("", f".{server}", f".{server}.{name}"), (f".{server}.{name}.{number}" for number in count(2)))
-    candidates = (path.with_name(f"{path.stem}_prepare{part}.jsonl") for part in parts)
+    candidates = (path.with_name(f"{path.stem}{kind}{part}.{extension}") for part in parts)
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
