@@ -44,6 +44,7 @@ def _register() -> None:
     from gymctl.cli import (
         collect,
         config,
+        data,
         down,
         env,
         images,
@@ -70,6 +71,7 @@ def _register() -> None:
         logs,
         collect,
         why_slow,
+        data,
         down,
         env,
         images,

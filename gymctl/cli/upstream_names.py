@@ -16,6 +16,7 @@ OFFERED: dict[str, tuple[str, ...]] = {
     "run": ("up",),
     "status": ("status",),
     "collect_rollouts": ("collect",),
+    "prepare_data": ("data", "prepare"),
     "dump_config": ("config", "show"),
 }
 _PREFIXES = ("ng_", "nemo_gym_")
@@ -23,7 +24,6 @@ _INSTEAD = {
     "help": "see gymctl --help",
     "init_resources_server": "use gymctl env init NAME",
     "version": "see gymctl --version",
-    "prepare_data": "NeMo Gym's own prepares the same data; gymctl collect reads the rows that it writes",
     "e2e_collect_rollouts": "use gymctl up, then gymctl collect",
 }
 

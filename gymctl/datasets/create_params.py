@@ -34,6 +34,8 @@ class ParamsFigures:
     turns: int | None
     """Messages of the user."""
     temperature: float | None
+    digest: int
+    """Of the parameters, for comparisons within this process."""
 
 
 def figures_of(params: Any) -> ParamsFigures:
@@ -45,11 +47,13 @@ def figures_of(params: Any) -> ParamsFigures:
     if not _is_usual(params):
         params = validated(params)
     tools = params.get("tools")
+    text = json.dumps(params)
     return ParamsFigures(
-        words=len(json.dumps(params).split()),
+        words=len(text.split()),
         tools=None if tools is None else len(tools),
         turns=_turns(params["input"]),
         temperature=params.get("temperature"),
+        digest=hash(text),
     )
 
 

@@ -20,15 +20,8 @@ from gymctl.config.merge import MISSING, merge_layers
 from gymctl.config.names import RESERVED_KEYS, ServerKind
 from gymctl.config.resolve import resolve
 from gymctl.config.sources import read_layers
-from gymctl.datasets.entries import (
-    ENTRY_KEYS,
-    LICENSES,
-    BenchmarkEntry,
-    DatasetType,
-    Mode,
-    Release,
-    SourceEntry,
-)
+from gymctl.datasets.entries import ENTRY_KEYS, LICENSES, BenchmarkEntry, SourceEntry
+from gymctl.datasets.options import DatasetType, Mode, Release
 from gymctl.datasets.prompts import PromptTemplate, find_file, read_prompt
 from gymctl.errors import ConfigError
 
@@ -166,10 +159,17 @@ class _Reader:
             agent=agent,
             entry=entry,
             place=self.findings.place(path),
-            file=find_file(Path(entry.jsonl_fpath), self.roots, self.cwd),
+            file=self._file(Path(entry.jsonl_fpath)),
             prompt=self._prompt(entry, path),
             folder=self._folder(agent),
         )
+
+    def _file(self, path: Path) -> Path | None:
+        """The rows; below the current directory as a relative path, which reads better in messages."""
+        found = find_file(path, self.roots, self.cwd)
+        if found is not None and self.cwd == Path.cwd() and found.is_relative_to(self.cwd):
+            return found.relative_to(self.cwd)
+        return found
 
     def _entry(self, path: KeyPath, value: Any) -> SourceEntry | BenchmarkEntry | None:
         if not isinstance(value, dict):

@@ -5,43 +5,12 @@ Read from nemo-gym 0.4.0, 0.6.0 and 0.7.0 (``config_types.py``).
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
-class Release(StrEnum):
-    """The release of NeMo Gym whose files are written; 0.4 is also the form of 0.5."""
-
-    V0_4 = "0.4"
-    V0_6 = "0.6"
-    V0_7 = "0.7"
-
-
-class DatasetType(StrEnum):
-    """What a data set is for; the value names the output file."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    EXAMPLE = "example"
-    BENCHMARK = "benchmark"
-
-
-class Mode(StrEnum):
-    """Which data sets are prepared."""
-
-    TRAIN_PREPARATION = "train_preparation"
-    EXAMPLE_VALIDATION = "example_validation"
-
-    @property
-    def types(self) -> tuple[DatasetType, ...]:
-        """The types in scope, in the order in which they are written."""
-        if self is Mode.EXAMPLE_VALIDATION:
-            return (DatasetType.EXAMPLE,)
-        return (DatasetType.TRAIN, DatasetType.VALIDATION, DatasetType.BENCHMARK)
-
+from gymctl.datasets.options import DatasetType, Release
 
 LICENSES = (
     "Apache 2.0",

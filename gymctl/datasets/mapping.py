@@ -12,6 +12,7 @@ datasets: {my_dataset: {columns: {answer: gold}}}   # the same keys for one data
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +49,11 @@ class RowMapping(BaseModel):
             return value if value is None else prompt_template(value, "")
         except ConfigError as error:
             raise ValueError(error.problems[0].message) from error
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether nothing is changed."""
+        return self == RowMapping()
 
     def rename(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row with its columns renamed and dropped.

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gymctl.config.row_files import read_rows
 from gymctl.datasets.create_params import ParamsFigures, figures_of
 from gymctl.datasets.declarations import DataConfig, Declaration
-from gymctl.datasets.entries import DatasetType, Mode, Release
 from gymctl.datasets.mapping import MappingFile
+from gymctl.datasets.options import DatasetType, InvalidRows, Mode, Release
 from gymctl.datasets.output_set import OutputSet
 from gymctl.datasets.prepared_files import MetricsFile, check_changes, path_beside, read_record, record_content
 from gymctl.datasets.prompts import PARAMS, RowError
@@ -31,14 +31,6 @@ from gymctl.errors import InputError
 AGENT_REF, TASK_SOURCE = "agent_ref", "task_source"
 RECORD = "prepare_record.json"
 _HINT = "nothing was written; correct the rows, or leave them out with --invalid drop"
-
-
-class InvalidRows(StrEnum):
-    """What happens to rows that no agent would accept."""
-
-    REFUSE = "refuse"
-    DROP = "drop"
-    KEEP = "keep"
 
 
 @dataclass(frozen=True)
@@ -89,6 +81,32 @@ class PrepareReport:
     invalid: tuple[str, ...]
     """The first rows that are invalid, as ``file:line: reason``."""
     notes: tuple[str, ...]
+
+    def summary(self, kind: DatasetType) -> str:
+        """One line about a type: ``16 rows from 2 data sets, 3 invalid rows left out``."""
+        parts = [item for item in self.datasets if item.declaration.entry.type == kind]
+        text = f"{sum(part.written for part in parts)} rows from {len(parts)} data sets"
+        invalid = sum(part.invalid for part in parts)
+        return f"{text}, {invalid} invalid rows" if invalid else text
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "files": {kind.value: str(path) for kind, path in self.files.items()},
+            "datasets": [
+                {
+                    "server": item.declaration.server,
+                    "name": item.declaration.entry.name,
+                    "type": item.declaration.entry.type.value,
+                    "rows": item.rows,
+                    "written": item.written,
+                    "invalid": item.invalid,
+                }
+                for item in self.datasets
+            ],
+            "invalid": list(self.invalid),
+            "notes": list(self.notes),
+        }
 
 
 def prepare(config: DataConfig, options: PrepareOptions) -> PrepareReport:
@@ -159,12 +177,20 @@ class _Preparation:
         target = self.outputs.create(path)
         for declaration in declarations:
             targets = [target]
-            if self.options.sidecars is not None:
-                targets.append(self._sidecar(self.options.sidecars, declaration))
+            folder = self._sidecar_folder(declaration)
+            if folder is not None:
+                beside = path_beside(folder, declaration, "_prepare.jsonl", self.outputs.paths)
+                targets.append(self.outputs.create(beside))
             self.datasets.append(self._prepare_dataset(declaration, targets))
 
-    def _sidecar(self, folder: Path, declaration: Declaration) -> BinaryIO:
-        return self.outputs.create(path_beside(folder, declaration, "_prepare.jsonl", self.outputs.paths))
+    def _sidecar_folder(self, declaration: Declaration) -> Path | None:
+        """The folder that files next to a data set are below; None when there are none, or it is read-only."""
+        folder = self.options.sidecars
+        if folder is None:
+            return None
+        parent = (folder / declaration.path).parent
+        existing = next(place for place in (parent, *parent.parents) if place.exists())
+        return folder if os.access(existing, os.W_OK) else None
 
     def _prepare_dataset(self, declaration: Declaration, targets: list[BinaryIO]) -> PreparedDataset:
         path = declaration.file
@@ -215,7 +241,7 @@ class _Preparation:
                 return None
             return self._stamped(original, declaration)
         self.rows[entry.type].add(line, hash(text))
-        self.tasks[entry.type].add(line, hash(json.dumps(row[PARAMS])))
+        self.tasks[entry.type].add(line, figures.digest)
         self._count(metrics, original, row, figures, entry.num_repeats, declaration)
         return self._stamped(row, declaration)
 
@@ -279,10 +305,13 @@ class _Preparation:
     def _by_dataset(self) -> list[MetricsFile]:
         """Metrics next to each data set; those of one file that is declared twice are written once when equal."""
         files: dict[Path, MetricsFile] = {}
-        for item in self.datasets if self.options.sidecars is not None else ():
+        for item in self.datasets:
+            folder = self._sidecar_folder(item.declaration)
+            if folder is None:
+                continue
             content = self._dump(item.metrics, item.declaration)
             taken = [path for path, file in files.items() if file.content != content]
-            path = path_beside(self.options.sidecars or Path(), item.declaration, "_metrics.json", taken)
+            path = path_beside(folder, item.declaration, "_metrics.json", taken)
             files[path] = MetricsFile(path, content, item.declaration.key)
         return list(files.values())
 
@@ -296,6 +325,11 @@ class _Preparation:
             f"{item.declaration.file}: the file has no rows ({item.declaration.entry.name})"
             for item in self.datasets
             if not item.rows
+        ]
+        notes += [
+            f"{item.declaration.path}: the folder is read-only; nothing was written next to the data"
+            for item in self.datasets
+            if self.options.sidecars is not None and self._sidecar_folder(item.declaration) is None
         ]
         for kind, digests in self.rows.items():
             repeated = digests.repeated()

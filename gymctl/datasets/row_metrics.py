@@ -21,6 +21,7 @@ _TURNS = "Number of turns"
 _TEMPERATURE = "Temperature"
 CORE_LABELS = (_EXAMPLES, _TOOLS, _WORDS, _TURNS, _TEMPERATURE)
 _NOT_COLUMNS = frozenset(("responses_create_params", "response"))
+_COUNTED = (str, int, float)
 _COMPACT_AT = 1 << 19
 
 
@@ -149,7 +150,9 @@ class ColumnFigures:
 
 def _counts(value: Any) -> bool:
     """Whether a value, or an item of a list, is a text or a number: columns are listed as they first have one."""
-    return any(isinstance(item, str | int | float) for item in (value if isinstance(value, list) else (value,)))
+    if isinstance(value, list):
+        return any(isinstance(item, _COUNTED) for item in value)
+    return isinstance(value, _COUNTED)
 
 
 def _plain_number(value: float) -> float:

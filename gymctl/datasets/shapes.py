@@ -44,6 +44,8 @@ def native_row(row: dict[str, Any], mapping: RowMapping) -> dict[str, Any]:
     Raises:
         RowError: the row has no prompt, or one that cannot be converted.
     """
+    if mapping.is_empty and isinstance(row.get(PARAMS), dict):
+        return row
     row = mapping.rename(row)
     for name in _JSON_COLUMNS:
         _parse_cell(row, name)

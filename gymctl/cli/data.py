@@ -1,0 +1,241 @@
+"""``gymctl data``: prepare, check, split and mix rows before a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gymctl.cli.loading import Configuration, GymRoot
+from gymctl.datasets.options import DataSource, InvalidRows, Mode, Release
+
+if TYPE_CHECKING:
+    from gymctl.datasets.declarations import DataConfig
+    from gymctl.datasets.preparation import PrepareReport
+
+commands = typer.Typer(
+    name="data",
+    help="Prepare, check, split and mix rows before a run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+collation = typer.Typer(name="dataset", hidden=True, no_args_is_help=True, rich_markup_mode=None)
+
+# ng_prepare_data's spelling -> the name of the option here, and the type of its value.
+_UPSTREAM: Mapping[str, tuple[str, type]] = {
+    "mode": ("mode", str),
+    "output_dirpath": ("output_dir", str),
+    "should_download": ("download", bool),
+    "data_source": ("source", str),
+    "overwrite_metrics_conflicts": ("update_metrics", bool),
+}
+_UPSTREAM_COMMANDS = ("ng_prepare_data", "nemo_gym_prepare_data", "collate")
+
+ModeOption = Annotated[Mode | None, typer.Option("--mode", help="Which data sets to prepare.", show_default=False)]
+OutputDir = Annotated[
+    Path | None, typer.Option("--output-dir", "-o", help="Folder for the prepared files.", show_default=False)
+]
+Like = Annotated[
+    Release | None,
+    typer.Option("--like", help="Write the files of this NeMo Gym release.", show_default="rows for all releases"),
+]
+Invalid = Annotated[InvalidRows, typer.Option("--invalid", help="What to do with rows that no agent accepts.")]
+UpdateMetrics = Annotated[
+    bool, typer.Option("--update-metrics", help="Accept metrics that differ from those of an earlier run.")
+]
+MappingOption = Annotated[
+    Path | None, typer.Option("--mapping", help="YAML file that converts rows of other shapes.", show_default=False)
+]
+Sidecars = Annotated[
+    bool, typer.Option("--sidecars", help="Also write prepared rows and metrics next to each data set.")
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")]
+Source = Annotated[
+    DataSource | None,
+    typer.Option("--source", help="Registry for data sets that name both.", show_default="huggingface"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the sub-commands."""
+    app.add_typer(commands)
+    app.add_typer(collation)
+
+
+@commands.command()
+def prepare(
+    context: typer.Context,
+    configuration: Configuration = None,
+    mode: ModeOption = None,
+    output_dir: OutputDir = None,
+    like: Like = None,
+    invalid: Invalid = InvalidRows.REFUSE,
+    update_metrics: UpdateMetrics = False,
+    mapping: MappingOption = None,
+    sidecars: Sidecars = False,
+    download: Download = False,
+    source: Source = None,
+    gym_root: GymRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prepare the data sets of a configuration for training, as NeMo Gym does.
+
+    \b
+    Examples:
+      gymctl data prepare stack.yaml --mode train_preparation --output-dir data/prepared
+      gymctl data prepare stack.yaml --mode example_validation -o out --invalid drop --like 0.7
+      gymctl ng_prepare_data "+config_paths=[stack.yaml]" +output_dirpath=data/prepared +mode=train_preparation
+    """  # noqa: D301 - \b has click leave the lines below it as they are
+    options = {
+        "mode": mode,
+        "output_dir": output_dir,
+        "download": download or None,
+        "source": source,
+        "update_metrics": update_metrics or None,
+    }
+    beside = sidecars or context.info_name in _UPSTREAM_COMMANDS
+    report = _prepare(configuration or [], options, like, invalid, mapping, beside, gym_root)
+    _print_report(report, as_json=as_json)
+
+
+@collation.command()
+def collate(
+    context: typer.Context,
+    configuration: Configuration = None,
+    config: Annotated[list[str] | None, typer.Option("--config", help="YAML file; may be repeated.")] = None,
+    resources_server: Annotated[
+        list[str] | None, typer.Option("--resources-server", help="Bundled resources server; may be repeated.")
+    ] = None,
+    mode: ModeOption = None,
+    output_dir: OutputDir = None,
+    like: Like = None,
+    invalid: Invalid = InvalidRows.REFUSE,
+    update_metrics: UpdateMetrics = False,
+    download: Download = False,
+    source: Source = None,
+    gym_root: GymRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prepare data sets, with the options of NeMo Gym's 'gym dataset collate'."""
+    paths = [*(config or []), *(f"resources_servers/{name}/configs/{name}.yaml" for name in resources_server or [])]
+    prepare(
+        context,
+        configuration=[*paths, *(configuration or [])],
+        mode=mode,
+        output_dir=output_dir,
+        like=like,
+        invalid=invalid,
+        update_metrics=update_metrics,
+        download=download,
+        source=source,
+        gym_root=gym_root,
+        as_json=as_json,
+    )
+
+
+def _prepare(
+    arguments: Sequence[str],
+    options: Mapping[str, Any],
+    like: Release | None,
+    invalid: InvalidRows,
+    mapping: Path | None,
+    sidecars: bool,
+    gym_root: Path | None,
+) -> PrepareReport:
+    from gymctl.datasets.mapping import MappingFile, read_mapping
+    from gymctl.datasets.preparation import PrepareOptions
+    from gymctl.datasets.preparation import prepare as prepare_data
+    from gymctl.errors import InputError
+
+    configuration, values = split_arguments(arguments)
+    values |= {name: value for name, value in options.items() if value is not None}
+    for name, example in (("mode", "--mode train_preparation"), ("output_dir", "--output-dir data/prepared")):
+        if values.get(name) is None:
+            raise InputError(f"--{name.replace('_', '-')} is missing", f"add {example}")
+    config = _load(configuration, values, like, gym_root)
+    return prepare_data(
+        config,
+        PrepareOptions(
+            mode=Mode(values["mode"]),
+            output=Path(values["output_dir"]),
+            release=like,
+            invalid=invalid,
+            update_metrics=bool(values.get("update_metrics")),
+            mapping=read_mapping(mapping, Path.cwd()) if mapping else MappingFile(),
+            sidecars=Path.cwd() if sidecars else None,
+        ),
+    )
+
+
+def _load(
+    configuration: Sequence[str], values: Mapping[str, Any], like: Release | None, gym_root: Path | None
+) -> DataConfig:
+    """The declared data sets; missing ones are fetched first when that was asked for."""
+    from gymctl.datasets.declarations import load_declarations
+    from gymctl.datasets.downloads import access_of, fetch_missing
+
+    def load() -> DataConfig:
+        mode = Mode(values["mode"])
+        return load_declarations(
+            configuration, cwd=Path.cwd(), environ=os.environ, mode=mode, release=like, gym_root=gym_root
+        )
+
+    config = load()
+    if values.get("download") and any(item.file is None for item in config.declarations):
+        access = access_of(config.settings, os.environ, DataSource(values.get("source") or DataSource.HUGGINGFACE))
+        for path in fetch_missing(config.declarations, access, Path.cwd()):
+            typer.echo(f"fetched {path.relative_to(Path.cwd())}", err=True)
+        config = load()
+    return config
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Arguments that are configuration, and NeMo Gym's options among them by the names that they have here.
+
+    Raises:
+        InputError: an option has a value of the wrong type.
+    """
+    from gymctl.config.overrides import looks_like_override, parse_override
+    from gymctl.errors import InputError
+
+    configuration: list[str] = []
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        key = argument.lstrip("+").partition("=")[0]
+        if key == "task_data_validation":
+            raise InputError(f"{argument}: rows are not checked while they are prepared", "use gymctl data check")
+        if key not in _UPSTREAM or not looks_like_override(argument):
+            configuration.append(argument)
+            continue
+        name, kind = _UPSTREAM[key]
+        value = parse_override(argument).value
+        if type(value) is not kind:
+            raise InputError(f"{argument}: expected {'true or false' if kind is bool else 'text'}")
+        values[name] = value
+    _check_choices(values)
+    return configuration, values
+
+
+def _check_choices(values: Mapping[str, Any]) -> None:
+    from gymctl.errors import InputError
+
+    for name, choices in (("mode", list(Mode)), ("source", list(DataSource))):
+        if name in values and values[name] not in choices:
+            raise InputError(f"{name} is {values[name]!r}", f"it must be {' or '.join(choices)}")
+
+
+def _print_report(report: PrepareReport, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(report.to_json()))
+        return
+    for line in report.invalid:
+        typer.echo(f"note: {line}", err=True)
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+    for kind, path in report.files.items():
+        typer.echo(f"{kind}: {report.summary(kind)} -> {path}")

@@ -1,0 +1,51 @@
+"""Choices of data commands. This module imports next to nothing: the command line reads it for its help."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Release(StrEnum):
+    """The release of NeMo Gym whose files are written; 0.4 is also the form of 0.5."""
+
+    V0_4 = "0.4"
+    V0_6 = "0.6"
+    V0_7 = "0.7"
+
+
+class DatasetType(StrEnum):
+    """What a data set is for; the value names the output file."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    EXAMPLE = "example"
+    BENCHMARK = "benchmark"
+
+
+class Mode(StrEnum):
+    """Which data sets are prepared."""
+
+    TRAIN_PREPARATION = "train_preparation"
+    EXAMPLE_VALIDATION = "example_validation"
+
+    @property
+    def types(self) -> tuple[DatasetType, ...]:
+        """The types in scope, in the order in which they are written."""
+        if self is Mode.EXAMPLE_VALIDATION:
+            return (DatasetType.EXAMPLE,)
+        return (DatasetType.TRAIN, DatasetType.VALIDATION, DatasetType.BENCHMARK)
+
+
+class InvalidRows(StrEnum):
+    """What happens to rows that no agent would accept."""
+
+    REFUSE = "refuse"
+    DROP = "drop"
+    KEEP = "keep"
+
+
+class DataSource(StrEnum):
+    """Where a data set with both identifiers is fetched from."""
+
+    HUGGINGFACE = "huggingface"
+    GITLAB = "gitlab"
