@@ -49,3 +49,45 @@ class DataSource(StrEnum):
 
     HUGGINGFACE = "huggingface"
     GITLAB = "gitlab"
+
+
+class Target(StrEnum):
+    """Who reads an export."""
+
+    NEMO_RL = "nemo-rl"
+    TRL = "trl"
+    VERL = "verl"
+    OPENAI = "openai"
+    ATIF = "atif"
+    PARQUET = "parquet"
+    CSV = "csv"
+
+
+class Kind(StrEnum):
+    """What an export is for: supervised, preference pairs, single labels, prompts, or token ids with log-probs."""
+
+    SFT = "sft"
+    DPO = "dpo"
+    KTO = "kto"
+    GRPO = "grpo"
+    TOKENS = "tokens"
+
+
+class Reasoning(StrEnum):
+    """Where a model's reasoning goes: a field of the message, ``<think>`` in its text, or nowhere."""
+
+    FIELD = "field"
+    THINK = "think"
+    DROP = "drop"
+
+
+KINDS: dict[Target, tuple[Kind, ...]] = {
+    Target.NEMO_RL: (Kind.SFT, Kind.DPO, Kind.GRPO, Kind.TOKENS),
+    Target.TRL: (Kind.SFT, Kind.DPO, Kind.KTO, Kind.GRPO, Kind.TOKENS),
+    Target.VERL: (Kind.SFT, Kind.GRPO, Kind.TOKENS),
+    Target.OPENAI: (Kind.SFT, Kind.DPO),
+    Target.ATIF: (),
+    Target.PARQUET: (),
+    Target.CSV: (),
+}
+"""The kinds of each target, its default first; a target without kinds gets whole rollouts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +43,19 @@ class OutputSet:
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a whole file."""
-        self.create(path).write(content)
+        writer = self.create(path)
+        writer.write(content)
+        writer.flush()
+        os.fsync(writer.fileno())
+        writer.close()
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of what was written for ``path`` so far."""
+        temporary, writer = self._files[path]
+        if not writer.closed:
+            writer.flush()
+        with temporary.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -63,8 +76,10 @@ class OutputSet:
     def _commit(self) -> None:
         try:
             for _, writer in self._files.values():
-                writer.flush()
-                os.fsync(writer.fileno())
+                if not writer.closed:
+                    writer.flush()
+                    os.fsync(writer.fileno())
+                    writer.close()
             for path, (temporary, _) in self._files.items():
                 temporary.replace(path)
         except OSError as error:

@@ -1,0 +1,100 @@
+"""Token ids and log-probs of a rollout as one sequence, exactly as the policy generated them.
+
+The rule of NeMo RL: the prompt of each turn begins with every token seen so far. What is between the turns was added
+by the environment. Nothing is tokenized again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gymctl.datasets.exports.rollout_index import Reason
+
+
+class TokenError(Exception):
+    """A rollout whose tokens cannot be used: the reason, and what is wrong."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One sequence: the first prompt, then generated (mask 1) and environment (mask 0) tokens in turn."""
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    mask: list[int]
+    """1 for a generated token, 0 for one of the environment; one for each completion id."""
+    logprobs: list[float]
+    """Of each completion id; 0.0 for tokens of the environment, which have none."""
+    turns: int
+
+
+def token_row(result: Mapping[str, Any]) -> TokenRow:
+    """The tokens of a rollout.
+
+    Raises:
+        TokenError: it has none, they are malformed, or a turn does not continue the one before.
+    """
+    turns = [item for item in _output(result) if isinstance(item, dict) and item.get("generation_token_ids")]
+    if not turns:
+        raise TokenError(Reason.NO_TOKENS, "no output item has generation_token_ids")
+    prompt: list[int] = []
+    seen: list[int] = []
+    mask: list[int] = []
+    logprobs: list[float] = []
+    for number, item in enumerate(turns, 1):
+        before, generated, scores = _fields(item, number)
+        if number == 1:
+            prompt = before
+            seen = list(before)
+        _check_contiguous(seen, before, number)
+        added = before[len(seen) :]
+        mask += [0] * len(added) + [1] * len(generated)
+        logprobs += [0.0] * len(added) + scores
+        seen += added + generated
+    return TokenRow(
+        prompt_ids=prompt,
+        completion_ids=seen[len(prompt) :],
+        mask=mask,
+        logprobs=logprobs,
+        turns=len(turns),
+    )
+
+
+def _output(result: Mapping[str, Any]) -> list[Any]:
+    response = result.get("response")
+    output = response.get("output") if isinstance(response, dict) else None
+    return output if isinstance(output, list) else []
+
+
+def _fields(item: Mapping[str, Any], turn: int) -> tuple[list[int], list[int], list[float]]:
+    before = item.get("prompt_token_ids")
+    generated = item["generation_token_ids"]
+    scores = item.get("generation_log_probs")
+    for name, ids in (("prompt_token_ids", before), ("generation_token_ids", generated)):
+        if not isinstance(ids, list) or not all(type(value) is int and value >= 0 for value in ids):
+            raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: {name} is not a list of token ids")
+    if not isinstance(scores, list) or len(scores) != len(generated):
+        count = len(scores) if isinstance(scores, list) else "no"
+        message = f"turn {turn}: {len(generated)} tokens with {count} log-probs"
+        raise TokenError(Reason.TOKENS_MALFORMED, message)
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in scores):
+        raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: a log-prob is not a finite number")
+    return list(before or ()), generated, [float(score) for score in scores]
+
+
+def _check_contiguous(seen: list[int], before: list[int], turn: int) -> None:
+    if before[: len(seen)] == seen:
+        return
+    first = next((index for index, pair in enumerate(zip(seen, before, strict=False)) if pair[0] != pair[1]), None)
+    if first is None:
+        message = f"turn {turn}: the prompt has {len(before)} tokens, fewer than the {len(seen)} seen so far"
+    else:
+        message = f"turn {turn}: token {first} of the prompt is {before[first]}, not {seen[first]} as seen before"
+    raise TokenError(Reason.TOKENS_NOT_CONTIGUOUS, message)
