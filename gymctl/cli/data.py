@@ -15,7 +15,7 @@ from gymctl.datasets.options import DataSource, InvalidRows, Mode, Release
 
 if TYPE_CHECKING:
     from gymctl.datasets.declarations import DataConfig
-    from gymctl.datasets.preparation import PrepareReport
+    from gymctl.datasets.prepare_report import PrepareReport
 
 commands = typer.Typer(
     name="data",
@@ -148,8 +148,8 @@ def _prepare(
     gym_root: Path | None,
 ) -> PrepareReport:
     from gymctl.datasets.mapping import MappingFile, read_mapping
-    from gymctl.datasets.preparation import PrepareOptions
     from gymctl.datasets.preparation import prepare as prepare_data
+    from gymctl.datasets.prepare_report import PrepareOptions
     from gymctl.errors import InputError
 
     configuration, values = split_arguments(arguments)

@@ -11,7 +11,7 @@ import typer
 from gymctl.datasets.options import Kind, Reasoning, Target
 
 if TYPE_CHECKING:
-    from gymctl.datasets.exports.export_run import ExportReport
+    from gymctl.datasets.exports.export_report import ExportReport
 
 Rollouts = Annotated[Path, typer.Argument(help="Output of gymctl collect.", metavar="ROLLOUTS")]
 TargetOption = Annotated[Target, typer.Option("--to", help="Who reads the export.")]
@@ -72,7 +72,8 @@ def export(
       gymctl export rollouts.jsonl --to verl --kind tokens -o tokens.parquet --complete-groups
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl import __version__
-    from gymctl.datasets.exports.export_run import ExportOptions, default_kind
+    from gymctl.datasets.exports.export_report import ExportOptions
+    from gymctl.datasets.exports.export_run import default_kind
     from gymctl.datasets.exports.export_run import export as export_rollouts
     from gymctl.datasets.exports.selection import Selection
 

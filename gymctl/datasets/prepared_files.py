@@ -7,14 +7,12 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gymctl.datasets.declarations import Declaration
 from gymctl.datasets.metrics_differences import differences
+from gymctl.datasets.prepare_report import PreparedDataset, PrepareOptions
 from gymctl.errors import InputError
-
-if TYPE_CHECKING:
-    from gymctl.datasets.preparation import PreparedDataset, PrepareOptions
 
 _MOST_DIFFERENCES = 5
 

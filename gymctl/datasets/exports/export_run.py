@@ -5,11 +5,9 @@ The files appear together at the end, or not at all.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,9 @@ import msgspec
 
 from gymctl.datasets.exports.atif import trajectory
 from gymctl.datasets.exports.conversation import Conversation, NotChatError, conversation_of
-from gymctl.datasets.exports.rollout_index import Reason, Rollout, RolloutIndex, read_index, read_result, sibling
+from gymctl.datasets.exports.export_report import ExportOptions, ExportReport
+from gymctl.datasets.exports.manifest import manifest_of
+from gymctl.datasets.exports.rollout_index import Reason, Rollout, RolloutIndex, read_index, read_result
 from gymctl.datasets.exports.row_forms import (
     PREFERENCE,
     SUPERVISED,
@@ -28,7 +28,6 @@ from gymctl.datasets.exports.row_forms import (
     token_columns,
 )
 from gymctl.datasets.exports.selection import (
-    Selection,
     apply_selection,
     keep_best,
     leave_incomplete_out,
@@ -38,42 +37,12 @@ from gymctl.datasets.exports.selection import (
 )
 from gymctl.datasets.exports.token_row import TokenError, token_row
 from gymctl.datasets.exports.writers import CsvTable, Form, JsonLines, ParquetTable, RowWriter
-from gymctl.datasets.options import KINDS, Kind, Reasoning, Target
+from gymctl.datasets.options import KINDS, Kind, Target
 from gymctl.datasets.output_set import OutputSet
 from gymctl.errors import InputError
 
 _MOST_DETAILS = 50
-_MOST_TASKS = 100
 _TOKEN_REASONS = frozenset((Reason.NO_TOKENS, Reason.TOKENS_MALFORMED, Reason.TOKENS_NOT_CONTIGUOUS, Reason.UNREADABLE))
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What is exported, and how."""
-
-    rollouts: Path
-    target: Target
-    kind: Kind | None
-    output: Path
-    selection: Selection
-    version: str
-    """Version of gymctl, for the manifest."""
-    reasoning: Reasoning = Reasoning.FIELD
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What was exported. ``considered`` is ``used`` and everything in ``dropped``."""
-
-    output: Path
-    manifest: Path
-    rows: int
-    considered: int
-    used: int
-    dropped: dict[str, int]
-    incomplete_tasks: int
-    details: tuple[str, ...]
-    """Of rollouts that could not be converted: ``task:rollout: reason: what is wrong``."""
 
 
 def default_kind(target: Target, kind: Kind | None) -> Kind | None:
@@ -108,7 +77,7 @@ def export(options: ExportOptions) -> ExportReport:
             raise InputError(f"{options.rollouts}: nothing to export: {dropped}", "check the filters")
         manifest_path = options.output.with_name(f"{options.output.name}.manifest.json")
         report = run.report(rows, manifest_path)
-        manifest = _manifest(options, index, run.complete, report, outputs)
+        manifest = manifest_of(options, index, run.complete, report, outputs)
         outputs.write(manifest_path, json.dumps(manifest, indent=2).encode() + b"\n")
     return report
 
@@ -316,48 +285,3 @@ _FORMS: dict[tuple[Target, Kind | None], Form] = {
     (Target.PARQUET, None): Form.TABLE,
     **{(target, Kind.TOKENS): Form.TOKENS for target in Target},
 }
-
-
-def _manifest(
-    options: ExportOptions, index: RolloutIndex, complete: frozenset[int], report: ExportReport, outputs: OutputSet
-) -> dict[str, Any]:
-    incomplete = sorted(set(index.expected) - complete)
-    lost = [rollout for rollout in index.rollouts if rollout.detail]
-    return {
-        "gymctl": options.version,
-        "target": options.target.value,
-        "kind": options.kind.value if options.kind else None,
-        "reasoning": options.reasoning.value,
-        "selection": asdict(options.selection),
-        "source": {
-            "rollouts": {"path": str(options.rollouts), "sha256": _digest(options.rollouts)},
-            "inputs": {"path": str(index.inputs), "sha256": _digest(index.inputs)} if index.inputs else None,
-            "run": _run_identity(options.rollouts),
-        },
-        "files": {str(path): outputs.digest(path) for path in outputs.paths},
-        "rows": report.rows,
-        "rollouts": {"in": report.considered, "out": report.used, "dropped": report.dropped},
-        "tasks": {
-            "in": len(index.expected),
-            "complete": len(complete),
-            "incomplete": incomplete[:_MOST_TASKS],
-        },
-        "details": [
-            *report.details,
-            *(f"{rollout.name}: {rollout.reason}: {rollout.detail}" for rollout in lost[:_MOST_DETAILS]),
-        ],
-    }
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _run_identity(rollouts: Path) -> Any:
-    """What gymctl collect recorded about the run; None when the file is not there."""
-    path = sibling(rollouts, "run").with_suffix(".json")
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None

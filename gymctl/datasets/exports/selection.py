@@ -49,6 +49,21 @@ def apply_selection(index: RolloutIndex, selection: Selection) -> frozenset[int]
     return complete
 
 
+def keep_best(index: RolloutIndex, count: int) -> None:
+    """Leave out all but the ``count`` rollouts of each task with the highest rewards."""
+    for group in index.groups().values():
+        ranked = sorted(usable(group), key=lambda item: (-item.reward, item.repeat))
+        for rollout in ranked[count:]:
+            rollout.reason = Reason.NOT_BEST
+
+
+def leave_incomplete_out(index: RolloutIndex, complete: frozenset[int]) -> None:
+    """Leave out rollouts of tasks that are not complete."""
+    for rollout in usable(index.rollouts):
+        if rollout.task not in complete:
+            rollout.reason = Reason.INCOMPLETE_GROUP
+
+
 def _reason(rollout: Rollout, selection: Selection, complete: frozenset[int], rates: dict[int, float]) -> Reason | None:
     if rollout.is_cut and not selection.keeps_cut:
         return Reason.INCOMPLETE_RESPONSE
