@@ -34,6 +34,8 @@ class ParamsFigures:
     turns: int | None
     """Messages of the user."""
     temperature: float | None
+    size: int
+    """Characters of the parameters as JSON text."""
     digest: int
     """Of the parameters, for comparisons within this process."""
 
@@ -53,6 +55,7 @@ def figures_of(params: Any) -> ParamsFigures:
         tools=None if tools is None else len(tools),
         turns=_turns(params["input"]),
         temperature=params.get("temperature"),
+        size=len(text),
         digest=hash(text),
     )
 

@@ -7,7 +7,7 @@ configuration only ``datasets:`` and the references between agents and resources
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from gymctl.config.findings import Findings, did_you_mean
 from gymctl.config.locations import KeyPath, dotted
 from gymctl.config.merge import MISSING, merge_layers
 from gymctl.config.names import RESERVED_KEYS, ServerKind
+from gymctl.config.renamed import take_ours
 from gymctl.config.resolve import resolve
 from gymctl.config.sources import read_layers
 from gymctl.datasets.entries import ENTRY_KEYS, LICENSES, BenchmarkEntry, SourceEntry
@@ -52,7 +53,7 @@ class Declaration:
 
     @property
     def key(self) -> str:
-        """Server, type and name: what tells it from the other data sets."""
+        """Server, type and name."""
         return f"{self.server}/{self.entry.type}/{self.entry.name}"
 
 
@@ -66,6 +67,10 @@ class DataConfig:
     settings: Mapping[str, Any]
     """Resolved top-level values that are not servers: tokens, upstream's options."""
     roots: tuple[Path, ...]
+    folders: Mapping[str, Path | None] = field(default_factory=dict)
+    """Folder of the resources server that scores the rows of each agent and resources server."""
+    fields: Mapping[Path, Mapping[str, Any]] = field(default_factory=dict)
+    """Configured fields of each resources server, by the folder of its code."""
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -95,6 +100,7 @@ def load_declarations(
     raw = merge_layers(layers.all, layers.includes, findings)
     apply_directives(raw, findings)
     resolved = resolve(raw, environ, Findings(findings.origins))
+    take_ours(resolved, raw, layers.roots, Findings(findings.origins))
     reader = _Reader(raw=raw, resolved=resolved, findings=Findings(findings.origins), roots=layers.roots, cwd=cwd)
     declarations = tuple(reader.declarations(mode, release))
     if reader.findings.problems:
@@ -105,6 +111,8 @@ def load_declarations(
         servers=servers,
         settings={name: value for name, value in resolved.items() if name not in servers},
         roots=layers.roots,
+        folders={name: reader.folder(name) for name, kind in servers.items() if kind is not ServerKind.MODEL},
+        fields={folder: fields for folder, fields in reader.resources() if folder is not None},
     )
 
 
@@ -161,7 +169,7 @@ class _Reader:
             place=self.findings.place(path),
             file=self._file(Path(entry.jsonl_fpath)),
             prompt=self._prompt(entry, path),
-            folder=self._folder(agent),
+            folder=self.folder(agent),
         )
 
     def _file(self, path: Path) -> Path | None:
@@ -262,11 +270,17 @@ class _Reader:
             self.findings.problems += error.problems
         return None
 
-    def _folder(self, agent: str) -> Path | None:
-        """Where the resources server of an agent has its code."""
-        by_name = {name: (kind, implementation, fields) for name, kind, implementation, fields in self.servers()}
-        _, _, fields = by_name[agent]
-        found = by_name.get(_reference(fields) or "")
+    def resources(self) -> Iterator[tuple[Path | None, Mapping[str, Any]]]:
+        """Folder and fields of every resources server."""
+        for name, kind, _, fields in self.servers():
+            if kind is ServerKind.RESOURCES:
+                yield self.folder(name), fields
+
+    def folder(self, name: str) -> Path | None:
+        """Where the resources server that scores the rows of an agent, or that one itself, has its code."""
+        by_name = {server: (kind, implementation, fields) for server, kind, implementation, fields in self.servers()}
+        kind, _, fields = by_name[name]
+        found = by_name[name] if kind is ServerKind.RESOURCES else by_name.get(_reference(fields) or "")
         if found is None or found[0] is not ServerKind.RESOURCES:
             return None
         return find_file(Path(ServerKind.RESOURCES) / found[1], self.roots, self.cwd)

@@ -31,7 +31,7 @@ class OutputSet:
             InputError: a folder is in its place, or its folder cannot be written.
         """
         if path.is_dir():
-            raise InputError(f"{path}: is a directory, and a file of this name is to be written", "rename it")
+            raise InputError(f"{path}: a directory has the name of a file that would be written", "rename it")
         try:
             self._create_folder(path.parent)
             temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,0 +1,133 @@
+"""What a resources server wants of a row, read from its code without running it.
+
+The fields are those of the model that ``verify`` takes, the tools those that are declared in the class or, in NeMo
+Gym's servers, registered with ``app.post``. What the code computes is not guessed: then nothing is checked.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gymctl.datasets.field_types import FieldType, field_type
+
+_OWN_FIELDS = frozenset(("responses_create_params", "response", "model_config"))
+_OWN_PATHS = frozenset(("seed_session", "verify", "run", "aggregate_metrics", "close_session"))
+
+
+@dataclass(frozen=True)
+class RowField:
+    """A field that ``verify`` reads from a row."""
+
+    type: FieldType
+    is_required: bool
+
+
+@dataclass(frozen=True)
+class ServerCode:
+    """What the code of a resources server shows."""
+
+    path: Path
+    fields: Mapping[str, RowField] = field(default_factory=dict)
+    tools: frozenset[str] | None = None
+    """Names of its tools; None when the code does not show them all."""
+
+
+def read_server_code(folder: Path, entrypoint: str = "app.py") -> ServerCode | None:
+    """Read a server's code; None when it cannot be read or parsed."""
+    path = folder / entrypoint
+    try:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+    server = next((node for node in reversed(classes.values()) if _method(node, "verify")), None)
+    if server is None:
+        return ServerCode(path=path)
+    return ServerCode(path=path, fields=_fields(server, classes), tools=_tools(server))
+
+
+def _method(node: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name == name:
+            return item
+    return None
+
+
+def _fields(server: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> dict[str, RowField]:
+    verify = _method(server, "verify")
+    arguments = verify.args.args if verify else []
+    body = next((argument for argument in arguments[1:] if argument.arg in ("body", "request")), None)
+    if body is None and len(arguments) > 1:
+        body = arguments[1]
+    if body is None or not isinstance(body.annotation, ast.Name) or body.annotation.id not in classes:
+        return {}
+    return dict(_model_fields(classes[body.annotation.id], classes))
+
+
+def _model_fields(
+    model: ast.ClassDef, classes: Mapping[str, ast.ClassDef], seen: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, RowField]]:
+    """Annotated fields of a model and of its bases in the same file; the model's own win, so they come last."""
+    for base in model.bases:
+        if isinstance(base, ast.Name) and base.id in classes and base.id not in seen:
+            yield from _model_fields(classes[base.id], classes, seen | {model.name})
+    for item in model.body:
+        if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
+            continue
+        name = _alias(item.value) or item.target.id
+        is_class_variable = "ClassVar" in ast.unparse(item.annotation)
+        if name not in _OWN_FIELDS and not name.startswith("_") and not is_class_variable:
+            yield name, RowField(type=field_type(item.annotation), is_required=not _has_default(item.value))
+
+
+def _alias(value: ast.expr | None) -> str | None:
+    """The name in the row of a field with an alias."""
+    for keyword in value.keywords if isinstance(value, ast.Call) else ():
+        if keyword.arg in ("alias", "validation_alias") and isinstance(keyword.value, ast.Constant):
+            return str(keyword.value.value)
+    return None
+
+
+def _has_default(value: ast.expr | None) -> bool:
+    """Whether a field may be missing; of ``Field(...)`` only one with a default."""
+    if value is None:
+        return False
+    if not isinstance(value, ast.Call) or ast.unparse(value.func).rpartition(".")[2] != "Field":
+        return True
+    if value.args:
+        return not (isinstance(value.args[0], ast.Constant) and value.args[0].value is ...)
+    return any(keyword.arg in ("default", "default_factory") for keyword in value.keywords)
+
+
+def _tools(server: ast.ClassDef) -> frozenset[str] | None:
+    names: set[str] = set()
+    for item in server.body:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            names |= {_tool_name(item, decorator) for decorator in item.decorator_list}
+    for call in ast.walk(server):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            continue
+        if call.func.attr in ("add_api_route", "include_router", "mount", "api_route"):
+            return None
+        if call.func.attr in ("post", "get") and ast.unparse(call.func.value).endswith("app"):
+            if not call.args or not isinstance(call.args[0], ast.Constant):
+                return None
+            names.add(str(call.args[0].value).strip("/"))
+    if any("{" in name for name in names):
+        return None
+    return frozenset(names - _OWN_PATHS - {""})
+
+
+def _tool_name(method: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.expr) -> str:
+    """The tool that a decorator makes of a method; empty when it makes none."""
+    call = decorator if isinstance(decorator, ast.Call) else None
+    name = ast.unparse(call.func if call else decorator).rpartition(".")[2]
+    if name not in ("tool", "endpoint"):
+        return ""
+    values = list(call.args) if call else []
+    values += [keyword.value for keyword in (call.keywords if call else ()) if keyword.arg in ("name", "path")]
+    texts = [str(value.value) for value in values if isinstance(value, ast.Constant)]
+    return texts[0].strip("/") if texts else method.name
