@@ -20,9 +20,14 @@ MAY_IMPORT = {
     "server": {"config"},
     "engines": {"stack", "server", "config"},
     "rollouts": {"server", "config"},
-    "cli": {"engines", "rollouts", "server", "stack", "config"},
+    "datasets": {"server", "config"},
+    "cli": {"engines", "rollouts", "datasets", "server", "stack", "config"},
 }
-HEAVY = {"ray", "openai", "docker", "fastapi", "aiohttp", "uvicorn", "httpx", "rich", "jinja2", "testcontainers"}
+HEAVY = {"ray", "openai", "docker", "fastapi", "aiohttp", "uvicorn", "httpx", "rich", "jinja2", "testcontainers"} | {
+    "pyarrow",
+    "zstandard",
+    "huggingface_hub",
+}
 
 
 def modules() -> list[Path]:

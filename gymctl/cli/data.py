@@ -1,4 +1,4 @@
-"""``gymctl data``: prepare, check, split and mix rows before a run."""
+"""``gymctl data prepare``, also by the names that NeMo Gym has for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from gymctl.datasets.options import DataSource, InvalidRows, Mode, Release
 if TYPE_CHECKING:
     from gymctl.datasets.declarations import DataConfig
     from gymctl.datasets.prepare_report import PrepareReport
-    from gymctl.datasets.row_checks import CheckReport
 
 commands = typer.Typer(
     name="data",
@@ -104,65 +103,6 @@ def prepare(
     _print_report(report, as_json=as_json)
 
 
-@commands.command()
-def check(
-    configuration: Configuration = None,
-    rows: Annotated[
-        list[Path] | None,
-        typer.Option("--input", "-i", help="Check these rows instead of the declared data sets.", show_default=False),
-    ] = None,
-    mapping: MappingOption = None,
-    attempts: Annotated[
-        int, typer.Option("--try", help="Try N rows of each data set with its server, without a model.", metavar="N")
-    ] = 0,
-    gym_root: GymRoot = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check rows against the environments that they go to. Nothing is started.
-
-    The exit code is 2 when a row is wrong.
-
-    \b
-    Examples:
-      gymctl data check stack.yaml
-      gymctl data check stack.yaml --input data/prepared/train.jsonl
-      gymctl data check stack.yaml --try 5
-    """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.datasets.declarations import load_declarations
-    from gymctl.datasets.mapping import MappingFile, read_mapping
-    from gymctl.datasets.row_checks import CheckReport, check_rows, files_of
-
-    config = load_declarations(configuration or [], cwd=Path.cwd(), environ=os.environ, mode=None, gym_root=gym_root)
-    report = CheckReport()
-    files = files_of(config, rows or [], report)
-    mapped = read_mapping(mapping, Path.cwd()) if mapping else MappingFile()
-    check_rows(config, files, mapped, report)
-    if attempts:
-        from gymctl.datasets.trial import try_rows
-
-        tried = try_rows(config, files, mapped, report, attempts)
-        report.notes.append(f"{tried} rows were tried with their servers")
-    _print_check(report, as_json=as_json)
-
-
-def _print_check(report: CheckReport, *, as_json: bool) -> None:
-    problems = report.problems
-    if as_json:
-        plain = {
-            "ok": not problems.count,
-            "files": [vars(file) for file in report.files],
-            "problems": {"count": problems.count, "first": problems.listed},
-            "notes": report.notes,
-        }
-        typer.echo(json.dumps(plain))
-        raise typer.Exit(2 if problems.count else 0)
-    for note in report.notes:
-        typer.echo(f"note: {note}", err=True)
-    for file in report.files:
-        typer.echo(f"{file.name}: {file.valid} of {file.rows} rows are valid, at most {file.most_words} words")
-    problems.raise_if_any(f"{problems.count} problems")
-
-
 @collation.command()
 def collate(
     context: typer.Context,
@@ -218,6 +158,8 @@ def _prepare(
         if values.get(name) is None:
             raise InputError(f"--{name.replace('_', '-')} is missing", f"add {example}")
     config = _load(configuration, values, like, gym_root)
+    if not config.declarations:
+        _end_without_data(configuration, Mode(values["mode"]), like, gym_root)
     return prepare_data(
         config,
         PrepareOptions(
@@ -240,6 +182,7 @@ def _load(
     from gymctl.datasets.downloads import access_of, fetch_missing
 
     def load() -> DataConfig:
+        """The declarations as they are on disk now."""
         mode = Mode(values["mode"])
         return load_declarations(
             configuration, cwd=Path.cwd(), environ=os.environ, mode=mode, release=like, gym_root=gym_root
@@ -252,6 +195,22 @@ def _load(
             typer.echo(f"fetched {path.relative_to(Path.cwd())}", err=True)
         config = load()
     return config
+
+
+def _end_without_data(configuration: Sequence[str], mode: Mode, like: Release | None, gym_root: Path | None) -> None:
+    """End well when data sets of other types are declared, as NeMo Gym does; otherwise the caller refuses."""
+    from gymctl.datasets.declarations import load_declarations
+
+    everything = load_declarations(
+        configuration, cwd=Path.cwd(), environ=os.environ, mode=None, release=like, gym_root=gym_root
+    )
+    types = sorted({item.entry.type.value for item in everything.declarations})
+    if types:
+        *first, last = mode.types
+        wanted = f"{', '.join(first)} or {last}" if first else last
+        declared = f"(there are: {', '.join(types)})"
+        typer.echo(f"note: no data set of type {wanted} is declared {declared}; nothing was written", err=True)
+        raise typer.Exit(0)
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

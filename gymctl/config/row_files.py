@@ -28,7 +28,9 @@ MOST_BYTES = 256 * 1024 * 1024
 _BLOCK = 1 << 20
 _UTF8_MARK = codecs.BOM_UTF8
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_PARQUET = b"PAR1"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PACKED = (".gz", ".zst", ".zstd", ".gzip")
 _EXTRA = "install it with: pip install 'gymctl[data]'"
@@ -126,6 +128,7 @@ def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
 
 def _refuser(path: Path) -> OnProblem:
     def refuse(number: int, message: str) -> None:
+        """Stop at the record."""
         raise InputError(f"{path}:{number}: {message}")
 
     return refuse
@@ -245,9 +248,11 @@ class _ZstdReader(io.RawIOBase):
         self._ready = b""
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as one block goes; returns how many bytes."""
         while not self._ready:
             packed = self._rest_of_frame() or self._source.read(_BLOCK >> 3)
             if not packed:

@@ -8,6 +8,7 @@ a tenth of the time and gives the same answer; a property test compares the two.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from gymctl.datasets.prompts import RowError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+_MODEL_NAME = re.compile(r"_|[A-Z]|.*\[|(?:str|int|bool|dict|list)$")
 _ROLES = frozenset(("user", "assistant", "system", "developer"))
 _MESSAGE_KEYS = frozenset(("role", "content", "type"))
 _TOOL_KEYS = frozenset(("type", "name", "description", "parameters", "strict"))
@@ -152,9 +154,7 @@ def _unknown_key(key: str) -> str:
 
 
 def _is_model_name(part: str | int) -> bool:
-    return isinstance(part, str) and (
-        part[:1] == "_" or part[:1].isupper() or "[" in part or part in ("str", "int", "bool")
-    )
+    return isinstance(part, str) and _MODEL_NAME.match(part) is not None
 
 
 def _kind_of_item(params: Mapping[str, Any], location: tuple[str | int, ...]) -> str | None:

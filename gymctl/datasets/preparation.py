@@ -27,7 +27,8 @@ from gymctl.datasets.rows import RowProblems, parse_row
 from gymctl.datasets.shapes import native_row
 from gymctl.errors import InputError
 
-AGENT_REF, TASK_SOURCE = "agent_ref", "task_source"
+AGENT_REF = "agent_ref"
+TASK_SOURCE = "task_source"
 RECORD = "prepare_record.json"
 _HINT = "nothing was written; correct the rows, or leave them out with --invalid drop"
 

@@ -25,6 +25,8 @@ from gymctl.datasets.rows import RowProblems, parse_row
 from gymctl.errors import InputError
 
 _SCALE = 1 << 64
+_SPREAD = 0x9E3779B97F4A7C15
+"""Gives each copy of a row another place in the order."""
 _HINT = "nothing was written; correct the rows"
 
 
@@ -101,7 +103,7 @@ def _name_at(position: float, shares: Mapping[str, float]) -> str:
         edge += share
         if position < edge:
             return name
-    return next(reversed(shares))
+    return list(shares)[-1]
 
 
 @dataclass
@@ -114,8 +116,13 @@ class _Group:
     def best(self, count: int) -> list[tuple[int, int]]:
         """Rank and offset of as many rows, those with the smallest ranks; repeated when there are fewer."""
         whole, rest = divmod(count, len(self.ranks))
-        pairs = list(zip(self.ranks, self.offsets, strict=True)) * whole
-        return pairs + heapq.nsmallest(rest, zip(self.ranks, self.offsets, strict=True))
+        repeated = [
+            (rank ^ (copy * _SPREAD) % _SCALE, offset)
+            for copy in range(whole)
+            for rank, offset in zip(self.ranks, self.offsets, strict=True)
+        ]
+        last = heapq.nsmallest(rest, zip(self.ranks, self.offsets, strict=True))
+        return repeated + [(rank ^ (whole * _SPREAD) % _SCALE, offset) for rank, offset in last]
 
 
 def mix(
@@ -165,22 +172,29 @@ def _counts(
     groups: Mapping[str, _Group], weights: Mapping[str, float], rows: int | None, *, repeat: bool
 ) -> dict[str, int]:
     """How many rows each environment gives."""
-    unknown = [name for name in weights if name not in groups]
-    if unknown or not groups:
-        names = ", ".join(groups) or "none"
+    available = {name: len(group.ranks) for name, group in groups.items()}
+    unknown = [name for name in weights if name not in available]
+    if unknown or not available:
+        names = ", ".join(available) or "none"
         raise InputError(f"no rows of {', '.join(unknown) or 'any environment'}", f"the rows are of {names}")
-    shares = {name: weights.get(name, 1.0) for name in groups}
-    total = sum(shares.values())
-    if min(shares.values()) < 0 or total <= 0:
-        raise InputError("a weight is negative, or all are 0", "give positive weights")
-    if rows is None:
-        rows = int(min(len(groups[name].ranks) * total / share for name, share in shares.items() if share))
-    counts = _rounded_shares(rows, shares)
-    short = [name for name, count in counts.items() if count > len(groups[name].ranks)]
-    if short and not repeat:
-        wanted = ", ".join(f"{name} {counts[name]} (it has {len(groups[name].ranks)})" for name in short)
-        raise InputError(f"too few rows: {wanted}", "ask for fewer with --rows, or repeat rows with --repeat")
+    shares = {name: weights.get(name, 1.0) for name in available}
+    if not any(shares.values()):
+        raise InputError("all weights are 0", "give positive weights")
+    counts = _rounded_shares(_most_rows(available, shares) if rows is None else rows, shares)
+    _check_available(counts, {name: count for name, count in available.items() if not repeat})
     return counts
+
+
+def _most_rows(available: Mapping[str, int], shares: Mapping[str, float]) -> int:
+    """How many rows there can be when no row is repeated."""
+    total = sum(shares.values())
+    return int(min(available[name] * total / share for name, share in shares.items() if share))
+
+
+def _check_available(counts: Mapping[str, int], available: Mapping[str, int]) -> None:
+    short = [f"{name} {counts[name]} (it has {count})" for name, count in available.items() if counts[name] > count]
+    if short:
+        raise InputError(f"too few rows: {', '.join(short)}", "ask for fewer with --rows, or add --repeat")
 
 
 def _rounded_shares(rows: int, shares: Mapping[str, float]) -> dict[str, int]:

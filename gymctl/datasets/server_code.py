@@ -103,22 +103,25 @@ def _has_default(value: ast.expr | None) -> bool:
 
 
 def _tools(server: ast.ClassDef) -> frozenset[str] | None:
-    names: set[str] = set()
-    for item in server.body:
-        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
-            names |= {_tool_name(item, decorator) for decorator in item.decorator_list}
-    for call in ast.walk(server):
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-            continue
-        if call.func.attr in ("add_api_route", "include_router", "mount", "api_route"):
-            return None
-        if call.func.attr in ("post", "get") and ast.unparse(call.func.value).endswith("app"):
-            if not call.args or not isinstance(call.args[0], ast.Constant):
-                return None
-            names.add(str(call.args[0].value).strip("/"))
-    if any("{" in name for name in names):
+    methods = [item for item in server.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
+    names = {_tool_name(method, decorator) for method in methods for decorator in method.decorator_list}
+    registered = [_registered(call) for call in ast.walk(server) if isinstance(call, ast.Call)]
+    if None in registered:
         return None
-    return frozenset(names - _OWN_PATHS - {""})
+    names |= {name for name in registered if name is not None}
+    return None if any("{" in name for name in names) else frozenset(names - _OWN_PATHS - {""})
+
+
+def _registered(call: ast.Call) -> str | None:
+    """The path that a call registers; empty when it registers none, None when the code does not show it."""
+    if not isinstance(call.func, ast.Attribute):
+        return ""
+    if call.func.attr in ("add_api_route", "include_router", "mount", "api_route"):
+        return None
+    if call.func.attr not in ("post", "get") or not ast.unparse(call.func.value).endswith("app"):
+        return ""
+    path = call.args[0] if call.args else None
+    return str(path.value).strip("/") if isinstance(path, ast.Constant) else None
 
 
 def _tool_name(method: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.expr) -> str:

@@ -18,7 +18,8 @@ import msgspec
 
 from gymctl.errors import InputError
 
-_TASK, _REPEAT = "_ng_task_index", "_ng_rollout_index"
+_TASK = "_ng_task_index"
+_REPEAT = "_ng_rollout_index"
 
 
 class Reason(StrEnum):

@@ -74,19 +74,23 @@ def _output(result: Mapping[str, Any]) -> list[Any]:
 
 
 def _fields(item: Mapping[str, Any], turn: int) -> tuple[list[int], list[int], list[float]]:
-    before = item.get("prompt_token_ids")
-    generated = item["generation_token_ids"]
+    before = _ids(item, "prompt_token_ids", turn)
+    generated = _ids(item, "generation_token_ids", turn)
     scores = item.get("generation_log_probs")
-    for name, ids in (("prompt_token_ids", before), ("generation_token_ids", generated)):
-        if not isinstance(ids, list) or not all(type(value) is int and value >= 0 for value in ids):
-            raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: {name} is not a list of token ids")
     if not isinstance(scores, list) or len(scores) != len(generated):
         count = len(scores) if isinstance(scores, list) else "no"
         message = f"turn {turn}: {len(generated)} tokens with {count} log-probs"
         raise TokenError(Reason.TOKENS_MALFORMED, message)
     if not all(type(value) in (int, float) and math.isfinite(value) for value in scores):
         raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: a log-prob is not a finite number")
-    return list(before or ()), generated, [float(score) for score in scores]
+    return before, generated, [float(score) for score in scores]
+
+
+def _ids(item: Mapping[str, Any], name: str, turn: int) -> list[int]:
+    ids = item.get(name)
+    if isinstance(ids, list) and all(type(value) is int and value >= 0 for value in ids):
+        return ids
+    raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: {name} is not a list of token ids")
 
 
 def _check_contiguous(seen: list[int], before: list[int], turn: int) -> None:
