@@ -5,6 +5,7 @@ Running means follow Welford, in the order of the rows, so that the rounded figu
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,6 @@ from math import sqrt
 from typing import Any
 
 from gymctl.datasets.create_params import ParamsFigures
-from gymctl.datasets.prompts import RowError
 
 _EXAMPLES = "Number of examples"
 _TOOLS = "Number of tools"
@@ -22,6 +22,7 @@ _TEMPERATURE = "Temperature"
 CORE_LABELS = (_EXAMPLES, _TOOLS, _WORDS, _TURNS, _TEMPERATURE)
 _NOT_COLUMNS = frozenset(("responses_create_params", "response"))
 _COUNTED = (str, int, float)
+_LARGEST = int(sys.float_info.max)
 _COMPACT_AT = 1 << 19
 
 
@@ -122,11 +123,11 @@ class ColumnFigures:
     texts: TextFigures | None = None
 
     def observe(self, value: Any, times: int) -> None:
-        """Add a value, or each item of a list; objects and nulls do not count."""
+        """Add a value, or each item of a list; objects and nulls do not count, numbers beyond floats count as texts."""
         for item in value if isinstance(value, list) else (value,):
-            if isinstance(item, str):
+            if isinstance(item, str) or (isinstance(item, int) and abs(item) > _LARGEST):
                 self.texts = self.texts or TextFigures()
-                self.texts.observe(item, times)
+                self.texts.observe(str(item), times)
             elif isinstance(item, int | float):
                 self.numbers = self.numbers or NumberFigures()
                 self.numbers.observe(_plain_number(item), times)
@@ -171,11 +172,7 @@ class RowMetrics:
     columns: dict[str, ColumnFigures] = field(default_factory=dict)
 
     def observe(self, row: Mapping[str, Any], params: ParamsFigures, times: int) -> None:
-        """Add a valid row that is written ``times`` times.
-
-        Raises:
-            RowError: a number in it is too large to count with.
-        """
+        """Add a valid row that is written ``times`` times."""
         self.examples += times
         self.words.observe(params.words, times)
         for figures, value in (
@@ -186,12 +183,8 @@ class RowMetrics:
             if value is not None:
                 figures.observe(value, times)
         for name, value in row.items():
-            if name in _NOT_COLUMNS or not _counts(value):
-                continue
-            try:
+            if name not in _NOT_COLUMNS and _counts(value):
                 self._column(name).observe(value, times)
-            except OverflowError as error:
-                raise RowError(f"{name} is too large for a number; write it as text") from error
 
     def _column(self, name: str) -> ColumnFigures:
         column = self.columns.get(name)
