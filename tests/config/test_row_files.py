@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gymctl.config import row_files
@@ -109,6 +109,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         objects(path)
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.text(), st.none() | st.text() | st.integers() | st.floats(allow_nan=False))))
 def test_any_objects_survive_any_packing(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
     folder = tmp_path_factory.mktemp("rows")

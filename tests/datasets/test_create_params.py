@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gymctl.datasets.create_params import _is_usual, figures_of, validated
@@ -44,12 +44,14 @@ PARAMS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(PARAMS)
 def test_a_usual_row_is_valid_and_unchanged_by_validation(params: dict[str, Any]) -> None:
     if _is_usual(params):
         assert validated(params) == params
 
 
+@settings(deadline=None)
 @given(PARAMS)
 def test_words_are_those_of_the_validated_parameters(params: dict[str, Any]) -> None:
     try:
