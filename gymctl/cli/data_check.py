@@ -76,4 +76,4 @@ def _print_check(report: CheckReport, *, as_json: bool) -> None:
         typer.echo(f"note: {note}", err=True)
     for file in report.files:
         typer.echo(f"{file.name}: {file.valid} of {file.rows} rows are valid, at most {file.most_words} words")
-    problems.raise_if_any(f"{problems.count} problems")
+    problems.raise_if_any("correct the rows; gymctl data prepare --invalid drop leaves invalid ones out")

@@ -35,8 +35,12 @@ class Access:
 
     source: DataSource
     cache: Path
-    """Folder for files of GitLab; the Hub's client has a cache of its own (``HF_HOME``)."""
+    """Folder for files of GitLab."""
     hub_token: str | None = None
+    hub_endpoint: str | None = None
+    """Address of the Hub; None for the public one."""
+    hub_cache: Path | None = None
+    """Folder of the Hub's client; None for its own choice."""
     gitlab_uri: str | None = None
     gitlab_token: str | None = None
 
@@ -48,6 +52,8 @@ def access_of(settings: Mapping[str, Any], environ: Mapping[str, str], source: D
         source=source,
         cache=cache / "gymctl" / "datasets",
         hub_token=settings.get("hf_token") or environ.get("HF_TOKEN"),
+        hub_endpoint=environ.get("HF_ENDPOINT"),
+        hub_cache=Path(environ["HF_HUB_CACHE"]) if "HF_HUB_CACHE" in environ else None,
         gitlab_uri=settings.get("mlflow_tracking_uri"),
         gitlab_token=settings.get("mlflow_tracking_token"),
     )
@@ -115,12 +121,22 @@ def _from_hub(identifier: HuggingFaceIdentifier, split: str, access: Access) -> 
         if identifier.artifact_fpath:
             names = [identifier.artifact_fpath]
         else:
-            api = HfApi(token=access.hub_token or False)
+            api = HfApi(endpoint=access.hub_endpoint, token=access.hub_token or False)
             names = files_of_split(api.list_repo_files(repo, repo_type="dataset"), split)
         if not names:
             raise InputError(f"{repo} has no files of the split {split!r}", "name one with artifact_fpath")
         return [
-            Path(hf_hub_download(repo, name, repo_type="dataset", token=access.hub_token or False)) for name in names
+            Path(
+                hf_hub_download(
+                    repo,
+                    name,
+                    repo_type="dataset",
+                    token=access.hub_token or False,
+                    endpoint=access.hub_endpoint,
+                    cache_dir=access.hub_cache,
+                )
+            )
+            for name in names
         ]
     except LocalEntryNotFoundError as error:
         raise RunError(

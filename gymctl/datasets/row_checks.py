@@ -175,7 +175,10 @@ def field_faults(row: Mapping[str, Any], code: ServerCode) -> Iterator[str]:
     for name, wanted in code.fields.items():
         if name not in row:
             if wanted.is_required:
-                hint = did_you_mean(name, row) or f"it is a field of verify in {code.path.parent.name}/{code.path.name}"
+                others = row.keys() - code.fields.keys()
+                hint = (
+                    did_you_mean(name, others) or f"it is a field of verify in {code.path.parent.name}/{code.path.name}"
+                )
                 yield f"the field {name!r} is missing; {hint}"
         elif not wanted.type.fits(row[name]):
             yield f"the field {name!r} is {_brief(row[name])}; it must be {wanted.type.text}"
