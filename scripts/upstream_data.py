@@ -5,7 +5,8 @@
 Every configuration with example data of the installed package, or each CONFIG, is prepared in ``example_validation``
 mode, all in this one process. What is written goes to FOLDER/NUMBER, which is then the current directory.
 
-The first line is ``{"root": where the package is}``. Each further one has ``config``, ``folder`` and ``error``.
+The first line has ``root``, where the package is, and its ``version``. Each further one has ``config``, ``folder`` and
+``error``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import io
 import os
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from upstream_configs import MODELS, completed, emit
@@ -25,7 +27,7 @@ def main() -> None:
     folder = Path(sys.argv[1]).resolve()
     with contextlib.redirect_stdout(io.StringIO()):
         from nemo_gym import PARENT_DIR
-    emit({"root": str(PARENT_DIR)})
+    emit({"root": str(PARENT_DIR), "version": version("nemo-gym")})
     for number, config in enumerate(sys.argv[2:] or configs(PARENT_DIR)):
         place = folder / str(number)
         place.mkdir(parents=True)

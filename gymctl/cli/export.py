@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gymctl.datasets.options import Kind, Reasoning, Target
+from gymctl.datasets.options import Kind, Reasoning, Target, ToolArguments
 
 if TYPE_CHECKING:
     from gymctl.datasets.exports.export_report import ExportReport
@@ -23,6 +23,9 @@ Output = Annotated[
     typer.Option("--output", "-o", help="File, or folder for atif.", show_default="ROLLOUTS_TARGET_KIND.jsonl"),
 ]
 ReasoningOption = Annotated[Reasoning, typer.Option("--reasoning", help="Where the model's reasoning goes.")]
+Arguments = Annotated[
+    ToolArguments, typer.Option("--tool-arguments", help="Form of tool calls' arguments, for nemo-rl and trl.")
+]
 MinReward = Annotated[float | None, typer.Option(help="Leave out rollouts with a lower reward.", show_default=False)]
 MaxReward = Annotated[float | None, typer.Option(help="Leave out rollouts with a higher reward.", show_default=False)]
 MinPassRate = Annotated[float | None, typer.Option(help="Leave out tasks solved less often.", show_default=False)]
@@ -50,6 +53,7 @@ def export(
     kind: KindOption = None,
     output: Output = None,
     reasoning: ReasoningOption = Reasoning.FIELD,
+    tool_arguments: Arguments = ToolArguments.OBJECT,
     min_reward: MinReward = None,
     max_reward: MaxReward = None,
     min_pass_rate: MinPassRate = None,
@@ -98,6 +102,7 @@ def export(
             ),
             version=__version__,
             reasoning=reasoning,
+            arguments=tool_arguments,
         )
     )
     _print_report(report, as_json=as_json)

@@ -81,6 +81,13 @@ class Reasoning(StrEnum):
     DROP = "drop"
 
 
+class ToolArguments(StrEnum):
+    """How the arguments of tool calls are written: as an object, or as JSON text, which some chat templates want."""
+
+    OBJECT = "object"
+    TEXT = "text"
+
+
 KINDS: dict[Target, tuple[Kind, ...]] = {
     Target.NEMO_RL: (Kind.SFT, Kind.DPO, Kind.GRPO, Kind.TOKENS),
     Target.TRL: (Kind.SFT, Kind.DPO, Kind.KTO, Kind.GRPO, Kind.TOKENS),

@@ -118,6 +118,15 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
+def as_text_arguments(conversation: Conversation) -> Conversation:
+    """The conversation with arguments of calls as JSON text."""
+    return Conversation(
+        prompt=with_text_arguments(conversation.prompt),
+        completion=with_text_arguments(conversation.completion),
+        tools=conversation.tools,
+    )
+
+
 def with_text_arguments(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The messages with arguments of calls as JSON text, as the chat API itself has them."""
     return [_with_text_arguments(message) for message in messages]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl.datasets.exports.selection import Selection
-from gymctl.datasets.options import Kind, Reasoning, Target
+from gymctl.datasets.options import Kind, Reasoning, Target, ToolArguments
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class ExportOptions:
     version: str
     """Version of gymctl, for the manifest."""
     reasoning: Reasoning = Reasoning.FIELD
+    arguments: ToolArguments = ToolArguments.OBJECT
+    """For nemo-rl and trl; openai and verl always have text."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from gymctl.datasets.exports.atif import trajectory
-from gymctl.datasets.exports.conversation import Conversation, NotChatError, conversation_of
+from gymctl.datasets.exports.conversation import Conversation, NotChatError, as_text_arguments, conversation_of
 from gymctl.datasets.exports.export_report import ExportOptions, ExportReport
 from gymctl.datasets.exports.manifest import manifest_of
 from gymctl.datasets.exports.rollout_index import Reason, Rollout, RolloutIndex, read_index, read_result
@@ -37,7 +37,7 @@ from gymctl.datasets.exports.selection import (
 )
 from gymctl.datasets.exports.token_row import TokenError, token_row
 from gymctl.datasets.exports.writers import CsvTable, Form, JsonLines, ParquetTable, RowWriter
-from gymctl.datasets.options import KINDS, Kind, Target
+from gymctl.datasets.options import KINDS, Kind, Target, ToolArguments
 from gymctl.datasets.output_set import OutputSet
 from gymctl.errors import InputError
 
@@ -173,7 +173,8 @@ class _Export:
         if self.options.kind is not None and not conversation.ends_with_answer:
             self._leave_out(rollout, Reason.NO_ANSWER, "the last message is not an answer of the assistant")
             return None
-        return conversation
+        as_text = self.options.arguments is ToolArguments.TEXT
+        return as_text_arguments(conversation) if as_text else conversation
 
     def _leave_out(self, rollout: Rollout, reason: Reason, detail: object) -> None:
         rollout.reason = reason

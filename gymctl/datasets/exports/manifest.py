@@ -27,6 +27,7 @@ def manifest_of(
         "target": options.target.value,
         "kind": options.kind.value if options.kind else None,
         "reasoning": options.reasoning.value,
+        "tool_arguments": options.arguments.value,
         "selection": asdict(options.selection),
         "source": {
             "rollouts": {"path": str(options.rollouts), "sha256": _digest(options.rollouts)},
