@@ -123,7 +123,9 @@ def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
         return RowFormat.JSON_LINES
     if "\t" in first_line:
         return RowFormat.TSV
-    return RowFormat.CSV if "," in first_line else RowFormat.JSON_LINES
+    if "," in first_line:
+        return RowFormat.CSV
+    return RowFormat.JSON_LINES
 
 
 def _refuser(path: Path) -> OnProblem:
@@ -226,7 +228,9 @@ def _parquet(path: Path, content: io.BufferedReader, report: OnProblem) -> Itera
 
 def _plain(value: Any) -> Any:
     """What JSON has no type for, as text; bytes must be text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    return str(value)
 
 
 def _zstandard(path: Path) -> Any:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gymctl.datasets.json_values import as_object
 from gymctl.datasets.prompts import RowError
 
 _ROLES = ("user", "system", "developer")
@@ -32,20 +33,19 @@ def tools_of_chat(tools: Any) -> list[dict[str, Any]]:
 
 
 def _tool(tool: Any, index: int) -> dict[str, Any]:
-    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    function = as_object(tool).get("function", tool)
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise RowError(f"tools[{index}] is not a function with a name")
     flat = {"type": "function", "name": function["name"]}
     if function.get("description") is not None:
         flat["description"] = function["description"]
-    parameters = function.get("parameters")
-    flat["parameters"] = {"type": "object", "properties": {}} if parameters is None else parameters
+    flat["parameters"] = function.get("parameters") or {"type": "object", "properties": {}}
     flat["strict"] = function.get("strict")
     return flat
 
 
 def _items(message: Any, place: str) -> Iterator[dict[str, Any]]:
-    role = message.get("role") if isinstance(message, dict) else None
+    role = as_object(message).get("role")
     if role == "assistant":
         yield from _assistant(message, place)
     elif role == "tool":
@@ -61,16 +61,18 @@ def _assistant(message: Mapping[str, Any], place: str) -> Iterator[dict[str, Any
     calls = message.get("tool_calls") or ()
     if content or not calls:
         yield {"role": "assistant", "content": _text(content, place)}
-    for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not call.get("id"):
+    for call in map(as_object, calls):
+        function = as_object(call.get("function"))
+        if not isinstance(function.get("name"), str) or not call.get("id"):
             raise RowError(f"{place}: a tool call needs an id and a function with a name")
         arguments = function.get("arguments") or {}
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments)
         yield {
             "type": "function_call",
             "call_id": call["id"],
             "name": function["name"],
-            "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
+            "arguments": arguments,
         }
 
 
@@ -99,11 +101,13 @@ def _content(content: Any, place: str) -> str | list[dict[str, Any]]:
 
 
 def _part(part: Any, place: str) -> dict[str, Any]:
-    kind = part.get("type") if isinstance(part, dict) else None
+    part = as_object(part)
+    kind = part.get("type")
     if kind == "text" and isinstance(part.get("text"), str):
         return {"type": "input_text", "text": part["text"]}
     if kind == "image_url":
         image = part.get("image_url")
-        image = image if isinstance(image, dict) else {"url": image}
+        if not isinstance(image, dict):
+            image = {"url": image}
         return {"type": "input_image", "image_url": image.get("url"), "detail": image.get("detail") or "auto"}
     raise RowError(f"{place}: a part of the content is {kind!r}; it must be text or image_url")

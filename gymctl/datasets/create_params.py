@@ -19,6 +19,7 @@ from gymctl.datasets.prompts import RowError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+_OBJECT = 'it must be an object such as {"input": [...]}'
 _MODEL_NAME = re.compile(r"_|[A-Z]|.*\[|(?:str|int|bool|dict|list)$")
 _ROLES = frozenset(("user", "assistant", "system", "developer"))
 _MESSAGE_KEYS = frozenset(("role", "content", "type"))
@@ -54,7 +55,7 @@ def figures_of(params: Any) -> ParamsFigures:
     text = json.dumps(params)
     return ParamsFigures(
         words=len(text.split()),
-        tools=None if tools is None else len(tools),
+        tools=_length(tools),
         turns=_turns(params["input"]),
         temperature=params.get("temperature"),
         size=len(text),
@@ -70,15 +71,22 @@ def validated(params: Any) -> dict[str, Any]:
     """
     from pydantic import ValidationError
 
+    if params is None:
+        raise RowError(f"responses_create_params is missing; {_OBJECT}")
     if not isinstance(params, dict):
-        reason = "missing" if params is None else "not an object"
-        raise RowError(f'responses_create_params is {reason}; it must be an object such as {{"input": [...]}}')
+        raise RowError(f"responses_create_params is not an object; {_OBJECT}")
     try:
         model = _model().model_validate(params)
     except ValidationError as error:
         raise RowError(_first_problem(error.errors(include_url=False), params)) from error
     dump: dict[str, Any] = model.model_dump(exclude_unset=True)
     return dump
+
+
+def _length(value: list[Any] | None) -> int | None:
+    if value is None:
+        return None
+    return len(value)
 
 
 def _turns(value: Any) -> int | None:
@@ -164,9 +172,9 @@ def _kind_of_item(params: Mapping[str, Any], location: tuple[str | int, ...]) ->
     if len(location) < 3 or location[0] != "input" or not isinstance(params.get("input"), list):
         return None
     index = next((part for part in location if isinstance(part, int)), None)
-    item = params["input"][index] if index is not None else None
-    if not isinstance(item, dict):
+    if index is None or not isinstance(params["input"][index], dict):
         return None
+    item = params["input"][index]
     return MODEL_OF_TYPE.get(str(item.get("type", "message")))
 
 

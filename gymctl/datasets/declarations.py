@@ -22,6 +22,7 @@ from gymctl.config.renamed import take_ours
 from gymctl.config.resolve import resolve
 from gymctl.config.sources import read_layers
 from gymctl.datasets.entries import ENTRY_KEYS, LICENSES, BenchmarkEntry, SourceEntry
+from gymctl.datasets.json_values import as_object
 from gymctl.datasets.options import DatasetType, Mode, Release
 from gymctl.datasets.prompts import PromptTemplate, find_file, read_prompt
 from gymctl.errors import ConfigError
@@ -130,8 +131,7 @@ class _Reader:
             if name in RESERVED_KEYS or not isinstance(block, dict):
                 continue
             for kind in ServerKind:
-                implementations = block.get(kind)
-                for implementation, fields in implementations.items() if isinstance(implementations, dict) else ():
+                for implementation, fields in as_object(block.get(kind)).items():
                     if isinstance(fields, dict):
                         yield str(name), kind, str(implementation), fields
 
@@ -201,7 +201,7 @@ class _Reader:
         written: Any = self.raw
         for part in path:
             written = written[part]
-        for key, item in written.items() if isinstance(written, dict) else ():
+        for key, item in as_object(written).items():
             if item == MISSING:
                 self.findings.problem((*path, key), f"{dotted((*path, key))} has no value (???)", "set it")
             elif isinstance(item, str) and "${" in item and value.get(key) is None:
@@ -280,12 +280,13 @@ class _Reader:
         """Where the resources server that scores the rows of an agent, or that one itself, has its code."""
         by_name = {server: (kind, implementation, fields) for server, kind, implementation, fields in self.servers()}
         kind, _, fields = by_name[name]
-        found = by_name[name] if kind is ServerKind.RESOURCES else by_name.get(_reference(fields) or "")
+        if kind is not ServerKind.RESOURCES:
+            name = _reference(fields) or ""
+        found = by_name.get(name)
         if found is None or found[0] is not ServerKind.RESOURCES:
             return None
         return find_file(Path(ServerKind.RESOURCES) / found[1], self.roots, self.cwd)
 
 
 def _reference(fields: Mapping[str, Any]) -> str | None:
-    reference = fields.get("resources_server")
-    return reference.get("name") if isinstance(reference, dict) else None
+    return as_object(fields.get("resources_server")).get("name")

@@ -87,9 +87,11 @@ def fetch_missing(declarations: Sequence[Declaration], access: Access, folder: P
 
 def _identifier(declaration: Declaration, access: Access) -> GitlabIdentifier | HuggingFaceIdentifier:
     entry = declaration.entry
-    gitlab = entry.gitlab_identifier if isinstance(entry, SourceEntry) else None
-    hub = entry.huggingface_identifier if isinstance(entry, SourceEntry) else None
     where = f"{declaration.place}: {entry.name}"
+    if not isinstance(entry, SourceEntry):
+        raise InputError(f"{where}: {entry.jsonl_fpath} is missing", f"run its prepare_script: {entry.prepare_script}")
+    gitlab = entry.gitlab_identifier
+    hub = entry.huggingface_identifier
     if gitlab and (not hub or access.source is DataSource.GITLAB):
         unset = [
             key
@@ -104,8 +106,6 @@ def _identifier(declaration: Declaration, access: Access) -> GitlabIdentifier | 
         return gitlab
     if hub:
         return hub
-    if not isinstance(entry, SourceEntry):
-        raise InputError(f"{where}: {entry.jsonl_fpath} is missing", f"run its prepare_script: {entry.prepare_script}")
     raise InputError(f"{where}: {entry.jsonl_fpath} is missing", "add the file, or a huggingface_identifier")
 
 

@@ -26,7 +26,9 @@ def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
 
 
 def _close(old: float, new: float) -> bool:
-    tolerance = 5e-3 if max(abs(old), abs(new)) >= 1 else 5e-4
+    tolerance = 5e-4
+    if max(abs(old), abs(new)) >= 1:
+        tolerance = 5e-3
     return abs(old - new) <= tolerance
 
 

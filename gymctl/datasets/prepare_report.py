@@ -67,7 +67,9 @@ class PrepareReport:
         parts = [item for item in self.datasets if item.declaration.entry.type == kind]
         text = f"{sum(part.written for part in parts)} rows from {len(parts)} data sets"
         invalid = sum(part.invalid for part in parts)
-        return f"{text}, {invalid} invalid rows" if invalid else text
+        if invalid:
+            text += f", {invalid} invalid rows"
+        return text
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config.documents import read_document
+from gymctl.datasets.json_values import as_object
 from gymctl.errors import ConfigError, Problem
 
 PARAMS = "responses_create_params"
@@ -43,8 +44,7 @@ class PromptTemplate:
         Raises:
             RowError: as ``messages``, or the row has an input already.
         """
-        params = row.get(PARAMS)
-        params = dict(params) if isinstance(params, dict) else {}
+        params = dict(as_object(row.get(PARAMS)))
         if params.get("input"):
             raise RowError(f"{PARAMS}.input is set, and the data set has a prompt; remove one of them")
         params["input"] = self.messages(row)

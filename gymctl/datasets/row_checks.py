@@ -11,6 +11,7 @@ from typing import Any
 from gymctl.config.findings import did_you_mean
 from gymctl.datasets.create_params import ParamsFigures, figures_of
 from gymctl.datasets.declarations import DataConfig, Declaration
+from gymctl.datasets.json_values import agent_name
 from gymctl.datasets.mapping import MappingFile
 from gymctl.datasets.options import DatasetType
 from gymctl.datasets.prompts import PARAMS, RowError
@@ -125,7 +126,7 @@ class _Checker:
             row = native_row(row, self._mapping.of(declaration.entry.name if declaration else ""))
         return row, figures_of(row.get(PARAMS))
 
-    def _folder(self, row: Mapping[str, Any], file: RowFile) -> Path | None:
+    def _folder(self, row: dict[str, Any], file: RowFile) -> Path | None:
         """The folder of the resources server that scores a row.
 
         Raises:
@@ -133,20 +134,21 @@ class _Checker:
         """
         if file.declaration is not None:
             return file.declaration.folder
-        reference = row.get("agent_ref")
-        agent = reference.get("name") if isinstance(reference, dict) else None
-        source = row.get("task_source")
-        if agent is None and source is None:
-            raise RowError('the row names no agent; add "agent_ref": {"name": ...} or "task_source"')
-        name = agent if agent is not None else source
-        known = self._config.agents if agent is not None else tuple(self._config.servers)
-        if name not in known:
-            hint = did_you_mean(name, known) or f"the configuration has {', '.join(known) or 'none'}"
-            raise RowError(f"unknown {'agent' if agent is not None else 'task_source'} {name!r}; {hint}")
-        return self._config.folders.get(str(name))
+        for kind, name, known in (
+            ("agent", agent_name(row), self._config.agents),
+            ("task_source", row.get("task_source"), tuple(self._config.servers)),
+        ):
+            if name in known:
+                return self._config.folders.get(str(name))
+            if name is not None:
+                hint = did_you_mean(name, known) or f"the configuration has {', '.join(known) or 'none'}"
+                raise RowError(f"unknown {kind} {name!r}; {hint}")
+        raise RowError('the row names no agent; add "agent_ref": {"name": ...} or "task_source"')
 
     def _faults(self, row: Mapping[str, Any], folder: Path | None) -> Iterator[str]:
-        code = self._code(folder) if folder is not None else None
+        if folder is None:
+            return
+        code = self._code(folder)
         if code is not None:
             yield from field_faults(row, code)
             yield from tool_faults(row, code)
@@ -198,4 +200,6 @@ def tool_faults(row: Mapping[str, Any], code: ServerCode) -> Iterator[str]:
 
 def _brief(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if len(text) > 60:
+        text = f"{text[:57]}..."
+    return text

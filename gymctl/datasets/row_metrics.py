@@ -53,19 +53,24 @@ class NumberFigures:
         """Add all numbers of ``other``."""
         if not other.total:
             return
-        least = min(self.least, other.least) if self.total else other.least
-        most = max(self.most, other.most) if self.total else other.most
+        if not self.total:
+            self.least = other.least
+            self.most = other.most
+            self.mean = other.mean
+            self.squares = other.squares
+            self.total = other.total
+            return
         total = self.total + other.total
         delta = other.mean - self.mean
-        self.mean = other.mean if not self.total else self.mean + delta * (other.total / total)
+        self.mean += delta * (other.total / total)
         self.squares += other.squares + (delta * delta) * (self.total * other.total / total)
         self.total = total
-        self.least = least
-        self.most = most
+        self.least = min(self.least, other.least)
+        self.most = max(self.most, other.most)
 
     def dump(self) -> dict[str, Any]:
         """The figures as a metrics file has them."""
-        deviation = sqrt(self.squares / (self.total - 1)) if self.total > 1 else 0.0
+        deviation = sqrt(self.squares / max(self.total - 1, 1))
         return {
             "Total # non-null values": self.total,
             "Average": _rounded(self.mean),
@@ -76,12 +81,16 @@ class NumberFigures:
 
 
 def _rounded(value: float) -> float:
-    return round(value, 2) if value >= 1 or value <= -1 else round(value, 3)
+    if -1 < value < 1:
+        return round(value, 3)
+    return round(value, 2)
 
 
 def _rounded_extreme(value: float) -> float:
     """An extreme of whole numbers is not rounded: rounding would lose digits of a large one."""
-    return _rounded(value) if isinstance(value, float) else float(value)
+    if isinstance(value, float):
+        return _rounded(value)
+    return float(value)
 
 
 @dataclass(slots=True)
@@ -124,13 +133,15 @@ class ColumnFigures:
 
     def observe(self, value: Any, times: int) -> None:
         """Add a value, or each item of a list; objects and nulls do not count, numbers beyond floats count as texts."""
-        for item in value if isinstance(value, list) else (value,):
+        if not isinstance(value, list):
+            value = (value,)
+        for item in value:
             if isinstance(item, str) or (isinstance(item, int) and abs(item) > _LARGEST):
                 self.texts = self.texts or TextFigures()
                 self.texts.observe(str(item), times)
             elif isinstance(item, int | float):
                 self.numbers = self.numbers or NumberFigures()
-                self.numbers.observe(_plain_number(item), times)
+                self.numbers.observe(+item, times)  # + makes a whole number of true and false
 
     def merge(self, other: ColumnFigures) -> None:
         """Add the values of ``other``."""
@@ -143,10 +154,12 @@ class ColumnFigures:
 
     def dump(self) -> dict[str, Any]:
         """The figures as a metrics file has them."""
-        return {
-            **(self.numbers.dump() if self.numbers else {}),
-            **(self.texts.dump() if self.texts else {}),
-        }
+        figures: dict[str, Any] = {}
+        if self.numbers:
+            figures |= self.numbers.dump()
+        if self.texts:
+            figures |= self.texts.dump()
+        return figures
 
 
 def _counts(value: Any) -> bool:
@@ -154,10 +167,6 @@ def _counts(value: Any) -> bool:
     if isinstance(value, list):
         return any(isinstance(item, _COUNTED) for item in value)
     return isinstance(value, _COUNTED)
-
-
-def _plain_number(value: float) -> float:
-    return int(value) if isinstance(value, bool) else value
 
 
 @dataclass(slots=True)

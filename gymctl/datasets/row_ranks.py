@@ -19,6 +19,7 @@ from typing import Any
 from gymctl.config.row_files import read_rows
 from gymctl.datasets.exports.rollout_index import read_index
 from gymctl.datasets.exports.selection import pass_rates
+from gymctl.datasets.json_values import agent_name
 from gymctl.datasets.output_set import OutputSet
 from gymctl.datasets.prompts import PARAMS, RowError
 from gymctl.datasets.rows import RowProblems, parse_row
@@ -162,10 +163,8 @@ def mix(
     return counts
 
 
-def _environment(row: Mapping[str, Any], path: Path) -> str:
-    reference = row.get("agent_ref")
-    name = reference.get("name") if isinstance(reference, dict) else row.get("task_source")
-    return str(name or path)
+def _environment(row: dict[str, Any], path: Path) -> str:
+    return str(agent_name(row) or row.get("task_source") or path)
 
 
 def _counts(

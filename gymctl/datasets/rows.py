@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,10 @@ class RowProblems:
             InputError: there is a problem.
         """
         if self.count:
-            hidden = self.count - len(self.listed)
-            more = [f"... and {hidden} more rows"] if hidden else []
-            raise InputError("\n".join([*self.listed, *more, hint]))
+            lines = list(self.listed)
+            if self.count > len(lines):
+                lines.append(f"... and {self.count - len(lines)} more rows")
+            raise InputError("\n".join([*lines, hint]))
 
 
 def read_objects(path: Path, problems: RowProblems) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -84,9 +85,3 @@ def read_objects(path: Path, problems: RowProblems) -> Iterator[tuple[int, dict[
             problems.add(path, line, error)
             continue
         yield line, row
-
-
-def nonempty_text(row: Mapping[str, Any], key: str) -> str | None:
-    """The value of a column when it is text and not empty."""
-    value = row.get(key)
-    return value if isinstance(value, str) and value else None

@@ -58,7 +58,9 @@ def _method(node: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctio
 
 def _fields(server: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> dict[str, RowField]:
     verify = _method(server, "verify")
-    arguments = verify.args.args if verify else []
+    if verify is None:
+        return {}
+    arguments = verify.args.args
     body = next((argument for argument in arguments[1:] if argument.arg in ("body", "request")), None)
     if body is None and len(arguments) > 1:
         body = arguments[1]
@@ -85,7 +87,9 @@ def _model_fields(
 
 def _alias(value: ast.expr | None) -> str | None:
     """The name in the row of a field with an alias."""
-    for keyword in value.keywords if isinstance(value, ast.Call) else ():
+    if not isinstance(value, ast.Call):
+        return None
+    for keyword in value.keywords:
         if keyword.arg in ("alias", "validation_alias") and isinstance(keyword.value, ast.Constant):
             return str(keyword.value.value)
     return None
@@ -103,13 +107,18 @@ def _has_default(value: ast.expr | None) -> bool:
 
 
 def _tools(server: ast.ClassDef) -> frozenset[str] | None:
-    methods = [item for item in server.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
-    names = {_tool_name(method, decorator) for method in methods for decorator in method.decorator_list}
-    registered = [_registered(call) for call in ast.walk(server) if isinstance(call, ast.Call)]
-    if None in registered:
-        return None
-    names |= {name for name in registered if name is not None}
-    return None if any("{" in name for name in names) else frozenset(names - _OWN_PATHS - {""})
+    names: set[str] = set()
+    for item in server.body:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.update(_tool_name(item, decorator) for decorator in item.decorator_list)
+    for call in ast.walk(server):
+        if not isinstance(call, ast.Call):
+            continue
+        registered = _registered(call)
+        if registered is None:
+            return None
+        names.add(registered)
+    return frozenset(names - _OWN_PATHS - {""})
 
 
 def _registered(call: ast.Call) -> str | None:
@@ -120,17 +129,22 @@ def _registered(call: ast.Call) -> str | None:
         return None
     if call.func.attr not in ("post", "get") or not ast.unparse(call.func.value).endswith("app"):
         return ""
-    path = call.args[0] if call.args else None
-    return str(path.value).strip("/") if isinstance(path, ast.Constant) else None
+    if not call.args or not isinstance(call.args[0], ast.Constant):
+        return None
+    path = str(call.args[0].value).strip("/")
+    if "{" in path:
+        return None
+    return path
 
 
 def _tool_name(method: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.expr) -> str:
     """The tool that a decorator makes of a method; empty when it makes none."""
-    call = decorator if isinstance(decorator, ast.Call) else None
-    name = ast.unparse(call.func if call else decorator).rpartition(".")[2]
-    if name not in ("tool", "endpoint"):
+    values: list[ast.expr] = []
+    if isinstance(decorator, ast.Call):
+        values += decorator.args
+        values += [keyword.value for keyword in decorator.keywords if keyword.arg in ("name", "path")]
+        decorator = decorator.func
+    if ast.unparse(decorator).rpartition(".")[2] not in ("tool", "endpoint"):
         return ""
-    values = list(call.args) if call else []
-    values += [keyword.value for keyword in (call.keywords if call else ()) if keyword.arg in ("name", "path")]
     texts = [str(value.value) for value in values if isinstance(value, ast.Constant)]
-    return texts[0].strip("/") if texts else method.name
+    return [*texts, method.name][0].strip("/")

@@ -35,7 +35,9 @@ def shape_of(row: Mapping[str, Any]) -> Shape:
         return Shape.MESSAGES
     if row.get("input") is not None:
         return Shape.RESPONSES
-    return Shape.PROMPT if row.get("prompt") is not None else Shape.NATIVE
+    if row.get("prompt") is not None:
+        return Shape.PROMPT
+    return Shape.NATIVE
 
 
 def native_row(row: dict[str, Any], mapping: RowMapping) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gymctl.datasets.exports.conversation import Conversation
 from gymctl.datasets.exports.rollout_index import Rollout
+from gymctl.datasets.json_values import as_object
 
 VERSION = "ATIF-v1.7"
 _SOURCES = {"system": "system", "developer": "system", "user": "user", "assistant": "agent"}
@@ -67,10 +68,9 @@ def _observe(steps: list[dict[str, Any]], message: Mapping[str, Any]) -> None:
     answer: dict[str, Any] = {"content": _text(message["content"])}
     if caller is not None:
         answer["source_call_id"] = call_id
-    holder = caller or (steps[-1] if steps else None)
-    if holder is None:
-        holder = {"step_id": 1, "source": "system", "message": ""}
-        steps.append(holder)
+    if not steps:
+        steps.append({"step_id": 1, "source": "system", "message": ""})
+    holder = caller or steps[-1]
     holder.setdefault("observation", {"results": []})["results"].append(answer)
 
 
@@ -82,14 +82,16 @@ def _text(content: Any) -> str:
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     arguments = call["function"]["arguments"]
+    if not isinstance(arguments, dict):
+        arguments = {"arguments": arguments}
     return {
         "tool_call_id": call["id"],
         "function_name": call["function"]["name"],
-        "arguments": arguments if isinstance(arguments, dict) else {"arguments": arguments},
+        "arguments": arguments,
     }
 
 
 def _usage(usage: Any) -> dict[str, int]:
     names = {"input_tokens": "total_prompt_tokens", "output_tokens": "total_completion_tokens"}
-    counts = usage if isinstance(usage, dict) else {}
+    counts = as_object(usage)
     return {name: counts[key] for key, name in names.items() if type(counts.get(key)) is int}

@@ -33,7 +33,7 @@ class Conversation:
     @property
     def ends_with_answer(self) -> bool:
         """Whether the last message is the assistant's, with text."""
-        last = self.messages[-1] if self.messages else {}
+        last: dict[str, Any] = next(reversed(self.messages), {})
         return last.get("role") == "assistant" and bool(last.get("content")) and not last.get("tool_calls")
 
     @property
@@ -82,7 +82,7 @@ def conversation_of(
 
 def _led_by(instructions: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Instructions and a system message after them as one message: many templates take only one."""
-    first = messages[0] if messages else {}
+    first: dict[str, Any] = next(iter(messages), {})
     if first.get("role") in ("system", "developer") and isinstance(first["content"], str):
         return [{**first, "content": f"{instructions}\n\n{first['content']}"}, *messages[1:]]
     return [{"role": "system", "content": instructions}, *messages]

@@ -53,10 +53,11 @@ def default_kind(target: Target, kind: Kind | None) -> Kind | None:
     """
     kinds = KINDS[target]
     if kind is None:
-        return kinds[0] if kinds else None
+        return next(iter(kinds), None)
+    if not kinds:
+        raise InputError(f"{target} has no kind {kind.value!r}", "leave --kind out: it gets whole rollouts")
     if kind not in kinds:
-        hint = f"it has {', '.join(kinds)}" if kinds else "leave --kind out: it gets whole rollouts"
-        raise InputError(f"{target} has no kind {kind.value!r}", hint)
+        raise InputError(f"{target} has no kind {kind.value!r}", f"it has {', '.join(kinds)}")
     return kind
 
 
@@ -113,12 +114,14 @@ class _Export:
         It takes a pass of its own over the results; only these choices need it.
         """
         selection = self.options.selection
-        checks = {Kind.DPO: self._completion, Kind.TOKENS: self._tokens, Kind.SFT: self._supervised}
-        check = checks.get(self.options.kind) if self.options.kind else None
-        if check is None or (self.options.kind is Kind.SFT and selection.best is None):
-            check = None
-        for _ in self._per_rollout(check) if check else ():
-            pass
+        checks: dict[Kind | None, Callable[[Rollout, dict[str, Any]], Row | None]]
+        checks = {Kind.DPO: self._completion, Kind.TOKENS: self._tokens}
+        if selection.best is not None:
+            checks[Kind.SFT] = self._supervised
+            checks[Kind.KTO] = self._labelled
+        if self.options.kind in checks:
+            for _ in self._per_rollout(checks[self.options.kind]):
+                pass
         if self.options.kind is Kind.TOKENS:
             broken = {rollout.task for rollout in self.index.rollouts if rollout.reason in _TOKEN_REASONS}
             self.complete -= broken
@@ -173,8 +176,9 @@ class _Export:
         if self.options.kind is not None and not conversation.ends_with_answer:
             self._leave_out(rollout, Reason.NO_ANSWER, "the last message is not an answer of the assistant")
             return None
-        as_text = self.options.arguments is ToolArguments.TEXT
-        return as_text_arguments(conversation) if as_text else conversation
+        if self.options.arguments is ToolArguments.TEXT:
+            return as_text_arguments(conversation)
+        return conversation
 
     def _leave_out(self, rollout: Rollout, reason: Reason, detail: object) -> None:
         rollout.reason = reason

@@ -25,13 +25,13 @@ def manifest_of(
     return {
         "gymctl": options.version,
         "target": options.target.value,
-        "kind": options.kind.value if options.kind else None,
+        "kind": options.kind,
         "reasoning": options.reasoning.value,
         "tool_arguments": options.arguments.value,
         "selection": asdict(options.selection),
         "source": {
-            "rollouts": {"path": str(options.rollouts), "sha256": _digest(options.rollouts)},
-            "inputs": {"path": str(index.inputs), "sha256": _digest(index.inputs)} if index.inputs else None,
+            "rollouts": _source(options.rollouts),
+            "inputs": _source(index.inputs),
             "run": _run_identity(options.rollouts),
         },
         "files": {str(path): outputs.digest(path) for path in outputs.paths},
@@ -49,9 +49,12 @@ def manifest_of(
     }
 
 
-def _digest(path: Path) -> str:
+def _source(path: Path | None) -> dict[str, str] | None:
+    """Path and digest of a file that was read."""
+    if path is None:
+        return None
     with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        return {"path": str(path), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
 
 
 def _run_identity(rollouts: Path) -> Any:

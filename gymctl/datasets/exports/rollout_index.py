@@ -234,7 +234,9 @@ def _unusable(head: _Head) -> Reason | None:
         return Reason.NO_REWARD
     if head.response is None:
         return Reason.UNREADABLE
-    return Reason.FAILED if head.response.status == "failed" else None
+    if head.response.status == "failed":
+        return Reason.FAILED
+    return None
 
 
 def _add_failures(path: Path, found: dict[tuple[int, int], Rollout]) -> None:
@@ -255,7 +257,9 @@ def _add_missing(path: Path, found: dict[tuple[int, int], Rollout]) -> tuple[dic
     """Add rollouts that never ended; returns where each task's row is, and how many rollouts each task should have."""
     offsets: dict[int, int] = {}
     expected: Counter[int] = Counter()
-    for _, offset, line in _lines(path) if path.is_file() else ():
+    if not path.is_file():
+        return offsets, expected
+    for _, offset, line in _lines(path):
         try:
             head = _decoder.decode(line)
         except msgspec.MsgspecError as error:

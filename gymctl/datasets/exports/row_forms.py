@@ -16,7 +16,9 @@ Row = dict[str, Any]
 
 
 def _with_tools(row: Row, conversation: Conversation) -> Row:
-    return {**row, "tools": conversation.tools} if conversation.tools else row
+    if conversation.tools:
+        row["tools"] = conversation.tools
+    return row
 
 
 def _messages(conversation: Conversation) -> Row:
@@ -126,14 +128,14 @@ def flat_columns(
 ) -> Row:
     """A row for tables: scalars, the last user message, the answer, and the whole chat as JSON."""
     usage = result["response"].get("usage") or {}
-    users = [message["content"] for message in conversation.prompt if message["role"] == "user"]
+    users = [message["content"] for message in conversation.prompt if message["role"] == "user"] or [""]
     return {
         "task_index": rollout.task,
         "rollout_index": rollout.repeat,
         "agent": rollout.agent,
         "reward": rollout.reward,
         "group_complete": group_complete,
-        "question": _as_text(users[-1] if users else ""),
+        "question": _as_text(users[-1]),
         "answer": output_text(result["response"]),
         "tool_calls": sum(len(message.get("tool_calls") or ()) for message in conversation.completion),
         "input_tokens": usage.get("input_tokens"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gymctl.datasets.exports.rollout_index import Reason
+from gymctl.datasets.json_values import as_list, as_object
 
 
 class TokenError(Exception):
@@ -41,7 +42,8 @@ def token_row(result: Mapping[str, Any]) -> TokenRow:
     Raises:
         TokenError: it has none, they are malformed, or a turn does not continue the one before.
     """
-    turns = [item for item in _output(result) if isinstance(item, dict) and item.get("generation_token_ids")]
+    output = as_list(as_object(result.get("response")).get("output"))
+    turns = [item for item in output if as_object(item).get("generation_token_ids")]
     if not turns:
         raise TokenError(Reason.NO_TOKENS, "no output item has generation_token_ids")
     prompt: list[int] = []
@@ -67,19 +69,12 @@ def token_row(result: Mapping[str, Any]) -> TokenRow:
     )
 
 
-def _output(result: Mapping[str, Any]) -> list[Any]:
-    response = result.get("response")
-    output = response.get("output") if isinstance(response, dict) else None
-    return output if isinstance(output, list) else []
-
-
 def _fields(item: Mapping[str, Any], turn: int) -> tuple[list[int], list[int], list[float]]:
     before = _ids(item, "prompt_token_ids", turn)
     generated = _ids(item, "generation_token_ids", turn)
-    scores = item.get("generation_log_probs")
-    if not isinstance(scores, list) or len(scores) != len(generated):
-        count = len(scores) if isinstance(scores, list) else "no"
-        message = f"turn {turn}: {len(generated)} tokens with {count} log-probs"
+    scores = as_list(item.get("generation_log_probs"))
+    if len(scores) != len(generated):
+        message = f"turn {turn}: {len(generated)} tokens with {len(scores)} log-probs"
         raise TokenError(Reason.TOKENS_MALFORMED, message)
     if not all(type(value) in (int, float) and math.isfinite(value) for value in scores):
         raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: a log-prob is not a finite number")
