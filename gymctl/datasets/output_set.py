@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -15,23 +16,30 @@ _NOTHING = "nothing was written"
 
 
 class OutputSet:
-    """Writers beside their targets; the targets are replaced when the block ends well, and only then."""
+    """Writers beside their targets; the targets are replaced when the block ends well, and only then.
 
-    def __init__(self) -> None:
+    Args:
+        inputs: files that are read meanwhile; none of them may be a target.
+    """
+
+    def __init__(self, inputs: Iterable[Path] = ()) -> None:
+        self._inputs = tuple(inputs)
         self._files: dict[Path, tuple[Path, BinaryIO]] = {}
+        self._names: list[Path] = []
         self._folders: list[Path] = []
 
     def __enter__(self) -> OutputSet:
         return self
 
     def create(self, path: Path) -> BinaryIO:
-        """A writer for ``path``, once; folders are created.
+        """A writer for ``path``, once; folders are created. A symbolic link stays: its target is replaced.
 
         Raises:
-            InputError: a folder is in its place, or its folder cannot be written.
+            InputError: it is an input, or not a regular file, or its folder cannot be written.
         """
-        if path.is_dir():
-            raise InputError(f"{path}: a directory has the name of a file that would be written", "rename it")
+        self._check(path)
+        name = path
+        path = Path(os.path.realpath(path))
         try:
             self._create_folder(path.parent)
             temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -39,7 +47,17 @@ class OutputSet:
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror or error}", _NOTHING) from error
         self._files[path] = (temporary, writer)
+        self._names.append(name)
         return writer
+
+    def _check(self, path: Path) -> None:
+        if not path.exists():
+            return
+        if not path.is_file():
+            raise InputError(f"{path}: not a regular file, and a file would be written there", "choose another output")
+        for source in self._inputs:
+            if source.exists() and path.samefile(source):
+                raise InputError(f"{path}: this file is read, and would be overwritten", "choose another output")
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a whole file."""
@@ -51,7 +69,7 @@ class OutputSet:
 
     def digest(self, path: Path) -> str:
         """SHA-256 of what was written for ``path`` so far."""
-        temporary, writer = self._files[path]
+        temporary, writer = self._files[Path(os.path.realpath(path))]
         if not writer.closed:
             writer.flush()
         with temporary.open("rb") as content:
@@ -59,8 +77,8 @@ class OutputSet:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The targets, in the order of their creation."""
-        return tuple(self._files)
+        """The targets as they were named, in the order of their creation."""
+        return tuple(self._names)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,7 +42,7 @@ def prepare(config: DataConfig, options: PrepareOptions) -> PrepareReport:
         RunError: the disk is full; nothing was written.
     """
     check_present(config.declarations)
-    with OutputSet() as outputs:
+    with OutputSet(item.file for item in config.declarations if item.file is not None) as outputs:
         preparation = _Preparation(options, outputs)
         for kind in options.mode.types:
             preparation.prepare_type(kind, [item for item in config.declarations if item.entry.type == kind])
@@ -133,9 +134,9 @@ class _Preparation:
             row = self._row(declaration, path, line, text, metrics)
             if row is None:
                 continue
-            packed = f"{json.dumps(row)}\n".encode() * entry.num_repeats
+            packed = f"{json.dumps(row)}\n".encode()
             for target in targets:
-                target.write(packed)
+                target.writelines(repeat(packed, entry.num_repeats))
             written += entry.num_repeats
         return PreparedDataset(
             declaration=declaration,

@@ -86,7 +86,7 @@ def split(
     if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) <= 0:
         raise InputError(f"the shares add up to {sum(shares.values()):g}", "they must be positive and add up to 1")
     counts = dict.fromkeys(shares, 0)
-    with OutputSet() as outputs:
+    with OutputSet([path]) as outputs:
         writers = {name: outputs.create(folder / f"{name}.jsonl") for name in shares}
         for line, text, row in _parsed(path):
             try:
@@ -155,7 +155,7 @@ def mix(
         counts = _counts(groups, weights, rows, repeat=repeat)
         chosen = [pair for name, count in counts.items() if count for pair in groups[name].best(count)]
         chosen.sort()
-        with OutputSet() as outputs:
+        with OutputSet(paths) as outputs:
             writer = outputs.create(output)
             for _, offset in chosen:
                 spool.seek(offset)
@@ -215,7 +215,7 @@ def sample(path: Path, count: int, output: Path, *, seed: int) -> int:
     """
     ranks = array("Q", (rank_of(row, seed) for _, _, row in _parsed(path)))
     chosen = {index for _, index in heapq.nsmallest(count, ((rank, index) for index, rank in enumerate(ranks)))}
-    with OutputSet() as outputs:
+    with OutputSet([path]) as outputs:
         writer = outputs.create(output)
         for index, (_, text, _) in enumerate(_parsed(path)):
             if index in chosen:
@@ -251,7 +251,7 @@ def curriculum(
         tasks = sorted(heapq.nsmallest(count, tasks, key=lambda task: rank_of(rows[task], seed)))
     if not tasks:
         raise InputError(f"{rollouts}: no task has a pass rate from {least:g} to {most:g}", "widen the limits")
-    with OutputSet() as outputs:
+    with OutputSet(index.files) as outputs:
         writer = outputs.create(output)
         for task in tasks:
             writer.write(json.dumps(rows[task]).encode() + b"\n")

@@ -70,7 +70,7 @@ def export(options: ExportOptions) -> ExportReport:
     """
     index = read_index(options.rollouts)
     complete = apply_selection(index, options.selection)
-    with OutputSet() as outputs:
+    with OutputSet(index.files) as outputs:
         run = _Export(options, index, complete, outputs)
         rows = run.write()
         if not rows:

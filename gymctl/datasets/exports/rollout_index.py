@@ -80,6 +80,11 @@ class RolloutIndex:
     task_offsets: dict[int, int] = field(default_factory=dict)
     """Where the first input row of each task is."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of the run."""
+        return (self.path, *(sibling(self.path, kind) for kind in ("failures", "materialized_inputs")))
+
     def groups(self) -> dict[int, list[Rollout]]:
         """Rollouts by task."""
         groups: dict[int, list[Rollout]] = defaultdict(list)
