@@ -66,6 +66,10 @@ WRONG = {
     "two objects in a line": (rows(f"{GOOD}{GOOD}\n"), "rows.jsonl:1: not JSON: extra data at column"),
     "a list": (rows(f"{GOOD}\n[]\n"), "rows.jsonl:2: the row is a list; it must be an object"),
     "NaN": (rows('{"x": NaN}\n'), "rows.jsonl:1: not JSON: NaN is not JSON"),
+    "number beyond floats": (
+        rows(GOOD[:-1] + ', "x": 1e999}'),
+        "rows.jsonl:1: not JSON: 1e999 is too large for a number",
+    ),
     "an array of rows": (rows(f"[{GOOD}]"), "rows.jsonl:1: a JSON array, not one row per line; convert it with: jq"),
     "Latin-1": (rows(GOOD.replace("What", "é").encode("latin-1")), "is not UTF-8; save the file as UTF-8"),
     "torn gzip": (rows(gzip.compress((GOOD + "\n").encode() * 500)[:-9]), "rows.jsonl:"),

@@ -14,6 +14,9 @@ from typing import Any
 from gymctl.datasets.exports.rollout_index import Reason
 from gymctl.datasets.json_values import as_list, as_object
 
+_IDS = frozenset((int,))
+_NUMBERS = frozenset((int, float))
+
 
 class TokenError(Exception):
     """A rollout whose tokens cannot be used: the reason, and what is wrong."""
@@ -76,14 +79,14 @@ def _fields(item: Mapping[str, Any], turn: int) -> tuple[list[int], list[int], l
     if len(scores) != len(generated):
         message = f"turn {turn}: {len(generated)} tokens with {len(scores)} log-probs"
         raise TokenError(Reason.TOKENS_MALFORMED, message)
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in scores):
+    if not _NUMBERS.issuperset(map(type, scores)) or not all(map(math.isfinite, scores)):
         raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: a log-prob is not a finite number")
-    return before, generated, [float(score) for score in scores]
+    return before, generated, list(map(float, scores))
 
 
 def _ids(item: Mapping[str, Any], name: str, turn: int) -> list[int]:
     ids = item.get(name)
-    if isinstance(ids, list) and all(type(value) is int and value >= 0 for value in ids):
+    if isinstance(ids, list) and _IDS.issuperset(map(type, ids)) and min(ids, default=0) >= 0:
         return ids
     raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: {name} is not a list of token ids")
 
