@@ -95,7 +95,7 @@ class _Checker:
         """Check the rows of one file."""
         tasks = self._tasks.setdefault(file.type, RowDigests())
         tasks.start(file.path)
-        rows = valid = most_words = large = 0
+        rows = valid = most_words = large = without_tools = 0
         problems = self._report.problems
         for line, row in read_objects(file.path, problems):
             rows += 1
@@ -106,6 +106,7 @@ class _Checker:
                 problems.add(file.path, line, error)
                 continue
             faults = list(self._faults(converted, folder))
+            without_tools += self._offers_what_no_server_has(converted, folder)
             for fault in faults:
                 problems.add(file.path, line, fault)
             valid += not faults
@@ -115,6 +116,9 @@ class _Checker:
         self._report.files.append(CheckedFile(name=str(file.path), rows=rows, valid=valid, most_words=most_words))
         if not rows:
             self._report.notes.append(f"{file.path}: the file has no rows")
+        if without_tools:
+            text = f"{without_tools} rows offer tools, and their server has none: calls of them fail, if it runs them"
+            self._report.notes.append(f"{file.path}: {text}")
         if large:
             self._report.notes.append(f"{file.path}: {large} rows are larger than {LARGE_BYTES >> 20} MiB")
 
@@ -153,6 +157,12 @@ class _Checker:
             yield from field_faults(row, code)
             yield from tool_faults(row, code)
 
+    def _offers_what_no_server_has(self, row: Mapping[str, Any], folder: Path | None) -> bool:
+        code = None
+        if folder is not None:
+            code = self._code(folder)
+        return code is not None and code.tools == frozenset() and bool(row[PARAMS].get("tools"))
+
     def compare(self) -> None:
         """Note repeated tasks, and tasks of the validation data that are also trained on."""
         for kind, digests in self._tasks.items():
@@ -187,13 +197,13 @@ def field_faults(row: Mapping[str, Any], code: ServerCode) -> Iterator[str]:
 
 
 def tool_faults(row: Mapping[str, Any], code: ServerCode) -> Iterator[str]:
-    """Functions that the row offers and the server does not have."""
-    if code.tools is None:
+    """Functions that the row offers and the server does not have; one without any may judge calls it never runs."""
+    if not code.tools:
         return
     for tool in row[PARAMS].get("tools") or ():
         name = tool.get("name")
         if tool.get("type") == "function" and name not in code.tools:
-            has = ", ".join(sorted(code.tools)) or "no tools"
+            has = ", ".join(sorted(code.tools))
             hint = did_you_mean(name, code.tools) or f"{code.path.parent.name} has {has}"
             yield f"the tool {name!r} is unknown; {hint}"
 

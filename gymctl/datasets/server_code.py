@@ -7,12 +7,14 @@ Gym's servers, registered with ``app.post``. What the code computes is not guess
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from gymctl.datasets.field_types import FieldType, field_type
 
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 _OWN_FIELDS = frozenset(("responses_create_params", "response", "model_config"))
 _OWN_PATHS = frozenset(("seed_session", "verify", "run", "aggregate_metrics", "close_session"))
 
@@ -43,23 +45,31 @@ def read_server_code(folder: Path, entrypoint: str = "app.py") -> ServerCode | N
     except (OSError, ValueError, SyntaxError):
         return None
     classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
-    server = next((node for node in reversed(classes.values()) if _method(node, "verify")), None)
-    if server is None:
-        return ServerCode(path=path)
-    return ServerCode(path=path, fields=_fields(server, classes), tools=_tools(server))
+    for node in reversed(classes.values()):
+        lineage = list(_lineage(node, classes))
+        verify = _method(lineage, "verify")
+        if verify is not None:
+            return ServerCode(path=path, fields=_fields(verify, classes), tools=_tools(lineage))
+    return ServerCode(path=path)
 
 
-def _method(node: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name == name:
+def _lineage(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> Iterator[ast.ClassDef]:
+    """A class and its bases in the same file."""
+    yield node
+    earlier = {name: item for name, item in classes.items() if item.lineno < node.lineno}
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in earlier:
+            yield from _lineage(earlier[base.id], earlier)
+
+
+def _method(lineage: Sequence[ast.ClassDef], name: str) -> _Function | None:
+    for item in chain.from_iterable(node.body for node in lineage):
+        if isinstance(item, _Function) and item.name == name:
             return item
     return None
 
 
-def _fields(server: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> dict[str, RowField]:
-    verify = _method(server, "verify")
-    if verify is None:
-        return {}
+def _fields(verify: _Function, classes: Mapping[str, ast.ClassDef]) -> dict[str, RowField]:
     arguments = verify.args.args
     body = next((argument for argument in arguments[1:] if argument.arg in ("body", "request")), None)
     if body is None and len(arguments) > 1:
@@ -106,12 +116,12 @@ def _has_default(value: ast.expr | None) -> bool:
     return any(keyword.arg in ("default", "default_factory") for keyword in value.keywords)
 
 
-def _tools(server: ast.ClassDef) -> frozenset[str] | None:
+def _tools(lineage: Sequence[ast.ClassDef]) -> frozenset[str] | None:
     names: set[str] = set()
-    for item in server.body:
-        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+    for item in chain.from_iterable(node.body for node in lineage):
+        if isinstance(item, _Function):
             names.update(_tool_name(item, decorator) for decorator in item.decorator_list)
-    for call in ast.walk(server):
+    for call in chain.from_iterable(map(ast.walk, lineage)):
         if not isinstance(call, ast.Call):
             continue
         registered = _registered(call)
@@ -137,7 +147,7 @@ def _registered(call: ast.Call) -> str | None:
     return path
 
 
-def _tool_name(method: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.expr) -> str:
+def _tool_name(method: _Function, decorator: ast.expr) -> str:
     """The tool that a decorator makes of a method; empty when it makes none."""
     values: list[ast.expr] = []
     if isinstance(decorator, ast.Call):

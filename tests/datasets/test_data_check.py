@@ -186,3 +186,27 @@ def test_the_report_as_json(data_folder: DataFolder) -> None:
     report = json.loads(out)
     assert (code, report["ok"], report["problems"]["count"]) == (2, False, 1)
     assert report["files"] == [{"name": "rows.jsonl", "rows": 1, "valid": 0, "most_words": 0}]
+
+
+def test_tools_of_a_server_without_any_are_noted(data_folder: DataFolder) -> None:
+    data_folder.rows("rows.jsonl", {**ROW, "question": "q", "expected_answer": "a"})
+    data_folder.rows(
+        "tools.jsonl",
+        {"responses_create_params": {"input": "x", "tools": [TOOL]}, "question": "q", "expected_answer": "a"},
+    )
+    for name, notes in (("rows", 0), ("tools", 1)):
+        data_folder.declare(
+            {"name": "rows", "type": "train", "jsonl_fpath": f"{name}.jsonl"}, server="library_judge_math"
+        )
+        code, _, err = check(data_folder)
+        assert (code, err.count("rows offer tools, and their server has none")) == (0, notes)
+
+
+def test_a_server_that_inherits_its_verifier(data_folder: DataFolder) -> None:
+    server, _, verify = NEMO_GYM_SERVER.partition("    async def verify")
+    verifier = f"class Verifier:\n    async def verify{verify}\n\n"
+    source = server.replace("class Server(SimpleResourcesServer)", f"{verifier}class Server(Verifier, Base)")
+    code = read_server_code(data_folder.write("mine/app.py", source).parent)
+    assert code is not None
+    assert "question" in code.fields
+    assert code.tools == {"look_up"}
