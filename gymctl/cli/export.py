@@ -110,6 +110,8 @@ def export(
 
 def default_output(rollouts: Path, target: Target, kind: Kind | None) -> Path:
     """Where an export goes when no path is given: next to the rollouts."""
+    if not rollouts.name:
+        return rollouts  # a folder, which is refused when it is read
     name = f"{rollouts.stem}_{target.value.replace('-', '_')}"
     if target is Target.ATIF:
         return rollouts.with_name(name)

@@ -100,6 +100,12 @@ def open_decompressed(path: Path) -> Iterator[io.BufferedReader]:
             yield cast(Any, raw)
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file that can be read is gzip or zstd, by its content."""
+    with path.open("rb") as content:
+        return content.read(4).startswith((_GZIP, _ZSTD))
+
+
 def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
     """The format of decompressed content. The name decides only between kinds of text.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import statistics
 from pathlib import Path
@@ -290,12 +291,33 @@ def test_what_cannot_be_exported_is_refused(options: list[str], message_text: st
     assert data_folder.files() == before
 
 
-@pytest.mark.parametrize("content", ["", '{"x": 1}\n'])
-def test_a_file_without_rollouts_is_refused(content: str, data_folder: DataFolder) -> None:
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "rollouts.jsonl: no rollouts; name the output of gymctl collect"),
+        (b'{"x": 1}\n', "rollouts.jsonl:1: "),
+        (gzip.compress(b"{}"), "rollouts.jsonl: the file is compressed; decompress it"),
+    ],
+)
+def test_a_file_without_rollouts_is_refused(content: bytes, text: str, data_folder: DataFolder) -> None:
     data_folder.write("rollouts.jsonl", content)
     code, _, err = data_folder.gymctl("export", "rollouts.jsonl", "--to", "trl")
     assert code == 2
-    assert "error: rollouts.jsonl: " in err
+    assert f"error: {text}" in err
+
+
+@pytest.mark.parametrize(("name", "text"), [(".", ".: is a directory"), ("gone.jsonl", "gone.jsonl: no such file")])
+def test_what_is_no_file_is_refused(name: str, text: str, data_folder: DataFolder) -> None:
+    code, _, err = data_folder.gymctl("export", name, "--to", "trl")
+    assert (code, text in err) == (2, True)
+
+
+def test_trajectories_of_another_export_are_not_mixed_in(data_folder: DataFolder) -> None:
+    write_run(data_folder.path, [result(0, 0)])
+    data_folder.write("out/old.json", "{}")
+    code, _, err = data_folder.gymctl("export", "rollouts.jsonl", "--to", "atif", "-o", "out")
+    assert code == 2
+    assert "out: exists and is not an empty folder; choose another folder, or remove it" in err
 
 
 def test_the_manifest_names_the_run_and_digests(data_folder: DataFolder) -> None:

@@ -249,7 +249,14 @@ class _Export:
                     self._leave_out(rollout, Reason.NOT_CHAT, error)
 
     def _write_trajectories(self) -> int:
-        """One file a rollout in the folder."""
+        """One file a rollout in the folder, which has no others.
+
+        Raises:
+            InputError: the folder has files, or is a file.
+        """
+        folder = self.options.output
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: exists and is not an empty folder", "choose another folder, or remove it")
         session = self.options.rollouts.stem
         count = 0
         with self.index.path.open("rb") as lines:

@@ -16,8 +16,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from gymctl.config.row_files import is_compressed
 from gymctl.errors import InputError
 
+_OUTPUT = "name the output of gymctl collect"
 _TASK = "_ng_task_index"
 _REPEAT = "_ng_rollout_index"
 
@@ -172,8 +174,7 @@ def read_index(path: Path) -> RolloutIndex:
     Raises:
         InputError: the file is missing, or has no line that is a rollout.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file", "name the output of gymctl collect")
+    _check_results(path)
     found: dict[tuple[int, int], Rollout] = {}
     extra: list[Rollout] = []
     for number, offset, line in _lines(path):
@@ -188,8 +189,9 @@ def read_index(path: Path) -> RolloutIndex:
     _add_failures(sibling(path, "failures"), found)
     inputs = sibling(path, "materialized_inputs")
     offsets, expected = _add_missing(inputs, found)
-    if not found and not extra:
-        raise InputError(f"{path}: no rollouts", "name the output of gymctl collect")
+    if not found:
+        problem = next((rollout.detail for rollout in extra), f"{path}: no rollouts")
+        raise InputError(problem, _OUTPUT)
     rollouts = [*sorted(found.values(), key=lambda item: (item.task, item.repeat)), *extra]
     return RolloutIndex(
         path=path,
@@ -198,6 +200,15 @@ def read_index(path: Path) -> RolloutIndex:
         inputs=inputs if inputs.is_file() else None,
         task_offsets=offsets,
     )
+
+
+def _check_results(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory", _OUTPUT)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", _OUTPUT)
+    if is_compressed(path):
+        raise InputError(f"{path}: the file is compressed", "decompress it: rollouts are read in any order")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
