@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,6 +92,7 @@ def prepare(
       gymctl data prepare stack.yaml --mode example_validation -o out --invalid drop --like 0.7
       gymctl ng_prepare_data "+config_paths=[stack.yaml]" +output_dirpath=data/prepared +mode=train_preparation
     """  # noqa: D301 - \b has click leave the lines below it as they are
+    configuration, values = split_arguments(configuration or [])
     options = {
         "mode": mode,
         "output_dir": output_dir,
@@ -98,8 +100,10 @@ def prepare(
         "source": source,
         "update_metrics": update_metrics or None,
     }
+    values |= {name: value for name, value in options.items() if value is not None}
+    declared = _Declared(configuration, like, gym_root, os.environ)
     beside = sidecars or context.info_name in _UPSTREAM_COMMANDS
-    report = _prepare(configuration or [], options, like, invalid, mapping, beside, gym_root)
+    report = _prepare(declared, values, invalid, mapping, sidecars=beside)
     _print_report(report, as_json=as_json)
 
 
@@ -109,7 +113,13 @@ def collate(
     configuration: Configuration = None,
     config: Annotated[list[str] | None, typer.Option("--config", help="YAML file; may be repeated.")] = None,
     resources_server: Annotated[
-        list[str] | None, typer.Option("--resources-server", help="Bundled resources server; may be repeated.")
+        list[str] | None, typer.Option("--resources-server", help="NAME or NAME/CONFIG; may be repeated.")
+    ] = None,
+    model_type: Annotated[
+        str | None, typer.Option("--model-type", help="NAME or NAME/CONFIG of a model server.")
+    ] = None,
+    search_dir: Annotated[
+        list[str] | None, typer.Option("--search-dir", help="Folder to look for files in; may be repeated.")
     ] = None,
     mode: ModeOption = None,
     output_dir: OutputDir = None,
@@ -118,11 +128,14 @@ def collate(
     update_metrics: UpdateMetrics = False,
     download: Download = False,
     source: Source = None,
-    gym_root: GymRoot = None,
     as_json: AsJson = False,
 ) -> None:
     """Prepare data sets, with the options of NeMo Gym's 'gym dataset collate'."""
-    paths = [*(config or []), *(f"resources_servers/{name}/configs/{name}.yaml" for name in resources_server or [])]
+    paths = list(config or [])
+    paths += [named_config("resources_servers", name) for name in resources_server or ()]
+    paths += [named_config("responses_api_models", name) for name in filter(None, [model_type])]
+    roots = [*(search_dir or ()), os.environ.get("NEMO_GYM_EXTRA_ROOTS", "")]
+    os.environ["NEMO_GYM_EXTRA_ROOTS"] = os.pathsep.join(filter(None, roots))
     prepare(
         context,
         configuration=[*paths, *(configuration or [])],
@@ -133,39 +146,60 @@ def collate(
         update_metrics=update_metrics,
         download=download,
         source=source,
-        gym_root=gym_root,
         as_json=as_json,
     )
 
 
+def named_config(kind: str, name: str) -> str:
+    """The configuration of a server by its name, or by NAME/CONFIG."""
+    server, _, file = name.partition("/")
+    return f"{kind}/{server}/configs/{file or server}.yaml"
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """Where declarations are read from."""
+
+    configuration: Sequence[str]
+    like: Release | None
+    gym_root: Path | None
+    environ: Mapping[str, str]
+
+    def load(self, mode: Mode | None) -> DataConfig:
+        """The declarations as they are on disk now; all of them when ``mode`` is None."""
+        from gymctl.datasets.declarations import load_declarations
+
+        return load_declarations(
+            self.configuration,
+            cwd=Path.cwd(),
+            environ=self.environ,
+            mode=mode,
+            release=self.like,
+            gym_root=self.gym_root,
+        )
+
+
 def _prepare(
-    arguments: Sequence[str],
-    options: Mapping[str, Any],
-    like: Release | None,
-    invalid: InvalidRows,
-    mapping: Path | None,
-    sidecars: bool,
-    gym_root: Path | None,
+    declared: _Declared, values: Mapping[str, Any], invalid: InvalidRows, mapping: Path | None, *, sidecars: bool
 ) -> PrepareReport:
     from gymctl.datasets.mapping import MappingFile, read_mapping
     from gymctl.datasets.preparation import prepare as prepare_data
     from gymctl.datasets.prepare_report import PrepareOptions
     from gymctl.errors import InputError
 
-    configuration, values = split_arguments(arguments)
-    values |= {name: value for name, value in options.items() if value is not None}
     for name, example in (("mode", "--mode train_preparation"), ("output_dir", "--output-dir data/prepared")):
         if values.get(name) is None:
             raise InputError(f"--{name.replace('_', '-')} is missing", f"add {example}")
-    config = _load(configuration, values, like, gym_root)
+    mode = Mode(values["mode"])
+    config = _fetched(declared, mode, values)
     if not config.declarations:
-        _end_without_data(configuration, Mode(values["mode"]), like, gym_root)
+        _end_without_data(declared, mode)
     return prepare_data(
         config,
         PrepareOptions(
-            mode=Mode(values["mode"]),
+            mode=mode,
             output=Path(values["output_dir"]),
-            release=like,
+            release=declared.like,
             invalid=invalid,
             update_metrics=bool(values.get("update_metrics")),
             mapping=read_mapping(mapping, Path.cwd()) if mapping else MappingFile(),
@@ -174,42 +208,26 @@ def _prepare(
     )
 
 
-def _load(
-    configuration: Sequence[str], values: Mapping[str, Any], like: Release | None, gym_root: Path | None
-) -> DataConfig:
+def _fetched(declared: _Declared, mode: Mode, values: Mapping[str, Any]) -> DataConfig:
     """The declared data sets; missing ones are fetched first when that was asked for."""
-    from gymctl.datasets.declarations import load_declarations
     from gymctl.datasets.downloads import access_of, fetch_missing
 
-    def load() -> DataConfig:
-        """The declarations as they are on disk now."""
-        mode = Mode(values["mode"])
-        return load_declarations(
-            configuration, cwd=Path.cwd(), environ=os.environ, mode=mode, release=like, gym_root=gym_root
-        )
-
-    config = load()
-    if values.get("download") and any(item.file is None for item in config.declarations):
-        access = access_of(config.settings, os.environ, DataSource(values.get("source") or DataSource.HUGGINGFACE))
-        for path in fetch_missing(config.declarations, access, Path.cwd()):
-            typer.echo(f"fetched {path.relative_to(Path.cwd())}", err=True)
-        config = load()
-    return config
+    config = declared.load(mode)
+    if not values.get("download") or all(item.file is not None for item in config.declarations):
+        return config
+    source = DataSource(values.get("source") or DataSource.HUGGINGFACE)
+    for path in fetch_missing(config.declarations, access_of(config.settings, os.environ, source), Path.cwd()):
+        typer.echo(f"fetched {path.relative_to(Path.cwd())}", err=True)
+    return declared.load(mode)
 
 
-def _end_without_data(configuration: Sequence[str], mode: Mode, like: Release | None, gym_root: Path | None) -> None:
+def _end_without_data(declared: _Declared, mode: Mode) -> None:
     """End well when data sets of other types are declared, as NeMo Gym does; otherwise the caller refuses."""
-    from gymctl.datasets.declarations import load_declarations
-
-    everything = load_declarations(
-        configuration, cwd=Path.cwd(), environ=os.environ, mode=None, release=like, gym_root=gym_root
-    )
-    types = sorted({item.entry.type.value for item in everything.declarations})
+    types = sorted({item.entry.type.value for item in declared.load(None).declarations})
     if types:
-        *first, last = mode.types
-        wanted = f"{', '.join(first)} or {last}" if first else last
-        declared = f"(there are: {', '.join(types)})"
-        typer.echo(f"note: no data set of type {wanted} is declared {declared}; nothing was written", err=True)
+        wanted = " or ".join(", ".join(mode.types).rsplit(", ", 1))
+        text = f"no data set of type {wanted} is declared (there are: {', '.join(types)}); nothing was written"
+        typer.echo(f"note: {text}", err=True)
         raise typer.Exit(0)
 
 

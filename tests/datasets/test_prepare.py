@@ -178,6 +178,22 @@ def test_overlap_and_repetition_are_noted(data_folder: DataFolder) -> None:
     assert "validation: 1 tasks are also in train, first b.jsonl:1 (same as a.jsonl:1)" in err
 
 
+def test_the_shortcuts_of_dataset_collate(data_folder: DataFolder) -> None:
+    data_folder.rows("elsewhere/mine.jsonl", ROW)
+    entry = {"name": "mine", "type": "example", "jsonl_fpath": "mine.jsonl"}
+    agent = {"entrypoint": "app.py", "datasets": [entry]}
+    folder = "elsewhere/resources_servers/mine/configs"
+    data_folder.write(f"{folder}/other.yaml", json.dumps({"mine": {"responses_api_agents": {"simple_agent": agent}}}))
+    data_folder.monkeypatch.setenv("NEMO_GYM_EXTRA_ROOTS", "nowhere")
+    options = ["--resources-server", "mine/other", "--model-type", "openai_model", "--search-dir", "elsewhere"]
+    options += ["--resources-server", "example_multi_step"]
+    code, out, err = data_folder.gymctl(
+        "dataset", "collate", *options, "--mode", "example_validation", "--output-dir", "out"
+    )
+    assert code == 0, err
+    assert out == "example: 6 rows from 2 data sets -> out/example.jsonl\n"
+
+
 @pytest.mark.parametrize(
     "line",
     [
