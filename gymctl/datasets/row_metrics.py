@@ -38,16 +38,29 @@ class NumberFigures:
     most: float = 0.0
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Add a number, ``times`` times."""
-        if not self.total or value < self.least:
-            self.least = value
-        if not self.total or value > self.most:
-            self.most = value
+        """Add a number, ``times`` times, as NeMo Gym adds a value of a column."""
+        self._observe_extremes(value)
         for _ in range(times):
             self.total += 1
             delta = value - self.mean
             self.mean += delta / self.total
             self.squares += delta * (value - self.mean)
+
+    def observe_sample(self, value: float, times: int = 1) -> None:
+        """Add a number, ``times`` times, as NeMo Gym adds a figure of a whole row: other rounding in the last bit."""
+        self._observe_extremes(value)
+        for _ in range(times):
+            before = self.total
+            self.total += 1
+            delta = value - self.mean
+            self.mean += delta * (1 / self.total)
+            self.squares += (delta * delta) * (before / self.total)
+
+    def _observe_extremes(self, value: float) -> None:
+        if not self.total or value < self.least:
+            self.least = value
+        if not self.total or value > self.most:
+            self.most = value
 
     def merge(self, other: NumberFigures) -> None:
         """Add all numbers of ``other``."""
@@ -63,7 +76,7 @@ class NumberFigures:
         total = self.total + other.total
         delta = other.mean - self.mean
         self.mean += delta * (other.total / total)
-        self.squares += other.squares + (delta * delta) * (self.total * other.total / total)
+        self.squares = self.squares + other.squares + (delta * delta) * (self.total * other.total / total)
         self.total = total
         self.least = min(self.least, other.least)
         self.most = max(self.most, other.most)
@@ -134,14 +147,19 @@ class ColumnFigures:
     def observe(self, value: Any, times: int) -> None:
         """Add a value, or each item of a list; objects and nulls do not count, numbers beyond floats count as texts."""
         if not isinstance(value, list):
-            value = (value,)
-        for item in value:
-            if isinstance(item, str) or (isinstance(item, int) and abs(item) > _LARGEST):
-                self.texts = self.texts or TextFigures()
-                self.texts.observe(str(item), times)
-            elif isinstance(item, int | float):
-                self.numbers = self.numbers or NumberFigures()
-                self.numbers.observe(+item, times)  # + makes a whole number of true and false
+            self._observe_one(value, times)
+            return
+        for _ in range(times):
+            for item in value:
+                self._observe_one(item, 1)
+
+    def _observe_one(self, value: Any, times: int) -> None:
+        if isinstance(value, str) or (isinstance(value, int) and abs(value) > _LARGEST):
+            self.texts = self.texts or TextFigures()
+            self.texts.observe(str(value), times)
+        elif isinstance(value, int | float):
+            self.numbers = self.numbers or NumberFigures()
+            self.numbers.observe(+value, times)  # + makes a whole number of true and false
 
     def merge(self, other: ColumnFigures) -> None:
         """Add the values of ``other``."""
@@ -183,14 +201,14 @@ class RowMetrics:
     def observe(self, row: Mapping[str, Any], params: ParamsFigures, times: int) -> None:
         """Add a valid row that is written ``times`` times."""
         self.examples += times
-        self.words.observe(params.words, times)
+        self.words.observe_sample(params.words, times)
         for figures, value in (
             (self.tools, params.tools),
             (self.turns, params.turns),
             (self.temperature, params.temperature),
         ):
             if value is not None:
-                figures.observe(value, times)
+                figures.observe_sample(value, times)
         for name, value in row.items():
             if name not in _NOT_COLUMNS and _counts(value):
                 self._column(name).observe(value, times)
