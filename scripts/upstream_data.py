@@ -3,7 +3,8 @@
     PYTHON_WITH_NEMO_GYM scripts/upstream_data.py FOLDER [CONFIG...] > prepared.jsonl
 
 Every configuration with example data of the installed package, or each CONFIG, is prepared in ``example_validation``
-mode, all in this one process. What is written goes to FOLDER/NUMBER, which is then the current directory.
+mode, all in this one process. What is written goes to FOLDER/NUMBER, which is then the current directory, and where a
+CONFIG may lie with its data.
 
 The first line has ``root``, where the package is, and its ``version``. Each further one has ``config``, ``folder`` and
 ``error``.
@@ -30,7 +31,7 @@ def main() -> None:
     emit({"root": str(PARENT_DIR), "version": version("nemo-gym")})
     for number, config in enumerate(sys.argv[2:] or configs(PARENT_DIR)):
         place = folder / str(number)
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         os.chdir(place)
         emit({"config": config, "folder": str(place), "error": prepared(config)})
 

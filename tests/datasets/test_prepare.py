@@ -26,6 +26,18 @@ def test_the_files_are_those_that_nemo_gym_wrote(release: str, data_folder: Data
     assert different == []
 
 
+@pytest.mark.parametrize("case", ["141", "219"])
+def test_figures_that_lie_between_two_roundings_fall_the_same_way(case: str, data_folder: DataFolder) -> None:
+    recorded = RECORDED.with_name("nemo_gym_rounding") / case
+    shutil.copytree(recorded / "input", data_folder.path, dirs_exist_ok=True)
+    options = ["--mode", "train_preparation", "-o", "out", "--like", "0.4", "--invalid", "keep", "--sidecars"]
+    assert data_folder.gymctl("data", "prepare", "c.yaml", *options)[0] == 0
+    names = [path.relative_to(recorded / "0.4.0") for path in (recorded / "0.4.0").rglob("*") if path.is_file()]
+    assert len(names) == 6
+    theirs = {str(name): (recorded / "0.4.0" / name).read_text() for name in names}
+    assert {str(name): (data_folder.path / name).read_text() for name in names} == theirs
+
+
 def test_rows_for_all_releases_have_both_keys(data_folder: DataFolder) -> None:
     data_folder.rows("a.jsonl", {**ROW, "agent_ref": {"name": "other"}, "note": 1})
     data_folder.declare({"name": "a", "type": "train", "jsonl_fpath": "a.jsonl", "num_repeats": 2})

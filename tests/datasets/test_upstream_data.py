@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from data_folder import DataFolder
+from random_rows import RandomRows
 from run_files import TOOL, answer, call, message, result, thought, write_run
 
 from gymctl.datasets.declarations import load_declarations
@@ -73,6 +74,26 @@ def test_every_bundled_data_set_is_prepared_as_nemo_gym_does(
     assert outcomes.pop("only theirs", set()) <= NOTHING_TO_DO
     assert outcomes.pop("different", set()) <= (TWO_AGENTS if release is Release.V0_4 else set())
     assert len(outcomes[""]) > 120
+
+
+@pytest.mark.parametrize("release", PYTHONS)
+def test_random_rows_are_prepared_as_nemo_gym_does(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = interpreter(release)
+    for seed in range(40):
+        for side in ("theirs", "ours"):
+            RandomRows(seed).write(tmp_path / side / str(seed))
+    command = [python, str(SCRIPT), str(tmp_path / "theirs"), *["c.yaml"] * 40]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcomes = []
+    for seed, line in enumerate(done.stdout.splitlines()[1:]):
+        ours = tmp_path / "ours" / str(seed)
+        monkeypatch.chdir(ours)
+        assert json.loads(line)["error"] == ""
+        outcomes.append(prepared("c.yaml", str(ours), release, ours) or compared(tmp_path / "theirs" / str(seed), ours))
+    assert outcomes == [""] * 40
 
 
 def prepared(config: str, root: str, release: Release, folder: Path) -> str:
