@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from data_folder import DataFolder
 from random_rows import RandomRows
-from run_files import TOOL, answer, call, message, result, thought, write_run
+from run_files import TOOL, answer, call, message, result, thought, tokens, write_run
 
 from gymctl.datasets.declarations import load_declarations
 from gymctl.datasets.options import InvalidRows, Mode, Release
@@ -120,7 +120,12 @@ def compared(theirs: Path, ours: Path) -> str:
 
 def test_nemo_gym_reads_our_trajectories(data_folder: DataFolder) -> None:
     python = interpreter(Release.V0_7)
-    output = [thought("Hm."), call('{"city": "Rome"}'), answer("sunny"), message("It is sunny.")]
+    output = [
+        thought("Hm."),
+        call('{"city": "Rome"}'),
+        answer("sunny"),
+        message("It is sunny.", **tokens([1], [2], [-0.5])),
+    ]
     write_run(data_folder.path, [result(0, 0, 0.5, output, {"tools": [TOOL]}), result(0, 1, output=[answer("?", "x")])])
     assert data_folder.gymctl("export", "rollouts.jsonl", "--to", "atif", "-o", "out")[0] == 0
     script = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from gymctl.datasets.exports.conversation import Conversation
 from gymctl.datasets.exports.rollout_index import Rollout
-from gymctl.datasets.json_values import as_object
+from gymctl.datasets.json_values import as_list, as_object
 
 VERSION = "ATIF-v1.7"
 _SOURCES = {"system": "system", "developer": "system", "user": "user", "assistant": "agent"}
@@ -51,8 +51,23 @@ def _steps(conversation: Conversation) -> list[dict[str, Any]]:
             step["reasoning_content"] = message["reasoning_content"]
         if message.get("tool_calls"):
             step["tool_calls"] = [_call(call) for call in message["tool_calls"]]
+        if message.get("generation_token_ids"):
+            step["metrics"] = _metrics(message)
         steps.append(step)
     return steps
+
+
+def _metrics(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Token ids and log-probs of the call that a step is, as the policy reported them."""
+    prompt = as_list(message.get("prompt_token_ids"))
+    generated = as_list(message["generation_token_ids"])
+    return {
+        "prompt_tokens": len(prompt),
+        "completion_tokens": len(generated),
+        "prompt_token_ids": prompt,
+        "completion_token_ids": generated,
+        "logprobs": as_list(message.get("generation_log_probs")),
+    }
 
 
 def _observe(steps: list[dict[str, Any]], message: Mapping[str, Any]) -> None:

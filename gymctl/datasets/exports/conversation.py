@@ -43,7 +43,7 @@ class Conversation:
 
 
 def conversation_of(
-    result: Mapping[str, Any], reasoning: Reasoning, *, developer_as_system: bool = True
+    result: Mapping[str, Any], reasoning: Reasoning, *, developer_as_system: bool = True, token_ids: bool = False
 ) -> Conversation:
     """The chat of a rollout.
 
@@ -51,6 +51,7 @@ def conversation_of(
         result: a line of the results.
         reasoning: where the model's reasoning goes.
         developer_as_system: whether messages of the developer become those of the system, as most templates want it.
+        token_ids: whether the assistant's messages have the training fields of their turn.
 
     Raises:
         NotChatError: an item has no place in a chat.
@@ -63,6 +64,7 @@ def conversation_of(
         reasoning_parser=reasoning is not Reasoning.THINK,
         interleaved=reasoning is Reasoning.FIELD,
         developer_as_system=developer_as_system,
+        token_ids=token_ids,
     )
     try:
         before = list(input_items(params.get("input")))

@@ -36,7 +36,7 @@ from gymctl.datasets.exports.selection import (
     usable,
 )
 from gymctl.datasets.exports.token_row import TokenError, token_row
-from gymctl.datasets.exports.writers import CsvTable, Form, JsonLines, ParquetTable, RowWriter
+from gymctl.datasets.exports.writers import FORMS, CsvTable, JsonLines, ParquetTable, RowWriter
 from gymctl.datasets.options import KINDS, Kind, Target, ToolArguments
 from gymctl.datasets.output_set import OutputSet
 from gymctl.errors import InputError
@@ -136,7 +136,7 @@ class _Export:
             return CsvTable(target)
         if self.options.output.suffix != ".parquet":
             return JsonLines(target)
-        form = _FORMS.get((self.options.target, self.options.kind))
+        form = FORMS.get((self.options.target, self.options.kind))
         if form is None:
             name = f"{self.options.target} {self.options.kind}"
             raise InputError(f"{self.options.output}: {name} is written as JSON lines", "name the file .jsonl")
@@ -168,7 +168,10 @@ class _Export:
         """The chat of a rollout when it has one that ends with an answer."""
         try:
             conversation = conversation_of(
-                result, self.options.reasoning, developer_as_system=self.options.target is not Target.OPENAI
+                result,
+                self.options.reasoning,
+                developer_as_system=self.options.target is not Target.OPENAI,
+                token_ids=self.options.target is Target.ATIF,
             )
         except NotChatError as error:
             self._leave_out(rollout, Reason.NOT_CHAT, error)
@@ -289,11 +292,3 @@ class _Export:
             incomplete_tasks=len(self.index.expected) - len(self.complete),
             details=tuple(self.details),
         )
-
-
-_FORMS: dict[tuple[Target, Kind | None], Form] = {
-    (Target.VERL, Kind.SFT): Form.CHAT,
-    (Target.VERL, Kind.GRPO): Form.TASK,
-    (Target.PARQUET, None): Form.TABLE,
-    **{(target, Kind.TOKENS): Form.TOKENS for target in Target},
-}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, BinaryIO, Protocol
 
+from gymctl.datasets.options import Kind, Target
 from gymctl.errors import InputError
 
 _BATCH = 256
@@ -166,3 +167,11 @@ _SCHEMAS: dict[Form, Callable[[Any], Any]] = {
     Form.TOKENS: _token_schema,
     Form.TABLE: _table_schema,
 }
+
+FORMS: dict[tuple[Target, Kind | None], Form] = {
+    (Target.VERL, Kind.SFT): Form.CHAT,
+    (Target.VERL, Kind.GRPO): Form.TASK,
+    (Target.PARQUET, None): Form.TABLE,
+    **{(target, Kind.TOKENS): Form.TOKENS for target in Target},
+}
+"""The Parquet form of each target and kind that has one."""
