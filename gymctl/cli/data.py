@@ -102,8 +102,8 @@ def prepare(
     }
     values |= {name: value for name, value in options.items() if value is not None}
     declared = _Declared(configuration, like, gym_root, os.environ)
-    beside = sidecars or context.info_name in _UPSTREAM_COMMANDS
-    report = _prepare(declared, values, invalid, mapping, sidecars=beside)
+    with_sidecars = sidecars or context.info_name in _UPSTREAM_COMMANDS
+    report = _prepare(declared, values, invalid, mapping, sidecars=with_sidecars)
     _print_report(report, as_json=as_json)
 
 
@@ -225,8 +225,8 @@ def _end_without_data(declared: _Declared, mode: Mode) -> None:
     """End well when data sets of other types are declared, as NeMo Gym does; otherwise the caller refuses."""
     types = sorted({item.entry.type.value for item in declared.load(None).declarations})
     if types:
-        wanted = " or ".join(", ".join(mode.types).rsplit(", ", 1))
-        text = f"no data set of type {wanted} is declared (there are: {', '.join(types)}); nothing was written"
+        types_in_scope = " or ".join(", ".join(mode.types).rsplit(", ", 1))
+        text = f"no data set of type {types_in_scope} is declared (there are: {', '.join(types)}); nothing was written"
         typer.echo(f"note: {text}", err=True)
         raise typer.Exit(0)
 

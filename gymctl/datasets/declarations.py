@@ -174,10 +174,10 @@ class _Reader:
 
     def _file(self, path: Path) -> Path | None:
         """The rows; below the current directory as a relative path, which reads better in messages."""
-        found = find_file(path, self.roots, self.cwd)
-        if found is not None and self.cwd == Path.cwd() and found.is_relative_to(self.cwd):
-            return found.relative_to(self.cwd)
-        return found
+        file = find_file(path, self.roots, self.cwd)
+        if file is not None and self.cwd == Path.cwd() and file.is_relative_to(self.cwd):
+            return file.relative_to(self.cwd)
+        return file
 
     def _entry(self, path: KeyPath, value: Any) -> SourceEntry | BenchmarkEntry | None:
         if not isinstance(value, dict):
@@ -259,13 +259,13 @@ class _Reader:
     def _prompt(self, entry: SourceEntry | BenchmarkEntry, path: KeyPath) -> PromptTemplate | None:
         if isinstance(entry, SourceEntry) or entry.prompt_config is None:
             return None
-        found = find_file(entry.prompt_config, self.roots, self.cwd)
-        if found is None:
+        file = find_file(entry.prompt_config, self.roots, self.cwd)
+        if file is None:
             place = (*path, "prompt_config")
             self.findings.problem(place, f"no such file: {entry.prompt_config}", "check the path")
             return None
         try:
-            return read_prompt(found, self.cwd)
+            return read_prompt(file, self.cwd)
         except ConfigError as error:
             self.findings.problems += error.problems
         return None
@@ -282,10 +282,10 @@ class _Reader:
         kind, _, fields = by_name[name]
         if kind is not ServerKind.RESOURCES:
             name = _reference(fields) or ""
-        found = by_name.get(name)
-        if found is None or found[0] is not ServerKind.RESOURCES:
+        scorer = by_name.get(name)
+        if scorer is None or scorer[0] is not ServerKind.RESOURCES:
             return None
-        return find_file(Path(ServerKind.RESOURCES) / found[1], self.roots, self.cwd)
+        return find_file(Path(ServerKind.RESOURCES) / scorer[1], self.roots, self.cwd)
 
 
 def _reference(fields: Mapping[str, Any]) -> str | None:

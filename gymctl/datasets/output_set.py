@@ -16,7 +16,7 @@ _NOTHING = "nothing was written"
 
 
 class OutputSet:
-    """Writers beside their targets; the targets are replaced when the block ends well, and only then.
+    """Writers next to their targets; the targets are replaced when the block ends well, and only then.
 
     Args:
         inputs: files that are read meanwhile; none of them may be a target.

@@ -1,7 +1,7 @@
 """Prepare data sets: validate every row, stamp where it goes, repeat it, count it, write files by type.
 
 The files are NeMo Gym's (``train_data_utils.py``, nemo-gym 0.4.0 to 0.7.0). Everything is read once, row by row, and
-written beside its target; the targets appear together at the end, or not at all.
+written next to its target; the targets appear together at the end, or not at all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gymctl.datasets.declarations import DataConfig, Declaration
 from gymctl.datasets.options import DatasetType, InvalidRows, Release
 from gymctl.datasets.output_set import OutputSet
 from gymctl.datasets.prepare_report import PreparedDataset, PrepareOptions, PrepareReport
-from gymctl.datasets.prepared_files import MetricsFile, check_changes, path_beside, read_record, record_content
+from gymctl.datasets.prepared_files import MetricsFile, check_changes, read_record, record_content, sidecar_path
 from gymctl.datasets.prompts import PARAMS, RowError
 from gymctl.datasets.row_digests import RowDigests
 from gymctl.datasets.row_metrics import RowMetrics, merged
@@ -104,8 +104,8 @@ class _Preparation:
             targets = [target]
             folder = self._sidecar_folder(declaration)
             if folder is not None:
-                beside = path_beside(folder, declaration, "_prepare.jsonl", self.outputs.paths)
-                targets.append(self.outputs.create(beside))
+                sidecar = sidecar_path(folder, declaration, "_prepare.jsonl", self.outputs.paths)
+                targets.append(self.outputs.create(sidecar))
             self.datasets.append(self._prepare_dataset(declaration, targets))
 
     def _sidecar_folder(self, declaration: Declaration) -> Path | None:
@@ -236,7 +236,7 @@ class _Preparation:
                 continue
             content = self._dump(item.metrics, item.declaration)
             taken = [path for path, file in files.items() if file.content != content]
-            path = path_beside(folder, item.declaration, "_metrics.json", taken)
+            path = sidecar_path(folder, item.declaration, "_metrics.json", taken)
             files[path] = MetricsFile(path, content, item.declaration.key)
         return list(files.values())
 

@@ -27,7 +27,7 @@ class MetricsFile:
     """Key of the data set that it is about, or the type when it is about all data sets of a type."""
 
 
-def path_beside(folder: Path, declaration: Declaration, suffix: str, taken: Container[Path]) -> Path:
+def sidecar_path(folder: Path, declaration: Declaration, suffix: str, taken: Container[Path]) -> Path:
     """A name that is free for a file about one data set, next to its path below ``folder``.
 
     ``STEM_prepare.jsonl`` for the suffix ``_prepare.jsonl``, then with the server, then also with the data set, then
@@ -87,11 +87,11 @@ def check_changes(files: Sequence[MetricsFile], before: dict[str, Any], now: dic
         old = _content(file.path)
         if old is None or _may_change(file, before, now):
             continue
-        found = list(differences(old, json.loads(json.dumps(file.content))))
-        listed = "; ".join(found[:_MOST_DIFFERENCES])
-        if len(found) > _MOST_DIFFERENCES:
-            listed += f"; and {len(found) - _MOST_DIFFERENCES} more"
-        if found:
+        changes = list(differences(old, json.loads(json.dumps(file.content))))
+        listed = "; ".join(changes[:_MOST_DIFFERENCES])
+        if len(changes) > _MOST_DIFFERENCES:
+            listed += f"; and {len(changes) - _MOST_DIFFERENCES} more"
+        if changes:
             problems.append(f"{file.path}: the metrics differ from those that are there: {listed}")
     if problems:
         raise InputError("\n".join([*problems, "nothing was written; accept the new metrics with --update-metrics"]))

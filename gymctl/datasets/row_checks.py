@@ -184,16 +184,16 @@ class _Checker:
 
 def field_faults(row: Mapping[str, Any], code: ServerCode) -> Iterator[str]:
     """Fields that ``verify`` needs and the row lacks, or has with another type."""
-    for name, wanted in code.fields.items():
+    for name, row_field in code.fields.items():
         if name not in row:
-            if wanted.is_required:
+            if row_field.is_required:
                 others = row.keys() - code.fields.keys()
                 hint = (
                     did_you_mean(name, others) or f"it is a field of verify in {code.path.parent.name}/{code.path.name}"
                 )
                 yield f"the field {name!r} is missing; {hint}"
-        elif not wanted.type.fits(row[name]):
-            yield f"the field {name!r} is {_brief(row[name])}; it must be {wanted.type.text}"
+        elif not row_field.type.fits(row[name]):
+            yield f"the field {name!r} is {_brief(row[name])}; it must be {row_field.type.text}"
 
 
 def tool_faults(row: Mapping[str, Any], code: ServerCode) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Rows seen before: repeated rows of one type, and tasks that are in the training and in the validation data.
 
-A digest of eight bytes and a line number are kept for each row. Digests are of this process only.
+A digest of eight bytes and a line number are held for each row. Digests are of this process only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Split, mix and sample rows: seeded, and stable, since a row's place follows from its own digest.
 
-Adding or removing rows does not move the others, and rows of one task stay together. Sixteen bytes are kept for each
+Adding or removing rows does not move the others, and rows of one task stay together. Sixteen bytes are held for each
 row; chosen rows that change their order pass through a temporary file.
 """
 
@@ -37,7 +37,7 @@ def rank_of(row: Mapping[str, Any], seed: int, column: str | None = None) -> int
     Args:
         row: the row.
         seed: another seed gives other numbers.
-        column: a column that stands for the task; by default the parameters, or the whole row without any.
+        column: a column that identifies the task; by default the parameters, or the whole row without any.
 
     Raises:
         RowError: the row does not have the column.

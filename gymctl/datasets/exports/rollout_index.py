@@ -175,28 +175,28 @@ def read_index(path: Path) -> RolloutIndex:
         InputError: the file is missing, or has no line that is a rollout.
     """
     _check_results(path)
-    found: dict[tuple[int, int], Rollout] = {}
+    by_key: dict[tuple[int, int], Rollout] = {}
     extra: list[Rollout] = []
     for number, offset, line in _lines(path):
         rollout = _of_result(line, f"{path}:{number}")
         rollout.offset = offset
         rollout.size = len(line)
-        if rollout.reason is not Reason.UNREADABLE and (rollout.task, rollout.repeat) not in found:
-            found[rollout.task, rollout.repeat] = rollout
+        if rollout.reason is not Reason.UNREADABLE and (rollout.task, rollout.repeat) not in by_key:
+            by_key[rollout.task, rollout.repeat] = rollout
             continue
         rollout.reason = rollout.reason or Reason.DUPLICATE
         extra.append(rollout)
-    _add_failures(sibling(path, "failures"), found)
+    _add_failures(sibling(path, "failures"), by_key)
     inputs = sibling(path, "materialized_inputs")
-    offsets, expected = _add_missing(inputs, found)
-    if not found:
+    offsets, expected = _add_missing(inputs, by_key)
+    if not by_key:
         problem = next((rollout.detail for rollout in extra), f"{path}: no rollouts")
         raise InputError(problem, _OUTPUT)
-    rollouts = [*sorted(found.values(), key=lambda item: (item.task, item.repeat)), *extra]
+    rollouts = [*sorted(by_key.values(), key=lambda item: (item.task, item.repeat)), *extra]
     return RolloutIndex(
         path=path,
         rollouts=rollouts,
-        expected=expected or Counter(rollout.task for rollout in found.values()),
+        expected=expected or Counter(rollout.task for rollout in by_key.values()),
         inputs=inputs if inputs.is_file() else None,
         task_offsets=offsets,
     )
@@ -255,7 +255,7 @@ def _unusable(head: _Head) -> Reason | None:
     return None
 
 
-def _add_failures(path: Path, found: dict[tuple[int, int], Rollout]) -> None:
+def _add_failures(path: Path, by_key: dict[tuple[int, int], Rollout]) -> None:
     """Add rollouts that have failures and no result."""
     if not path.is_file():
         return
@@ -266,10 +266,10 @@ def _add_failures(path: Path, found: dict[tuple[int, int], Rollout]) -> None:
             continue  # a torn last line: the rollout is missing then
         failed = Rollout(task=head.task, repeat=head.repeat, agent=head.agent, reason=Reason.FAILED)
         failed.detail = str(head.failure_class or "")
-        found.setdefault((head.task, head.repeat), failed)
+        by_key.setdefault((head.task, head.repeat), failed)
 
 
-def _add_missing(path: Path, found: dict[tuple[int, int], Rollout]) -> tuple[dict[int, int], Counter[int]]:
+def _add_missing(path: Path, by_key: dict[tuple[int, int], Rollout]) -> tuple[dict[int, int], Counter[int]]:
     """Add rollouts that never ended; returns where each task's row is, and how many rollouts each task should have."""
     offsets: dict[int, int] = {}
     expected: Counter[int] = Counter()
@@ -283,5 +283,5 @@ def _add_missing(path: Path, found: dict[tuple[int, int], Rollout]) -> tuple[dic
         offsets.setdefault(head.task, offset)
         expected[head.task] += 1
         missing = Rollout(task=head.task, repeat=head.repeat, agent=head.agent, reason=Reason.MISSING)
-        found.setdefault((head.task, head.repeat), missing)
+        by_key.setdefault((head.task, head.repeat), missing)
     return offsets, expected

@@ -100,16 +100,16 @@ def pairs_of(index: RolloutIndex, selection: Selection) -> list[Pair]:
     pairs = []
     for group in index.groups().values():
         candidates = usable(group)
-        found = [
+        group_pairs = [
             Pair(chosen, rejected)
             for chosen in candidates
             for rejected in candidates
             if chosen.reward - rejected.reward >= selection.margin and chosen.reward > rejected.reward
         ]
-        found.sort(
+        group_pairs.sort(
             key=lambda pair: (pair.rejected.reward - pair.chosen.reward, pair.chosen.repeat, pair.rejected.repeat)
         )
-        pairs += found[: selection.pairs]
+        pairs += group_pairs[: selection.pairs]
     paired = {id(rollout) for pair in pairs for rollout in (pair.chosen, pair.rejected)}
     for rollout in usable(index.rollouts):
         if id(rollout) not in paired:
