@@ -14,6 +14,7 @@ from gymctl.datasets.prompts import RowError
 from gymctl.errors import InputError
 
 MOST_LISTED = 20
+_MOST_LETTERS = 500
 _KINDS = {list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
@@ -54,6 +55,12 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def one_line(message: object) -> str:
+    """A message that may quote a row: on one line, without control characters, not longer than a few lines."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(message)[:_MOST_LETTERS])
+    return " ".join(text.split())
+
+
 @dataclass
 class RowProblems:
     """What is wrong with rows: all are counted, the first of them listed."""
@@ -65,7 +72,7 @@ class RowProblems:
         """A row at ``path:line`` cannot be used."""
         self.count += 1
         if len(self.listed) < MOST_LISTED:
-            self.listed.append(f"{path}:{line}: {message}")
+            self.listed.append(f"{path}:{line}: {one_line(message)}")
 
     def raise_if_any(self, hint: str) -> None:
         """Stop with the list.

@@ -11,7 +11,7 @@ from gymctl.datasets.declarations import DataConfig
 from gymctl.datasets.mapping import MappingFile
 from gymctl.datasets.prompts import PARAMS, RowError
 from gymctl.datasets.row_checks import CheckReport, RowFile
-from gymctl.datasets.rows import RowProblems, read_objects
+from gymctl.datasets.rows import RowProblems, one_line, read_objects
 from gymctl.datasets.shapes import native_row
 from gymctl.errors import InputError
 from gymctl.server.responses import message
@@ -61,7 +61,7 @@ def _try_row(server: Episode, row: Mapping[str, Any], path: Path, line: int, rep
     answered = {PARAMS: {"input": ""}, **row, "response": {"output": [message("")]}}
     for endpoint, body in (("/seed_session", row), ("/verify", answered)):
         reply = server.post(endpoint, body)
-        text = reply.body.decode(errors="replace")[:300]
+        text = one_line(reply.body.decode(errors="replace"))
         if 400 <= reply.status < 500:
             report.problems.add(path, line, f"{endpoint} answers {reply.status}: {text}")
             return

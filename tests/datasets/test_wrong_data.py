@@ -131,6 +131,19 @@ def test_it_is_refused_with_its_place(case: str, data_folder: DataFolder) -> Non
     assert data_folder.files() == before
 
 
+def test_a_row_cannot_write_to_the_terminal(data_folder: DataFolder) -> None:
+    columns = {f"\x1b[31m\n{number}" + "x" * 500: 1 for number in range(50)}
+    data_folder.rows("rows.jsonl", {"prompt": [{"role": "\x1b[2J\nerror: fake", "content": "x"}]}, columns)
+    data_folder.write("map.yaml", "columns: {gold: answer}\n")
+    data_folder.declare({"name": "rows", "type": "train", "jsonl_fpath": "rows.jsonl"})
+    for options in ((), ("--mapping", "map.yaml")):
+        code, _, err = data_folder.prepare(*options)
+        assert code == 2
+        assert "\x1b" not in err
+        assert len(err.splitlines()) == 3
+        assert len(err) < 2000
+
+
 def test_only_the_first_problems_are_listed_and_all_are_counted(data_folder: DataFolder) -> None:
     rows("{}\n" * 1000)(data_folder)
     _, _, err = data_folder.prepare()

@@ -39,6 +39,7 @@ from gymctl.datasets.exports.token_row import TokenError, token_row
 from gymctl.datasets.exports.writers import FORMS, CsvTable, JsonLines, ParquetTable, RowWriter
 from gymctl.datasets.options import KINDS, Kind, Target, ToolArguments
 from gymctl.datasets.output_set import OutputSet
+from gymctl.datasets.rows import one_line
 from gymctl.errors import InputError
 
 _MOST_DETAILS = 50
@@ -186,7 +187,7 @@ class _Export:
     def _leave_out(self, rollout: Rollout, reason: Reason, detail: object) -> None:
         rollout.reason = reason
         if len(self.details) < _MOST_DETAILS:
-            self.details.append(f"{rollout.name}: {reason}: {detail}")
+            self.details.append(f"{rollout.name}: {reason}: {one_line(detail)}")
 
     def _supervised(self, rollout: Rollout, result: dict[str, Any]) -> Row | None:
         conversation = self._conversation(rollout, result)
