@@ -10,11 +10,13 @@ import codecs
 import csv
 import gzip
 import io
+import json
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -175,14 +177,6 @@ def _lines(content: io.BufferedReader) -> Iterator[bytes]:
         yield packed
 
 
-def _csv(path: Path, content: io.BufferedReader, report: OnProblem) -> Iterator[tuple[int, bytes]]:
-    return _delimited(path, content, report, ",")
-
-
-def _tsv(path: Path, content: io.BufferedReader, report: OnProblem) -> Iterator[tuple[int, bytes]]:
-    return _delimited(path, content, report, "\t")
-
-
 def _delimited(
     path: Path, content: io.BufferedReader, report: OnProblem, delimiter: str
 ) -> Iterator[tuple[int, bytes]]:
@@ -227,8 +221,13 @@ def _parquet(path: Path, content: io.BufferedReader, report: OnProblem) -> Itera
             for batch in table.iter_batches(batch_size=256):
                 for record in batch.to_pylist():
                     number += 1
-                    yield number, orjson.dumps(record, default=_plain)
-    except arrow.ArrowException as error:
+                    try:
+                        text = json.dumps(record, default=_plain, allow_nan=False).encode()
+                    except ValueError:
+                        report(number, "a number is NaN or infinite; write null or a number")
+                        continue
+                    yield number, text
+    except (arrow.ArrowException, OSError) as error:
         raise InputError(f"{path}:{number + 1}: not a readable Parquet file: {error}", "write it again") from error
 
 
@@ -294,7 +293,7 @@ class _ZstdReader(io.RawIOBase):
 
 _READERS: dict[RowFormat, Callable[[Path, io.BufferedReader, OnProblem], Iterator[tuple[int, bytes]]]] = {
     RowFormat.JSON_LINES: _json_lines,
-    RowFormat.CSV: _csv,
-    RowFormat.TSV: _tsv,
+    RowFormat.CSV: partial(_delimited, delimiter=","),
+    RowFormat.TSV: partial(_delimited, delimiter="\t"),
     RowFormat.PARQUET: _parquet,
 }

@@ -63,6 +63,16 @@ def test_parquet_by_its_content(tmp_path: Path) -> None:
     assert [number for number, _ in read_rows(path)] == list(range(1, 601))
 
 
+def test_numbers_that_json_does_not_have(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist([{"x": 1.5}, {"x": float("nan")}, {"x": float("inf")}, {"x": None}]), path)
+    problems: list[int] = []
+    rows = [json.loads(text) for _, text in read_rows(path, lambda number, _: problems.append(number))]
+    assert (rows, problems) == ([{"x": 1.5}, {"x": None}], [2, 3])
+    with pytest.raises(InputError, match=r"rows.parquet:2: a number is NaN or infinite"):
+        objects(path)
+
+
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_csv_and_tsv(compress: Any, tmp_path: Path) -> None:
     for name, delimiter in (("rows.csv", ","), ("rows.tsv", "\t"), ("rows", ",")):
