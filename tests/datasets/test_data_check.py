@@ -123,8 +123,9 @@ def test_code_is_read_and_not_run(data_folder: DataFolder) -> None:
 
 def test_what_a_server_refuses_is_a_problem_of_the_row(data_folder: DataFolder) -> None:
     server = SERVER.replace('raise SystemExit("this code must not run")\n', "").replace(
-        "answer: str", "answer: str\n\n    def model_post_init(self, context):\n        assert self.answer.isdecimal()"
+        "answer: str", "answer: Annotated[str, Field(pattern='^[0-9]+$')]"
     )
+    server = f"from typing import Annotated\n\nfrom pydantic import Field\n{server}"
     data_folder.write("resources_servers/mine/app.py", server)
     data_folder.rows("rows.jsonl", {**ROW, "answer": "1"}, {**ROW, "answer": "x"})
     data_folder.declare({"name": "rows", "type": "train", "jsonl_fpath": "rows.jsonl"}, server="mine")
