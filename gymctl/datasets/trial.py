@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gymctl.datasets.declarations import DataConfig
+from gymctl.datasets.declarations import DataConfig, Declaration
 from gymctl.datasets.mapping import MappingFile
 from gymctl.datasets.prompts import PARAMS, RowError
 from gymctl.datasets.row_checks import CheckReport, RowFile
@@ -32,28 +32,30 @@ def try_rows(
         if declaration is None or declaration.folder is None:
             report.notes.append(f"{file.path}: not tried: the code of its server is not here")
             continue
-        fields = config.fields.get(declaration.folder, {})
         try:
-            with episode(declaration.folder, **fields) as server:
-                tried += _try_file(server, file, mapping, report, count)
+            tried += _try_file(declaration, config, file.path, mapping, report, count)
         except InputError as error:
             report.notes.append(f"{file.path}: not tried: {declaration.folder.name} cannot be started here: {error}")
     return tried
 
 
-def _try_file(server: Episode, file: RowFile, mapping: MappingFile, report: CheckReport, count: int) -> int:
-    declaration = file.declaration
+def _try_file(
+    declaration: Declaration, config: DataConfig, path: Path, mapping: MappingFile, report: CheckReport, count: int
+) -> int:
+    """Try rows of one file, each with a server and a session of its own."""
+    folder = declaration.folder or Path()
     tried = 0
-    for line, row in islice(read_objects(file.path, RowProblems()), count):
+    for line, row in islice(read_objects(path, RowProblems()), count):
         try:
-            if declaration is not None and declaration.prompt is not None:
+            if declaration.prompt is not None:
                 converted = declaration.prompt.apply(row)
             else:
-                converted = native_row(row, mapping.of(declaration.entry.name if declaration else ""))
+                converted = native_row(row, mapping.of(declaration.entry.name))
         except RowError:
-            continue  # check_rows says so
+            continue  # check_rows reports it
         tried += 1
-        _try_row(server, converted, file.path, line, report)
+        with episode(folder, **config.fields.get(folder, {})) as server:
+            _try_row(server, converted, path, line, report)
     return tried
 
 
