@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 RUN = "Run"
 CONFIGURE = "Configure"
 INSPECT = "Inspect"
+DATA = "Data"
 SCALE = "Scale"
 
 CONTEXT: dict[Any, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -29,7 +30,9 @@ MOST_BYTES = 256 * 1024 * 1024
 _BLOCK = 1 << 20
 _UTF8_MARK = codecs.BOM_UTF8
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_PARQUET = b"PAR1"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PACKED = (".gz", ".zst", ".zstd", ".gzip")
 _EXTRA = "install it with: pip install 'gymctl[data]'"
@@ -99,6 +102,12 @@ def open_decompressed(path: Path) -> Iterator[io.BufferedReader]:
             yield cast(Any, raw)
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file that can be read is gzip or zstd, by its content."""
+    with path.open("rb") as content:
+        return content.read(4).startswith((_GZIP, _ZSTD))
+
+
 def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
     """The format of decompressed content. The name decides only between kinds of text.
 
@@ -122,11 +131,14 @@ def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
         return RowFormat.JSON_LINES
     if "\t" in first_line:
         return RowFormat.TSV
-    return RowFormat.CSV if "," in first_line else RowFormat.JSON_LINES
+    if "," in first_line:
+        return RowFormat.CSV
+    return RowFormat.JSON_LINES
 
 
 def _refuser(path: Path) -> OnProblem:
     def refuse(number: int, message: str) -> None:
+        """Stop at the record."""
         raise InputError(f"{path}:{number}: {message}")
 
     return refuse
@@ -163,14 +175,6 @@ def _lines(content: io.BufferedReader) -> Iterator[bytes]:
         content.read(len(_UTF8_MARK))
     while packed := content.readline(MOST_BYTES):
         yield packed
-
-
-def _csv(path: Path, content: io.BufferedReader, report: OnProblem) -> Iterator[tuple[int, bytes]]:
-    return _delimited(path, content, report, ",")
-
-
-def _tsv(path: Path, content: io.BufferedReader, report: OnProblem) -> Iterator[tuple[int, bytes]]:
-    return _delimited(path, content, report, "\t")
 
 
 def _delimited(
@@ -229,7 +233,9 @@ def _parquet(path: Path, content: io.BufferedReader, report: OnProblem) -> Itera
 
 def _plain(value: Any) -> Any:
     """What JSON has no type for, as text; bytes must be text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    return str(value)
 
 
 def _zstandard(path: Path) -> Any:
@@ -251,9 +257,11 @@ class _ZstdReader(io.RawIOBase):
         self._ready = b""
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as one block goes; returns how many bytes."""
         while not self._ready:
             packed = self._rest_of_frame() or self._source.read(_BLOCK >> 3)
             if not packed:
@@ -285,7 +293,7 @@ class _ZstdReader(io.RawIOBase):
 
 _READERS: dict[RowFormat, Callable[[Path, io.BufferedReader, OnProblem], Iterator[tuple[int, bytes]]]] = {
     RowFormat.JSON_LINES: _json_lines,
-    RowFormat.CSV: _csv,
-    RowFormat.TSV: _tsv,
+    RowFormat.CSV: partial(_delimited, delimiter=","),
+    RowFormat.TSV: partial(_delimited, delimiter="\t"),
     RowFormat.PARQUET: _parquet,
 }

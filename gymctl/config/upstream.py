@@ -150,6 +150,7 @@ BUNDLED_CONFIGS: Mapping[str, str] = {
 COMMAND_PREFIXES = ("ng_", "nemo_gym_")
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "run": ("up",),
+    "prepare_data": ("data", "prepare"),
     "status": ("status",),
     "collect_rollouts": ("collect",),
     "dump_config": ("config", "show"),
@@ -159,6 +160,5 @@ OTHER_COMMANDS: Mapping[str, str] = {
     "help": "see gymctl --help",
     "init_resources_server": "use gymctl env init NAME",
     "version": "see gymctl --version",
-    "prepare_data": "NeMo Gym's own prepares the same data; gymctl collect reads the rows that it writes",
     "e2e_collect_rollouts": "use gymctl up, then gymctl collect",
 }

@@ -36,7 +36,6 @@ def test_the_names_are_not_listed(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("ng_prepare_data", "error: gymctl has no ng_prepare_data yet; NeMo Gym's own prepares the same data"),
         ("ng_init_resources_server", "error: gymctl has no ng_init_resources_server yet; use gymctl env init NAME"),
         ("ng_test_all", "error: gymctl has no ng_test_all yet; see gymctl --help"),
     ],

@@ -204,6 +204,15 @@ def shown(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
     assert (done.stdout, done.stderr) == (row["prints"], "")
 
 
+def prepared(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+    """As printed, and with the mode for which there is data."""
+    command = command_of(block, row, scratch)
+    code, _, notes = gymctl(*command)
+    assert (notes, code) == (row["notes"], 0)
+    assert gymctl(*command[:-1], "+mode=example_validation")[0] == 0
+    assert len((gymctl.folder / "data/multi_task/example.jsonl").read_text().splitlines()) == 10
+
+
 def recognised(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
     (scratch / "app.py").write_text(block["text"])
     assert imports_nemo_gym(scratch, "app.py")
@@ -276,6 +285,7 @@ IN_A_FOLDER = {
     "writes": wrote,
     "container": by_hand,
     "recognised": recognised,
+    "prepare": prepared,
 }
 RUNNING_STACK = {"stack": told, "curl": curled, "answer": answered}
 
