@@ -17,11 +17,12 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import orjson
 
 from gymctl.config import exact_json
+from gymctl.config.zstd_reader import ZstdReader
 from gymctl.errors import InputError
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -97,7 +98,7 @@ def open_decompressed(path: Path) -> Iterator[io.BufferedReader]:
             with gzip.GzipFile(fileobj=raw) as unpacked:
                 yield io.BufferedReader(cast(Any, unpacked), _BLOCK)
         elif head.startswith(_ZSTD):
-            yield io.BufferedReader(_ZstdReader(raw, _zstandard(path)), _BLOCK)
+            yield io.BufferedReader(ZstdReader(raw, _zstandard(path)), _BLOCK)
         else:
             yield cast(Any, raw)
 
@@ -106,6 +107,19 @@ def is_compressed(path: Path) -> bool:
     """Whether a file that can be read is gzip or zstd, by its content."""
     with path.open("rb") as content:
         return content.read(4).startswith((_GZIP, _ZSTD))
+
+
+def needs_packages(path: Path) -> bool:
+    """Whether a file takes packages to read that not every installation has: zstd and Parquet, by its content.
+
+    Raises:
+        InputError: the file is missing or not readable.
+    """
+    try:
+        with path.open("rb") as content:
+            return content.read(4).startswith((_ZSTD, _PARQUET))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}", "check the path") from error
 
 
 def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
@@ -244,51 +258,6 @@ def _zstandard(path: Path) -> Any:
     except ImportError as error:
         raise InputError(f"{path}: compressed with zstd, and zstandard is not installed", _EXTRA) from error
     return zstandard
-
-
-class _ZstdReader(io.RawIOBase):
-    """Decompressed zstd frames; a file that ends within a frame is an ``EOFError``, as with gzip."""
-
-    def __init__(self, source: BinaryIO, zstandard: Any) -> None:
-        self._source = source
-        self._new = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj
-        self._error: type[Exception] = zstandard.ZstdError
-        self._frame: Any = None
-        self._ready = b""
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer as far as one block goes; returns how many bytes."""
-        while not self._ready:
-            packed = self._rest_of_frame() or self._source.read(_BLOCK >> 3)
-            if not packed:
-                if self._frame is not None:
-                    raise EOFError("it ends before the end of its last zstd frame")
-                return 0
-            self._decompress(packed)
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-    def _rest_of_frame(self) -> bytes:
-        """What was read beyond the end of a frame: the next one."""
-        if self._frame is None or not self._frame.eof:
-            return b""
-        rest = bytes(self._frame.unused_data)
-        self._frame = None
-        return rest
-
-    def _decompress(self, packed: bytes) -> None:
-        if self._frame is None:
-            self._frame = self._new()
-        try:
-            self._ready = self._frame.decompress(packed)
-        except self._error as error:
-            raise EOFError(str(error)) from error
 
 
 _READERS: dict[RowFormat, Callable[[Path, io.BufferedReader, OnProblem], Iterator[tuple[int, bytes]]]] = {

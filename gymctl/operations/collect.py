@@ -173,15 +173,24 @@ def _server_urls(state: StackState) -> dict[str, str]:
 
 
 def _collect_in_container(engine: Engine, job: Any, on_event: OnEvent) -> Report:
-    from gymctl.rollouts.container_job import Job as CollectionJob
-    from gymctl.rollouts.events import Crashed
-    from gymctl.rollouts.progress import replay
-    from gymctl.rollouts.report import Report
+    from gymctl.rollouts.plain_input import plain_input
     from gymctl.rollouts.tasks import check_paths
 
     spec = job.run
     check_paths(spec)
     inside = replace(spec, input=spec.input.resolve(), output=spec.output.resolve())
+    with plain_input(inside.input) as rows:
+        return _run_job(engine, job, inside, tuple(_mounts(inside, rows)), on_event)
+
+
+def _run_job(engine: Engine, job: Any, inside: RunSpec, mounts: tuple[Mount, ...], on_event: OnEvent) -> Report:
+    """Collect in a container: ``inside`` is the run with the paths that it has there."""
+    from gymctl.rollouts.container_job import Job as CollectionJob
+    from gymctl.rollouts.events import Crashed
+    from gymctl.rollouts.progress import replay
+    from gymctl.rollouts.report import Report
+
+    spec = job.run
     lines: list[str] = []
     ends: list[Ended | Crashed] = []
 
@@ -195,7 +204,7 @@ def _collect_in_container(engine: Engine, job: Any, on_event: OnEvent) -> Report
     result = engine.run_job(
         Job(
             command=("python", "-m", "gymctl.rollouts.container_job"),
-            mounts=tuple(_mounts(inside)),
+            mounts=mounts,
             stdin=CollectionJob(inside, job.urls, watched=True).encode().decode(),
             holds_stdin=True,
         ),
@@ -226,12 +235,15 @@ def _with_requested_paths(line: str, spec: RunSpec, inside: RunSpec) -> str:
     return line
 
 
-def _mounts(spec: RunSpec) -> Iterator[Mount]:
-    """The output's folder, and the input where it is elsewhere; inside they have the paths that they have here."""
+def _mounts(spec: RunSpec, rows: Path) -> Iterator[Mount]:
+    """The output's folder, and the input where it is elsewhere; inside they have the paths that they have here.
+
+    ``rows`` is the file in the input's place, where the container could not read that one.
+    """
     folder = spec.output.parent
     yield Mount(folder, str(folder), read_only=False)
-    if spec.input.parent != folder:
-        yield Mount(spec.input, str(spec.input))
+    if spec.input.parent != folder or rows != spec.input:
+        yield Mount(rows, str(spec.input))
 
 
 def _ignore(event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -~]?"
 )
+
+_REPR = re.compile(r"([A-Za-z_][\w.]*)\((.{0,10000})\)", re.DOTALL)
 
 # Remaining time for a call in milliseconds. Relative, as gRPC's is, so that no two clocks have to agree.
 DEADLINE_HEADER = "x-gym-timeout-ms"
@@ -78,7 +81,20 @@ def failure_sentence(reply: Reply) -> str:
         value = next((value[name] for name in ("detail", "error", "message") if value.get(name)), value)
     if isinstance(value, dict):
         value = value.get("message") or exact_json.dumps(value).decode()
-    return printable_line(value if isinstance(value, str) else exact_json.dumps(value).decode())
+    return printable_line(_unquoted(value) if isinstance(value, str) else exact_json.dumps(value).decode())
+
+
+def _unquoted(text: str) -> str:
+    """An exception's ``repr``, with which NeMo Gym's servers answer, as its name and message; other text as it is."""
+    match = _REPR.fullmatch(text.strip())
+    if match is None:
+        return text
+    try:
+        arguments = ast.literal_eval(f"({match[2]},)") if match[2] else ()
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    message = " ".join(str(argument) for argument in arguments)
+    return f"{match[1]}: {message}" if message else match[1]
 
 
 def printable_line(text: str, most: int = 500) -> str:

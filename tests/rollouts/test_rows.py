@@ -15,7 +15,9 @@ import zstandard
 from pyarrow import parquet
 from rollout_stack import keys, read, row, spec_of
 
+from gymctl.config.row_files import read_rows
 from gymctl.errors import InputError
+from gymctl.rollouts.plain_input import plain_input
 from gymctl.rollouts.tasks import input_digest, materialise
 
 ROWS = [row(0), row(1), row(2)]
@@ -45,6 +47,25 @@ def test_rows_of_any_file_are_the_same_rows(tmp_path: Path, kind: str) -> None:
     assert inputs.digest == input_digest(spec)
     sent = [{name: value for name, value in each.items() if name in ROWS[0]} for each in read(spec.files.materialized)]
     assert sent == ROWS
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_collector_without_packages_gets_the_same_rows(tmp_path: Path, kind: str) -> None:
+    spec = spec_of(tmp_path, 0)
+    WRITERS[kind](spec.input)
+    with plain_input(spec.input) as path:
+        assert path.name == spec.input.name
+        assert (path == spec.input) == (kind not in ("zstd", "parquet"))
+        assert list(read_rows(path)) == list(read_rows(spec.input))
+        assert input_digest(replace(spec, input=path)) == input_digest(spec)
+    assert path.exists() == (path == spec.input)
+
+
+def test_lines_keep_their_numbers_without_packages(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(zstandard.compress(b'\n\n{"a": 1}\n\n{"a": 2}\n{"a": 3}'))
+    with plain_input(path) as plain:
+        assert [number for number, _ in read_rows(plain)] == [3, 5, 6]
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "parquet"])

@@ -168,7 +168,13 @@ def test_what_is_in_shape_keeps_its_bytes() -> None:
     assert read_answer(Api.RESPONSES, body, "model").body == body
 
 
-LEAVES = st.none() | st.booleans() | st.integers(-3, 2**60) | st.text(max_size=4) | st.floats(allow_nan=False)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 2**60)
+    | st.text(max_size=4)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 ANYTHING = st.recursive(
     LEAVES,
     lambda below: (

@@ -25,6 +25,7 @@ from gymctl.server import (
     VerifyResponse,
     tool,
 )
+from gymctl.server.message import failure_sentence
 from gymctl.server.run.loader import load_server_class
 
 pytestmark = pytest.mark.enable_socket
@@ -161,6 +162,27 @@ def test_tools_that_fail_are_counted_and_told_in_a_sentence() -> None:
     assert json.loads(first) == {"error": "The tool raises failed: RuntimeError: no such file"} == json.loads(third)
     assert json.loads(second)["error"].startswith("The tool not_a_number failed: NotFiniteError: mean is not a finite")
     assert fourth == '{"text":"a"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"\"RuntimeError('\\\\x1b[31mno')\"", "RuntimeError: no"),
+        (b"\"KeyError('a', 3)\"", "KeyError: a 3"),
+        (b'"ValueError()"', "ValueError"),
+        (b'"ValueError(open(1))"', "ValueError(open(1))"),
+        (b'"Custom(a=1)"', "Custom(a=1)"),
+        (b'{"detail": "RuntimeError: no"}', "RuntimeError: no"),
+        (b'{"error": {"message": "no"}}', "no"),
+        (b"Internal Server Error", "Internal Server Error"),
+        (b"<b>\xff\x1b]0;title\x07no\n\n</b>", "<b>\ufffdno </b>"),
+        (b"", ""),
+        (b"[1]", "[1]"),
+        (b'"%b"' % (b"x" * 600), "x" * 500 + "..."),
+    ],
+)
+def test_what_a_failed_tool_says_as_a_sentence(body: bytes, sentence: str) -> None:
+    assert failure_sentence(Reply(500, body)) == sentence
 
 
 def test_a_failed_tool_may_have_any_name() -> None:
