@@ -13,7 +13,6 @@ from gymctl.config.checks import check_addresses, check_domain, check_globals, c
 from gymctl.config.choices import MergeOrder
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
-from gymctl.config.endpoints import check_endpoint
 from gymctl.config.layers import Layers, read_layers
 from gymctl.config.lints import advise, silenced_codes
 from gymctl.config.merge import merge_layers
@@ -186,7 +185,6 @@ def _servers(resolved: Mapping[str, Any], layers: Layers, findings: Findings) ->
     for server in servers.values():
         check_domain(server, own)
         check_settings(server, own)
-        check_endpoint(server, own)
     if is_strict:
         findings.problems += own.problems
         return servers
