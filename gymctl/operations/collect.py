@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from gymctl.engines.collections import registered
 from gymctl.engines.protocol import Engine, Job, JobResult, Mount
 from gymctl.engines.state import StackState, load_state
 from gymctl.errors import InputError, RunError
@@ -69,12 +70,14 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
     from gymctl.rollouts.container_job import run_job
 
     state = load_state(directory)
-    spec = replace(spec, identity={"config": state.config_digest, **spec.identity}, agents=agents_of(state))
+    identity = {"config": state.config_digest, "code": dict(state.code), **spec.identity}
+    spec = replace(spec, identity=identity, agents=agents_of(state))
     engine = engine_of(directory)
     job = CollectionJob(spec, _server_urls(state))
-    if not engine.serves_loopback():
-        return _collect_in_container(engine, job, on_event)
-    return run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort))
+    with registered(directory, spec.output):
+        if not engine.serves_loopback():
+            return _collect_in_container(engine, job, on_event)
+        return run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort))
 
 
 def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Report:
