@@ -19,7 +19,7 @@ from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line
 from gymctl.rollouts.timing import parse_server_timing
 from gymctl.rollouts.tool_errors import parse_tool_errors
-from gymctl.server.calls.client import SESSION_LOST, HopFailed
+from gymctl.server.calls.client import SESSION_LOST, HopFailed, unanswered
 from gymctl.server.message import TOOL_ERRORS_HEADER
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Attempts:
             async with asyncio.timeout(seconds + _BELT_S):
                 reply = await self._client.post(name, "/run", row, deadline=deadline)
         except TimeoutError as error:
-            raise HopFailed(name, "/run", kind="timeout", body=f"no reply within {seconds:.0f} s") from error
+            raise HopFailed(name, "/run", kind="timeout", body=unanswered(seconds)) from error
         if not 200 <= reply.status < 300:
             raise HopFailed.of(name, "/run", reply)
         tool_errors = parse_tool_errors(reply.headers.get(TOOL_ERRORS_HEADER, ""))

@@ -20,6 +20,7 @@ KEEPALIVE_S = 15.0
 AFTER_START_S = 5.0
 """Seconds after its start at which a server imports what it will need; the stack's other servers are up by then."""
 _DATE_GRAIN_S = 0.05
+_TOO_LATE_S = 0.05
 SESSION_LOST = "session_lost"
 NO_ANSWER = "no_answer"  # a reply of status 2xx of a model that is not an answer
 BUSY = "busy"  # refused by the hop itself, which has too much to do: nothing further was asked
@@ -99,6 +100,13 @@ def _seconds_until(date: str) -> float | None:
         return max(0.0, until.replace(tzinfo=until.tzinfo or datetime.UTC).timestamp() - time.time() + _DATE_GRAIN_S)
     except (ValueError, OverflowError):
         return None
+
+
+def unanswered(seconds: float) -> str:
+    """What is said of a call that had that many seconds, and got no reply."""
+    if seconds < _TOO_LATE_S:
+        return "the deadline of the rollout had passed before this call was made"
+    return f"no reply within {seconds:.1f} s"
 
 
 class Transport(Protocol):
