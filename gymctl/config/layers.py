@@ -16,6 +16,7 @@ from gymctl import assets
 from gymctl.config.choices import MergeOrder
 from gymctl.config.config_files import Finder
 from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
+from gymctl.config.resolve import resolve_text
 from gymctl.config.wording import did_you_mean
 from gymctl.config.yaml_documents import Document, read_document
 from gymctl.errors import ConfigError, InputError, Problem
@@ -68,7 +69,7 @@ def read_layers(
     overrides = [parse_override(argument) for argument in arguments if _is_override(argument, cwd)]
     env = _env_file(roots, cwd)
     named = [argument for argument in arguments if not _is_override(argument, cwd)]
-    named += _config_paths(overrides, None if named else env)
+    named += _config_paths(overrides, None if named else env, environ)
     if not named:
         emptied = next((f"{item.text} is empty" for item in overrides if item.path == (_PATHS,)), "")
         raise InputError(
@@ -76,7 +77,7 @@ def read_layers(
             "name one or more YAML files, a directory with a stack in it, or +config_paths=[a.yaml,b.yaml]",
         )
     layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
-    tree = _read_tree(named, Finder(roots, cwd))
+    tree = _read_tree(named, Finder(roots, cwd), environ)
     given = [*tree.documents.values(), *((env,) if env else ()), *layers]
     order = order or _order_of(given) or MergeOrder.INCLUDES_LAST
     return Layers(tuple(flatten(tree, order)), env, layers, roots, order, tree.includes())
@@ -95,20 +96,34 @@ def _env_file(roots: Sequence[Path], cwd: Path) -> Document | None:
     return read_document(place, cwd) if place else None
 
 
-def _config_paths(overrides: Sequence[Override], env: Document | None) -> list[str]:
+def _config_paths(overrides: Sequence[Override], env: Document | None, environ: Mapping[str, str]) -> list[str]:
     """``config_paths`` of the command line, else of ``env.yaml``; a comma-separated text counts as a list."""
     from_env = env.data.pop(_PATHS, None) if env else None
+    values = env.data if env else {}
     for override in reversed(overrides):
         if override.path == (_PATHS,):
-            return _paths(override.value, f"command line ({override.text})")
-    return _paths(from_env, str(env.marks[_PATHS,])) if env and from_env is not None else []
+            given = {str(item.path[0]): item.value for item in overrides if len(item.path) == 1}
+            return _paths(override.value, f"command line ({override.text})", {**values, **given}, environ)
+    if env is None or from_env is None:
+        return []
+    return _paths(from_env, str(env.marks[_PATHS,]), values, environ)
 
 
-def _paths(value: Any, where: str) -> list[str]:
+def _paths(value: Any, where: str, values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """The paths of a list; interpolations in them are resolved as NeMo Gym does, from what stands in the same place."""
+    value = _resolved(value, where, values, environ) if isinstance(value, str) else value
     items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ConfigError([Problem(where, "config_paths is not a list of paths", "write [a.yaml,b.yaml]")])
-    return [item for item in items if item]
+    return [_resolved(item, where, values, environ) for item in items if item]
+
+
+def _resolved(text: str, where: str, values: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    try:
+        return resolve_text(text, {key: value for key, value in values.items() if key != _PATHS}, environ)
+    except ValueError as error:
+        hint = "set the variable, or write the path without it"
+        raise ConfigError([Problem(where, f"{text}: {error}", hint)]) from error
 
 
 def _order_of(documents: Sequence[Document]) -> MergeOrder | None:
@@ -127,7 +142,7 @@ def _order_of(documents: Sequence[Document]) -> MergeOrder | None:
     return found
 
 
-def _read_tree(named: Sequence[str], finder: Finder) -> Tree:
+def _read_tree(named: Sequence[str], finder: Finder, environ: Mapping[str, str]) -> Tree:
     """Read files breadth first, each once, and who includes whom."""
     tree = Tree(list(dict.fromkeys(path for text in named for path in finder.find(text))))
     pending = list(tree.named)
@@ -136,15 +151,15 @@ def _read_tree(named: Sequence[str], finder: Finder) -> Tree:
             continue
         document = read_document(path, finder.cwd)
         tree.documents[path] = document
-        tree.children[path] = _children(document, path, finder)
+        tree.children[path] = _children(document, path, finder, environ)
         pending += tree.children[path]
     return tree
 
 
-def _children(document: Document, path: Path, finder: Finder) -> list[Path]:
+def _children(document: Document, path: Path, finder: Finder, environ: Mapping[str, str]) -> list[Path]:
     if _PATHS not in document.data:
         return []
-    texts = _paths(document.data.pop(_PATHS) or [], str(document.marks[_PATHS,]))
+    texts = _paths(document.data.pop(_PATHS) or [], str(document.marks[_PATHS,]), document.data, environ)
     found: list[Path] = []
     for index, text in enumerate(texts):
         try:

@@ -14,6 +14,7 @@ from gymctl.config.nested import copied, follow
 from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 
+_TEXT = "the text to resolve"  # no key of a configuration
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 _NOT_FOUND = re.compile(r"Interpolation key '([^']+)' not found")
 _NO_VARIABLE = re.compile(r"Environment variable '([^']+)' not found")
@@ -38,6 +39,25 @@ def resolve(merged: Mapping[str, Any], environ: Mapping[str, str], findings: Fin
     if references:
         _resolve_references(references, merged, resolved, environ, findings)
     return resolved
+
+
+def resolve_text(text: str, values: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """A text with its interpolations replaced from ``values`` and the environment, before anything is merged.
+
+    Raises:
+        ValueError: one of them leads nowhere; the text says which.
+    """
+    if "${" not in text:
+        return text
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    read_variables_from(environ)
+    try:
+        within = _reachable([((_TEXT,), text)], {**values, _TEXT: text})
+        return str(OmegaConf.create(_prepared(within))[_TEXT])
+    except OmegaConfBaseException as error:
+        raise ValueError(_first_line(error)) from error
 
 
 def _open_places(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
@@ -70,7 +90,7 @@ def _resolve_references(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    _read_variables_from(environ)
+    read_variables_from(environ)
     references = [(path, text) for path, text in references if not _is_malformed(path, text, resolved, findings)]
     try:
         tree = OmegaConf.create(_prepared(_reachable(references, resolved)))
@@ -104,7 +124,7 @@ def _is_malformed(path: KeyPath, text: str, resolved: dict[str, Any], findings: 
     return False
 
 
-def _read_variables_from(environ: Mapping[str, str]) -> None:
+def read_variables_from(environ: Mapping[str, str]) -> None:
     """Make ``gymctl.env`` read ``environ``: ``oc.env`` would read the process, which may not be what was given."""
     from omegaconf import OmegaConf
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class StackState:
     ``compose_digest`` is the SHA-256 of the file as it was written; ``arguments`` are those of ``up``;
     ``config_digest`` tells one configuration from another; ``head_url`` is the head's address on this machine;
     ``nofile`` and ``image`` are for jobs on the stack's network; ``files`` were written beside the rendered one;
-    ``role`` is this machine's in a stack on several.
+    ``role`` is this machine's in a stack on several; ``code`` is the digest of each server's code.
     """
 
     engine: str
@@ -57,6 +57,7 @@ class StackState:
     version: str = ""
     files: tuple[str, ...] = ()
     role: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def where(self) -> str:

@@ -7,12 +7,14 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from gymctl.engines.collections import registered
 from gymctl.engines.protocol import Engine, Job, JobResult, Mount
-from gymctl.engines.state import StackState, load_state
-from gymctl.errors import InputError, RunError
+from gymctl.engines.state import StackState, find_state, load_state
+from gymctl.errors import EngineError, InputError, RunError
 from gymctl.operations.collect_options import CollectOptions, run_spec
 
 if TYPE_CHECKING:
@@ -69,12 +71,15 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
     from gymctl.rollouts.container_job import run_job
 
     state = load_state(directory)
-    spec = replace(spec, identity={"config": state.config_digest, **spec.identity}, agents=agents_of(state))
+    identity = {"config": state.config_digest, "code": dict(state.code), **spec.identity}
+    spec = replace(spec, identity=identity, agents=agents_of(state))
     engine = engine_of(directory)
     job = CollectionJob(spec, _server_urls(state))
-    if not engine.serves_loopback():
-        return _collect_in_container(engine, job, on_event)
-    return run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort))
+    with registered(directory, spec.output):
+        if not engine.serves_loopback():
+            return _collect_in_container(engine, job, on_event)
+        look = partial(_running_urls, engine, directory)
+        return run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort, look=look))
 
 
 def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Report:
@@ -170,6 +175,16 @@ def _server_urls(state: StackState) -> dict[str, str]:
     from gymctl.engines.remote_servers import registered_urls
 
     return {**registered_urls(state.head_url), **urls}
+
+
+def _running_urls(engine: Engine, directory: Path) -> dict[str, str] | None:
+    """Where a stack on loopback is now; None while it does not run. Its ports are then anybody's."""
+    try:
+        engine.serves_loopback()
+    except EngineError:
+        return None
+    state = find_state(directory)
+    return None if state is None else _server_urls(state)
 
 
 def _collect_in_container(engine: Engine, job: Any, on_event: OnEvent) -> Report:

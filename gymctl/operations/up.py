@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config import Config, EngineKind, Role
-from gymctl.engines.state import StackState, find_state
+from gymctl.engines.collections import refuse_while_collecting
+from gymctl.engines.server_code import code_digests
+from gymctl.engines.state import StackState, find_state, save_state
 from gymctl.errors import GymctlError, InputError
 from gymctl.operations.configuration import (
     NOFILE,
@@ -102,7 +104,8 @@ def up(
 
     Raises:
         InputError: an option does not fit the engine, or a server's code or configuration is wrong.
-        EngineError: the engine is missing or failed, a port is taken, or a server did not become healthy.
+        EngineError: the engine is missing or failed, a port is taken, or a server did not become healthy; or a
+            collection runs from the stack that would be replaced by another one.
     """
     directory = directory or Path.cwd()
     options = options or PlanOptions()
@@ -119,8 +122,12 @@ def up(
         on_event=on_event,
     )
     before = find_state(directory)
+    code = code_digests(config.servers)
+    refuse_while_collecting(directory, before, config_digest(config), code)
     try:
-        return _ENGINES[engine](start)
+        state = replace(_ENGINES[engine](start), code=code)
+        save_state(directory, state)
+        return state
     except KeyboardInterrupt:
         start.note(_stopped(before, directory))
         cleanup = "to clean up: gymctl down" if find_state(directory) else "nothing was started"

@@ -67,7 +67,10 @@ class Agent:
 
     def dead_for(self, now: float) -> float:
         """Seconds for which only probes have run on it, and failed; 0 while anything else may still succeed."""
-        return 0.0 if self.suspect_since is None or self.in_flight > 1 else now - self.suspect_since
+        if self.suspect_since is not None:
+            return 0.0 if self.in_flight > 1 else now - self.suspect_since
+        # the few that failed all rest before their next try, as long as the server asked for
+        return now - self._streak_since if self._streak and not self.in_flight else 0.0
 
     def patience_s(self, stall_s: float) -> float:
         """Seconds of nothing but failures after which it is given up, at most ``stall_s``."""

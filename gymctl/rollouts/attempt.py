@@ -19,7 +19,7 @@ from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line
 from gymctl.rollouts.timing import parse_server_timing
 from gymctl.rollouts.tool_errors import parse_tool_errors
-from gymctl.server.calls.client import SESSION_LOST, HopFailed
+from gymctl.server.calls.client import SESSION_LOST, HopFailed, unanswered
 from gymctl.server.message import TOOL_ERRORS_HEADER
 
 if TYPE_CHECKING:
@@ -41,7 +41,13 @@ class Attempts:
         self._session, self._client = session, client
         self._run, self._report = session.run, session.report
         self._done: dict[str, Pending] = {}
+        self._began: dict[int, float] = {}  # of those in flight, the oldest first
         self.final_failures = FinalFailures(self.agents, self._settle, self._control, self._run.max_attempts)
+
+    def oldest_s(self) -> float:
+        """Seconds for which the oldest rollout in flight has run; 0 when there is none."""
+        began = next(iter(self._began.values()), None)
+        return 0.0 if began is None else time.monotonic() - began
 
     async def make(self, agent: Agent, pending: Pending) -> None:
         """One attempt: a line in the output, or one in the sidecar; neither when the run halts or it is set aside."""
@@ -87,6 +93,7 @@ class Attempts:
         session = self._session
         agent.in_flight += 1
         self.in_flight += 1
+        self._began[id(pending)] = started
         try:
             body, hops, tool_errors = await self._post(agent.name, session.rows.body(pending), deadline)
             ended = time.monotonic()
@@ -107,7 +114,8 @@ class Attempts:
             self._done.setdefault(agent.name, replace(pending, row=None))
             # in flight until it is written: a kill costs as many rollouts as may run at once, and no more
             ms = (ended - arrived) * 1000
-            await session.results.keep(line, partial(self._count, agent.name, reward, ms, tool_errors))
+            finished = events.Finished(agent.name, reward=reward, ms=ms, model_ms=hops.get("model", 0.0))
+            await session.results.keep(line, partial(self._count, finished, tool_errors))
             await self.final_failures.settle(agent, started, was_suspect=was_suspect)
         except HopFailed as error:
             return Failure.of(error)
@@ -120,6 +128,7 @@ class Attempts:
         finally:
             agent.in_flight -= 1
             self.in_flight -= 1
+            del self._began[id(pending)]
         return None
 
     async def _post(self, name: str, row: bytes, deadline: float) -> tuple[bytes, dict[str, float], dict[str, int]]:
@@ -129,16 +138,16 @@ class Attempts:
             async with asyncio.timeout(seconds + _BELT_S):
                 reply = await self._client.post(name, "/run", row, deadline=deadline)
         except TimeoutError as error:
-            raise HopFailed(name, "/run", kind="timeout", body=f"no reply within {seconds:.0f} s") from error
+            raise HopFailed(name, "/run", kind="timeout", body=unanswered(seconds)) from error
         if not 200 <= reply.status < 300:
             raise HopFailed.of(name, "/run", reply)
         tool_errors = parse_tool_errors(reply.headers.get(TOOL_ERRORS_HEADER, ""))
         return reply.body, parse_server_timing(reply.headers.get("server-timing", "")), tool_errors
 
-    def _count(self, name: str, reward: float, ms: float, tool_errors: dict[str, int]) -> None:
+    def _count(self, finished: events.Finished, tool_errors: dict[str, int]) -> None:
         self._report.done += 1
-        self._report.agent(name).count(reward, tool_errors)
-        self._session.emit(events.Finished(name, reward, ms))
+        self._report.agent(finished.agent).count(finished.reward, tool_errors)
+        self._session.emit(finished)
 
     def _blame(self, agent: Agent, failure: Failure, probe: bool) -> None:
         """Let the agent's endpoint and the limit learn from a failure."""

@@ -216,7 +216,7 @@ class Session:
             if now - ticked >= TICK_EVERY_S:
                 ticked = now
                 await self._check_files()
-                self.emit(events.Tick(self.attempts.in_flight, self.limit.now))
+                self.emit(events.Tick(self.attempts.in_flight, self.limit.now, round(self.attempts.oldest_s(), 1)))
             self._notice_stall(now)
 
     async def _check_files(self) -> None:

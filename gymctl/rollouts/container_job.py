@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -29,6 +30,7 @@ from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
 from gymctl.server.calls.client import Client
 from gymctl.server.calls.http import HttpTransport
+from gymctl.server.calls.moving import Look, MovingTransport
 from gymctl.server.run.serve import WANTED_FILES, raise_file_limit
 from gymctl.server.settings import DEFAULT_PATIENCE_S, PATIENCE_VARIABLE, seconds
 
@@ -64,8 +66,12 @@ class Job:
             raise InputError(f"the job's specification is broken: {error!r}", "it is JSON with run and urls") from error
 
 
-async def run_job(job: Job, on_event: events.OnEvent, *, stop: asyncio.Event, abort: asyncio.Event) -> Report:
+async def run_job(
+    job: Job, on_event: events.OnEvent, *, stop: asyncio.Event, abort: asyncio.Event, look: Look | None = None
+) -> Report:
     """Collect over HTTP; stop in order when ``stop`` is set, at once when ``abort`` is.
+
+    With ``look`` the servers are where it says, which may change during the run.
 
     Raises:
         InputError, RunError: as ``collect``.
@@ -75,7 +81,8 @@ async def run_job(job: Job, on_event: events.OnEvent, *, stop: asyncio.Event, ab
     if wanted > possible:
         on_event(events.Note(f"{possible} connections instead of {wanted}: the limit of open files (ulimit -n) is low"))
     patience = seconds(os.environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)
-    client = Client(HttpTransport(job.urls, limit=max(1, min(wanted, possible)), patience_s=patience))
+    connect = partial(HttpTransport, limit=max(1, min(wanted, possible)), patience_s=patience)
+    client = Client(connect(job.urls) if look is None else MovingTransport(look, connect))
     try:
         return await collect(job.run, client, on_event=on_event, stop=stop, abort=abort)
     finally:

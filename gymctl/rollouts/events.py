@@ -21,12 +21,13 @@ class Started(_Event, frozen=True):
 
 
 class Finished(_Event, frozen=True):
-    """``count`` rollouts of an agent are on disk; ``reward`` and ``ms`` are sums over them."""
+    """``count`` rollouts of an agent are on disk; ``reward``, ``ms`` and ``model_ms`` (at the model) are their sums."""
 
     agent: str
     reward: float
     ms: float
     count: int = 1
+    model_ms: float = 0.0
 
 
 class Failed(_Event, frozen=True):
@@ -56,10 +57,11 @@ class Paused(_Event, frozen=True):
 
 
 class Tick(_Event, frozen=True):
-    """A sign of life, about once a second."""
+    """A sign of life, about once a second. ``oldest_s`` is how long the oldest rollout in flight has run."""
 
     in_flight: int
     limit: int
+    oldest_s: float = 0.0
 
 
 class Note(_Event, frozen=True):

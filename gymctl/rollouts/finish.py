@@ -17,6 +17,9 @@ from gymctl.rollouts.spec import RunFiles, RunSpec
 if TYPE_CHECKING:
     from gymctl.server.calls.client import Client
 
+_STATE = "all results are written, in the order in which they finished"
+_HINT = "make room, then run the same command with --resume"
+
 
 async def close_run(run: RunSpec, client: Client, report: Report, emit: events.OnEvent) -> None:
     """Finish the files of a run that went to its end; one that was interrupted is left for ``resume``.
@@ -49,7 +52,7 @@ def put_in_input_order(files: RunFiles) -> None:
             places.setdefault(head.key, (offset, len(line)))
         offset += len(line)
     rows = Rows(files.materialized)
-    with replacing(files.output) as out, files.output.open("rb") as results:
+    with replacing(files.output, _STATE, _HINT) as out, files.output.open("rb") as results:
         ordered = (places.pop(key) for key in rows.all_keys() if key in places)
         for start, size in chain(ordered, places.values()):
             results.seek(start)

@@ -74,6 +74,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
         was, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
         if isinstance(was, Mapping) and isinstance(now, Mapping):
             yield from differences(was, now, f"{path}{name}.")
+        elif was != now and path == "code.":
+            yield f"the code of {name} has changed"
         elif was != now:
             yield f"{path}{name} was {_short(was)}, is {_short(now)}"
 
@@ -83,16 +85,25 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:16]}..."
 
 
+def changes(record: Mapping[str, Any], run: RunSpec, digest: str) -> list[str]:
+    """What differs between the run of a record and this one."""
+    old = record["identity"]
+    # Through JSON and back, so that tuples and lists compare as what they were written as.
+    new = orjson.loads(orjson.dumps(describe(run, digest)))
+    if "code" not in old:  # of a release that did not keep it
+        new.pop("code", None)
+    return list(differences(old, new))
+
+
 def refuse_another_run(record: Mapping[str, Any], run: RunSpec, digest: str) -> None:
     """Check that the run to resume is this one.
 
     Raises:
         InputError: it is not; every difference is named.
     """
-    # Through JSON and back, so that tuples and lists compare as what they were written as.
-    found = list(differences(record["identity"], orjson.loads(orjson.dumps(describe(run, digest)))))
+    found = changes(record, run, digest)
     if found:
         raise InputError(
             f"{run.output} belongs to another run: {'; '.join(found)}",
-            "give what it was started with, choose another output, or resume it all the same with --force",
+            "use what it was started with, choose another output, or resume anyway with --force",
         )

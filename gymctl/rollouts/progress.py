@@ -31,7 +31,9 @@ class Tally:
     failed: int = 0
     in_flight: int = 0
     limit: int = 0
+    oldest_s: float = 0.0
     reward: float = 0.0
+    model_ms: float = 0.0
     session_done: int = 0
     retries: int = 0
     pauses: dict[str, str] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Tally:
                 self.done += event.count
                 self.session_done += event.count
                 self.reward += event.reward
+                self.model_ms += event.model_ms
                 self.pauses.pop(event.agent, None)
             case events.Failed():
                 self.failed += event.final
@@ -55,7 +58,7 @@ class Tally:
             case events.Paused():
                 self.pauses[event.agent] = event.message or event.failure_class
             case events.Tick():
-                self.in_flight, self.limit = event.in_flight, event.limit
+                self.in_flight, self.limit, self.oldest_s = event.in_flight, event.limit, event.oldest_s
             case _:
                 pass
 
@@ -63,6 +66,11 @@ class Tally:
     def finished(self) -> int:
         """Rollouts that need nothing more."""
         return self.done + self.failed
+
+    @property
+    def model_time(self) -> str:
+        """Mean time that a rollout of this session spent at the model."""
+        return f"{self.model_ms / 1000 / self.session_done:.1f} s" if self.session_done and self.model_ms else "-"
 
     @property
     def mean_reward(self) -> str:
@@ -78,6 +86,12 @@ class Tally:
             text += f", {self.failed} failed"
         if self.in_flight and self.finished < self.total:
             text += f", {self.in_flight} in flight"
+            if self.oldest_s >= 1:
+                text += f" (the oldest for {duration(self.oldest_s)})"
+        if seconds >= 1:
+            text += f", {duration(seconds)} elapsed"
+        if self.model_ms:
+            text += f", {self.model_time} at the model each"
         for agent, why in self.pauses.items():
             text += f"; {agent} still does not work" if told.get(agent) == why else f"; {trouble(agent, why)}"
         return text
@@ -138,7 +152,14 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
 
 @contextmanager
 def _bar(stream: IO[str]) -> Iterator[events.OnEvent]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from gymctl.config.console import Console
 
@@ -149,6 +170,8 @@ def _bar(stream: IO[str]) -> Iterator[events.OnEvent]:
         TextColumn("{task.fields[rate]:.1f}/s"),
         TimeRemainingColumn(),
         TextColumn("reward {task.fields[reward]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[flight]}"),
         TextColumn("[red]{task.fields[trouble]}"),
     )
     with Progress(*columns, console=Console(file=stream), refresh_per_second=8) as progress:
@@ -177,7 +200,7 @@ class _Bar:
             self._started = now
         if self._task is None:
             self._task = self._progress.add_task(
-                "rollouts", total=tally.total or None, rate=0.0, reward="-", trouble=""
+                "rollouts", total=tally.total or None, rate=0.0, reward="-", flight="", trouble=""
             )
         if now - self._shown >= 0.125 or tally.finished >= tally.total:
             self._shown = now
@@ -192,7 +215,12 @@ class _Bar:
         troubles = [f"{tally.failed} failed"] if tally.failed else []
         if tally.pauses:  # which and why was said in a line of its own: here it must leave room for the bar
             troubles.append(f"{len(tally.pauses)} {'agent' if len(tally.pauses) == 1 else 'agents'} down")
-        return {"rate": rate, "reward": tally.mean_reward, "trouble": ", ".join(troubles)}
+        flight = f"{tally.in_flight} in flight"
+        if tally.oldest_s >= 1:
+            flight += f", oldest {duration(tally.oldest_s)}"
+        if tally.model_ms:
+            flight += f", model {tally.model_time}"
+        return {"rate": rate, "reward": tally.mean_reward, "flight": flight, "trouble": ", ".join(troubles)}
 
 
 class JsonLines:
@@ -213,8 +241,13 @@ class JsonLines:
         if isinstance(event, events.Finished):
             old = self._sums.get(event.agent)
             if old:
-                sums = (old.reward + event.reward, old.ms + event.ms, old.count + event.count)
-                event = events.Finished(event.agent, *sums)
+                event = events.Finished(
+                    event.agent,
+                    reward=old.reward + event.reward,
+                    ms=old.ms + event.ms,
+                    count=old.count + event.count,
+                    model_ms=old.model_ms + event.model_ms,
+                )
             self._sums[event.agent] = event
             if self._clock() - self._since >= _COALESCE_S:
                 self.flush()

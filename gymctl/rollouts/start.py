@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gymctl.errors import InputError
 from gymctl.rollouts.files import remove_stale_temporaries
 from gymctl.rollouts.history import History, read_history
-from gymctl.rollouts.identity import identity_record, known_inputs, refuse_another_output, refuse_another_run
+from gymctl.rollouts.identity import (
+    changes,
+    identity_record,
+    known_inputs,
+    refuse_another_output,
+    refuse_another_run,
+)
 from gymctl.rollouts.journal import refuse_if_in_use
 from gymctl.rollouts.pending import Rows
+from gymctl.rollouts.rematch import rematch, row_digests
 from gymctl.rollouts.run_lock import RunLock
 from gymctl.rollouts.spec import RunFiles, RunSpec
 from gymctl.rollouts.tasks import Inputs, check_agent, check_paths, input_digest, materialise
@@ -67,6 +76,7 @@ def _resume(run: RunSpec, lock: RunLock) -> Opening:
         return opening
     record = lock.read()
     inputs = None
+    notes: list[str] = []
     if record is None:
         if not run.force:
             raise InputError(
@@ -77,7 +87,7 @@ def _resume(run: RunSpec, lock: RunLock) -> Opening:
         refuse_another_run(record, run, input_digest(run))
         inputs = known_inputs(record, files.materialized)
     if inputs is None:
-        inputs = materialise(run)
+        inputs = _materialise_again(run, record, notes)
         record = identity_record(run, inputs)
     assert record is not None  # noqa: S101 - a run without one was refused, or has just been described
     lock.write(record)
@@ -86,7 +96,29 @@ def _resume(run: RunSpec, lock: RunLock) -> Opening:
         files.output, files.failures, rows.all_keys(), run.max_attempts, run.retry_failed, run.pass_threshold
     )
     rows.close()
-    return Opening(inputs, history, history.notes)
+    return Opening(inputs, history, [*notes, *history.notes])
+
+
+def _materialise_again(run: RunSpec, record: Mapping[str, Any] | None, notes: list[str]) -> Inputs:
+    """Write the rows of a run that is resumed by force, and give the earlier results to the rows that are theirs."""
+    files = run.files
+    overridden = {*run.params_override, *_overridden(record)}
+    before = row_digests(files.materialized, overridden) if files.materialized.exists() else None
+    inputs = materialise(run)
+    if record is not None:
+        notes += [f"resumed although {change}" for change in changes(record, run, inputs.digest)]
+    if before is None:
+        notes.append(f"{files.materialized} of the earlier session is gone: its results are matched by their indices")
+    else:
+        notes += rematch(files, before, row_digests(files.materialized, overridden))
+    return inputs
+
+
+def _overridden(record: Mapping[str, Any] | None) -> Collection[str]:
+    """Names of the params that the earlier session overrode."""
+    options = record["identity"].get("options") if record else None
+    override = options.get("responses_create_params") if isinstance(options, dict) else None
+    return override if isinstance(override, dict) else ()
 
 
 def _holds_work(files: RunFiles) -> bool:

@@ -127,6 +127,10 @@ class Rollout:
         spent[0] += (time.perf_counter() - started) * 1000
         spent[1] += 1
 
+    def calls(self, hop: str) -> int:
+        """How many calls were made so far: ``model``, ``tool``, ``seed`` or ``verify``."""
+        return int(self._spent.get(hop, (0.0, 0.0))[1])
+
     @property
     def timing(self) -> str:
         """Milliseconds by hop, as a ``Server-Timing`` header; ``desc`` is the number of calls."""
@@ -160,9 +164,14 @@ class AgentServer(Server):
         if problem is not None:
             return problem
         rollout = self._rollout(call, row)
-        await rollout.seed(call.body)
-        answer = await self.respond(row["responses_create_params"], rollout)
-        verdict = await rollout.verify(_with_response(call.body, row, answer))
+        try:
+            await rollout.seed(call.body)
+            answer = await self.respond(row["responses_create_params"], rollout)
+            verdict = await rollout.verify(_with_response(call.body, row, answer))
+        except HopFailed as failure:
+            if failure.kind == "timeout":
+                failure.add_detail(f"after {rollout.calls('model')} model calls and {rollout.calls('tool')} tool calls")
+            raise
         cookies = {**rollout.model_cookies, **rollout.resources_cookies}
         return Reply(200, verdict.body, cookies, rollout.headers())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -34,19 +35,57 @@ def baseline_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for row in rows:
         tasks.setdefault(row.get(TASK_INDEX) or 0, {}).setdefault(row.get(ROLLOUT_INDEX) or 0, row)
     ordered = {task: dict(sorted(repeats.items())) for task, repeats in sorted(tasks.items())}
-    groups = [_group(task, repeats) for task, repeats in ordered.items()]
-    agent = _describe([_columns(row) for repeats in ordered.values() for row in repeats.values()])
+    columns = Columns()
+    for repeats in ordered.values():
+        for row in repeats.values():
+            columns.add(row)
+    agent = columns.describe()
     return {
-        "group_level_metrics": groups,
+        "group_level_metrics": [group_metrics(task, repeats) for task, repeats in ordered.items()],
         "agent_metrics": agent,
-        "key_metrics": {name: value for name, value in agent.items() if name.startswith("mean/")},
+        "key_metrics": key_metrics(agent),
     }
 
 
-def _group(task: int, repeats: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+def key_metrics(agent: Mapping[str, float]) -> dict[str, float]:
+    """The means among an agent's statistics."""
+    return {name: value for name, value in agent.items() if name.startswith("mean/")}
+
+
+class Columns:
+    """Numbers by field, eight bytes each, of rows that are taken one by one."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._values: dict[str, array[float]] = {}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take the numbers of one row; those that no float holds are left out."""
+        self._rows += 1
+        for name, value in _columns(row).items():
+            number = _float_of(value)
+            if number is not None:
+                self._values.setdefault(name, array("d")).append(number)
+
+    def describe(self) -> dict[str, float]:
+        """``mean|max|min|median|std/<field>``; a field absent from a row is left out of its statistics."""
+        result: dict[str, float] = {}
+        for statistic, function in _STATISTICS.items():
+            for name, values in self._values.items():
+                # The sample deviation needs two values; upstream shows 0 for the only row, and leaves out a lone value.
+                if statistic == "std" and self._rows > 1 and len(values) == 1:
+                    continue
+                number = _finite(function, values)
+                if number is not None:
+                    result[f"{statistic}/{name}"] = number
+        return result
+
+
+def group_metrics(task: int, repeats: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """The entry of one task: the statistics of its rollouts, which are given by repeat and in their order."""
     return {
         TASK_INDEX: task,
-        **_describe([_columns(row) for row in repeats.values()]),
+        **_describe(repeats.values()),
         "sample": {"agent_ref": {"name": "agent"}},  # what upstream's servers answer: they never see the row itself
         "num_rollouts": len(repeats),
         "expected_num_rollouts": len(repeats),
@@ -82,24 +121,11 @@ def _numbers(fields: Iterable[tuple[str, Any]]) -> Numbers:
     }
 
 
-def _describe(rows: Sequence[Numbers]) -> dict[str, float]:
-    """``mean|max|min|median|std/<field>``; a field absent from a row is left out of its statistics."""
-    columns: dict[str, list[float]] = {}
+def _describe(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    columns = Columns()
     for row in rows:
-        for name, value in row.items():
-            number = _float_of(value)
-            if number is not None:
-                columns.setdefault(name, []).append(number)
-    result: dict[str, float] = {}
-    for statistic, function in _STATISTICS.items():
-        for name, values in columns.items():
-            # The sample deviation needs two values; upstream shows 0 for the only row, and leaves out the lone value.
-            if statistic == "std" and len(rows) > 1 and len(values) == 1:
-                continue
-            number = _finite(function, values)
-            if number is not None:
-                result[f"{statistic}/{name}"] = number
-    return result
+        columns.add(row)
+    return columns.describe()
 
 
 def _float_of(value: Number) -> float | None:
@@ -111,14 +137,14 @@ def _float_of(value: Number) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _finite(function: Callable[[list[float]], float], values: list[float]) -> float | None:
+def _finite(function: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:
     try:
         return _float_of(function(values))
     except OverflowError:
         return None
 
 
-def _mean(values: list[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     """The mean, also where the sum of the values is beyond a float."""
     try:
         return statistics.fmean(values)
@@ -126,7 +152,7 @@ def _mean(values: list[float]) -> float:
         return statistics.mean(values)
 
 
-def _median(values: list[float]) -> float:
+def _median(values: Sequence[float]) -> float:
     """The median; the middle of two values is half of each, since their sum may be beyond a float."""
     ordered = sorted(values)
     middle = len(ordered) // 2
@@ -136,11 +162,11 @@ def _median(values: list[float]) -> float:
     return total / 2 if math.isfinite(total) else ordered[middle - 1] / 2 + ordered[middle] / 2
 
 
-def _deviation(values: list[float]) -> float:
+def _deviation(values: Sequence[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-_STATISTICS: dict[str, Callable[[list[float]], float]] = {
+_STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": _mean,
     "max": max,
     "min": min,

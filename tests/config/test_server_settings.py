@@ -75,6 +75,20 @@ def test_a_wrong_url(folder: Folder, url: str, problem: str) -> None:
     assert problem in found
 
 
+@pytest.mark.parametrize(
+    ("urls", "is_right"), [("[]", False), ("[localhost:1]", False), ("[http://a/v1, http://b/v1]", True)]
+)
+def test_several_urls(folder: Folder, urls: str, is_right: bool) -> None:
+    text = (
+        f"m: {{responses_api_models: {{vllm_model: {{entrypoint: app.py, base_url: {urls}, api_key: k, model: m}}}}}}\n"
+    )
+    if is_right:
+        assert "m" in folder.loaded(text).servers
+    else:
+        (found,) = folder.problems(text)
+        assert found.startswith("a.yaml:1: m: base_url is ")
+
+
 def test_a_key_is_never_repeated(folder: Folder) -> None:
     (found,) = folder.problems(STACK.replace("sk-test", r'"sk-secret\n"'))
     assert found.startswith("a.yaml:6: policy: openai_api_key holds a line break")

@@ -217,3 +217,13 @@ def test_a_failure_that_an_environment_declares_is_its_own_whatever_its_name(tmp
     assert [item["_ng_attempt_index"] for item in failures] == [0, 1]
     again = collected(replace(spec, resume=True), Agents())
     assert (again.done, again.failed) == (7, 1)
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_a_server_that_asks_for_long_pauses_ends_the_run_by_its_stall(tmp_path: Path, rows: int) -> None:
+    spec = spec_of(tmp_path, rows, concurrency=4, stall_s=0.3)
+    agents = Agents(lambda _, item: web.Response(status=429, headers={"Retry-After": "50"}))
+    report = collected(spec, agents)
+    assert "Gave up after 0.3 s" in report.stalled
+    assert (report.failed, report.unfinished) == (0, rows)
+    assert sum(agents.served.values()) < 10

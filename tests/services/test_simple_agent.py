@@ -120,6 +120,13 @@ def test_a_reply_cut_short_ends_the_loop(reason: str) -> None:
 def test_max_steps_ends_the_loop() -> None:
     final, asked = loop([says(function_call("get_counter_value", "{}"))], max_steps=3)
     assert len(asked) == len(outputs(final)) == 3
+    assert final["metadata"] == {"max_steps_reached": "3"}
+
+
+def test_a_loop_has_a_bound_by_default() -> None:
+    final, asked = loop([says(function_call("get_counter_value", "{}"), metadata={"a": "b"})])
+    assert len(asked) == 512
+    assert final["metadata"] == {"a": "b", "max_steps_reached": "512"}
 
 
 def test_reasoning_alone_is_asked_again_but_not_for_ever() -> None:

@@ -318,7 +318,7 @@ def test_a_model_that_speaks_responses_itself() -> None:
     [
         ({"is_responses_native": True, "return_token_id_information": True}, "return_token_id_information: false"),
         ({"is_responses_native": True, "sequential_reasoning_allowed": False}, "sequential_reasoning_allowed: true"),
-        ({"base_url": []}, "names no endpoint"),
+        ({"base_url": []}, "base_url.*at least 1"),
         ({"base_url": 3}, "base_url"),
     ],
 )

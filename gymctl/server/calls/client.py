@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import math
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 KEEPALIVE_S = 15.0
 AFTER_START_S = 5.0
 """Seconds after its start at which a server imports what it will need; the stack's other servers are up by then."""
+_DATE_GRAIN_S = 0.05
+_TOO_LATE_S = 0.05
 SESSION_LOST = "session_lost"
 NO_ANSWER = "no_answer"  # a reply of status 2xx of a model that is not an answer
 BUSY = "busy"  # refused by the hop itself, which has too much to do: nothing further was asked
@@ -55,6 +60,10 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
         own = {"hop": hop, "path": path, "status": status, "body": self.body, "kind": kind}
         self.cause: dict[str, Any] = dict(cause) if cause else own
 
+    def add_detail(self, text: str) -> None:
+        """Put a phrase at the end of the message."""
+        self.message = f"{self.message}, {text}"
+
     @classmethod
     def of(cls, hop: str, path: str, reply: Reply) -> HopFailed:
         """The failure that an error reply stands for; a cause that the reply itself names is kept as the innermost."""
@@ -72,11 +81,32 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header in its number form; a date or anything else is None."""
-    try:
-        return max(0.0, float(value)) if value else None
-    except ValueError:
+    """Seconds of a ``Retry-After`` header, a number or a date (RFC 9110); None for anything else."""
+    if not value:
         return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return _seconds_until(value)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str) -> float | None:
+    """Seconds until an HTTP date; 0 for one that has passed."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        until = parsedate_to_datetime(date)
+        return max(0.0, until.replace(tzinfo=until.tzinfo or datetime.UTC).timestamp() - time.time() + _DATE_GRAIN_S)
+    except (ValueError, OverflowError):
+        return None
+
+
+def unanswered(seconds: float) -> str:
+    """What is said of a call that had that many seconds, and got no reply."""
+    if seconds < _TOO_LATE_S:
+        return "the deadline of the rollout had passed before this call was made"
+    return f"no reply within {seconds:.1f} s"
 
 
 class Transport(Protocol):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
-from gymctl.server.calls.client import KEEPALIVE_S, HopFailed
+from gymctl.server.calls.client import KEEPALIVE_S, HopFailed, unanswered
 from gymctl.server.calls.connection import BrokenConnectionError, Response
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.pool import Address, ConnectError, ConnectionPool, ConnectTimeoutError
@@ -87,7 +87,7 @@ class Delivery:
             with self._deadlines.until(time.monotonic() + remaining):
                 response = await wire.exchange(base, call, fields, connect_timeout_s)
         except TimeoutError as error:
-            raise HopFailed(server, call.path, kind="timeout", body=f"no reply within {remaining:.1f} s") from error
+            raise HopFailed(server, call.path, kind="timeout", body=unanswered(remaining)) from error
         except BrokenConnectionError as error:
             raise HopFailed(server, call.path, kind="reset", body=str(error)) from error
         return _reply(base, response)

@@ -28,6 +28,8 @@ TRY_AGAIN = frozenset({429, 500, 502, 503, 504, 520, 529})
 LONGEST_WAIT_S = 30.0  # to sit out a Retry-After here; a longer one is the caller's to decide about
 # A call that waited this long in vain says something about the backend; a shorter one about its caller's deadline.
 _FROZEN_S = 30.0
+# Statuses that may mean that another address was meant: the failure then names the one that was called.
+_OF_THE_ADDRESS = frozenset({401, 403, 404, 405})
 _JUDGED = frozenset(api.value for api in Api)
 _HEADERS = {
     "content-type": "application/json",
@@ -89,11 +91,13 @@ class Provider:
         import aiohttp
         from multidict import CIMultiDict
 
+        from gymctl.server.models.connector import QuietConnector
+
         every = CIMultiDict(_HEADERS)
         for given in self._headers:
             every.update(given)
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._places or 16384, keepalive_timeout=KEEPALIVE_S),
+            connector=QuietConnector(limit=self._places or 16384, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),  # ``Deadlines`` keeps the time of all calls
             headers=every,
@@ -186,13 +190,16 @@ class Provider:
             )
             raise HopFailed(self._name, place, status=reply.status, kind=NO_ANSWER, body=text, reason=reason)
         parameter = refused_parameter(text)
+        reason = f"parameter {parameter!r}: {text}" if parameter else ""
+        if reply.status in _OF_THE_ADDRESS:
+            reason = f"(asked {self._url(backend, path).with_query(None)}) {text}"
         raise HopFailed(
             self._name,
             place,
             status=reply.status,
             body=text,
             retry_after=retry_after,
-            reason=f"parameter {parameter!r}: {text}" if parameter else "",
+            reason=reason,
         )
 
     def _read(self, place: str, status: int, body: bytes, retry_after: float | None) -> Answer:

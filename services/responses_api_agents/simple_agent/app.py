@@ -12,12 +12,14 @@ from gymctl.server import AgentConfig, AgentServer, Rollout
 from gymctl.server.responses import add_usage, function_call_output, function_calls, input_items
 from gymctl.server.tool_calls import ArgumentsError, answer_text, parse_arguments, unknown_tool
 
+MAX_STEPS_REACHED = "max_steps_reached"  # in a response's metadata, whose values are texts
+
 
 class SimpleAgentConfig(AgentConfig):
-    """``max_steps``: model calls in a rollout; ``max_idle_steps``: calls in a row that bring only reasoning."""
+    """Bounds of a rollout."""
 
-    max_steps: int | None = Field(None, ge=1)
-    """Calls of the model in one rollout; by default without a limit."""
+    max_steps: int | None = Field(512, ge=1)
+    """Calls of the model in one rollout; null for no limit. The response's ``metadata`` says when it was reached."""
     max_idle_steps: int = Field(8, ge=1)
     """Calls in a row that bring only reasoning, after which a rollout ends."""
 
@@ -44,6 +46,7 @@ class SimpleAgent(AgentServer):
             for call in calls:  # one after the other: the environment's session may depend on the order
                 said.append(function_call_output(call["call_id"], await self.run_tool(call, rollout)))
             if step == self.config.max_steps:
+                reply["metadata"] = {**(reply.get("metadata") or {}), MAX_STEPS_REACHED: str(step)}
                 break
         return {**reply, "output": said, "usage": usage}
 

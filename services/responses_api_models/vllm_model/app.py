@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -63,7 +63,7 @@ _PARSED = (
 class VLLMConfig(ProviderConfig):
     """The endpoints, how their model wants to be spoken to, and what every request carries."""
 
-    base_url: EndpointUrl | list[EndpointUrl]
+    base_url: EndpointUrl | Annotated[list[EndpointUrl], Field(min_length=1)]
     """Base URL of the API, or several of equal endpoints, to which the server adds the names of calls."""
     api_key: HeaderText
     """Key that calls are authorised with."""
@@ -96,8 +96,6 @@ class VLLMConfig(ProviderConfig):
             for name, needed in _NATIVE_NEEDS.items():
                 if getattr(self, name) != needed:
                     raise ValueError(f"is_responses_native passes requests on; it needs {name}: {str(needed).lower()}")
-        if not self.base_url:
-            raise ValueError("base_url names no endpoint")
         return self
 
 

@@ -1,0 +1,73 @@
+"""The collections that run from a directory's stack: files in ``.gymctl`` that are locked while they do."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gymctl.engines.state import FOLDER, StackState, state_folder
+from gymctl.errors import EngineError
+
+_PREFIX = "collect-"
+
+
+@dataclass(frozen=True)
+class RunningCollection:
+    """One run: the process of its ``gymctl collect``, and where its results go."""
+
+    pid: int
+    output: str
+
+
+@contextmanager
+def registered(directory: Path, output: Path) -> Iterator[None]:
+    """Note, while the block runs, that results are collected into ``output`` from the stack of ``directory``."""
+    path = state_folder(directory) / f"{_PREFIX}{os.getpid()}.json"
+    with path.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        json.dump({"pid": os.getpid(), "output": str(output)}, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def running_collections(directory: Path) -> list[RunningCollection]:
+    """The collections that run now. What a killed process left is removed."""
+    running = []
+    for path in sorted((directory / FOLDER).glob(f"{_PREFIX}*.json")):
+        with suppress(OSError, ValueError, KeyError), path.open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                record = json.load(file)
+                running.append(RunningCollection(int(record["pid"]), str(record["output"])))
+            else:
+                path.unlink(missing_ok=True)
+    return running
+
+
+def refuse_while_collecting(
+    directory: Path, before: StackState | None, config_digest: str, code: dict[str, str]
+) -> None:
+    """See that no collection runs whose stack would become another one.
+
+    Raises:
+        EngineError: one does, and the configuration or a server's code differs from what it began with.
+    """
+    if before is None or (before.config_digest == config_digest and dict(before.code) == code):
+        return
+    running = running_collections(directory)
+    if running:
+        one = running[0]
+        raise EngineError(
+            f"a collection into {one.output} runs from this stack (process {one.pid}), and its configuration or code "
+            "would change under it",
+            f"wait for it, or stop it with `kill -INT {one.pid}`; --resume continues it",
+        )

@@ -1,0 +1,63 @@
+"""A stack does not become another one while rollouts are collected from it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gymctl.engines.collections import refuse_while_collecting, registered, running_collections
+from gymctl.engines.server_code import folder_digest
+from gymctl.engines.state import StackState
+from gymctl.errors import EngineError
+
+STATE = StackState(engine="local", name="s", head_url="", servers=(), config_digest="a", code={"judge": "1"})
+
+
+def test_another_configuration_or_code_is_refused_while_a_collection_runs(tmp_path: Path) -> None:
+    with registered(tmp_path, tmp_path / "out.jsonl"):
+        (running,) = running_collections(tmp_path)
+        assert running.output == str(tmp_path / "out.jsonl")
+        refuse_while_collecting(tmp_path, STATE, "a", {"judge": "1"})
+        refuse_while_collecting(tmp_path, None, "b", {})
+        for state in (replace(STATE, config_digest="b"), replace(STATE, code={"judge": "2"})):
+            with pytest.raises(EngineError, match="kill -INT"):
+                refuse_while_collecting(tmp_path, state, "a", {"judge": "1"})
+    assert running_collections(tmp_path) == []
+    refuse_while_collecting(tmp_path, STATE, "b", {})
+
+
+@pytest.mark.processes
+def test_a_killed_collection_is_none_that_runs(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from gymctl.engines.collections import registered\n"
+        "with registered(Path('.'), Path('out.jsonl')): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert list((tmp_path / ".gymctl").glob("collect-*"))
+    assert running_collections(tmp_path) == []
+    assert not list((tmp_path / ".gymctl").glob("collect-*"))
+
+
+@pytest.mark.parametrize("change", ["edit", "add", "remove", "rename"])
+def test_a_digest_of_code_is_that_of_what_a_server_reads(tmp_path: Path, change: str) -> None:
+    (tmp_path / "app.py").write_text("one")
+    (tmp_path / "data.json").write_text("{}")
+    before = folder_digest(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "app.pyc").write_text("x")
+    (tmp_path / "README.md").write_text("words")
+    (tmp_path / "nowhere").symlink_to("gone")
+    assert folder_digest(tmp_path) == before
+    if change == "edit":
+        (tmp_path / "app.py").write_text("two")
+    elif change == "add":
+        (tmp_path / "more.py").write_text("")
+    elif change == "remove":
+        (tmp_path / "data.json").unlink()
+    else:
+        (tmp_path / "data.json").rename(tmp_path / "other.json")
+    assert folder_digest(tmp_path) != before
