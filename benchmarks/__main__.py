@@ -98,7 +98,12 @@ def _samples(asked: argparse.Namespace, case: str, plan: Plan) -> Iterator[Sampl
 
 
 def _plan(asked: argparse.Namespace, case: str, folder: Path) -> Plan:
-    delays = [SLOW_MODEL_MS] if asked.only_slow_model else [0, SLOW_MODEL_MS] if asked.slow_model else [0]
+    if asked.only_slow_model:
+        delays = [SLOW_MODEL_MS]
+    elif asked.slow_model:
+        delays = [0, SLOW_MODEL_MS]
+    else:
+        delays = [0]
     sides = _sides(asked, folder, one_process=case == "allinone")
     return Plan(sides, folder, PORTS, asked.count, asked.repeats, asked.concurrency, delays)
 

@@ -237,7 +237,8 @@ def _collect(side: Side, stack: Stack, source: Path, output: Path, concurrency: 
         command = [str(side.python), "-m", "gymctl.rollouts.container_job"]
         run = {"input": str(source), "output": str(output), "concurrency": concurrency}
         given = json.dumps({"run": run, "urls": {"agent": f"http://127.0.0.1:{stack.ports['agent']}"}})
-    started, before = time.monotonic(), _children_cpu()
+    started = time.monotonic()
+    before = _children_cpu()
     subprocess.run(
         command, input=given, text=True, check=True, cwd=output.parent, capture_output=True,
         env=side.environment({"PYTHONPATH": str(REPOSITORY)}),

@@ -8,7 +8,11 @@ from html import escape
 
 from benchmarks.report import SHOWN, Line
 
-LABELS, BARS, RIGHT, BAR, GAP = 330, 420, 120, 14, 16
+LABELS = 330
+BARS = 420
+RIGHT = 120
+BAR = 14
+GAP = 16
 COLORS = ("#2a6f4e", "#b9b4aa", "#4a6fa5")
 INK = "#222"
 
@@ -19,15 +23,20 @@ def chart(found: Sequence[Line], title: str) -> str:
     if not found:
         return _document(title, [], 40)
     values = [median for line in found for median, _, _ in line.sides.values()]
-    low, high = 10 ** math.floor(math.log10(min(values))), max(values)
-    parts, top = [], 60
+    low = 10 ** math.floor(math.log10(min(values)))
+    high = max(values)
+    parts = []
+    top = 60
     for line in found:
         parts.append(_text(LABELS - 8, top + BAR, f"{line.case}: {SHOWN[line.quantity]}", anchor="end"))
         for place, (median, _, _) in enumerate(line.sides.values()):
             width = max(2.0, BARS * math.log(median / low) / max(math.log(high / low), 1e-9))
             y = top + place * BAR
             parts.append(f'<rect x="{LABELS}" y="{y}" width="{width:.0f}" height="{BAR - 2}" fill="{COLORS[place]}"/>')
-            better = f"  ({line.ratio:.1f}x)" if line.ratio and place == 0 else ""
+            if line.ratio and place == 0:
+                better = f"  ({line.ratio:.1f}x)"
+            else:
+                better = ""
             parts.append(_text(LABELS + width + 5, y + BAR - 4, f"{median:,.3g}{better}"))
         top += BAR * len(line.sides) + GAP
     legend = []

@@ -66,7 +66,9 @@ async def measure(environment: str, count: int, concurrency: int) -> Measured:
     folder = assets.folder("services") / "resources_servers" / environment
     settings = Settings(environment, "resources_servers", environment, "127.0.0.1", 1, _FIELDS)
     server = load_server_class(folder, "app.py")(settings, Client(LocalTransport({})))
-    places, latencies, right = asyncio.Semaphore(concurrency), [], 0
+    places = asyncio.Semaphore(concurrency)
+    latencies = []
+    right = 0
 
     async def verify(number: int) -> None:
         nonlocal right
@@ -82,9 +84,11 @@ async def measure(environment: str, count: int, concurrency: int) -> Measured:
     right = 0
     lags: list[float] = []
     probe = asyncio.create_task(_probe(lags))
-    began, cpu = time.perf_counter(), _cpu()
+    began = time.perf_counter()
+    cpu = _cpu()
     await asyncio.gather(*(verify(number) for number in range(1, count + 1)))
-    seconds, cpu = time.perf_counter() - began, _cpu() - cpu
+    seconds = time.perf_counter() - began
+    cpu = _cpu() - cpu
     probe.cancel()
     await server.shutdown()
     ordered = sorted(lags)

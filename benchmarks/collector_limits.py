@@ -114,7 +114,10 @@ def _measure(options: argparse.Namespace, folder: Path) -> None:
     agent = subprocess.Popen([*argv, "--bytes", str(options.bytes), "--delay", str(options.delay)])
     try:
         _wait_for(options.port)
-        concurrency = "auto" if options.concurrency == "auto" else int(options.concurrency)
+        if options.concurrency == "auto":
+            concurrency = "auto"
+        else:
+            concurrency = int(options.concurrency)
         spec = RunSpec(rows, folder / "out.jsonl", agent=AGENT, concurrency=concurrency, order=options.order)
         _collect(Job(spec, {AGENT: f"http://127.0.0.1:{options.port}"}), options)
         if options.order == "input":

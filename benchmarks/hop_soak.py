@@ -80,18 +80,27 @@ async def _work(pool: ConnectionPool, address: Address, calls: int, choice: rand
         body = b"%032x" % choice.getrandbits(128) * choice.randint(1, 8)
         head = b"POST /echo HTTP/1.1\r\nhost: peer\r\ncontent-length: %d\r\n\r\n" % len(body)
         call = pool.exchange(address, head, body, _PATIENCE_S)
-        limit = choice.random() * _LONGEST_S if choice.random() < _CANCELLED_SHARE else _PATIENCE_S
+        if choice.random() < _CANCELLED_SHARE:
+            limit = choice.random() * _LONGEST_S
+        else:
+            limit = _PATIENCE_S
         try:
             async with asyncio.timeout(limit):
                 response = await call
         except TimeoutError:
-            outcome = "hung" if limit == _PATIENCE_S else "cancelled"
+            if limit == _PATIENCE_S:
+                outcome = "hung"
+            else:
+                outcome = "cancelled"
         except BrokenConnectionError:
             outcome = "broken"
         except ConnectError:
             outcome = "no connection"
         else:
-            outcome = "right" if response.body == body else "mixed up"
+            if response.body == body:
+                outcome = "right"
+            else:
+                outcome = "mixed up"
         result.outcomes[outcome] += 1
 
 

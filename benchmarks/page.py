@@ -87,8 +87,10 @@ def _fast_table(samples: Sequence[Sample]) -> str:
 def _slow_table(samples: Sequence[Sample]) -> str:
     rows = []
     for concurrency, quantities in _by_concurrency(samples):
-        p99, memory = _sides(quantities["p99_ms"]), _sides(quantities["peak_mb"])
-        ideal, ratio = _sides(quantities["ideal_p99_ms"])[0], _sides(quantities["over_ideal"])[0]
+        p99 = _sides(quantities["p99_ms"])
+        memory = _sides(quantities["peak_mb"])
+        ideal = _sides(quantities["ideal_p99_ms"])[0]
+        ratio = _sides(quantities["over_ideal"])[0]
         rows.append([concurrency, p99[0], ideal, ratio, p99[1], *memory, _failures(quantities)])
     return _markdown(_SLOW.split("|"), rows)
 
@@ -110,7 +112,9 @@ def _sides(line: Line) -> list[str]:
 
 
 def _better(line: Line) -> str:
-    return f"{line.ratio:.1f}x" if line.ratio else "-"
+    if line.ratio:
+        return f"{line.ratio:.1f}x"
+    return "-"
 
 
 def _failures(quantities: Mapping[str, Line]) -> str:

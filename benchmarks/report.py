@@ -71,7 +71,10 @@ def _line(case: str, quantity: str, runs: Mapping[str, Sequence[Sample]]) -> Lin
     medians = [median for median, _, _ in summary.values()]
     if len(medians) == 2 and all(medians):
         ours, theirs = medians
-        ratio = ours / theirs if quantity in HIGHER_IS_BETTER else theirs / ours
+        if quantity in HIGHER_IS_BETTER:
+            ratio = ours / theirs
+        else:
+            ratio = theirs / ours
     return Line(case, quantity, summary, ratio)
 
 
@@ -98,11 +101,15 @@ def cell(summary: tuple[float, float, float] | None) -> str:
     if summary is None:
         return "-"
     median, least, most = (_number(value) for value in summary)
-    return median if least == most else f"{median} ({least}-{most})"
+    if least == most:
+        return median
+    return f"{median} ({least}-{most})"
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+    if value >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
 
 
 def save(path: Path, samples: Sequence[Sample], about: Mapping[str, Any]) -> None:

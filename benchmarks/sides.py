@@ -17,7 +17,8 @@ from benchmarks import machine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SERVICES = REPOSITORY / "services"
-OPENAI_MODEL, VLLM_MODEL = "openai_model", "vllm_model"
+OPENAI_MODEL = "openai_model"
+VLLM_MODEL = "vllm_model"
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,14 @@ def _point(
 
 def count_of(concurrency: int, delay: int) -> int:
     """Rollouts of one run: some rounds of what is in flight, one where that is much."""
-    rounds = 1 if concurrency > _MANY else 2
-    least = 0 if delay else min(1000, 300 + 20 * concurrency)
+    if concurrency > _MANY:
+        rounds = 1
+    else:
+        rounds = 2
+    if delay:
+        least = 0
+    else:
+        least = min(1000, 300 + 20 * concurrency)
     return max(rounds * concurrency, least)
 
 

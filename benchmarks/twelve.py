@@ -45,7 +45,9 @@ def start(side: Side) -> dict[str, float]:
     if side.is_upstream:
         with side.running(twelve_servers()) as stack:
             time.sleep(1)
-            everyone, servers, seconds = stack.family(), stack.processes(), stack.seconds
+            everyone = stack.family()
+            servers = stack.processes()
+            seconds = stack.seconds
             return _sample(seconds, everyone, servers)
     with _composed(side) as (seconds, containers):
         time.sleep(1)

@@ -31,4 +31,6 @@ def example(text: str) -> Path | None:
     if parts[:1] != ("examples",) or ".." in parts:
         return None
     place = folder("examples").joinpath(*parts[1:])
-    return place if place.exists() else None
+    if place.exists():
+        return place
+    return None

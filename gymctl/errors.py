@@ -26,7 +26,9 @@ class GymctlError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}; {self.hint}" if self.hint else self.message
+        if self.hint:
+            return f"{self.message}; {self.hint}"
+        return self.message
 
 
 class InputError(GymctlError):
@@ -44,8 +46,13 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}; {self.hint}" if self.hint else text
+        if self.where:
+            text = f"{self.where}: {self.message}"
+        else:
+            text = self.message
+        if self.hint:
+            return f"{text}; {self.hint}"
+        return text
 
 
 class ConfigError(InputError):

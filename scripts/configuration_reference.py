@@ -111,8 +111,14 @@ def _section(title: str, model: type[BaseModel], text: str, skip: type[BaseModel
 def _list(docs: Iterable[KeyDoc]) -> Iterator[str]:
     """One item for each key, at most 120 characters a line."""
     for doc in docs:
-        default = f" Default: `{doc.default}`." if doc.default is not None else ""
-        value = f" Must be {doc.value}." if doc.value else ""
+        if doc.default is not None:
+            default = f" Default: `{doc.default}`."
+        else:
+            default = ""
+        if doc.value:
+            value = f" Must be {doc.value}."
+        else:
+            value = ""
         text = f"- `{doc.key}`: {doc.description}{value}{default}"
         yield textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     yield ""

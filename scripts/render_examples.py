@@ -53,7 +53,8 @@ def render(example: Path, options: tuple[str, ...] = (), stack: str = "stack.yam
 
 def expected() -> list[tuple[Path, str, tuple[str, ...]]]:
     """Each expected file, the stack file in its folder that it is of, and the options that it is rendered with."""
-    stack, several = "stack.yaml", overlays()
+    stack = "stack.yaml"
+    several = overlays()
     return [
         *((folder / EXPECTED, stack, TARGETS["compose"]) for folder in examples()),
         *((path.parent / f"compose.{path.stem}.expected.yaml", path.name, TARGETS["compose"]) for path in several),

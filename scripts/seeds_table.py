@@ -76,8 +76,14 @@ def page(data: dict[str, Any]) -> str:
 
 def _line(number: int, row: dict[str, Any]) -> str:
     code = not re.match(r"(YAML|JSON|Python|Dockerfile|Console output|a tree)\b", row["printed"])
-    printed = _code(row["printed"]) if code else row["printed"]
-    case = f"<br>{row['case']}" if "case" in row else ""
+    if code:
+        printed = _code(row["printed"])
+    else:
+        printed = row["printed"]
+    if "case" in row:
+        case = f"<br>{row['case']}"
+    else:
+        case = ""
     return f"| {number} | {_cell(printed + case)} | {_cell(_outcome(row))} |\n"
 
 
@@ -86,7 +92,10 @@ def _outcome(row: dict[str, Any]) -> str:
     for step in row.get("steps", ()):
         said += [*map(_code, step.get("says", ())), f"change: {step['change']}"]
     said += [_code(text) for text in (*row.get("says", ()), *row.get("notes", ()))]
-    said += [row["why"]] if "why" in row else []
+    if "why" in row:
+        said += [row["why"]]
+    else:
+        said += []
     for other in row.get("also", ()):
         said += [f"{other['when']}:", *map(_code, (*other.get("says", ()), *other.get("notes", ())))]
     return "<br>".join(said)
@@ -94,8 +103,14 @@ def _outcome(row: dict[str, Any]) -> str:
 
 def _code(text: str) -> str:
     text = re.sub(r"\{res\w+\}", "...", text)
-    fence = "``" if "`" in text else "`"
-    pad = " " if "`" in text else ""
+    if "`" in text:
+        fence = "``"
+    else:
+        fence = "`"
+    if "`" in text:
+        pad = " "
+    else:
+        pad = ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
@@ -142,7 +157,9 @@ def compare(folder: Path) -> int:
     for seed, line in known:
         print(f"{seed}, line {line}: in the table, and not in the documents")
     print(f"{dict(seen)}, {missing} missing, {len(known)} too many")
-    return 1 if missing or known or seen["pictures and remarks"] != PICTURES else 0
+    if missing or known or seen["pictures and remarks"] != PICTURES:
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -50,7 +50,11 @@ def main() -> None:
             config = str(path.relative_to(PARENT_DIR))
             has_model = re.search(r"^policy_model:", path.read_text(encoding="utf-8"), re.MULTILINE)
             alone = kind == "responses_api_models" or has_model
-            models: list[tuple[str, ...]] = [()] if alone else [(name,) for name in MODELS]
+            models: list[tuple[str, ...]]
+            if alone:
+                models = [()]
+            else:
+                models = [(name,) for name in MODELS]
             emit({"config": config, "given": VALUES, **with_a_model(models, config)})
 
 
@@ -76,7 +80,8 @@ def completed(paths: list[str]) -> dict[str, Any]:
     first = error = ""
     for attempt in range(20):
         result, error = parsed(paths, added)
-        first = first if attempt else error
+        if not (attempt):
+            first = error
         if result is not None:
             return {"error": first or None, "added": added, "resolved": result}
         if not add_missing(error, added):

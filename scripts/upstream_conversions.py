@@ -49,7 +49,9 @@ class MonkeyPatch:
         """Set an attribute, by object and name or by a dotted path, until ``undo``."""
         if not value:
             module, _, attribute = target.rpartition(".")
-            target, name, value = importlib.import_module(module), attribute, (name,)
+            value = (name,)
+            name = attribute
+            target = importlib.import_module(module)
         self._before.append((target, name, getattr(target, name)))
         setattr(target, name, value[0])
 
@@ -128,7 +130,8 @@ def run(owner: Any, test: Any) -> Iterator[str]:
     """Run one test, in all its cases; yields their names."""
     for case, arguments in getattr(test, "cases", [("", {})]):
         now.update(test=f"{owner.__name__}.{test.__name__}" + (f"[{case}]" if case else ""), sent=[], answered=[])
-        patch, instance = MonkeyPatch(), owner()
+        patch = MonkeyPatch()
+        instance = owner()
         wanted = inspect.signature(test).parameters
         with tempfile.TemporaryDirectory() as folder:
             values = {**arguments, "monkeypatch": patch, "tmp_path": Path(folder)}

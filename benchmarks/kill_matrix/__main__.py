@@ -38,7 +38,9 @@ def main() -> int:
         with open(options.json, "w", encoding="utf-8") as file:  # noqa: PTH123
             json.dump([asdict(outcome) for outcome in outcomes], file, indent=1)
     whole = len(outcomes) == len(kinds) * len(seeds)
-    return 0 if whole and not any(outcome.violations for outcome in outcomes) else 1
+    if whole and not any(outcome.violations for outcome in outcomes):
+        return 0
+    return 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -86,7 +88,10 @@ def _in_process(name: str, seeds: list[int], queue: Queue[Outcome | None]) -> No
 
 
 def _line(outcome: Outcome) -> str:
-    said = f"{'; '.join(outcome.violations)}; see {outcome.kept}" if outcome.violations else "ok"
+    if outcome.violations:
+        said = f"{'; '.join(outcome.violations)}; see {outcome.kept}"
+    else:
+        said = "ok"
     blows = ", ".join(outcome.strikes)
     return (
         f"{outcome.kind}, seed {outcome.seed}: {outcome.seconds:.1f} s, {outcome.sessions} sessions ({blows}): {said}"

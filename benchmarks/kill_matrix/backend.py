@@ -62,7 +62,8 @@ def answer(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until killed."""
-    port, seed = int(sys.argv[1]), int(sys.argv[2])
+    port = int(sys.argv[1])
+    seed = int(sys.argv[2])
     app = web.Application()
     backend = Backend(seed)
     app.router.add_post("/v1/responses", backend.responses)

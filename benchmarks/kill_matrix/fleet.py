@@ -21,7 +21,10 @@ from gymctl import assets
 
 ROOT = Path(__file__).resolve().parents[2]
 _OWN = Path(__file__).resolve().parent / "servers"
-AGENT, BOXES, MODEL, BACKEND = "counting_agent", "boxes", "policy_model", "backend"
+AGENT = "counting_agent"
+BOXES = "boxes"
+MODEL = "policy_model"
+BACKEND = "backend"
 _START_S = 60.0
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
@@ -42,7 +45,10 @@ class Fleet:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         chooser = random.Random()
         self._ports = {name: _free_port(chooser) for name in (AGENT, BOXES, MODEL, BACKEND)}
-        wired = (AGENT, BOXES, MODEL) if relayed else ()
+        if relayed:
+            wired = (AGENT, BOXES, MODEL)
+        else:
+            wired = ()
         self.relays = {name: Relay(self._ports[name], seed + index) for index, name in enumerate(wired)}
         self.model_retries = 0
         for name in self._ports:
@@ -52,7 +58,10 @@ class Fleet:
 
     def url(self, name: str) -> str:
         """Where others reach a server: through its relay, where it has one."""
-        port = self.relays[name].port if name in self.relays else self._ports[name]
+        if name in self.relays:
+            port = self.relays[name].port
+        else:
+            port = self._ports[name]
         return f"http://127.0.0.1:{port}"
 
     def pid(self, name: str) -> int:
@@ -151,7 +160,10 @@ class Fleet:
         """The configuration as server ``own`` sees it: itself at its port, the others where they are reached."""
 
         def place(name: str) -> dict[str, Any]:
-            port = self._ports[name] if name == own or name not in self.relays else self.relays[name].port
+            if name == own or name not in self.relays:
+                port = self._ports[name]
+            else:
+                port = self.relays[name].port
             return {"entrypoint": "app.py", "host": "127.0.0.1", "port": port}
 
         agent = {

@@ -17,7 +17,8 @@ from benchmarks.kill_matrix.collecting import Collector
 from benchmarks.kill_matrix.fleet import AGENT, BACKEND, BOXES, MODEL
 from benchmarks.kill_matrix.scene import Scene
 
-OUTAGE_S, FREEZE_S = 10.0, 30.0
+OUTAGE_S = 10.0
+FREEZE_S = 30.0
 
 
 def _nothing(scene: Scene) -> None:

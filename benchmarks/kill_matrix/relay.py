@@ -17,7 +17,8 @@ class Relay:
     def __init__(self, target: int, seed: int) -> None:
         self.share = 0.0
         self.resets = 0
-        self._target, self._random = target, random.Random(seed)
+        self._target = target
+        self._random = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = self._socket.getsockname()[1]

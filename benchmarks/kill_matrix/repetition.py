@@ -46,12 +46,14 @@ def once(kind: Kind, seed: int, fleet: Fleet, folder: Path) -> Outcome:
     """Strike and resume until the run is over."""
     began = time.monotonic()
     scene = Scene(fleet, folder, f"run-{seed}", random.Random(f"{kind.name} {seed}"))
-    outcome, witness = Outcome(kind.name, seed), Witness(scene)
+    outcome = Outcome(kind.name, seed)
+    witness = Witness(scene)
     try:
         kind.prepare(scene)
         _sessions(kind, scene, outcome, witness)
     finally:
-        outcome.strikes, outcome.violations = scene.strikes, witness.violations
+        outcome.strikes = scene.strikes
+        outcome.violations = witness.violations
         outcome.seconds = time.monotonic() - began
         if witness.violations:
             _keep(scene)

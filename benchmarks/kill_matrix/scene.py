@@ -15,7 +15,9 @@ from benchmarks.kill_matrix.fleet import AGENT, Fleet
 from gymctl.rollouts.container_job import Job
 from gymctl.rollouts.spec import RunSpec
 
-CONCURRENCY, BOXES_EACH_RUN, REPEATS = 24, 80, 3
+CONCURRENCY = 24
+BOXES_EACH_RUN = 80
+REPEATS = 3
 
 
 @dataclass

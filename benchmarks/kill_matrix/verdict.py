@@ -94,7 +94,8 @@ class Witness:
             self.violations.append("the report disagrees with the files")
         if outcome.bound < outcome.again:
             self.violations.append(f"{outcome.again} attempts were done again, {outcome.bound} were in flight")
-        outcome.results, outcome.terminal = len(results), len(terminal)
+        outcome.results = len(results)
+        outcome.terminal = len(terminal)
 
     def _say(self, count: int, what: str) -> None:
         if count:
@@ -127,7 +128,9 @@ class Seen:
 
 def whole_lines(path: Path) -> list[bytes]:
     """The lines of a file, without what follows the last newline."""
-    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    if path.exists():
+        return path.read_bytes().split(b"\n")[:-1]
+    return []
 
 
 def key_of(row: dict[str, Any]) -> Key:
@@ -149,7 +152,8 @@ def table(outcomes: Iterable[Outcome], kinds: Iterable[str]) -> str:
     ]
     for kind in kinds:
         own = [outcome for outcome in outcomes if outcome.kind == kind]
-        results, terminal = sum(one.results for one in own), sum(one.terminal for one in own)
+        results = sum(one.results for one in own)
+        terminal = sum(one.terminal for one in own)
         lines.append(
             f"{kind:<24} {len(own):>5} {sum(len(one.strikes) for one in own):>5} "
             f"{sum(one.sessions for one in own):>8} {results:>8} {terminal:>14} "

@@ -25,14 +25,19 @@ def agents(incomplete: str) -> list[str]:
 def replica_counts(incomplete: str) -> list[str]:
     """``SERVER=`` for every server of the running stack that can have replicas."""
     state = _state()
-    several = [server.name for server in state.servers if not server.single] if state else []
+    if state:
+        several = [server.name for server in state.servers if not server.single]
+    else:
+        several = []
     return [f"{name}=" for name in several if name.startswith(incomplete)]
 
 
 def stack_names(incomplete: str) -> list[str]:
     """The name of this directory's stack."""
     state = _state()
-    return [state.name] if state and state.name.startswith(incomplete) else []
+    if state and state.name.startswith(incomplete):
+        return [state.name]
+    return []
 
 
 def environments(incomplete: str) -> list[str]:
@@ -66,7 +71,9 @@ def config_paths(incomplete: str) -> list[str]:
 def _servers() -> list[tuple[str, str]]:
     """Name and kind of each server of the running stack."""
     state = _state()
-    return [(server.name, server.kind) for server in state.servers] if state else []
+    if state:
+        return [(server.name, server.kind) for server in state.servers]
+    return []
 
 
 def _state() -> StackState | None:

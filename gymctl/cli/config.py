@@ -54,7 +54,10 @@ def check(configuration: Configuration = None, merge_order: MergeOrderOption = N
         config = load_configuration(configuration, merge_order, quiet=True)
         check_stack(config)
     except InputError as error:
-        problems = error.problems if isinstance(error, ConfigError) else ()
+        if isinstance(error, ConfigError):
+            problems = error.problems
+        else:
+            problems = ()
         listed = [{"where": item.where, "message": item.message, "hint": item.hint} for item in problems]
         listed = listed or [{"where": "", "message": error.message, "hint": error.hint}]
         _print({"ok": False, "problems": listed, "notes": []})

@@ -51,7 +51,10 @@ def check(
     config = load_declarations(configuration or [], cwd=Path.cwd(), environ=os.environ, mode=None, gym_root=gym_root)
     report = CheckReport()
     files = files_of(config, rows or [], report)
-    mapped = read_mapping(mapping, Path.cwd()) if mapping else MappingFile()
+    if mapping:
+        mapped = read_mapping(mapping, Path.cwd())
+    else:
+        mapped = MappingFile()
     check_rows(config, files, mapped, report)
     if attempts:
         from gymctl.datasets.trial import try_rows

@@ -35,7 +35,10 @@ class _Line:
 
     def clock(self) -> str:
         """Seconds since it began, or that it took."""
-        seconds = time.monotonic() - self.began if self.seconds is None else self.seconds
+        if self.seconds is None:
+            seconds = time.monotonic() - self.began
+        else:
+            seconds = self.seconds
         return f"{seconds:.1f} s"
 
 
@@ -91,12 +94,18 @@ class UpDisplay:
         if event.kind == "note":
             self._console.print(f"{event.image}: {event.text}", soft_wrap=True)
             return
-        seconds = event.seconds if event.kind == "done" else None
+        if event.kind == "done":
+            seconds = event.seconds
+        else:
+            seconds = None
         self._update(event.image, event.text or _BUILD_TEXTS[event.kind], seconds)
 
     def _on_server(self, event: ServerEvent) -> None:
         """The state of a server changed."""
-        text = "waiting" if event.state == "missing" else event.health or event.state
+        if event.state == "missing":
+            text = "waiting"
+        else:
+            text = event.health or event.state
         self._update(event.name, text, None if text in _UNFINISHED else event.seconds)
 
     def _update(self, name: str, text: str, seconds: float | None) -> None:

@@ -69,7 +69,10 @@ def test(
 
     check_container_options(context, engine)
     tests = find_tests(name, Path.cwd())
-    coloured = ["--color=yes"] if sys.stdout.isatty() else []
+    if sys.stdout.isatty():
+        coloured = ["--color=yes"]
+    else:
+        coloured = []
     options = [*coloured, *(arguments or [])]
     if engine is TestEngine.LOCAL:
         replace_with_tests(tests, options)

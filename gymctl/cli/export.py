@@ -118,7 +118,10 @@ def default_output(rollouts: Path, target: Target, kind: Kind | None) -> Path:
         return rollouts.with_name(name)
     if kind is None:
         return rollouts.with_name(f"{rollouts.stem}.{target.value}")
-    extension = "parquet" if target is Target.VERL else "jsonl"
+    if target is Target.VERL:
+        extension = "parquet"
+    else:
+        extension = "jsonl"
     return rollouts.with_name(f"{name}_{kind.value}.{extension}")
 
 

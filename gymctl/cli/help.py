@@ -29,7 +29,10 @@ class GroupedCommands(TyperGroup):
             if command is None or command.hidden:
                 continue
             panel = getattr(command, "rich_help_panel", None)
-            title = panel if isinstance(panel, str) else _OTHERS
+            if isinstance(panel, str):
+                title = panel
+            else:
+                title = _OTHERS
             panels.setdefault(title, []).append((name, _summary(command)))
         for title, rows in panels.items():
             with formatter.section(title):

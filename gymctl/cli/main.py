@@ -137,7 +137,10 @@ def _run() -> int:
         code = _refuse(error)
     except OSError as error:
         # a standard output that is full, a file that went away: where we write ourselves it is told with more words
-        where = f"{error.filename}: " if error.filename else "cannot write: "
+        if error.filename:
+            where = f"{error.filename}: "
+        else:
+            where = "cannot write: "
         _say(_GONE if _is_directory_gone() else f"{where}{error.strerror or error}")
         _discard_output()
         code = 1
@@ -158,7 +161,10 @@ def _refuse(error: Any) -> int:
         error.show()
         return int(error.exit_code)
     text = error.format_message().rstrip(".").replace("Value error, ", "")  # how typer's validator begins
-    path = error.ctx.command_path if error.ctx else app.info.name
+    if error.ctx:
+        path = error.ctx.command_path
+    else:
+        path = app.info.name
     _say(f"{text[:1].lower()}{text[1:]}; see {path} --help")
     return int(error.exit_code)
 

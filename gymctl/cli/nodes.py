@@ -57,7 +57,10 @@ def nodes_table(nodes: Sequence[Node], servers: Mapping[str, Sequence[str]] | No
     from rich.table import Table
     from rich.text import Text
 
-    last = "labels" if servers is None else "servers"
+    if servers is None:
+        last = "labels"
+    else:
+        last = "servers"
     table = Table("node", "role", "state", "availability", "address", last, box=None, pad_edge=False)
     table.header_style = "bold"
     for node in nodes:
@@ -89,7 +92,10 @@ def drain(
     if as_json:
         typer.echo(json.dumps({"node": node, "moved": list(moved)}))
         return
-    what = f"{', '.join(moved)} moved" if moved else "no server of this directory's stack was on it"
+    if moved:
+        what = f"{', '.join(moved)} moved"
+    else:
+        what = "no server of this directory's stack was on it"
     typer.echo(f"{node} is drained: {what}; to take it back: gymctl nodes activate {node}")
 
 

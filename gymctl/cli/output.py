@@ -99,14 +99,20 @@ def _cells(status: ServerStatus, *, is_wide: bool) -> dict[str, Text | str]:
     """A server's row of the table, by column."""
     from rich.text import Text
 
-    state = f"{status.state} ({status.exit_code})" if status.exit_code else status.state
+    if status.exit_code:
+        state = f"{status.state} ({status.exit_code})"
+    else:
+        state = status.state
     colour = STATE_COLOURS.get(status.state, "yellow")
     if not is_wide and status.state == "running" and status.health:
         state = status.health
         colour = STATE_COLOURS.get(status.health, "yellow")
     if status.restarts:
         state += f", {counted(status.restarts, 'restart')}"
-    running = int(status.ok) if status.running is None else status.running
+    if status.running is None:
+        running = int(status.ok)
+    else:
+        running = status.running
     kind = _KINDS.get(status.kind, status.kind)
     if is_wide and status.kind in _KINDS:
         kind = f"{status.kind}/{status.implementation}"

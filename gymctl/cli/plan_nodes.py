@@ -63,7 +63,9 @@ def _plain(machine: Machine, firewall: Firewall | None) -> dict[str, object]:
     from gymctl.operations.machines import firewall_rules
 
     plain = asdict(machine)
-    return {**plain, "rules": firewall_rules(machine, firewall)} if firewall else plain
+    if firewall:
+        return {**plain, "rules": firewall_rules(machine, firewall)}
+    return plain
 
 
 def _rules(machines: Sequence[Machine], firewall: Firewall) -> str:

@@ -50,7 +50,9 @@ def quickstart(
 
 def _program() -> str:
     """How this program was called, so that the next steps can be pasted."""
-    return "gymctl" if which("gymctl") else sys.argv[0]
+    if which("gymctl"):
+        return "gymctl"
+    return sys.argv[0]
 
 
 def _displayed(example: Path) -> str:

@@ -28,8 +28,14 @@ def model_at(model: type[BaseModel], place: KeyPath) -> type[BaseModel] | None:
     for key in place:
         if isinstance(key, int):
             continue
-        field = current.model_fields.get(key) if current else None
-        current = block_of(field.annotation) if field else None
+        if current:
+            field = current.model_fields.get(key)
+        else:
+            field = None
+        if field:
+            current = block_of(field.annotation)
+        else:
+            current = None
     return current
 
 
@@ -38,7 +44,9 @@ def field_at(model: type[BaseModel], place: KeyPath) -> FieldInfo | None:
     if not place or isinstance(place[-1], int):
         return None
     parent = model_at(model, place[:-1])
-    return parent.model_fields.get(place[-1]) if parent else None
+    if parent:
+        return parent.model_fields.get(place[-1])
+    return None
 
 
 def _json_schema(field: FieldInfo) -> dict[str, Any]:
@@ -52,7 +60,9 @@ def must_be(field: FieldInfo) -> str:
     block = block_of(field.annotation)
     if block is not None and words is None:
         keys = f"a mapping of {', '.join(block.model_fields)}"
-        return f"a list, each item {keys}" if "list" in str(field.annotation) else keys
+        if "list" in str(field.annotation):
+            return f"a list, each item {keys}"
+        return keys
     return words or phrase(_json_schema(field))
 
 
@@ -83,7 +93,9 @@ def phrase(schema: Mapping[str, Any]) -> str:
         return " or ".join(dict.fromkeys(options))
     if "enum" in schema:
         names = [str(item) for item in schema["enum"]]
-        return " or ".join(names) if len(names) < 3 else f"one of {', '.join(names)}"
+        if len(names) < 3:
+            return " or ".join(names)
+        return f"one of {', '.join(names)}"
     if "const" in schema:
         return str(schema["const"])
     if schema.get("type") in ("integer", "number"):
@@ -93,7 +105,10 @@ def phrase(schema: Mapping[str, Any]) -> str:
 
 
 def _number(schema: Mapping[str, Any]) -> str:
-    kind = "a number" if schema["type"] == "number" or "minimum" in schema else "a whole number"
+    if schema["type"] == "number" or "minimum" in schema:
+        kind = "a number"
+    else:
+        kind = "a whole number"
     if "minimum" in schema and "maximum" in schema:
         return f"{kind} from {schema['minimum']} to {schema['maximum']}"
     if "minimum" in schema:

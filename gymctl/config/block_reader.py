@@ -65,7 +65,10 @@ def _place(model: type[BaseModel], location: Sequence[str | int]) -> KeyPath:
         key = rest.pop(0)
         place.append(key)
         field = current.model_fields.get(str(key))
-        current = block_of(field.annotation) if field else None
+        if field:
+            current = block_of(field.annotation)
+        else:
+            current = None
         if current is not None and rest and isinstance(rest[0], int):
             place.append(rest.pop(0))
     return tuple(place)
@@ -96,19 +99,30 @@ class _Reporter:
         """A place as messages call it: below its server, else by its whole path."""
         if not self.owner:
             return dotted((*self.path, *place))
-        return f"{self.owner}: {dotted(place)}" if place else self.owner
+        if place:
+            return f"{self.owner}: {dotted(place)}"
+        return self.owner
 
     def _in_own_words(self, context: Mapping[str, Any], place: KeyPath) -> None:
         is_of_one_key = place and not context["key"]
-        title = self._title(place) if is_of_one_key else f"{self._title(())}:"
+        if is_of_one_key:
+            title = self._title(place)
+        else:
+            title = f"{self._title(())}:"
         message = f"{title} {context['message']}".removeprefix(": ")
         self.findings.problem((*self.path, *place), message, context["hint"])
 
     def _unknown(self, place: KeyPath) -> None:
         here = (*self.path, *place)
         parent = model_at(self.model, place[:-1])
-        known = list(parent.model_fields) if parent else []
-        message = f"{self.owner}: unknown key {dotted(place)!r}" if self.owner else f"unknown key {dotted(here)!r}"
+        if parent:
+            known = list(parent.model_fields)
+        else:
+            known = []
+        if self.owner:
+            message = f"{self.owner}: unknown key {dotted(place)!r}"
+        else:
+            message = f"unknown key {dotted(here)!r}"
         self.findings.problem(here, message, suggestion(place[-1], known, "there are "))
 
     def _missing(self, place: KeyPath) -> None:

@@ -28,8 +28,14 @@ def find_bundled(resolved: Mapping[str, Any], roots: Sequence[Path], findings: F
     renamed: dict[KeyPath, str] = {}
     for name, entry in resolved.items():
         for (kind, theirs), ours in BUNDLED_NAMES.items():
-            inner = entry.get(kind) if isinstance(entry, dict) else None
-            fields = inner.get(theirs) if isinstance(inner, dict) and len(inner) == 1 else None
+            if isinstance(entry, dict):
+                inner = entry.get(kind)
+            else:
+                inner = None
+            if isinstance(inner, dict) and len(inner) == 1:
+                fields = inner.get(theirs)
+            else:
+                fields = None
             if not isinstance(fields, dict) or not _is_missing(kind, theirs, fields, roots):
                 continue
             if (fields.get("runtime") or resolved.get("runtime")) == "nemo-gym":

@@ -86,19 +86,29 @@ class _Types:
         if bases & {"Enum", "StrEnum", "IntEnum"}:
             values = [item.value for item in node.body if isinstance(item, ast.Assign)]
             names = tuple(value.value for value in values if isinstance(value, ast.Constant))
-            return Literal[names] if names and len(names) == len(values) else Any
-        return dict[Any, Any] if "BaseModel" in bases else Any
+            if names and len(names) == len(values):
+                return Literal[names]
+            return Any
+        if "BaseModel" in bases:
+            return dict[Any, Any]
+        return Any
 
     def _union(self, nodes: list[ast.expr]) -> Any:
         types = [self.of(node) for node in nodes]
         return Any if Any in types else Union[tuple(types)]  # noqa: UP007 - its parts are known at run time only
 
     def _subscript(self, name: str, inner: ast.expr) -> Any:
-        parts = list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
+        if isinstance(inner, ast.Tuple):
+            parts = list(inner.elts)
+        else:
+            parts = [inner]
         kind: Any = Any
         if name == "Literal":
             values = tuple(part.value for part in parts if isinstance(part, ast.Constant))
-            kind = Literal[values] if len(values) == len(parts) else Any
+            if len(values) == len(parts):
+                kind = Literal[values]
+            else:
+                kind = Any
         elif name == "Annotated":
             kind = self._annotated(parts[0], parts[1:])
         elif name == "Optional":
@@ -115,7 +125,8 @@ class _Types:
         kind = self.of(first)
         for item in metadata:
             bounds = bounds_of(item)
-            kind = Annotated[kind, Field(**bounds)] if bounds and kind is not Any else kind
+            if bounds and kind is not Any:
+                kind = Annotated[kind, Field(**bounds)]
         return kind
 
 
@@ -130,7 +141,9 @@ def bounds_of(value: ast.expr | None) -> dict[str, Any]:
 def constant(node: ast.expr | None) -> Any:
     """The value of an expression that is a literal; None for any other."""
     try:
-        return ast.literal_eval(node) if node is not None else None
+        if node is not None:
+            return ast.literal_eval(node)
+        return None
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
 
@@ -138,7 +151,9 @@ def constant(node: ast.expr | None) -> Any:
 def _last_name(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
+    if isinstance(node, ast.Name):
+        return node.id
+    return ""
 
 
 def _aliases(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:

@@ -57,19 +57,29 @@ class Finder:
             return _stack_in(place, self.cwd)
         if place.is_file():
             return [place]
-        return sorted(_glob(wanted, root)) if any(letter in text for letter in "*?[") else []
+        if any(letter in text for letter in "*?["):
+            return sorted(_glob(wanted, root))
+        return []
 
     def _roots_for(self, text: str) -> tuple[Path, ...]:
         """``./x`` and ``../x`` mean the current directory, whatever the roots are."""
-        return (self.cwd,) if text.startswith(("./", "../")) else self.roots
+        if text.startswith(("./", "../")):
+            return (self.cwd,)
+        return self.roots
 
     def _looked_in(self, beside: Path | None) -> str:
         extra = [shown(root, self.cwd) for root in self.roots if root not in (self.cwd, self.roots[-1])]
-        near = [shown(beside, self.cwd)] if beside and beside != self.cwd else []
+        if beside and beside != self.cwd:
+            near = [shown(beside, self.cwd)]
+        else:
+            near = []
         return f"looked in {', '.join([*extra, '.', *near])} and the bundled services"
 
     def _suggestion(self, text: str, beside: Path | None) -> str:
-        above = next((folder for folder in beside.parents if (folder / text).exists()), None) if beside else None
+        if beside:
+            above = next((folder for folder in beside.parents if (folder / text).exists()), None)
+        else:
+            above = None
         if above:
             return f"it is below {above}: run gymctl there, or set NEMO_GYM_EXTRA_ROOTS={above}"
         bundled = [str(path.relative_to(self.roots[-1])) for path in self.roots[-1].glob("*/*/configs/*.yaml")]
@@ -89,13 +99,22 @@ class Finder:
             if configs := sorted((root / kind / implementation / "configs").glob("*.yaml")):
                 return f"did you mean '{kind}/{implementation}/configs/{configs[0].name}'?"
         known = sorted({path.parent.name for root in self.roots for path in root.glob(f"{kind}/*/configs")})
-        elsewhere = "" if len(self.roots) > 2 else " (NeMo Gym's own are found with NEMO_GYM_EXTRA_ROOTS=CHECKOUT)"
+        if len(self.roots) > 2:
+            elsewhere = ""
+        else:
+            elsewhere = " (NeMo Gym's own are found with NEMO_GYM_EXTRA_ROOTS=CHECKOUT)"
         return f"no server {implementation!r} is here or bundled; there are: {', '.join(known)}{elsewhere}"
 
 
 def _glob(wanted: Path, root: Path) -> Iterator[Path]:
-    start = Path(wanted.anchor) if wanted.is_absolute() else root
-    pattern = wanted.relative_to(start) if wanted.is_absolute() else wanted
+    if wanted.is_absolute():
+        start = Path(wanted.anchor)
+    else:
+        start = root
+    if wanted.is_absolute():
+        pattern = wanted.relative_to(start)
+    else:
+        pattern = wanted
     return (path for path in start.glob(str(pattern)) if path.is_file())
 
 

@@ -46,8 +46,14 @@ class LogSettings(Block):
 
 
 def _seconds(value: Any) -> int:
-    match = _DURATION.fullmatch(str(value)) if not isinstance(value, bool) else None
-    seconds = int(match["number"]) * _SECONDS[match["unit"]] if match else 0
+    if not isinstance(value, bool):
+        match = _DURATION.fullmatch(str(value))
+    else:
+        match = None
+    if match:
+        seconds = int(match["number"]) * _SECONDS[match["unit"]]
+    else:
+        seconds = 0
     if not 1 <= seconds <= _LONGEST_S:
         raise ValueError
     return int(seconds)
@@ -93,7 +99,10 @@ def _texts(value: Any) -> dict[str, str]:
     for key, item in value.items():
         if not isinstance(key, str) or not isinstance(item, str | int | float | bool):
             raise ValueError
-        found[key] = str(item).lower() if isinstance(item, bool) else str(item)
+        if isinstance(item, bool):
+            found[key] = str(item).lower()
+        else:
+            found[key] = str(item)
     return found
 
 

@@ -23,7 +23,9 @@ class Location:
     column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        if self.line:
+            return f"{self.file}:{self.line}"
+        return self.file
 
 
 @dataclass
@@ -76,7 +78,12 @@ def dotted(path: KeyPath) -> str:
     """A key path as text: ``policy_model.responses_api_models.openai_model.port``, list items as ``[0]``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif text:
+            text += f".{part}"
+        else:
+            text += str(part)
     return text
 
 

@@ -20,7 +20,9 @@ from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 
 _TEXT = re.compile(r"^\$\{(swap_key|inherit_from|copy):\s*([^{}]+?)\s*\}$")
-_INHERIT, _COPY, _DELETE = "_inherit_from", "_copy", "_delete_key"
+_INHERIT = "_inherit_from"
+_COPY = "_copy"
+_DELETE = "_delete_key"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class _Pass:
             if isinstance(node, dict) and key not in node:
                 continue  # moved away meanwhile
             here = (*path, key)
-            late = self._delete_early(value, here) if isinstance(value, dict) and _DELETE in value else []
+            if isinstance(value, dict) and _DELETE in value:
+                late = self._delete_early(value, here)
+            else:
+                late = []
             if isinstance(value, dict | list):
                 self.walk(value, here)
             directive = self._directive(value, here)
@@ -72,7 +77,9 @@ class _Pass:
     def _directive(self, value: Any, path: KeyPath) -> _Directive | None:
         if isinstance(value, str):
             match = _TEXT.match(value)
-            return _Directive(tuple(match[2].split(".")), match[1] != "copy", False) if match else None
+            if match:
+                return _Directive(tuple(match[2].split(".")), match[1] != "copy", False)
+            return None
         present = [key for key in (_INHERIT, _COPY) if isinstance(value, dict) and key in value]
         if not present:
             return None
@@ -83,7 +90,10 @@ class _Pass:
 
     def _taken(self, directive: _Directive, value: Any, path: KeyPath) -> Any:
         """What stands at ``path`` once the directive is carried out; ``value`` are the keys beside a property."""
-        beside = value if directive.is_property else {}
+        if directive.is_property:
+            beside = value
+        else:
+            beside = {}
         source = self._source(directive.source, path)
         if directive.moves:
             self._remove(directive.source, path)
@@ -107,7 +117,10 @@ class _Pass:
             if below == MISSING:
                 return MISSING
             if not isinstance(below, dict) or part not in below:
-                hint = did_you_mean(part, map(str, below)) if isinstance(below, dict) else ""
+                if isinstance(below, dict):
+                    hint = did_you_mean(part, map(str, below))
+                else:
+                    hint = ""
                 self.findings.problem(path, f"{dotted(path)} takes from {'.'.join(source)}, which is not there", hint)
                 return {}
             found = below[part]
@@ -120,6 +133,9 @@ class _Pass:
     def _remove(self, source: tuple[str, ...], path: KeyPath) -> None:
         node: Any = self.whole
         for part in source[:-1]:
-            node = node.get(part) if isinstance(node, Mapping) else None
+            if isinstance(node, Mapping):
+                node = node.get(part)
+            else:
+                node = None
         if isinstance(node, dict) and source != path[: len(source)]:
             node.pop(source[-1], None)

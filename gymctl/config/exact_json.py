@@ -38,7 +38,9 @@ def _exact_decimal(text: str) -> float | Decimal:
     if repr(value) == text:
         return value
     exact = Decimal(text)
-    return value if math.isfinite(value) and exact == Decimal(repr(value)) else exact
+    if math.isfinite(value) and exact == Decimal(repr(value)):
+        return value
+    return exact
 
 
 _decoder = msgspec.json.Decoder(float_hook=_exact_decimal)
@@ -189,7 +191,9 @@ def _converted(value: Any, default: Callable[[Any], Any]) -> Any:
 def _is_finite(value: float | Decimal) -> bool:
     if isinstance(value, int):
         return True
-    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    if isinstance(value, Decimal):
+        return value.is_finite()
+    return math.isfinite(value)
 
 
 def _plain_key(key: Any, default: Callable[[Any], Any] | None) -> Any:
@@ -203,7 +207,9 @@ def _place_of(
 ) -> str | None:
     """The place of the first decimal that matches, as a dotted path; None without one."""
     if isinstance(value, float | Decimal):
-        return place if matches(value) else None
+        if matches(value):
+            return place
+        return None
     children: list[tuple[Any, Any]] = []
     if isinstance(value, Mapping):
         children = list(value.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,9 @@ class Explanation:
     @property
     def won(self) -> Setting | None:
         """The setting that counts."""
-        return self.settings[-1] if self.settings else None
+        if self.settings:
+            return self.settings[-1]
+        return None
 
 
 def explain(config: Config, text: str) -> Explanation:
@@ -80,7 +82,9 @@ def _unset(config: Config, parts: list[str]) -> Explanation | None:
 
 def _doc(config: Config, path: KeyPath) -> KeyDoc | None:
     server = config.servers.get(str(path[0]))
-    return doc_at(path, server.folder, server.entrypoint) if server else doc_at(path)
+    if server:
+        return doc_at(path, server.folder, server.entrypoint)
+    return doc_at(path)
 
 
 def _explained(config: Config, path: KeyPath, *, deep: bool, seen: frozenset[KeyPath] = frozenset()) -> Explanation:
@@ -109,8 +113,12 @@ def _referred(config: Config, raw: Any, seen: frozenset[KeyPath]) -> Iterator[Ex
 
 
 def _leaves(value: Any, path: KeyPath) -> Iterator[KeyPath]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None or not value:
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    if not value or not isinstance(value, dict | list):
         yield path
         return
     for key, item in items:

@@ -52,7 +52,10 @@ def _doc_json(doc: KeyDoc) -> dict[str, Any]:
 def _doc_lines(doc: KeyDoc, margin: str) -> Iterator[str]:
     if doc.description:
         yield f"{margin}  {doc.description}"
-    default = f"; default {doc.default}" if doc.default is not None else ""
+    if doc.default is not None:
+        default = f"; default {doc.default}"
+    else:
+        default = ""
     if doc.value or default:
         yield f"{margin}  must be {doc.value or 'anything'}{default}"
 
@@ -66,7 +69,10 @@ def _explained(explanation: Explanation, margin: str) -> Iterator[str]:
         yield f"{margin}{explanation.path}:"
     for setting in explanation.settings[-1:]:
         written = setting.written
-        as_what = f" as {_inline(written)}" if written != explanation.value else ""
+        if written != explanation.value:
+            as_what = f" as {_inline(written)}"
+        else:
+            as_what = ""
         yield f"{margin}  set by {setting.place}{as_what}"
     for setting in reversed(explanation.settings[:-1]):
         yield f"{margin}  over {setting.place}, which has {_inline(setting.written)}"

@@ -54,7 +54,10 @@ def setting_docs(settings: tuple[Setting, ...], skip: type[BaseModel]) -> Iterat
 
 def _setting_doc(setting: Setting, model: type[BaseModel]) -> KeyDoc:
     other = [name for name in setting.aliases if name != setting.name]
-    also = f" Also `{'`, `'.join(other)}`." if other else ""
+    if other:
+        also = f" Also `{'`, `'.join(other)}`."
+    else:
+        also = ""
     return KeyDoc(
         key=setting.name,
         value="" if setting.kind is Any else must_be(model.model_fields[setting.name]),
@@ -65,7 +68,10 @@ def _setting_doc(setting: Setting, model: type[BaseModel]) -> KeyDoc:
 
 def _field_doc(key: str, field: FieldInfo) -> KeyDoc:
     default = field.default
-    value = "" if field.annotation is Any else must_be(field)
+    if field.annotation is Any:
+        value = ""
+    else:
+        value = must_be(field)
     has_default = default is not PydanticUndefined and default is not None and not isinstance(default, BaseModel)
     return KeyDoc(
         key=key,
@@ -101,5 +107,10 @@ def _server_doc(kind: ServerKind, names: tuple[str, ...], folder: Path | None, e
 
 
 def _doc(model: type[BaseModel], names: tuple[str, ...]) -> KeyDoc | None:
-    field = field_at(model, names) if names else None
-    return _field_doc(names[-1], field) if field else None
+    if names:
+        field = field_at(model, names)
+    else:
+        field = None
+    if field:
+        return _field_doc(names[-1], field)
+    return None

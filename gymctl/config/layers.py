@@ -93,13 +93,21 @@ def _is_override(argument: str, cwd: Path) -> bool:
 def _env_file(roots: Sequence[Path], cwd: Path) -> Document | None:
     """The first ``env.yaml`` of the search roots; only one is read."""
     place = next((root / "env.yaml" for root in roots if (root / "env.yaml").is_file()), None)
-    return read_document(place, cwd) if place else None
+    if place:
+        return read_document(place, cwd)
+    return None
 
 
 def _config_paths(overrides: Sequence[Override], env: Document | None, environ: Mapping[str, str]) -> list[str]:
     """``config_paths`` of the command line, else of ``env.yaml``; a comma-separated text counts as a list."""
-    from_env = env.data.pop(_PATHS, None) if env else None
-    values = env.data if env else {}
+    if env:
+        from_env = env.data.pop(_PATHS, None)
+    else:
+        from_env = None
+    if env:
+        values = env.data
+    else:
+        values = {}
     for override in reversed(overrides):
         if override.path == (_PATHS,):
             given = {str(item.path[0]): item.value for item in overrides if len(item.path) == 1}
@@ -111,8 +119,12 @@ def _config_paths(overrides: Sequence[Override], env: Document | None, environ: 
 
 def _paths(value: Any, where: str, values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
     """The paths of a list; interpolations in them are resolved as NeMo Gym does, from what stands in the same place."""
-    value = _resolved(value, where, values, environ) if isinstance(value, str) else value
-    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if isinstance(value, str):
+        value = _resolved(value, where, values, environ)
+    if isinstance(value, str):
+        items = [part.strip() for part in value.split(",")]
+    else:
+        items = value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ConfigError([Problem(where, "config_paths is not a list of paths", "write [a.yaml,b.yaml]")])
     return [_resolved(item, where, values, environ) for item in items if item]
@@ -131,7 +143,10 @@ def _order_of(documents: Sequence[Document]) -> MergeOrder | None:
     found: MergeOrder | None = None
     for document in documents:
         own = document.data.get(OWN_KEY)
-        written = own.get("merge_order") if isinstance(own, dict) else None
+        if isinstance(own, dict):
+            written = own.get("merge_order")
+        else:
+            written = None
         if written is None:
             continue
         if written not in list(MergeOrder):

@@ -59,7 +59,10 @@ class _Merger:
         if isinstance(was, list):
             self._mismatch(path, "a mapping", "a list")
             return
-        parent[path[-1]] = was if isinstance(was, dict) else {}
+        if isinstance(was, dict):
+            parent[path[-1]] = was
+        else:
+            parent[path[-1]] = {}
         self._record(value, path)
         self.merge(parent[path[-1]], value, path)
 
@@ -150,7 +153,9 @@ def _shorthand_kind(value: Any, present: Any) -> str | None:
     kind = next((key for key in _KINDS if isinstance(present.get(key), dict)), None)
     if kind is None or not value.keys() <= present[kind].keys() or value.keys() & present.keys():
         return None
-    return kind if all(isinstance(fields, dict) for fields in (*value.values(), *present[kind].values())) else None
+    if all(isinstance(fields, dict) for fields in (*value.values(), *present[kind].values())):
+        return kind
+    return None
 
 
 def _model_key(fields: Mapping[str, Any]) -> str:

@@ -15,7 +15,9 @@ def copied(value: Any) -> Any:
     """A copy that shares no list or mapping with ``value`` (nor within: a YAML alias makes one object stand twice)."""
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return value
 
 
 def value_at(value: Any, path: KeyPath) -> Any:
@@ -34,12 +36,18 @@ def with_value(data: Mapping[Any, Any], path: Sequence[Any], value: Any) -> dict
 def follow(text: Any, whole: Mapping[str, Any]) -> Any:
     """What a plain ``${a.b}`` refers to, through further plain ones; anything else is returned as it is."""
     for _ in range(20):
-        match = _WHOLE_REFERENCE.match(text) if isinstance(text, str) else None
+        if isinstance(text, str):
+            match = _WHOLE_REFERENCE.match(text)
+        else:
+            match = None
         if not match:
             break
         found: Any = whole
         for part in match[1].split("."):
-            found = found.get(part) if isinstance(found, dict) else None
+            if isinstance(found, dict):
+                found = found.get(part)
+            else:
+                found = None
         if found is None:
             break
         text = found

@@ -136,7 +136,10 @@ class _Reader:
         self._at += 1
         items: dict[Any, Any] = {}
         while not self._closes("}"):
-            key = self._quoted() if self._peek() in ("'", '"') else _scalar(self._until(":}"))
+            if self._peek() in ("'", '"'):
+                key = self._quoted()
+            else:
+                key = _scalar(self._until(":}"))
             self._skip()
             if self._peek() != ":":
                 raise self.error(f"{key!r} in a dict has no value")
@@ -165,7 +168,8 @@ class _Reader:
 
     def _quoted(self) -> str:
         """Quoted text: backslashes count only before a quote of the same kind, where each pair is one."""
-        quote, self._at = self._peek(), self._at + 1
+        quote = self._peek()
+        self._at = self._at + 1
         out = ""
         while self._peek() != quote:
             if not self._peek():
@@ -185,7 +189,8 @@ class _Reader:
         return out
 
     def _until(self, ends: str) -> str:
-        start, depth = self._at, 0
+        start = self._at
+        depth = 0
         while self._at < len(self._text):
             here = self._text[self._at]
             if self._text.startswith("${", self._at):
@@ -216,4 +221,6 @@ def _scalar(text: str) -> Any:
         return int(text)
     if _FLOAT.match(text) or lowered.lstrip("+-") in ("inf", "nan"):
         return float(text)
-    return text if "${" in text else _ESCAPED.sub(r"\1", text)
+    if "${" in text:
+        return text
+    return _ESCAPED.sub(r"\1", text)

@@ -42,11 +42,16 @@ def _labels(value: Any) -> Any:
 
 
 def _label_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 def _spread(value: Any) -> Any:
-    labels = [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        labels = [value]
+    else:
+        labels = value
     if not isinstance(labels, list | tuple):
         raise ValueError("not labels")
     if not all(isinstance(item, str) and _NAME.fullmatch(item) for item in labels):
@@ -100,7 +105,9 @@ class Placement(Block):
         values = {key: getattr(self, key) for key in Placement.model_fields}
         values["labels"] = _without_none(self.labels or {}) or None
         values["spread"] = self.spread or None
-        return Placement(**_without_none(values)) if _without_none(values) else None
+        if _without_none(values):
+            return Placement(**_without_none(values))
+        return None
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,15 +174,24 @@ def read_placements(value: Any, findings: Findings) -> Placements:
 
 def read_placement(value: Any, path: KeyPath, findings: Findings) -> Placement | None:
     """A server's or an add-on's ``placement:``; None when it has none."""
-    return None if value is None else read_block(Placement, value, path, findings)
+    if value is None:
+        return None
+    return read_block(Placement, value, path, findings)
 
 
 def read_resources(value: Any, path: KeyPath, findings: Findings) -> ResourceLimits | None:
     """A server's ``resources:``; None when it has none."""
-    limits = None if value is None else read_block(ResourceLimits, value, path, findings)
-    return limits if limits != ResourceLimits() else None
+    if value is None:
+        limits = None
+    else:
+        limits = read_block(ResourceLimits, value, path, findings)
+    if limits != ResourceLimits():
+        return limits
+    return None
 
 
 def _amount(value: float | str) -> float:
     """Processors, or bytes."""
-    return float(size_in_bytes(value)) if isinstance(value, str) else float(value)
+    if isinstance(value, str):
+        return float(size_in_bytes(value))
+    return float(value)

@@ -135,7 +135,9 @@ def read_variables_from(environ: Mapping[str, str]) -> None:
             return environ[name]
         if default is absent:
             raise KeyError(f"Environment variable '{name}' not found")
-        return default if default is None else str(default)
+        if default is None:
+            return default
+        return str(default)
 
     register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # 2.4 renamed it
     register("gymctl.env", variable, replace=True)
@@ -157,7 +159,9 @@ def _prepared(value: Any) -> Any:
         return {key: _prepared(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_prepared(item) for item in value]
-    return _FROM_ENVIRONMENT.sub("${gymctl.env:", value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _FROM_ENVIRONMENT.sub("${gymctl.env:", value)
+    return value
 
 
 def _put(data: Any, path: KeyPath, value: Any) -> None:

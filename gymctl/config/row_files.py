@@ -166,7 +166,9 @@ def _decoded(head: bytes) -> str:
 
 def _encoding(content: io.BufferedReader) -> str:
     """The encoding of text, by its byte order mark."""
-    return "utf-16" if content.peek(2)[:2] in _UTF16_MARKS else "utf-8-sig"
+    if content.peek(2)[:2] in _UTF16_MARKS:
+        return "utf-16"
+    return "utf-8-sig"
 
 
 def _json_lines(path: Path, content: io.BufferedReader, report: OnProblem) -> Iterator[tuple[int, bytes]]:

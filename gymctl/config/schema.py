@@ -116,7 +116,9 @@ def _lax_property(value: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value[key] for key in _KEPT if value.get(key) is not None}
     rest = {key: item for key, item in value.items() if key not in (*_KEPT, "title")}
     options = list(_options(rest))
-    return {**kept, "anyOf": [*options, _REFERENCE]} if options else kept
+    if options:
+        return {**kept, "anyOf": [*options, _REFERENCE]}
+    return kept
 
 
 def _options(value: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -72,11 +72,17 @@ def _from_servers(
 ) -> Iterator[tuple[KeyPath, str]]:
     """Strings under a credential's key, with a password in a URL, or taken from the environment."""
     if isinstance(resolved, dict):
-        below = raw if isinstance(raw, dict) else {}
+        if isinstance(raw, dict):
+            below = raw
+        else:
+            below = {}
         for key, value in resolved.items():
             yield from _from_servers(below.get(key), value, (*path, key), credential or holds_credential(str(key)))
     elif isinstance(resolved, list):
-        items = raw if isinstance(raw, list) else [raw] * len(resolved)
+        if isinstance(raw, list):
+            items = raw
+        else:
+            items = [raw] * len(resolved)
         for index, (item, value) in enumerate(zip(items, resolved, strict=False)):
             yield from _from_servers(item, value, (*path, index), credential)
     elif isinstance(resolved, str):

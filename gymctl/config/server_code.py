@@ -174,7 +174,9 @@ def _default(value: ast.expr | None) -> ast.expr | None:
     assert isinstance(value, ast.Call)  # noqa: S101 - that is what makes it one
     named = {keyword.arg: keyword.value for keyword in value.keywords}
     first = value.args[0] if value.args else named.get("default")
-    return None if isinstance(first, ast.Constant) and first.value is ... else first
+    if isinstance(first, ast.Constant) and first.value is ...:
+        return None
+    return first
 
 
 def _has_factory(value: ast.expr | None) -> bool:
@@ -192,11 +194,15 @@ def _description(value: ast.expr | None, following: ast.stmt | None) -> str:
         if keyword.arg == "description" and isinstance(text := constant(keyword.value), str):
             return text
     docstring = constant(following.value) if isinstance(following, ast.Expr) else None
-    return " ".join(docstring.replace("``", "`").split()) if isinstance(docstring, str) else ""
+    if isinstance(docstring, str):
+        return " ".join(docstring.replace("``", "`").split())
+    return ""
 
 
 def _name(node: ast.AnnAssign) -> str:
-    return node.target.id if isinstance(node.target, ast.Name) else ""
+    if isinstance(node.target, ast.Name):
+        return node.target.id
+    return ""
 
 
 def _aliases(value: ast.expr | None) -> Iterator[str]:

@@ -32,7 +32,10 @@ def place_servers(
                 path = (name, "resources", "gpus")
             what = f"{name} asks for GPUs, and its placement is gpu: false"
             findings.problem(path, what, "leave one of them out")
-        container = server.container.below(cwd) if server.container else None
+        if server.container:
+            container = server.container.below(cwd)
+        else:
+            container = None
         placed[name] = replace(server, placement=placement, container=container)
     return placed
 

@@ -26,7 +26,10 @@ class _Settings(BaseModel):
 
 def check_settings(server: ServerInstance, findings: Findings) -> None:
     """Settings that are missing or wrong; nothing for a server whose code is not built on ``gymctl.server``."""
-    code = implementation_of(server.folder, server.entrypoint) if server.folder else None
+    if server.folder:
+        code = implementation_of(server.folder, server.entrypoint)
+    else:
+        code = None
     if code is None or server.runtime == "nemo-gym":
         return
     _check_missing(server, code, findings)
@@ -44,7 +47,10 @@ def _check_missing(server: ServerInstance, code: Implementation, findings: Findi
     missing = [item.name for item in required if not any(server.fields.get(name) is not None for name in item.names)]
     if missing:
         where = f"{server.kind.value}/{server.implementation}"
-        them = "it" if len(missing) == 1 else "them"
+        if len(missing) == 1:
+            them = "it"
+        else:
+            them = "them"
         message = f"{server.name}: {where} needs {', '.join(missing)}"
         findings.problem(server.path, message, f"add {them}, as {where}/configs does")
 
@@ -63,7 +69,10 @@ def settings_model(settings: Iterable[Setting], keys: Container[str]) -> type[Ba
     """A model with a field for each of the names in ``keys`` that a setting has."""
     fields: dict[str, Any] = {}
     for setting in settings:
-        bounds = setting.bounds if setting.kind is not Any else {}
+        if setting.kind is not Any:
+            bounds = setting.bounds
+        else:
+            bounds = {}
         for name in setting.names:
             if name in keys and not name.startswith("_"):
                 fields[name] = (setting.kind, Field(None, **bounds, description=setting.description))

@@ -64,18 +64,28 @@ class _Entry:
         inner = self.value[kind.value]
         path = (self.name, kind.value)
         if not isinstance(inner, dict) or len(inner) != 1:
-            found = (
-                [f"{key} at {self.findings.place((*path, key))}" for key in inner] if isinstance(inner, dict) else []
-            )
+            if isinstance(inner, dict):
+                found = [f"{key} at {self.findings.place((*path, key))}" for key in inner]
+            else:
+                found = []
             what = f"{dotted(path)} holds {len(found)} implementations"
-            shown = f" ({', '.join(found)})" if found else ""
+            if found:
+                shown = f" ({', '.join(found)})"
+            else:
+                shown = ""
             self.findings.problem(path, what + shown, "it must hold exactly one; a name used in two files merges")
             return None
         implementation, fields = next(iter(inner.items()))
         if isinstance(fields, dict) and isinstance(fields.get("entrypoint"), str):
             return str(implementation)
-        typo = nearest("entrypoint", fields, cutoff=0.8) if isinstance(fields, dict) else None
-        hint = f"rename {typo} to entrypoint" if typo else "add `entrypoint: app.py` under it"
+        if isinstance(fields, dict):
+            typo = nearest("entrypoint", fields, cutoff=0.8)
+        else:
+            typo = None
+        if typo:
+            hint = f"rename {typo} to entrypoint"
+        else:
+            hint = "add `entrypoint: app.py` under it"
         here = (*path, implementation)
         if isinstance(fields, dict) and "entrypoint" in fields:
             what = f"{self.name}: entrypoint is {fields['entrypoint']!r}"
@@ -120,16 +130,22 @@ class _Entry:
 
 
 def _set_values(block: BaseModel | None) -> dict[str, Any]:
-    return {key: getattr(block, key) for key in block.model_fields_set} if block else {}
+    if block:
+        return {key: getattr(block, key) for key in block.model_fields_set}
+    return {}
 
 
 def _limits(limits: ResourceLimits | None) -> ResourceLimits | None:
-    return limits if limits != ResourceLimits() else None
+    if limits != ResourceLimits():
+        return limits
+    return None
 
 
 def _container(settings: Mapping[str, Any]) -> ContainerSettings | None:
     own = {key: settings[key] for key in CONTAINER_KEYS if settings.get(key) is not None}
-    return ContainerSettings.model_construct(set(own), **{**ContainerSettings().__dict__, **own}) if own else None
+    if own:
+        return ContainerSettings.model_construct(set(own), **{**ContainerSettings().__dict__, **own})
+    return None
 
 
 def _own_fields(folder: Path | None, fields: Mapping[str, Any]) -> frozenset[str]:
@@ -137,7 +153,9 @@ def _own_fields(folder: Path | None, fields: Mapping[str, Any]) -> frozenset[str
     if folder is None or not _MAY_BE_OWN & fields.keys():
         return frozenset()
     code = implementation_of(folder, fields["entrypoint"])
-    return _MAY_BE_OWN & code.fields if code else frozenset()
+    if code:
+        return _MAY_BE_OWN & code.fields
+    return frozenset()
 
 
 def _folder(kind: ServerKind, implementation: str, entrypoint: str, roots: Sequence[Path]) -> Path | None:

@@ -20,7 +20,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 def _endpoint(url: str) -> str:
     if not _SCHEME.match(url):
-        hint = f"did you mean 'http://{url}'?" if re.match(r"[\w.-]+(:\d+)?(/|$)", url) else "begin it with http://"
+        if re.match(r"[\w.-]+(:\d+)?(/|$)", url):
+            hint = f"did you mean 'http://{url}'?"
+        else:
+            hint = "begin it with http://"
         raise wrong(f"is {url!r}, which does not begin with http:// or https://", hint)
     try:
         parts = urlsplit(url)

@@ -29,11 +29,19 @@ def is_size(value: Any) -> bool:
 
 def is_size_with_unit(value: Any) -> bool:
     """Whether it is a size that names its unit; a configuration asks for one, since bare bytes are rarely meant."""
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+    else:
+        match = None
     return match is not None and bool(match["power"] or match["bytes"])
 
 
 def size_in_words(size: int) -> str:
     """A number of bytes as text, such as ``192 MiB``."""
-    unit, factor = ("GiB", 2**30) if size >= 2**30 else ("MiB", 2**20)
+    if size >= 2**30:
+        unit = "GiB"
+        factor = 2**30
+    else:
+        unit = "MiB"
+        factor = 2**20
     return f"{round(size / factor, 1):g} {unit}"

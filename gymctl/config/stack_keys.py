@@ -100,7 +100,10 @@ class GlobalKeys(OpenBlock):
     @model_validator(mode="after")
     def _has_ports(self) -> GlobalKeys:
         if self.port_range_low > self.port_range_high:
-            key = "port_range_low" if "port_range_low" in self.model_fields_set else "port_range_high"
+            if "port_range_low" in self.model_fields_set:
+                key = "port_range_low"
+            else:
+                key = "port_range_high"
             message = f"the port range {self.port_range_low} to {self.port_range_high} is empty"
             raise wrong(message, "port_range_low must be the smaller one", key)
         return self

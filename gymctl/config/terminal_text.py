@@ -44,7 +44,9 @@ def last_lines(text: str, count: int) -> list[str]:
 
 def _escaped(match: re.Match[str]) -> str:
     number = ord(match[0])
-    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+    if number < 256:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}"
 
 
 class PlainStream:

@@ -74,4 +74,6 @@ def is_server_entry(name: object, value: Any) -> bool:
 
 def base_url(host: str, port: int | str) -> str:
     """``http://HOST:PORT``; an IPv6 address stands in brackets there."""
-    return f"http://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"http://{host}:{port}"
+    if ":" in host and not host.startswith("["):
+        return f"http://[{host}]:{port}"
+    return f"http://{host}:{port}"

@@ -11,13 +11,17 @@ _LISTED = 3  # names before "and N more"
 def nearest(wrong: object, known: Iterable[object], *, cutoff: float = 0.6) -> str | None:
     """The one of ``known`` that is spelled most like ``wrong``; None when none is close."""
     close = get_close_matches(str(wrong), sorted(str(name) for name in known), 1, cutoff)
-    return close[0] if close else None
+    if close:
+        return close[0]
+    return None
 
 
 def did_you_mean(wrong: object, known: Iterable[object], *, cutoff: float = 0.6) -> str:
     """``did you mean 'x'?`` with the nearest of ``known``; empty when none is close."""
     close = nearest(wrong, known, cutoff=cutoff)
-    return f"did you mean {close!r}?" if close is not None else ""
+    if close is not None:
+        return f"did you mean {close!r}?"
+    return ""
 
 
 def suggestion(wrong: object, known: Collection[object], introduction: str = "there are: ") -> str:
@@ -31,7 +35,9 @@ def listing(names: Collection[str]) -> str:
     """``a, b, c and 3 more``: the first names, and how many follow."""
     first = ", ".join(list(names)[:_LISTED])
     rest = len(names) - _LISTED
-    return f"{first} and {rest} more" if rest > 0 else first
+    if rest > 0:
+        return f"{first} and {rest} more"
+    return first
 
 
 def duration(seconds: float) -> str:
@@ -45,4 +51,6 @@ def duration(seconds: float) -> str:
 
 def counted(number: int, noun: str) -> str:
     """A number and its noun: ``1 server``, ``2 servers``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    if number == 1:
+        return f"{number} {noun}"
+    return f"{number} {noun}s"

@@ -57,7 +57,10 @@ def read_document(path: Path, cwd: Path) -> Document:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        if isinstance(error, OSError):
+            reason = error.strerror
+        else:
+            reason = "it is not UTF-8 text"
         raise ConfigError([Problem(name, f"cannot be read: {reason}")]) from error
     return parse_document(text, name)
 
@@ -90,9 +93,15 @@ def parse_document(text: str, name: str) -> Document:
 
 def _syntax_problem(error: yaml.MarkedYAMLError, name: str, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
-    where = f"{name}:{mark.line + 1}" if mark else name
+    if mark:
+        where = f"{name}:{mark.line + 1}"
+    else:
+        where = name
     what = error.problem or error.context or "it cannot be parsed"
-    line = text.splitlines()[mark.line : mark.line + 1] if mark else []
+    if mark:
+        line = text.splitlines()[mark.line : mark.line + 1]
+    else:
+        line = []
     tab = bool(line) and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]
     return Problem(where, f"is not valid YAML: {what}", "indent with spaces, a tab is none" if tab else "")
 
@@ -121,7 +130,10 @@ class _Marker:
                 raise self._refusal(key, "a key is a mapping or list", "quote text that begins with { or [")
             if key.tag == _MERGE:
                 continue
-            name = key.value if key.tag == _TEXT else self.loader.construct_object(key)
+            if key.tag == _TEXT:
+                name = key.value
+            else:
+                name = self.loader.construct_object(key)
             if name is None:
                 raise self._refusal(key, "a key is null", "quote it")
             if name in seen:

@@ -143,7 +143,10 @@ def _from_hub(identifier: HuggingFaceIdentifier, split: str, access: Access) -> 
             f"{repo}: the Hugging Face Hub cannot be reached", "check the network and HF_ENDPOINT"
         ) from error
     except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "none"
+        if error.response is not None:
+            status = error.response.status_code
+        else:
+            status = "none"
         hint = "check repo_id and artifact_fpath, and hf_token if the data set is private"
         raise RunError(f"{repo}: the Hugging Face Hub answers with status {status}", hint) from error
     except OSError as error:

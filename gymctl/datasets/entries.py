@@ -105,7 +105,10 @@ class BenchmarkEntry(_Entry):
 
     def header(self, release: Release) -> dict[str, Any]:
         """What a metrics file repeats of the entry."""
-        excluded = set() if release is Release.V0_7 else {"prepare_dependencies"}
+        if release is Release.V0_7:
+            excluded = set()
+        else:
+            excluded = {"prepare_dependencies"}
         return self.model_dump(mode="json", exclude=excluded)
 
 

@@ -96,7 +96,9 @@ def _of_constant(value: object) -> Check:
             return _check(ast.parse(value, mode="eval").body)
         except SyntaxError:
             return _anything
-    return _is_null if value is None else _anything
+    if value is None:
+        return _is_null
+    return _anything
 
 
 def _any_of(*checks: Check) -> Check:
@@ -106,7 +108,10 @@ def _any_of(*checks: Check) -> Check:
 def _subscripted(annotation: ast.Subscript) -> Check:
     name = ast.unparse(annotation.value).rpartition(".")[2]
     inner = annotation.slice
-    parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+    if isinstance(inner, ast.Tuple):
+        parts = inner.elts
+    else:
+        parts = [inner]
     if name == "Optional":
         return _any_of(_is_null, _check(inner))
     if name == "Union":

@@ -46,7 +46,9 @@ class RowMapping(BaseModel):
     @classmethod
     def _template(cls, value: Any) -> PromptTemplate | None:
         try:
-            return value if value is None else prompt_template(value, "")
+            if value is None:
+                return value
+            return prompt_template(value, "")
         except ConfigError as error:
             raise ValueError(error.problems[0].message) from error
 
@@ -114,7 +116,10 @@ def _mapping(document: Document, path: tuple[str, ...], value: Any) -> RowMappin
         problems = []
         for detail in error.errors(include_url=False):
             location = tuple(part for part in detail["loc"] if isinstance(part, str))
-            hint = did_you_mean(location[-1], RowMapping.model_fields) if location else ""
+            if location:
+                hint = did_you_mean(location[-1], RowMapping.model_fields)
+            else:
+                hint = ""
             name = ".".join(location) or "the mapping"
             problems.append(Problem(_place(document, (*path, *location)), f"{name}: {detail['msg']}", hint))
         raise ConfigError(problems) from error

@@ -10,7 +10,10 @@ def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
     """One sentence for each difference; keys that only the new one has are not differences."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key, value in old.items():
-            below = f"{place}.{key}" if place else str(key)
+            if place:
+                below = f"{place}.{key}"
+            else:
+                below = str(key)
             if key in new:
                 yield from differences(value, new[key], below)
             else:

@@ -115,7 +115,9 @@ class _Preparation:
             return None
         parent = (folder / declaration.path).parent
         existing = next(place for place in (parent, *parent.parents) if place.exists())
-        return folder if os.access(existing, os.W_OK) else None
+        if os.access(existing, os.W_OK):
+            return folder
+        return None
 
     def _prepare_dataset(self, declaration: Declaration, targets: list[BinaryIO]) -> PreparedDataset:
         path = declaration.file

@@ -73,7 +73,9 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) and isinstance(record.get("datasets"), dict) else {}
+    if isinstance(record, dict) and isinstance(record.get("datasets"), dict):
+        return record
+    return {}
 
 
 def check_changes(files: Sequence[MetricsFile], before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -86,7 +86,9 @@ def read_prompt(path: Path, cwd: Path) -> PromptTemplate:
 def find_file(path: Path, roots: tuple[Path, ...], cwd: Path) -> Path | None:
     """The file that a configuration names: absolute, or under the first search root that has it."""
     if path.is_absolute():
-        return path if path.exists() else None
+        if path.exists():
+            return path
+        return None
     return next((root / path for root in roots if (root / path).exists()), None)
 
 

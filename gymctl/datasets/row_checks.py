@@ -55,7 +55,9 @@ class RowFile:
     @property
     def type(self) -> DatasetType | None:
         """What it is for, when that is declared."""
-        return self.declaration.entry.type if self.declaration else None
+        if self.declaration:
+            return self.declaration.entry.type
+        return None
 
 
 def files_of(config: DataConfig, named: Sequence[Path], report: CheckReport) -> list[RowFile]:
@@ -169,7 +171,10 @@ class _Checker:
             repeated = digests.repeated()
             if repeated.count:
                 again, first = repeated.examples[0]
-                name = f"{kind}: " if kind else ""
+                if kind:
+                    name = f"{kind}: "
+                else:
+                    name = ""
                 self._report.notes.append(
                     f"{name}{repeated.count} rows repeat the task of an earlier one, first {again} (same as {first})"
                 )

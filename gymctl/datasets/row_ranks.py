@@ -44,7 +44,10 @@ def rank_of(row: Mapping[str, Any], seed: int, column: str | None = None) -> int
     """
     if column is not None and column not in row:
         raise RowError(f"the row has no column {column!r}; it has {', '.join(row)}")
-    task = row[column] if column is not None else row.get(PARAMS, row)
+    if column is not None:
+        task = row[column]
+    else:
+        task = row.get(PARAMS, row)
     text = json.dumps(task, sort_keys=True, separators=(",", ":"))
     digest = hashlib.blake2b(text.encode(), digest_size=8, salt=seed.to_bytes(8, "little", signed=True))
     return int.from_bytes(digest.digest(), "big")

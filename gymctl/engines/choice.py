@@ -20,4 +20,6 @@ def engine_of(directory: Path) -> Engine:
     engine = load_state(directory).engine
     if engine == "local":
         return LocalEngine(directory)
-    return SwarmEngine(directory) if engine == "swarm" else ComposeEngine(directory)
+    if engine == "swarm":
+        return SwarmEngine(directory)
+    return ComposeEngine(directory)

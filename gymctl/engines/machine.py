@@ -41,4 +41,6 @@ def _docker_proxies(environ: Mapping[str, str]) -> Mapping[str, str]:
         proxies = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["proxies"]["default"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return {key: value for key, value in proxies.items() if isinstance(value, str)} if isinstance(proxies, dict) else {}
+    if isinstance(proxies, dict):
+        return {key: value for key, value in proxies.items() if isinstance(value, str)}
+    return {}

@@ -34,7 +34,9 @@ def _nodes(head_url: str) -> list[dict[str, Any]]:
             nodes = json.load(reply)
     except (URLError, OSError, ValueError):
         return []
-    return nodes if isinstance(nodes, list) else []
+    if isinstance(nodes, list):
+        return nodes
+    return []
 
 
 def _status(node: dict[str, Any], server: dict[str, Any]) -> ServerStatus:
@@ -57,4 +59,6 @@ def _health(server: dict[str, Any]) -> str:
     """Unreachable is a server that its own machine finds well and the head cannot call."""
     if server["reached"] == "success":
         return "healthy"
-    return "unreachable" if server["status"] == "success" else "unhealthy"
+    if server["status"] == "success":
+        return "unreachable"
+    return "unhealthy"

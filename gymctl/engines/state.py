@@ -163,7 +163,8 @@ def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...
     folder.chmod(0o700)
     changed = []
     for name, value in sorted(secrets.items()):
-        path, content = folder / name, value.encode("utf-8", "surrogateescape")
+        path = folder / name
+        content = value.encode("utf-8", "surrogateescape")
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content, mode=0o644)
             changed.append(name)
@@ -207,7 +208,10 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> Non
     Raises:
         EngineError: the disk is full, or the folder may not be written.
     """
-    raw = content.encode("utf-8") if isinstance(content, str) else content
+    if isinstance(content, str):
+        raw = content.encode("utf-8")
+    else:
+        raw = content
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb", opener=_for_its_owner) as file:

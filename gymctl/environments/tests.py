@@ -63,7 +63,10 @@ def find_tests(name: str, directory: Path) -> ServerTests:
     shown = f"{folder.parent.name}/{folder.name}"
     if imports_nemo_gym(folder, "app.py"):
         raise InputError(f"{shown} is written for NeMo Gym", "run its tests there: gym env test")
-    paths = [folder / "tests"] if any(folder.glob("tests/**/test_*.py")) else sorted(folder.glob("test_*.py"))
+    if any(folder.glob("tests/**/test_*.py")):
+        paths = [folder / "tests"]
+    else:
+        paths = sorted(folder.glob("test_*.py"))
     if not paths:
         raise InputError(f"{shown} has no tests", f"put some into {shown}/tests/test_{folder.name}.py")
     return ServerTests(folder, folder.parent.name, folder.name, tuple(paths))
@@ -138,14 +141,21 @@ def image_for(tests: ServerTests) -> ImagePlan:
     """The image to run the tests in: one for all servers that need no packages of their own, else one of its own."""
     from gymctl import __version__
 
-    own, more = read_requirements(tests.folder), read_requirements(tests.folder / "tests")
-    suffix = f"-{tests.name.replace('_', '-')}" if own or more else ""
+    own = read_requirements(tests.folder)
+    more = read_requirements(tests.folder / "tests")
+    if own or more:
+        suffix = f"-{tests.name.replace('_', '-')}"
+    else:
+        suffix = ""
     return ImagePlan(f"{_PROJECT}{suffix}:{__version__}", None, own, test_requirements=(_PYTEST, *more))
 
 
 def _pytest(tests: ServerTests, place: Path, arguments: Sequence[str]) -> list[str]:
     """Pytest's arguments with the server's folder at ``place``; no settings but the folder's own have a say."""
     own_settings = any((tests.folder / name).is_file() for name in _INI_FILES)
-    settings = [] if own_settings else ["-c", os.devnull]
+    if own_settings:
+        settings = []
+    else:
+        settings = ["-c", os.devnull]
     paths = [str(place / path.relative_to(tests.folder)) for path in tests.paths]
     return ["-m", "pytest", "-p", "no:cacheprovider", *settings, f"--rootdir={place}", *arguments, *paths]

@@ -184,7 +184,9 @@ def _running_urls(engine: Engine, directory: Path) -> dict[str, str] | None:
     except EngineError:
         return None
     state = find_state(directory)
-    return None if state is None else _server_urls(state)
+    if state is None:
+        return None
+    return _server_urls(state)
 
 
 def _collect_in_container(engine: Engine, job: Any, on_event: OnEvent) -> Report:

@@ -106,13 +106,17 @@ def _concurrency(value: str | int) -> Any:
 def _here_or_bundled(rows: Path) -> Path:
     """Rows of a bundled server, or of an example, are found by the path that its configuration is found by."""
     bundled = assets.example(str(rows)) or assets.folder("services") / rows
-    return bundled if not rows.exists() and bundled.is_file() else rows
+    if not rows.exists() and bundled.is_file():
+        return bundled
+    return rows
 
 
 def _link_target(output: Path) -> Path:
     """Where a symbolic link leads: the results go there, and the files beside them too; the link stays."""
     leads_to_a_file = output.is_file() or not output.exists()
-    return Path(os.path.realpath(output)) if output.is_symlink() and leads_to_a_file else output
+    if output.is_symlink() and leads_to_a_file:
+        return Path(os.path.realpath(output))
+    return output
 
 
 def _repeats(text: str) -> int | dict[str, int]:

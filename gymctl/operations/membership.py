@@ -42,7 +42,10 @@ def with_membership(config: Config, options: MembershipOptions, *, needs_token: 
                 "--advertise, --node and --token-file are for --role", "add --role coordinator or --role worker"
             )
         return config
-    token = _token(config, options) if needs_token else ""
+    if needs_token:
+        token = _token(config, options)
+    else:
+        token = ""
     member = Membership(
         role=options.role,
         token=token,
@@ -100,7 +103,10 @@ def _token(config: Config, options: MembershipOptions) -> str:
     if options.token_file is not None:
         return _read(options.token_file)
     head = config.values.get(HEAD_NAME)
-    configured = head.get("token") if isinstance(head, dict) else None
+    if isinstance(head, dict):
+        configured = head.get("token")
+    else:
+        configured = None
     token = configured or os.environ.get(HEAD_TOKEN)
     if token:
         return str(token)

@@ -29,7 +29,10 @@ def _collect_command(config: Config) -> str:
     for rows, agent in (*_rows_next_to_files(config), *_datasets(config)):
         place = _find(rows, config)
         if place is not None:
-            agent_option = "" if _names_agent(place) else f" --agent {agent}"
+            if _names_agent(place):
+                agent_option = ""
+            else:
+                agent_option = f" --agent {agent}"
             return f"gymctl collect --input {rows} --output rollouts.jsonl{agent_option}"
     return f"gymctl collect --input YOUR_ROWS.jsonl --output rollouts.jsonl --agent {config.agent_names[0]}"
 
@@ -40,7 +43,10 @@ def _datasets(config: Config) -> Iterator[tuple[str, str]]:
     for server in config.servers.values():
         agent = _agent_of(server, config)
         for dataset in server.fields.get("datasets") or ():
-            path = dataset.get("jsonl_fpath") if isinstance(dataset, dict) else None
+            if isinstance(dataset, dict):
+                path = dataset.get("jsonl_fpath")
+            else:
+                path = None
             if isinstance(path, str) and agent:
                 listed.append((path, agent))
     return iter(sorted(listed, key=lambda pair: "example" not in Path(pair[0]).name))

@@ -47,5 +47,8 @@ def status(directory: Path | None = None) -> StackStatus:
     directory = directory or Path.cwd()
     state = load_state(directory)
     engine = engine_of(directory)
-    remote = registered_servers(state.head_url) if state.takes_workers else []
+    if state.takes_workers:
+        remote = registered_servers(state.head_url)
+    else:
+        remote = []
     return StackStatus(name=state.name, servers=(*engine.status(), *remote), nodes=tuple(engine.nodes()))

@@ -11,16 +11,20 @@ from gymctl.rollouts.failures import Evidence, Failure
 from gymctl.rollouts.remedies import remedy
 
 # One retry per ten successes, and some to start with: a failing endpoint is not hit with more than it can bear.
-BUDGET_FLOOR, BUDGET_RATIO = 32.0, 0.1
+BUDGET_FLOOR = 32.0
+BUDGET_RATIO = 0.1
 TRIES_ON_THE_SPOT = 4
 BAD_STREAK = 5
-_PAUSE_START_S, _PAUSE_CAP_S = 0.25, 10.0
+_PAUSE_START_S = 0.25
+_PAUSE_CAP_S = 10.0
 # An environment's own errors are not cured by waiting: probe fast, so that a broken verifier shows itself in seconds.
 _PAUSE_CAP_ERROR_S = 0.5
 # Seconds of nothing but failures of one cause after which the run is stopped: no row is to blame, and waiting is no
 # cure. Longer where it worked before, since then it may pass.
-_SETUP_S, _SETUP_WORKED_S = 3.0, 60.0
-_UNREACHABLE_S, _UNIFORM_S = 15.0, 30.0
+_SETUP_S = 3.0
+_SETUP_WORKED_S = 60.0
+_UNREACHABLE_S = 15.0
+_UNIFORM_S = 30.0
 
 
 def backoff_s(tries: int, retry_after: float | None = None, cap: float | None = None) -> float:
@@ -68,9 +72,13 @@ class Agent:
     def dead_for(self, now: float) -> float:
         """Seconds for which only probes have run on it, and failed; 0 while anything else may still succeed."""
         if self.suspect_since is not None:
-            return 0.0 if self.in_flight > 1 else now - self.suspect_since
+            if self.in_flight > 1:
+                return 0.0
+            return now - self.suspect_since
         # the few that failed all rest before their next try, as long as the server asked for
-        return now - self._streak_since if self._streak and not self.in_flight else 0.0
+        if self._streak and not self.in_flight:
+            return now - self._streak_since
+        return 0.0
 
     def patience_s(self, stall_s: float) -> float:
         """Seconds of nothing but failures after which it is given up, at most ``stall_s``."""
@@ -83,15 +91,22 @@ class Agent:
             return stall_s
         if failure.failure_class == "connect" and failure.hop != self.name:
             return min(stall_s, _UNREACHABLE_S)
-        return min(stall_s, _UNIFORM_S) if failure.evidence is Evidence.FINAL else stall_s
+        if failure.evidence is Evidence.FINAL:
+            return min(stall_s, _UNIFORM_S)
+        return stall_s
 
     @property
     def last_words(self) -> str:
         """What it last failed with, and what to change if that is known."""
         if self.last_failure is None:
             return self.name
-        cure = "" if self.worked and not self.last_failure.of_the_setup else remedy(self.last_failure)
-        return f"{self.last_failure.message}; {cure}" if cure else self.last_failure.message
+        if self.worked and not self.last_failure.of_the_setup:
+            cure = ""
+        else:
+            cure = remedy(self.last_failure)
+        if cure:
+            return f"{self.last_failure.message}; {cure}"
+        return self.last_failure.message
 
     def take_token(self) -> bool:
         """Use one retry of the budget, if there is one."""
@@ -142,7 +157,10 @@ class Agent:
                 return None
             self.suspect_since = self._streak_since
         self._rounds += 1
-        cap = _PAUSE_CAP_ERROR_S if final or failure.failure_class == "server_error" else _PAUSE_CAP_S
+        if final or failure.failure_class == "server_error":
+            cap = _PAUSE_CAP_ERROR_S
+        else:
+            cap = _PAUSE_CAP_S
         pause = backoff_s(self._rounds, failure.retry_after, cap)
         self._paused_until = self._clock() + pause
         return pause
@@ -158,7 +176,10 @@ class Agent:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                number = None if number is None else number - 1
+                if number is None:
+                    number = None
+                else:
+                    number = number - 1
 
 
 async def halts_within(halted: asyncio.Event, seconds: float) -> bool:

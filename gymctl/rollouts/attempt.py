@@ -38,8 +38,10 @@ class Attempts:
         for name, agent in self.agents.items():
             agent.worked = name in session.history.agents
         self.in_flight = 0
-        self._session, self._client = session, client
-        self._run, self._report = session.run, session.report
+        self._session = session
+        self._client = client
+        self._run = session.run
+        self._report = session.report
         self._done: dict[str, Pending] = {}
         self._began: dict[int, float] = {}  # of those in flight, the oldest first
         self.final_failures = FinalFailures(self.agents, self._settle, self._control, self._run.max_attempts)
@@ -47,7 +49,9 @@ class Attempts:
     def oldest_s(self) -> float:
         """Seconds for which the oldest rollout in flight has run; 0 when there is none."""
         began = next(iter(self._began.values()), None)
-        return 0.0 if began is None else time.monotonic() - began
+        if began is None:
+            return 0.0
+        return time.monotonic() - began
 
     async def make(self, agent: Agent, pending: Pending) -> None:
         """One attempt: a line in the output, or one in the sidecar; neither when the run halts or it is set aside."""
@@ -103,7 +107,8 @@ class Attempts:
                 AGENT_REF: pending.agent_ref,
             }
             if self._run.timing:
-                queue_ms, total_ms = round((started - arrived) * 1000, 2), round((ended - started) * 1000, 2)
+                queue_ms = round((started - arrived) * 1000, 2)
+                total_ms = round((ended - started) * 1000, 2)
                 identity[TIMING] = {"queue_ms": queue_ms, "total_ms": total_ms, "tries": tries, "hops": hops}
             if tool_errors:
                 identity[TOOL_ERRORS] = tool_errors
@@ -243,7 +248,9 @@ class Attempts:
         except HopFailed as error:
             return Failure.of(error)
         except NotAResultError as error:
-            return None if error.failure.declared else error.failure
+            if error.failure.declared:
+                return None
+            return error.failure
         finally:
             agent.in_flight -= 1
         return None

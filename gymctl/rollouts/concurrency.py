@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-START, CAP = 16, 1024
+START = 16
+CAP = 1024
 
 
 class Limit(Protocol):
@@ -45,14 +46,18 @@ class Adaptive:
 
     def __init__(self, clock: Callable[[], float], start: int = START, cap: int = CAP) -> None:
         self.now = start
-        self._clock, self._cap = clock, cap
+        self._clock = clock
+        self._cap = cap
         self._doubling = True
         self._before = (start, 0.0)  # the limit and rate before the last increase
         self._rest = 0
         self._open_window()
 
     def _open_window(self) -> None:
-        self._since, self._done, self._saturated, self._refused = self._clock(), 0, False, False
+        self._since = self._clock()
+        self._done = 0
+        self._saturated = False
+        self._refused = False
 
     def succeeded(self, in_flight: int) -> None:
         """Count it; at the end of a window, move the limit."""
@@ -65,7 +70,8 @@ class Adaptive:
         """Back off, once per window."""
         if not self._refused:
             self.now = max(1, self.now * 7 // 10)
-            self._doubling, self._before = False, (self.now, 0.0)
+            self._doubling = False
+            self._before = (self.now, 0.0)
             self._open_window()
             self._refused = True
 
@@ -84,9 +90,14 @@ class Adaptive:
         elif rate > best * (1.2 if self._doubling else 1.02):
             self._step(rate)
         else:
-            self.now, self._rest, self._doubling = max(limit, 1), 8, False
+            self.now = max(limit, 1)
+            self._rest = 8
+            self._doubling = False
 
     def _step(self, rate: float) -> None:
         self._before = (self.now, rate)
-        more = self.now if self._doubling else max(1, self.now // 8)
+        if self._doubling:
+            more = self.now
+        else:
+            more = max(1, self.now // 8)
         self.now = min(self._cap, self.now + more)

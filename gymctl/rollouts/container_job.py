@@ -77,7 +77,8 @@ async def run_job(
         InputError, RunError: as ``collect``.
     """
     raise_file_limit()
-    wanted, possible = connections(job.run), open_files() - _OTHER_FILES
+    wanted = connections(job.run)
+    possible = open_files() - _OTHER_FILES
     if wanted > possible:
         on_event(events.Note(f"{possible} connections instead of {wanted}: the limit of open files (ulimit -n) is low"))
     patience = seconds(os.environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)
@@ -91,13 +92,17 @@ async def run_job(
 
 def connections(run: RunSpec) -> int:
     """Connections worth having for a run: one per rollout in flight."""
-    return CONNECTIONS if run.concurrency == "auto" else run.concurrency
+    if run.concurrency == "auto":
+        return CONNECTIONS
+    return run.concurrency
 
 
 def open_files() -> int:
     """How many files this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return WANTED_FILES if soft == resource.RLIM_INFINITY else soft
+    if soft == resource.RLIM_INFINITY:
+        return WANTED_FILES
+    return soft
 
 
 def _stop_at_end_of_input(stop: asyncio.Event) -> None:

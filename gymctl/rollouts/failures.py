@@ -85,7 +85,9 @@ class Failure:
             return Evidence.AGAINST
         if self.failure_class in COLLATERAL:
             return Evidence.COLLATERAL
-        return Evidence.REFUSAL if self.failure_class in REFUSED else Evidence.AGAINST
+        if self.failure_class in REFUSED:
+            return Evidence.REFUSAL
+        return Evidence.AGAINST
 
     @property
     def kind(self) -> tuple[str, int, str]:
@@ -159,11 +161,15 @@ def _classify(error: HopFailed) -> str:
         status = _number(error.cause.get("status")) or status
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    return "server_error" if status >= 500 else "rejected"
+    if status >= 500:
+        return "server_error"
+    return "rejected"
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    if isinstance(value, int):
+        return value
+    return 0
 
 
 def failure_row(

@@ -19,7 +19,10 @@ _NOTHING_WRITTEN = ("nothing was written", "make room or choose another output")
 
 def disk_error(error: OSError, path: Path, state: str, hint: str) -> RunError:
     """A failed write as an error of ours; ``state`` says what is safe, ``hint`` what to do."""
-    what = f"the disk of {path} is full" if error.errno in _FULL else f"cannot write {path}: {error.strerror or error}"
+    if error.errno in _FULL:
+        what = f"the disk of {path} is full"
+    else:
+        what = f"cannot write {path}: {error.strerror or error}"
     return RunError(f"{what}: {state}", hint)
 
 

@@ -43,7 +43,9 @@ class FinalFailures:
     """The failures that are held, by agent."""
 
     def __init__(self, agents: Mapping[str, Agent], record: Record, control: Control, max_attempts: int) -> None:
-        self._record, self._control, self._max_attempts = record, control, max_attempts
+        self._record = record
+        self._control = control
+        self._max_attempts = max_attempts
         self._agents = agents
         self._held: dict[str, list[Held]] = {name: [] for name in agents}
 

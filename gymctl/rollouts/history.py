@@ -77,12 +77,16 @@ class FailureHead(msgspec.Struct):
     @property
     def retriable(self) -> bool:
         """Whether another try may end differently."""
-        return is_retriable(self.failure_class) if self.cause.retriable is None else self.cause.retriable
+        if self.cause.retriable is None:
+            return is_retriable(self.failure_class)
+        return self.cause.retriable
 
     @property
     def counted(self) -> bool:
         """Whether it used up an attempt."""
-        return self.failure_class not in BLAMELESS if self.cause.counted is None else self.cause.counted
+        if self.cause.counted is None:
+            return self.failure_class not in BLAMELESS
+        return self.cause.counted
 
 
 @dataclass
@@ -186,7 +190,8 @@ def _repaired(path: Path, head: type[ResultHead] | type[FailureHead], said: list
         said.append(f"{path}: cut a torn last line of {cut} bytes")
     if not path.exists():
         return set()
-    broken, found = 0, set()
+    broken = 0
+    found = set()
     for _, row in lines_of(path, head):
         if row is None:
             broken += 1

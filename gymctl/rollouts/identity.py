@@ -65,13 +65,16 @@ def known_inputs(record: Mapping[str, Any], materialized: Path) -> Inputs | None
         same = materialized.stat().st_size == record["materialized_bytes"]
     except (OSError, KeyError, TypeError):
         return None
-    return inputs if same else None
+    if same:
+        return inputs
+    return None
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """What differs, one phrase each: ``options.limit was 10, is 20``."""
     for name in sorted(old.keys() | new.keys()):
-        was, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
+        was = old.get(name, _ABSENT)
+        now = new.get(name, _ABSENT)
         if isinstance(was, Mapping) and isinstance(now, Mapping):
             yield from differences(was, now, f"{path}{name}.")
         elif was != now and path == "code.":
@@ -81,8 +84,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
-    return text if len(text) <= 60 else f"{text[:16]}..."
+    if isinstance(value, str):
+        text = value
+    else:
+        text = orjson.dumps(value, default=str).decode()
+    if len(text) <= 60:
+        return text
+    return f"{text[:16]}..."
 
 
 def changes(record: Mapping[str, Any], run: RunSpec, digest: str) -> list[str]:

@@ -17,7 +17,8 @@ from gymctl.rollouts.spec import RunFiles
 _FLUSH_BYTES = 1 << 20
 # A write takes microseconds. After one that took milliseconds rest as long, but no longer than this, and write what
 # came together meanwhile at once: a slow file system then takes half of the time, not all of it.
-_QUICK_S, _LONGEST_REST_S = 0.001, 0.05
+_QUICK_S = 0.001
+_LONGEST_REST_S = 0.05
 
 Written = Callable[[], None]
 
@@ -168,9 +169,10 @@ class Journal:
             return
         if own.st_nlink:
             place = Path(f"/proc/self/fd/{self._descriptor}")
-            state = (
-                f"its lines are in {place.readlink()}" if place.exists() else "its lines are kept under its new name"
-            )
+            if place.exists():
+                state = f"its lines are in {place.readlink()}"
+            else:
+                state = "its lines are kept under its new name"
         else:
             state = f"its {self.lines} lines of this run and those before are kept in {self._write_out()}"
         hint = f"rename that file to {self.path}, then continue with --resume"

@@ -43,7 +43,9 @@ class Tally:
         """Add one event."""
         match event:
             case events.Started():
-                self.total, self.done, self.failed = event.total, event.already_done, event.already_failed
+                self.total = event.total
+                self.done = event.already_done
+                self.failed = event.already_failed
             case events.Finished():
                 self.done += event.count
                 self.session_done += event.count
@@ -58,7 +60,9 @@ class Tally:
             case events.Paused():
                 self.pauses[event.agent] = event.message or event.failure_class
             case events.Tick():
-                self.in_flight, self.limit, self.oldest_s = event.in_flight, event.limit, event.oldest_s
+                self.in_flight = event.in_flight
+                self.limit = event.limit
+                self.oldest_s = event.oldest_s
             case _:
                 pass
 
@@ -70,12 +74,16 @@ class Tally:
     @property
     def model_time(self) -> str:
         """Mean time that a rollout of this session spent at the model."""
-        return f"{self.model_ms / 1000 / self.session_done:.1f} s" if self.session_done and self.model_ms else "-"
+        if self.session_done and self.model_ms:
+            return f"{self.model_ms / 1000 / self.session_done:.1f} s"
+        return "-"
 
     @property
     def mean_reward(self) -> str:
         """Mean reward of this session."""
-        return f"{self.reward / self.session_done:.3f}" if self.session_done else "-"
+        if self.session_done:
+            return f"{self.reward / self.session_done:.3f}"
+        return "-"
 
     def line(self, seconds: float, told: Mapping[str, str] = MappingProxyType({})) -> str:
         """One plain line, ``seconds`` after the start; ``told`` are the causes, by agent, that were shown before."""
@@ -103,7 +111,9 @@ def trouble(agent: str, why: str) -> str:
 
 
 def _cut(why: str) -> str:
-    return why if len(why) <= _CAUSE_LENGTH else f"{why[:_CAUSE_LENGTH]}..."
+    if len(why) <= _CAUSE_LENGTH:
+        return why
+    return f"{why[:_CAUSE_LENGTH]}..."
 
 
 @contextmanager
@@ -128,7 +138,8 @@ def display(
 
 
 def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
-    tally, started = Tally(), clock()
+    tally = Tally()
+    started = clock()
     shown = started
     told: dict[str, str] = {}
 
@@ -195,7 +206,8 @@ class _Bar:
         if isinstance(event, events.Paused) and self._told.get(event.agent) != self._tally.pauses[event.agent]:
             self._told[event.agent] = self._tally.pauses[event.agent]
             self._say(trouble(event.agent, self._told[event.agent]))
-        tally, now = self._tally, time.monotonic()
+        tally = self._tally
+        now = time.monotonic()
         if isinstance(event, events.Started):
             self._started = now
         if self._task is None:
@@ -232,7 +244,8 @@ class JsonLines:
     """
 
     def __init__(self, write: Callable[[bytes], object], clock: Callable[[], float] = time.monotonic) -> None:
-        self._write, self._clock = write, clock
+        self._write = write
+        self._clock = clock
         self._sums: dict[str, events.Finished] = {}
         self._since = clock()
 

@@ -33,7 +33,9 @@ class AgentReport:
         """Mean reward of what is done; None when nothing is."""
         if not self.done:
             return None
-        return self.reward / self.done if math.isfinite(self.reward) else self.running_mean
+        if math.isfinite(self.reward):
+            return self.reward / self.done
+        return self.running_mean
 
     def count(self, reward: float, tool_errors: Mapping[str, int] | None = None) -> None:
         """Add one result."""
@@ -74,14 +76,18 @@ class Report:
     @property
     def rate(self) -> float:
         """Results per second of this session."""
-        return (self.done - self.already_done) / self.wall_s if self.wall_s > 0 else 0.0
+        if self.wall_s > 0:
+            return (self.done - self.already_done) / self.wall_s
+        return 0.0
 
     @property
     def exit_code(self) -> int:
         """130 when interrupted, 1 when anything is missing or failed, else 0."""
         if self.interrupted:
             return 130
-        return 1 if self.stalled or self.failed or self.unfinished else 0
+        if self.stalled or self.failed or self.unfinished:
+            return 1
+        return 0
 
     def table_rows(self) -> list[tuple[str, ...]]:
         """One row per agent: name, rollouts, mean reward, passed, failures. ``headings`` has their names."""
@@ -134,13 +140,19 @@ class Report:
 def _part_to_json(part: AgentReport) -> dict[str, Any]:
     """An agent's part; a sum of rewards beyond a float is null, since JSON has no infinity."""
     counters = {"failed": dict(part.failed), "tool_errors": dict(part.tool_errors)}
-    reward = part.reward if math.isfinite(part.reward) else None
+    if math.isfinite(part.reward):
+        reward = part.reward
+    else:
+        reward = None
     return {**vars(part), **counters, "reward": reward, "mean_reward": part.mean_reward}
 
 
 def _agent_report(values: dict[str, Any]) -> AgentReport:
     counters = {name: Counter(values.get(name) or {}) for name in ("failed", "tool_errors")}
-    reward = math.inf if values["reward"] is None else values["reward"]
+    if values["reward"] is None:
+        reward = math.inf
+    else:
+        reward = values["reward"]
     own = {name: value for name, value in values.items() if name != "mean_reward"}  # it is computed
     return AgentReport(**{**own, **counters, "reward": reward})
 

@@ -70,12 +70,16 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
         TOOL_ERRORS: verdict.tool_errors,
     }
     if any(value is not msgspec.UNSET and not _same(value, identity.get(name)) for name, value in has.items()):
-        line, missing = _without(body, has), dict(identity)
+        line = _without(body, has)
+        missing = dict(identity)
     else:
         line = _one_line(body).rstrip()
         missing = {name: value for name, value in identity.items() if has[name] is msgspec.UNSET}
     if missing:
-        comma = b"" if line[:-1].rstrip() == b"{" else b","
+        if line[:-1].rstrip() == b"{":
+            comma = b""
+        else:
+            comma = b","
         line = line[:-1] + comma + exact_json.dumps(missing)[1:]
     return line, float(verdict.reward)
 
@@ -123,4 +127,6 @@ def is_finite(reward: Any) -> bool:
 
 def _one_line(body: bytes) -> bytes:
     """JSON on one line: a newline in it can only stand between tokens."""
-    return msgspec.json.format(body, indent=-1) if b"\n" in body or b"\r" in body else body
+    if b"\n" in body or b"\r" in body:
+        return msgspec.json.format(body, indent=-1)
+    return body

@@ -55,7 +55,10 @@ def params_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     params = row.get(PARAMS)
     if not isinstance(params, dict):
-        state = "no" if params is None else "a malformed"
+        if params is None:
+            state = "no"
+        else:
+            state = "a malformed"
         raise BadRowError(f'the row has {state} {PARAMS}; it must be an object such as {{"input": [...]}}')
     return params
 

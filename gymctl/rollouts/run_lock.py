@@ -75,7 +75,9 @@ def read_record(path: Path) -> dict[str, Any] | None:
         record = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("identity"), dict) else None
+    if isinstance(record, dict) and isinstance(record.get("identity"), dict):
+        return record
+    return None
 
 
 def describe_collector() -> dict[str, Any]:
@@ -104,7 +106,8 @@ def lock_file(descriptor: int) -> bool:
 def in_use(files: RunFiles) -> RunError:
     """The refusal of an output that another collection writes: which one, and how to stop it."""
     collector = (read_record(files.identity) or {}).get("collector")
-    who, hint = "", "wait for it, or choose another output"
+    who = ""
+    hint = "wait for it, or choose another output"
     if isinstance(collector, Mapping) and collector.get("container"):
         container = collector["container"]
         who = f" (container {container}, since {collector.get('since')})"

@@ -91,14 +91,18 @@ class RunSpec:
     @property
     def stall_after_s(self) -> float:
         """Seconds of nothing but failures after which the run gives up."""
-        return min(600.0, self.deadline_s) if self.stall_s is None else self.stall_s
+        if self.stall_s is None:
+            return min(600.0, self.deadline_s)
+        return self.stall_s
 
     def most_failures(self, total: int) -> int | None:
         """How many of ``total`` rollouts may fail for good; None when that is not limited."""
         if self.max_failures is None:
             return None
         number, percent, _ = self.max_failures.partition("%")
-        return int(total * float(number) / 100) if percent else int(float(number))
+        if percent:
+            return int(total * float(number) / 100)
+        return int(float(number))
 
     @property
     def files(self) -> RunFiles:

@@ -47,7 +47,9 @@ def open_run(run: RunSpec, lock: RunLock) -> Opening:
         refuse_another_output(run)
     refuse_if_in_use(run.files)
     remove_stale_temporaries(run.files.all())
-    return _resume(run, lock) if run.resume else _start(run, lock)
+    if run.resume:
+        return _resume(run, lock)
+    return _start(run, lock)
 
 
 def take_lock(run: RunSpec) -> RunLock:
@@ -103,7 +105,10 @@ def _materialise_again(run: RunSpec, record: Mapping[str, Any] | None, notes: li
     """Write the rows of a run that is resumed by force, and give the earlier results to the rows that are theirs."""
     files = run.files
     overridden = {*run.params_override, *_overridden(record)}
-    before = row_digests(files.materialized, overridden) if files.materialized.exists() else None
+    if files.materialized.exists():
+        before = row_digests(files.materialized, overridden)
+    else:
+        before = None
     inputs = materialise(run)
     if record is not None:
         notes += [f"resumed although {change}" for change in changes(record, run, inputs.digest)]
@@ -116,9 +121,17 @@ def _materialise_again(run: RunSpec, record: Mapping[str, Any] | None, notes: li
 
 def _overridden(record: Mapping[str, Any] | None) -> Collection[str]:
     """Names of the params that the earlier session overrode."""
-    options = record["identity"].get("options") if record else None
-    override = options.get("responses_create_params") if isinstance(options, dict) else None
-    return override if isinstance(override, dict) else ()
+    if record:
+        options = record["identity"].get("options")
+    else:
+        options = None
+    if isinstance(options, dict):
+        override = options.get("responses_create_params")
+    else:
+        override = None
+    if isinstance(override, dict):
+        return override
+    return ()
 
 
 def _holds_work(files: RunFiles) -> bool:

@@ -48,7 +48,10 @@ class _Problems:
 
     def raise_if_any(self) -> None:
         if self.count:
-            more = [f"... and {self.count - len(self.shown)} more rows like these"] if self.count > _SHOWN else []
+            if self.count > _SHOWN:
+                more = [f"... and {self.count - len(self.shown)} more rows like these"]
+            else:
+                more = []
             raise InputError("\n".join(self.shown + more))
 
 
@@ -181,7 +184,10 @@ class _Expansion:
             raise BadRowError(
                 f'the row names no agent; add "agent_ref": {{"name": ...}} or --agent NAME{_listed(self.run.agents)}'
             )
-        name = reference.get("name") if isinstance(reference, dict) else None
+        if isinstance(reference, dict):
+            name = reference.get("name")
+        else:
+            name = None
         if not isinstance(name, str) or not name:
             raise BadRowError('agent_ref must be an object with a name, such as {"name": "my_agent"}')
         kind = reference.get("type", _AGENT_KIND)
@@ -203,12 +209,17 @@ class _Expansion:
 
 def _no_such_agent(name: str, agents: Sequence[str]) -> str:
     match = did_you_mean(name, agents)
-    hint = f"; {match}" if match else _listed(agents)
+    if match:
+        hint = f"; {match}"
+    else:
+        hint = _listed(agents)
     return f"there is no agent {name!r} in the stack{hint}"
 
 
 def _listed(agents: Sequence[str]) -> str:
-    return f" (agents: {', '.join(agents)})" if agents else ""
+    if agents:
+        return f" (agents: {', '.join(agents)})"
+    return ""
 
 
 def _near(path: Path) -> str:
@@ -217,4 +228,6 @@ def _near(path: Path) -> str:
         return f"the folder {folder} does not exist either"
     names = [entry.name for entry in folder.iterdir() if entry.suffix == ".jsonl"]
     match = nearest(path.name, names)
-    return f"did you mean {folder / match}?" if match else "check the path of --input"
+    if match:
+        return f"did you mean {folder / match}?"
+    return "check the path of --input"

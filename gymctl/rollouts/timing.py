@@ -138,4 +138,6 @@ def _place(name: str) -> tuple[int, str]:
 
 def percentile(ordered: list[float], quantile: float) -> float:
     """Nearest-rank percentile of values in ascending order; 0 for none."""
-    return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else 0.0
+    if ordered:
+        return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
+    return 0.0

@@ -54,8 +54,10 @@ class Rollout:
     """
 
     def __init__(self, client: Client, config: AgentConfig, call: Call) -> None:
-        self._client, self._deadline = client, _with_time_to_tell(call.deadline)
-        self._resources, self._model = config.resources_server.name, config.model_server.name
+        self._client = client
+        self._deadline = _with_time_to_tell(call.deadline)
+        self._resources = config.resources_server.name
+        self._model = config.model_server.name
         self.resources_cookies: dict[str, str] = dict(call.cookies)
         self.model_cookies: dict[str, str] = {}
         self.offered: frozenset[str] = frozenset()
@@ -212,7 +214,10 @@ def _read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
     row, problem = _read_json(call)
     if problem is not None:
         return {}, problem
-    params = row.get("responses_create_params") if isinstance(row, dict) else None
+    if isinstance(row, dict):
+        params = row.get("responses_create_params")
+    else:
+        params = None
     if not isinstance(params, dict):
         return {}, _unprocessable("missing", ["responses_create_params"], "Field required")
     return row, _unknown_params(params, ["responses_create_params"])

@@ -110,7 +110,11 @@ class Server:
             return await self._beyond(call)
         if self._in_flight >= self._most_in_flight:
             return self._busy()
-        place = "" if self.stateless else call.place  # any replica of a stateless one will do
+        # any replica of a stateless one will do
+        if self.stateless:
+            place = ""
+        else:
+            place = call.place
         session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=found.begins_session, place=place)
         self._in_flight += 1
         try:
@@ -182,7 +186,10 @@ def failed_hop(failure: HopFailed) -> Reply:
 
     429 and 503 keep their status and ``retry-after``, a timeout becomes 504, a lost session 503, all else 502.
     """
-    status = failure.status if failure.status in (429, 503) else _STATUS_OF.get(failure.kind, 502)
+    if failure.status in (429, 503):
+        status = failure.status
+    else:
+        status = _STATUS_OF.get(failure.kind, 502)
     reply = json_reply({"detail": failure.message, "cause": failure.cause}, status)
     if failure.retry_after is not None:
         reply.headers["retry-after"] = f"{failure.retry_after:g}"

@@ -51,7 +51,10 @@ def _assistant(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _call(call: Any, index: int) -> dict[str, Any]:
-    function = call.get("function") if isinstance(call, Mapping) else None
+    if isinstance(call, Mapping):
+        function = call.get("function")
+    else:
+        function = None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise RefusedError(("tool_calls", index), "a call must be an object with the function's name", "missing")
     identity = call.get("id")
@@ -78,7 +81,10 @@ def _output(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text_of(part: Any, index: int) -> str:
-    text = part.get("text") if isinstance(part, Mapping) else part
+    if isinstance(part, Mapping):
+        text = part.get("text")
+    else:
+        text = part
     if not isinstance(text, str):
         raise RefusedError(("content", index), "a tool's message must be text", "string_type")
     return text
@@ -87,7 +93,10 @@ def _text_of(part: Any, index: int) -> str:
 def _message(message: dict[str, Any]) -> dict[str, Any]:
     content = message.get("content")
     if isinstance(content, list) and any(_is_of_chat(part) for part in content):
-        kind = "output_text" if message.get("role") == "assistant" else "input_text"
+        if message.get("role") == "assistant":
+            kind = "output_text"
+        else:
+            kind = "input_text"
         return {**message, "content": [_part(part, kind) for part in content]}
     if content is None and message.get("role") == "assistant":
         return {**message, "content": ""}

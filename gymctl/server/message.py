@@ -90,18 +90,25 @@ def _unquoted(text: str) -> str:
     if match is None:
         return text
     try:
-        arguments = ast.literal_eval(f"({match[2]},)") if match[2] else ()
+        if match[2]:
+            arguments = ast.literal_eval(f"({match[2]},)")
+        else:
+            arguments = ()
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
     message = " ".join(str(argument) for argument in arguments)
-    return f"{match[1]}: {message}" if message else match[1]
+    if message:
+        return f"{match[1]}: {message}"
+    return match[1]
 
 
 def printable_line(text: str, most: int = 500) -> str:
     """A text as one line without control characters and escape sequences, cut after ``most`` characters."""
     plain = _ESCAPES.sub("", text)
     line = " ".join("".join(character if character.isprintable() else " " for character in plain).split())
-    return line if len(line) <= most else f"{line[:most]}..."
+    if len(line) <= most:
+        return line
+    return f"{line[:most]}..."
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:

@@ -109,8 +109,13 @@ def _columns(row: Mapping[str, Any]) -> Numbers:
 
 def _usage(row: Mapping[str, Any]) -> Mapping[str, Any]:
     response = row.get("response")
-    usage = response.get("usage") if isinstance(response, Mapping) else None
-    return usage if isinstance(usage, Mapping) else {}
+    if isinstance(response, Mapping):
+        usage = response.get("usage")
+    else:
+        usage = None
+    if isinstance(usage, Mapping):
+        return usage
+    return {}
 
 
 def _numbers(fields: Iterable[tuple[str, Any]]) -> Numbers:
@@ -134,7 +139,9 @@ def _float_of(value: Number) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    if math.isfinite(number):
+        return number
+    return None
 
 
 def _finite(function: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:
@@ -159,11 +166,15 @@ def _median(values: Sequence[float]) -> float:
     if len(ordered) % 2:
         return ordered[middle]
     total = ordered[middle - 1] + ordered[middle]
-    return total / 2 if math.isfinite(total) else ordered[middle - 1] / 2 + ordered[middle] / 2
+    if math.isfinite(total):
+        return total / 2
+    return ordered[middle - 1] / 2 + ordered[middle] / 2
 
 
 def _deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+    if len(values) > 1:
+        return statistics.stdev(values)
+    return 0.0
 
 
 _STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {

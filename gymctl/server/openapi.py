@@ -43,7 +43,11 @@ def _route(server: Server, item: Endpoint) -> Any:
 
     parameters = [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
     if item.method == "POST":
-        shape: Any = item.body if item.body is not None and issubclass(item.body, BaseModel) else dict[str, Any]
+        shape: Any
+        if item.body is not None and issubclass(item.body, BaseModel):
+            shape = item.body
+        else:
+            shape = dict[str, Any]
         parameters.append(
             inspect.Parameter("body", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=shape, default=Body(...))
         )

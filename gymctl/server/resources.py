@@ -47,7 +47,9 @@ class VerifyResponse:
     """The verdict: the request's fields, a reward, and whatever else the environment reports."""
 
     def __init__(self, request: VerifyRequest, reward: float, extra: dict[str, Any]) -> None:
-        self.request, self.reward, self.extra = request, float(reward), extra
+        self.request = request
+        self.reward = float(reward)
+        self.extra = extra
 
     @classmethod
     def of(cls, request: VerifyRequest, reward: float, **extra: Any) -> Self:
@@ -139,7 +141,10 @@ def call_rows(call: Call) -> list[dict[str, Any]]:
         ValueError: there are none.
     """
     body = exact_json.loads(call.body or b"{}")
-    rows = body.get("verify_responses") if isinstance(body, dict) else None
+    if isinstance(body, dict):
+        rows = body.get("verify_responses")
+    else:
+        rows = None
     if not isinstance(rows, list):
         raise ValueError("verify_responses: a list of rows is required")
     return rows

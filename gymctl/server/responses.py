@@ -140,4 +140,6 @@ def call_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
 def last_arguments(reply: Mapping[str, Any], tool: str) -> dict[str, Any]:
     """The arguments of a response's last call of ``tool``; empty when there is none."""
     calls = [call for call in function_calls(reply.get("output") or ()) if call.get("name") == tool]
-    return call_arguments(calls[-1]) if calls else {}
+    if calls:
+        return call_arguments(calls[-1])
+    return {}

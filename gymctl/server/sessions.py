@@ -78,7 +78,8 @@ class SessionStore:
     """
 
     def __init__(self, cookie: str, *, stateless: bool = False) -> None:
-        self.cookie, self.stateless = cookie, stateless
+        self.cookie = cookie
+        self.stateless = stateless
         self._mark = os.urandom(4).hex()
         self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
 
@@ -131,7 +132,9 @@ def place_of(address: str) -> str:
 
 def place_in(identity: str) -> str | None:
     """The address in a session's id, None when it holds none."""
-    return _address(identity[:8]) if identity[8:9] == "-" else None
+    if identity[8:9] == "-":
+        return _address(identity[:8])
+    return None
 
 
 @lru_cache(maxsize=1024)

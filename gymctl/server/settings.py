@@ -77,9 +77,13 @@ def settings_from_environment(environ: Mapping[str, str]) -> Settings:
     Raises:
         InputError: one is missing, the name is not in the configuration, or a time is no number.
     """
-    text, name = environ.get("NEMO_GYM_CONFIG_DICT"), environ.get("NEMO_GYM_CONFIG_PATH")
+    text = environ.get("NEMO_GYM_CONFIG_DICT")
+    name = environ.get("NEMO_GYM_CONFIG_PATH")
     if not text or not name:
-        missing = "NEMO_GYM_CONFIG_DICT" if not text else "NEMO_GYM_CONFIG_PATH"
+        if not text:
+            missing = "NEMO_GYM_CONFIG_DICT"
+        else:
+            missing = "NEMO_GYM_CONFIG_PATH"
         raise InputError(
             f"{missing} is not set",
             "a server is started by `gymctl up`; to run one by hand give it its configuration (YAML) and its name",
@@ -116,7 +120,10 @@ def _read(text: str, name: str) -> Mapping[str, Any]:
     config = OmegaConf.create(text)
     if not isinstance(config, DictConfig):
         return data
-    wanted = [name] if name in config else list(config)
+    if name in config:
+        wanted = [name]
+    else:
+        wanted = list(config)
     for key in wanted:
         if isinstance(config.get(key), DictConfig):
             data[str(key)] = OmegaConf.to_container(config[key], resolve=True)
@@ -131,18 +138,21 @@ def _read(text: str, name: str) -> Mapping[str, Any]:
 
 
 def _kind(value: Any) -> str:
-    return next((kind for kind in _KINDS if kind in value), "") if isinstance(value, dict) else ""
+    if isinstance(value, dict):
+        return next((kind for kind in _KINDS if kind in value), "")
+    return ""
 
 
 def _inner(value: Any) -> list[tuple[str, dict[str, Any]]]:
     """The ``(implementation, fields)`` of a server entry; empty for anything else."""
     kind = _kind(value)
-    below = value[kind] if kind else None
-    return (
-        [(name, fields) for name, fields in below.items() if isinstance(fields, dict)]
-        if isinstance(below, dict)
-        else []
-    )
+    if kind:
+        below = value[kind]
+    else:
+        below = None
+    if isinstance(below, dict):
+        return [(name, fields) for name, fields in below.items() if isinstance(fields, dict)]
+    return []
 
 
 def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
@@ -157,8 +167,14 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
             peers[peer] = base_url(_dialled(fields["host"]), fields["port"])
     if name in (HEAD_NAME, NODE_KEY):
         own_fields = whole.get(name) or {}
-        kind, port = ("head", HEAD_PORT) if name == HEAD_NAME else ("node", NODE_PORT)
-        host, port = own_fields.get("host", EVERY_INTERFACE), own_fields.get("port", port)
+        if name == HEAD_NAME:
+            kind = "head"
+            port = HEAD_PORT
+        else:
+            kind = "node"
+            port = NODE_PORT
+        host = own_fields.get("host", EVERY_INTERFACE)
+        port = own_fields.get("port", port)
         return Settings(name, kind, kind, host, port, own_fields if kind == "node" else {}, peers, whole)
     own = _inner(whole.get(name))
     if not own:
@@ -181,4 +197,6 @@ def server_entries(whole: Mapping[str, Any]) -> Iterator[tuple[str, str, str, di
 
 def _dialled(host: str) -> str:
     """An address to dial: a server that binds every interface is reached on the loopback one."""
-    return LOOPBACK if host in EVERY_INTERFACE_HOSTS else host
+    if host in EVERY_INTERFACE_HOSTS:
+        return LOOPBACK
+    return host

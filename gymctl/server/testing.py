@@ -22,7 +22,8 @@ class Episode:
     """One rollout's calls of a server, one after the other; the session's cookie goes along as an agent carries it."""
 
     def __init__(self, server: Server, runner: asyncio.Runner) -> None:
-        self.server, self._runner = server, runner
+        self.server = server
+        self._runner = runner
         self._cookies: dict[str, str] = {}
 
     def post(self, path: str, body: Any) -> Reply:

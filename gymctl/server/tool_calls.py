@@ -45,7 +45,9 @@ def arguments_text(value: Any) -> str:
         return "{}"
     if not isinstance(value, str):
         return exact_json.dumps(value).decode()
-    return "{}" if value.strip() in _EMPTY else value
+    if value.strip() in _EMPTY:
+        return "{}"
+    return value
 
 
 def parse_arguments(value: Any) -> dict[str, Any]:
@@ -104,7 +106,10 @@ def offered_tools(tools: Any) -> frozenset[str]:
         if not isinstance(tool, Mapping) or tool.get("type", "function") != "function":
             continue
         nested = tool.get("function")
-        name = nested.get("name") if isinstance(nested, Mapping) else tool.get("name")
+        if isinstance(nested, Mapping):
+            name = nested.get("name")
+        else:
+            name = tool.get("name")
         if isinstance(name, str):
             names.add(name)
     return frozenset(names)
@@ -112,7 +117,10 @@ def offered_tools(tools: Any) -> frozenset[str]:
 
 def unknown_tool(name: str, offered: frozenset[str]) -> str:
     """The answer to a call of a tool that the row does not offer, as JSON text."""
-    problem = "the call names no tool" if name == UNNAMED else f"no tool is named {name[:200]!r}"
+    if name == UNNAMED:
+        problem = "the call names no tool"
+    else:
+        problem = f"no tool is named {name[:200]!r}"
     return answer_text(f"Not Found: {problem}; {_listed(offered)}")
 
 
@@ -125,7 +133,10 @@ def _listed(offered: frozenset[str]) -> str:
     if not offered:
         return "no tools are available"
     names = sorted(offered)
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    if len(names) > _MOST_NAMES:
+        more = f" and {len(names) - _MOST_NAMES} more"
+    else:
+        more = ""
     return f"available tools: {', '.join(names[:_MOST_NAMES])}{more}"
 
 

@@ -28,7 +28,10 @@ def with_container(
     environment = {name: _rerouted(name, value) for name, value in settings.environment.items()}
     hosts = dict.fromkeys((*service.extra_hosts, *extra_hosts(environment.values(), machine_names)))
     logging = settings.logging
-    start = f"{settings.start_period}s" if settings.start_period is not None else service.start_period
+    if settings.start_period is not None:
+        start = f"{settings.start_period}s"
+    else:
+        start = service.start_period
     return replace(
         service,
         start_period=start,
@@ -44,7 +47,10 @@ def container_problems(config: Config) -> Iterator[Problem]:
     """Secrets in a server's ``environment``, where anyone who may inspect a container reads them."""
     finder = SecretFinder(config.secrets)
     for server in config.servers.values():
-        variables = server.container.environment if server.container else {}
+        if server.container:
+            variables = server.container.environment
+        else:
+            variables = {}
         for name, value in variables.items():
             if any(piece.secret for piece in finder.split(value)):
                 where = str(config.origins.of((*server.path, "environment", name)) or server.location or "")
@@ -65,10 +71,15 @@ def start_seconds(service: ServicePlan) -> float:
 
 
 def _mount(volume: VolumeMount) -> Mount:
-    kind = "bind" if volume.is_bind else "volume"
+    if volume.is_bind:
+        kind = "bind"
+    else:
+        kind = "volume"
     return Mount(type=kind, source=volume.source, target=volume.target, read_only=volume.read_only or None)
 
 
 def _rerouted(name: str, value: str) -> str:
     changed = reroute((Piece(value),), GATEWAY, name.lower())
-    return "".join(piece.text for piece in changed) if changed else value
+    if changed:
+        return "".join(piece.text for piece in changed)
+    return value

@@ -48,8 +48,11 @@ class ImageChoice:
     """Chooses images and keeps the list of those to build, each once."""
 
     def __init__(self, config: Config, runtimes: Runtimes, *, stack: str, prefix: str, version: str) -> None:
-        self._bundled, self._runtimes = config.bundled.resolve(), runtimes
-        self._stack, self._prefix, self._version = stack, prefix, version
+        self._bundled = config.bundled.resolve()
+        self._runtimes = runtimes
+        self._stack = stack
+        self._prefix = prefix
+        self._version = version
         self._images: dict[str, ImagePlan] = {}
 
     @property
@@ -102,7 +105,8 @@ class ImageChoice:
         return self._add(ImagePlan(tag, gym=GymBuild(source)))
 
     def _of_nemo_gym(self, server: ServerInstance, folder: Path | None) -> str:
-        base, checkout = self.nemo_gym(), self._runtimes.source.checkout
+        base = self.nemo_gym()
+        checkout = self._runtimes.source.checkout
         if folder is not None and checkout is not None and folder.is_relative_to(checkout):
             if not (folder / "pyproject.toml").is_file() and not read_requirements(folder):
                 return base

@@ -20,7 +20,9 @@ def node_placement(placement: Placement | None) -> compose.Placement | None:
         preferences=[compose.Preference(spread=f"node.labels.{label}") for label in placement.spread or ()] or None,
         max_replicas_per_node=placement.max_replicas_per_node,
     )
-    return found if found.plain() else None
+    if found.plain():
+        return found
+    return None
 
 
 def _constraints(placement: Placement) -> Iterator[str]:
@@ -37,7 +39,9 @@ def _constraints(placement: Placement) -> Iterator[str]:
 
 
 def _compared(what: str, value: str) -> str:
-    return f"{what}!={value[1:]}" if value.startswith("!") else f"{what}=={value}"
+    if value.startswith("!"):
+        return f"{what}!={value[1:]}"
+    return f"{what}=={value}"
 
 
 def resource_bounds(limits: ResourceLimits | None) -> compose.ResourceBounds | None:
@@ -54,7 +58,9 @@ def resource_bounds(limits: ResourceLimits | None) -> compose.ResourceBounds | N
 
 
 def _cpus(cpus: float | None) -> str | None:
-    return None if cpus is None else f"{cpus:.9f}".rstrip("0").rstrip(".")
+    if cpus is None:
+        return None
+    return f"{cpus:.9f}".rstrip("0").rstrip(".")
 
 
 def _gpus(limits: ResourceLimits) -> compose.Device:
@@ -69,7 +75,10 @@ def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
     if placed:
         yield f"placement ({listing(placed)}) has no effect here: Compose has one machine; --target swarm follows it"
     for service in services:
-        kept = service.bounds.reservations if service.bounds else None
+        if service.bounds:
+            kept = service.bounds.reservations
+        else:
+            kept = None
         if service.replicas > 1 and kept and kept.devices:
             what = f"{service.name}: Compose gives all {service.replicas} replicas the same GPUs"
             yield f"{what}; Swarm keeps some for each, and so does a vllm block with instances"

@@ -288,7 +288,10 @@ def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:
 
 def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
     """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
-    key = "head_server.host" if config.head.host else "default_host"
+    if config.head.host:
+        key = "head_server.host"
+    else:
+        key = "default_host"
     wanted = config.head.host or config.values.get("default_host")
     if config.membership is None and wanted and wanted not in LOOPBACK_HOSTS and options.publish_host in LOOPBACK_HOSTS:
         yield (

@@ -73,7 +73,10 @@ def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
 
 def _address_problems(config: Config) -> Iterator[Problem]:
     """Two servers to which the configuration gives one host and port: at most one of them can mean it."""
-    taken = {(config.head.host, config.head.port): "the head server"} if config.head.host else {}
+    if config.head.host:
+        taken = {(config.head.host, config.head.port): "the head server"}
+    else:
+        taken = {}
     for server in config.servers.values():
         if server.host is None or server.port is None:
             continue
@@ -90,7 +93,10 @@ def size_problems(service: ServicePlan, config: Config, mode: SliceMode) -> Iter
     if size <= MAX_SLICE:
         return
     server = config.servers.get(service.name)
-    where = str(server.location or "") if server else ""
+    if server:
+        where = str(server.location or "")
+    else:
+        where = ""
     message = (
         f"{service.name}: its configuration is {size:,} bytes, gymctl's limit is {MAX_SLICE:,} "
         f"(Linux refuses an environment variable of {MAX_VARIABLE:,})"

@@ -125,7 +125,10 @@ def _healthcheck(service: ServicePlan) -> Healthcheck:
 
 
 def _deploy(service: ServicePlan) -> Deploy | None:
-    replicas = service.replicas if service.replicas != 1 else None
+    if service.replicas != 1:
+        replicas = service.replicas
+    else:
+        replicas = None
     if replicas is None and service.placement is None and service.bounds is None:
         return None
     return Deploy(replicas=replicas, placement=service.placement, resources=service.bounds)
@@ -135,7 +138,10 @@ def _environment(service: ServicePlan) -> dict[str, str]:
     environment = dict(service.environment)
     if not service.config_path:  # an add-on
         return environment
-    limit = {"OMEGACONF_MAX_YAML_EXPANDED_NODES": "none"} if len(service.slice_text) > _MANY_NODES else {}
+    if len(service.slice_text) > _MANY_NODES:
+        limit = {"OMEGACONF_MAX_YAML_EXPANDED_NODES": "none"}
+    else:
+        limit = {}
     environment["NEMO_GYM_CONFIG_PATH"] = service.config_path
     return {**environment, **limit, "NEMO_GYM_CONFIG_DICT": service.slice_text}
 

@@ -42,7 +42,9 @@ class GymSource:
     @property
     def checkout(self) -> Path | None:
         """The root, when NeMo Gym itself is in it."""
-        return self.root if self.root is not None and is_checkout(self.root) else None
+        if self.root is not None and is_checkout(self.root):
+            return self.root
+        return None
 
 
 def is_checkout(root: Path) -> bool:
@@ -78,10 +80,14 @@ class Runtimes:
         if self._of[server.name] is Runtime.NEMO_GYM:
             if not self._is_bundled(server):
                 return server.folder
-            return self._root / place if self._root and (self._root / place / server.entrypoint).is_file() else None
+            if self._root and (self._root / place / server.entrypoint).is_file():
+                return self._root / place
+            return None
         if server.folder and not self._is_bundled(server) and imports_nemo_gym(server.folder, server.entrypoint):
             ours = self._config.bundled / place
-            return ours if (ours / server.entrypoint).is_file() else None
+            if (ours / server.entrypoint).is_file():
+                return ours
+            return None
         return server.folder
 
     def _is_bundled(self, server: ServerInstance) -> bool:
@@ -105,7 +111,8 @@ class Runtimes:
                 yield Problem(str(server.location or ""), f"{server.name}: {what}", hint)
 
     def _problem(self, server: ServerInstance, what: str) -> tuple[str, str] | None:
-        checkout, missing = self.source.checkout, self.folder(server) is None
+        checkout = self.source.checkout
+        missing = self.folder(server) is None
         if self._of[server.name] is Runtime.GYMCTL:
             if server.folder is not None and missing:
                 return f"{what} is written for NeMo Gym, and gymctl has none", "leave `runtime` out"
@@ -121,12 +128,16 @@ class Runtimes:
             return Runtime(server.runtime)
         if server.folder is None or self._is_bundled(server):
             return Runtime.GYMCTL
-        return Runtime.NEMO_GYM if imports_nemo_gym(server.folder, server.entrypoint) else Runtime.GYMCTL
+        if imports_nemo_gym(server.folder, server.entrypoint):
+            return Runtime.NEMO_GYM
+        return Runtime.GYMCTL
 
 
 def _checkout_of(folder: Path | None) -> Path | None:
     root = folder.resolve().parent.parent if folder else None
-    return root if root is not None and is_checkout(root) else None
+    if root is not None and is_checkout(root):
+        return root
+    return None
 
 
 @lru_cache(maxsize=256)

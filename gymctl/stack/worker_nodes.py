@@ -39,7 +39,8 @@ class Machines:
 
     def __init__(self, config: Config, addresses: Mapping[str, Address]) -> None:
         """``addresses`` are those inside the stack's network; other machines dial the same ports."""
-        self._config, self._addresses = config, addresses
+        self._config = config
+        self._addresses = addresses
         self._member = config.membership
         self.is_worker = config.is_worker
         inner = {name: address.port for name, address in addresses.items()}
@@ -56,7 +57,9 @@ class Machines:
     @property
     def secrets(self) -> Mapping[str, str]:
         """The token, for the head or the node."""
-        return {HEAD_TOKEN: self._member.token} if self._member else {}
+        if self._member:
+            return {HEAD_TOKEN: self._member.token}
+        return {}
 
     def problems(self, runtimes: Runtimes) -> Iterator[Problem]:
         """Addresses that others need and nobody gave; servers that cannot find those of other machines."""
@@ -79,12 +82,16 @@ class Machines:
     def url(self, server: ServerInstance) -> str | None:
         """Where other machines dial a server of this one; None when they are not meant to."""
         host = self._host(server)
-        return base_url(host, self._ports[server.name]) if host else None
+        if host:
+            return base_url(host, self._ports[server.name])
+        return None
 
     def published(self, server: ServerInstance) -> tuple[tuple[str, int, int], ...]:
         """What to publish for a server: its own address, or every interface where that is a name."""
         host = self._host(server)
-        return ((_bindable(host), self._ports[server.name], self._addresses[server.name].port),) if host else ()
+        if host:
+            return ((_bindable(host), self._ports[server.name], self._addresses[server.name].port),)
+        return ()
 
     def added(self) -> Mapping[str, Mapping[str, Any]]:
         """What slices get on top of the configuration's: the servers of other machines, and the host they dial."""
@@ -154,7 +161,10 @@ class Machines:
     def _host(self, server: ServerInstance) -> str | None:
         if self._member is None:
             return None
-        given = server.host if server.host not in (None, *LOOPBACK_HOSTS, *EVERY_INTERFACE_HOSTS) else None
+        if server.host not in (None, *LOOPBACK_HOSTS, *EVERY_INTERFACE_HOSTS):
+            given = server.host
+        else:
+            given = None
         return given or self._member.advertise
 
 

@@ -84,7 +84,10 @@ class Head(Server):
         records: dict[str, dict[str, Any]] = {}
         for server, _ in self._registry.servers():
             before = self._remote.get(server.name)
-            records[server.name] = before if before and before["url"] == server.url else _of_registered(server)
+            if before and before["url"] == server.url:
+                records[server.name] = before
+            else:
+                records[server.name] = _of_registered(server)
         self._remote = records
 
     async def _probe(self, name: str) -> None:
@@ -233,7 +236,10 @@ def _entry(server: RegisteredServer) -> dict[str, Any]:
 def _note(record: dict[str, Any], failure: HopFailed | None) -> None:
     """What a probe found, in upstream's words (ServerStatus)."""
     if failure is not None:
-        record["status"] = "timeout" if failure.kind == "timeout" else "connection_error"
+        if failure.kind == "timeout":
+            record["status"] = "timeout"
+        else:
+            record["status"] = "connection_error"
         record["start_time"] = None
     else:
         record["status"] = "success"

@@ -36,8 +36,10 @@ class Node(Server):
     async def startup(self) -> None:
         """Register; a head that is not there yet is waited for, one that refuses ends this server."""
         fields = self.settings.fields
-        self._node, self._token = str(fields["node"]), str(fields["token"])
-        self._head, self._servers = str(fields["head"]), list(fields["servers"])
+        self._node = str(fields["node"])
+        self._token = str(fields["token"])
+        self._head = str(fields["head"])
+        self._servers = list(fields["servers"])
         self._ways = Ways(limit=2)
         self._last = ""
         try:
@@ -80,7 +82,10 @@ class Node(Server):
         if reply.status != 200:
             self._say(_detail(reply), "warning")
             return reply.status
-        accepted = reply.json() if b'"unreached"' in reply.body else None
+        if b'"unreached"' in reply.body:
+            accepted = reply.json()
+        else:
+            accepted = None
         if accepted is None:
             self._say(f"{self._head} is no head of gymctl", "warning")
             return 0
@@ -112,7 +117,9 @@ class Node(Server):
     @endpoint("/", method="GET")
     async def alive(self, call: Call, session: Session) -> Reply:
         """Says that the head has accepted this machine; until then that it has not."""
-        return await super().alive(call, session) if self.registered else json_reply({"detail": "not registered"}, 503)
+        if self.registered:
+            return await super().alive(call, session)
+        return json_reply({"detail": "not registered"}, 503)
 
     @endpoint("/status", method="GET")
     async def status(self, call: Call, session: Session) -> Reply:

@@ -28,7 +28,10 @@ def read_blocks(resolved: Mapping[str, Any], cwd: Path, findings: Findings) -> d
     if not isinstance(written, dict) or not written:
         findings.problem((VLLM_KEY,), f"{VLLM_KEY} is not a block", "write vllm: {model: ORGANISATION/NAME}")
         return {}
-    named = {"": written} if is_single(written) else written
+    if is_single(written):
+        named = {"": written}
+    else:
+        named = written
     blocks: dict[str, VllmBlock] = {}
     for name, fields in named.items():
         if block := _read(name, fields, findings):
@@ -39,7 +42,11 @@ def read_blocks(resolved: Mapping[str, Any], cwd: Path, findings: Findings) -> d
 
 
 def _read(name: Any, fields: Mapping[str, Any], findings: Findings) -> VllmBlock | None:
-    path: KeyPath = (VLLM_KEY, name) if name != "" else (VLLM_KEY,)
+    path: KeyPath
+    if name != "":
+        path = (VLLM_KEY, name)
+    else:
+        path = (VLLM_KEY,)
     if name != "" and not (isinstance(name, str) and _NAME.fullmatch(name)):
         hint = "use lower-case letters, digits and -: it is part of a host name"
         findings.problem(path, f"{name!r} cannot be the name of a vllm block", hint)

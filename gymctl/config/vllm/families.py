@@ -80,14 +80,20 @@ def family_of(model: str) -> Family | None:
 def tool_parser(block: VllmBlock) -> str | None:
     """The tool-call parser to start with: the block's, else its family's usual one, else none."""
     if block.tool_call_parser is not None:
-        return None if block.tool_call_parser == NONE else block.tool_call_parser
+        if block.tool_call_parser == NONE:
+            return None
+        return block.tool_call_parser
     family = family_of(block.model)
-    return family.tools[0] if family and family.tools else None
+    if family and family.tools:
+        return family.tools[0]
+    return None
 
 
 def reasoning_parser(block: VllmBlock) -> str | None:
     """The reasoning parser to start with: only one that was asked for."""
-    return None if block.reasoning_parser == NONE else block.reasoning_parser
+    if block.reasoning_parser == NONE:
+        return None
+    return block.reasoning_parser
 
 
 def note_parsers(block: VllmBlock, findings: Findings) -> None:

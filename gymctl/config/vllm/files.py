@@ -16,7 +16,10 @@ def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:
     if block.is_local:
         folder = _absolute(block.model, cwd)
         if not (folder / "config.json").is_file():
-            what = "is no folder" if not folder.is_dir() else "holds no config.json, so it is no model"
+            if not folder.is_dir():
+                what = "is no folder"
+            else:
+                what = "holds no config.json, so it is no model"
             hint = "name a folder as `save_pretrained` writes it; a model of the hub has neither / nor . before it"
             findings.problem((*block.path, "model"), f"{block.title}.model: {folder} {what}", hint)
         elif hidden := _hidden(folder):
@@ -55,7 +58,10 @@ def heads_problem(block: VllmBlock, config_json: Path) -> tuple[str, str] | None
     vLLM refuses to start then, after the weights are there. A file that cannot be read says nothing.
     """
     size = block.tensor_parallel_size
-    heads = attention_heads(config_json) if size > 1 else None
+    if size > 1:
+        heads = attention_heads(config_json)
+    else:
+        heads = None
     if heads is None or heads % size == 0:
         return None
     fitting = [number for number in (2, 3, 4, 5, 6, 7, 8, 16) if heads % number == 0]
@@ -69,6 +75,9 @@ def attention_heads(config_json: Path) -> int | None:
         known = json.loads(config_json.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    parts = [known, known.get("text_config")] if isinstance(known, dict) else []
+    if isinstance(known, dict):
+        parts = [known, known.get("text_config")]
+    else:
+        parts = []
     found = [part.get("num_attention_heads") for part in parts if isinstance(part, dict)]
     return next((heads for heads in found if isinstance(heads, int)), None)

@@ -43,9 +43,15 @@ def _own_problems(block: VllmBlock) -> Iterator[tuple[str, str, str]]:
             "name those of all instances, in order",
         )
     elif block.gpus_each != used:
-        key = "gpus" if not ids else "gpu_ids"
+        if not ids:
+            key = "gpus"
+        else:
+            key = "gpu_ids"
         what = f"GYM030 {block.gpus_each} GPUs for each instance, and parallel sizes that use {used} ({sizes})"
-        more = block.gpus_each // used if block.gpus_each % used == 0 else 0
+        if block.gpus_each % used == 0:
+            more = block.gpus_each // used
+        else:
+            more = 0
         hint = f"data_parallel_size: {more * block.data_parallel_size} would use them all, or ask for {used}"
         yield key, what, hint if more else f"ask for {used}, or set tensor_parallel_size so that they come to the same"
     if len(set(block.gpu_ids)) < ids:

@@ -30,7 +30,10 @@ def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], 
 
     It is done before interpolations are resolved: one that the block makes needless may lead nowhere.
     """
-    written = None if is_server_entry(VLLM_KEY, raw.get(VLLM_KEY)) else raw.get(VLLM_KEY)
+    if is_server_entry(VLLM_KEY, raw.get(VLLM_KEY)):
+        written = None
+    else:
+        written = raw.get(VLLM_KEY)
     detached = dict(raw)
     links: Links = {}
     for path, fields in _model_servers(raw):
@@ -40,7 +43,10 @@ def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], 
         if named is None:
             named = _only_block(written, path, findings)
         if named is not None and _is_allowed(named, path, written, findings):
-            links[path] = "" if "" in named_blocks(written) else named
+            if "" in named_blocks(written):
+                links[path] = ""
+            else:
+                links[path] = named
         following = {key for key in _FOLLOWING if key in fields and (key == "base_url" or _is_open(fields[key], raw))}
         own = {key: value for key, value in fields.items() if key not in following}
         detached = with_value(detached, path, own)
@@ -63,7 +69,10 @@ def attach(
     for path, name in links.items():
         block = blocks.get(name)
         own = value_at(resolved, path)
-        fields = {**own, **_PLACEHOLDERS} if block is None else _with_block(own, path, block, findings)
+        if block is None:
+            fields = {**own, **_PLACEHOLDERS}
+        else:
+            fields = _with_block(own, path, block, findings)
         attached = with_value(attached, path, fields)
     for block in blocks.values():
         note_parsers(block, findings)
@@ -111,7 +120,9 @@ def named_blocks(written: Any) -> dict[str, Any]:
     """The blocks under ``vllm:`` by name; '' is the name of a single one."""
     if not isinstance(written, dict):
         return {}
-    return {"": written} if is_single(written) else {str(name): block for name, block in written.items()}
+    if is_single(written):
+        return {"": written}
+    return {str(name): block for name, block in written.items()}
 
 
 def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
@@ -120,7 +131,9 @@ def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
     if len(names) > 1:
         what = f"{path[0]} has no base_url, and there are {len(names)} vllm blocks"
         findings.problem(path, what, f"add `vllm: {names[0]}` to it, or another of: {', '.join(names[1:])}")
-    return names[0] if len(names) == 1 else None
+    if len(names) == 1:
+        return names[0]
+    return None
 
 
 def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> bool:

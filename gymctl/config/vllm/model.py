@@ -145,23 +145,32 @@ class VllmBlock(VllmKeys):
     @property
     def served_name(self) -> str:
         """The name that callers use. A model of the hub has its whole name, as with ``vllm serve``."""
-        name = self.model.rstrip("/").rpartition("/")[2] if self.is_local else self.model
+        if self.is_local:
+            name = self.model.rstrip("/").rpartition("/")[2]
+        else:
+            name = self.model
         return self.served_model_name or name
 
     @property
     def path(self) -> KeyPath:
         """Where the block stands in the configuration."""
-        return (VLLM_KEY, self.name) if self.name else (VLLM_KEY,)
+        if self.name:
+            return (VLLM_KEY, self.name)
+        return (VLLM_KEY,)
 
     @property
     def title(self) -> str:
         """The block as messages call it."""
-        return f"{VLLM_KEY}.{self.name}" if self.name else VLLM_KEY
+        if self.name:
+            return f"{VLLM_KEY}.{self.name}"
+        return VLLM_KEY
 
     @property
     def service(self) -> str:
         """The name of its only service, or what those of several instances begin with."""
-        return f"{VLLM_KEY}-{self.name}" if self.name else VLLM_KEY
+        if self.name:
+            return f"{VLLM_KEY}-{self.name}"
+        return VLLM_KEY
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -109,7 +109,9 @@ def _arguments(text: Any) -> Any:
         value = json.loads(text)
     except (TypeError, ValueError):
         return text
-    return value if isinstance(value, dict) else text
+    if isinstance(value, dict):
+        return value
+    return text
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,4 +145,6 @@ def flat_columns(
 
 
 def _as_text(content: Any) -> str:
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    if isinstance(content, str):
+        return content
+    return json.dumps(content, ensure_ascii=False)

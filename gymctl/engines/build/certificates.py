@@ -51,7 +51,10 @@ def server_certificates(path: Path | None, environ: Mapping[str, str]) -> str:
     if not own:
         raise InputError(f"the CA bundle {path} holds no certificate", "name a file in PEM format")
     machine_file = next((Path(name) for name in _MACHINE_FILES if Path(name).is_file()), None)
-    public = _certificates(machine_file) if machine_file else ()
+    if machine_file:
+        public = _certificates(machine_file)
+    else:
+        public = ()
     return "".join(dict.fromkeys((*own, *public)))
 
 

@@ -66,8 +66,13 @@ class BuildFailed(EngineError):  # noqa: N818 - a fact about an image, like Comm
     """An image could not be built. ``step`` is the failing step, ``lines`` the last it printed."""
 
     def __init__(self, image: str, step: str, lines: Sequence[str], hint: str) -> None:
-        self.image, self.step, self.lines = image, step, tuple(lines)
-        where = f" at {step}" if step else ""
+        self.image = image
+        self.step = step
+        self.lines = tuple(lines)
+        if step:
+            where = f" at {step}"
+        else:
+            where = ""
         super().__init__("\n".join([f"image {image} cannot be built{where}", *(f"  | {line}" for line in lines)]), hint)
 
     def __str__(self) -> str:
@@ -173,7 +178,9 @@ def _staged_gym(
 def _short(step: str) -> str:
     """A step's name in one short line."""
     text = _NOISE.sub("", " ".join(step.split()))
-    return text if len(text) <= _STEP_LENGTH else text[:_STEP_LENGTH] + "..."
+    if len(text) <= _STEP_LENGTH:
+        return text
+    return text[:_STEP_LENGTH] + "..."
 
 
 def _failure(image: ImagePlan, output: Sequence[str], base: str | None) -> BuildFailed:
@@ -182,20 +189,27 @@ def _failure(image: ImagePlan, output: Sequence[str], base: str | None) -> Build
     lines: list[str] = []
     for number, line in enumerate(output):
         if (found := _FAILED_STEP.match(line)) and number and output[number - 1].startswith("----"):
-            step, lines = _short(found[1]), []
+            step = _short(found[1])
+            lines = []
         elif step and line.startswith("----"):
             break
         elif step:
             lines.append(_CLOCK.sub("", line))
     reason = next((line for line in reversed(output) if line.startswith("ERROR: ")), "")
     if not lines:
-        lines = [reason.removeprefix("ERROR: ")] if reason else last_lines("\n".join(output), 5)
+        if reason:
+            lines = [reason.removeprefix("ERROR: ")]
+        else:
+            lines = last_lines("\n".join(output), 5)
     text = "\n".join(lines)
     return BuildFailed(image.tag, step, last_lines(text, 12), _hint(image, step, f"{text}\n{reason}", base))
 
 
 def _hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
-    special = addon_hint(image.dockerfile, f"{step}\n{text}") if image.dockerfile else ""
+    if image.dockerfile:
+        special = addon_hint(image.dockerfile, f"{step}\n{text}")
+    else:
+        special = ""
     return special or _common_hint(image, step, text, base)
 
 

@@ -45,7 +45,10 @@ def stage_gym(target: Path, build: GymBuild, folder: Path | None, on_note: Calla
     for name in ("checkout", "folder", "project"):
         (target / name).mkdir()
     constraints = dockerfiles / "nemo-gym" / "constraints" / f"{source.version}.txt"
-    text = constraints.read_text(encoding="utf-8") if constraints.is_file() else ""
+    if constraints.is_file():
+        text = constraints.read_text(encoding="utf-8")
+    else:
+        text = ""
     if source.checkout is not None:
         text = "".join(f"{line}\n" for line in locked(source.checkout / "uv.lock"))
         if not build.base:

@@ -28,7 +28,10 @@ def compose_command(name: str, file: Path, *arguments: str) -> list[str]:
     override = override_file(file.parent)
     command = ["docker", "compose", "--ansi", "never", "--progress", "plain"]
     command += ["--project-name", name, "--project-directory", str(file.parent), "--file", str(file)]
-    command += ["--file", str(override)] if override else ["--env-file", os.devnull]
+    if override:
+        command += ["--file", str(override)]
+    else:
+        command += ["--env-file", os.devnull]
     return [*command, *arguments]
 
 

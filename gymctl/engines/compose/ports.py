@@ -29,7 +29,10 @@ def check_port(client: docker.DockerClient, project: str, host: str, port: int, 
         return
     if number == errno.EACCES:
         raise EngineError(f"port {port} on {host} may not be opened by this user", _another(host, port, of))
-    who = _describe(owner) if owner is not None else _process(port)
+    if owner is not None:
+        who = _describe(owner)
+    else:
+        who = _process(port)
     raise EngineError(f"port {port} on {host} is taken by {who}", _another(host, port, of))
 
 
@@ -40,14 +43,21 @@ def _bind(host: str, port: int) -> int:
             probe.bind((host, port))
         except OSError as error:
             # an address of another machine (a remote engine): only that engine can say
-            return 0 if error.errno == errno.EADDRNOTAVAIL else error.errno or errno.EADDRINUSE
+            if error.errno == errno.EADDRNOTAVAIL:
+                return 0
+            return error.errno or errno.EADDRINUSE
     return 0
 
 
 def _another(host: str, port: int, of: str) -> str:
     free = next((other for other in range(max(port, 1024) + 1, 65536) if _bind(host, other) == 0), None)
-    setting = f"+head_server.port={free}" if of == "head" else f"port: {free} for {of}"
-    return f"stop that, or take another one: {setting}" if free else "stop that"
+    if of == "head":
+        setting = f"+head_server.port={free}"
+    else:
+        setting = f"port: {free} for {of}"
+    if free:
+        return f"stop that, or take another one: {setting}"
+    return "stop that"
 
 
 def _container(client: docker.DockerClient, host: str, port: int) -> dict[str, dict[str, str]] | None:

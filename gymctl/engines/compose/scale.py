@@ -88,7 +88,10 @@ def _write(directory: Path, state: StackState, counts: Mapping[str, int]) -> Non
         replace(item, replicas=counts[item.name]) if item.name in counts else item for item in state.servers
     )
     ours = hashlib.sha256(text.encode()).hexdigest() == state.compose_digest  # a file that was edited stays the user's
-    digest = hashlib.sha256(after.encode()).hexdigest() if ours else state.compose_digest
+    if ours:
+        digest = hashlib.sha256(after.encode()).hexdigest()
+    else:
+        digest = state.compose_digest
     save_state(directory, replace(state, servers=servers, compose_digest=digest))
     write_atomically(file, after, mode=new_file_mode())
 

@@ -37,9 +37,15 @@ class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like Com
     def __init__(
         self, server: str, reason: str, lines: Sequence[str] = (), command: str = "", *, rolled_back: bool = False
     ) -> None:
-        self.server, self.reason, self.lines, self.rolled_back = server, reason, tuple(lines), rolled_back
+        self.server = server
+        self.reason = reason
+        self.lines = tuple(lines)
+        self.rolled_back = rolled_back
         hint = f"the rest: {command or f'docker compose logs {server}'}"
-        hint += "" if rolled_back else "; to clean up: gymctl down"
+        if rolled_back:
+            hint += ""
+        else:
+            hint += "; to clean up: gymctl down"
         super().__init__(f"{server} {reason}", hint)
 
     def __str__(self) -> str:
@@ -88,7 +94,10 @@ class Watch:
     def _tell(self, worst: Mapping[str, Container]) -> None:
         for name in self.servers:
             container = worst.get(name)
-            state = (container.state, container.health) if container else (MISSING, "")
+            if container:
+                state = (container.state, container.health)
+            else:
+                state = (MISSING, "")
             if container and container.done:
                 state = ("done", "")
             if self._seen.get(name) != state:
@@ -113,7 +122,10 @@ class Watch:
             return ""
         if begun_anew:
             # one that runs again has forgotten its exit code
-            code = last_exit_code(self.client, container) if container.state == "running" else container.exit_code
+            if container.state == "running":
+                code = last_exit_code(self.client, container)
+            else:
+                code = container.exit_code
             return f"ended{_with(code, container)} and is restarted again and again"
         if container.state in ("exited", "dead"):
             return f"ended{_with(container.exit_code, container)}" + (f": {container.error}" if container.error else "")
@@ -134,11 +146,17 @@ class Watch:
 
     def _give_up(self, worst: Mapping[str, Container], timeout: float) -> None:
         late = [name for name in self.servers if name not in worst or _is_late(worst[name])]
-        name = late[0] if late else self.servers[0]
+        if late:
+            name = late[0]
+        else:
+            name = self.servers[0]
         container = worst.get(name)
         if container is None:
             raise ServerFailed(name, f"has no container after {timeout:g} s")
-        also = f" (nor {', '.join(late[1:])})" if late[1:] else ""
+        if late[1:]:
+            also = f" (nor {', '.join(late[1:])})"
+        else:
+            also = ""
         reason = f"is not healthy after {timeout:g} s{also}{_said(container)}"
         raise ServerFailed(name, reason, log_tail(self.client, container))
 
@@ -155,7 +173,10 @@ def _is_late(container: Container) -> bool:
 
 
 def _with(code: int | None, container: Container) -> str:
-    known = f" with code {code}" if code is not None else ""
+    if code is not None:
+        known = f" with code {code}"
+    else:
+        known = ""
     return known + (f", {container.memory_reason}" if container.out_of_memory else "")
 
 
@@ -166,7 +187,9 @@ def _innermost(error: str) -> str:
 
 def _said(container: Container) -> str:
     lines = last_lines(container.health_output, 3)
-    return f": its health check says: {' / '.join(lines)}" if lines else ""
+    if lines:
+        return f": its health check says: {' / '.join(lines)}"
+    return ""
 
 
 def _compose_failed(output: str) -> EngineError:

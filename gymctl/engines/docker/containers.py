@@ -66,12 +66,17 @@ class Container:
     @property
     def uptime_seconds(self) -> float | None:
         """Seconds since its start, None when it does not run."""
-        return seconds_since(self.started_at) if self.state == "running" else None
+        if self.state == "running":
+            return seconds_since(self.started_at)
+        return None
 
     @property
     def badness(self) -> tuple[int, int]:
         """A number to sort by: the worst of a service's containers is how the service is."""
-        states = _STATES.index(self.state) if self.state in _STATES else len(_STATES)
+        if self.state in _STATES:
+            states = _STATES.index(self.state)
+        else:
+            states = len(_STATES)
         return states, _HEALTH.index(self.health) if self.health in _HEALTH else 0
 
 
@@ -103,7 +108,8 @@ def _inspect(client: docker.DockerClient, identity: str) -> dict[str, Any] | Non
 
 
 def _parse(inspected: Mapping[str, Any]) -> Container:
-    state, labels = inspected["State"], inspected["Config"]["Labels"]
+    state = inspected["State"]
+    labels = inspected["Config"]["Labels"]
     health = state.get("Health") or {}
     checks = health.get("Log") or []
     word = health.get("Status") or ""
@@ -163,7 +169,10 @@ def _memory_error(containers: Iterable[Container], kills: Mapping[str, int]) -> 
     for container in containers:
         count = max(kills.get(container.id, 0), int(container.out_of_memory))
         if count:
-            times = "" if count == 1 else f" {count} times"
+            if count == 1:
+                times = ""
+            else:
+                times = f" {count} times"
             return f"was killed{times}, {container.memory_reason}"
     return ""
 
@@ -200,4 +209,6 @@ def last_exit_code(client: docker.DockerClient, container: Container) -> int | N
     filters = {"container": container.id, "event": "die"}
     events = client.api.events(since=now - _RECENT_S, until=now + 1, filters=filters, decode=True)
     codes = [event["Actor"]["Attributes"].get("exitCode", "") for event in events]
-    return int(codes[-1]) if codes and codes[-1].isdigit() else None
+    if codes and codes[-1].isdigit():
+        return int(codes[-1])
+    return None

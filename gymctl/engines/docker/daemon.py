@@ -61,7 +61,10 @@ def _unreachable(address: str, error: BaseException, without: str) -> EngineErro
         return EngineError(f"no Docker engine at {address}: there is no such socket", f"install or {start}{without}")
     if os.environ.get("DOCKER_HOST"):
         start = "start it, or correct DOCKER_HOST"
-    reason = os.strerror(number) if number else str(error)
+    if number:
+        reason = os.strerror(number)
+    else:
+        reason = str(error)
     return EngineError(f"no Docker engine answers at {address}: {reason}", f"{start}{without}")
 
 

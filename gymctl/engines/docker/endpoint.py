@@ -34,7 +34,9 @@ class Endpoint:
     @property
     def socket(self) -> str:
         """The path of its Unix socket; empty when it is reached in another way."""
-        return self.address.removeprefix("unix://") if self.address.startswith("unix://") else ""
+        if self.address.startswith("unix://"):
+            return self.address.removeprefix("unix://")
+        return ""
 
     def tls(self) -> TLSConfig | None:
         """How the SDK is to use TLS; None without it."""
@@ -43,7 +45,10 @@ class Endpoint:
         from docker.tls import TLSConfig
 
         cert, key, authority = (self.certificates / name for name in ("cert.pem", "key.pem", "ca.pem"))
-        client = (str(cert), str(key)) if cert.is_file() and key.is_file() else None
+        if cert.is_file() and key.is_file():
+            client = (str(cert), str(key))
+        else:
+            client = None
         return TLSConfig(
             client_cert=client,
             ca_cert=str(authority) if authority.is_file() else None,
@@ -89,4 +94,6 @@ def _json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}

@@ -52,7 +52,10 @@ def check_gpus(services: Sequence[ServicePlan], docker_info: Mapping[str, Any], 
     wishes = list(wished(services))
     if not wishes:
         return
-    gpus = gpus_here() if is_here else None
+    if is_here:
+        gpus = gpus_here()
+    else:
+        gpus = None
     # without being configured as a runtime, the toolkit's hook is enough for what Compose asks
     has_runtime = has_nvidia(docker_info) or (is_here and which(_HOOK) is not None)
     problems = list(gpu_problems(wishes, gpus, has_runtime=has_runtime))
@@ -63,7 +66,10 @@ def check_gpus(services: Sequence[ServicePlan], docker_info: Mapping[str, Any], 
 def wished(services: Sequence[ServicePlan]) -> Iterator[Wish]:
     """The GPUs that services reserve."""
     for service in services:
-        kept = service.bounds.reservations if service.bounds else None
+        if service.bounds:
+            kept = service.bounds.reservations
+        else:
+            kept = None
         for device in (kept.devices if kept else None) or ():
             if "gpu" in device.capabilities:
                 yield Wish(service.name, device.count, tuple(device.device_ids or ()))
@@ -91,8 +97,14 @@ def gpu_problems(wishes: Sequence[Wish], gpus: Sequence[Gpu] | None, *, has_runt
     """Everything that keeps the wishes from being granted; ``gpus`` is None where nobody can say which there are."""
     names = ", ".join(dict.fromkeys(wish.service for wish in wishes))
     if not has_runtime:
-        found = f"this machine has {len(gpus)} GPUs, but " if gpus else "no GPU is to be seen (nvidia-smi), and "
-        hint = f"{_TOOLKIT}, or {_WITHOUT}" if gpus else f"{_WITHOUT}; with GPUs here: {_TOOLKIT}"
+        if gpus:
+            found = f"this machine has {len(gpus)} GPUs, but "
+        else:
+            found = "no GPU is to be seen (nvidia-smi), and "
+        if gpus:
+            hint = f"{_TOOLKIT}, or {_WITHOUT}"
+        else:
+            hint = f"{_WITHOUT}; with GPUs here: {_TOOLKIT}"
         yield Problem("", f"GYM035 {names}: {found}Docker has no NVIDIA runtime to reserve GPUs with", hint)
     elif gpus is not None and not gpus:
         yield Problem("", f"GYM035 {names}: nvidia-smi finds no GPU on this machine", _WITHOUT)
@@ -117,7 +129,10 @@ def check_hub_heads(blocks: Iterable[VllmBlock], environ: Mapping[str, str]) -> 
     """
     problems = []
     for block in blocks:
-        known = None if block.is_local else hub_config(block.model, environ)
+        if block.is_local:
+            known = None
+        else:
+            known = hub_config(block.model, environ)
         if known is not None and (found := heads_problem(block, known)):
             problems.append(Problem(str(block.location or ""), *found))
     if problems:
@@ -129,4 +144,6 @@ def hub_config(model: str, environ: Mapping[str, str]) -> Path | None:
     home = Path(environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     hub = Path(environ.get("HF_HUB_CACHE") or home / "hub")
     found = sorted(hub.glob(f"models--{model.replace('/', '--')}/snapshots/*/config.json"), key=os.path.getmtime)
-    return found[-1] if found else None
+    if found:
+        return found[-1]
+    return None

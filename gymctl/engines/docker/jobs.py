@@ -110,7 +110,9 @@ def nofile_limit(image: str) -> int:
     if own:
         return own
     allowed = run([*probe, *ask], timeout=60).stdout.strip()
-    return min(WANTED_FILES, int(allowed)) if allowed.isdigit() else WANTED_FILES
+    if allowed.isdigit():
+        return min(WANTED_FILES, int(allowed))
+    return WANTED_FILES
 
 
 def _daemons_own() -> tuple[int, bool]:
@@ -130,7 +132,12 @@ def _daemons_own() -> tuple[int, bool]:
     except (OSError, AttributeError, ValueError):
         return 0, True
     found = _OPEN_FILES.search(limits)
-    own = WANTED_FILES if found and found[1] == "unlimited" else int(found[1]) if found else 0
+    if found and found[1] == "unlimited":
+        own = WANTED_FILES
+    elif found:
+        own = int(found[1])
+    else:
+        own = 0
     return own, rights is None or bool(int(rights[1], 16) & _CAP_SYS_RESOURCE)
 
 
@@ -176,4 +183,6 @@ def as_this_user(client: docker.DockerClient) -> list[str]:
     user = ["--user", f"{os.getuid()}:{os.getgid()}"]
     if any("name=userns" in option for option in options):
         user += ["--userns", "host"]  # with userns-remap, a user of the container is another one on this machine
-    return [*user, "--cap-add", "DAC_OVERRIDE"] if os.getuid() == 0 else user
+    if os.getuid() == 0:
+        return [*user, "--cap-add", "DAC_OVERRIDE"]
+    return user

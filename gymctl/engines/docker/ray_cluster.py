@@ -36,7 +36,9 @@ def check_clusters(checks: Iterable[RayCheck]) -> None:
 
 def cluster_problems(check: RayCheck, told: Mapping[str, Any]) -> Iterator[Problem]:
     """What keeps ``check.servers`` from using the cluster; ``told`` is what ``ray_probe`` printed."""
-    where, users, error = str(check.location or ""), ", ".join(check.servers), told.get("error", "")
+    where = str(check.location or "")
+    users = ", ".join(check.servers)
+    error = told.get("error", "")
     if told.get("failed") == "connect":
         hint = f"see that it runs, and listens on an address that containers reach, not only 127.0.0.1; {_HINT_PORT}"
         yield Problem(where, f"{users}: no Ray cluster at {check.shown}: {error}, asked from a container", hint)
@@ -46,7 +48,8 @@ def cluster_problems(check: RayCheck, told: Mapping[str, Any]) -> Iterator[Probl
         what = f"what listens at {check.shown} does not answer Ray {own} as a cluster does: {_first_line(error)}"
         yield Problem(where, f"{users}: {what}", hint)
     else:
-        own, theirs = told["own"], told["theirs"]
+        own = told["own"]
+        theirs = told["theirs"]
         if own["ray"] != theirs["ray"]:
             what = f"{users}: the cluster at {check.shown} has Ray {theirs['ray']}"
             what += f", the image {check.image} Ray {own['ray']}"
@@ -71,7 +74,8 @@ def _python_hint(theirs: str, own: str) -> str:
 
 def _look(check: RayCheck) -> Mapping[str, Any]:
     found: Mapping[str, Any] = {}
-    name, over = f"gymctl-ray-probe-{token_hex(4)}", False
+    name = f"gymctl-ray-probe-{token_hex(4)}"
+    over = False
     try:
         done = run(_argv(check, name), stdin=_PROBE.read_text(encoding="utf-8"), timeout=_PATIENCE_S)
         over = True

@@ -85,7 +85,10 @@ def check_engine(client: docker.DockerClient, environ: Mapping[str, str] = os.en
     if not api or api >= LEAST_API:
         return
     names = {item.get("Name"): item.get("Version") for item in version.get("Components") or ()}
-    engine = f"Podman {names['Podman Engine']}" if "Podman Engine" in names else f"Docker {version.get('Version')}"
+    if "Podman Engine" in names:
+        engine = f"Podman {names['Podman Engine']}"
+    else:
+        engine = f"Docker {version.get('Version')}"
     needed = f"gymctl needs Docker Engine {LEAST_ENGINE} or newer (API {_text(LEAST_API)})"
     hint = "upgrade the engine" + WITHOUT_DOCKER
     if environ.get("DOCKER_API_VERSION"):
@@ -96,7 +99,9 @@ def check_engine(client: docker.DockerClient, environ: Mapping[str, str] = os.en
 def parse_version(output: str) -> tuple[int, ...]:
     """The first version number in a command's output; empty when it has none, as a build from source may."""
     match = _VERSION.search(output)
-    return tuple(int(part) for part in match.groups() if part is not None) if match else ()
+    if match:
+        return tuple(int(part) for part in match.groups() if part is not None)
+    return ()
 
 
 def _text(version: tuple[int, ...]) -> str:
@@ -105,4 +110,6 @@ def _text(version: tuple[int, ...]) -> str:
 
 def _reason(error: CommandFailed) -> str:
     lines = [line for line in error.output.splitlines() if line.strip()]
-    return lines[0].strip() if lines else "it printed nothing"
+    if lines:
+        return lines[0].strip()
+    return "it printed nothing"

@@ -36,7 +36,8 @@ from gymctl.engines.state import (
 from gymctl.errors import EngineError, InputError
 from gymctl.stack.slices.slices import Address
 
-_PID, _LOG = "local.pid", "local.log"
+_PID = "local.pid"
+_LOG = "local.log"
 _EVERY_S = 0.1
 _STOP_S = 10.0
 
@@ -231,7 +232,9 @@ class LocalEngine:
             os.kill(pid, 0)
         except (OSError, ValueError):
             return None
-        return pid if _is_ours(pid) else None
+        if _is_ours(pid):
+            return pid
+        return None
 
 
 def _is_ours(pid: int) -> bool:

@@ -71,7 +71,10 @@ class AttributedStream:
         *lines, rest = (self._unfinished.pop(name, "") + text).split("\n")
         if rest:
             self._unfinished[name] = rest
-        prefix = f"{name}{SEPARATOR}" if name else ""
+        if name:
+            prefix = f"{name}{SEPARATOR}"
+        else:
+            prefix = ""
         if lines:
             self._stream.write("".join(f"{prefix}{line}\n" for line in lines))
             self._stream.flush()
@@ -115,7 +118,10 @@ def last_of_each(lines: Iterable[str], count: int) -> list[str]:
     chosen = []
     for line in reversed(list(lines)):
         name, separator, _ = line.partition(SEPARATOR)
-        owner = name if separator else ""
+        if separator:
+            owner = name
+        else:
+            owner = ""
         counts[owner] += 1
         if counts[owner] <= count:
             chosen.append(line)

@@ -31,9 +31,10 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
     for name, server in config.servers.items():
         wanted = server.host or (config.membership and config.membership.advertise)
         if addresses[name].host == LOOPBACK and (config.is_worker or wanted) and wanted not in LOOPBACK_HOSTS:
-            what = (
-                f"{name}: {wanted} is not an address of this machine" if wanted else f"{name} has no address for others"
-            )
+            if wanted:
+                what = f"{name}: {wanted} is not an address of this machine"
+            else:
+                what = f"{name} has no address for others"
             hint = "set its `host:` to this machine's address, or give --advertise ADDRESS for all"
             problems.append(Problem(str(server.location or ""), what, hint))
     if problems:

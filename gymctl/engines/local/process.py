@@ -30,7 +30,10 @@ from gymctl.stack.slices.slices import Address
 def process_input(config: Config, addresses: Mapping[str, Address]) -> str:
     """What the background process reads from its standard input."""
     planned = {name: [address.host, address.port, address.bind] for name, address in addresses.items()}
-    member = asdict(config.membership) if config.membership else None
+    if config.membership:
+        member = asdict(config.membership)
+    else:
+        member = None
     source = {
         "arguments": list(config.source.arguments),
         "cwd": str(config.source.directory.resolve()),
@@ -92,11 +95,10 @@ def main() -> None:
 
 
 def _configuration(given: Mapping[str, Any]) -> Config:
-    member = (
-        Membership(**{**given["membership"], "role": Role(given["membership"]["role"])})
-        if given["membership"]
-        else None
-    )
+    if given["membership"]:
+        member = Membership(**{**given["membership"], "role": Role(given["membership"]["role"])})
+    else:
+        member = None
     config = load_config(
         given["arguments"],
         cwd=Path(given["cwd"]),

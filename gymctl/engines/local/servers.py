@@ -185,7 +185,10 @@ async def running(stack: LocalStack, *, listen: bool) -> AsyncIterator[LocalStac
     Raises:
         EngineError: a port is taken.
     """
-    sockets = {name: bound(name, stack.addresses[name]) for name in stack.servers} if listen else {}
+    if listen:
+        sockets = {name: bound(name, stack.addresses[name]) for name in stack.servers}
+    else:
+        sockets = {}
     await stack.start()
     listeners = [asyncio.create_task(_listen(stack.servers[name], opened)) for name, opened in sockets.items()]
     try:
@@ -210,8 +213,14 @@ def bound(name: str, address: Address) -> socket.socket:
         opened.bind((address.bind, address.port))
     except OSError as error:
         opened.close()
-        port = "+head_server.port=OTHER" if name == HEAD_NAME else f"give {name} another port"
-        what = "may not be opened by this user" if error.errno == errno.EACCES else f"is taken ({name} wants it)"
+        if name == HEAD_NAME:
+            port = "+head_server.port=OTHER"
+        else:
+            port = f"give {name} another port"
+        if error.errno == errno.EACCES:
+            what = "may not be opened by this user"
+        else:
+            what = f"is taken ({name} wants it)"
         raise EngineError(
             f"port {address.port} on {address.bind} {what}", f"stop what holds it, or take another one: {port}"
         ) from error

@@ -58,14 +58,17 @@ def deploy(
             raise
         _take_back(client, stack, earlier)
         back = _until_as_before(client, stack, earlier)
-        reason, command = f"{failure.reason}; {_how(back)}", f"gymctl logs {failure.server}"
+        reason = f"{failure.reason}; {_how(back)}"
+        command = f"gymctl logs {failure.server}"
         raise ServerFailed(failure.server, reason, failure.lines, command, rolled_back=back) from failure
     sweep(client, stack, servers)
 
 
 def _said(error: CommandFailed) -> str:
     lines = [line.strip() for line in error.output.splitlines() if line.strip()]
-    return lines[-1].removeprefix("Error response from daemon: ") if lines else "it said nothing"
+    if lines:
+        return lines[-1].removeprefix("Error response from daemon: ")
+    return "it said nothing"
 
 
 def _take_back(client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService]) -> bool:
@@ -83,13 +86,16 @@ def _take_back(client: docker.DockerClient, stack: str, earlier: Mapping[str, Sw
 
 
 def _how(back: bool) -> str:
-    return "the stack runs as it did before" if back else "going back to what ran before is not done yet: gymctl status"
+    if back:
+        return "the stack runs as it did before"
+    return "going back to what ran before is not done yet: gymctl status"
 
 
 def _until_as_before(client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService]) -> bool:
     deadline = time.monotonic() + _ROLLBACK_S
     while time.monotonic() < deadline:
-        services, tasks = find_services(client, stack), find_tasks(client, stack)
+        services = find_services(client, stack)
+        tasks = find_tasks(client, stack)
         if all(_is_as_before(services.get(name), service, tasks) for name, service in earlier.items()):
             return True
         time.sleep(_POLL_S)

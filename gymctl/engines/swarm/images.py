@@ -120,7 +120,8 @@ def _sender(folder: Path, on_event: OnBuild) -> Callable[[str, tuple[str, ...]],
     """A function that loads images into a host from one file for all: they share most of their layers."""
     from threading import Lock
 
-    lock, files = Lock(), dict[tuple[str, ...], Path]()
+    lock = Lock()
+    files = dict[tuple[str, ...], Path]()
 
     def send(host: str, images: tuple[str, ...]) -> None:
         if not images:

@@ -14,9 +14,18 @@ def stream_logs(
 ) -> None:
     """Pass on the lines of each server, without terminal control sequences; one begins with ``server.replica@node``."""
     options = ["--no-task-ids"]
-    options += ["--follow"] if follow else []
-    options += ["--tail", str(tail)] if tail is not None else []
-    options += ["--since", since] if since else []
+    if follow:
+        options += ["--follow"]
+    else:
+        options += []
+    if tail is not None:
+        options += ["--tail", str(tail)]
+    else:
+        options += []
+    if since:
+        options += ["--since", since]
+    else:
+        options += []
 
     def pass_on(line: str) -> None:
         on_line(plain(line).removeprefix(f"{stack}_"))

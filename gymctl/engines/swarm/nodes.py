@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def parse_node(listed: Mapping[str, Any]) -> Node:
     """A node of the API's ``GET /nodes``."""
-    spec, status, manager = listed["Spec"], listed["Status"], listed.get("ManagerStatus") or {}
+    spec = listed["Spec"]
+    status = listed["Status"]
+    manager = listed.get("ManagerStatus") or {}
     return Node(
         id=listed["ID"],
         name=listed["Description"]["Hostname"],

@@ -88,7 +88,8 @@ def _tasks(client: docker.DockerClient, stack: str) -> list[dict[str, Any]]:
 
 def _stored(client: docker.DockerClient, stack: str) -> Iterator[tuple[str, Any, Callable[..., Any]]]:
     """What a stack has besides tasks: kind, those that are there, how one is removed."""
-    api, filters = client.api, {"label": f"{NAMESPACE}={stack}"}
+    api = client.api
+    filters = {"label": f"{NAMESPACE}={stack}"}
     yield "services", api.services(filters=filters), api.remove_service
     yield "networks", api.networks(filters=filters), api.remove_network
     yield "secrets", api.secrets(filters=filters), api.remove_secret

@@ -59,10 +59,16 @@ def _on_the_way(running: Sequence[Task], others: Sequence[Task]) -> Judgement:
 
 def _rolled_back(service: SwarmService, failed: Sequence[Task]) -> Judgement:
     """An update that Swarm gives up; while it rolls back there is nothing to do but to wait."""
-    culprit = failed[-1] if failed else None
+    if failed:
+        culprit = failed[-1]
+    else:
+        culprit = None
     if service.update not in _GAVE_UP:
         return Judgement("rolling back", "", culprit=culprit)
-    how = "was updated in vain, and was rolled back" if service.update == "rollback_completed" else service.said
+    if service.update == "rollback_completed":
+        how = "was updated in vain, and was rolled back"
+    else:
+        how = service.said
     if culprit:
         reason = f"{how}: {told(culprit)}"
     elif service.said and how != service.said:
@@ -87,7 +93,9 @@ def told(task: Task) -> str:
     """How a task failed, and where: the end of a sentence."""
     if task.state == "rejected":
         return f"cannot be started{f' on {task.node}' if task.node else ''}: {task.error or task.message}"
-    return f"{fault(task)} on {task.node}" if task.node else fault(task)
+    if task.node:
+        return f"{fault(task)} on {task.node}"
+    return fault(task)
 
 
 def fault(task: Task) -> str:
@@ -96,4 +104,6 @@ def fault(task: Task) -> str:
         return f"cannot be started: {task.error or task.message}"
     if "unhealthy" in task.error:
         return "did not stay healthy"
-    return f"ended with code {task.exit_code}" if task.exit_code else f"failed: {task.error or task.message}"
+    if task.exit_code:
+        return f"ended with code {task.exit_code}"
+    return f"failed: {task.error or task.message}"

@@ -49,9 +49,14 @@ def _state(service: SwarmService, wanted: Sequence[Task], running: Sequence[Task
     if len(running) >= service.replicas:
         return "running", "healthy"
     others = [task for task in wanted if not task.runs]
-    newest = max(others, key=lambda task: task.created) if others else None
+    if others:
+        newest = max(others, key=lambda task: task.created)
+    else:
+        newest = None
     if newest is None:
-        return (MISSING, "") if not running else ("running", "unhealthy")
+        if not running:
+            return (MISSING, "")
+        return ("running", "unhealthy")
     if newest.state == "starting":
         return "running", "starting"
     return newest.state, ""
@@ -65,10 +70,16 @@ def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
         lost = task.state in ("running", "starting")
         heir: Task | None = None
         if later:
-            heir = later[-1] if lost else later[0]
+            if lost:
+                heir = later[-1]
+            else:
+                heir = later[0]
         what = _ended(task, nodes.get(task.node_id), heir)
         if what:
-            where = f"; then on {heir.node}" if heir is not None and heir.node else ""
+            if heir is not None and heir.node:
+                where = f"; then on {heir.node}"
+            else:
+                where = ""
             moments.append(Moment(_when(task, heir), task.slot, task.node, what + where))
     return sorted(moments, key=lambda moment: moment.when)
 
@@ -78,7 +89,9 @@ def _ended(task: Task, node: Node | None, heir: Task | None) -> str:
     if task.failed:
         return fault(task)
     if node is None or task.state == "orphaned":
-        return "" if task.wanted else "was lost: its node has left the Swarm"
+        if task.wanted:
+            return ""
+        return "was lost: its node has left the Swarm"
     if node.state == "down" and task.state in ("running", "starting"):
         return f"was lost: the node is down{f' ({node.message})' if node.message else ''}"
     if task.wanted or task.state not in ("shutdown", "complete"):
@@ -92,7 +105,9 @@ def _stopped(task: Task, node: Node, heir: Task | None) -> str:
         return "was replaced: its definition changed"
     if node.availability == "drain":
         return "had to leave: the node is drained"
-    return "was moved" if heir is not None and heir.node_id != task.node_id else "was stopped"
+    if heir is not None and heir.node_id != task.node_id:
+        return "was moved"
+    return "was stopped"
 
 
 def _unforced(task: Task) -> Mapping[str, object]:
@@ -102,4 +117,6 @@ def _unforced(task: Task) -> Mapping[str, object]:
 
 def _when(task: Task, heir: Task | None) -> str:
     """When a task ended. One on a dead node reports no more: then when its heir was made."""
-    return heir.created if heir is not None and task.state == "running" else task.changed
+    if heir is not None and task.state == "running":
+        return heir.created
+    return task.changed

@@ -94,7 +94,8 @@ def find_tasks(client: docker.DockerClient, stack: str) -> list[Task]:
 
 def parse_service(listed: Mapping[str, Any], stack: str) -> SwarmService:
     """A service of the API's ``GET /services``."""
-    spec, update = listed["Spec"], listed.get("UpdateStatus") or {}
+    spec = listed["Spec"]
+    update = listed.get("UpdateStatus") or {}
     before = listed.get("PreviousSpec")
     mode = spec["Mode"]
     return SwarmService(
@@ -112,7 +113,8 @@ def parse_service(listed: Mapping[str, Any], stack: str) -> SwarmService:
 
 def parse_task(listed: Mapping[str, Any], services: Mapping[str, str], nodes: Mapping[str, str]) -> Task:
     """A task of the API's ``GET /tasks``; ``services`` and ``nodes`` are names by id."""
-    status, node = listed["Status"], listed.get("NodeID", "")
+    status = listed["Status"]
+    node = listed.get("NodeID", "")
     return Task(
         id=listed["ID"],
         service=services[listed["ServiceID"]],

@@ -85,13 +85,19 @@ class DeployWatch:
 
     def _give_up(self, judged: dict[str, Judgement], tasks: Sequence[Task], timeout: float) -> None:
         late = [name for name, judgement in judged.items() if not judgement.done]
-        also = f" (nor {', '.join(late[1:])})" if late[1:] else ""
+        if late[1:]:
+            also = f" (nor {', '.join(late[1:])})"
+        else:
+            also = ""
         newest = [task for task in tasks if task.service == late[0] and task.wanted]
         said = next((f": {task.error}" for task in newest if task.error), "")
         raise self._failed(late[0], f"is not healthy after {timeout:g} s{also}{said}", newest[-1] if newest else None)
 
     def _failed(self, name: str, reason: str, culprit: Task | None) -> ServerFailed:
-        lines = self._keep_tail(culprit) if culprit is not None else ()
+        if culprit is not None:
+            lines = self._keep_tail(culprit)
+        else:
+            lines = ()
         if "No such image" in reason:
             reason += "; give every node the images: --host ssh://USER@NODE (repeated), or --registry HOST/PREFIX"
         return ServerFailed(name, reason, lines, command=f"gymctl logs {name}")
@@ -108,4 +114,6 @@ def log_tail(task: Task, count: int = _TAIL) -> tuple[str, ...]:
         return ()
     argv = ["docker", "service", "logs", "--raw", "--tail", str(count), task.id]
     done = run(argv, check=False, timeout=20)
-    return tuple(last_lines("\n".join([done.stdout, done.stderr]), count)) if done.code == 0 else ()
+    if done.code == 0:
+        return tuple(last_lines("\n".join([done.stdout, done.stderr]), count))
+    return ()

@@ -49,14 +49,23 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
         cause: Mapping[str, Any] | None = None,
         reason: str = "",
     ) -> None:
-        answered = f"answered {status}" if status else _TOLD.get(kind, "broke off")
+        if status:
+            answered = f"answered {status}"
+        else:
+            answered = _TOLD.get(kind, "broke off")
         detail = reason or body
-        # a failure that was passed on is told in the words of the hop where it happened, not of all on the way back
-        super().__init__(
-            body[:600] if cause else f"{hop}: POST {path} {answered}{f': {detail[:300]}' if detail else ''}"
-        )
-        self.hop, self.path, self.status, self.body = hop, path, status, body[:_BODY_HEAD]
-        self.kind, self.retry_after = kind, retry_after
+        message = f"{hop}: POST {path} {answered}"
+        if cause:  # a failure that was passed on has the words of the hop where it happened
+            message = body[:600]
+        elif detail:
+            message += f": {detail[:300]}"
+        super().__init__(message)
+        self.hop = hop
+        self.path = path
+        self.status = status
+        self.body = body[:_BODY_HEAD]
+        self.kind = kind
+        self.retry_after = retry_after
         own = {"hop": hop, "path": path, "status": status, "body": self.body, "kind": kind}
         self.cause: dict[str, Any] = dict(cause) if cause else own
 
@@ -75,7 +84,8 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
             except ValueError:
                 parsed = None
             if isinstance(parsed, dict) and isinstance(parsed.get("cause"), dict):
-                cause, text = parsed["cause"], str(parsed.get("detail", text))
+                cause = parsed["cause"]
+                text = str(parsed.get("detail", text))
         retry_after = parse_retry_after(reply.headers.get("retry-after"))
         return cls(hop, path, status=reply.status, body=text, retry_after=retry_after, cause=cause)
 
@@ -88,7 +98,9 @@ def parse_retry_after(value: str | None) -> float | None:
         seconds = float(value)
     except ValueError:
         return _seconds_until(value)
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    if math.isfinite(seconds):
+        return max(0.0, seconds)
+    return None
 
 
 def _seconds_until(date: str) -> float | None:

@@ -165,7 +165,10 @@ class Connection(asyncio.Protocol):
             self._keeps_alive = False
             waiter.set_result(self._response())
             return
-        reason = "the response broke off" if self._status else "the connection was closed before a response"
+        if self._status:
+            reason = "the response broke off"
+        else:
+            reason = "the connection was closed before a response"
         self._fail(BrokenConnectionError(f"{reason}: {exc}" if exc else reason))
 
     def pause_writing(self) -> None:
@@ -219,7 +222,10 @@ class Connection(asyncio.Protocol):
 
     def _response(self) -> Response:
         chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if len(chunks) == 1:
+            body = chunks[0]
+        else:
+            body = b"".join(chunks)
         return Response(self._status, self._headers, body)
 
     def _fail(self, error: BrokenConnectionError) -> None:

@@ -27,7 +27,10 @@ class Deadlines:
     def until(self, deadline: float) -> _Until:
         """A context that ends with ``TimeoutError`` when ``deadline`` (on ``time.monotonic()``'s scale) passes."""
         left = deadline - time.monotonic()
-        width = _WIDTH_S if left > _SOON_S else _CLOSE_WIDTH_S
+        if left > _SOON_S:
+            width = _WIDTH_S
+        else:
+            width = _CLOSE_WIDTH_S
         due = math.ceil(deadline / width) * width
         calls = self._due.get(due)
         if calls is None:

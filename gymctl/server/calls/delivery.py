@@ -96,7 +96,10 @@ class Delivery:
         wire = self._wires.get((is_slow, has_tls))
         if wire is None:
             limit = self._limits[is_slow]
-            wire = _TlsWire(limit) if has_tls else _PlainWire(limit)
+            if has_tls:
+                wire = _TlsWire(limit)
+            else:
+                wire = _PlainWire(limit)
             self._wires[is_slow, has_tls] = wire
         return wire
 
@@ -174,7 +177,9 @@ class _TlsWire:
 
 def remaining_time(deadline: float | None) -> float:
     """Seconds left; a deadline that has passed leaves a millisecond, so that the call fails as a timeout."""
-    return DEFAULT_TIMEOUT_S if deadline is None else max(0.001, deadline - time.monotonic())
+    if deadline is None:
+        return DEFAULT_TIMEOUT_S
+    return max(0.001, deadline - time.monotonic())
 
 
 def _plain_target(base: str, method: str, path: str) -> tuple[Address, str]:

@@ -101,7 +101,10 @@ class HttpTransport:
         """To the replica that has the session, or to any; when that one does not listen, to the next."""
         if not await replicas.known():
             raise UnreachableError(f"the name {replicas.host} has no address: no replica of it runs")
-        place = replicas.place(call.cookies) if call.cookies else None
+        if call.cookies:
+            place = replicas.place(call.cookies)
+        else:
+            place = None
         if place is not None:
             return await self._ask_owner_of_session(replicas, call, place)
         return await self._ask_any_replica(replicas, call)

@@ -23,7 +23,8 @@ class MovingTransport:
     """
 
     def __init__(self, look: Look, connect: Callable[[Mapping[str, str]], Transport]) -> None:
-        self._look, self._connect = look, connect
+        self._look = look
+        self._connect = connect
         self._urls: Mapping[str, str] | None = None
         self._transport: Transport | None = None
         self._looked = float("-inf")

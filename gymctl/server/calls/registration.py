@@ -95,7 +95,8 @@ class Registry:
                 if self.is_there(holder):
                     raise NameTakenError(f"{server.name} is already registered by {holder.name}")
                 self._nodes.pop(holder.name)
-        now, before = self._clock(), self._nodes.get(node)
+        now = self._clock()
+        before = self._nodes.get(node)
         known = before is not None and self.is_there(before)
         self._nodes[node] = Node(node, tuple(servers), before.since if known and before else now, now)
         return not known

@@ -21,8 +21,10 @@ class _Way:
 
     def __init__(self, server: str, url: str, limit: int) -> None:
         self.url = url
-        self._server, self._transport = server, HttpTransport({server: url}, limit)
-        self._calls, self._retired = 0, False
+        self._server = server
+        self._transport = HttpTransport({server: url}, limit)
+        self._calls = 0
+        self._retired = False
 
     async def send(self, call: Call) -> Reply:
         self._calls += 1
@@ -111,9 +113,13 @@ class Directory:
         call = Call("/nodes", method="GET", deadline=time.monotonic() + _ASK_TIMEOUT_S)
         try:
             reply = await self._ways.send("head", self._head, call)
-            nodes = reply.json() if reply.status == 200 else None
+            if reply.status == 200:
+                nodes = reply.json()
+            else:
+                nodes = None
         except (HopFailed, ValueError) as error:
-            nodes, self._why = None, f"the head at {self._head} cannot be asked: {error}"
+            nodes = None
+            self._why = f"the head at {self._head} cannot be asked: {error}"
         if nodes is not None:
             self._why = ""
             there = (server for node in nodes if node["state"] == "there" for server in node["servers"])
@@ -128,8 +134,10 @@ class AcrossMachines:
     """A transport that hands the calls to ``remote`` servers to where the head says they are, all others on."""
 
     def __init__(self, here: Transport, remote: Collection[str], head_url: str, limit: int = 1024) -> None:
-        self._here, self._remote = here, frozenset(remote)
-        self._directory, self._ways = Directory(head_url), Ways(limit)
+        self._here = here
+        self._remote = frozenset(remote)
+        self._directory = Directory(head_url)
+        self._ways = Ways(limit)
 
     async def send(self, server: str, call: Call) -> Reply:
         """Deliver the call. One that could not be connected goes once more where the server may have moved to."""

@@ -54,7 +54,10 @@ class Replicas:
     def __init__(self, name: str, base: str, resolve: Resolve = resolve) -> None:
         scheme, _, authority = base.partition("://")
         self.host, _, port = authority.rpartition(":")
-        self.name, self._scheme, self._port, self._resolve = name, scheme, port, resolve
+        self.name = name
+        self._scheme = scheme
+        self._port = port
+        self._resolve = resolve
         self.addresses: tuple[str, ...] = ()
         self._single: str | None = None
         self._busy: dict[str, int] = {}
@@ -70,8 +73,13 @@ class Replicas:
         """The base URL where there is one replica and the call may go there; None when that takes a look."""
         if self._single is None or time.monotonic() >= self._due:
             return None
-        place = self.place(cookies) if cookies else None
-        return self._single if place is None or place == self.addresses[0] else None
+        if cookies:
+            place = self.place(cookies)
+        else:
+            place = None
+        if place is None or place == self.addresses[0]:
+            return self._single
+        return None
 
     def base(self, address: str) -> str:
         """The base URL of one replica."""
@@ -96,7 +104,10 @@ class Replicas:
         found = await self._resolve(self.host)
         if found:  # a name that is gone for a moment keeps its addresses: what answers there is what counts
             self.addresses = tuple(dict.fromkeys(found))
-            self._single = self.base(self.addresses[0]) if len(self.addresses) == 1 else None
+            if len(self.addresses) == 1:
+                self._single = self.base(self.addresses[0])
+            else:
+                self._single = None
             self._busy = {address: self._busy.get(address, 0) for address in self.addresses}
         else:
             self._due = self._looked + _SOON_S
@@ -109,7 +120,9 @@ class Replicas:
             for name, value in cookies.items():
                 if name.endswith(self._suffix):
                     place = place_in(value)
-                    return place if self._tells_truly or place in self.addresses else None
+                    if self._tells_truly or place in self.addresses:
+                        return place
+                    return None
         return None
 
     async def has(self, address: str) -> bool:
@@ -123,7 +136,10 @@ class Replicas:
         for name, value in cookies.items():
             if name.endswith(self._suffix):
                 place = place_in(value)
-                self._tells_truly = None if place is None else place == address
+                if place is None:
+                    self._tells_truly = None
+                else:
+                    self._tells_truly = place == address
 
     # -- calls
 
@@ -133,14 +149,20 @@ class Replicas:
         if count == 1:
             return self.addresses[0]
         self._turn += 1
-        now, best, least = time.monotonic() if self._down else 0.0, "", 1 << 62
+        if self._down:
+            now = time.monotonic()
+        else:
+            now = 0.0
+        best = ""
+        least = 1 << 62
         for step in range(min(count, _LOOKED_AT)):
             address = self.addresses[(self._turn + step) % count]
             busy = self._busy[address]
             if self._down and self._down.get(address, 0.0) > now:
                 busy += 1 << 32  # the last to be tried
             if busy < least:
-                best, least = address, busy
+                best = address
+                least = busy
         return best
 
     def begin(self, address: str) -> None:

@@ -36,7 +36,8 @@ def audio_uris(metadata: Mapping[str, Any], root: str | None) -> list[str]:
         raise RefusedError(("metadata",), f"{', '.join(given)} are mutually exclusive; one of them can be given")
     if not given:
         return []
-    key, value = given[0], metadata[given[0]]
+    key = given[0]
+    value = metadata[given[0]]
     if key == "audio_data":
         return [value]
     return [_uri(path, root, key) for path in ([value] if key == "audio_path" else _paths(value))]
@@ -50,7 +51,10 @@ def put_audio_in(messages: list[dict[str, Any]], uris: Sequence[str]) -> None:
         messages.append({"role": "user", "content": parts})
         return
     content = target.get("content")
-    text = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
+    if isinstance(content, str):
+        text = [{"type": "text", "text": content}]
+    else:
+        text = list(content or ())
     target["content"] = parts + text
 
 
@@ -66,7 +70,10 @@ def _paths(value: Any) -> list[str]:
 
 
 def _uri(given: str, root: str | None, key: str) -> str:
-    path = Path(given) if root is None else Path(root) / given
+    if root is None:
+        path = Path(given)
+    else:
+        path = Path(root) / given
     if not path.is_absolute():
         raise RefusedError(("metadata", key), f"{given!r} is relative, and the server has no audio_root")
     subtype = _SUBTYPES.get(path.suffix.lower())

@@ -57,7 +57,10 @@ def output_items(
     if parsed:
         thoughts.insert(0, parsed)
     calls = said.get("tool_calls") or ()
-    items = [reasoning(thoughts)] if thoughts else []
+    if thoughts:
+        items = [reasoning(thoughts)]
+    else:
+        items = []
     if text or not (items or calls):
         items.append(message(text))
         if logprobs:
@@ -76,8 +79,13 @@ def _logprobs(choice: Mapping[str, Any], params: Mapping[str, Any]) -> list[dict
     if params.get("include") is None and params.get("top_logprobs") is None:
         return None
     logprobs = choice.get("logprobs")
-    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    return content if isinstance(content, list) else None
+    if isinstance(logprobs, Mapping):
+        content = logprobs.get("content")
+    else:
+        content = None
+    if isinstance(content, list):
+        return content
+    return None
 
 
 def _usage(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -76,7 +76,9 @@ def _messages(params: Mapping[str, Any], style: Style) -> list[dict[str, Any]]:
     else:
         raise RefusedError(("input",), "Input should be a text or a list of items", "type_error")
     instructions = params.get("instructions")
-    return _led_by(instructions, messages) if instructions else messages
+    if instructions:
+        return _led_by(instructions, messages)
+    return messages
 
 
 def _led_by(instructions: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -100,14 +102,19 @@ def _tools(tools: Any) -> list[dict[str, Any]]:
 def _tool(tool: Any, index: int) -> dict[str, Any]:
     """A function as Chat Completions has it: one level deeper, and without ``strict`` (vLLM has no use for it)."""
     if not isinstance(tool, Mapping) or tool.get("type", "function") != "function" or "name" not in tool:
-        kind = tool.get("type") if isinstance(tool, Mapping) else tool
+        if isinstance(tool, Mapping):
+            kind = tool.get("type")
+        else:
+            kind = tool
         raise RefusedError(("tools", index), f"{kind!r}: only functions with a name can be offered to this endpoint")
     return {"type": "function", "function": {key: tool[key] for key in tool if key not in ("type", "strict")}}
 
 
 def _tool_choice(choice: Any) -> dict[str, Any]:
     if choice is None or isinstance(choice, str):
-        return {} if choice is None else {"tool_choice": choice}
+        if choice is None:
+            return {}
+        return {"tool_choice": choice}
     if isinstance(choice, Mapping) and choice.get("type") == "function" and "name" in choice:
         return {"tool_choice": {"type": "function", "function": {"name": choice["name"]}}}
     raise RefusedError(("tool_choice",), "one of auto, none, required, or a function by its name can be asked for")
@@ -129,11 +136,15 @@ def _text(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reasoning(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {} if value.get("effort") is None else {"reasoning_effort": value["effort"]}
+    if value.get("effort") is None:
+        return {}
+    return {"reasoning_effort": value["effort"]}
 
 
 def _include(value: Sequence[str]) -> dict[str, Any]:
-    return {"logprobs": True} if _LOGPROBS in value else {}
+    if _LOGPROBS in value:
+        return {"logprobs": True}
+    return {}
 
 
 _TRANSLATED: dict[str, Callable[[Any], dict[str, Any]]] = {

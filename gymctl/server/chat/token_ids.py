@@ -29,7 +29,8 @@ def check_training_fields(message: Mapping[str, Any]) -> None:
     Raises:
         NoTokenIdsError: they are not token ids and as many log-probabilities.
     """
-    ids, logprobs = message.get("generation_token_ids"), message.get("generation_log_probs")
+    ids = message.get("generation_token_ids")
+    logprobs = message.get("generation_log_probs")
     if not _are_token_ids(message.get("prompt_token_ids")) or not _are_token_ids(ids):
         raise NoTokenIdsError("the token ids on the message are malformed: they must be lists of whole numbers")
     if not isinstance(logprobs, list) or not all(isinstance(each, int | float) for each in logprobs):
@@ -41,7 +42,9 @@ def check_training_fields(message: Mapping[str, Any]) -> None:
 def prompt_ids(completion: Mapping[str, Any]) -> list[int] | None:
     """The prompt's token ids, if the endpoint gave them along."""
     found = completion.get("prompt_token_ids")
-    return found if isinstance(found, list) else None
+    if isinstance(found, list):
+        return found
+    return None
 
 
 def generated(choice: Mapping[str, Any]) -> tuple[list[int], list[float]]:
@@ -51,7 +54,10 @@ def generated(choice: Mapping[str, Any]) -> tuple[list[int], list[float]]:
         NoTokenIdsError: they are not there, or not as many of one as of the other.
     """
     logprobs = choice.get("logprobs")
-    tokens = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if isinstance(logprobs, Mapping):
+        tokens = logprobs.get("content")
+    else:
+        tokens = None
     if tokens is None:
         raise NoTokenIdsError("no log-probs came back, though the request asked for them")
     if not _are_log_probs(tokens):

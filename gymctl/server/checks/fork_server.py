@@ -30,7 +30,9 @@ from typing import Any, NoReturn
 
 _LENGTH = 8
 _MOST_RESIDENT_KB = 512 * 1024  # a worker that ever grew beyond this is replaced by a fresh one
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> None:
@@ -181,7 +183,9 @@ def send(channel: socket.socket, message: bytes) -> None:
 
 def _receive(channel: socket.socket) -> bytes | None:
     head = _exactly(channel, _LENGTH)
-    return None if head is None else _exactly(channel, int.from_bytes(head, "big"))
+    if head is None:
+        return None
+    return _exactly(channel, int.from_bytes(head, "big"))
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes | None:

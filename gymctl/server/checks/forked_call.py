@@ -79,7 +79,8 @@ def _answer(writing: int, function: Callable[..., Any], arguments: Sequence[Any]
 
 
 def _await(reading: int, seconds: float) -> tuple[str, Any]:
-    deadline, parts = time.monotonic() + seconds, bytearray()
+    deadline = time.monotonic() + seconds
+    parts = bytearray()
     while (left := deadline - time.monotonic()) > 0:
         if not select.select([reading], [], [], left)[0]:
             continue

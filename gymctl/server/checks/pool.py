@@ -69,7 +69,10 @@ class Pool:
 
     async def _ask(self, job: bytes, seconds: float) -> tuple[bool, Any]:
         """One try: whether the check gave a value, and that value or what it raised."""
-        worker = self._free.pop() if self._free else await self._start()
+        if self._free:
+            worker = self._free.pop()
+        else:
+            worker = await self._start()
         try:
             fine, value, grown = pickle.loads(await asyncio.wait_for(worker.ask(job), seconds))  # noqa: S301 - our own
         except TimeoutError:
@@ -118,7 +121,8 @@ class _Nursery:
     """The process that forks workers, as the pool sees it."""
 
     def __init__(self, process: asyncio.subprocess.Process, orders: socket.socket) -> None:
-        self._process, self._orders = process, orders
+        self._process = process
+        self._orders = orders
         self._numbers = itertools.count()
 
     @classmethod
@@ -171,7 +175,10 @@ class _Worker:
     def __init__(
         self, parent: _Nursery, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._parent, self._number, self._reader, self._writer = parent, number, reader, writer
+        self._parent = parent
+        self._number = number
+        self._reader = reader
+        self._writer = writer
 
     async def ask(self, job: bytes) -> bytes:
         self._writer.write(len(job).to_bytes(8, "big") + job)

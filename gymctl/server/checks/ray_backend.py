@@ -58,7 +58,9 @@ class Cluster:
         if importlib.util.find_spec("ray") is None:
             raise InputError(f"checks are to run on Ray ({address}), but the package ray is not installed",
                              "install gymctl[ray], or leave ray_head_node_address and RAY_ADDRESS out")  # fmt: skip
-        self._address, self._preload, self._memory = address, tuple(preload), memory
+        self._address = address
+        self._preload = tuple(preload)
+        self._memory = memory
         self._slots = asyncio.Semaphore(most)
         self._thread = _Thread()
         self._connecting: asyncio.Future[Any] | None = None  # of the task of this connection
@@ -85,7 +87,8 @@ class Cluster:
                 await asyncio.wait_for(self._thread.call(_disconnect), _CLOSING_S)
 
     async def _tried(self, function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> Any:
-        began, lost = time.monotonic(), ""
+        began = time.monotonic()
+        lost = ""
         for attempt in range(_TRIES):
             remaining = began + PATIENCE_S + limits.seconds - time.monotonic()
             try:
@@ -121,7 +124,8 @@ class Cluster:
             return await asyncio.shield(connecting)
         except Exception as error:
             if self._connecting is connecting:
-                self._connecting, self._down = None, (time.monotonic() + _UNAVAILABLE_S, _told(error))
+                self._connecting = None
+                self._down = (time.monotonic() + _UNAVAILABLE_S, _told(error))
             raise self._unavailable(_told(error)) from error
 
     def _unavailable(self, why: str) -> HopFailed:
@@ -131,7 +135,11 @@ class Cluster:
 
 
 def _reason(outcome: str) -> Reason:
-    return "overran" if outcome == "overran" else "died" if outcome == "died" else "raised"
+    if outcome == "overran":
+        return "overran"
+    if outcome == "died":
+        return "died"
+    return "raised"
 
 
 def _told(error: BaseException) -> str:
@@ -164,9 +172,11 @@ class _Thread:
         while True:
             future, function = self._calls.get()
             try:
-                value, error = function(), None
+                value = function()
+                error = None
             except BaseException as caught:  # noqa: BLE001 - it is the caller's
-                value, error = None, caught
+                value = None
+                error = caught
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 future.get_loop().call_soon_threadsafe(_settle, future, value, error)
 

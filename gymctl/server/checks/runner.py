@@ -34,7 +34,9 @@ class Done:
     @property
     def told(self) -> dict[str, Any]:
         """The place as a field of a reply: ``{"verified_on": {"node": ..., "host": ...}}``, or nothing."""
-        return {"verified_on": self.place._asdict()} if self.place else {}
+        if self.place:
+            return {"verified_on": self.place._asdict()}
+        return {}
 
 
 class Work:
@@ -48,8 +50,10 @@ class Work:
         Raises:
             InputError: a cluster is configured, and the ``ray`` package is not installed.
         """
-        self._server, self._processes = server, processes or cores()
-        self._preload, self._memory = preload, memory
+        self._server = server
+        self._processes = processes or cores()
+        self._preload = preload
+        self._memory = memory
         self._waiting = 0
         self._pool: Pool | None = None
         address = server.settings.whole.get(RAY_ADDRESS_KEY) or os.environ.get("RAY_ADDRESS")
@@ -63,7 +67,8 @@ class Work:
             HopFailed: too many checks wait, or the cluster is not there: 503, to be asked again.
         """
         if self._waiting >= MOST_WAITING:
-            name, text = self._server.name, f"{self._server.name} has {MOST_WAITING:,} checks waiting"
+            name = self._server.name
+            text = f"{self._server.name} has {MOST_WAITING:,} checks waiting"
             cause = {"hop": name, "path": "check", "status": 503, "body": text, "kind": "status"}
             raise HopFailed(name, "check", status=503, body=text, retry_after=1.0, cause=cause)
         self._waiting += 1
@@ -93,4 +98,6 @@ class Work:
 
 def cores() -> int:
     """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -42,7 +42,8 @@ class Affinity:
 
     def __init__(self, urls: Sequence[str], rest_s: float = 15.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.backends = [Backend(url) for url in dict.fromkeys(url.rstrip("/") for url in urls)]
-        self._rest_s, self._clock = rest_s, clock
+        self._rest_s = rest_s
+        self._clock = clock
         self._unwell = 0
 
     def choose(self, key: str, but: Collection[Backend] = ()) -> Backend:

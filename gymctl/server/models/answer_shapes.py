@@ -102,10 +102,14 @@ def token_count(value: Any) -> int | None:
     """A number of tokens that an endpoint reports as a number or as text; None when it is neither."""
     if isinstance(value, str):
         value = value.strip()
-        return int(value) if value.isdecimal() and len(value) <= 18 else None
+        if value.isdecimal() and len(value) <= 18:
+            return int(value)
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 63:
         return None
-    return int(value) if value == int(value) else None
+    if value == int(value):
+        return int(value)
+    return None
 
 
 def _clean_usage(answer: dict[str, Any]) -> bool:
@@ -222,7 +226,9 @@ def _chat_call(call: Any) -> dict[str, Any]:
     arguments = body.get("arguments", body.get("input"))
     rest = {name: value for name, value in call.items() if name not in ("id", "type", "function", "custom")}
     cleaned = _function(call.get("id"), call_name(body.get("name")), arguments_text(arguments))
-    return {**cleaned, **rest} if body is not call else cleaned
+    if body is not call:
+        return {**cleaned, **rest}
+    return cleaned
 
 
 def _exact_calls(text: bytes, index: int) -> list[Any]:
@@ -256,7 +262,9 @@ def _thoughts_of_message(item: dict[str, Any]) -> list[dict[str, Any]]:
     content = item.get("content")
     text, thought = _texts_of([content], "content") if not isinstance(content, list) else _texts_of(content, "content")
     item["content"] = [{"type": "output_text", "text": text, "annotations": []}]
-    return [reasoning([thought])] if thought else []
+    if thought:
+        return [reasoning([thought])]
+    return []
 
 
 def _is_part(part: Any) -> bool:

@@ -201,4 +201,6 @@ def _unfinished_completion(value: Mapping[str, Any]) -> str:
 def _shown(value: Any) -> str:
     """A value of a reply for a message, cut short."""
     text = exact_json.dumps(value).decode(errors="replace")
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    if len(text) <= 200:
+        return text
+    return f"{text[:200]}..."

@@ -245,7 +245,9 @@ def _match(limit: ContextLimit, codes: list[str], message: str) -> re.Match[str]
     if limit.is_code:
         return next((match for code in codes if (match := limit.pattern.fullmatch(code))), None)
     match = limit.pattern.search(message)
-    return match if match is not None and match.start() <= _PREFIX else None
+    if match is not None and match.start() <= _PREFIX:
+        return match
+    return None
 
 
 def _asks_for_all(match: re.Match[str], asked: int | None) -> bool:

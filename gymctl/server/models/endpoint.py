@@ -73,7 +73,10 @@ class Provider:
     ) -> None:
         config = server.config
         assert isinstance(config, ProviderConfig)  # noqa: S101 - what a model server declares is known when it is written
-        self._name, self._config, self._query, self._headers = server.name, config, query, headers
+        self._name = server.name
+        self._config = config
+        self._query = query
+        self._headers = headers
         self._affinity = Affinity(urls, config.backend_rest_seconds)
         self._urls: dict[tuple[Backend, str], URL] = {}
         self._proxies: dict[Backend, str | None] = {}
@@ -254,7 +257,9 @@ class _Decision:
     """Whether a failed call is tried again, when, and by which backends not."""
 
     def __init__(self, retries: int, backends: int, until: float) -> None:
-        self._retries, self._backends, self._until = retries, backends, until
+        self._retries = retries
+        self._backends = backends
+        self._until = until
         self._first: HopFailed | None = None
         self.avoided: list[Backend] = []
 

@@ -58,7 +58,9 @@ def _told(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.msg} (line {error.lineno})"
     line = " ".join(str(error).split())
-    return line if isinstance(error, ImportError) else f"{type(error).__name__}: {line}"
+    if isinstance(error, ImportError):
+        return line
+    return f"{type(error).__name__}: {line}"
 
 
 def _hint(error: BaseException) -> str:

@@ -96,7 +96,10 @@ def _serve(server: Server, *, shared: bool = False) -> None:
         sockets = [listen(settings.host, settings.port, BACKLOG)]
         # A session's id names its process: state that is kept after all is missed by the next worker, not made anew.
         server.sessions = SessionStore(server.sessions.cookie, stateless=server.stateless)
-    loop_factory = config.get_loop_factory() if hasattr(config, "get_loop_factory") else None
+    if hasattr(config, "get_loop_factory"):
+        loop_factory = config.get_loop_factory()
+    else:
+        loop_factory = None
     with asyncio.Runner(loop_factory=loop_factory) as loop:
         loop.run(_run(runner, server, sockets))
     if not runner.started:
@@ -121,7 +124,10 @@ def _workers(server: Server) -> int:
 def transport(settings: Settings) -> Transport:
     """The way to a server's peers, with as many connections as its open files leave beside those that come in."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = WANTED_FILES if soft == resource.RLIM_INFINITY else soft
+    if soft == resource.RLIM_INFINITY:
+        files = WANTED_FILES
+    else:
+        files = soft
     here = HttpTransport(
         settings.peers,
         max(64, files // 24),
@@ -177,7 +183,10 @@ def calm_garbage_collection() -> None:
 def raise_file_limit() -> None:
     """Raise the soft limit of open files as far as the hard one allows, up to what many connections need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if hard == resource.RLIM_INFINITY:
+        wanted = WANTED_FILES
+    else:
+        wanted = min(WANTED_FILES, hard)
     if soft < wanted:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

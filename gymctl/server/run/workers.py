@@ -64,7 +64,10 @@ class _Crew:
                 continue
             if served < _SOON_S:
                 log.error("worker %d ended at once with %d", pid, code)
-                result = code if code > 0 else 1
+                if code > 0:
+                    result = code
+                else:
+                    result = 1
                 self._stop()
             else:
                 log.warning("worker %d ended with %d; another takes its place", pid, code)
@@ -92,4 +95,6 @@ class _Crew:
 
 
 def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+    if ":" in host:
+        return socket.AF_INET6
+    return socket.AF_INET

@@ -53,7 +53,9 @@ class RayCluster:
     """What a configuration's Ray cluster needs; nothing where nobody uses one."""
 
     def __init__(self, config: Config, runtimes: Runtimes, gym: NemoGym) -> None:
-        self._config, self._runtimes, self._gym = config, runtimes, gym
+        self._config = config
+        self._runtimes = runtimes
+        self._gym = gym
         self._given = str(config.values.get(RAY_ADDRESS_KEY) or "")
         needing = [server for server in config.servers.values() if server.needs_ray]
         wanted = config.ray is not None or bool(self._given) or bool(needing)
@@ -72,7 +74,8 @@ class RayCluster:
     def problems(self) -> Iterator[Problem]:
         """Servers that one cluster cannot serve together."""
         if self.is_ours and self.users and self._gym.ray_users:
-            ours, theirs = self.users[0], self._gym.ray_users[0]
+            ours = self.users[0]
+            theirs = self._gym.ray_users[0]
             what = f"{ours.name} (gymctl's kit) and {theirs.name} (NeMo Gym) cannot share one Ray: it has one image"
             hint = f"without `ray` and `{NEEDS_KEY}` {ours.name} checks in processes of its own; or name a cluster"
             hint += f" that has the packages of both: {RAY_ADDRESS_KEY}"
@@ -105,12 +108,16 @@ class RayCluster:
 
     def seen_by_clients(self, config: Config) -> Config:
         """The configuration as the head shows it: with the address of the stack's Ray, as NeMo Gym's own head does."""
-        return replace(config, values={**config.values, RAY_ADDRESS_KEY: RAY_ADDRESS}) if self.is_ours else config
+        if self.is_ours:
+            return replace(config, values={**config.values, RAY_ADDRESS_KEY: RAY_ADDRESS})
+        return config
 
     @property
     def requirements(self) -> tuple[str, ...]:
         """What the image of the kit's users has on top of theirs."""
-        return (self._package,) if self.users else ()
+        if self.users:
+            return (self._package,)
+        return ()
 
     @property
     def _package(self) -> str:
@@ -124,11 +131,9 @@ class RayCluster:
         """The tag of a server's image; users of the cluster have its Ray in theirs."""
         if server not in self.users:
             return choice.of(server)
-        return (
-            choice.ray(self.users, self.requirements)
-            if choice.is_bundled(server)
-            else choice.of(server, self.requirements)
-        )
+        if choice.is_bundled(server):
+            return choice.ray(self.users, self.requirements)
+        return choice.of(server, self.requirements)
 
     def adapt(self, service: ServicePlan) -> ServicePlan:
         """A planned server of the kit as one that uses the cluster; others as they are."""
@@ -190,7 +195,8 @@ class RayCluster:
         port: int,
         published: tuple[tuple[str, int, int], ...] = (),
     ) -> ServicePlan:
-        own, block = fragment(name), self.block
+        own = fragment(name)
+        block = self.block
         *shell, script = own.command or []
         bounds = ResourceBounds(limits=Resources(memory=block.memory)) if block.memory else None
         return ServicePlan(

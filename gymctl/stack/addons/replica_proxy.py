@@ -37,7 +37,8 @@ class Replication:
     """Which servers of a configuration stand behind a proxy."""
 
     def __init__(self, config: Config, runtimes: Runtimes) -> None:
-        self._config, self._runtimes = config, runtimes
+        self._config = config
+        self._runtimes = runtimes
         callers = (server for server in config.servers.values() if runtimes.of(server.name) is Runtime.NEMO_GYM)
         self._called_by_gym = {reference.name for server in callers for reference in server.references}
 
@@ -52,7 +53,8 @@ class Replication:
         for server in self._config.servers.values():
             if server.replicas == 1 or not self._wants_proxy(server):
                 continue
-            where, replicas = self._where(server), server.name + REPLICA_SUFFIX
+            where = self._where(server)
+            replicas = server.name + REPLICA_SUFFIX
             if replicas.lower() in names:
                 what = f"{server.name}: its replicas are called {replicas}, and so is another server"
                 yield Problem(where, what, "rename one of them")

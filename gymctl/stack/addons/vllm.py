@@ -18,7 +18,8 @@ from gymctl.stack.service import ServicePlan
 from gymctl.stack.slices.interpolation import SecretFinder
 
 KIND = "vllm"
-CACHE, MODELS = "/cache", "/models"
+CACHE = "/cache"
+MODELS = "/models"
 _TOKEN = "hf_token"  # noqa: S105 - the key of the configuration that holds it; NeMo Gym's, too
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a secret, and of the variable that it is taken from
 _DEFAULT_VOLUME = "vllm-cache"
@@ -87,7 +88,8 @@ class _Block:
     """One block on its way to become services."""
 
     def __init__(self, block: VllmBlock, choice: ImageChoice, secrets: tuple[str, ...]) -> None:
-        self._block, self._secrets = block, secrets
+        self._block = block
+        self._secrets = secrets
         own = fragment("vllm" if block.profile == "gpu" else "vllm-cpu")
         self._image = block.image or (own.image if block.profile == "gpu" else choice.addon("vllm-cpu"))
         # an image of the user's own may be anywhere; one that is built here is nowhere else
@@ -100,7 +102,9 @@ class _Block:
         Without the capability, root is refused where another user owns the folder.
         """
         is_folder = (self._block.cache_volume or "").startswith("/")
-        return {"cap_add": ["DAC_OVERRIDE"]} if is_folder else {}
+        if is_folder:
+            return {"cap_add": ["DAC_OVERRIDE"]}
+        return {}
 
     def services(self) -> Iterator[ServicePlan]:
         fetch = self._prefetch() if self._block.prefetch else None
@@ -134,7 +138,8 @@ class _Block:
         )
 
     def _prefetch(self) -> ServicePlan:
-        block, own = self._block, fragment("vllm-prefetch")
+        block = self._block
+        own = fragment("vllm-prefetch")
         own = own.model_copy(update={"pull_policy": self._fragment.pull_policy, **self._rights()})
         return ServicePlan(
             name=block.prefetch_service,

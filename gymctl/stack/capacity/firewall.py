@@ -83,4 +83,6 @@ def _is_address(text: str) -> bool:
 
 def _family(address: str) -> str:
     # a name counts as IPv4: nft looks it up when the rules are loaded
-    return "ip6" if _is_address(address) and ip_address(address).version == 6 else "ip"
+    if _is_address(address) and ip_address(address).version == 6:
+        return "ip6"
+    return "ip"

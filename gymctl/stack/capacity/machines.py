@@ -68,11 +68,15 @@ def plan_machines(config: Config, plan: StackPlan) -> tuple[Machine, ...]:
 
 def _head_place(config: Config) -> str:
     host = config.head.host
-    return host if host is not None and not is_this_machine(host) else HERE
+    if host is not None and not is_this_machine(host):
+        return host
+    return HERE
 
 
 def _place(server: ServerInstance, config: Config) -> str:
-    return server.host if server.host is not None and not is_this_machine(server.host) else _head_place(config)
+    if server.host is not None and not is_this_machine(server.host):
+        return server.host
+    return _head_place(config)
 
 
 def _is_at(service: ServicePlan, place: str, places: Mapping[str, str], head: str) -> bool:
@@ -90,7 +94,10 @@ def _machine(
     cpus = sum(_cpus(service) * service.replicas for service in held)
     memory = sum(_memory_mb(service) * service.replicas for service in held) / _GB
     gpus = [_gpus(service) for service in held]
-    role = "coordinator" if is_head else "worker"
+    if is_head:
+        role = "coordinator"
+    else:
+        role = "worker"
     if alone:
         role = "alone"
     least_cpus, least_memory = _LEAST[role]
@@ -108,12 +115,17 @@ def _machine(
 
 
 def _title(service: ServicePlan) -> str:
-    return f"{service.name} x {service.replicas}" if service.replicas > 1 else service.name
+    if service.replicas > 1:
+        return f"{service.name} x {service.replicas}"
+    return service.name
 
 
 def _cpus(service: ServicePlan) -> float:
     bounds = service.bounds
-    parts = [part.cpus for part in (bounds.limits, bounds.reservations) if part and part.cpus] if bounds else []
+    if bounds:
+        parts = [part.cpus for part in (bounds.limits, bounds.reservations) if part and part.cpus]
+    else:
+        parts = []
     return max((float(part) for part in parts), default=0.0)
 
 
@@ -132,7 +144,10 @@ def _memory_mb(service: ServicePlan) -> float:
 
 def _gpus(service: ServicePlan) -> int | str:
     """GPUs that a service reserves, all replicas together."""
-    reserved = service.bounds.reservations if service.bounds else None
+    if service.bounds:
+        reserved = service.bounds.reservations
+    else:
+        reserved = None
     count = 0
     for device in (reserved.devices if reserved else None) or ():
         if device.count == "all":

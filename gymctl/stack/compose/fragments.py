@@ -33,4 +33,6 @@ def _undoubled(value: Any) -> Any:
         return {key: _undoubled(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_undoubled(item) for item in value]
-    return value.replace("$$", "$") if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.replace("$$", "$")
+    return value

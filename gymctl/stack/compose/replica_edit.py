@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_TOP, _SERVICE = re.compile(r"(\S+):\s*$"), re.compile(r"  ([\"']?)(?P<name>[^\s\"':]+)\1:\s*$")
-_SCALE, _DEPLOY, _REPLICAS = "    scale: ", "    deploy:", "      replicas: "
+_TOP = re.compile(r"(\S+):\s*$")
+_SERVICE = re.compile(r"  ([\"']?)(?P<name>[^\s\"':]+)\1:\s*$")
+_SCALE = "    scale: "
+_DEPLOY = "    deploy:"
+_REPLICAS = "      replicas: "
 
 
 def with_replicas(text: str, counts: Mapping[str, int]) -> str:
@@ -27,7 +30,8 @@ def with_replicas(text: str, counts: Mapping[str, int]) -> str:
 
 def _block(lines: list[str], service: str) -> tuple[int, int]:
     """The lines of a service, from the one after its name to the one after its last."""
-    inside, first = False, None
+    inside = False
+    first = None
     for number, line in enumerate(lines):
         if top := _TOP.match(line):
             if first is not None:

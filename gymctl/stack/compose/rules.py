@@ -80,12 +80,21 @@ def _volumes(service: Service) -> Iterator[str]:
 
 def _durations(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
     health = service.healthcheck
-    values = {f"healthcheck.{key}": getattr(health, key) for key in _HEALTH_TIMES} if health else {}
+    if health:
+        values = {f"healthcheck.{key}": getattr(health, key) for key in _HEALTH_TIMES}
+    else:
+        values = {}
     values["stop_grace_period"] = service.stop_grace_period
     deploy = service.deploy
     for part, keys in (("update_config", ("delay", "monitor")), ("restart_policy", ("delay", "window"))):
-        policy = getattr(deploy, part) if deploy else None
-        values |= {f"deploy.{part}.{key}": getattr(policy, key) for key in keys} if policy else {}
+        if deploy:
+            policy = getattr(deploy, part)
+        else:
+            policy = None
+        if policy:
+            values |= {f"deploy.{part}.{key}": getattr(policy, key) for key in keys}
+        else:
+            values |= {}
     for key, value in values.items():
         if value is not None and not _DURATION.fullmatch(value):
             yield Problem(f"{where}.{key}", f"GYM008 {value!r} is not a duration", "write it like 1m30s or 250ms")
@@ -95,10 +104,19 @@ def _durations(where: str, service: Service, _: ComposeDocument) -> Iterator[Pro
 
 def _sizes(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
     values: dict[str, Any] = {"shm_size": service.shm_size}
-    bounds = service.deploy.resources if service.deploy else None
+    if service.deploy:
+        bounds = service.deploy.resources
+    else:
+        bounds = None
     for part in ("limits", "reservations"):
-        resources = getattr(bounds, part) if bounds else None
-        values[f"deploy.resources.{part}.memory"] = resources.memory if resources else None
+        if bounds:
+            resources = getattr(bounds, part)
+        else:
+            resources = None
+        if resources:
+            values[f"deploy.resources.{part}.memory"] = resources.memory
+        else:
+            values[f"deploy.resources.{part}.memory"] = None
     for key, value in values.items():
         if value is not None and not is_size(value):
             yield Problem(f"{where}.{key}", f"GYM015 {value!r} is not a size", "write it like 512mb or 16gb")
@@ -112,7 +130,10 @@ def _ports(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem
 
 
 def _devices(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
-    bounds = service.deploy.resources if service.deploy else None
+    if service.deploy:
+        bounds = service.deploy.resources
+    else:
+        bounds = None
     for device in (bounds.reservations.devices if bounds and bounds.reservations else None) or ():
         if device.count is not None and device.device_ids is not None:
             place = f"{where}.deploy.resources.reservations.devices"

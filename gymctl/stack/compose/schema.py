@@ -34,4 +34,6 @@ def schema_errors(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _cut(message: str) -> str:
-    return message if len(message) <= 300 else f"{message[:140]} ... {message[-140:]}"
+    if len(message) <= 300:
+        return message
+    return f"{message[:140]} ... {message[-140:]}"

@@ -83,7 +83,9 @@ def double_dollars(value: Any) -> Any:
         return value.replace("$", "$$")
     if isinstance(value, Mapping):
         return {key: double_dollars(item) for key, item in value.items()}
-    return [double_dollars(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [double_dollars(item) for item in value]
+    return value
 
 
 def render_compose(document: ComposeDocument, *, arguments: Sequence[str] = ()) -> str:
@@ -140,15 +142,23 @@ def _commented(lines: Sequence[str], document: ComposeDocument) -> Iterator[str]
 def _described(name: str, document: ComposeDocument) -> str:
     service = document.services[name]
     labels = service.labels or {}
-    kind, implementation = labels.get(KIND), labels.get(IMPLEMENTATION)
+    kind = labels.get(KIND)
+    implementation = labels.get(IMPLEMENTATION)
     if kind is None:
         return f"{name}: {service.image}"
-    what = (
-        "the head server: the configuration, and how the servers are" if kind == "head" else f"{kind}/{implementation}"
-    )
-    address = f"http://{name}:{labels[PORT]}" if PORT in labels else name
+    if kind == "head":
+        what = "the head server: the configuration, and how the servers are"
+    else:
+        what = f"{kind}/{implementation}"
+    if PORT in labels:
+        address = f"http://{name}:{labels[PORT]}"
+    else:
+        address = name
     published = [
         f"{port.host_ip or EVERY_INTERFACE}:{port.published}" for port in service.ports or () if port.published
     ]
-    outside = f"; published on {', '.join(published)}" if published else ""
+    if published:
+        outside = f"; published on {', '.join(published)}"
+    else:
+        outside = ""
     return f"{what}, at {address} in the stack's network{outside}"

@@ -32,7 +32,9 @@ def without_credentials(value: Any) -> Any:
     """Global values without what stands under a credential's key: no server needs it from there."""
     if isinstance(value, Mapping):
         return {key: without_credentials(item) for key, item in value.items() if not holds_credential(str(key))}
-    return [without_credentials(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [without_credentials(item) for item in value]
+    return value
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -49,7 +49,9 @@ def reroute(pieces: Pieces, gateway: str, key: str) -> Pieces | None:
 def reroute_address(text: str, gateway: str) -> str | None:
     """An address with ``gateway`` as its host, or None where its host is not a loopback name."""
     changed = _replaced((Piece(text),), gateway, (_URL, _BARE))
-    return "".join(piece.text for piece in changed) if changed is not None else None
+    if changed is not None:
+        return "".join(piece.text for piece in changed)
+    return None
 
 
 def extra_hosts(texts: Iterable[str], machine_names: Sequence[str]) -> tuple[str, ...]:

@@ -97,7 +97,9 @@ def written(pieces: Sequence[Piece], names: Mapping[Piece, str]) -> str:
 
 def escaped(text: str) -> str:
     """``text`` such that OmegaConf resolves it to itself."""
-    return _OPENING.sub(lambda found: found[1] * 2 + "\\${", text) if "${" in text else text
+    if "${" in text:
+        return _OPENING.sub(lambda found: found[1] * 2 + "\\${", text)
+    return text
 
 
 def escape_all(value: Any) -> Any:
@@ -106,4 +108,6 @@ def escape_all(value: Any) -> Any:
         return {key: escape_all(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [escape_all(item) for item in value]
-    return escaped(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return escaped(value)
+    return value

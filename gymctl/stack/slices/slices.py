@@ -60,7 +60,10 @@ class Slices:
 
         ``added`` are globals for single servers, by name; they win over the configuration's.
         """
-        self._config, self._addresses, self._mode, self._added = config, addresses, mode, added
+        self._config = config
+        self._addresses = addresses
+        self._mode = mode
+        self._added = added
         finder = SecretFinder(config.secrets)
         self._own = {name: mark_fields(server, finder, gateway) for name, server in config.servers.items()}
         self._globals: dict[str, Marked] = {
@@ -118,13 +121,20 @@ class Slices:
         return list(self._globals if self._is_full(name) else visible_globals(self._config.servers[name], self._config))
 
     def _secrets_of(self, name: str) -> frozenset[Piece]:
-        servers = self._own if self._is_full(name) else {name: self._own[name]}
+        if self._is_full(name):
+            servers = self._own
+        else:
+            servers = {name: self._own[name]}
         parts = [*servers.values(), *(self._globals[key] for key in self._global_names(name))]
         return frozenset().union(*(part.secrets for part in parts))
 
     def _entry(self, name: str, *, own: bool, whole: bool) -> dict[str, Any]:
-        server, address = self._config.servers[name], self._addresses[name]
-        host = address.bind if own else address.host
+        server = self._config.servers[name]
+        address = self._addresses[name]
+        if own:
+            host = address.bind
+        else:
+            host = address.host
         fields: dict[str, Any] = {"entrypoint": escape_all(server.entrypoint), "host": host, "port": address.port}
         if whole:
             fields |= unmark(self._own[name], self._names)
@@ -161,7 +171,8 @@ def head_slice(config: Config, addresses: Mapping[str, Address]) -> dict[str, An
 
 def reachable_from(servers: Mapping[str, ServerInstance], name: str) -> list[str]:
     """The names a server reaches through references, itself included, in the configuration's order."""
-    seen, waiting = {name}, [name]
+    seen = {name}
+    waiting = [name]
     while waiting:
         for reference in servers[waiting.pop()].references:
             if reference.name in servers and reference.name not in seen:
@@ -180,16 +191,21 @@ def _name_secrets(used: frozenset[Piece], secrets: Mapping[str, str]) -> dict[Pi
     for secret, texts in values.items():
         original = secrets[secret]
         for index, text in enumerate(sorted(texts, key=lambda text: (text != original, text))):
-            name = secret if index == 0 else _unused(f"{secret}_IN_CONTAINER", taken)
+            if index == 0:
+                name = secret
+            else:
+                name = _unused(f"{secret}_IN_CONTAINER", taken)
             taken.add(name)
             names[Piece(text, secret)] = name
     return names
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    number, candidate = 2, name
+    number = 2
+    candidate = name
     while candidate in taken:
-        candidate, number = f"{name}_{number}", number + 1
+        candidate = f"{name}_{number}"
+        number = number + 1
     return candidate
 
 

@@ -88,7 +88,10 @@ def _restart_policy(service: Service, deploy: Deploy, report: Report) -> Restart
 
 def _order(service: Service, deploy: Deploy, resources: ResourceBounds | None) -> tuple[str, str]:
     """New tasks before the old ones go, but where both cannot be there at once; and why not."""
-    reserved = resources.reservations if resources else None
+    if resources:
+        reserved = resources.reservations
+    else:
+        reserved = None
     volumes = [item for item in service.volumes or () if isinstance(item, str) or item.type != "tmpfs"]
     if service.ports:
         return "stop-first", ", since two tasks cannot have one port of a node"
@@ -113,14 +116,16 @@ def _resources(
     """Limits and reservations, a constraint for those that need one, and variables of the environment."""
     if bounds is None:
         return None, "", {}
-    limits, reserved = bounds.limits, bounds.reservations
+    limits = bounds.limits
+    reserved = bounds.reservations
     if limits is not None and (limits.devices or limits.generic_resources):
         report.lost("deploy.resources.limits", "devices are reserved, not limited")
         limits = limits.model_copy(update={"devices": None, "generic_resources": None})
     if reserved is not None and reserved.pids is not None:
         report.lost("deploy.resources.reservations.pids", "processes are limited, not reserved")
         reserved = reserved.model_copy(update={"pids": None})
-    constraint, variables = "", dict[str, str]()
+    constraint = ""
+    variables = dict[str, str]()
     if reserved is not None and reserved.devices is not None:
         reserved, constraint, variables = _devices(reserved, report, problems)
     return bounds.model_copy(update={"limits": limits, "reservations": reserved}), constraint, variables
@@ -130,7 +135,8 @@ def _devices(
     reserved: Resources, report: Report, problems: list[Problem]
 ) -> tuple[Resources | None, str, dict[str, str]]:
     where = "deploy.resources.reservations.devices"
-    counted, chosen = 0, []
+    counted = 0
+    chosen = []
     for device in reserved.devices or ():
         if "gpu" not in device.capabilities:
             what = f"Swarm has no devices of {'/'.join(device.capabilities)}"
@@ -147,7 +153,8 @@ def _devices(
     variables: dict[str, str] = {}
     constraint = ""
     if chosen:
-        variables, constraint = {GPU_VARIABLE: ",".join(chosen)}, GPU_LABEL
+        variables = {GPU_VARIABLE: ",".join(chosen)}
+        constraint = GPU_LABEL
         label = "docker node update --label-add gymctl.gpu=true NODE"
         report.translated(where, f"{GPU_VARIABLE}={','.join(chosen)} on nodes labelled so: {label}; not reserved there")
     left = reserved.model_copy(update={"devices": None, "generic_resources": generic or None})

@@ -81,7 +81,10 @@ def _unknown(value: object, where: str) -> Iterator[Problem]:
 
 
 def _unknown_in(part: Part, where: str) -> Iterator[Problem]:
-    before = f"{where}." if where else ""
+    if where:
+        before = f"{where}."
+    else:
+        before = ""
     for key in type(part).model_fields:
         value = getattr(part, key)
         if value is not None and key not in known_keys(type(part)):

@@ -24,9 +24,13 @@ def _volume(item: str | Mount, report: Report) -> str | Mount:
     if isinstance(item, str):
         source, colon, _ = item.partition(":")
         named = bool(colon) and source[0] not in "./~"
-        kind = "volume" if named or not colon else "bind"
+        if named or not colon:
+            kind = "volume"
+        else:
+            kind = "bind"
     else:
-        kind, source = item.type, item.source or ""
+        kind = item.type
+        source = item.source or ""
     if kind == "bind":
         report.lost("volumes", f"{source} must be there on every node that it can run on; Swarm copies no files")
     elif kind == "volume" and source:
@@ -51,7 +55,8 @@ def _options(tmpfs: Tmpfs, report: Report) -> Tmpfs:
 def _tmpfs(item: str, report: Report) -> Mount:
     """The short form of ``tmpfs:``, ``/tmp:size=64m,mode=1777``."""
     target, _, options = item.partition(":")
-    size, others = None, []
+    size = None
+    others = []
     for option in filter(None, options.split(",")):
         key, _, value = option.partition("=")
         if key == "size":

@@ -33,7 +33,10 @@ def _port(port: Port, service: Service, report: Report, problems: list[Problem])
             report.lost("ports", f"{what}; {_OPTION} opens it on every interface of its node")
         return None
     report.translated("ports", f"{published} on every interface of the node it runs on (mode: host, no routing mesh)")
-    number = int(port.published) if port.published is not None else None
+    if port.published is not None:
+        number = int(port.published)
+    else:
+        number = None
     return port.model_copy(update={"published": number, "host_ip": None, "mode": "host"})
 
 

@@ -59,5 +59,8 @@ def grouped(changes: Iterable[Change]) -> Iterator[str]:
     order = list(Outcome)
     for (outcome, key, detail), services in sorted(same.items(), key=lambda item: order.index(item[0][0])):
         named = [name for name in services if name]
-        where = f" ({listing(named)})" if named else ""
+        if named:
+            where = f" ({listing(named)})"
+        else:
+            where = ""
         yield f"{outcome}: {key}{where}: {detail}"

@@ -83,7 +83,10 @@ def _image(service: Service, options: SwarmOptions, report: Report) -> str:
 
 def _report_lost(service: Service, report: Report) -> None:
     for option in service.security_opt or ():
-        how = _DAEMON if option.startswith("no-new-privileges") else "set it in the daemon.json of each node"
+        if option.startswith("no-new-privileges"):
+            how = _DAEMON
+        else:
+            how = "set it in the daemon.json of each node"
         report.lost("security_opt", f"{option}: Swarm ignores it; {how}")
     if service.ipc is not None:
         report.lost("ipc", f"{service.ipc}: Swarm ignores it; shm_size gives shared memory of its own")

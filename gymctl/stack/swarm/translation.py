@@ -66,7 +66,8 @@ def _name_problems(document: ComposeDocument, stack: str) -> Iterator[Problem]:
             hint = (
                 f"give the stack a name of {len(stack) - long} characters at most (--name NAME), or rename the server"
             )
-            hint = hint if len(stack) > long else "rename the server"
+            if not (len(stack) > long):
+                hint = "rename the server"
             what = f"{stack}_{name} is {long} characters longer than the name of a service in a swarm may be"
             yield Problem(f"services.{name}", what, hint)
 

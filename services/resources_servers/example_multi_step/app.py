@@ -40,7 +40,10 @@ class MultiStep(ResourcesServer):
         parsed = [value for value in handed_in if type(value) is int]  # a model may hand in anything
         accuracy = handed_in == expected
         # Divided by the list's length, as upstream does, so that its numbers and ours can stand side by side.
-        overlap = len(set(parsed) & set(expected)) / len(expected) if expected else float(accuracy)
+        if expected:
+            overlap = len(set(parsed) & set(expected)) / len(expected)
+        else:
+            overlap = float(accuracy)
         return VerifyResponse.of(
             body,
             reward=float(accuracy),
@@ -55,7 +58,9 @@ class MultiStep(ResourcesServer):
 def last_list(response: dict[str, Any]) -> list[Any]:
     """What the last ``extract_synonym_values`` call of a response handed in; ``[]`` when it was no list."""
     values = last_arguments(response, "extract_synonym_values").get("synonym_values")
-    return values if isinstance(values, list) else []
+    if isinstance(values, list):
+        return values
+    return []
 
 
 if __name__ == "__main__":

@@ -210,8 +210,10 @@ class GoogleSearch(ResourcesServer):
         try:
             async with asyncio.timeout(most), self._places:
                 page = await fetch(self._pages, url, self._limits, config.allowed_networks)
-                html, text = is_html(page), decode(page)
-                text = await self._extraction.text(text) if html else text
+                html = is_html(page)
+                text = decode(page)
+                if html:
+                    text = await self._extraction.text(text)
         except TimeoutError as error:
             raise PageError("too many pages are waiting; try again later") from error
         return shortened(text.strip(), config.max_page_characters) or NO_TEXT
@@ -222,13 +224,18 @@ def _object(body: bytes) -> dict[str, Any] | None:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    return answer if isinstance(answer, dict) else None
+    if isinstance(answer, dict):
+        return answer
+    return None
 
 
 def _refusal(status: int, answer: dict[str, Any] | None) -> str:
     """What the search engine had against a query: Google's ``{"error": {"message": ...}}`` where there is one."""
     error = (answer or {}).get("error")
-    message = error.get("message") if isinstance(error, dict) else None
+    if isinstance(error, dict):
+        message = error.get("message")
+    else:
+        message = None
     if status == 200:
         return "the search engine answered with what is no JSON object"
     return f"the search engine answered {status}" + (f": {str(message)[:300]}" if message else "")
@@ -248,7 +255,10 @@ def results(answer: dict[str, Any]) -> dict[str, Any]:
 def last_message(response: dict[str, Any]) -> str:
     """The text of a response's last item when that is an assistant's message, else ``""``."""
     output = response.get("output")
-    last = output[-1] if isinstance(output, list) and output else None
+    if isinstance(output, list) and output:
+        last = output[-1]
+    else:
+        last = None
     if not isinstance(last, dict) or last.get("type") != "message" or last.get("role", "assistant") != "assistant":
         return ""
     return output_text({"output": [last]})
@@ -259,13 +269,16 @@ def boxed(text: str) -> str | None:
     start = text.find(_BOX)
     if start < 0:
         return None
-    depth, inside = 1, text[start + len(_BOX) :]
+    depth = 1
+    inside = text[start + len(_BOX) :]
     for place, character in enumerate(inside):
         depth += (character == "{") - (character == "}")
         if depth == 0:
             held = inside[:place].strip()
             # the prompts of the published data set ask for \boxed{{}}
-            return held[1:-1].strip() if held.startswith("{") and held.endswith("}") else held
+            if held.startswith("{") and held.endswith("}"):
+                return held[1:-1].strip()
+            return held
     return None
 
 

@@ -15,7 +15,8 @@ class Pace:
 
     def turn(self, patience: float, now: float | None = None) -> float | None:
         """Take the next turn: the seconds to wait for it; None, and no turn taken, when that is above ``patience``."""
-        now = time.monotonic() if now is None else now
+        if now is None:
+            now = time.monotonic()
         start = max(self._next, now - self._slack)
         wait = max(0.0, start - now)
         if wait > patience:

@@ -50,7 +50,8 @@ class CheckedResolver(AbstractResolver):
     """Looks a name up once and gives only addresses that may be connected to: the check is on what will be used."""
 
     def __init__(self, allowed: Sequence[Network], inner: AbstractResolver | None = None) -> None:
-        self._allowed, self._inner = allowed, inner or aiohttp.ThreadedResolver()
+        self._allowed = allowed
+        self._inner = inner or aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -160,7 +161,10 @@ async def _follow(session: aiohttp.ClientSession, url: URL, limits: Limits, allo
 async def _read(response: aiohttp.ClientResponse, most: int) -> Page:
     if response.status >= 400:
         raise PageError(f"the page answered {response.status} {response.reason or ''}".rstrip())
-    media_type = response.content_type if "content-type" in response.headers else ""
+    if "content-type" in response.headers:
+        media_type = response.content_type
+    else:
+        media_type = ""
     return Page(await read_body(response, most), media_type, response.charset or "")
 
 
@@ -203,7 +207,8 @@ class _Unpacker:
     """Unpacks piece by piece, never more than asked for: a few bytes may stand for gigabytes."""
 
     def __init__(self, window: int | None) -> None:
-        self._window, self._inner = window, None
+        self._window = window
+        self._inner = None
 
     @property
     def ended(self) -> bool:

@@ -67,7 +67,9 @@ def is_html(page: Page) -> bool:
 def shortened(text: str, most: int) -> str:
     """The text, or when it is longer than ``most`` characters its beginning and its end."""
     half = most // 2
-    return text if len(text) <= most else f"{text[:half]}\n[...]\n{text[-half:]}"
+    if len(text) <= most:
+        return text
+    return f"{text[:half]}\n[...]\n{text[-half:]}"
 
 
 class Extraction:
@@ -90,7 +92,10 @@ class Extraction:
             PageError: it took too long, or too much memory.
         """
         async with self._places:
-            worker = self._idle.pop() if self._idle else await _Worker.start()
+            if self._idle:
+                worker = self._idle.pop()
+            else:
+                worker = await _Worker.start()
             try:
                 async with asyncio.timeout(self._seconds):
                     text = await worker.ask(html)
@@ -125,7 +130,8 @@ class _Worker:
         environment = {
             name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ
         }
-        pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        pipe = asyncio.subprocess.PIPE
+        nothing = asyncio.subprocess.DEVNULL
         return cls(
             await asyncio.create_subprocess_exec(
                 sys.executable, str(_WORKER), stdin=pipe, stdout=pipe, stderr=nothing, env=environment
@@ -136,7 +142,8 @@ class _Worker:
         """A page's text; an ``IncompleteReadError`` or ``OSError`` means that the child ended."""
         self.pages += 1
         page = html.encode("utf-8", "replace")
-        source, sink = self._process.stdout, self._process.stdin
+        source = self._process.stdout
+        sink = self._process.stdin
         assert source is not None and sink is not None  # noqa: S101 - both are pipes
         sink.write(LENGTH.pack(len(page)) + page)
         await sink.drain()

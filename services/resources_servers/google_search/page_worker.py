@@ -20,7 +20,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import trafilatura
 
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    source = sys.stdin.buffer
+    sink = sys.stdout.buffer
     while len(size := source.read(LENGTH.size)) == LENGTH.size:
         page = source.read(*LENGTH.unpack(size)).decode()
         text = (trafilatura.extract(page) or "").encode("utf-8", "replace")

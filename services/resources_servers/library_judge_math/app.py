@@ -23,7 +23,8 @@ from gymctl.server.checks.runner import CheckFailed, Work
 from gymctl.server.models.answers import Api, read_answer
 from gymctl.server.responses import input_items, output_text
 
-EQUAL, DIFFERENT = "[[A=B]]", "[[A!=B]]"
+EQUAL = "[[A=B]]"
+DIFFERENT = "[[A!=B]]"
 INSTRUCTIONS = f"""You compare two answers, A and B, to the same mathematical problem.
 Decide only whether they are mathematically equivalent. Wording, notation and what the problem says about the form of
 the answer do not matter. Do not solve the problem, and do not judge whether either answer is right.
@@ -74,7 +75,8 @@ class LibraryJudgeMath(ResourcesServer):
         """Reward 1.0 when the library finds the answer equal to the expected one, or else the judge does, if asked."""
         text = output_text(body.response)
         verdict = await self._library(body.expected_answer, text)
-        equal, asked = verdict["library_reward"] == 1.0, None
+        equal = verdict["library_reward"] == 1.0
+        asked = None
         if self.config.should_use_judge and not equal and text.strip():
             asked = await self._ask_both_ways(body, verdict["extracted_answer"] or text, call.deadline)
             equal = len(asked) == 2 and all(says_equal(each["response"]) for each in asked)
@@ -88,13 +90,18 @@ class LibraryJudgeMath(ResourcesServer):
         place: dict[str, Any] = {}
         try:
             done = await self._work.run(library_verdict, expected, generated, seconds=seconds)
-            (equal, found, problem), place = done.value, done.told
+            (equal, found, problem) = done.value
+            place = done.told
         except CheckFailed as failure:
             if failure.reason == "raised":  # the check catches what answers cause: this is the installation's fault
                 raise
-            equal, found, problem = False, None, failure.message
+            equal = False
+            found = None
+            problem = failure.message
         verdict = {"extracted_answer": found, "library_reward": float(equal), **place}
-        return {**verdict, "library_error": problem} if problem else verdict
+        if problem:
+            return {**verdict, "library_error": problem}
+        return verdict
 
     async def _ask_both_ways(self, body: MathVerify, answer: str, deadline: float | None) -> list[dict[str, Any]]:
         """The judge's evaluations: a second one, with the answers swapped, when the first says that they are equal."""
@@ -137,7 +144,9 @@ def verdict_of(response: dict[str, Any]) -> str | None:
     messages = [item for item in response["output"] if item.get("type") == "message"]
     text = output_text({"output": messages[-1:]})
     places = {text.find(label): label for label in (EQUAL, DIFFERENT) if label in text}
-    return places[min(places)] if places else None
+    if places:
+        return places[min(places)]
+    return None
 
 
 if __name__ == "__main__":

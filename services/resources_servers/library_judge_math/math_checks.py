@@ -21,7 +21,10 @@ def library_verdict(expected: str, generated: str) -> tuple[bool, str | None, st
         if not wanted:
             return False, None, "expected_answer cannot be read"
         right = next((answer for answer in found if verify(wanted, answer)), None)
-        shown = found[0] if right is None and found else right
+        if right is None and found:
+            shown = found[0]
+        else:
+            shown = right
         return right is not None, None if shown is None else str(shown), None
     except (Exception, TimeoutException) as error:  # noqa: BLE001 - whatever a model's text makes of the library
         return False, None, f"math-verify: {type(error).__name__}: {error}"[:300]

@@ -37,7 +37,10 @@ class Multineedle(ResourcesServer):
         """Reward 1.0 when the last list handed in holds the value of every needle, in order, and nothing else."""
         expected = [value_of(needle) for needle in body.needles]
         handed_in = last_arguments(body.response, "submit_needle_values").get("values")
-        parsed = [value for value in handed_in if type(value) is int] if isinstance(handed_in, list) else []
+        if isinstance(handed_in, list):
+            parsed = [value for value in handed_in if type(value) is int]
+        else:
+            parsed = []
         calls = [
             call for call in function_calls(body.response.get("output") or ()) if call.get("name") == "get_needle_value"
         ]

@@ -84,7 +84,10 @@ def make_row(chance: random.Random, words: int, needles: int, question: str) -> 
     lines: list[str] = []
     while sum(map(_words, lines)) < words:
         lines.append(" ".join(_sentence(chance) for _ in range(4)))
-    places = sorted(chance.sample(range(len(lines) + 1), len(filed)), reverse=True) if len(lines) >= len(filed) else []
+    if len(lines) >= len(filed):
+        places = sorted(chance.sample(range(len(lines) + 1), len(filed)), reverse=True)
+    else:
+        places = []
     for place, (name, topic) in zip(places or [0] * len(filed), reversed(filed), strict=True):
         lines.insert(place, f'Filed under {topic}: "{name}".')
     prompt = [

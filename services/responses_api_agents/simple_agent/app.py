@@ -40,7 +40,10 @@ class SimpleAgent(AgentServer):
             said += reply["output"]
             usage = add_usage(usage, reply.get("usage"))
             calls = function_calls(reply["output"])
-            idle = 0 if calls else idle + 1
+            if calls:
+                idle = 0
+            else:
+                idle = idle + 1
             if self.finished(reply, calls, idle):
                 break
             for call in calls:  # one after the other: the environment's session may depend on the order

@@ -44,10 +44,15 @@ class Conversation:
 
     def say(self, role: str, content: Any) -> None:
         """Add a message; a user's message starts a new question."""
-        text = content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or ())
+        if isinstance(content, str):
+            text = content
+        else:
+            text = " ".join(part.get("text", "") for part in content or ())
         self.lines += text.splitlines()
         if role == "user":
-            self.question, self.made, self.outputs = text, [], []
+            self.question = text
+            self.made = []
+            self.outputs = []
 
     def numbers(self) -> list[int | float]:
         """The numbers in the question, in order, repeats kept."""
@@ -128,7 +133,10 @@ def next_calls(talk: Conversation, tools: list[Tool], *, parallel: bool) -> list
 
 def farewell(talk: Conversation) -> str:
     """The closing message: what was done, and that no language model did it."""
-    last = f" The last tool answered: {talk.outputs[-1]}" if talk.outputs else ""
+    if talk.outputs:
+        last = f" The last tool answered: {talk.outputs[-1]}"
+    else:
+        last = ""
     return f"This is a script, not a language model. It made {len(talk.made)} tool call(s) and stops here.{last}"
 
 
@@ -138,7 +146,10 @@ def offered(params: dict[str, Any]) -> list[Tool]:
     if choice == "none":
         return []
     functions = [tool.get("function", tool) for tool in params.get("tools") or () if tool.get("type") == "function"]
-    named = choice.get("function", choice).get("name") if isinstance(choice, dict) else None
+    if isinstance(choice, dict):
+        named = choice.get("function", choice).get("name")
+    else:
+        named = None
     return [Tool(each["name"], each.get("parameters") or {}) for each in functions if named in (None, each["name"])]
 
 
@@ -175,7 +186,10 @@ def _well_formed(name: str, read: Callable[[dict[str, Any]], Read], params: dict
     try:
         return read(params)
     except (AttributeError, KeyError, TypeError) as error:
-        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, KeyError):
+            problem = f"{error} is missing"
+        else:
+            problem = str(error)
         raise RefusedError((name,), f"malformed: {problem}", "type_error") from error
 
 

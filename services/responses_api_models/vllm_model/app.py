@@ -113,7 +113,10 @@ class VLLMModel(ModelServer):
             developer_as_system=config.replace_developer_role_with_system,
             token_ids=config.return_token_id_information,
         )
-        urls = [config.base_url] if isinstance(config.base_url, str) else config.base_url
+        if isinstance(config.base_url, str):
+            urls = [config.base_url]
+        else:
+            urls = config.base_url
         key = {"authorization": f"Bearer {config.api_key}"}
         urls = [url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/v1" for url in urls]
         self._provider = Provider(self, urls, key, config.default_headers)
@@ -220,7 +223,10 @@ class VLLMModel(ModelServer):
 
     async def _native(self, params: dict[str, Any], call: Call, session: Session) -> Reply:
         template = self.config.chat_template_kwargs
-        own = {"chat_template_kwargs": template} if template else {}
+        if template:
+            own = {"chat_template_kwargs": template}
+        else:
+            own = {}
         request = {**(self.config.extra_body or {}), **params, **own, "model": self.config.model}
         try:
             answer = await self._provider.post(
@@ -247,7 +253,10 @@ def _in_metadata(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        value = exact_json.loads(text) if isinstance(text, str) else text
+        if isinstance(text, str):
+            value = exact_json.loads(text)
+        else:
+            value = text
     except ValueError as error:
         raise RefusedError(("metadata", name), f"JSON decode error: {error}") from error
     if not isinstance(value, dict):
