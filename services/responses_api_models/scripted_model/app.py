@@ -251,8 +251,10 @@ class ScriptedModel(ModelServer):
 
     def _last_words(self, talk: Conversation) -> str:
         """What it says when it is through."""
-        fitting = (text for wanted, text in self.config.says.items() if re.search(wanted, talk.question, re.DOTALL))
-        return next(fitting, None) or farewell(talk)
+        for pattern, text in self.config.says.items():
+            if match := re.search(pattern, talk.question, re.DOTALL):
+                return filled(text, match)
+        return farewell(talk)
 
     async def _play(
         self, talk: Conversation, tools: list[Tool], params: dict[str, Any]
@@ -262,6 +264,13 @@ class ScriptedModel(ModelServer):
             await asyncio.sleep(self.config.latency_ms / 1000)
         mark = hashlib.blake2b(exact_json.dumps(params), digest_size=8).hexdigest()
         return next_calls(talk, tools, parallel=params.get("parallel_tool_calls") is not False), mark
+
+
+def filled(text: str, match: re.Match[str]) -> str:
+    """A text of ``says`` with ``$1`` and so on replaced by the groups of its expression, where it has them."""
+    groups = match.groups(default="")
+    numbers = "|".join(str(number) for number in range(1, len(groups) + 1))
+    return re.sub(rf"\$({numbers})(?!\d)", lambda place: groups[int(place[1]) - 1], text) if groups else text
 
 
 def words(talk: Conversation, calls: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
