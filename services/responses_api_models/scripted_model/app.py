@@ -129,7 +129,8 @@ def next_calls(talk: Conversation, tools: list[Tool], *, parallel: bool) -> list
 def farewell(talk: Conversation) -> str:
     """The closing message: what was done, and that no language model did it."""
     last = f" The last tool answered: {talk.outputs[-1]}" if talk.outputs else ""
-    return f"This is a script, not a language model. It made {len(talk.made)} tool call(s) and stops here.{last}"
+    tools = ", ".join(dict.fromkeys(talk.made)) or "no tool"
+    return f"This is a script, not a language model. It called {tools} and stops here.{last}"
 
 
 def offered(params: dict[str, Any]) -> list[Tool]:
