@@ -197,6 +197,7 @@ def file_rules(scratch: str, readable: Iterable[str], listed: Iterable[str]) -> 
         _allow(ruleset, path, _READ | _LIST)
     for folder in listed:
         _allow(ruleset, folder, _LIST)
+    _allow(ruleset, "/dev/null", _WRITE)
     _allow(ruleset, scratch, (_SCRATCH | _TRUNCATE) & handled)
     return ruleset
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import fcntl
 import io
 import json
 import os
@@ -33,6 +34,7 @@ _MOST_FILES = 1000
 _FOREIGN = "<submitted>"
 _ASIDE = 200  # descriptors from here on are free
 _CONFINED = b"confined"
+_F_ADD_SEALS, _SEALS = 1033, 0b1111  # against sealing, shrinking, growing, writing
 # What solutions of LeetCode's kind take for granted; those that read standard input import for themselves, or do not.
 _PRELUDE = """
 import bisect, collections, copy, datetime, functools, heapq, io, itertools, json, math, operator, os, random, re
@@ -90,16 +92,13 @@ class _Test(NamedTuple):
 
     def run(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """One test: ``{"outcome", "seconds", "stdout", "value", "stderr"}``, texts cut where a limit was reached."""
-        given = os.memfd_create("stdin")
-        if not order.get("fn_name"):
-            _write_all(given, order["input"].encode("utf-8", "surrogatepass"))
-        os.lseek(given, 0, os.SEEK_SET)
+        stdin = _sealed("" if order.get("fn_name") else order["input"])
         pipes = [os.pipe() for _ in range(4)]
         runner = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become(self, order, runner, given, [writing for _, writing in pipes])
-        for descriptor in (given, *(writing for _, writing in pipes)):
+            _become(self, order, runner, stdin, [writing for _, writing in pipes])
+        for descriptor in (stdin, *(writing for _, writing in pipes)):
             os.close(descriptor)
         report, *readings = (reading for reading, _ in pipes)
         with _Watch(pid, readings, self.limits, self.scratch) as watch:
@@ -127,6 +126,15 @@ def _problem(report: int) -> str:
     if text == _CONFINED:
         return ""
     return text.decode("utf-8", "replace") or "the process ended before it was confined"
+
+
+def _sealed(text: str) -> int:
+    """The descriptor of a file in memory that holds ``text`` and cannot be changed: no limit would count it."""
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    _write_all(descriptor, text.encode("utf-8", "surrogatepass"))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    fcntl.fcntl(descriptor, _F_ADD_SEALS, _SEALS)
+    return descriptor
 
 
 def _write_all(descriptor: int, text: bytes) -> None:
@@ -218,11 +226,11 @@ def _ending(status: int) -> str:
     return "time" if code == -signal.SIGXCPU else "crashed"
 
 
-def _become(test: _Test, order: Mapping[str, Any], runner: int, given: int, writings: list[int]) -> NoReturn:
+def _become(test: _Test, order: Mapping[str, Any], runner: int, stdin: int, writings: list[int]) -> NoReturn:
     """The child's whole life. ``writings``: for the report on its confinement, then its descriptors 1 to 3."""
     status = 1
     try:
-        os.dup2(given, 0)
+        os.dup2(stdin, 0)
         for place, writing in enumerate(writings):
             os.dup2(writing, _ASIDE + place)
         for place in (1, 2, 3):

@@ -65,6 +65,7 @@ class Sandbox:
             _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0
         )  # a process whose parent has ended becomes a child of this one
         self._others = frozenset(_children(os.getpid()))
+        sweep()
         try:
             self.start()
         except BaseException:
@@ -79,8 +80,7 @@ class Sandbox:
         """Start its process, in an empty folder; again, if one has been started before."""
         self._end()
         uid = _own_user()
-        self._scratch = tempfile.mkdtemp(prefix=_PREFIX)
-        self._held = _hold(self._scratch)
+        self._scratch, self._held = _new_folder()
         if uid is not None:
             os.chown(self._scratch, uid, uid)
         packages = places_of(self.limits.get("packages", ()))
@@ -176,6 +176,15 @@ def _children(parent: int) -> list[int]:
             if int(after_name.split()[1]) == parent:
                 children.append(int(folder.name))
     return children
+
+
+def _new_folder() -> tuple[str, int]:
+    """A scratch folder and the descriptor of its lock; it has its name only when it is locked."""
+    first = tempfile.mkdtemp(prefix=f"new-{_PREFIX}")
+    held = _hold(first)
+    scratch = str(Path(first).with_name(Path(first).name.removeprefix("new-")))
+    os.rename(first, scratch)  # noqa: PTH104
+    return scratch, held
 
 
 def _hold(folder: str) -> int:
