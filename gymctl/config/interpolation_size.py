@@ -17,6 +17,7 @@ MOST_REFERENCES = 100_000
 _ENVIRONMENT = "oc.env"
 _BY_NAME = frozenset({"oc.select", "oc.dict.keys", "oc.dict.values", "oc.deprecated"})
 _LONGEST_NAME = 1000  # of a key whose name is computed
+_MOST_HOPS = 20  # from one mapping to another that it stands for
 _PLAIN_NAME = re.compile(r"\.*[^\s.\[\]{}$:,()]+(?:\.[^\s.\[\]{}$:,()]+|\[[^\[\]{}$:]+\])*")
 
 
@@ -115,7 +116,7 @@ class Measure:
                 return ""
         return text
 
-    def _value(self, path: KeyPath) -> Any:
+    def _value(self, path: KeyPath, hops: int = 0) -> Any:
         """The value at a path; through interpolations on the way where they are plain."""
         value: Any = self._whole
         for place, key in enumerate(path):
@@ -124,7 +125,7 @@ class Measure:
                 if len(found) != 1 or value.strip() != f"${{{found[0]}}}":
                     return None
                 target = _target(found[0].strip(), path[:place])
-                return self._value((*target, *path[place:])) if len(target) + len(path) < 100 else None
+                return self._value((*target, *path[place:]), hops + 1) if hops < _MOST_HOPS else None
             if isinstance(value, dict):
                 value = value.get(key, value.get(int(key)) if str(key).isdigit() else None)
             elif isinstance(value, list) and str(key).isdigit() and int(key) < len(value):
