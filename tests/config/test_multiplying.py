@@ -89,3 +89,10 @@ def test_large_configurations_are_taken(tmp_path: Path) -> None:
     (tmp_path / "large.yaml").write_text(text + servers)
     config = load_config(["large.yaml"], cwd=tmp_path, environ={})
     assert config.servers["s299"].fields["c"] == "x" * 10_000 + "-9"
+
+
+def test_the_name_of_an_include_that_multiplies(tmp_path: Path) -> None:
+    names = lines("i0: x", lambda n: tenfold(f"${{i{n - 1}}}"))
+    (tmp_path / "bomb.yaml").write_text(f"config_paths: ['${{i8}}.yaml']\n{names}")
+    with pytest.raises(ConfigError, match="come to more than"):
+        load_config(["bomb.yaml"], cwd=tmp_path, environ={})
