@@ -9,7 +9,7 @@ Unlike upstream, a source that itself inherits is followed, and directives work 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 
 _TEXT = re.compile(r"^\$\{(swap_key|inherit_from|copy):\s*([^{}]+?)\s*\}$")
+_MOST_DIRECTIVES = 2_000
+_MOST_VALUES = 100_000
 _INHERIT = "_inherit_from"
 _COPY = "_copy"
 _DELETE = "_delete_key"
@@ -45,6 +47,10 @@ class _Pass:
     before: dict[str, Any]
     findings: Findings
     _active: list[tuple[str, ...]] = field(default_factory=list)
+    _directives: int = 0
+    """Directives that have been carried out so far: those of copies of copies multiply."""
+    _values: int = 0
+    """Values that they have taken."""
 
     def walk(self, node: Any, path: KeyPath) -> None:
         """Carry out the directives below ``node``, inner ones first."""
@@ -97,7 +103,8 @@ class _Pass:
         source = self._source(directive.source, path)
         if directive.moves:
             self._remove(directive.source, path)
-        self.findings.origins.graft(directive.source, path)
+        if not self._is_full:
+            self.findings.origins.graft(directive.source, path)
         if not directive.is_property or source == MISSING:
             return source
         if not isinstance(source, dict):
@@ -124,11 +131,28 @@ class _Pass:
                 self.findings.problem(path, f"{dotted(path)} takes from {'.'.join(source)}, which is not there", hint)
                 return {}
             found = below[part]
+        if self._is_too_much(found, path):
+            return {}
         holder = {source[-1]: copied(found)}
         self._active.append(source)
         self.walk(holder, source[:-1])
         self._active.pop()
         return holder[source[-1]]
+
+    def _is_too_much(self, value: Any, path: KeyPath) -> bool:
+        """Whether the directives come to more values than a configuration may have; said once."""
+        was_full = self._is_full
+        self._directives += 1
+        self._values += _count(value)
+        if self._is_full and not was_full:
+            limit = f"more than {_MOST_DIRECTIVES:,} directives or {_MOST_VALUES:,} values"
+            message = f"{dotted(path)}: the directives up to here come to {limit}"
+            self.findings.problem(path, message, "do they take from each other?")
+        return self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        return self._directives > _MOST_DIRECTIVES or self._values > _MOST_VALUES
 
     def _remove(self, source: tuple[str, ...], path: KeyPath) -> None:
         node: Any = self.whole
@@ -139,3 +163,13 @@ class _Pass:
                 node = None
         if isinstance(node, dict) and source != path[: len(source)]:
             node.pop(source[-1], None)
+
+
+def _count(value: Any) -> int:
+    """A value, and all values in it."""
+    items: Iterable[Any] = ()
+    if isinstance(value, dict):
+        items = value.values()
+    elif isinstance(value, list):
+        items = value
+    return 1 + sum(map(_count, items))

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
+from gymctl.config.interpolation_size import MOST_CHARACTERS, MOST_REFERENCES, Measure, Size
 from gymctl.config.nested import copied, follow
 from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 
+_TOO_MUCH = f"more than {MOST_CHARACTERS:,} characters or {MOST_REFERENCES:,} interpolations"
 _TEXT = "the text to resolve"  # no key of a configuration
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 _NOT_FOUND = re.compile(r"Interpolation key '([^']+)' not found")
@@ -36,7 +38,7 @@ def resolve(merged: Mapping[str, Any], environ: Mapping[str, str], findings: Fin
         for path, text in open_places
         if text != MISSING and not _filled_at_once(path, text, merged, resolved)
     ]
-    if references:
+    if references and not _multiply(references, merged, resolved, environ, findings):
         _resolve_references(references, merged, resolved, environ, findings)
     return resolved
 
@@ -49,6 +51,8 @@ def resolve_text(text: str, values: Mapping[str, Any], environ: Mapping[str, str
     """
     if "${" not in text:
         return text
+    if not Measure({**values, _TEXT: text}, environ).at((_TEXT,)).is_bounded:
+        raise ValueError(f"its interpolations come to {_TOO_MUCH}")
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -58,6 +62,26 @@ def resolve_text(text: str, values: Mapping[str, Any], environ: Mapping[str, str
         return str(OmegaConf.create(_prepared(within))[_TEXT])
     except OmegaConfBaseException as error:
         raise ValueError(_first_line(error)) from error
+
+
+def _multiply(
+    references: list[tuple[KeyPath, str]],
+    merged: Mapping[str, Any],
+    resolved: dict[str, Any],
+    environ: Mapping[str, str],
+    findings: Findings,
+) -> bool:
+    """Whether interpolations stand for more than can be resolved; that is then a problem of the first that does."""
+    measure, total = Measure(merged, environ), Size()
+    for path, text in references:
+        total += measure.at(path)
+        if not total.is_bounded:
+            message = f"{dotted(path)}: with {text[:60]!r} the interpolations come to {_TOO_MUCH}"
+            findings.problem(path, message, "do they refer to each other?")
+            for place, _ in references:
+                _put(resolved, place, None)
+            return True
+    return False
 
 
 def _open_places(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -6,9 +6,12 @@ it as ``${oc.env:NAME}``. The prefix keeps such a name clear of variables that m
 
 from __future__ import annotations
 
+import base64
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, unquote
 
 from gymctl.config.diagnostics import KeyPath
 from gymctl.config.vocabulary import RESERVED_KEYS, is_server_entry
@@ -19,6 +22,9 @@ _CREDENTIAL_WORDS = frozenset(
 )
 _CREDENTIAL_ENDS = frozenset({"key", "token", "auth", "authorization", "pat", "cookie", "bearer", "dsn"})
 _URL_WITH_PASSWORD = re.compile(r"://[^/@:\s]+:[^/@\s]+@")
+_URL_CREDENTIALS = re.compile(r"://([^/@:\s]*):([^/@\s]+)@")
+_SHORTEST_HIDDEN = 8  # characters; a shorter credential is a word
+_SHORTEST_KEY = 16
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 
 
@@ -143,3 +149,57 @@ def _mask(value: Any, hidden: list[str], *, credential: bool) -> Any:
         if len(secret) >= 8:
             value = value.replace(secret, "****")
     return value
+
+
+class Masks:
+    """Hides a server's credentials in what it says: an endpoint or a proxy may repeat them, in an error above all.
+
+    A reply that is not an error is a model's text, of which a word like ``placeholder`` must stay a part: there only
+    what looks like a real key is hidden.
+    """
+
+    def __init__(self, value: Any) -> None:
+        """``value``: the server's part of a configuration, resolved."""
+        credentials = {text for text in _credentials(value) if len(text) >= _SHORTEST_HIDDEN}
+        self._all = _forms(credentials)
+        self._keys = _forms(text for text in credentials if _is_key(text))
+
+    def text(self, text: str) -> str:
+        """A text with every credential as ``****``."""
+        return self.body(text.encode("utf-8", "surrogatepass"), is_error=True).decode("utf-8", "surrogatepass")
+
+    def body(self, body: bytes, *, is_error: bool) -> bytes:
+        """The body of a reply with every credential, or every key, as ``****``."""
+        for form in self._all if is_error else self._keys:
+            if form in body:
+                body = body.replace(form, b"****")
+        return body
+
+
+def _credentials(value: Any, *, under: bool = False) -> Iterator[str]:
+    """Texts under a credential's key, without ``Bearer`` and the like, and passwords in URLs."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _credentials(item, under=under or holds_credential(str(key)))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _credentials(item, under=under)
+    elif isinstance(value, str):
+        if under:
+            yield value
+            yield from value.split()[1:]
+        for match in _URL_CREDENTIALS.finditer(value):
+            yield from (match[2], unquote(match[2]))
+            yield base64.b64encode(f"{unquote(match[1])}:{unquote(match[2])}".encode()).decode()
+
+
+def _is_key(text: str) -> bool:
+    return (
+        len(text) >= _SHORTEST_KEY and re.search("[0-9]", text) is not None and re.search("[A-Za-z]", text) is not None
+    )
+
+
+def _forms(credentials: Iterable[str]) -> tuple[bytes, ...]:
+    """How credentials are written in a body: as they are, in JSON, in a URL; the longest first."""
+    forms = {form for text in credentials for form in (text, json.dumps(text)[1:-1], quote(text, safe=""), quote(text))}
+    return tuple(sorted((form.encode("utf-8", "surrogatepass") for form in forms), key=len, reverse=True))

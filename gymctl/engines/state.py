@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -74,8 +75,7 @@ def state_folder(directory: Path) -> Path:
     """``.gymctl`` of a directory, made when it is not there: entered by its owner only, ignored by git."""
     folder = directory / FOLDER
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
+        _make_own(folder)
         if not (folder / ".gitignore").exists():
             write_atomically(folder / ".gitignore", "*\n")
     except OSError as error:
@@ -85,6 +85,25 @@ def state_folder(directory: Path) -> Path:
             folder.rmdir()  # only when there is nothing in it
         raise
     return folder
+
+
+def _make_own(folder: Path) -> None:
+    """Make a folder that only this user enters, or take one that is there.
+
+    Raises:
+        EngineError: it is another user's, who could read and replace what is written to it.
+        OSError: it cannot be made.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    owners = {folder.lstat().st_uid, folder.stat().st_uid}
+    if owners != {os.geteuid()}:
+        owner = next(iter(owners - {os.geteuid()}))
+        raise EngineError(
+            f"{folder} belongs to another user (uid {owner}), who could read the keys in it",
+            "run gymctl as that user, or in a directory of your own",
+        )
+    folder.chmod(0o700)
 
 
 def save_state(directory: Path, state: StackState) -> None:
@@ -159,14 +178,13 @@ def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...
     meets them as bind mounts, without passing through the folder.
     """
     folder = state_folder(directory) / _SECRETS
-    folder.mkdir(mode=0o700, exist_ok=True)
-    folder.chmod(0o700)
+    _make_own(folder)
     changed = []
     for name, value in sorted(secrets.items()):
         path = folder / name
         content = value.encode("utf-8", "surrogateescape")
         if not path.is_file() or path.read_bytes() != content:
-            write_atomically(path, content, mode=0o644)
+            write_atomically(path, content, mode=0o644, in_own_folder=True)
             changed.append(name)
     for stale in folder.iterdir():
         if stale.name not in secrets:
@@ -202,30 +220,46 @@ def new_file_mode() -> int:
     return 0o666 & ~current_umask()
 
 
-def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o600, *, in_own_folder: bool = False) -> None:
     """Write a file by renaming a finished one into place.
 
+    Args:
+        path: the file.
+        content: text is written as UTF-8.
+        mode: its mode.
+        in_own_folder: refuse a folder that is not this user's when the file is opened, whatever it was before.
+
     Raises:
-        EngineError: the disk is full, or the folder may not be written.
+        EngineError: the disk is full, or the folder may not be written, or is another user's.
     """
     if isinstance(content, str):
         raw = content.encode("utf-8")
     else:
         raw = content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = f".{path.name}.{uuid.uuid4().hex}"
     try:
-        with open(temporary, "wb", opener=_for_its_owner) as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if in_own_folder and os.fstat(folder).st_uid != os.geteuid():
+                raise EngineError(f"{path.parent} belongs to another user", "run gymctl in a directory of your own")
+            _write_within(folder, temporary, path.name, raw, mode)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise EngineError(f"{path} cannot be written: {error.strerror}", "nothing was changed") from error
+
+
+def _write_within(folder: int, temporary: str, name: str, content: bytes, mode: int) -> None:
+    """Write the file ``name`` of a folder, given by its descriptor, by way of a new one that nobody else can name."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     finally:
         with suppress(OSError):  # of a write that failed, or was interrupted
-            temporary.unlink(missing_ok=True)
-
-
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+            os.unlink(temporary, dir_fd=folder)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gymctl.config.secrets import Masks
 from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.errors import InputError
 from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.message import Call, RefusedError, Reply, json_reply, printable_line
 from gymctl.server.run.log_level import LogLevel
+from gymctl.server.run.log_lines import hide_in_logs
 from gymctl.server.sessions import Session, SessionLostError, SessionStore
 from gymctl.server.settings import Settings
 
@@ -65,6 +67,13 @@ class Server:
         self._most_in_flight = self.config.max_in_flight
         self._started = time.monotonic()
         self._application: Any = None
+        self._masks = Masks(self._own_values())
+        hide_in_logs(self._masks)
+
+    def _own_values(self) -> list[Any]:
+        """The server's part of the configuration: its fields, and plain values for all."""
+        values = {key: value for key, value in self.settings.whole.items() if isinstance(value, str)}
+        return [dict(self.settings.fields), values]
 
     def _read_config(self, settings: Settings) -> Any:
         model = get_type_hints(type(self)).get("config", ServerConfig)
@@ -135,6 +144,7 @@ class Server:
         finally:
             self._in_flight -= 1
         reply.cookies.setdefault(self.sessions.cookie, session.cookie)
+        reply.body = self._masks.body(reply.body, is_error=reply.status >= 400)
         return reply
 
     async def end_session(self, session: Session) -> None:

@@ -252,6 +252,8 @@ HARMFUL: dict[str, tuple[str, set[str], str]] = {
     ),
     "makes a link": ("import os; os.symlink('/etc/passwd', 'x')", {"raised"}, "Operation not permitted"),
     "makes a pipe with a name": ("import os; os.mkfifo('x')", {"raised"}, "Operation not permitted"),
+    "writes to its input": ("import os; os.pwrite(0, bytes(1 << 20), 0)", {"raised"}, "Operation not permitted"),
+    "lets its input grow": ("import os; os.ftruncate(0, 15 << 20)", {"raised"}, "not permitted"),
     "holds memory as a file": ("import os; os.memfd_create('x')", {"raised"}, "Operation not permitted"),
     "makes files that it cannot read": (
         "import os; os.umask(0o777); open('x', 'w').write('x'); open(b'\\xff\\xfe', 'w').write('x')",

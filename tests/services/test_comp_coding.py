@@ -161,6 +161,8 @@ def test_each_test_has_a_result() -> None:
          "def f(n): return 0 if n == 0 else 1 + f(n - 1)\n"
          "t = threading.Thread(target=lambda: print(f(90000)))\nt.start(); t.join()", "", "90000"),
         ("open('notes', 'w').write('kept'); print(open('notes').read())", "", "kept"),
+        ("import os, sys; sys.stderr = open(os.devnull, 'w'); print(3, file=sys.stderr); print(3)", "", "3"),
+        ("import sqlite3, ssl, zoneinfo, asyncio; asyncio.run(asyncio.sleep(0)); print(3); exit()", "", "3"),
         ("print(sorted({'b', 'a'}), gcd(4, 6), Counter('aa'))", "", "['a', 'b'] 2 Counter({'a': 2})"),
         ("print('é🙂', input())", "ß\n", "é🙂 ß"),
         ("print('1.50 2')", "", "1.5 2.0"),

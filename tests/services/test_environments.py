@@ -16,7 +16,7 @@ SCRIPT_EARNS = {
     "example_multi_step": [1.0, 1.0, 1.0, 0.0, 0.0],
     "example_session_state_mgmt": [1.0, 1.0, 1.0, 1.0, 1.0],
     "multineedle": [1.0, 0.0, 1.0, 0.0, 1.0],
-    "weather": [1.0, 1.0, 1.0, 0.0, 0.0],
+    "weather": [1.0, 0.0, 1.0, 0.0, 0.0],
 }
 ENVIRONMENTS = [*SCRIPT_EARNS, "google_search"]
 

@@ -1,13 +1,17 @@
 """Audio beside a request: the Responses API has no place for it, so NeMo Gym's rows carry it in ``metadata``.
 
 ``audio_data`` is a data URI, ``audio_path`` a file, ``audio_paths`` a list of files (or the list as JSON: values of
-metadata are texts). Files are sent as data URIs, before the text of the last user message.
+metadata are texts). Files are sent as data URIs, before the text of the last user message. A row comes from anywhere:
+its files are those in the folder that the server is configured with, and nobody fetches an address for it.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,8 @@ from gymctl.server.message import RefusedError
 AUDIO_KEYS = ("audio_data", "audio_path", "audio_paths")
 # What vLLM's decoders tell formats by; a wrong one would be decoded wrongly without a word.
 _SUBTYPES = {".wav": "wav", ".flac": "flac", ".mp3": "mpeg", ".m4a": "mp4", ".ogg": "ogg", ".opus": "opus"}
+_DATA_URI = re.compile(r"data:audio/[\w.+-]+(?:;[\w-]+=[\w.+-]+)*;base64,[A-Za-z0-9+/_-]*={0,2}", re.ASCII)
+_MOST_BYTES = 256 << 20  # of all files of a request
 
 
 def has_audio(metadata: Mapping[str, Any]) -> bool:
@@ -26,10 +32,11 @@ def has_audio(metadata: Mapping[str, Any]) -> bool:
 
 
 def audio_uris(metadata: Mapping[str, Any], root: str | None) -> list[str]:
-    """Data URIs of the audio that metadata carries; files are read. ``root`` is where relative paths begin.
+    """Data URIs of the audio that metadata carries; files are read, which must be in the folder ``root``.
 
     Raises:
-        RefusedError: two keys at once, a file that is not there, or of no known kind.
+        RefusedError: two keys at once, an address that is not data, a file that is not in ``root``, is not there, or is
+            not of a known kind.
     """
     given = [key for key in AUDIO_KEYS if metadata.get(key)]
     if len(given) > 1:
@@ -39,8 +46,16 @@ def audio_uris(metadata: Mapping[str, Any], root: str | None) -> list[str]:
     key = given[0]
     value = metadata[given[0]]
     if key == "audio_data":
+        if not isinstance(value, str) or not _DATA_URI.fullmatch(value):
+            raise RefusedError(("metadata", key), "must be a data URI: data:audio/wav;base64,...")
         return [value]
-    return [_uri(path, root, key) for path in ([value] if key == "audio_path" else _paths(value))]
+    if root is None:
+        raise RefusedError(("metadata", key), "files are read from the server's audio_root, and it has none")
+    if key == "audio_paths":
+        paths = _paths(value)
+    else:
+        paths = [value]
+    return list(_uris(paths, Path(root).resolve(), key))
 
 
 def put_audio_in(messages: list[dict[str, Any]], uris: Sequence[str]) -> None:
@@ -69,20 +84,40 @@ def _paths(value: Any) -> list[str]:
     return value
 
 
-def _uri(given: str, root: str | None, key: str) -> str:
-    if root is None:
-        path = Path(given)
-    else:
-        path = Path(root) / given
-    if not path.is_absolute():
-        raise RefusedError(("metadata", key), f"{given!r} is relative, and the server has no audio_root")
-    subtype = _SUBTYPES.get(path.suffix.lower())
-    if subtype is None:
-        raise RefusedError(
-            ("metadata", key), f"{given!r} is of no known kind; known are {', '.join(sorted(_SUBTYPES))}"
-        )
+def _uris(paths: Sequence[Any], root: Path, key: str) -> Iterator[str]:
+    left = _MOST_BYTES
+    for path in paths:
+        content = _content(path, root, key, left)
+        left -= len(content)
+        subtype = _SUBTYPES[Path(path).suffix.lower()]
+        yield f"data:audio/{subtype};base64,{base64.b64encode(content).decode()}"
+
+
+def _content(given: Any, root: Path, key: str, most: int) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        RefusedError: it is not in ``root``, cannot be read, has more than ``most`` bytes, or is not of a known kind.
+    """
+    if not isinstance(given, str) or Path(given).suffix.lower() not in _SUBTYPES:
+        known = ", ".join(sorted(_SUBTYPES))
+        raise RefusedError(("metadata", key), f"{given!r} is not of a known kind; known are {known}")
     try:
-        content = path.read_bytes()
+        path = (root / given).resolve()
+        if not path.is_relative_to(root):
+            raise RefusedError(("metadata", key), f"{given!r} is not in the server's audio_root")
+        with open(path, "rb", opener=_opened) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise RefusedError(("metadata", key), f"{given!r} is not a file")
+            content = file.read(most + 1)
     except OSError as error:
-        raise RefusedError(("metadata", key), f"{path}: {error.strerror}") from error
-    return f"data:audio/{subtype};base64,{base64.b64encode(content).decode()}"
+        raise RefusedError(("metadata", key), f"{given!r}: {error.strerror}") from error
+    except ValueError as error:  # a NUL in it
+        raise RefusedError(("metadata", key), f"{given!r} is not a path") from error
+    if len(content) > most:
+        raise RefusedError(("metadata", key), f"{given!r}: more than {_MOST_BYTES >> 20} MB of audio in one request")
+    return content
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would not open until somebody writes

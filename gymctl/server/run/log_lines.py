@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from weakref import WeakSet
 
+from gymctl.config.secrets import Masks
 from gymctl.config.terminal_text import one_line, plain
+
+_HIDDEN: WeakSet[Masks] = WeakSet()  # of the servers of this process
+
+
+def hide_in_logs(masks: Masks) -> None:
+    """Hide a server's credentials in every record, for as long as the server is there."""
+    _HIDDEN.add(masks)
 
 
 class LineFormatter(logging.Formatter):
@@ -13,6 +22,13 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record with the credentials of this process's servers hidden."""
+        text = super().format(record)
+        for masks in _HIDDEN:
+            text = masks.text(text)
+        return text
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The record without its traceback."""

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Sequence
+from typing import Any
+
+NOT_EVALUATED = "the answer is not evaluated"
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_UNIT = re.compile(r"\\(?:text|textrm|mathrm|mbox|operatorname)\s*\{([^{}]*)\}[\s$}]*$")
+# What a parser works out by itself, so that only the text shows that it was left to do
+_OPERATION = re.compile(r"\\(?:sum|prod|i*int|oint|lim|[dt]?binom|gcd|lcm|max|min|det|b?mod|pmod)(?![a-z])|!")
+_MOST_EXPONENT = 1000  # a larger power of a number is an answer: nobody writes its digits
 
 
-def library_verdict(expected: str, generated: str) -> tuple[bool, str | None, str | None]:
+def library_verdict(expected: str, generated: str, only_evaluated: bool = False) -> tuple[bool, str | None, str | None]:
     r"""Whether math-verify finds ``expected`` in ``generated``, the answer it found there, and what went wrong, if so.
 
     The expected answer is read as LaTeX inside ``\boxed{}``; in the generated text a boxed answer is looked for first,
-    then other formulas and numbers, as math-verify does by itself.
+    then other formulas and numbers, as math-verify does by itself. With ``only_evaluated`` an answer that leaves the
+    work to its reader is not right, unless the expected one does so too.
     """
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
     from math_verify.errors import TimeoutException  # no subclass of Exception
@@ -21,6 +32,8 @@ def library_verdict(expected: str, generated: str) -> tuple[bool, str | None, st
         if not wanted:
             return False, None, "expected_answer cannot be read"
         right = next((answer for answer in found if verify(wanted, answer)), None)
+        if only_evaluated and right is not None and not is_answer(expected, wanted, generated, found):
+            return False, str(found[0]), NOT_EVALUATED
         if right is None and found:
             shown = found[0]
         else:
@@ -37,3 +50,74 @@ def without_delimiters(answer: str) -> str:
         if answer.startswith(before) and answer.endswith(after) and len(answer) >= len(before) + len(after):
             return answer[len(before) : -len(after)].strip()
     return answer
+
+
+def is_answer(expected: str, wanted: Sequence[Any], generated: str, found: Sequence[Any]) -> bool:
+    """Whether what math-verify ``found`` in a text is worked out as far as the expected answer, and has its unit."""
+    unit = unit_of(generated)
+    expected_unit = unit_of(expected)
+    if unit and expected_unit and unit != expected_unit:
+        return False
+    return _is_worked_out(found) or not _is_worked_out(wanted)
+
+
+def unit_of(text: str) -> str:
+    """The unit that ends an answer (the last boxed one, if any), in lower case; empty without one."""
+    answers = _BOXED.findall(text)
+    match = _UNIT.search(answers[-1] if answers else text)
+    if match:
+        return match[1].strip().lower()
+    return ""
+
+
+def _is_worked_out(parsed: Sequence[Any]) -> bool:
+    """Whether a parsed answer, its formula and its text, leaves nothing to work out."""
+    text = "".join(part for part in parsed if isinstance(part, str))
+    formulas = [part for part in parsed if not isinstance(part, str)]
+    if _OPERATION.search(text):
+        return False
+    if any(getattr(formula, "is_Integer", False) for formula in formulas) and re.search(r"frac|/", text):
+        return False  # a fraction that is a whole number
+    return all(is_evaluated(formula) for formula in formulas)
+
+
+def is_evaluated(formula: Any) -> bool:
+    """Whether a formula of sympy's, or a matrix of them, has no operation in it that gives a rational number."""
+    import sympy
+
+    if isinstance(formula, sympy.MatrixBase):
+        return all(is_evaluated(element) for element in formula)
+    if not isinstance(formula, sympy.Basic) or formula.is_Atom or _is_notation(formula):
+        return True
+    unfinished = (sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit, sympy.Derivative, sympy.UnevaluatedExpr)
+    if isinstance(formula, unfinished):
+        return False
+    if isinstance(formula, sympy.Eq) and not formula.lhs.free_symbols:
+        return False  # an equation of numbers: it names two answers
+    if isinstance(formula, sympy.Expr) and not formula.free_symbols and not _is_closed_power(formula):
+        value = formula.doit()
+        if value.is_Rational or value.is_Float:
+            return False
+    return all(is_evaluated(argument) for argument in formula.args)
+
+
+def _is_notation(formula: Any) -> bool:
+    """Whether a formula only writes a number: 10^8, 3 * 10^8, 50 %, or one with a sign."""
+    import sympy
+
+    if formula.is_Pow:
+        return bool(formula.base == 10 and formula.exp.is_Integer)
+    if not formula.is_Mul or len(formula.args) != 2:
+        return False
+    first, second = formula.args
+    percent = isinstance(second, sympy.UnevaluatedExpr) and second.args[0] == sympy.Rational(1, 100)
+    power = second.is_Pow and _is_notation(second)
+    return bool(first.is_Number and (percent or power or (first == -1 and second.is_Number)))
+
+
+def _is_closed_power(formula: Any) -> bool:
+    if formula.is_Pow:
+        powers = [formula]
+    else:
+        powers = [part for part in formula.args if part.is_Pow]
+    return any(power.exp.is_Integer and abs(power.exp) > _MOST_EXPONENT for power in powers)

@@ -44,15 +44,10 @@ class Conversation:
 
     def say(self, role: str, content: Any) -> None:
         """Add a message; a user's message starts a new question."""
-        if isinstance(content, str):
-            text = content
-        else:
-            text = " ".join(part.get("text", "") for part in content or ())
+        text = content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or ())
         self.lines += text.splitlines()
         if role == "user":
-            self.question = text
-            self.made = []
-            self.outputs = []
+            self.question, self.made, self.outputs = text, [], []
 
     def numbers(self) -> list[int | float]:
         """The numbers in the question, in order, repeats kept."""
@@ -133,11 +128,9 @@ def next_calls(talk: Conversation, tools: list[Tool], *, parallel: bool) -> list
 
 def farewell(talk: Conversation) -> str:
     """The closing message: what was done, and that no language model did it."""
-    if talk.outputs:
-        last = f" The last tool answered: {talk.outputs[-1]}"
-    else:
-        last = ""
-    return f"This is a script, not a language model. It made {len(talk.made)} tool call(s) and stops here.{last}"
+    last = f" The last tool answered: {talk.outputs[-1]}" if talk.outputs else ""
+    tools = ", ".join(dict.fromkeys(talk.made)) or "no tool"
+    return f"This is a script, not a language model. It called {tools} and stops here.{last}"
 
 
 def offered(params: dict[str, Any]) -> list[Tool]:
@@ -146,10 +139,7 @@ def offered(params: dict[str, Any]) -> list[Tool]:
     if choice == "none":
         return []
     functions = [tool.get("function", tool) for tool in params.get("tools") or () if tool.get("type") == "function"]
-    if isinstance(choice, dict):
-        named = choice.get("function", choice).get("name")
-    else:
-        named = None
+    named = choice.get("function", choice).get("name") if isinstance(choice, dict) else None
     return [Tool(each["name"], each.get("parameters") or {}) for each in functions if named in (None, each["name"])]
 
 
@@ -186,10 +176,7 @@ def _well_formed(name: str, read: Callable[[dict[str, Any]], Read], params: dict
     try:
         return read(params)
     except (AttributeError, KeyError, TypeError) as error:
-        if isinstance(error, KeyError):
-            problem = f"{error} is missing"
-        else:
-            problem = str(error)
+        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RefusedError((name,), f"malformed: {problem}", "type_error") from error
 
 
@@ -265,8 +252,10 @@ class ScriptedModel(ModelServer):
 
     def _last_words(self, talk: Conversation) -> str:
         """What it says when it is through."""
-        fitting = (text for wanted, text in self.config.says.items() if re.search(wanted, talk.question, re.DOTALL))
-        return next(fitting, None) or farewell(talk)
+        for pattern, text in self.config.says.items():
+            if match := re.search(pattern, talk.question, re.DOTALL):
+                return filled(text, match)
+        return farewell(talk)
 
     async def _play(
         self, talk: Conversation, tools: list[Tool], params: dict[str, Any]
@@ -276,6 +265,13 @@ class ScriptedModel(ModelServer):
             await asyncio.sleep(self.config.latency_ms / 1000)
         mark = hashlib.blake2b(exact_json.dumps(params), digest_size=8).hexdigest()
         return next_calls(talk, tools, parallel=params.get("parallel_tool_calls") is not False), mark
+
+
+def filled(text: str, match: re.Match[str]) -> str:
+    """A text of ``says`` with ``$1`` and so on replaced by the groups of its expression, where it has them."""
+    groups = match.groups(default="")
+    numbers = "|".join(str(number) for number in range(1, len(groups) + 1))
+    return re.sub(rf"\$({numbers})(?!\d)", lambda place: groups[int(place[1]) - 1], text) if groups else text
 
 
 def words(talk: Conversation, calls: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:

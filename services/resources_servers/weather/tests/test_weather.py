@@ -51,6 +51,42 @@ def test_a_number_is_a_whole_one(text, right):
         assert rollout.verify({"cities": [], "expected_answer": "22"}, [message(text)])["answered"] is right
 
 
+EVERY_CITY = "bergen cairo dakar hobart kyoto lisbon quito reykjavik toronto wellington"
+EVERYTHING = f"Yes no true false {EVERY_CITY} rain clear haze cloud showers sleet {' '.join(map(str, range(-50, 500)))}"
+
+
+@pytest.mark.parametrize(
+    ("cities", "expected", "text", "right"),
+    [
+        (["Lisbon"], "22", "It is 22 degrees in Lisbon, with a 10% chance of rain.", True),
+        (["Lisbon"], "22", "22 or 23 degrees", False),
+        (["Lisbon"], "22", "22 or 10", True),  # no better than 22 alone, as 10 or 22 is no better than 10
+        (["Lisbon"], "22", "10 or 22", False),
+        (["Lisbon"], "22", "It is 22 degrees in Lisbon or Cairo.", False),
+        (["Lisbon"], "22", "20, 21, 22, 23, 24", False),
+        (["Lisbon"], "22", "\u221222", False),
+        (["Dakar", "Reykjavik"], "24", "Dakar is 24 degrees warmer than Reykjavik (27 and 3).", True),
+        (["Dakar", "Reykjavik"], "24", " ".join(map(str, range(60))), False),
+        (["Toronto", "Cairo"], "Cairo", "Cairo is warmer than Toronto.", True),
+        (["Toronto", "Cairo"], "Cairo", "Cairo, with 31 degrees, compared to the 11 of Toronto", True),
+        (["Toronto", "Cairo"], "Cairo", "Cairo or Toronto", False),
+        (["Toronto", "Cairo"], "Cairo", "Cairo, Toronto", False),
+        (["Toronto", "Cairo"], "Cairo", "Toronto and Cairo", False),
+        (["Toronto", "Cairo"], "Cairo", "Toronto is warmer than Cairo.", False),
+        (["Toronto", "Cairo"], "Cairo", "Cairo than Dakar", False),
+        (["Toronto", "Cairo"], "Cairo", "CairoToronto", False),
+        (["Lisbon"], "clear", "The sky is clear.", True),
+        (["Lisbon"], "clear", "clear or cloud", False),
+        (["Lisbon"], "yes", "Yes, it is.", True),
+        *((["Lisbon"], expected, EVERYTHING, False) for expected in ("22", "-50", "yes", "clear", "Lisbon")),
+        (["Bergen", "Cairo"], "Bergen", EVERYTHING, False),
+    ],
+)
+def test_an_answer_is_one_answer(cities, expected, text, right):
+    with episode(FOLDER) as rollout:
+        assert rollout.verify({"cities": cities, "expected_answer": expected}, [message(text)])["answered"] is right
+
+
 def test_the_rows_can_be_answered():
     with episode(FOLDER) as rollout:
         for row in example_rows(FOLDER):
