@@ -103,10 +103,7 @@ def read_config(
     _check_credentials(resolved, findings)
     servers, remote = check_references(servers, resolved, findings, role)
     check_addresses(servers, head, resolved.get("default_host"), findings)
-    if resolved.get(RAY_ADDRESS_KEY):
-        own_cluster = None
-    else:
-        own_cluster = ray
+    own_cluster = None if resolved.get(RAY_ADDRESS_KEY) else ray
     check_published(servers.values(), head, vllm.values(), own_cluster, findings, role)
     advise(servers, resolved, layers.files, findings)
     if not servers and role in (Role.ALL, Role.WORKER):
@@ -162,10 +159,7 @@ def _ray(
     resolved: dict[str, Any], servers: Mapping[str, ServerInstance], environ: Mapping[str, str], findings: Findings
 ) -> tuple[dict[str, Any], RayBlock | None]:
     """The values with the address of the cluster that the environment names, and the ``ray:`` block."""
-    if RAY_BLOCK in servers:
-        written = None
-    else:
-        written = resolved.get(RAY_BLOCK)
+    written = None if RAY_BLOCK in servers else resolved.get(RAY_BLOCK)
     if address := cluster_address(resolved, written is not None, environ, findings):
         resolved = {**resolved, RAY_ADDRESS_KEY: address}
     check_address(resolved.get(RAY_ADDRESS_KEY), findings)

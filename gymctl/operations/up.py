@@ -110,10 +110,7 @@ def up(
     directory = directory or Path.cwd()
     options = options or PlanOptions()
     images = images or ImageOptions()
-    if config.membership:
-        role = config.membership.role
-    else:
-        role = Role.ALL
+    role = config.membership.role if config.membership else Role.ALL
     check_engine_options(engine, role, options.publish, images)
     start = _Start(
         config=config,
@@ -133,10 +130,7 @@ def up(
         return state
     except KeyboardInterrupt:
         start.note(_stopped(before, directory))
-        if find_state(directory):
-            cleanup = "to clean up: gymctl down"
-        else:
-            cleanup = "nothing was started"
+        cleanup = "to clean up: gymctl down" if find_state(directory) else "nothing was started"
         raise KeyboardInterrupt(f"interrupted; {cleanup}") from None
     except GymctlError:
         start.note(_stopped(before, directory))
@@ -176,10 +170,7 @@ def _up_local(start: _Start) -> StackState:
         raise InputError("the local engine does not start vLLM", hint)
     name = stack_name(start.options.name, start.directory)
     start.note(list(without_effect(config)))
-    if config.is_worker:
-        first = "node"
-    else:
-        first = "head"
+    first = "node" if config.is_worker else "head"
     start.on_event(ServersExpected((first, *config.servers)))
     state = LocalEngine(start.directory).up(
         config,
