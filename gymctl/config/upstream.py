@@ -162,3 +162,13 @@ OTHER_COMMANDS: Mapping[str, str] = {
     "version": "see gymctl --version",
     "e2e_collect_rollouts": "use gymctl up, then gymctl collect",
 }
+
+# Environment servers (0.7.0, global_config.py): rollout collection reaches an agent only through one that names it.
+AGENT_KIND = "responses_api_agents"
+ENVIRONMENT_KIND = "environment_servers"
+RELAY = "legacy_agent"  # its implementation that passes /run and /aggregate_metrics on, unread
+RELAY_SUFFIX = "_environment_server"  # of the name that its parser gives the relay of an agent that has none
+
+# Paths of health checks (0.7.0, server_utils.py): the head answers the latter with 503 until every server was reached.
+LIVENESS_PATHS = ("/livez",)
+READINESS_PATHS = ("/readyz", "/healthz", "/health")

@@ -19,10 +19,13 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import ValidationError
 
+from gymctl.config.environment_relays import with_relays
+from gymctl.config.upstream import LIVENESS_PATHS, READINESS_PATHS
 from gymctl.config.vocabulary import HEAD_NAME
 from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
 from gymctl.server.calls.registration import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
 from gymctl.server.calls.remote import Ways
+from gymctl.server.endpoints import Endpoint
 from gymctl.server.settings import server_entries
 
 SERVICES = Path(__file__).resolve().parent.parent
@@ -43,12 +46,14 @@ class Head(Server):
         """Start watching the servers."""
         self._whole = {**self.settings.whole, HEAD_NAME: dict(self.settings.whole.get(HEAD_NAME) or {})}
         self._token = str(self._whole[HEAD_NAME].pop("token", "") or "")
-        self._text = _yaml(self._whole)
         self._instances = {record["process_name"]: record for record in self._records()}
         self._registry = Registry(self._instances)
         self._remote: dict[str, dict[str, Any]] = {}
         self._ways = Ways(limit=4)
         self._looked = False
+        self._is_ready = False
+        self._added: dict[str, Any] = {}
+        self._document = b""
         self._watch = asyncio.create_task(self._watch_all())
 
     async def shutdown(self) -> None:
@@ -70,6 +75,20 @@ class Head(Server):
             except Exception:  # one look that failed is no reason to stop watching
                 log.exception("the servers could not be looked at")
 
+    def all_endpoints(self) -> Iterator[Endpoint]:
+        """Its own, and the paths that NeMo Gym's head answers health checks on."""
+        yield from super().all_endpoints()
+        for path in LIVENESS_PATHS:
+            yield Endpoint(path, self.alive, "GET", self.alive, uses_session=False)
+        for path in READINESS_PATHS:
+            yield Endpoint(path, self.ready, "GET", self.ready, uses_session=False)
+
+    async def ready(self, call: Call, session: Session) -> Reply:
+        """Whether every server of this stack has answered once: 503 until then."""
+        if not self._is_ready:
+            await self._look()
+        return json_reply({"status": "ok"}) if self._is_ready else json_reply({"status": "starting"}, 503)
+
     async def _look(self) -> None:
         """Ask every server, this stack's and those of other machines, whether it is up."""
         self._list_registered()
@@ -78,6 +97,8 @@ class Head(Server):
             *(self._probe_remote(server) for server, node in self._registry.servers()),
         )
         self._looked = True
+        if all(record["status"] == "success" for record in self._instances.values()):
+            self._is_ready = True
 
     def _list_registered(self) -> None:
         """Bring the records of other machines' servers up to the registry."""
@@ -115,10 +136,12 @@ class Head(Server):
     @endpoint("/global_config_dict_yaml", method="GET")
     async def configuration(self, call: Call, session: Session) -> Reply:
         """The configuration as a JSON string of YAML text; secrets are masked."""
-        added = {
-            server.name: _entry(server) for server, _ in self._registry.servers() if server.name not in self._whole
-        }
-        return json_reply(self._text + _yaml(added) if added else self._text)
+        registered = (server for server, _ in self._registry.servers())
+        added = {server.name: _entry(server) for server in registered if server.name not in self._whole}
+        if not self._document or added != self._added:
+            self._document = json_reply(_yaml(with_relays({**self._whole, **added}))).body
+            self._added = added
+        return Reply(200, self._document)
 
     @endpoint("/server_instances", method="GET")
     async def instances(self, call: Call, session: Session) -> Reply:
@@ -216,7 +239,6 @@ def _record(
 
 
 def _yaml(whole: dict[str, Any]) -> str:
-    """Top-level entries as a block of YAML; two such blocks, one after the other, are one document."""
     return yaml.dump(whole, sort_keys=False, allow_unicode=True, width=100_000)
 
 

@@ -1,6 +1,6 @@
 """Prepared files are those that NeMo Gym writes for its own data, run beside it.
 
-``GYMCTL_UPSTREAM_PYTHON`` and ``GYMCTL_UPSTREAM_0_7_PYTHON`` name interpreters with nemo-gym 0.4.0 and 0.7.0.
+``GYMCTL_UPSTREAM_PYTHON`` and ``GYMCTL_UPSTREAM_07_PYTHON`` name interpreters with nemo-gym 0.4.0 and 0.7.0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gymctl.errors import InputError
 pytestmark = [pytest.mark.upstream, pytest.mark.processes]
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "upstream_data.py"
-PYTHONS = {Release.V0_4: "GYMCTL_UPSTREAM_PYTHON", Release.V0_7: "GYMCTL_UPSTREAM_0_7_PYTHON"}
+PYTHONS = {Release.V0_4: "GYMCTL_UPSTREAM_PYTHON", Release.V0_7: "GYMCTL_UPSTREAM_07_PYTHON"}
 
 # One file that two agents declare: up to 0.5.1 every copy of its rows names the last agent, here each its own.
 TWO_AGENTS = {
