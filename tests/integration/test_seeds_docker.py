@@ -44,7 +44,7 @@ def test_coordinator_and_worker_on_one_machine(tmp_path, free_port, image):
         assert up.returncode == 0, up.stderr
         assert "the head is published on 127.0.0.1" in up.stderr
         status = folder.gymctl("ng_status")
-        assert (status.returncode, status.stdout.count("healthy")) == (0, 4), status.stdout
+        assert (status.returncode, status.stdout.count("  healthy  ")) == (0, 4), status.stdout
 
         (printed,) = json.loads(BLOCKS["001", 320])
         found = {item["process_name"]: item for item in fetched(f"http://127.0.0.1:{free_port}/server_instances")}
