@@ -124,7 +124,7 @@ def _item(name: str, info: ParameterInfo, annotation: Any, default: Any) -> str:
         value = "" if kind is bool else f" {_placeholder(info, kind)}"
         head = f"{', '.join(sorted(names, key=len, reverse=True))}{value}"
     notes = [info.help or ""]
-    if is_repeated and isinstance(info, OptionInfo):
+    if is_repeated and isinstance(info, OptionInfo) and "repeat" not in (info.help or ""):
         notes.append("May be repeated.")
     if shown := _default(info, kind, default):
         notes.append(f"Default: {shown}.")

@@ -55,6 +55,7 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 "Where this machine's Hugging Face cache is: a model's configuration in it is checked before vLLM "
                 "starts.",
             ),
+            ("HF_ENDPOINT", "Address of the Hugging Face Hub that `gymctl data` downloads from."),
             ("NO_COLOR, TERM=dumb", "Disable colors."),
             ("TMPDIR", "Directory in which image builds are staged."),
         ),
@@ -99,7 +100,10 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ),
             (NOTICE_VARIABLE, "Seconds that a server continues normally after SIGTERM. Default: 0; 4 on Swarm."),
             ("SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE", f"`/run/secrets/{CERTIFICATES}`, with a CA bundle."),
-            ("HF_TOKEN_PATH, HF_HUB_OFFLINE", "In vLLM's containers: the file with the token; whether to use the network."),
+            (
+                "HF_TOKEN_PATH, HF_HUB_OFFLINE",
+                "In vLLM's containers: the file with the token; whether to use the network.",
+            ),
             ("RAY_AUTH_MODE", "In Ray's containers: `disabled`, since only the stack's network reaches them."),
             ("GYMCTL_PROXY", "In a replica proxy: its configuration."),
             (f"{JOB_VARIABLE}, {CONTAINER_VARIABLE}", "In a collector's container: what to collect; its own name."),
@@ -112,7 +116,10 @@ FILES: tuple[Section, ...] = (
         "A stack's directory",
         "The directory in which `gymctl up` runs. `gymctl down` removes these files, except where noted.",
         (
-            ("compose.yaml", "Rendered stack on Compose. A file of this name that gymctl did not write is never changed."),
+            (
+                "compose.yaml",
+                "Rendered stack on Compose. A file of this name that gymctl did not write is never changed.",
+            ),
             ("swarm.yaml", "Rendered stack on Swarm."),
             (".gymctl/", "State of the stack. Only its owner can enter it; git ignores it."),
             (
@@ -151,6 +158,10 @@ FILES: tuple[Section, ...] = (
             (_FILES.materialized.name, "The rows as they are sent."),
             (_FILES.metrics.name, "Aggregate metrics per agent."),
             (_FILES.identity.name, "Record and lock of the run."),
+            (
+                "rollouts.unmatched.jsonl",
+                "Results that `--resume --force` could not match with a row of the new input.",
+            ),
             ("rollouts.1.jsonl", "An earlier run, and its files likewise: without `--resume`, they are renamed."),
             ("rollouts.removed1.jsonl", "Contents of an output that another program removed during the run."),
             ("gymctl-quickstart/rollouts.jsonl", "Output of `gymctl quickstart`, and its files likewise (`--output`)."),
@@ -160,6 +171,15 @@ FILES: tuple[Section, ...] = (
         "Written by other commands",
         "",
         (
+            (
+                "TYPE.jsonl, TYPE_metrics.json, prepare_record.json",
+                "`gymctl data prepare --output-dir DIR`: the rows of each type of data set, metrics, and a record "
+                "([Data](../data.md#prepare)).",
+            ),
+            (
+                "OUTPUT.manifest.json",
+                "`gymctl export`: the manifest next to the exported file ([Export](../export.md#the-manifest)).",
+            ),
             ("compose.yaml", "`gymctl render -o FILE`; without `-o`, the document is printed."),
             ("resources_servers/NAME/", "`gymctl env init NAME`: code, configuration, rows, a test and a README."),
         ),

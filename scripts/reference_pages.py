@@ -53,7 +53,7 @@ def exit_codes_page() -> str:
     lines = [
         "| code | meaning | exception in the Python API |",
         "|---|---|---|",
-        "| 0 | success | – |",
+        "| 0 | success | |",
         f"| 1 | a failure: of the engine, a server or a rollout | {_names(codes[1])} |",
         f"| 2 | invalid input: configuration, rows, options or arguments; nothing was changed | {_names(codes[2])} |",
         "| 130 | interrupted with Ctrl-C | `KeyboardInterrupt` |",
@@ -63,11 +63,11 @@ def exit_codes_page() -> str:
         "| command | code |",
         "|---|---|",
         "| `gymctl status` | 0 if every server is healthy, otherwise 1 |",
-        "| `gymctl collect` | 0 if every rollout has a result, otherwise 1; 130 if interrupted, continue with `--resume` |",
+        "| `gymctl collect` | 0 if every rollout has a result, otherwise 1; 130 if interrupted |",
         "| `gymctl env test` | pytest's: 0 all tests passed, 1 some failed, 2 interrupted, 4 wrong usage, 5 no tests |",
         "",
-        "Servers use the same codes: their process exits with 2 for an invalid configuration, and with 1 if they cannot",
-        "start.",
+        "Servers use the same codes: their process exits with 2 for an invalid configuration, and with 1 if they",
+        "cannot start.",
     ]
     return _page("Exit codes", introduction, lines)
 
@@ -75,8 +75,9 @@ def exit_codes_page() -> str:
 def endpoints_page() -> str:
     """The page of HTTP endpoints."""
     introduction = (
-        "The routes of the servers. Bodies are JSON. Every server also has `GET /docs` with the schema of its requests. "
-        "Errors have a JSON body with `detail`; if another server caused the error, `cause` names it. " + _GENERATED
+        "The routes of the servers. Bodies are JSON. Every server also has `GET /docs` with the schema of its "
+        "requests. Errors have a JSON body with `detail`; if another server caused the error, `cause` names it. "
+        + _GENERATED
     )
     return _page("HTTP endpoints", introduction, _routes())
 
@@ -144,9 +145,7 @@ def _sections(sections: tuple[Section, ...]) -> Iterator[str]:
 
 
 def _fill(text: str, indent: str = "") -> str:
-    return textwrap.fill(
-        text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _page(title: str, introduction: str, lines: Iterable[str]) -> str:

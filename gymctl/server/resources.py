@@ -87,10 +87,13 @@ class ResourcesServer(Server):
         raise NotImplementedError(f"{type(self).__name__} has no verify()")
 
     async def seed_session(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        """Prepare the state of a session for a row. Override as ``seed_session(self, body: SeedRequest, session: Session)``."""
+        """Prepare the state of a session for a row.
+
+        Override as ``seed_session(self, body: SeedRequest, session: Session)``.
+        """
 
     async def close_session(self, session: Session) -> None:
-        """Release what is kept under ``session.id``. Override it; called after the verdict and by ``/close_session``."""
+        """Release what is kept under ``session.id``. Override it; called after the verdict too."""
 
     def all_endpoints(self) -> Iterator[Endpoint]:
         """Tools, ``/seed_session``, ``/verify`` and ``/close_session``."""
