@@ -84,7 +84,7 @@ class Head(Server):
             yield Endpoint(path, self.ready, "GET", self.ready, uses_session=False)
 
     async def ready(self, call: Call, session: Session) -> Reply:
-        """Whether every server of this stack has answered once: 503 until then."""
+        """Report that every server of the stack has answered once; the status is 503 until then."""
         if not self._is_ready:
             await self._look()
         return json_reply({"status": "ok"}) if self._is_ready else json_reply({"status": "starting"}, 503)
