@@ -108,12 +108,12 @@ CODES: Mapping[NoteCode, str] = {
     NoteCode.UNREAD_KEY: "a key that no server reads",
     NoteCode.SAME_NAME: "one server is defined in two files, which merge",
     NoteCode.DROPPED: "a list or mapping was replaced whole, and what only the old one had is gone",
-    NoteCode.INCLUDE_WON: "a file's value lost against that of a file it includes",
+    NoteCode.INCLUDE_WON: "a file's value was overridden by a file that it includes",
     NoteCode.UNKNOWN_REFERENCE: "a reference inside a field leads nowhere (NeMo Gym does not check those)",
     NoteCode.RENAMED: "a bundled server takes the place of NeMo Gym's, which has another name and is not here",
     NoteCode.MISSPELT_KEY: "a top-level key that is nearly one with a meaning (an error unless silenced)",
     NoteCode.VLLM_PARSER: "a vllm block has no parser for its model's tool calls or thoughts, or an unusual one",
-    NoteCode.VLLM_UNUSED: "no model server calls a vllm block, or a key of one says nothing",
+    NoteCode.VLLM_UNUSED: "no model server calls a vllm block, or one of its keys has no effect",
     NoteCode.RAY_ADDRESS: "the address of the Ray cluster was taken from the environment",
 }
 

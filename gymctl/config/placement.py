@@ -145,6 +145,7 @@ class ResourceLimits(Block):
     cpus: Cpus | None = Field(None, description="Most processors that it may use.")
     memory: Size | None = Field(None, description="Most memory that it may use.")
     pids: PositiveCount | None = Field(None, description="Most processes that it may have.")
+    tmp: Size | None = Field(None, description="Size of its `/tmp`, which takes memory as it fills.")
     gpus: (
         Annotated[
             PositiveCount | Literal["all"] | Annotated[GpuIds, AfterValidator(_each_once)],

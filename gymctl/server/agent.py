@@ -161,7 +161,7 @@ class AgentServer(Server):
 
     @endpoint("/run", while_wanted=True)
     async def run(self, call: Call, session: Session) -> Reply:
-        """One rollout: seed the session, respond, verify. The verdict's bytes go to the caller as they came."""
+        """Run one rollout: seed the session, respond, verify. The bytes of the verdict are returned unchanged."""
         row, problem = _read_row(call)
         if problem is not None:
             return problem
@@ -184,7 +184,7 @@ class AgentServer(Server):
 
     @endpoint("/v1/responses", while_wanted=True)
     async def responses(self, call: Call, session: Session) -> Reply:
-        """The agent as a model: create params in, final Response out."""
+        """Run the agent like a model: from create params to the final Response, without seed and verify."""
         params, problem = _read_params(call)
         if problem is not None:
             return problem
@@ -196,7 +196,7 @@ class AgentServer(Server):
 
     @endpoint("/aggregate_metrics")
     async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
-        """What the resources server makes of a whole run's verdicts."""
+        """Pass the verdicts of a run on to the resources server, which computes the metrics."""
         return await self.client.ask(
             self.config.resources_server.name, "/aggregate_metrics", call.body, deadline=call.deadline
         )

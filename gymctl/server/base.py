@@ -109,7 +109,7 @@ class Server:
 
     @endpoint("/", method="GET", uses_session=False)
     async def alive(self, call: Call, session: Session) -> Reply:
-        """Says that the server answers, as upstream 0.3 and later do."""
+        """Report that the server is alive, with `{"status":"ok"}`, as NeMo Gym 0.3 and later do."""
         return Reply(200, b'{"status":"ok"}', headers={"x-gym-uptime": f"{time.monotonic() - self._started:.1f}"})
 
     async def handle(self, call: Call) -> Reply:

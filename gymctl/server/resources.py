@@ -83,21 +83,24 @@ class ResourcesServer(Server):
     # The two are overridden with the parameters one needs: a request model of one's own, ``session: Session``, or both.
 
     async def verify(self, *args: Any, **kwargs: Any) -> VerifyResponse:
-        """Judge a finished episode. Override as ``verify(self, body: VerifyRequest)``."""
+        """Judge a finished rollout and return its reward. Override as ``verify(self, body: VerifyRequest)``."""
         raise NotImplementedError(f"{type(self).__name__} has no verify()")
 
     async def seed_session(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        """Prepare an episode's state. Override as ``seed_session(self, body: SeedRequest, session: Session)``."""
+        """Prepare the state of a session for a row.
+
+        Override as ``seed_session(self, body: SeedRequest, session: Session)``.
+        """
 
     async def close_session(self, session: Session) -> None:
-        """Override to release what is kept under ``session.id``: called after the verdict, or when a caller closes."""
+        """Release what is kept under ``session.id``. Override it; called after the verdict too."""
 
     def all_endpoints(self) -> Iterator[Endpoint]:
         """Tools, ``/seed_session``, ``/verify`` and ``/close_session``."""
         yield from super().all_endpoints()
         yield replace(typed_endpoint("/verify", self.verify), ends_session=True)
         yield Endpoint(
-            "/close_session", self._nothing_more, documented=self._nothing_more, uses_session=False, ends_session=True
+            "/close_session", self._nothing_more, documented=self.close_session, uses_session=False, ends_session=True
         )
         if type(self).seed_session is ResourcesServer.seed_session:
             yield Endpoint("/seed_session", self._nothing_to_seed, documented=self.seed_session, body=SeedRequest)
@@ -120,7 +123,7 @@ class ResourcesServer(Server):
 
     @endpoint("/aggregate_metrics", uses_session=False)
     async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
-        """Mean, max, min, median and deviation over verify responses, per task and in all."""
+        """Compute mean, maximum, minimum, median and deviation of verdicts, per task and in total."""
         from gymctl.server.metrics import baseline_metrics
 
         try:

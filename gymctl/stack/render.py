@@ -21,6 +21,7 @@ from gymctl.stack.compose.model import (
 )
 from gymctl.stack.compose.rules import check_document
 from gymctl.stack.compose.yaml import render_compose
+from gymctl.stack.limits import limited_bounds, tmp_size
 from gymctl.stack.plan import StackPlan
 from gymctl.stack.service import ServicePlan
 
@@ -62,6 +63,8 @@ def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
     own = _of_plan(service, plan, ending)
     if service.fragment is not None:
         said = {key: getattr(own, key) for key in own.model_fields_set if getattr(own, key) is not None}
+        if service.fragment.tmpfs:
+            said["tmpfs"] = [_with_size(item, tmp_size(service)) for item in service.fragment.tmpfs]
         health = service.fragment.healthcheck
         if health is not None:
             said["healthcheck"] = health.model_copy(update={"start_period": service.start_period})
@@ -74,7 +77,7 @@ def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
             "init": True,
             "stop_grace_period": "5s",
             "read_only": True,
-            "tmpfs": ["/tmp"],  # noqa: S108 - the container's own
+            "tmpfs": [_with_size("/tmp", tmp_size(service))],  # noqa: S108 - the container's own
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
             "ulimits": {"nofile": Limit(soft=plan.options.nofile, hard=plan.options.nofile)},
@@ -124,14 +127,18 @@ def _healthcheck(service: ServicePlan) -> Healthcheck:
     )
 
 
-def _deploy(service: ServicePlan) -> Deploy | None:
+def _with_size(tmpfs: str, size: str) -> str:
+    """A short form of ``tmpfs:`` with a size: ``/tmp:exec`` becomes ``/tmp:exec,size=64mb``."""
+    target, _, options = tmpfs.partition(":")
+    return f"{target}:{','.join(filter(None, (options, f'size={size}')))}"
+
+
+def _deploy(service: ServicePlan) -> Deploy:
     if service.replicas != 1:
         replicas = service.replicas
     else:
         replicas = None
-    if replicas is None and service.placement is None and service.bounds is None:
-        return None
-    return Deploy(replicas=replicas, placement=service.placement, resources=service.bounds)
+    return Deploy(replicas=replicas, placement=service.placement, resources=limited_bounds(service))
 
 
 def _environment(service: ServicePlan) -> dict[str, str]:

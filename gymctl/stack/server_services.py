@@ -63,6 +63,8 @@ def server_service(
         extra_hosts=extra_hosts(view.texts, machine_names),
         placement=node_placement(server.placement),
         bounds=resource_bounds(server.limits),
+        tmp_size=server.limits.tmp if server.limits else None,
         replicas=server.replicas,
+        workers=server.num_workers or 1,
     )
     return with_container(planned, server.container, machine_names)

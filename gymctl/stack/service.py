@@ -31,7 +31,11 @@ class ServicePlan:
     start_period: str = "180s"
     environment: tuple[tuple[str, str], ...] = ()
     shm_size: str | None = None
+    tmp_size: str | None = None
+    """Size of its ``/tmp``, such as ``4gb``; None: the default of its kind."""
     replicas: int = 1
+    workers: int = 1
+    """Processes of each replica that serve its requests together."""
     single: str = ""  # why it can have no more than one replica; empty: it can
     placement: Placement | None = None
     bounds: ResourceBounds | None = None  # limits and reservations of each replica; GPUs are reserved here

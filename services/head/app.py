@@ -84,7 +84,7 @@ class Head(Server):
             yield Endpoint(path, self.ready, "GET", self.ready, uses_session=False)
 
     async def ready(self, call: Call, session: Session) -> Reply:
-        """Whether every server of this stack has answered once: 503 until then."""
+        """Report that every server of the stack has answered once; the status is 503 until then."""
         if not self._is_ready:
             await self._look()
         return json_reply({"status": "ok"}) if self._is_ready else json_reply({"status": "starting"}, 503)
@@ -135,7 +135,7 @@ class Head(Server):
 
     @endpoint("/global_config_dict_yaml", method="GET")
     async def configuration(self, call: Call, session: Session) -> Reply:
-        """The configuration as a JSON string of YAML text; secrets are masked."""
+        """Return the configuration as a JSON string of YAML text, with secrets masked."""
         registered = (server for server, _ in self._registry.servers())
         added = {server.name: _entry(server) for server in registered if server.name not in self._whole}
         if not self._document or added != self._added:
@@ -145,7 +145,7 @@ class Head(Server):
 
     @endpoint("/server_instances", method="GET")
     async def instances(self, call: Call, session: Session) -> Reply:
-        """Every server with its address, live status and uptime."""
+        """List every server with its address, live status and uptime."""
         if not self._looked:
             await self._look()
         now = time.time()
@@ -159,7 +159,7 @@ class Head(Server):
 
     @endpoint("/nodes", method="GET")
     async def nodes(self, call: Call, session: Session) -> Reply:
-        """The machines that registered: whether they are there, and whether this one reaches their servers."""
+        """List the registered machines, whether they are alive, and whether the head reaches their servers."""
         self._list_registered()
         nodes = self._registry.records()
         for node in nodes:
@@ -169,7 +169,7 @@ class Head(Server):
 
     @endpoint("/nodes")
     async def register(self, call: Call, session: Session) -> Reply:
-        """A machine says that it is there, and which servers it has; it must do so again within ``expires_seconds``."""
+        """Register a machine and its servers; it must be repeated within ``expires_seconds``. Needs the token."""
         registration, refusal = self._registration(call)
         if registration is None:
             return refusal
@@ -188,7 +188,7 @@ class Head(Server):
 
     @endpoint("/nodes/leave")
     async def leave(self, call: Call, session: Session) -> Reply:
-        """A machine stops, and takes its servers with it."""
+        """Remove a machine and its servers. Needs the token."""
         registration, refusal = self._registration(call)
         if registration is None:
             return refusal

@@ -116,14 +116,14 @@ class Node(Server):
 
     @endpoint("/", method="GET")
     async def alive(self, call: Call, session: Session) -> Reply:
-        """Says that the head has accepted this machine; until then that it has not."""
+        """Report that the head has accepted this machine; the status is 503 until then."""
         if self.registered:
             return await super().alive(call, session)
         return json_reply({"detail": "not registered"}, 503)
 
     @endpoint("/status", method="GET")
     async def status(self, call: Call, session: Session) -> Reply:
-        """Who this machine is, where it registers, and what came of that last."""
+        """Show the name of this machine, the head it registers with, and the result of the last attempt."""
         return json_reply({"node": self._node, "head": self._head, "last": self._last})
 
 

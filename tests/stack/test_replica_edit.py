@@ -19,20 +19,25 @@ def rendered() -> str:
     return render_stack(plan_stack(whole, name="demo", options=StackOptions(version="1")))
 
 
-@pytest.mark.parametrize(("name", "key"), [("first", "scale"), ("second", "deploy"), ("third", "scale")])
-def test_only_the_number_changes(name: str, key: str) -> None:
+@pytest.mark.parametrize(("name", "count"), [("first", None), ("second", 2), ("third", None)])
+def test_only_the_number_changes(name: str, count: int | None) -> None:
     before, after = yaml.safe_load(rendered()), yaml.safe_load(with_replicas(rendered(), {name: 5}))
-    service = after["services"][name]
-    assert (service.pop("scale") if key == "scale" else service["deploy"]["replicas"]) == 5
-    if key == "deploy":
-        service["deploy"]["replicas"] = 2
+    assert after["services"][name]["deploy"].pop("replicas") == 5
+    assert before["services"][name]["deploy"].pop("replicas", None) == count
     assert after == before
+
+
+def test_a_service_without_deploy_gets_a_scale() -> None:
+    """Compose replaces the containers of a service that gets a `deploy`; files of earlier versions have none."""
+    once = with_replicas("services:\n  a:\n    image: i\n", {"a": 3})
+    assert yaml.safe_load(once)["services"]["a"] == {"scale": 3, "image": "i"}
+    assert yaml.safe_load(with_replicas(once, {"a": 1}))["services"]["a"] == {"scale": 1, "image": "i"}
 
 
 def test_it_can_be_done_again_and_for_several() -> None:
     once = with_replicas(rendered(), {"first": 3, "second": 4})
     again = yaml.safe_load(with_replicas(once, {"first": 1, "second": 7}))["services"]
-    assert (again["first"]["scale"], again["second"]["deploy"]["replicas"]) == (1, 7)
+    assert (again["first"]["deploy"]["replicas"], again["second"]["deploy"]["replicas"]) == (1, 7)
     assert len(with_replicas(once, {"first": 1, "second": 7}).splitlines()) == len(once.splitlines())
 
 

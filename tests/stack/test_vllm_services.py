@@ -127,7 +127,7 @@ def test_weights_are_fetched_once_before_the_instances(folder: Folder) -> None:
     fetch = services["vllm-prefetch"]
     assert fetch.command == ["Qwen/Qwen3-8B", ""]
     assert fetch.restart == "no"
-    assert fetch.deploy is None
+    assert fetch.deploy and fetch.deploy.resources and fetch.deploy.resources.reservations is None
     for name in ("vllm-1", "vllm-2"):
         (needed,) = (services[name].depends_on or {}).items()
         assert (needed[0], needed[1].condition) == ("vllm-prefetch", "service_completed_successfully")
@@ -164,7 +164,7 @@ def test_the_cpu_profile_has_an_image_that_is_built_and_no_gpu(folder: Folder) -
     (image,) = [image for image in plan.images if image.dockerfile]
     assert (image.tag, image.dockerfile) == (service.image, "vllm-cpu")
     assert service.pull_policy == "never"
-    assert service.deploy is None
+    assert service.deploy and service.deploy.resources and service.deploy.resources.reservations is None
     assert service.read_only
     assert pairs(service)["--dtype"] == "float32"
     given = folder.plan("vllm: {model: Qwen/Qwen2.5-0.5B-Instruct, profile: cpu, image: mine/vllm:cpu}")

@@ -49,7 +49,7 @@ class VllmKeys(Block):
 
     model: Text = Field(description="Name on the Hugging Face hub, or the path of a folder (begins with / or ./).")
     served_model_name: Text | None = Field(
-        None, description="Name that callers use; by default that of the model, or of its folder."
+        None, description="Name that callers use; by default the model's name, or its directory's."
     )
     profile: Literal["gpu", "cpu"] = Field("gpu", description="What it runs on.")
     instances: Count = Field(1, description="How many services serve the model.")

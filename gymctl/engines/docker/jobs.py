@@ -22,6 +22,7 @@ from gymctl.engines.runner import OnLine, run, stream
 from gymctl.engines.state import StackState, current_umask
 from gymctl.errors import EngineError
 from gymctl.stack.labels import JOB, STACK
+from gymctl.stack.limits import COLLECTOR
 
 if TYPE_CHECKING:
     import docker
@@ -150,7 +151,9 @@ def job_command(job: Job, *, name: str, project: str, network: str, user: Sequen
     """The argument list that runs ``job``; ``user`` are the options that say as whom."""
     argv = ["docker", "run", "--rm", "--init", "--name", name, "--network", network]
     argv += ["--label", f"{STACK}={project}", "--label", JOB, "--pull", "never"]
-    argv += ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # noqa: S108
+    argv += ["--read-only", "--tmpfs", f"/tmp:size={COLLECTOR.tmp_mb}m"]  # noqa: S108
+    argv += ["--memory", f"{COLLECTOR.memory_mb}m", "--pids-limit", str(COLLECTOR.pids)]
+    argv += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     argv += ["--log-driver", "none", *user]  # its output is ours already
     if nofile:
         argv += ["--ulimit", f"nofile={nofile}:{nofile}"]

@@ -31,12 +31,12 @@ class ModelServer(Server):
 
     @endpoint("/v1/responses")
     async def responses_call(self, call: Call, session: Session) -> Reply:
-        """OpenAI's Responses API."""
+        """Answer a call of OpenAI's Responses API."""
         return await _on_params(call, session, self.responses)
 
     @endpoint("/v1/chat/completions")
     async def chat_completions_call(self, call: Call, session: Session) -> Reply:
-        """OpenAI's Chat Completions API."""
+        """Answer a call of OpenAI's Chat Completions API."""
         return await _on_params(call, session, self.chat_completions)
 
 

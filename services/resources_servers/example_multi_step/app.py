@@ -25,12 +25,12 @@ class MultiStep(ResourcesServer):
 
     @tool
     async def get_synonym_value(self, synonym: str) -> dict[str, Any]:
-        """The number that stands for a word: the sum of its characters' code points."""
+        """Return the value of a word: the sum of the code points of its characters."""
         return {"synonym_value": sum(map(ord, synonym))}
 
     @tool
     async def extract_synonym_values(self, synonym_values: list[int]) -> dict[str, Any]:
-        """Take the values in; ``verify`` reads them from the call itself."""
+        """Submit the values; ``verify`` reads them from the call itself."""
         return {"success": True}
 
     async def verify(self, body: MultiStepVerify) -> VerifyResponse:

@@ -14,7 +14,7 @@ class SingleToolCall(ResourcesServer):
 
     @tool
     async def get_weather(self, city: str) -> dict[str, Any]:
-        """Say what the weather is in ``city``: it is always mild there."""
+        """Return the weather in ``city``, which is always mild."""
         return {"city": city, "weather_description": f"It is mild and dry in {city}."}
 
     async def verify(self, body: VerifyRequest) -> VerifyResponse:

@@ -136,12 +136,12 @@ class GoogleSearch(ResourcesServer):
 
     @tool
     async def search(self, query: str) -> dict[str, str]:
-        """The search engine's results as JSON text, or ``Error: ...``."""
+        """Return the results of the search engine as JSON text, or ``Error: ...``."""
         return {"search_results": await self._once("search", " ".join(query.split()), self._search)}
 
     @tool
     async def browse(self, url: str) -> dict[str, str]:
-        """The text of a page, or ``Error: ...``."""
+        """Return the text of a page, or ``Error: ...``."""
         return {"page_content": await self._once("browse", url.strip(), self._browse)}
 
     async def verify(self, body: SearchVerify) -> VerifyResponse:

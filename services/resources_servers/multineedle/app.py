@@ -25,12 +25,12 @@ class Multineedle(ResourcesServer):
 
     @tool
     async def get_needle_value(self, needle: str) -> dict[str, Any]:
-        """The number that a needle stands for; every name has one, so that a wrong one is not given away."""
+        """Return the value of a needle. Every name has a value, so that wrong names are not revealed."""
         return {"value": value_of(needle)}
 
     @tool
     async def submit_needle_values(self, values: list[int]) -> dict[str, Any]:
-        """Take the values in; ``verify`` reads them from the call itself."""
+        """Submit the values; ``verify`` reads them from the call itself."""
         return {"received": len(values)}
 
     async def verify(self, body: NeedleVerify) -> VerifyResponse:

@@ -46,7 +46,7 @@ class Weather(ResourcesServer):
 
     @tool
     async def get_weather(self, city: str) -> dict[str, Any]:
-        """The report for a city; for one without a report, which cities have one."""
+        """Return the report for a city, or the list of cities with a report."""
         report = REPORTS.get(_spelt(city))
         if report is None:
             return {"city": city, "error": f"there is no report; there are: {', '.join(map(str.title, REPORTS))}"}

@@ -1,0 +1,195 @@
+"""What the reference pages say about environment variables and files; names come from the code where it has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gymctl.config.vocabulary import HEAD_TOKEN
+from gymctl.engines.build.addons import VLLM_BASE, WHEELS
+from gymctl.operations.membership import TOKEN_FILE
+from gymctl.rollouts.container_job import JOB_VARIABLE
+from gymctl.rollouts.run_lock import CONTAINER_VARIABLE
+from gymctl.rollouts.spec import RunFiles
+from gymctl.server.run.log_level import LEVEL_VARIABLE
+from gymctl.server.run.serve import READY_FILE
+from gymctl.server.settings import DEFAULT_PATIENCE_S, NOTICE_VARIABLE, PATIENCE_VARIABLE
+from gymctl.stack.addons.vllm import HUB_TOKEN
+from gymctl.stack.egress import CERTIFICATES
+
+Section = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Title, introduction, and items: names (the first is the main one) with a description."""
+
+_FILES = RunFiles(Path("rollouts.jsonl"))
+
+ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
+    (
+        "gymctl",
+        "Read by the `gymctl` command.",
+        (
+            ("GYMCTL_BASE_IMAGE", "Base image of the servers' images, as `--base-image`. Default: `python:3.12-slim`."),
+            (VLLM_BASE, "Base image, with Python 3.11, for `vllm:` blocks with `profile: cpu`."),
+            (WHEELS, "Directory of wheels, or URL of an index, with the CPU build of torch for `profile: cpu`."),
+            (
+                LEVEL_VARIABLE,
+                "Log level of the command and of every server without its own `log_level`: `debug`, `info`, `warning` "
+                "or `error`.",
+            ),
+            (
+                HEAD_TOKEN,
+                "Token of the head, for `--role` on several machines. `head_server.token` of the configuration and "
+                "`--token-file` have priority.",
+            ),
+            (
+                "NEMO_GYM_EXTRA_ROOTS",
+                "Directories, separated by `:`, that are searched for configurations and servers before the current "
+                "directory.",
+            ),
+            (
+                "RAY_ADDRESS",
+                "Ray cluster for checks, if the configuration has no `ray_head_node_address` and a server uses Ray. "
+                "Servers outside of a stack read it too.",
+            ),
+            (HUB_TOKEN, "Token for Hugging Face, for the weights of `vllm:` blocks. It becomes a secret of the stack."),
+            (
+                "HF_HOME, HF_HUB_CACHE",
+                "Where this machine's Hugging Face cache is: a model's configuration in it is checked before vLLM "
+                "starts.",
+            ),
+            ("HF_ENDPOINT", "Address of the Hugging Face Hub that `gymctl data` downloads from."),
+            ("NO_COLOR, TERM=dumb", "Disable colors."),
+            ("TMPDIR", "Directory in which image builds are staged."),
+        ),
+    ),
+    (
+        "Docker",
+        "Read as the `docker` command reads them: they select the engine.",
+        (
+            ("DOCKER_HOST", "Address of the engine."),
+            ("DOCKER_CONTEXT", "Context to use if `DOCKER_HOST` is not set."),
+            ("DOCKER_CONFIG", "Directory of Docker's configuration. Default: `~/.docker`."),
+            ("DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH", "TLS for `DOCKER_HOST`, and its certificates."),
+            ("DOCKER_API_VERSION", "Version of the API to use; must be 1.44 or newer."),
+        ),
+    ),
+    (
+        "Proxies and certificates",
+        "Passed to image builds, model servers, resources servers and vLLM: [Deployment](../deployment.md#proxies).",
+        (
+            (
+                "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY",
+                "Proxies, lowercase names first; otherwise those in Docker's `config.json`.",
+            ),
+            ("NO_PROXY", "Hosts, domains and networks that are reached without a proxy."),
+            (
+                "SSL_CERT_FILE, PIP_CERT, REQUESTS_CA_BUNDLE",
+                "CA certificates, if `--ca-bundle` is not used; the first one that exists.",
+            ),
+        ),
+    ),
+    (
+        "Inside containers",
+        "Set by gymctl in the containers of a stack; `environment` of a server cannot change the first two.",
+        (
+            ("NEMO_GYM_CONFIG_PATH", "Name of the server."),
+            ("NEMO_GYM_CONFIG_DICT", "The server's slice of the configuration, as YAML."),
+            ("GYM_...", "A secret; the entrypoint reads it from `/run/secrets`. The slice refers to it."),
+            (
+                PATIENCE_VARIABLE,
+                f"Seconds that a call waits for a server without an address. Default: {DEFAULT_PATIENCE_S:g}; 60 on "
+                "Swarm.",
+            ),
+            (NOTICE_VARIABLE, "Seconds that a server continues normally after SIGTERM. Default: 0; 4 on Swarm."),
+            ("SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE", f"`/run/secrets/{CERTIFICATES}`, with a CA bundle."),
+            (
+                "HF_TOKEN_PATH, HF_HUB_OFFLINE",
+                "In vLLM's containers: the file with the token; whether to use the network.",
+            ),
+            ("RAY_AUTH_MODE", "In Ray's containers: `disabled`, since only the stack's network reaches them."),
+            ("GYMCTL_PROXY", "In a replica proxy: its configuration."),
+            (f"{JOB_VARIABLE}, {CONTAINER_VARIABLE}", "In a collector's container: what to collect; its own name."),
+        ),
+    ),
+)
+
+FILES: tuple[Section, ...] = (
+    (
+        "A stack's directory",
+        "The directory in which `gymctl up` runs. `gymctl down` removes these files, except where noted.",
+        (
+            (
+                "compose.yaml",
+                "Rendered stack on Compose. A file of this name that gymctl did not write is never changed.",
+            ),
+            ("swarm.yaml", "Rendered stack on Swarm."),
+            (".gymctl/", "State of the stack. Only its owner can enter it; git ignores it."),
+            (
+                ".gymctl/stack.json",
+                "Which stack runs from this directory: engine, name, servers, addresses, arguments. Contains no "
+                "secrets.",
+            ),
+            (".gymctl/secrets/NAME", "Value of one secret, mounted into the containers that use it."),
+            (".gymctl/swarm/NAME", "Configs that the stack file for Swarm refers to."),
+            (
+                str(TOKEN_FILE),
+                "Token of a head that workers register with. `gymctl down` keeps it, because workers have a copy.",
+            ),
+            (".gymctl/local.pid, .gymctl/local.log", "Process id and log of the local engine."),
+        ),
+    ),
+    (
+        "Read by gymctl",
+        "",
+        (
+            ("env.yaml", "Values and credentials; the first one in the search roots. Never written."),
+            ("stack.yaml", "The configuration of a directory that is named on the command line."),
+            (
+                "compose.override.yaml, .env",
+                "Applied as by `docker compose`, with a note; `.env` only together with an override file.",
+            ),
+        ),
+    ),
+    (
+        "Output of a collection",
+        "Written by `gymctl collect --output rollouts.jsonl`, with the user's umask. "
+        "[Collecting rollouts](../collect.md#files) describes the fields.",
+        (
+            (_FILES.output.name, "One line per result."),
+            (_FILES.failures.name, "One line per failed attempt."),
+            (_FILES.materialized.name, "The rows as they are sent."),
+            (_FILES.metrics.name, "Aggregate metrics per agent."),
+            (_FILES.identity.name, "Record and lock of the run."),
+            (
+                "rollouts.unmatched.jsonl",
+                "Results that `--resume --force` could not match with a row of the new input.",
+            ),
+            ("rollouts.1.jsonl", "An earlier run, and its files likewise: without `--resume`, they are renamed."),
+            ("rollouts.removed1.jsonl", "Contents of an output that another program removed during the run."),
+            ("gymctl-quickstart/rollouts.jsonl", "Output of `gymctl quickstart`, and its files likewise (`--output`)."),
+        ),
+    ),
+    (
+        "Written by other commands",
+        "",
+        (
+            (
+                "TYPE.jsonl, TYPE_metrics.json, prepare_record.json",
+                "`gymctl data prepare --output-dir DIR`: the rows of each type of data set, metrics, and a record "
+                "([Data](../data.md#prepare)).",
+            ),
+            (
+                "OUTPUT.manifest.json",
+                "`gymctl export`: the manifest next to the exported file ([Export](../export.md#the-manifest)).",
+            ),
+            ("compose.yaml", "`gymctl render -o FILE`; without `-o`, the document is printed."),
+            ("resources_servers/NAME/", "`gymctl env init NAME`: code, configuration, rows, a test and a README."),
+        ),
+    ),
+    (
+        "Inside containers",
+        "",
+        (
+            ("/run/secrets/NAME", "Secrets, and the certificates as `gymctl-ca`."),
+            (str(READY_FILE), "Touched by a server's event loop every 5 seconds; the health check looks at its age."),
+        ),
+    ),
+)

@@ -1,0 +1,67 @@
+"""The pages of docs/reference are what scripts/reference_pages.py writes, and no variable is left out."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+TOP = Path(__file__).resolve().parents[2]
+VARIABLE = re.compile(r"(?:GYMCTL|NEMO_GYM|RAY|HF|DOCKER)_[A-Z_]+")
+# arguments of image builds, which share the prefix
+NO_VARIABLES = {"NEMO_GYM_VERSION", "NEMO_GYM_IMAGE"}
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], str]]:
+    monkeypatch.syspath_prepend(str(TOP / "scripts"))
+    found: dict[str, Callable[[], str]] = importlib.import_module("reference_pages").PAGES
+    return found
+
+
+def variables() -> Iterator[str]:
+    """Names of variables that occur as a string of their own in the code of gymctl and the servers."""
+    for folder in ("gymctl", "services"):
+        for path in (TOP / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value):
+                    yield node.value
+
+
+def test_the_pages_are_what_the_script_writes(pages: dict[str, Callable[[], str]]):
+    folder = TOP / "docs" / "reference"
+    differing = [name for name, page in pages.items() if (folder / name).read_text(encoding="utf-8") != page()]
+    assert differing == [], "run: python scripts/reference_pages.py"
+
+
+def test_every_variable_of_the_code_is_on_the_page(pages: dict[str, Callable[[], str]]):
+    documented = set(re.findall(r"`([A-Z_]+)`", pages["environment-variables.md"]()))
+    assert set(variables()) - NO_VARIABLES - documented == set()
+
+
+def test_every_command_of_the_help_is_on_the_page(pages: dict[str, Callable[[], str]]):
+    import typer
+
+    from gymctl.cli.main import app
+
+    def names(command: object, prefix: str) -> Iterator[str]:
+        children = getattr(command, "commands", None)
+        if children is None:
+            yield prefix
+            return
+        for name, child in children.items():
+            yield from names(child, f"{prefix} {name}")
+
+    headings = set(re.findall(r"^## (.*)$", pages["cli.md"](), re.MULTILINE))
+    assert headings == set(names(typer.main.get_command(app), "gymctl"))
+
+
+def test_lines_are_short(pages: dict[str, Callable[[], str]]):
+    long = [line for page in pages.values() for line in page().splitlines() if len(line) > 120]
+    assert [line for line in long if not line.startswith("|")] == []
