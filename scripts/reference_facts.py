@@ -49,15 +49,20 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 "Ray cluster for checks, if the configuration has no `ray_head_node_address` and a server uses Ray. "
                 "Servers outside of a stack read it too.",
             ),
-            (HUB_TOKEN, "Token for Hugging Face, for the weights of `vllm:` blocks. It becomes a secret of the stack."),
+            (
+                HUB_TOKEN,
+                "Token for Hugging Face: for data sets, and as a secret of the stack for `vllm:` weights.",
+            ),
             (
                 "HF_HOME, HF_HUB_CACHE",
                 "Where this machine's Hugging Face cache is: a model's configuration in it is checked before vLLM "
                 "starts.",
             ),
             ("HF_ENDPOINT", "Address of the Hugging Face Hub that `gymctl data` downloads from."),
-            ("NO_COLOR, TERM=dumb", "Disable colors."),
+            ("XDG_CACHE_HOME", "Where data sets from GitLab are cached. Default: `~/.cache`."),
+            ("NO_COLOR, TERM", "No colors, if `NO_COLOR` is set or `TERM` is `dumb`."),
             ("TMPDIR", "Directory in which image builds are staged."),
+            ("HOME", "Where `~` and the default directories above are."),
         ),
     ),
     (
