@@ -138,6 +138,7 @@ FILES: tuple[Section, ...] = (
                 str(TOKEN_FILE),
                 "Token of a head that workers register with. `gymctl down` keeps it, because workers have a copy.",
             ),
+            (".gymctl/collect-PID.json", "A running collection: its process and output. Removed at its end."),
             (".gymctl/local.pid, .gymctl/local.log", "Process id and log of the local engine."),
         ),
     ),
