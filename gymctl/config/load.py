@@ -185,6 +185,7 @@ def _servers(resolved: Mapping[str, Any], layers: Layers, findings: Findings) ->
     for server in servers.values():
         check_domain(server, own)
         check_settings(server, own)
+    findings.notes += own.notes
     if is_strict:
         findings.problems += own.problems
         return servers
