@@ -97,6 +97,16 @@ class GlobalKeys(OpenBlock):
     skip_verification: Any = Field(None, description="NeMo Gym (main): do not verify, and give a fixed reward.")
     skip_verification_reward: Any = Field(None, description="NeMo Gym (main): that reward.")
 
+    telemetry: Any = Field(None, description="NeMo Gym (0.7): traces and metrics of its servers.")
+    allow_unsupported_pairing: Any = Field(
+        None, description="NeMo Gym (0.7): whether a resources server accepts agents and models that it does not list."
+    )
+    server_spinup_timeout_seconds: Any = Field(None, description="NeMo Gym (0.7): how long it waits for servers.")
+    uv_lock_timeout_seconds: Any = Field(None, description="NeMo Gym (0.7): how long uv waits for its lock.")
+    environment_server_name: Any = Field(None, description="NeMo Gym (0.7): environment server that rows go to.")
+    environment_server_routes: Any = Field(None, description="NeMo Gym (0.7): environment server of each task set.")
+    environment_routing_mode: Any = Field(None, description="NeMo Gym (0.7): how rows find an environment server.")
+
     @model_validator(mode="after")
     def _has_ports(self) -> GlobalKeys:
         if self.port_range_low > self.port_range_high:

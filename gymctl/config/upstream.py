@@ -9,7 +9,7 @@ nothing of gymctl and nothing heavy: servers read it too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -90,7 +90,26 @@ _V0_4_0 = Release(
     ),
     not_in_containers=frozenset({"local_vllm_model", "genrm_model"}),
 )
-RELEASES = (_V0_4_0,)
+# Ray: what pip installs with the wheel, which asks for 2.58 or later. Its servers start Ray only where they say
+# ``ray_enabled = True``.
+_V0_7_0 = replace(
+    _V0_4_0,
+    version="0.7.0",
+    python="3.13",
+    ray="2.60.0",
+    reserved_keys=(_V0_4_0.reserved_keys - {"error_on_almost_servers"})
+    | frozenset(
+        "server_spinup_timeout_seconds model_endpoint_readiness_timeout_seconds allow_openai_version_skew "
+        "uv_lock_timeout_seconds observability_enabled model_call_capture_dir token_id_capture component_name "
+        "skip_verification skip_verification_reward telemetry allow_unsupported_pairing environment_server_name "
+        "environment_server_routes environment_routing_mode".split()
+    ),
+    ray_users=frozenset(
+        "code_fim code_gen evalplus longmt_eval spider2_lite swerl_gen wmt_translation anyterminal_agent harbor_agent "
+        "harbor_agent_general mini_swe_agent mini_swe_agent_2 osworld_agent stirrup_agent swe_agents".split()
+    ),
+)
+RELEASES = (_V0_4_0, _V0_7_0)
 DEFAULT = _V0_4_0  # what servers of NeMo Gym run on when nobody names a version
 
 # Read from the main branch after 0.4.0, from no wheel yet.
