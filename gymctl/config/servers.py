@@ -15,14 +15,14 @@ from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.model import Reference, ServerInstance
 from gymctl.config.placement import ResourceLimits
 from gymctl.config.server_code import annotated_fields, implementation_of
-from gymctl.config.server_fields import OuterFields, ServerFields
+from gymctl.config.server_fields import FIELDS_OF, GYMCTL_FIELDS, OuterFields
 from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean, nearest
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
 # Fields of gymctl whose name a server's own code may have for something else.
-_MAY_BE_OWN = frozenset({"slice", *OuterFields.model_fields} - {"replicas"})
+_MAY_BE_OWN = GYMCTL_FIELDS - {"replicas", "runtime"}
 
 
 def find_servers(values: Mapping[str, Any], roots: Sequence[Path], findings: Findings) -> dict[str, ServerInstance]:
@@ -127,9 +127,10 @@ class _Entry:
         path: KeyPath = (self.name, kind.value, implementation)
         folder = _folder(kind, implementation, fields["entrypoint"], self.roots)
         own = _own_fields(folder, fields)
-        inner = {key: value for key, value in fields.items() if key in ServerFields.model_fields and key not in own}
+        model = FIELDS_OF[kind]
+        inner = {key: value for key, value in fields.items() if key in model.model_fields and key not in own}
         outer = {key: self.value[key] for key in OuterFields.model_fields if key in self.value and key not in inner}
-        known = self._read(ServerFields, inner, path)
+        known = self._read(model, inner, path)
         beside = self._read(OuterFields, outer, (self.name,))
         settings = {**_set_values(beside), **_set_values(known)}
         return ServerInstance(
@@ -140,7 +141,7 @@ class _Entry:
             host=settings.get("host"),
             port=settings.get("port"),
             fields=fields,
-            references=tuple(_references(fields, ())),
+            references=tuple(_references(_with_agent_kind(kind, fields), ())),
             num_workers=settings.get("num_workers"),
             location=self.findings.origins.of(path),
             folder=folder,
@@ -189,6 +190,14 @@ def _folder(kind: ServerKind, implementation: str, entrypoint: str, roots: Seque
     """The first search root that has ``<kind>/<implementation>/<entrypoint>``, as upstream lays servers out."""
     candidates = (root / kind.value / implementation for root in roots)
     return next((folder for folder in candidates if (folder / entrypoint).is_file()), None)
+
+
+def _with_agent_kind(kind: ServerKind, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields with the kind of ``agent_server``, which an environment server may leave out."""
+    agent = fields.get("agent_server") if kind is ServerKind.ENVIRONMENT else None
+    if not isinstance(agent, dict) or "type" in agent:
+        return fields
+    return {**fields, "agent_server": {"type": ServerKind.AGENT.value, **agent}}
 
 
 def _references(value: Any, path: KeyPath) -> Iterator[Reference]:

@@ -117,6 +117,8 @@ _MAIN_KEYS = frozenset(
     "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir component_name "
     "allow_openai_version_skew token_id_capture skip_verification skip_verification_reward".split()
 )
+# Options of its collector (0.6.0), which a configuration may hold too.
+_WIRE_KEYS = frozenset({"agent_map", "fan_out"})
 _MAIN_GLOBALS_READ = frozenset(
     "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir token_id_capture "
     "skip_verification skip_verification_reward multistage".split()
@@ -132,7 +134,7 @@ def _ordered_union(lists: list[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for items in lists for item in items))
 
 
-RESERVED_KEYS = frozenset().union(*(release.reserved_keys for release in RELEASES)) | _MAIN_KEYS
+RESERVED_KEYS = frozenset().union(*(release.reserved_keys for release in RELEASES)) | _MAIN_KEYS | _WIRE_KEYS
 DOMAINS = _ordered_union([release.domains for release in RELEASES])
 DATASET_TYPES = _ordered_union([release.dataset_types for release in RELEASES])
 LICENSES = _ordered_union([release.licenses for release in RELEASES])
@@ -140,7 +142,7 @@ RAY_USERS = frozenset().union(*(release.ray_users for release in RELEASES))
 NOT_IN_CONTAINERS = frozenset().union(*(release.not_in_containers for release in RELEASES))
 GLOBALS_READ_PREFIXES = _ordered_union([release.globals_read_prefixes for release in RELEASES])
 GLOBALS_READ_BY_AGENTS = frozenset().union(*(release.globals_read_by_agents for release in RELEASES))
-GLOBALS_READ = frozenset().union(*(release.globals_read for release in RELEASES)) | _MAIN_GLOBALS_READ
+GLOBALS_READ = frozenset().union(*(release.globals_read for release in RELEASES)) | _MAIN_GLOBALS_READ | {"telemetry"}
 
 # Parameters of a call to a model (openai_utils.py of 0.4.0: NeMoGymResponseCreateParamsNonStreaming, and the OpenAI
 # parameters that it inherits). Anything else in ``responses_create_params`` is refused.
@@ -185,9 +187,15 @@ OTHER_COMMANDS: Mapping[str, str] = {
 # Environment servers (0.7.0, global_config.py): rollout collection reaches an agent only through one that names it.
 AGENT_KIND = "responses_api_agents"
 ENVIRONMENT_KIND = "environment_servers"
+RESOURCES_KIND = "resources_servers"
 RELAY = "legacy_agent"  # its implementation that passes /run and /aggregate_metrics on, unread
 RELAY_SUFFIX = "_environment_server"  # of the name that its parser gives the relay of an agent that has none
 
 # Paths of health checks (0.7.0, server_utils.py): the head answers the latter with 503 until every server was reached.
 LIVENESS_PATHS = ("/livez",)
 READINESS_PATHS = ("/readyz", "/healthz", "/health")
+
+# Rows (0.6.0 and later, rollout_collection.py): ``task_source`` names the server that declares the data set, the global
+# keys route rows; a task of 0.7.0 leads to an environment server by its taskset.
+TASKSET_ROUTES = "environment_server_routes"
+SKIPPED_VERIFICATION = ("skip_verification", "skip_verification_reward")  # globals that its parser gives every agent

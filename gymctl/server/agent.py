@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gymctl.config import exact_json
 from gymctl.config.upstream import CREATE_PARAMS
@@ -17,6 +18,7 @@ from gymctl.server.base import Server, ServerConfig
 from gymctl.server.calls.client import Client, HopFailed
 from gymctl.server.endpoints import endpoint
 from gymctl.server.message import TOOL_ERRORS_HEADER, Call, Reply, failure_sentence, json_reply
+from gymctl.server.metrics_reply import baseline_reply
 from gymctl.server.models.answers import Api, read_answer
 from gymctl.server.sessions import Session
 from gymctl.server.tool_calls import answer_text, offered_tools, unknown_tool
@@ -40,6 +42,10 @@ class AgentConfig(ServerConfig):
     """The resources server whose tasks the agent works on."""
     model_server: ServerReference
     """The model server that it asks."""
+    skip_verification: bool = False
+    """Whether a rollout ends without a verdict."""
+    skip_verification_reward: float = Field(0.0, allow_inf_nan=False)
+    """The reward of such a rollout."""
 
 
 class Rollout:
@@ -111,6 +117,13 @@ class Rollout:
         """The resources server's verdict on the row with its response."""
         return await self._resources_call("verify", "/verify", row)
 
+    async def leave(self) -> None:
+        """End the episode without a verdict. A server that cannot is left alone: nothing depends on it."""
+        with suppress(HopFailed):
+            await self._client.post(
+                self._resources, "/close_session", b"{}", cookies=self.resources_cookies, deadline=self._deadline
+            )
+
     async def _resources_call(self, hop: str, path: str, body: bytes) -> Reply:
         reply = await self._timed(hop, self._resources, path, body, self.resources_cookies)
         if reply.cookies:
@@ -169,13 +182,21 @@ class AgentServer(Server):
         try:
             await rollout.seed(call.body)
             answer = await self.respond(row["responses_create_params"], rollout)
-            verdict = await rollout.verify(_with_response(call.body, row, answer))
+            result = await self._verdict(_with_field(call.body, row, "response", answer), row, rollout)
         except HopFailed as failure:
             if failure.kind == "timeout":
                 failure.add_detail(f"after {rollout.calls('model')} model calls and {rollout.calls('tool')} tool calls")
             raise
         cookies = {**rollout.model_cookies, **rollout.resources_cookies}
-        return Reply(200, verdict.body, cookies, rollout.headers())
+        return Reply(200, result, cookies, rollout.headers())
+
+    async def _verdict(self, body: bytes, row: dict[str, Any], rollout: Rollout) -> bytes:
+        """The verdict on a row with its response; where none is to be given, what NeMo Gym's own agents write then."""
+        if not self.config.skip_verification:
+            return (await rollout.verify(body)).body
+        await rollout.leave()
+        body = _with_field(body, row, "reward", self.config.skip_verification_reward)
+        return _with_field(body, row, "verification_skipped", value=True)
 
     def _rollout(self, call: Call, row: dict[str, Any]) -> Rollout:
         rollout = Rollout(self.client, self.config, call)
@@ -196,7 +217,12 @@ class AgentServer(Server):
 
     @endpoint("/aggregate_metrics")
     async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
-        """Pass the verdicts of a run on to the resources server, which computes the metrics."""
+        """Pass the verdicts of a run on to the resources server, which computes the metrics.
+
+        Without verdicts (``skip_verification``) the agent computes the plain statistics itself.
+        """
+        if self.config.skip_verification:
+            return baseline_reply(call)
         return await self.client.ask(
             self.config.resources_server.name, "/aggregate_metrics", call.body, deadline=call.deadline
         )
@@ -254,8 +280,8 @@ def _unprocessable(kind: str, path: list[str], text: str) -> Reply:
     return json_reply({"detail": [{"type": kind, "loc": ["body", *path], "msg": text}]}, 422)
 
 
-def _with_response(body: bytes, row: dict[str, Any], answer: dict[str, Any]) -> bytes:
-    """The row with its response; spliced, so that the row is not encoded again."""
-    if "response" in row:
-        return exact_json.join_fields({**exact_json.split_fields(body), "response": exact_json.dumps(answer)})
-    return body.rstrip()[:-1] + b',"response":' + exact_json.dumps(answer) + b"}"
+def _with_field(body: bytes, row: dict[str, Any], name: str, value: Any) -> bytes:
+    """The row with one more field; spliced, so that the row is not encoded again."""
+    if name in row:
+        return exact_json.join_fields({**exact_json.split_fields(body), name: exact_json.dumps(value)})
+    return body.rstrip()[:-1] + b',"%b":' % name.encode() + exact_json.dumps(value) + b"}"

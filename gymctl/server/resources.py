@@ -12,7 +12,8 @@ from gymctl.config import exact_json
 from gymctl.config.vocabulary import ServerKind
 from gymctl.server.base import Server, log
 from gymctl.server.endpoints import Endpoint, endpoint, plain, typed_endpoint
-from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.message import Call, Reply
+from gymctl.server.metrics_reply import baseline_reply
 from gymctl.server.sessions import Session
 
 
@@ -124,30 +125,8 @@ class ResourcesServer(Server):
     @endpoint("/aggregate_metrics", uses_session=False)
     async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
         """Compute mean, maximum, minimum, median and deviation of verdicts, per task and in total."""
-        from gymctl.server.metrics import baseline_metrics
-
-        try:
-            rows = call_rows(call)
-        except ValueError as error:
-            return json_reply({"detail": str(error)}, 422)
-        return json_reply(baseline_metrics(rows))
+        return baseline_reply(call)
 
 
 def _encoded(fields: dict[str, Any]) -> dict[str, bytes]:
     return {name: exact_json.dumps(value, default=plain) for name, value in fields.items()}
-
-
-def call_rows(call: Call) -> list[dict[str, Any]]:
-    """The ``verify_responses`` of an ``/aggregate_metrics`` request.
-
-    Raises:
-        ValueError: there are none.
-    """
-    body = exact_json.loads(call.body or b"{}")
-    if isinstance(body, dict):
-        rows = body.get("verify_responses")
-    else:
-        rows = None
-    if not isinstance(rows, list):
-        raise ValueError("verify_responses: a list of rows is required")
-    return rows
