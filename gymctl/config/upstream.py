@@ -191,6 +191,19 @@ RESOURCES_KIND = "resources_servers"
 RELAY = "legacy_agent"  # its implementation that passes /run and /aggregate_metrics on, unread
 RELAY_SUFFIX = "_environment_server"  # of the name that its parser gives the relay of an agent that has none
 
+# Kinds of failures (0.7.0, failure_kinds.py); a server's own is ``<server>:<kind>``.
+FAILURE_KINDS = frozenset(
+    "transport_unreachable transport_peer_drop transport_timeout transport_local_resource agent_run_error "
+    "agent_request_failed agent_timeout agent_command_not_allowed judge_failed judge_unparseable verifier_error "
+    "provider_unavailable provider_quota_exhausted provider_oom_killed session_lost session_expired "
+    "session_release_failed cancelled kill_shaped shutdown persistence_failed cohort_incomplete".split()
+)
+MOST_REASON_CHARACTERS = 2000  # of a ``failure_reason`` (0.7.0, episode_types.py)
+
+# The path of a call may begin with the rollout that it is for (0.6.0 and later, server_utils.py).
+ROLLOUT_PREFIX = "/ng-rollout/"
+TOKEN_CAPTURE_SEGMENT = "training-token-capture"  # noqa: S105 - a part of a path
+
 # Paths of health checks (0.7.0, server_utils.py): the head answers the latter with 503 until every server was reached.
 LIVENESS_PATHS = ("/livez",)
 READINESS_PATHS = ("/readyz", "/healthz", "/health")
