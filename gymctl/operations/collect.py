@@ -19,6 +19,7 @@ from gymctl.operations.collect_options import CollectOptions, run_spec
 
 if TYPE_CHECKING:
     from gymctl.config import Config
+    from gymctl.config.row_routes import RowRoutes
     from gymctl.rollouts.events import Ended, Event, OnEvent
     from gymctl.rollouts.report import Report
     from gymctl.rollouts.spec import RunSpec
@@ -73,6 +74,7 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
     state = load_state(directory)
     identity = {"config": state.config_digest, "code": dict(state.code), **spec.identity}
     spec = replace(spec, identity=identity, agents=agents_of(state))
+    spec = replace(spec, routes=routes_of(state))
     engine = engine_of(directory)
     job = CollectionJob(spec, _server_urls(state))
     with registered(directory, spec.output):
@@ -84,8 +86,11 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
 
 def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Report:
     """Start every server of ``config`` in this process, without a port, and collect from them."""
+    from gymctl.config.row_routes import read_routes
     from gymctl.engines.local.servers import build_stack, plan_addresses, running
     from gymctl.rollouts.collector import collect as collect_rollouts
+
+    spec = replace(spec, routes=read_routes(config.resolved))
 
     async def work(stop: asyncio.Event, abort: asyncio.Event) -> Report:
         async with running(build_stack(config, plan_addresses(config)), listen=False) as stack:
@@ -124,6 +129,15 @@ def agents_of(state: StackState) -> tuple[str, ...]:
     elif state.takes_workers:
         hint = "bring up a worker with one (gymctl status lists those that are there)"
     raise InputError(f"the stack {state.name} has no agent", hint)
+
+
+def routes_of(state: StackState) -> RowRoutes:
+    """Where the configuration of a running stack leads rows to; nowhere, when its head does not answer."""
+    from gymctl.config.row_routes import RowRoutes, read_routes
+    from gymctl.engines.remote_servers import published_values
+
+    values = published_values(state.head_url)
+    return read_routes(values) if values else RowRoutes()
 
 
 def run_to_end(work: Work) -> Report:
