@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gymctl.config.environment_relays import agents_of
 from gymctl.config.upstream import AGENT_KIND, ENVIRONMENT_KIND, RELAY, RESOURCES_KIND, TASKSET_ROUTES
@@ -43,40 +43,62 @@ class RowRoutes:
 def read_routes(values: Mapping[str, Any]) -> RowRoutes:
     """The routes of a configuration given as plain data: a resolved one, or the dict of a head."""
     servers = list(_servers(values))
-    callers: dict[str, list[str]] = {}
+    sources, unroutable = _sources(servers)
+    in_front = [item for item in servers if item.kind == ENVIRONMENT_KIND and item.implementation != RELAY]
     fronts: dict[str, list[str]] = {}
-    attributed: dict[str, str] = {}
-    for name, kind, implementation, fields in servers:
-        if kind == AGENT_KIND and isinstance(target := _name_in(fields.get("resources_server")), str):
-            callers.setdefault(target, []).append(name)
-        elif kind == ENVIRONMENT_KIND and implementation != RELAY:
-            agents = agents_of(fields)
-            for agent in agents:
-                fronts.setdefault(agent, []).append(name)
-            if "agent_server" in fields or len(agents) == 1:
-                attributed[name] = agents[0]
-    sources: dict[str, str] = {}
-    unroutable: dict[str, str] = {}
-    for name, kind, _, fields in servers:
-        if kind in (AGENT_KIND, RESOURCES_KIND):
-            candidates = [name] if kind == AGENT_KIND else callers.get(name, [])
-            problem = _problem(name, candidates, _pins(fields))
-            if problem:
-                unroutable[name] = problem
-            else:
-                sources[name] = (_pins(fields) or candidates)[0]
+    for server in in_front:
+        for agent in agents_of(server.fields):
+            fronts.setdefault(agent, []).append(server.name)
     return RowRoutes(
         sources=sources,
         unroutable=unroutable,
         fronts=fronts,
         tasksets=_texts(values.get(TASKSET_ROUTES)),
-        servers=[
-            name for name, kind, implementation, _ in servers if kind == ENVIRONMENT_KIND and implementation != RELAY
-        ],
-        attributed=attributed,
+        servers=[server.name for server in in_front],
+        attributed=_attributed(in_front),
         agent_map=_texts(values.get("agent_map")),
         fan_out=_lists(values.get("fan_out")),
     )
+
+
+class _Server(NamedTuple):
+    """A server of the configuration."""
+
+    name: str
+    kind: str
+    implementation: str
+    fields: dict[str, Any]
+
+
+def _sources(servers: Sequence[_Server]) -> tuple[dict[str, str], dict[str, str]]:
+    """Task sources: those that lead to an agent, with it, and the others, with the reason."""
+    callers: dict[str, list[str]] = {}
+    for server in servers:
+        if server.kind == AGENT_KIND:
+            callers.setdefault(str(_name_in(server.fields.get("resources_server"))), []).append(server.name)
+    sources: dict[str, str] = {}
+    unroutable: dict[str, str] = {}
+    for name, kind, _, fields in servers:
+        if kind == ENVIRONMENT_KIND:
+            continue
+        candidates = [name] if kind == AGENT_KIND else callers.get(name, [])
+        pins = _pins(fields)
+        problem = _problem(name, candidates, pins)
+        if problem:
+            unroutable[name] = problem
+        else:
+            sources[name] = (pins or candidates)[0]
+    return sources, unroutable
+
+
+def _attributed(servers: Sequence[_Server]) -> dict[str, str]:
+    """Environment servers whose results belong to one agent, with it."""
+    agents = {server.name: agents_of(server.fields) for server in servers}
+    return {
+        server.name: agents[server.name][0]
+        for server in servers
+        if len(agents[server.name]) == 1 or (agents[server.name] and "agent_server" in server.fields)
+    }
 
 
 def _problem(source: str, candidates: Sequence[str], pins: Sequence[str]) -> str:
@@ -100,15 +122,15 @@ def _pins(fields: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
-def _servers(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Agents, resources servers and environment servers: name, kind, implementation, fields."""
+def _servers(values: Mapping[str, Any]) -> Iterator[_Server]:
+    """Agents, resources servers and environment servers."""
     for name, value in values.items():
         for kind in (AGENT_KIND, RESOURCES_KIND, ENVIRONMENT_KIND):
             inner = value.get(kind) if isinstance(value, dict) else None
             if isinstance(inner, dict) and len(inner) == 1:
                 implementation, fields = next(iter(inner.items()))
                 if isinstance(fields, dict):
-                    yield str(name), kind, str(implementation), fields
+                    yield _Server(str(name), kind, str(implementation), fields)
 
 
 def _name_in(reference: Any) -> Any:

@@ -36,7 +36,7 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 def episode_request(row: bytes, task: int, repeat: int, attempt: int) -> bytes | None:
-    """The request for one attempt of a task; None for a row that is no task, which is sent as it is.
+    """The request for one attempt of a task; None for any other row, which is sent unchanged.
 
     Sessions of an attempt are kept under its name, so that two attempts, also of two runs, never share one.
     """
