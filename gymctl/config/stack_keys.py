@@ -107,7 +107,6 @@ class GlobalKeys(OpenBlock):
     environment_server_routes: Annotated[dict[str, str], Must("a mapping of tasksets to servers")] | None = Field(
         None, description="Environment servers by taskset, for tasks that NeMo Gym 0.7 prepared."
     )
-
     telemetry: Any = Field(None, description="NeMo Gym (0.7): traces and metrics of its servers.")
     allow_unsupported_pairing: Any = Field(
         None, description="NeMo Gym (0.7): whether a resources server accepts agents and models that it does not list."
