@@ -1,0 +1,110 @@
+"""The SQLite file of an index: its tables, and where it can be kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from gymctl.errors import GymctlError
+from gymctl.results.files import RunFiles
+
+_VERSION = 1
+_APPLICATION = 0x67796D78  # marks the file as an index of gymctl
+_WAIT_S = 60.0
+
+_TABLES = """
+CREATE TABLE marks (
+    file INTEGER PRIMARY KEY, inode INTEGER, end INTEGER, lines INTEGER, unreadable INTEGER,
+    head BLOB, tail BLOB, mtime_ns INTEGER
+);
+CREATE TABLE rows (
+    id INTEGER PRIMARY KEY, file INTEGER, line INTEGER, offset INTEGER, length INTEGER, current INTEGER DEFAULT 1,
+    rank INTEGER, agent TEXT, task INTEGER, repeat INTEGER, reward REAL, failure_class TEXT, failure_hop TEXT,
+    terminal INTEGER, attempt INTEGER, model TEXT, truncated INTEGER, turns INTEGER, tool_calls INTEGER,
+    tool_errors INTEGER, tools TEXT, tokens_in INTEGER, tokens_out INTEGER, queue_ms REAL, total_ms REAL, hops TEXT,
+    prompt BLOB, numbers TEXT
+);
+CREATE INDEX rows_rollout ON rows (task, repeat, agent);
+CREATE INDEX rows_place ON rows (file, offset);
+CREATE INDEX rows_failure ON rows (agent, failure_class) WHERE failure_class IS NOT NULL;
+"""
+
+
+class NotAnIndexError(GymctlError):
+    """The file under an index's name is something else, and is left alone."""
+
+
+def places(files: RunFiles) -> Iterator[Path]:
+    """Where the index may be, best first: beside the file, in the user's cache, in a new temporary folder."""
+    yield files.index
+    digest = hashlib.sha256(os.fsencode(files.results)).hexdigest()[:32]
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - "~" may have no home
+    folder = Path(cache) / "gymctl" / "results"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        pass
+    else:
+        yield folder / f"{digest}.index.sqlite"
+    yield Path(tempfile.mkdtemp(prefix="gymctl-results-")) / f"{digest}.index.sqlite"
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open an index; one that is damaged or of another version is emptied, and a missing one is made.
+
+    Raises:
+        sqlite3.OperationalError: it cannot be written, or with ``read_only`` cannot be read.
+        NotAnIndexError: the file is not an index of gymctl.
+    """
+    mode = "ro" if read_only else "rwc"
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    database = sqlite3.connect(address, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(database, path, read_only=read_only)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    try:
+        database.execute("PRAGMA trusted_schema = OFF")
+        application = _pragma(database, "application_id")
+        version = _pragma(database, "user_version")
+        empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise NotAnIndexError(f"{path}: not an index of gymctl") from error
+    if application != _APPLICATION and not empty:
+        raise NotAnIndexError(f"{path}: not an index of gymctl")
+    if read_only:
+        if version != _VERSION:
+            raise sqlite3.OperationalError("an index of another version")
+        return
+    database.execute("PRAGMA synchronous = OFF")  # an index can be made again
+    if version != _VERSION:
+        _create(database)
+
+
+def _create(database: sqlite3.Connection) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    if _pragma(database, "user_version") != _VERSION:  # no one else made it meanwhile
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (name,) in tables:
+            if name in ("rows", "marks"):
+                database.execute(f"DROP TABLE {name}")
+        for statement in _TABLES.split(";"):
+            database.execute(statement)
+        database.execute(f"PRAGMA application_id = {_APPLICATION}")
+        database.execute(f"PRAGMA user_version = {_VERSION}")
+    database.execute("COMMIT")
+
+
+def _pragma(database: sqlite3.Connection, name: str) -> int:
+    return int(database.execute(f"PRAGMA {name}").fetchone()[0])

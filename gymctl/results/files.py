@@ -1,0 +1,96 @@
+"""The files of a run: where they are, and whether one is still the file that an index was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gymctl.errors import InputError
+
+_HEAD_BYTES = 1 << 16
+_TAIL_BYTES = 1 << 12
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A results file and what belongs to it. Only ``results`` has to exist."""
+
+    results: Path
+    """The JSONL file, symbolic links followed."""
+    failures: Path
+    """Failed attempts."""
+    record: Path
+    """What the run was started with."""
+    index: Path
+    """Where the index goes unless the folder is read-only."""
+
+    @property
+    def sources(self) -> tuple[Path, Path]:
+        """The files that are indexed; a row's ``file`` is the position in this tuple."""
+        return self.results, self.failures
+
+    @classmethod
+    def of(cls, path: Path) -> RunFiles:
+        """The files of the run whose results are at ``path``.
+
+        Raises:
+            InputError: there is no such file, or it is not a regular one.
+        """
+        real = Path(os.path.realpath(path))
+        try:
+            mode = real.stat().st_mode
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}", "pass the output file of a collection") from error
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: not a regular file", "pass the output file of a collection, a JSONL file")
+        return cls(
+            results=real,
+            failures=real.with_name(f"{real.stem}_failures.jsonl"),
+            record=real.with_name(f"{real.stem}_run.json"),
+            index=real.with_name(f"{real.stem}.index.sqlite"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """How far a file was read, and enough of it to recognise it."""
+
+    inode: int
+    end: int = 0
+    """Bytes that were read: whole lines."""
+    lines: int = 0
+    unreadable: int = 0
+    """Lines, blank ones left out, that are not JSON objects."""
+    head: bytes = b""
+    """Digest of the first line, or of the start of a long one."""
+    tail: bytes = b""
+    """Digest of the last bytes before ``end``."""
+    mtime_ns: int = 0
+    """Time of the last change; 0 when the file had more than was read."""
+
+
+def digests(source: BinaryIO, end: int) -> tuple[bytes, bytes]:
+    """The digests of a file's head and of its tail before ``end``; moves the file's position."""
+    source.seek(0)
+    head = source.read(min(end, _HEAD_BYTES)).partition(b"\n")[0]
+    start = max(0, end - _TAIL_BYTES)
+    source.seek(start)
+    tail = source.read(end - start)
+    return _digest(head), _digest(tail)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def is_continuation(source: BinaryIO, mark: Mark) -> bool:
+    """Whether a file begins with what was read from it before: the same file, appended to at most."""
+    status = os.fstat(source.fileno())
+    if status.st_ino != mark.inode or status.st_size < mark.end:
+        return False
+    rewritten = status.st_size == mark.end and mark.mtime_ns not in (0, status.st_mtime_ns)
+    return not rewritten and digests(source, mark.end) == (mark.head, mark.tail)

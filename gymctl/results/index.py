@@ -1,0 +1,272 @@
+"""The index of a results file: rollouts by filter and order, one row by its place, without reading the file again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from gymctl.errors import GymctlError, InputError
+from gymctl.results import database
+from gymctl.results.builder import Progress, is_complete, read_marks, update
+from gymctl.results.files import RunFiles
+from gymctl.results.query import Query
+from gymctl.results.row import Rank, read_row
+from gymctl.results.search import SearchText, matching_offsets
+from gymctl.results.transcript import Transcript, read_transcript
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rollout:
+    """What the index has of one row: a result, a masked result, or a failed attempt. See ``row.RowFacts``."""
+
+    id: int
+    file: int
+    """0: the results file, 1: the file of failures."""
+    line: int
+    """Number of the line in its file, from 1."""
+    offset: int
+    length: int
+    rank: Rank
+    agent: str
+    task: int | None
+    repeat: int | None
+    reward: float | None
+    failure_class: str | None
+    failure_hop: str
+    terminal: bool
+    attempt: int | None
+    model: str
+    truncated: bool
+    turns: int
+    tool_calls: int
+    tool_errors: int
+    tools: tuple[str, ...]
+    tokens_in: int | None
+    tokens_out: int | None
+    queue_ms: float | None
+    total_ms: float | None
+    hops: dict[str, float]
+    numbers: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """``TASK:REPEAT``, or ``#LINE`` for a row without indices."""
+        if self.task is None:
+            return f"#{self.line}"
+        return f"{self.task}:{self.repeat or 0}"
+
+    def is_passed(self, threshold: float) -> bool:
+        """Whether its reward counts and reaches the threshold."""
+        return self.failure_class is None and self.reward is not None and self.reward >= threshold
+
+
+@dataclass(frozen=True)
+class Page:
+    """The rollouts of one page; ``total`` counts those of all pages."""
+
+    rollouts: tuple[Rollout, ...]
+    total: int
+
+
+_COLUMNS = (
+    "id, file, line, offset, length, rank, agent, task, repeat, reward, failure_class, failure_hop, terminal, attempt, "
+    "model, truncated, turns, tool_calls, tool_errors, tools, tokens_in, tokens_out, queue_ms, total_ms, hops, numbers"
+)
+_NAMES = _COLUMNS.split(", ")
+
+
+class Index:
+    """An open index. One thread at a time may use it; every thread or process can open one of its own."""
+
+    def __init__(self, path: Path, files: RunFiles, connection: sqlite3.Connection, place: Path) -> None:
+        """Use ``open``."""
+        self.path = path
+        """The results file as it was named."""
+        self.files = files
+        self.place = place
+        """Where the index is."""
+        self.sql = connection
+        """For the statistics of this room; tables as in ``database``."""
+
+    @classmethod
+    def open(cls, path: Path, on_progress: Progress | None = None) -> Self:
+        """Open the index of a results file, made or brought up to date first.
+
+        It is kept beside the file; where that folder is read-only, in the user's cache, or in a temporary folder.
+
+        Raises:
+            InputError: the file is missing, not a regular file, or cannot be read.
+            GymctlError: there is nowhere to write an index.
+        """
+        files = RunFiles.of(path)
+        reason: Exception = OSError("no place")
+        for place in database.places(files):
+            try:
+                connection = _connect(place, files, on_progress)
+            except (sqlite3.Error, database.NotAnIndexError) as error:
+                reason = error
+                continue
+            except OSError as error:
+                raise InputError(f"{error.filename or path}: {error.strerror}", "check its permissions") from error
+            return cls(path, files, connection, place)
+        raise GymctlError(f"{path}: cannot write an index: {reason}", "set TMPDIR to a folder that is writable")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the index; one in a temporary folder is removed."""
+        self.sql.close()
+        if self.place.parent.name.startswith("gymctl-results-"):
+            shutil.rmtree(self.place.parent, ignore_errors=True)
+
+    def refresh(self, on_progress: Progress | None = None) -> bool:
+        """Index what was appended since; True when a file was replaced and the index made again.
+
+        Raises:
+            InputError: the results file is gone.
+            GymctlError: the index cannot be written.
+        """
+        RunFiles.of(self.files.results)
+        if is_complete(self.sql, self.files):
+            return False
+        try:
+            return update(self.sql, self.files, on_progress)
+        except sqlite3.Error as error:
+            raise GymctlError(f"{self.place}: {error}", "remove the file; it is made again") from error
+
+    @property
+    def unreadable_lines(self) -> int:
+        """Lines of the files that are not JSON objects; torn last lines are not counted."""
+        return sum(mark.unreadable for mark in read_marks(self.sql).values())
+
+    @property
+    def last_id(self) -> int:
+        """The id of the row that was indexed last; 0 when there is none."""
+        return int(self.sql.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0])
+
+    def rollouts(self, query: Query | None = None) -> Page:
+        """The rollouts that a query selects, and how many there are without its page.
+
+        Raises:
+            InputError: with ``text``, a file cannot be read.
+        """
+        query = query or Query()
+        where, parameters = query.where()
+        if query.text:
+            self._find_rows(query)
+            where += " AND id IN (SELECT id FROM temp.found)"
+        total = self.sql.execute(f"SELECT count(*) FROM rows {where}", parameters).fetchone()[0]  # noqa: S608
+        limit = -1 if query.limit is None else query.limit
+        statement = f"SELECT {_COLUMNS} FROM rows {where} {query.order()} LIMIT ? OFFSET ?"  # noqa: S608
+        rows = self.sql.execute(statement, (*parameters, limit, query.offset))
+        return Page(tuple(_rollout(row) for row in rows), total)
+
+    def since(self, last_id: int, limit: int = 1000) -> list[Rollout]:
+        """Rows that were indexed after ``last_id``, every attempt included, oldest first."""
+        statement = f"SELECT {_COLUMNS} FROM rows WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - constants
+        return [_rollout(row) for row in self.sql.execute(statement, (last_id, limit))]
+
+    def rollout(self, task: int, repeat: int, agent: str | None = None) -> list[Rollout]:
+        """Every row of one rollout, the one that counts first. Of several agents' when ``agent`` is None."""
+        agents = () if agent is None else (agent,)
+        page = self.rollouts(Query(tasks=(task,), repeats=(repeat,), agents=agents, attempts=True))
+        current = {row[0] for row in self.sql.execute("SELECT id FROM rows WHERE task = ? AND current = 1", (task,))}
+        return sorted(page.rollouts, key=lambda rollout: rollout.id not in current)
+
+    def read(self, rollout: Rollout) -> bytes:
+        """The line of a rollout, without its newline.
+
+        Raises:
+            GymctlError: the file has been replaced since.
+        """
+        path = self.files.sources[rollout.file]
+        try:
+            with path.open("rb") as source:
+                source.seek(rollout.offset)
+                line = source.read(rollout.length)
+        except OSError as error:
+            raise GymctlError(f"{path}: {error.strerror}", "run the command again") from error
+        facts = read_row(line)
+        if facts is None or (facts.task, facts.repeat) != (rollout.task, rollout.repeat):
+            raise GymctlError(f"{path}: replaced while it was being read", "run the command again")
+        return line.rstrip(b"\r\n")
+
+    def transcript(self, rollout: Rollout) -> Transcript:
+        """The rollout as a conversation.
+
+        Raises:
+            GymctlError: as ``read``.
+        """
+        return read_transcript(self.read(rollout))
+
+    def matches(self, text: str, *, ignore_case: bool = False) -> Iterator[tuple[Rollout, int]]:
+        """Rows that contain a text, in the files' order, each with the offset in its file of the first match."""
+        for file, offset in self._offsets(SearchText(text, ignore_case)):
+            statement = f"SELECT {_COLUMNS} FROM rows WHERE file = ? AND offset <= ? ORDER BY offset DESC LIMIT 1"  # noqa: S608
+            row = self.sql.execute(statement, (file, offset)).fetchone()
+            if row is not None and offset < row[3] + row[4]:
+                yield _rollout(row), offset
+
+    def _offsets(self, text: SearchText) -> Iterator[tuple[int, int]]:
+        for file, mark in sorted(read_marks(self.sql).items()):
+            path = self.files.sources[file]
+            try:
+                source = path.open("rb", buffering=0)
+            except OSError as error:
+                raise InputError(f"{path}: {error.strerror}", "check its permissions") from error
+            with source:
+                for offset in matching_offsets(source, text, mark.end):
+                    yield file, offset
+
+    def _find_rows(self, query: Query) -> None:
+        """Put the ids of the rows that contain the query's text into a temporary table."""
+        self.sql.execute("CREATE TEMP TABLE IF NOT EXISTS found (id INTEGER PRIMARY KEY)")
+        self.sql.execute("DELETE FROM temp.found")
+        found = ((rollout.id,) for rollout, _ in self.matches(query.text, ignore_case=query.ignore_case))
+        self.sql.executemany("INSERT OR IGNORE INTO temp.found VALUES (?)", found)
+
+
+def _connect(place: Path, files: RunFiles, on_progress: Progress | None) -> sqlite3.Connection:
+    if place.exists() and not os.access(place, os.W_OK):
+        connection = database.connect(place, read_only=True)
+        if is_complete(connection, files):
+            return connection
+        connection.close()
+        raise sqlite3.OperationalError("the index is out of date and read-only")
+    connection = database.connect(place)
+    try:
+        if not is_complete(connection, files):
+            update(connection, files, on_progress)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _rollout(row: Sequence[Any]) -> Rollout:
+    values = dict(zip(_NAMES, row, strict=True))
+    values["rank"] = Rank(values["rank"])
+    values["tools"] = tuple(_json(values["tools"], ()))
+    values["hops"] = _json(values["hops"], {})
+    values["numbers"] = _json(values["numbers"], {})
+    for name in ("terminal", "truncated"):
+        values[name] = bool(values[name])
+    return Rollout(**values)
+
+
+def _json(text: str | None, default: Any) -> Any:
+    return default if text is None else msgspec.json.decode(text)
