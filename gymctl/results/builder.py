@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, replace
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -100,17 +99,13 @@ def update(database: sqlite3.Connection, files: RunFiles, on_progress: Progress 
     total = sum(path.stat().st_size for path in files.sources if path.exists())
     more = True
     while more:
-        database.execute("BEGIN IMMEDIATE")
-        try:
+        with database:  # commits, or rolls back when something is raised
+            database.execute("BEGIN IMMEDIATE")
             if _is_stale(database, files):
                 database.execute("DELETE FROM rows")
                 database.execute("DELETE FROM marks")
                 restarted = True
             more = _add_batch(database, files)
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
-        database.execute("COMMIT")
         if on_progress:
             on_progress(sum(mark.end for mark in read_marks(database).values()), total)
     return restarted
@@ -150,7 +145,9 @@ def _add_from(database: sqlite3.Connection, file: int, source: BinaryIO) -> bool
     database.execute(_SETTLE_OLD, (last, last))
     status = os.fstat(source.fileno())
     head, tail = digests(source, position.end)
-    mtime_ns = status.st_mtime_ns if status.st_size == position.end else 0
+    mtime_ns = 0
+    if status.st_size == position.end:
+        mtime_ns = status.st_mtime_ns
     reached = replace(
         mark,
         end=position.end,
@@ -194,4 +191,6 @@ def _record(facts: RowFacts, file: int, line: int, offset: int, length: int) -> 
 
 
 def _json(value: object) -> str | None:
-    return msgspec.json.encode(value).decode() if value else None
+    if not value:
+        return None
+    return msgspec.json.encode(value).decode()

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from gymctl.errors import GymctlError
@@ -63,11 +64,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
     address = f"{path.absolute().as_uri()}?mode={mode}"
     database = sqlite3.connect(address, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
-    try:
+    with ExitStack() as on_failure:
+        on_failure.callback(database.close)
         _prepare(database, path, read_only=read_only)
-    except BaseException:
-        database.close()
-        raise
+        on_failure.pop_all()
     return database
 
 
@@ -93,8 +93,10 @@ def _prepare(database: sqlite3.Connection, path: Path, *, read_only: bool) -> No
 
 
 def _create(database: sqlite3.Connection) -> None:
-    database.execute("BEGIN IMMEDIATE")
-    if _pragma(database, "user_version") != _VERSION:  # no one else made it meanwhile
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        if _pragma(database, "user_version") == _VERSION:
+            return  # another process made it meanwhile
         tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (name,) in tables:
             if name in ("rows", "marks"):
@@ -103,7 +105,6 @@ def _create(database: sqlite3.Connection) -> None:
             database.execute(statement)
         database.execute(f"PRAGMA application_id = {_APPLICATION}")
         database.execute(f"PRAGMA user_version = {_VERSION}")
-    database.execute("COMMIT")
 
 
 def _pragma(database: sqlite3.Connection, name: str) -> int:

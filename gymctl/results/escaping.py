@@ -1,4 +1,4 @@
-"""Text of models, tools and rows made safe to print: what a terminal or a reader could be deceived by is shown as an escape."""
+"""Text of models, tools and rows made safe to print: characters that can deceive a terminal or a reader are escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 
 # C0, DEL and C1 control characters, soft hyphen, bidirectional controls, invisible characters (joiners that scripts
 # need stay), line and paragraph separators, lone surrogates, and the tag characters that hide text in emoji.
-_ALWAYS = "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
+_ALWAYS = (
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f"
+)
 _ONE_LINE = re.compile(f"[\x00-\x1f\x7f-\x9f{_ALWAYS}]")
 _MANY_LINES = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_ALWAYS}]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -27,7 +30,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    """Text for one line: every control, bidirectional or invisible character is an escape such as ``\\x1b``."""
+    """Text for one line: every control, bidirectional or invisible character becomes an escape."""
     return _ONE_LINE.sub(_escape, text)
 
 
@@ -39,7 +42,9 @@ def visible_lines(text: str) -> str:
 def shortened(text: str, limit: int) -> str:
     """One visible line of at most ``limit`` characters; a longer text ends in ``...``."""
     line = visible(text[: limit + 1])
-    return line if len(line) <= limit else f"{line[: max(0, limit - 3)]}..."
+    if len(line) <= limit:
+        return line
+    return f"{line[: max(0, limit - 3)]}..."
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Names of the fields of result and failure rows that this room reads: gymctl's own, and those of NeMo Gym 0.2 to 0.7."""
+"""Names of the fields of results and failures that this room reads: gymctl's own, and NeMo Gym's (0.2 to 0.7)."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class RunFiles:
         """The files of the run whose results are at ``path``.
 
         Raises:
-            InputError: there is no such file, or it is not a regular one.
+            InputError: it does not exist, or is not a regular file.
         """
         real = Path(os.path.realpath(path))
         try:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -170,9 +171,8 @@ class Index:
             self._find_rows(query)
             where += " AND id IN (SELECT id FROM temp.found)"
         total = self.sql.execute(f"SELECT count(*) FROM rows {where}", parameters).fetchone()[0]  # noqa: S608
-        limit = -1 if query.limit is None else query.limit
         statement = f"SELECT {_COLUMNS} FROM rows {where} {query.order()} LIMIT ? OFFSET ?"  # noqa: S608
-        rows = self.sql.execute(statement, (*parameters, limit, query.offset))
+        rows = self.sql.execute(statement, (*parameters, query.limit, query.offset))
         return Page(tuple(_rollout(row) for row in rows), total)
 
     def since(self, last_id: int, limit: int = 1000) -> list[Rollout]:
@@ -182,10 +182,10 @@ class Index:
 
     def rollout(self, task: int, repeat: int, agent: str | None = None) -> list[Rollout]:
         """Every row of one rollout, the one that counts first. Of several agents' when ``agent`` is None."""
-        agents = () if agent is None else (agent,)
-        page = self.rollouts(Query(tasks=(task,), repeats=(repeat,), agents=agents, attempts=True))
+        rows = self.rollouts(Query(tasks=(task,), repeats=(repeat,), attempts=True)).rollouts
+        chosen = [row for row in rows if agent in (None, row.agent)]
         current = {row[0] for row in self.sql.execute("SELECT id FROM rows WHERE task = ? AND current = 1", (task,))}
-        return sorted(page.rollouts, key=lambda rollout: rollout.id not in current)
+        return sorted(chosen, key=lambda rollout: rollout.id not in current)
 
     def read(self, rollout: Rollout) -> bytes:
         """The line of a rollout, without its newline.
@@ -248,12 +248,11 @@ def _connect(place: Path, files: RunFiles, on_progress: Progress | None) -> sqli
         connection.close()
         raise sqlite3.OperationalError("the index is out of date and read-only")
     connection = database.connect(place)
-    try:
+    with ExitStack() as on_failure:
+        on_failure.callback(connection.close)
         if not is_complete(connection, files):
             update(connection, files, on_progress)
-    except BaseException:
-        connection.close()
-        raise
+        on_failure.pop_all()
     return connection
 
 

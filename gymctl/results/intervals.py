@@ -25,7 +25,7 @@ class Estimate:
 
 
 def student(degrees: int) -> float:
-    """The factor of a 95 % interval for so many degrees of freedom (at least 1), to three digits."""
+    """The factor of a 95 % interval for a number of degrees of freedom (at least 1), to three digits."""
     if degrees <= len(_T):
         return _T[degrees - 1]
     return _Z + (_Z**3 + _Z) / (4 * degrees)
@@ -112,4 +112,4 @@ def mcnemar(up: int, down: int) -> float | None:
         z = max(0.0, abs(up - down) - 1) / math.sqrt(flips)
         return math.erfc(z / math.sqrt(2))
     tail = sum(math.comb(flips, number) for number in range(min(up, down) + 1))
-    return min(1.0, 2 * tail / 2**flips)
+    return min(1.0, 2.0 * tail / float(2**flips))

@@ -33,6 +33,8 @@ class Sort(Enum):
     TURNS = "turns"
 
 
+# Of ``descending``.
+DIRECTION = {False: "ASC", True: "DESC"}
 _ORDER = {
     Sort.FILE: "file {0}, line {0}",
     Sort.TASK: "task IS NULL, task {0}, repeat {0}",
@@ -76,12 +78,12 @@ class Query:
     sort: Sort = Sort.FILE
     descending: bool = False
     offset: int = 0
-    limit: int | None = None
+    limit: int = -1
+    """-1: all."""
 
     def order(self) -> str:
         """The ORDER BY clause; rollouts without the value come last. Equal ones are in the file's order."""
-        direction = "DESC" if self.descending else "ASC"
-        return f"ORDER BY {_ORDER[self.sort].format(direction)}, file, line"
+        return f"ORDER BY {_ORDER[self.sort].format(DIRECTION[self.descending])}, file, line"
 
     def where(self) -> tuple[str, list[object]]:
         """The WHERE clause for all filters but ``text``, and its parameters."""
@@ -109,7 +111,7 @@ class Query:
             if values:
                 yield f"{column} IN ({_marks(len(values))})", tuple(values)
         if self.tools:
-            called = f"SELECT 1 FROM json_each(rows.tools) WHERE value IN ({_marks(len(self.tools))})"
+            called = f"SELECT 1 FROM json_each(rows.tools) WHERE value IN ({_marks(len(self.tools))})"  # noqa: S608
             yield f"EXISTS ({called})", self.tools
 
     def _bounds(self) -> Iterator[tuple[str, tuple[object, ...]]]:

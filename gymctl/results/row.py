@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -13,14 +12,22 @@ from typing import Any
 import msgspec
 
 from gymctl.results import fields
+from gymctl.results.values import (
+    UNREADABLE,
+    as_list,
+    as_mapping,
+    input_texts,
+    integer,
+    is_tool_error,
+    loose_object,
+    loose_value,
+    name_text,
+    number,
+)
 
-# What a decoder raises for text that is not JSON, not of the expected shape, not UTF-8 or nested too deeply.
-UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _NULL = msgspec.Raw(b"null")
-_HUGE = 1 << 63  # SQLite's integers end below
 _MOST_NUMBERS = 64
 _MOST_NAMES = 64
-_NAME_CHARACTERS = 200
 
 
 class Rank(IntEnum):
@@ -104,15 +111,6 @@ def read_row(line: bytes) -> RowFacts | None:
     return _facts(values)
 
 
-def loose_object(line: bytes) -> dict[str, Any] | None:
-    """A JSON object that only Python's reader accepts (NaN, lone surrogates, broken UTF-8), or None."""
-    try:
-        value = json.loads(line.decode("utf-8", "replace"))
-    except UNREADABLE:
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _facts(values: Mapping[str, msgspec.Raw]) -> RowFacts:
     facts = RowFacts(
         agent=_agent(values),
@@ -134,21 +132,16 @@ def _facts(values: Mapping[str, msgspec.Raw]) -> RowFacts:
 
 
 def _value(values: Mapping[str, msgspec.Raw], name: str) -> Any:
-    return _decoded(values[name]) if name in values else None
+    if name in values:
+        return _decoded(values[name])
+    return None
 
 
 def _decoded(raw: msgspec.Raw) -> Any:
     try:
         return _any.decode(raw)
     except UNREADABLE:
-        return _loose(bytes(raw))
-
-
-def _loose(data: bytes) -> Any:
-    try:
-        return json.loads(data.decode("utf-8", "replace"))
-    except UNREADABLE:
-        return None
+        return loose_value(bytes(raw))
 
 
 def _agent(values: Mapping[str, msgspec.Raw]) -> str:
@@ -158,33 +151,6 @@ def _agent(values: Mapping[str, msgspec.Raw]) -> str:
     if not isinstance(reference, str):
         reference = _value(values, fields.TASK_SOURCE)
     return name_text(reference)
-
-
-def name_text(value: Any) -> str:
-    """A name as bounded text that any encoder takes; empty for what is not text."""
-    if not isinstance(value, str):
-        return ""
-    return value[:_NAME_CHARACTERS].encode("utf-8", "replace").decode()
-
-
-def integer(value: Any) -> int | None:
-    """An index or a count, or None: booleans and fractions are neither."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if -_HUGE <= value < _HUGE else None
-
-
-def number(value: Any) -> float | None:
-    """A finite number, a boolean as 0 or 1; None for everything else."""
-    if not isinstance(value, int | float):
-        return None
-    try:
-        result = float(value)
-    except OverflowError:
-        return None
-    return result if math.isfinite(result) else None
 
 
 def _numbers(values: Mapping[str, msgspec.Raw]) -> Iterator[tuple[str, float]]:
@@ -208,8 +174,7 @@ def _add_failure(facts: RowFacts, values: Mapping[str, msgspec.Raw]) -> None:
         facts.rank = Rank.FAILURE
         facts.failure_class = name_text(failure_class) or "unknown"
         cause = _value(values, fields.FAILURE)
-        hop = cause.get("hop") if isinstance(cause, Mapping) else _value(values, fields.FAILURE_STAGE)
-        facts.failure_hop = name_text(hop)
+        facts.failure_hop = name_text(as_mapping(cause).get("hop") or _value(values, fields.FAILURE_STAGE))
     elif _value(values, fields.MASK_SAMPLE):
         facts.rank = Rank.MASKED
         facts.failure_class = name_text(_value(values, fields.FAILURE_KIND)) or "masked"
@@ -235,8 +200,9 @@ def _add_response(facts: RowFacts, raw: msgspec.Raw) -> None:
         response = _loose_response(_decoded(raw))
     facts.model = name_text(response.model)
     details = response.incomplete_details
-    reason = details.get("reason") if isinstance(details, Mapping) else details
-    facts.truncated = response.status == "incomplete" or bool(reason)
+    if isinstance(details, Mapping):
+        details = details.get("reason")
+    facts.truncated = response.status == "incomplete" or bool(details)
     if isinstance(response.usage, Mapping):
         facts.tokens_in = integer(response.usage.get("input_tokens"))
         facts.tokens_out = integer(response.usage.get("output_tokens"))
@@ -247,10 +213,9 @@ def _loose_response(value: Any) -> _Response:
     """A response of which a part has a type that it should not have: what can be read of it."""
     if not isinstance(value, Mapping):
         return _Response()
-    output = value.get("output")
     items = [
         _Item(item.get("type"), item.get("name"), msgspec.Raw(json.dumps(item.get("output")).encode()))
-        for item in (output if isinstance(output, list) else ())
+        for item in as_list(value.get("output"))
         if isinstance(item, Mapping)
     ]
     return _Response(
@@ -279,27 +244,12 @@ def _count_items(facts: RowFacts, items: Iterable[_Item]) -> None:
     facts.tools = list(names)
 
 
-def is_tool_error(output: msgspec.Raw | bytes) -> bool:
-    """Whether the ``output`` of a tool call (a JSON value) reports an error.
-
-    An error is an object, or the text of one, with an ``error`` that is not empty, or with FastAPI's ``detail`` and
-    nothing else: what NeMo Gym's and gymctl's agents hand to the model when a tool or its arguments fail.
-    """
-    data = bytes(output)
-    if b"error" not in data and b"detail" not in data:
-        return False
-    value = _loose(data)
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = _loose(value.encode("utf-8", "replace"))
-    return isinstance(value, Mapping) and (bool(value.get("error")) or list(value) == ["detail"])
-
-
 def _prompt_digest(raw: msgspec.Raw) -> bytes | None:
     try:
         source = _params.decode(raw).input
     except UNREADABLE:
         params = _decoded(raw)
-        value = params.get("input") if isinstance(params, Mapping) else None
+        value = as_mapping(params).get("input")
     else:
         value = _decoded(source)
     if value is None:
@@ -308,16 +258,3 @@ def _prompt_digest(raw: msgspec.Raw) -> bytes | None:
     for text in input_texts(value):
         digest.update(text.encode("utf-8", "replace") + b"\0")
     return digest.digest()
-
-
-def input_texts(value: Any, depth: int = 6) -> Iterator[str]:
-    """The texts of an ``input``: a string, or the messages of a list and their parts; other values give none."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        inner = value.get("content", value.get("text", value.get("output")))
-        if depth > 0:
-            yield from input_texts(inner, depth - 1)
-    elif isinstance(value, list) and depth > 0:
-        for item in value:
-            yield from input_texts(item, depth - 1)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 _CHUNK = 4 << 20
+
+Find = Callable[[bytes, int], int]
+"""From bytes and a position to the position of the next match, or -1."""
 
 
 class Source(Protocol):
@@ -30,52 +33,66 @@ class SearchText:
 
     def spellings(self) -> list[bytes]:
         """How JSON may spell the text: as UTF-8 or with ASCII escapes, once, or twice in JSON within JSON."""
-        raw = self.text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-        once = [json.dumps(raw, ensure_ascii=False)[1:-1], json.dumps(raw)[1:-1]]
+        text = self.text.encode("utf-8", "replace").decode()
+        once = [json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]]
         twice = [json.dumps(inner, ensure_ascii=False)[1:-1] for inner in once]
-        return [text.encode() for text in dict.fromkeys([*once, *twice])]
+        return [spelling.encode() for spelling in dict.fromkeys([*once, *twice])]
+
+    def finder(self) -> Find:
+        """The function that finds any of the spellings."""
+        spellings = self.spellings()
+        if len(spellings) == 1 and not self.ignore_case:
+            return lambda data, position: data.find(spellings[0], position)
+        flags = re.IGNORECASE if self.ignore_case else 0
+        pattern = re.compile(b"|".join(re.escape(spelling) for spelling in spellings), flags)
+
+        def find(data: bytes, position: int) -> int:
+            match = pattern.search(data, position)
+            return match.start() if match else -1
+
+        return find
 
 
 def matching_offsets(source: Source, text: SearchText, end: int) -> Iterator[int]:
-    """Offsets before ``end`` at which the text begins: the first one of each line that has any."""
-    spellings = text.spellings()
+    """Offsets before ``end`` at which the text begins: the first one of each line that has any. None for no text."""
     if not text.text:
         return
-    flags = re.IGNORECASE if text.ignore_case else 0
-    pattern = re.compile(b"|".join(re.escape(spelling) for spelling in spellings), flags)
-    overlap = max(len(spelling) for spelling in spellings) - 1
-    simple = spellings[0] if len(spellings) == 1 and not text.ignore_case else None
-    base = 0
-    line_done = False
-    kept = b""
-    while base < end:
-        source.seek(base + len(kept))
-        more = source.read(min(_CHUNK, end - base - len(kept))) or b""
-        data = kept + more
-        last = not more or base + len(data) >= end
-        limit = len(data) if last else len(data) - overlap
-        position = 0
+    find = text.finder()
+    overlap = max(len(spelling) for spelling in text.spellings()) - 1
+    line_start = 0  # where the line begins in which the next match counts
+    for base, data, limit in _pieces(source, end, overlap):
+        position = max(0, line_start - base)
         while position < limit:
-            if line_done:
-                newline = data.find(b"\n", position, limit)
-                if newline < 0:
-                    break
-                position = newline + 1
-                line_done = False
-            found = _find(data, position, simple, pattern)
-            if found < 0 or found >= limit:
+            match = find(data, position)
+            if match < 0 or match >= limit:
                 break
-            yield base + found
-            line_done = True
-            position = found
-        if last:
+            yield base + match
+            newline = data.find(b"\n", match)
+            if newline < 0:
+                newline = _newline(source, base + len(data), end) - base
+            position = newline + 1
+            line_start = base + position
+
+
+def _pieces(source: Source, end: int, overlap: int) -> Iterator[tuple[int, bytes, int]]:
+    """The file in pieces: where each begins, its bytes, and where matches are left to the next piece."""
+    base = 0
+    while base < end:
+        source.seek(base)
+        data = source.read(min(_CHUNK + overlap, end - base)) or b""
+        if len(data) <= overlap or base + len(data) >= end:
+            yield base, data, len(data)
             return
-        kept = data[limit:]
+        limit = len(data) - overlap
+        yield base, data, limit
         base += limit
 
 
-def _find(data: bytes, position: int, simple: bytes | None, pattern: re.Pattern[bytes]) -> int:
-    if simple is not None:
-        return data.find(simple, position)
-    match = pattern.search(data, position)
-    return match.start() if match else -1
+def _newline(source: Source, start: int, end: int) -> int:
+    """The offset of the first newline from ``start`` on; ``end`` when there is none."""
+    for base in range(start, end, _CHUNK):
+        source.seek(base)
+        position = (source.read(_CHUNK) or b"").find(b"\n")
+        if position >= 0:
+            return base + position
+    return end

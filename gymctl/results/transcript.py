@@ -12,7 +12,8 @@ import orjson
 
 from gymctl.errors import GymctlError
 from gymctl.results import fields
-from gymctl.results.row import UNREADABLE, Rank, RowFacts, is_tool_error, loose_object, read_row
+from gymctl.results.row import Rank, RowFacts, read_row
+from gymctl.results.values import UNREADABLE, as_list, as_mapping, integer, is_tool_error, loose_object
 
 _TEXT_KEYS = ("text", "refusal", "thinking", "summary", "content")
 _USUAL_ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -134,16 +135,18 @@ def read_transcript(line: bytes) -> Transcript:
     row = _object(line)
     if facts is None or row is None:
         raise GymctlError("the line is not a JSON object")
-    params = _mapping(row.get(fields.PARAMS))
-    response = _mapping(row.get(fields.RESPONSE))
-    prompt = [Message("system", _text(params["instructions"]))] if params.get("instructions") else []
-    reason = _mapping(response.get("incomplete_details")).get("reason") or response.get("status")
+    params = as_mapping(row.get(fields.PARAMS))
+    response = as_mapping(row.get(fields.RESPONSE))
+    prompt = _conversation(params.get("input"))
+    if params.get("instructions"):
+        prompt.insert(0, Message("system", _text(params["instructions"])))
+    reason = as_mapping(response.get("incomplete_details")).get("reason") or response.get("status")
     return Transcript(
         task=facts.task,
         repeat=facts.repeat,
         agent=facts.agent,
         model=facts.model,
-        prompt=(*prompt, *_conversation(params.get("input"))),
+        prompt=tuple(prompt),
         items=tuple(_conversation(response.get("output"))),
         reward=facts.reward,
         verifier={_text(name): value for name, value in row.items() if fields.is_verifier_field(name)},
@@ -162,17 +165,15 @@ def _object(line: bytes) -> dict[str, Any] | None:
         value = orjson.loads(line)
     except ValueError:
         return loose_object(line)
-    return value if isinstance(value, dict) else None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    if isinstance(value, dict):
+        return value
+    return None
 
 
 def _failure(facts: RowFacts, row: Mapping[str, Any]) -> FailureCause | None:
     if facts.rank is Rank.RESULT:
         return None
-    cause = _mapping(row.get(fields.FAILURE))
+    cause = as_mapping(row.get(fields.FAILURE))
     status = cause.get("status", row.get(fields.FAILURE_STATUS))
     message = cause.get("message") or row.get(fields.FAILURE_MESSAGE) or row.get(fields.FAILURE_REASON)
     return FailureCause(
@@ -180,7 +181,7 @@ def _failure(facts: RowFacts, row: Mapping[str, Any]) -> FailureCause | None:
         message=_text(message),
         hop=facts.failure_hop,
         path=_text(cause.get("path")),
-        status=status if isinstance(status, int) and status else None,
+        status=integer(status) or None,
         body=_text(cause.get("body", row.get(fields.FAILURE_BODY))),
         terminal=facts.terminal,
     )
@@ -192,9 +193,11 @@ def _conversation(value: Any) -> list[Item]:
         return []
     if isinstance(value, str):
         return [Message("user", value)]
+    if not isinstance(value, list):
+        value = [value]
     calls: dict[str, ToolCall] = {}
     items: list[Item] = []
-    for element in value if isinstance(value, list) else [value]:
+    for element in value:
         for item in _items(element):
             if isinstance(item, ToolOutput) and _is_answer(calls.get(item.call_id), item):
                 continue
@@ -241,9 +244,9 @@ def _message(element: Mapping[str, Any]) -> Iterator[Item]:
     calls = element.get("tool_calls")
     if text or not calls:
         yield Message(_text(element.get("role")) or "unknown", text)
-    for call in calls if isinstance(calls, list) else ():
-        outer = _mapping(call)
-        yield _call(_mapping(outer.get("function")), _text(outer.get("id")))
+    for call in as_list(calls):
+        outer = as_mapping(call)
+        yield _call(as_mapping(outer.get("function")), _text(outer.get("id")))
 
 
 def _call(element: Mapping[str, Any], call_id: str) -> ToolCall:
