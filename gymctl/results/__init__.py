@@ -7,13 +7,19 @@ escapes it (``escaping.visible`` for a terminal).
 
 from __future__ import annotations
 
-from gymctl.results.comparison import Change, Comparison, Join, compare
-from gymctl.results.groups import Group, GroupPage, GroupSort, read_groups
-from gymctl.results.index import Index, Page, Rollout
-from gymctl.results.query import DEFAULT_PASS_THRESHOLD, Outcome, Query, Sort
-from gymctl.results.row import Rank
-from gymctl.results.statistics import AgentStatistics, RunStatistics, summarise
-from gymctl.results.transcript import Transcript, read_transcript
+from typing import TYPE_CHECKING
+
+from gymctl.lazy import names_on_demand
+
+if TYPE_CHECKING:
+    from gymctl.results.choices import GroupSort, Join, Outcome, Sort
+    from gymctl.results.comparison import Change, Comparison, compare
+    from gymctl.results.groups import Group, GroupPage, read_groups
+    from gymctl.results.index import Index, Page, Rollout
+    from gymctl.results.query import DEFAULT_PASS_THRESHOLD, Query
+    from gymctl.results.row import Rank
+    from gymctl.results.statistics import AgentStatistics, RunStatistics, summarise
+    from gymctl.results.transcript import Transcript, read_transcript
 
 __all__ = [
     "DEFAULT_PASS_THRESHOLD",
@@ -38,3 +44,42 @@ __all__ = [
     "read_transcript",
     "summarise",
 ]
+
+_MODULES = {
+    "choices": (
+        "GroupSort",
+        "Join",
+        "Outcome",
+        "Sort",
+    ),
+    "comparison": (
+        "Change",
+        "Comparison",
+        "compare",
+    ),
+    "groups": (
+        "Group",
+        "GroupPage",
+        "read_groups",
+    ),
+    "index": (
+        "Index",
+        "Page",
+        "Rollout",
+    ),
+    "query": (
+        "DEFAULT_PASS_THRESHOLD",
+        "Query",
+    ),
+    "row": ("Rank",),
+    "statistics": (
+        "AgentStatistics",
+        "RunStatistics",
+        "summarise",
+    ),
+    "transcript": (
+        "Transcript",
+        "read_transcript",
+    ),
+}
+__getattr__ = names_on_demand(__name__, _MODULES)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from gymctl.results.choices import Join
 from gymctl.results.intervals import Estimate, mcnemar, paired_difference
 from gymctl.results.query import DEFAULT_PASS_THRESHOLD
 from gymctl.results.record import differences, read_record
@@ -14,15 +15,6 @@ from gymctl.results.row import Rank
 
 if TYPE_CHECKING:
     from gymctl.results.index import Index
-
-
-class Join(Enum):
-    """What makes two tasks the same."""
-
-    TASK = "task"
-    """The task index: both runs read the same rows in the same order."""
-    PROMPT = "prompt"
-    """The text of the input: for rows in another order, or a part of them."""
 
 
 class Change(Enum):

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gymctl.errors import InputError
+from gymctl.results.row import read_row
 
+_FIRST_LINES = 20
 _HEAD_BYTES = 1 << 16
 _TAIL_BYTES = 1 << 12
 
@@ -53,6 +55,22 @@ class RunFiles:
             record=real.with_name(f"{real.stem}_run.json"),
             index=real.with_name(f"{real.stem}.index.sqlite"),
         )
+
+
+def check_rows(path: Path) -> None:
+    """Check that a file looks like one of rows, before an index is made of it.
+
+    Raises:
+        InputError: it cannot be read, or its first lines are not JSON objects.
+    """
+    try:
+        with path.open("rb") as source:
+            lines = [source.readline() for _ in range(_FIRST_LINES)]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", "check its permissions") from error
+    complete = [line for line in lines if line.endswith(b"\n") and line.strip()]
+    if complete and all(read_row(line) is None for line in complete):
+        raise InputError(f"{path}:1: not a JSON object", "pass the output file of a collection, a JSONL file")
 
 
 @dataclass(frozen=True, kw_only=True)

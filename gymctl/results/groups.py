@@ -5,25 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from gymctl.results.choices import GroupSort
 from gymctl.results.query import DEFAULT_PASS_THRESHOLD, DIRECTION
 from gymctl.results.row import Rank
 
 if TYPE_CHECKING:
     from gymctl.results.index import Index
-
-
-class GroupSort(Enum):
-    """What groups are ordered by."""
-
-    TASK = "task"
-    MEAN = "mean"
-    SPREAD = "spread"
-    FAILURES = "failures"
 
 
 @dataclass(frozen=True)

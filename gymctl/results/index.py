@@ -17,7 +17,7 @@ import msgspec
 from gymctl.errors import GymctlError, InputError
 from gymctl.results import database
 from gymctl.results.builder import Progress, is_complete, read_marks, update
-from gymctl.results.files import RunFiles
+from gymctl.results.files import RunFiles, check_rows
 from gymctl.results.query import Query
 from gymctl.results.row import Rank, read_row
 from gymctl.results.search import SearchText, matching_offsets
@@ -108,6 +108,7 @@ class Index:
             GymctlError: there is nowhere to write an index.
         """
         files = RunFiles.of(path)
+        check_rows(files.results)
         reason: Exception = OSError("no place")
         for place in database.places(files):
             try:
@@ -175,8 +176,23 @@ class Index:
         rows = self.sql.execute(statement, (*parameters, query.limit, query.offset))
         return Page(tuple(_rollout(row) for row in rows), total)
 
+    def last_id_before(self, count: int) -> int:
+        """The id before the last ``count`` rows: ``since`` it, these are listed."""
+        statement = "SELECT id FROM rows ORDER BY id DESC LIMIT 1 OFFSET ?"
+        row = self.sql.execute(statement, (count,)).fetchone()
+        if row is None:
+            return 0
+        return int(row[0])
+
+    def at_line(self, line: int) -> Rollout | None:
+        """The row in a line of the results file."""
+        row = self.sql.execute(f"SELECT {_COLUMNS} FROM rows WHERE file = 0 AND line = ?", (line,)).fetchone()  # noqa: S608
+        if row is None:
+            return None
+        return _rollout(row)
+
     def since(self, last_id: int, limit: int = 1000) -> list[Rollout]:
-        """Rows that were indexed after ``last_id``, every attempt included, oldest first."""
+        """Rows that were indexed after ``last_id``, every attempt included, oldest first. Ids are never used again."""
         statement = f"SELECT {_COLUMNS} FROM rows WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - constants
         return [_rollout(row) for row in self.sql.execute(statement, (last_id, limit))]
 

@@ -4,33 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
+
+from gymctl.results.choices import Outcome, Sort
 
 DEFAULT_PASS_THRESHOLD = 1.0
-
-
-class Outcome(Enum):
-    """How a rollout ended."""
-
-    PASSED = "passed"
-    """With a reward of the threshold or more."""
-    NOT_PASSED = "not-passed"
-    """With a smaller reward."""
-    FAILED = "failed"
-    """Without a reward that counts: every attempt failed, or the result is masked."""
-
-
-class Sort(Enum):
-    """What rollouts are ordered by."""
-
-    FILE = "file"
-    TASK = "task"
-    AGENT = "agent"
-    REWARD = "reward"
-    TOKENS = "tokens"
-    TIME = "time"
-    TOOL_CALLS = "tool-calls"
-    TURNS = "turns"
 
 
 # Of ``descending``.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gymctl.results.intervals import Estimate, clustered_mean, mean_error, pass_at, share
+from gymctl.results.intervals import Estimate, clustered_mean, mean_error, pass_at, share, student
 from gymctl.results.query import DEFAULT_PASS_THRESHOLD
 from gymctl.results.row import Rank
 
@@ -187,7 +187,8 @@ def _reward(groups: list[tuple[int, float, float]]) -> Estimate | None:
     mean, error = result
     if error is None:
         return Estimate(mean, None, None, None)
-    return Estimate(mean, error, mean - 1.96 * error, mean + 1.96 * error)
+    half = student(max(1, len(groups) - 1)) * error
+    return Estimate(mean, error, mean - half, mean + half)
 
 
 def _pass_rates(tasks: Counter[tuple[int, int]]) -> Iterable[PassAt]:

@@ -132,7 +132,7 @@ def read_transcript(line: bytes) -> Transcript:
         GymctlError: the line is not a JSON object.
     """
     facts = read_row(line)
-    row = _object(line)
+    row = row_object(line)
     if facts is None or row is None:
         raise GymctlError("the line is not a JSON object")
     params = as_mapping(row.get(fields.PARAMS))
@@ -160,7 +160,8 @@ def read_transcript(line: bytes) -> Transcript:
     )
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
+def row_object(line: bytes) -> dict[str, Any] | None:
+    """A line as an object, or None when it is not one."""
     try:
         value = orjson.loads(line)
     except ValueError:
