@@ -57,6 +57,8 @@ def print_comparison(comparison: Comparison, limit: int) -> None:
     up = comparison.flips(Change.UP)
     _print_flips("down: passed in A, failed in B", down, limit)
     _print_flips("up: failed in A, passed in B", up, limit)
+    if up or down:
+        typer.echo()
     typer.echo(f"{len(comparison.pairs)} common tasks: {len(up)} up, {len(down)} down")
     typer.echo(f"mean reward, B - A: {_signed(comparison.reward)}")
     typer.echo(f"pass rate, B - A: {_signed(comparison.pass_rate)}")
@@ -69,7 +71,7 @@ def print_comparison(comparison: Comparison, limit: int) -> None:
     differences = table("differs", "A", "B")
     for difference in comparison.differences:
         add_row(differences, difference.name, shortened(difference.a, 80), shortened(difference.b, 80))
-    print_table(differences, "\nnot the same in both runs")
+    print_table(differences, "not the same in both runs")
     typer.echo(
         f"note: a task is passed when more than half of its rollouts reach a reward of {comparison.pass_threshold:g}; "
         "brackets are 95 % intervals over tasks"
@@ -96,8 +98,6 @@ def _print_flips(title: str, pairs: Sequence[TaskPair], limit: int) -> None:
     print_table(rows, f"{title} ({len(pairs)})")
     if rows.row_count < len(pairs):
         typer.echo(f"... {len(pairs) - rows.row_count} more; see --limit")
-    if pairs:
-        typer.echo()
 
 
 def _signed(estimate: Estimate | None) -> str:

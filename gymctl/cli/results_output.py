@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from gymctl.results import Group, GroupPage, Index, Query, Rollout, RunStatistics
-    from gymctl.results.intervals import Estimate
-    from gymctl.results.statistics import AgentStatistics
+    from gymctl.results import Group, GroupPage, Index, Query, Rollout
 
 _FILES = ("results", "failures")
 _EXCERPT = 160
+# Milliseconds below which a unit is used, the milliseconds it has, its format.
+_UNITS = ((10, 1, "{:.1f} ms"), (1000, 1, "{:.0f} ms"), (60_000, 1000, "{:.1f} s"), (math.inf, 60_000, "{:.1f} min"))
 
 
 @contextmanager
@@ -33,6 +34,7 @@ def opened(file: Path) -> Iterator[Index]:
     terminal = sys.stderr.isatty()
 
     def on_progress(done: int, total: int) -> None:
+        """Replace the line of the progress."""
         if terminal and done < total:
             sys.stderr.write(f"\rindexing {visible(str(file))}: {done / total:.0%} ")
             sys.stderr.flush()
@@ -84,6 +86,7 @@ def print_table(rows: Table, title: str = "") -> None:
         return
     console = _console()
     if title:
+        console.print()
         console.print(visible(title), style="bold", markup=False, highlight=False)
     console.print(rows)
 
@@ -92,104 +95,6 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(width=240)
-
-
-def print_statistics(statistics: RunStatistics) -> None:
-    """The summary of a run: rewards, failures and times by agent."""
-    if not statistics.agents:
-        typer.echo(f"no rollouts in {visible(statistics.path)}")
-    overview = table(
-        "agent", "rollouts", "tasks", "mean reward", "pass@1", "pass@k", "zero variance", "truncated", "tool errors",
-        "failed", "tokens in", "tokens out",
-    )  # fmt: skip
-    for agent in statistics.agents:
-        add_row(overview, *_overview(agent))
-    print_table(overview)
-    _print_failures(statistics.agents)
-    _print_times(statistics.agents)
-    for note in _notes(statistics):
-        typer.echo(f"note: {visible(note)}")
-
-
-def _overview(agent: AgentStatistics) -> list[str]:
-    rates = {rate.k: rate for rate in agent.pass_at}
-    first = "-"
-    last = "-"
-    if 1 in rates:
-        first = share_text(rates[1].estimate)
-    if max(rates, default=0) > 1:
-        most = rates[max(rates)]
-        last = f"{share_text(most.estimate)} (k={most.k})"
-    return [
-        agent.agent or "(unknown)",
-        str(agent.rollouts),
-        str(agent.tasks),
-        reward_text(agent.reward),
-        first,
-        last,
-        _part(agent.zero_variance, agent.groups),
-        _part(agent.truncated, agent.rollouts),
-        _part(agent.tool_errors, agent.tool_calls),
-        str(agent.failed),
-        str(agent.tokens_in),
-        str(agent.tokens_out),
-    ]
-
-
-def reward_text(estimate: Estimate | None) -> str:
-    """``0.412 ± 0.031``; without an error where there is too little to estimate it."""
-    if estimate is None:
-        return "-"
-    if estimate.standard_error is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} ± {estimate.standard_error:.3f}"
-
-
-def share_text(estimate: Estimate) -> str:
-    """``41.2 % [35.0, 47.6]``, the 95 % interval in brackets."""
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.1%}"
-    return f"{estimate.value:.1%} [{estimate.low * 100:.1f}, {estimate.high * 100:.1f}]"
-
-
-def _part(count: int, total: int) -> str:
-    if not total:
-        return "-"
-    return f"{count} of {total} ({count / total:.1%})"
-
-
-def _print_failures(agents: Sequence[AgentStatistics]) -> None:
-    failures = table("agent", "failure class", "hop", "rollouts")
-    for agent in agents:
-        for failure in agent.failures:
-            add_row(failures, agent.agent, failure.failure_class, failure.hop or "-", str(failure.count))
-    print_table(failures, "\nfailed rollouts")
-
-
-def _print_times(agents: Sequence[AgentStatistics]) -> None:
-    times = table("agent", "hop", "p50 ms", "p95 ms", "share")
-    for agent in agents:
-        total = agent.times[0].sum_ms if agent.times else 0.0
-        for hop in agent.times:
-            share = hop.sum_ms / (total or 1.0)
-            add_row(times, agent.agent, hop.hop, f"{hop.p50_ms:.1f}", f"{hop.p95_ms:.1f}", f"{share:.0%}")
-    print_table(times, "\ntime by hop")
-
-
-def _notes(statistics: RunStatistics) -> Iterator[str]:
-    if statistics.agents:
-        yield f"passed means a reward of {statistics.pass_threshold:g} or more; brackets are 95 % intervals"
-    for agent in statistics.agents:
-        for count, text in (
-            (agent.rollouts - agent.scored, "results without a numeric reward; they are not in the means"),
-            (agent.masked, "masked results, counted as failed"),
-            (agent.repeated_lines, "results of a rollout that has an earlier result; they do not count"),
-            (agent.model_never_called, "results without any output of the model"),
-        ):
-            if count:
-                yield f"{agent.agent}: {count} {text}"
-    if statistics.unreadable_lines:
-        yield f"{statistics.unreadable_lines} lines are not JSON objects and were skipped"
 
 
 def print_page(index: Index, query: Query, *, content: bool, as_json: bool) -> None:
@@ -236,7 +141,7 @@ def print_rollouts(
         if answers is not None:
             cells.append(answers[position])
         add_row(rows, *cells)
-    print_table(rows, title and f"\n{title}")
+    print_table(rows, title)
 
 
 def _cells(rollout: Rollout, pass_threshold: float) -> list[str]:
@@ -262,16 +167,13 @@ def _number(value: float | None, form: str) -> str:
 
 
 def duration(milliseconds: float | None) -> str:
-    """``12 ms``, ``1.5 s``, ``2m04s``."""
-    from gymctl.cli.showing import span
-
+    """Two or three digits with a unit: ``1.2 ms``, ``120 ms``, ``1.5 s``, ``12.0 min``."""
     if milliseconds is None:
         return "-"
-    if milliseconds < 1000:
-        return f"{milliseconds:.0f} ms"
-    if milliseconds < 60_000:
-        return f"{milliseconds / 1000:.1f} s"
-    return span(milliseconds / 1000)
+    divisor, form = next(
+        (divisor, form) for below, divisor, form in _UNITS if milliseconds < below or below == math.inf
+    )
+    return form.format(milliseconds / divisor)
 
 
 def outcome_text(rollout: Rollout, pass_threshold: float) -> str:

@@ -20,7 +20,7 @@ _PAUSE_S = 0.5
 def follow(
     index: Index, on_row: Callable[[Rollout], None], *, lines: int, idle_timeout: float | None
 ) -> None:  # fmt: skip
-    """Call ``on_row`` for the last ``lines`` rows, then for every new one, until nothing came for ``idle_timeout`` s."""
+    """Call ``on_row`` for the last ``lines`` rows, then for every new one, until ``idle_timeout`` s without one."""
     position = index.last_id_before(lines)
     last_row = time.monotonic()
     while True:

@@ -234,6 +234,10 @@ def _run_differences(a: Index, b: Index, pairs: list[TaskPair]) -> Iterator[Diff
     repeats_b = _repeats(pair.rollouts_b for pair in pairs)
     if repeats_a != repeats_b:
         yield Difference("scored rollouts per common task", repeats_a, repeats_b)
+    yield from _record_differences(a, b)
+
+
+def _record_differences(a: Index, b: Index) -> Iterator[Difference]:
     record_a = read_record(a.files.record)
     record_b = read_record(b.files.record)
     if record_a is not None and record_b is not None:

@@ -23,11 +23,11 @@ CREATE TABLE marks (
     head BLOB, tail BLOB, mtime_ns INTEGER
 );
 CREATE TABLE rows (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, file INTEGER, line INTEGER, offset INTEGER, length INTEGER, current INTEGER DEFAULT 1,
-    rank INTEGER, agent TEXT, task INTEGER, repeat INTEGER, reward REAL, failure_class TEXT, failure_hop TEXT,
-    terminal INTEGER, attempt INTEGER, model TEXT, truncated INTEGER, turns INTEGER, tool_calls INTEGER,
-    tool_errors INTEGER, tools TEXT, tokens_in INTEGER, tokens_out INTEGER, queue_ms REAL, total_ms REAL, hops TEXT,
-    prompt BLOB, numbers TEXT
+    id INTEGER PRIMARY KEY AUTOINCREMENT, file INTEGER, line INTEGER, offset INTEGER, length INTEGER,
+    current INTEGER DEFAULT 1, rank INTEGER, agent TEXT, task INTEGER, repeat INTEGER, reward REAL,
+    failure_class TEXT, failure_hop TEXT, terminal INTEGER, attempt INTEGER, model TEXT, truncated INTEGER,
+    turns INTEGER, tool_calls INTEGER, tool_errors INTEGER, tools TEXT, tokens_in INTEGER, tokens_out INTEGER,
+    queue_ms REAL, total_ms REAL, hops TEXT, prompt BLOB, numbers TEXT
 );
 CREATE INDEX rows_rollout ON rows (task, repeat, agent);
 CREATE INDEX rows_place ON rows (file, offset);

@@ -46,11 +46,13 @@ class SearchText:
         flags = re.IGNORECASE if self.ignore_case else 0
         pattern = re.compile(b"|".join(re.escape(spelling) for spelling in spellings), flags)
 
-        def find(data: bytes, position: int) -> int:
-            match = pattern.search(data, position)
-            return match.start() if match else -1
+        return lambda data, position: _start(pattern.search(data, position))
 
-        return find
+
+def _start(match: re.Match[bytes] | None) -> int:
+    if match is None:
+        return -1
+    return match.start()
 
 
 def matching_offsets(source: Source, text: SearchText, end: int) -> Iterator[int]:

@@ -71,7 +71,7 @@ class AgentStatistics:
     groups: int
     """Tasks with two scored rollouts or more."""
     zero_variance: int
-    """Groups whose rewards are all the same: no signal for a policy gradient."""
+    """Groups whose rewards are equal: no signal for a policy gradient."""
     truncated: int
     tool_calls: int
     tool_errors: int
