@@ -115,7 +115,6 @@ def list_rollouts(
 
     \b
     Examples:
-      gymctl results list rollouts.jsonl --tool search --sort time --desc -n 10
       gymctl results list rollouts.jsonl --max-reward 0 --text "not found" --json
     """  # noqa: D301
     from gymctl.results import Query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from gymctl.errors import GymctlError
 from gymctl.results.escaping import json_text, shortened, visible, visible_lines
 
 if TYPE_CHECKING:
@@ -42,7 +44,10 @@ def opened(file: Path) -> Iterator[Index]:
     with Index.open(file, on_progress) as index:
         if terminal:
             sys.stderr.write("\r\x1b[K")
-        yield index
+        try:
+            yield index
+        except sqlite3.Error as error:
+            raise GymctlError(f"{index.place}: {error}", "remove the file; it is made again") from error
 
 
 def print_json(value: Any) -> None:

@@ -48,6 +48,8 @@ class _Position:
     end: int
     lines: int
     unreadable: int
+    within_line: bool
+    """Whether ``end`` is the end of a row that had no newline yet."""
 
 
 def read_marks(database: sqlite3.Connection) -> dict[int, Mark]:
@@ -137,8 +139,9 @@ def _add_batch(database: sqlite3.Connection, files: RunFiles) -> bool:
 
 def _add_from(database: sqlite3.Connection, file: int, source: BinaryIO) -> bool:
     mark = read_marks(database).get(file, Mark(inode=os.fstat(source.fileno()).st_ino))
-    position = _Position(mark.end, mark.lines, mark.unreadable)
-    source.seek(mark.end)
+    source.seek(max(0, mark.end - 1))
+    within_line = source.read(min(1, mark.end)) not in (b"", b"\n")
+    position = _Position(end=mark.end, lines=mark.lines, unreadable=mark.unreadable, within_line=within_line)
     last = database.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0]
     database.executemany(_INSERT, _records(file, source, position))
     database.execute(_SETTLE_NEW, (last,))
@@ -173,10 +176,11 @@ def _records(file: int, source: BinaryIO, position: _Position) -> Iterator[tuple
             return  # the end of the file, or a line that is still being written
         offset = position.end
         position.end += len(line)
-        position.lines += 1
+        position.lines += not position.within_line
+        position.within_line = False
         rows += 1
         if facts is not None:
-            yield _record(facts, file, position.lines, offset, len(line))
+            yield _record(facts, file, position.lines, offset, len(line.rstrip(b"\n")))
         elif line.strip():
             position.unreadable += 1
 

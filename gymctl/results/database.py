@@ -71,6 +71,19 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return database
 
 
+def discard_damaged(path: Path) -> bool:
+    """Remove a file that was an index of gymctl, by its header; False when it is something else, or not removable."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(72)
+        if header[68:] != _APPLICATION.to_bytes(4, "big"):
+            return False
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
 def _prepare(database: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     try:
         database.execute("PRAGMA trusted_schema = OFF")

@@ -112,7 +112,7 @@ class Index:
         reason: Exception = OSError("no place")
         for place in database.places(files):
             try:
-                connection = _connect(place, files, on_progress)
+                connection = _connect_or_replace(place, files, on_progress)
             except (sqlite3.Error, database.NotAnIndexError) as error:
                 reason = error
                 continue
@@ -219,7 +219,7 @@ class Index:
         facts = read_row(line)
         if facts is None or (facts.task, facts.repeat) != (rollout.task, rollout.repeat):
             raise GymctlError(f"{path}: replaced while it was being read", "run the command again")
-        return line.rstrip(b"\r\n")
+        return line
 
     def transcript(self, rollout: Rollout) -> Transcript:
         """The rollout as a conversation.
@@ -254,6 +254,17 @@ class Index:
         self.sql.execute("DELETE FROM temp.found")
         found = ((rollout.id,) for rollout, _ in self.matches(query.text, ignore_case=query.ignore_case))
         self.sql.executemany("INSERT OR IGNORE INTO temp.found VALUES (?)", found)
+
+
+def _connect_or_replace(place: Path, files: RunFiles, on_progress: Progress | None) -> sqlite3.Connection:
+    try:
+        return _connect(place, files, on_progress)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        if not database.discard_damaged(place):
+            raise
+    return _connect(place, files, on_progress)
 
 
 def _connect(place: Path, files: RunFiles, on_progress: Progress | None) -> sqlite3.Connection:
