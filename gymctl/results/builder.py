@@ -180,7 +180,7 @@ def _records(file: int, source: BinaryIO, position: _Position) -> Iterator[tuple
         position.within_line = False
         rows += 1
         if facts is not None:
-            yield _record(facts, file, position.lines, offset, len(line.rstrip(b"\n")))
+            yield _record(facts, file, position.lines, offset, len(line) - line.endswith(b"\n"))
         elif line.strip():
             position.unreadable += 1
 

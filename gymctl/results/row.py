@@ -27,6 +27,7 @@ from gymctl.results.values import (
 
 _NULL = msgspec.Raw(b"null")
 _MOST_NUMBERS = 64
+_LONGEST_NUMBER = 32
 _MOST_NAMES = 64
 
 
@@ -156,8 +157,10 @@ def _agent(values: Mapping[str, msgspec.Raw]) -> str:
 def _numbers(values: Mapping[str, msgspec.Raw]) -> Iterator[tuple[str, float]]:
     count = 0
     for name, raw in values.items():
+        if not fields.is_verifier_field(name):
+            continue
         data = memoryview(raw)
-        if len(data) > 32 or bytes(data[:1]) not in _NUMBER_STARTS or not fields.is_verifier_field(name):
+        if len(data) > _LONGEST_NUMBER or bytes(data[:1]) not in _NUMBER_STARTS:
             continue
         value = number(_decoded(raw))
         if value is not None and count < _MOST_NUMBERS:

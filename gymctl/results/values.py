@@ -13,6 +13,7 @@ import msgspec
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _HUGE = 1 << 63  # SQLite's integers end below
 _NAME_CHARACTERS = 200
+_OBJECT_START = 24
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
@@ -83,7 +84,8 @@ def is_tool_error(output: msgspec.Raw | bytes) -> bool:
     nothing else: what NeMo Gym's and gymctl's agents hand to the model when a tool or its arguments fail.
     """
     data = bytes(output)
-    if b"error" not in data and b"detail" not in data:
+    # most outputs are decided here, and this is called for every tool call of a file
+    if b"{" not in data[:_OBJECT_START] or (b'"error' not in data and b'"detail' not in data[:_OBJECT_START]):
         return False
     value = loose_value(data)
     if isinstance(value, str) and value.lstrip().startswith("{"):

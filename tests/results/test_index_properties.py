@@ -195,12 +195,13 @@ def _extend(path: Path, data: bytes) -> None:
 
 def _check(index: Index) -> None:
     """Each rollout has one row that counts, each row is read where the index says, and everything can be computed."""
+    named = "task IS NOT NULL AND repeat IS NOT NULL"
     counting = index.sql.execute(
-        "SELECT count(*) FROM rows WHERE current AND task IS NOT NULL AND repeat IS NOT NULL GROUP BY agent, task, repeat"
+        f"SELECT count(*) FROM rows WHERE current AND {named} GROUP BY agent, task, repeat"
     ).fetchall()
     assert all(count == 1 for (count,) in counting)
     rollouts = index.sql.execute(
-        "SELECT count(*) FROM (SELECT DISTINCT agent, task, repeat FROM rows WHERE task IS NOT NULL AND repeat IS NOT NULL)"
+        f"SELECT count(*) FROM (SELECT DISTINCT agent, task, repeat FROM rows WHERE {named})"
     ).fetchone()[0]
     assert rollouts == len(counting)
     for rollout in index.rollouts(Query(attempts=True)).rollouts:
