@@ -28,7 +28,9 @@ def student(degrees: int) -> float:
     """The factor of a 95 % interval for a number of degrees of freedom (at least 1), to three digits."""
     if degrees <= len(_T):
         return _T[degrees - 1]
-    return _Z + (_Z**3 + _Z) / (4 * degrees)
+    first = (_Z**3 + _Z) / (4 * degrees)
+    second = (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / (96 * degrees * degrees)
+    return _Z + first + second
 
 
 def clustered_mean(groups: Sequence[tuple[int, float, float]]) -> tuple[float, float | None] | None:
@@ -78,7 +80,7 @@ def share(value: float, error: float | None, tasks: int, observations: int) -> E
     spread = value * (1 - value)
     effective = float(tasks if tasks > 1 else observations)
     if error and spread > 0:
-        effective = min(float(observations), spread / (error * error))
+        effective = min(float(observations), spread / error / error)
     middle = (value + _Z * _Z / (2 * effective)) / (1 + _Z * _Z / effective)
     half = _Z * math.sqrt(spread / effective + (_Z / (2 * effective)) ** 2) / (1 + _Z * _Z / effective)
     return Estimate(value, error, max(0.0, middle - half), min(1.0, middle + half))
