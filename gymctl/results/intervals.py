@@ -80,7 +80,7 @@ def share(value: float, error: float | None, tasks: int, observations: int) -> E
     spread = value * (1 - value)
     effective = float(tasks if tasks > 1 else observations)
     if error and spread > 0:
-        effective = min(float(observations), spread / error / error)
+        effective = max(1.0, min(float(observations), spread / error / error))
     middle = (value + _Z * _Z / (2 * effective)) / (1 + _Z * _Z / effective)
     half = _Z * math.sqrt(spread / effective + (_Z / (2 * effective)) ** 2) / (1 + _Z * _Z / effective)
     return Estimate(value, error, max(0.0, middle - half), min(1.0, middle + half))

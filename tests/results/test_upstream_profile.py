@@ -110,7 +110,9 @@ def _rollouts_agree(group: Group, entry: dict[str, Any], scores: dict[str, float
 
 
 def test_pass_rates_agree(run: Path) -> None:
-    done = subprocess.run([PYTHON, "-c", _PASS_RATES, str(run)], capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(
+        [PYTHON, "-c", _PASS_RATES, str(run)], capture_output=True, text=True, check=True, timeout=300
+    )
     theirs = json.loads(done.stdout)
     with Index.open(run) as index:
         for agent in summarise(index).agents:
