@@ -16,6 +16,8 @@ from gymctl.results.files import RunFiles
 _VERSION = 1
 _APPLICATION = 0x67796D78  # marks the file as an index of gymctl
 _WAIT_S = 60.0
+_CACHE_KB = 8192
+_PAGE_BYTES = 16384  # filters scan the table: fewer, larger reads
 
 _TABLES = """
 CREATE TABLE marks (
@@ -87,6 +89,7 @@ def discard_damaged(path: Path) -> bool:
 def _prepare(database: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     try:
         database.execute("PRAGMA trusted_schema = OFF")
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         application = _pragma(database, "application_id")
         version = _pragma(database, "user_version")
         empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -102,6 +105,7 @@ def _prepare(database: sqlite3.Connection, path: Path, *, read_only: bool) -> No
         return
     database.execute("PRAGMA synchronous = OFF")  # an index can be made again
     if version != _VERSION:
+        database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
         _create(database)
 
 

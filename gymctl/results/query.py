@@ -13,7 +13,7 @@ DEFAULT_PASS_THRESHOLD = 1.0
 # Of ``descending``.
 DIRECTION = {False: "ASC", True: "DESC"}
 _ORDER = {
-    Sort.FILE: "file {0}, line {0}",
+    Sort.FILE: "file {0}, offset {0}",
     Sort.TASK: "task IS NULL, task {0}, repeat {0}",
     Sort.AGENT: "agent {0}, task, repeat",
     Sort.REWARD: "reward IS NULL, reward {0}, task, repeat",
@@ -60,7 +60,7 @@ class Query:
 
     def order(self) -> str:
         """The ORDER BY clause; rollouts without the value come last. Equal ones are in the file's order."""
-        return f"ORDER BY {_ORDER[self.sort].format(DIRECTION[self.descending])}, file, line"
+        return f"ORDER BY {_ORDER[self.sort].format(DIRECTION[self.descending])}, file, offset"
 
     def where(self) -> tuple[str, list[object]]:
         """The WHERE clause for all filters but ``text``, and its parameters."""

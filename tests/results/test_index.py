@@ -339,7 +339,7 @@ def test_a_damaged_index_is_not_used(tmp_path: Path) -> None:
     indexed(path)
     place = tmp_path / "r.index.sqlite"
     data = bytearray(place.read_bytes())
-    data[4096:] = b"\x55" * (len(data) - 4096)
+    data[16384:] = b"\x55" * (len(data) - 16384)
     place.write_bytes(data)
     assert len(indexed(path)) == 200
     with Index.open(path) as index:
