@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gymctl.errors import GymctlError
+from gymctl.errors import GymctlError, InputError
 from gymctl.results.escaping import json_text, shortened, visible, visible_lines
 
 if TYPE_CHECKING:
@@ -210,7 +210,13 @@ def print_row(rollout: Rollout, pass_threshold: float, *, as_json: bool) -> None
 def print_matches(
     index: Index, text: str, *, ignore_case: bool, limit: int, content: bool, as_json: bool
 ) -> None:  # fmt: skip
-    """Rollouts that contain a text, each printed when it is found."""
+    """Rollouts that contain a text, each printed when it is found.
+
+    Raises:
+        InputError: the text is empty.
+    """
+    if not text:
+        raise InputError("find: the text is empty", "pass the text to look for")
     count = 0
     for rollout, offset in index.matches(text, ignore_case=ignore_case):
         if limit and count == limit:

@@ -54,13 +54,13 @@ class _Position:
 
 def read_marks(database: sqlite3.Connection) -> dict[int, Mark]:
     """How far each file was read."""
-    columns = "file, inode, end, lines, unreadable, head, tail, mtime_ns"
+    columns = "file, inode, end, lines, unreadable, head, body, mtime_ns"
     rows = database.execute(f"SELECT {columns} FROM marks").fetchall()  # noqa: S608 - a constant
     return {
         file: Mark(
-            inode=inode, end=end, lines=lines, unreadable=unreadable, head=head, tail=tail, mtime_ns=mtime_ns
+            inode=inode, end=end, lines=lines, unreadable=unreadable, head=head, body=body, mtime_ns=mtime_ns
         )
-        for file, inode, end, lines, unreadable, head, tail, mtime_ns in rows
+        for file, inode, end, lines, unreadable, head, body, mtime_ns in rows
     }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def _add_from(database: sqlite3.Connection, file: int, source: BinaryIO) -> bool
     database.execute(_SETTLE_NEW, (last,))
     database.execute(_SETTLE_OLD, (last, last))
     status = os.fstat(source.fileno())
-    head, tail = digests(source, position.end)
+    head, body = digests(source, position.end)
     mtime_ns = 0
     if status.st_size == position.end:
         mtime_ns = status.st_mtime_ns
@@ -157,7 +157,7 @@ def _add_from(database: sqlite3.Connection, file: int, source: BinaryIO) -> bool
         lines=position.lines,
         unreadable=position.unreadable,
         head=head,
-        tail=tail,
+        body=body,
         mtime_ns=mtime_ns,
     )
     values = (file, *astuple(reached))

@@ -22,7 +22,7 @@ _PAGE_BYTES = 16384  # filters scan the table: fewer, larger reads
 _TABLES = """
 CREATE TABLE marks (
     file INTEGER PRIMARY KEY, inode INTEGER, end INTEGER, lines INTEGER, unreadable INTEGER,
-    head BLOB, tail BLOB, mtime_ns INTEGER
+    head BLOB, body BLOB, mtime_ns INTEGER
 );
 CREATE TABLE rows (
     id INTEGER PRIMARY KEY AUTOINCREMENT, file INTEGER, line INTEGER, offset INTEGER, length INTEGER,

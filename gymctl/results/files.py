@@ -15,6 +15,9 @@ from gymctl.results.row import read_row
 _FIRST_LINES = 20
 _HEAD_BYTES = 1 << 16
 _TAIL_BYTES = 1 << 12
+# Places between head and tail, evenly spread, at which a file is compared with what was indexed.
+_SAMPLES = 16
+_SAMPLE_BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -85,20 +88,24 @@ class Mark:
     """Lines, blank ones left out, that are not JSON objects."""
     head: bytes = b""
     """Digest of the first line, or of the start of a long one."""
-    tail: bytes = b""
-    """Digest of the last bytes before ``end``."""
+    body: bytes = b""
+    """Digest of samples between the first line and ``end``, and of the last bytes before it."""
     mtime_ns: int = 0
     """Time of the last change; 0 when the file had more than was read."""
 
 
 def digests(source: BinaryIO, end: int) -> tuple[bytes, bytes]:
-    """The digests of a file's head and of its tail before ``end``; moves the file's position."""
+    """The digests of a file's head and of its body before ``end``; moves the file's position."""
     source.seek(0)
     head = source.read(min(end, _HEAD_BYTES)).partition(b"\n")[0]
-    start = max(0, end - _TAIL_BYTES)
-    source.seek(start)
-    tail = source.read(end - start)
-    return _digest(head), _digest(tail)
+    body = bytearray()
+    for number in range(_SAMPLES):
+        start = end * number // _SAMPLES
+        source.seek(start)
+        body += source.read(min(end - start, _SAMPLE_BYTES))
+    source.seek(max(0, end - _TAIL_BYTES))
+    body += source.read(min(end, _TAIL_BYTES))
+    return _digest(head), _digest(bytes(body))
 
 
 def _digest(data: bytes) -> bytes:
@@ -111,4 +118,4 @@ def is_continuation(source: BinaryIO, mark: Mark) -> bool:
     if status.st_ino != mark.inode or status.st_size < mark.end:
         return False
     rewritten = status.st_size == mark.end and mark.mtime_ns not in (0, status.st_mtime_ns)
-    return not rewritten and digests(source, mark.end) == (mark.head, mark.tail)
+    return not rewritten and digests(source, mark.end) == (mark.head, mark.body)

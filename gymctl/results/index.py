@@ -98,8 +98,11 @@ class Index:
         """For the statistics of this room; tables as in ``database``."""
 
     @classmethod
-    def open(cls, path: Path, on_progress: Progress | None = None) -> Self:
+    def open(cls, path: Path, on_progress: Progress | None = None, *, complete: bool = True) -> Self:
         """Open the index of a results file, made or brought up to date first.
+
+        Without ``complete`` it is opened as it is; ``refresh`` of this or another index of the file brings it up to
+        date, and what is indexed can be read meanwhile.
 
         It is kept beside the file; where that folder is read-only, in the user's cache, or in a temporary folder.
 
@@ -112,7 +115,7 @@ class Index:
         reason: Exception = OSError("no place")
         for place in database.places(files):
             try:
-                connection = _connect_or_replace(place, files, on_progress)
+                connection = _connect_or_replace(place, files, on_progress, complete=complete)
             except (sqlite3.Error, database.NotAnIndexError) as error:
                 reason = error
                 continue
@@ -256,18 +259,20 @@ class Index:
         self.sql.executemany("INSERT OR IGNORE INTO temp.found VALUES (?)", found)
 
 
-def _connect_or_replace(place: Path, files: RunFiles, on_progress: Progress | None) -> sqlite3.Connection:
+def _connect_or_replace(
+    place: Path, files: RunFiles, on_progress: Progress | None, *, complete: bool
+) -> sqlite3.Connection:
     try:
-        return _connect(place, files, on_progress)
+        return _connect(place, files, on_progress, complete=complete)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:
         if not database.discard_damaged(place):
             raise
-    return _connect(place, files, on_progress)
+    return _connect(place, files, on_progress, complete=complete)
 
 
-def _connect(place: Path, files: RunFiles, on_progress: Progress | None) -> sqlite3.Connection:
+def _connect(place: Path, files: RunFiles, on_progress: Progress | None, *, complete: bool) -> sqlite3.Connection:
     if place.exists() and not os.access(place, os.W_OK):
         connection = database.connect(place, read_only=True)
         if is_complete(connection, files):
@@ -277,7 +282,7 @@ def _connect(place: Path, files: RunFiles, on_progress: Progress | None) -> sqli
     connection = database.connect(place)
     with ExitStack() as on_failure:
         on_failure.callback(connection.close)
-        if not is_complete(connection, files):
+        if complete and not is_complete(connection, files):
             update(connection, files, on_progress)
         on_failure.pop_all()
     return connection

@@ -152,6 +152,7 @@ def test_long_texts_are_shortened_unless_full(folder: Path, gymctl: Any) -> None
         (("show", "rollouts.jsonl", "#99"), "no rollout in this line"),
         (("show", "rollouts.jsonl"), "expected a rollout"),
         (("show", "rollouts.jsonl", "1:0", "--worst", "2"), "expected a rollout"),
+        (("find", "rollouts.jsonl", ""), "the text is empty"),
         (("missing.jsonl",), "missing.jsonl: No such file or directory"),
         (("lst", "rollouts.jsonl"), "no such command 'lst'"),
         (("list", "rollouts.jsonl", "--sort", "colour"), "colour"),

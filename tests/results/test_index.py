@@ -119,7 +119,16 @@ def _rewrite_longer(path: Path) -> None:
     path.write_text("".join(json.dumps(result(task)) + "\n" for task in range(20, 30)))
 
 
-@pytest.mark.parametrize("change", [_replace, _reorder_in_place, _shrink, _rewrite_longer])
+def _rewrite_the_middle_and_append(path: Path) -> None:
+    """As a new file may look that the file system gave the number of the old one."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"reward": 1.0', b'"reward": 0.0')
+    path.write_bytes(b"".join(lines) + lines[0].replace(b'"_ng_task_index": 0', b'"_ng_task_index": 9'))
+
+
+@pytest.mark.parametrize(
+    "change", [_rewrite_the_middle_and_append, _replace, _reorder_in_place, _shrink, _rewrite_longer]
+)
 def test_it_is_made_again_for_another_file(tmp_path: Path, change: Any) -> None:
     path = write(tmp_path / "r.jsonl", [result(task) for task in range(4)])
     with Index.open(path) as index:
@@ -130,6 +139,16 @@ def test_it_is_made_again_for_another_file(tmp_path: Path, change: Any) -> None:
         assert [index.transcript(row).task for row in index.rollouts().rollouts] == [
             int(name.partition(":")[0]) for name in expected
         ]
+
+
+def test_an_index_can_be_read_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "_BATCH_ROWS", 10)
+    path = write(tmp_path / "r.jsonl", [result(task) for task in range(30)])
+    with Index.open(path, complete=False) as reader, Index.open(path, complete=False) as writer:
+        assert names(reader) == []
+        seen: list[int] = []
+        writer.refresh(lambda done, total: seen.append(len(names(reader))))
+        assert seen[:3] == [10, 20, 30]
 
 
 def test_a_row_of_a_file_that_was_replaced_is_an_error_not_another_row(tmp_path: Path) -> None:
