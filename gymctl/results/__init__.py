@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from gymctl.results.choices import GroupSort, Join, Outcome, Sort
     from gymctl.results.comparison import Change, Comparison, compare
     from gymctl.results.groups import Group, GroupPage, read_groups
-    from gymctl.results.index import Index, Page, Rollout
+    from gymctl.results.index import Index
     from gymctl.results.query import DEFAULT_PASS_THRESHOLD, Query
+    from gymctl.results.rollout import Page, Rollout
     from gymctl.results.row import Rank
     from gymctl.results.statistics import AgentStatistics, RunStatistics, summarise
     from gymctl.results.transcript import Transcript, read_transcript
@@ -46,40 +47,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "choices": (
-        "GroupSort",
-        "Join",
-        "Outcome",
-        "Sort",
-    ),
-    "comparison": (
-        "Change",
-        "Comparison",
-        "compare",
-    ),
-    "groups": (
-        "Group",
-        "GroupPage",
-        "read_groups",
-    ),
-    "index": (
-        "Index",
-        "Page",
-        "Rollout",
-    ),
-    "query": (
-        "DEFAULT_PASS_THRESHOLD",
-        "Query",
-    ),
+    "choices": ("GroupSort", "Join", "Outcome", "Sort"),
+    "comparison": ("Change", "Comparison", "compare"),
+    "groups": ("Group", "GroupPage", "read_groups"),
+    "index": ("Index",),
+    "query": ("DEFAULT_PASS_THRESHOLD", "Query"),
+    "rollout": ("Page", "Rollout"),
     "row": ("Rank",),
-    "statistics": (
-        "AgentStatistics",
-        "RunStatistics",
-        "summarise",
-    ),
-    "transcript": (
-        "Transcript",
-        "read_transcript",
-    ),
+    "statistics": ("AgentStatistics", "RunStatistics", "summarise"),
+    "transcript": ("Transcript", "read_transcript"),
 }
 __getattr__ = names_on_demand(__name__, _MODULES)

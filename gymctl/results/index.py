@@ -5,83 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import msgspec
+from typing import Self
 
 from gymctl.errors import GymctlError, InputError
 from gymctl.results import database
 from gymctl.results.builder import Progress, is_complete, read_marks, update
 from gymctl.results.files import RunFiles, check_rows
 from gymctl.results.query import Query
-from gymctl.results.row import Rank, read_row
+from gymctl.results.rollout import COLUMNS, Page, Rollout, read_rollout
+from gymctl.results.row import read_row
 from gymctl.results.search import SearchText, matching_offsets
 from gymctl.results.transcript import Transcript, read_transcript
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rollout:
-    """What the index has of one row: a result, a masked result, or a failed attempt. See ``row.RowFacts``."""
-
-    id: int
-    file: int
-    """0: the results file, 1: the file of failures."""
-    line: int
-    """Number of the line in its file, from 1."""
-    offset: int
-    length: int
-    rank: Rank
-    agent: str
-    task: int | None
-    repeat: int | None
-    reward: float | None
-    failure_class: str | None
-    failure_hop: str
-    terminal: bool
-    attempt: int | None
-    model: str
-    truncated: bool
-    turns: int
-    tool_calls: int
-    tool_errors: int
-    tools: tuple[str, ...]
-    tokens_in: int | None
-    tokens_out: int | None
-    queue_ms: float | None
-    total_ms: float | None
-    hops: dict[str, float]
-    numbers: dict[str, float]
-
-    @property
-    def name(self) -> str:
-        """``TASK:REPEAT``, or ``#LINE`` for a row without indices."""
-        if self.task is None:
-            return f"#{self.line}"
-        return f"{self.task}:{self.repeat or 0}"
-
-    def is_passed(self, threshold: float) -> bool:
-        """Whether its reward counts and reaches the threshold."""
-        return self.failure_class is None and self.reward is not None and self.reward >= threshold
-
-
-@dataclass(frozen=True)
-class Page:
-    """The rollouts of one page; ``total`` counts those of all pages."""
-
-    rollouts: tuple[Rollout, ...]
-    total: int
-
-
-_COLUMNS = (
-    "id, file, line, offset, length, rank, agent, task, repeat, reward, failure_class, failure_hop, terminal, attempt, "
-    "model, truncated, turns, tool_calls, tool_errors, tools, tokens_in, tokens_out, queue_ms, total_ms, hops, numbers"
-)
-_NAMES = _COLUMNS.split(", ")
 
 
 class Index:
@@ -175,9 +113,9 @@ class Index:
             self._find_rows(query)
             where += " AND id IN (SELECT id FROM temp.found)"
         total = self.sql.execute(f"SELECT count(*) FROM rows {where}", parameters).fetchone()[0]  # noqa: S608
-        statement = f"SELECT {_COLUMNS} FROM rows {where} {query.order()} LIMIT ? OFFSET ?"  # noqa: S608
+        statement = f"SELECT {COLUMNS} FROM rows {where} {query.order()} LIMIT ? OFFSET ?"  # noqa: S608
         rows = self.sql.execute(statement, (*parameters, query.limit, query.offset))
-        return Page(tuple(_rollout(row) for row in rows), total)
+        return Page(tuple(read_rollout(row) for row in rows), total)
 
     def last_id_before(self, count: int) -> int:
         """The id before the last ``count`` rows: ``since`` it, these are listed."""
@@ -189,15 +127,15 @@ class Index:
 
     def at_line(self, line: int) -> Rollout | None:
         """The row in a line of the results file."""
-        row = self.sql.execute(f"SELECT {_COLUMNS} FROM rows WHERE file = 0 AND line = ?", (line,)).fetchone()  # noqa: S608
+        row = self.sql.execute(f"SELECT {COLUMNS} FROM rows WHERE file = 0 AND line = ?", (line,)).fetchone()  # noqa: S608
         if row is None:
             return None
-        return _rollout(row)
+        return read_rollout(row)
 
     def since(self, last_id: int, limit: int = 1000) -> list[Rollout]:
         """Rows that were indexed after ``last_id``, every attempt included, oldest first. Ids are never used again."""
-        statement = f"SELECT {_COLUMNS} FROM rows WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - constants
-        return [_rollout(row) for row in self.sql.execute(statement, (last_id, limit))]
+        statement = f"SELECT {COLUMNS} FROM rows WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - constants
+        return [read_rollout(row) for row in self.sql.execute(statement, (last_id, limit))]
 
     def rollout(self, task: int, repeat: int, agent: str | None = None) -> list[Rollout]:
         """Every row of one rollout, the one that counts first. Of several agents' when ``agent`` is None."""
@@ -235,10 +173,10 @@ class Index:
     def matches(self, text: str, *, ignore_case: bool = False) -> Iterator[tuple[Rollout, int]]:
         """Rows that contain a text, in the files' order, each with the offset in its file of the first match."""
         for file, offset in self._offsets(SearchText(text, ignore_case)):
-            statement = f"SELECT {_COLUMNS} FROM rows WHERE file = ? AND offset <= ? ORDER BY offset DESC LIMIT 1"  # noqa: S608
+            statement = f"SELECT {COLUMNS} FROM rows WHERE file = ? AND offset <= ? ORDER BY offset DESC LIMIT 1"  # noqa: S608
             row = self.sql.execute(statement, (file, offset)).fetchone()
             if row is not None and offset < row[3] + row[4]:
-                yield _rollout(row), offset
+                yield read_rollout(row), offset
 
     def _offsets(self, text: SearchText) -> Iterator[tuple[int, int]]:
         for file, mark in sorted(read_marks(self.sql).items()):
@@ -286,18 +224,3 @@ def _connect(place: Path, files: RunFiles, on_progress: Progress | None, *, comp
             update(connection, files, on_progress)
         on_failure.pop_all()
     return connection
-
-
-def _rollout(row: Sequence[Any]) -> Rollout:
-    values = dict(zip(_NAMES, row, strict=True))
-    values["rank"] = Rank(values["rank"])
-    values["tools"] = tuple(_json(values["tools"], ()))
-    values["hops"] = _json(values["hops"], {})
-    values["numbers"] = _json(values["numbers"], {})
-    for name in ("terminal", "truncated"):
-        values[name] = bool(values[name])
-    return Rollout(**values)
-
-
-def _json(text: str | None, default: Any) -> Any:
-    return default if text is None else msgspec.json.decode(text)
