@@ -102,12 +102,12 @@ def _notes(statistics: RunStatistics) -> Iterator[str]:
         yield f"passed means a reward of {statistics.pass_threshold:g} or more; brackets are 95 % intervals"
     for agent in statistics.agents:
         for count, text in (
-            (agent.rollouts - agent.scored, "results without a numeric reward; they are not in the means"),
-            (agent.masked, "masked results, counted as failed"),
-            (agent.repeated_lines, "results of a rollout that has an earlier result; they do not count"),
+            (agent.rollouts - agent.scored, "results without a numeric reward (in no mean)"),
+            (agent.masked, "masked results (counted as failed)"),
+            (agent.repeated_lines, "further results of a rollout that has one (they do not count)"),
             (agent.model_never_called, "results without any output of the model"),
         ):
             if count:
-                yield f"{agent.agent}: {count} {text}"
+                yield f"{agent.agent or '(unknown)'}: {text}: {count}"
     if statistics.unreadable_lines:
-        yield f"{statistics.unreadable_lines} lines are not JSON objects and were skipped"
+        yield f"lines that are not JSON objects (skipped): {statistics.unreadable_lines}"

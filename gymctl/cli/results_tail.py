@@ -35,5 +35,9 @@ def follow(
             return
         time.sleep(_PAUSE_S)
         with suppress(InputError):  # between the old file and the one of a new run there is none
-            if index.refresh():
+            size = index.indexed_bytes
+            replaced = index.refresh()
+            if replaced and index.indexed_bytes == size:
+                position = index.last_id  # the same rows in another order: `collect --order input` ends so
+            elif replaced:
                 typer.echo("the file was replaced; following the new one", err=True)

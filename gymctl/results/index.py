@@ -97,6 +97,11 @@ class Index:
         return sum(mark.unreadable for mark in read_marks(self.sql).values())
 
     @property
+    def indexed_bytes(self) -> int:
+        """Bytes of the files that are indexed."""
+        return sum(mark.end for mark in read_marks(self.sql).values())
+
+    @property
     def last_id(self) -> int:
         """The id of the row that was indexed last; 0 when there is none."""
         return int(self.sql.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0])

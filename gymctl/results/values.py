@@ -31,7 +31,7 @@ def as_list(value: Any) -> Sequence[Any]:
 
 
 def loose_object(line: bytes) -> dict[str, Any] | None:
-    """A JSON object that only Python's reader accepts (NaN, lone surrogates, broken UTF-8), or None."""
+    """A JSON object that only Python's reader accepts (NaN, lone surrogates, broken UTF-8, a byte order mark), or None."""
     value = loose_value(line)
     if isinstance(value, dict):
         return value
@@ -39,9 +39,9 @@ def loose_object(line: bytes) -> dict[str, Any] | None:
 
 
 def loose_value(data: bytes) -> Any:
-    """A JSON value as Python's own reader takes it (NaN, lone surrogates, broken UTF-8); None for what is not JSON."""
+    """A JSON value as Python's own reader takes it (NaN, lone surrogates, broken UTF-8, a byte order mark); None for what is not JSON."""
     try:
-        return json.loads(data.decode("utf-8", "replace"))
+        return json.loads(data.decode("utf-8-sig", "replace"))
     except UNREADABLE:
         return None
 

@@ -188,6 +188,31 @@ def test_find_knows_how_json_spells_a_text(folder: Path, gymctl: Any, text: str,
     assert [line.split()[0] for line in gymctl("find", "r.jsonl", text).out.splitlines()] == ["1:0", "2:0"]
 
 
+@pytest.mark.processes  # waits on a real clock
+@pytest.mark.parametrize("same_rows", [True, False])
+def test_tail_of_a_file_that_is_replaced(
+    file: Path, gymctl: Any, monkeypatch: pytest.MonkeyPatch, same_rows: bool
+) -> None:
+    monkeypatch.setattr(results_tail, "_PAUSE_S", 0.02)
+    lines = file.read_text().splitlines(keepends=True)
+
+    def replace() -> None:
+        time.sleep(0.2)
+        other = file.with_name("new.jsonl")
+        other.write_text("".join(reversed(lines)) if same_rows else "".join(lines[:2]))
+        other.replace(file)
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    done = gymctl("tail", file, "-n", 0, "--idle-timeout", 1.5)
+    writer.join()
+    if same_rows:
+        assert (done.out, done.err) == ("", "")
+    else:
+        assert len(done.out.splitlines()) == 4  # two results and two failed attempts
+        assert "was replaced" in done.err
+
+
 def test_compare_says_what_changed(file: Path, folder: Path, gymctl: Any) -> None:
     other = write(folder / "other.jsonl", [result(0, 0, 1.0), result(0, 1, 1.0), result(2, 0, 0.0), result(2, 1, 0.0)])
     done = gymctl("compare", file, other)

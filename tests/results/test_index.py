@@ -235,6 +235,15 @@ def test_every_order_lists_every_rollout_those_without_the_value_last(tmp_path: 
             assert listed[-1] == "9:0"
 
 
+def test_a_file_from_a_windows_editor_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b"".join(json.dumps(result(task)).encode() + b"\r\n" for task in range(2)))
+    with Index.open(path) as index:
+        assert names(index) == ["0:0", "1:0"]
+        assert index.unreadable_lines == 0
+        assert [index.transcript(row).task for row in index.rollouts().rollouts] == [0, 1]
+
+
 def test_lines_that_are_not_objects_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl", [result(0)])
     with path.open("ab") as out:
