@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl.errors import GymctlError
 from gymctl.results.files import RunFiles
 
-_VERSION = 1
+_VERSION = 1  # changes with the tables, and with what a column means
 _APPLICATION = 0x67796D78  # marks the file as an index of gymctl
 _WAIT_S = 60.0
 _CACHE_KB = 8192
@@ -41,9 +43,22 @@ class NotAnIndexError(GymctlError):
     """The file under an index's name is something else, and is left alone."""
 
 
-def places(files: RunFiles) -> Iterator[Path]:
+@dataclass(frozen=True)
+class Place:
+    """Where an index may be. ``temporary``: alone in a folder that was made for it."""
+
+    path: Path
+    temporary: bool = False
+
+    def remove(self) -> None:
+        """Remove a temporary folder and the index in it; other places stay."""
+        if self.temporary:
+            shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+def places(files: RunFiles) -> Iterator[Place]:
     """Where the index may be, best first: beside the file, in the user's cache, in a new temporary folder."""
-    yield files.index
+    yield Place(files.index)
     digest = hashlib.sha256(os.fsencode(files.results)).hexdigest()[:32]
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - "~" may have no home
     folder = Path(cache) / "gymctl" / "results"
@@ -52,8 +67,8 @@ def places(files: RunFiles) -> Iterator[Path]:
     except OSError:
         pass
     else:
-        yield folder / f"{digest}.index.sqlite"
-    yield Path(tempfile.mkdtemp(prefix="gymctl-results-")) / f"{digest}.index.sqlite"
+        yield Place(folder / f"{digest}.index.sqlite")
+    yield Place(Path(tempfile.mkdtemp(prefix="gymctl-results-"), f"{digest}.index.sqlite"), temporary=True)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,13 +24,12 @@ from gymctl.results.transcript import Transcript, read_transcript
 class Index:
     """An open index. One thread at a time may use it; every thread or process can open one of its own."""
 
-    def __init__(self, path: Path, files: RunFiles, connection: sqlite3.Connection, place: Path) -> None:
+    def __init__(self, path: Path, files: RunFiles, connection: sqlite3.Connection, place: database.Place) -> None:
         """Use ``open``."""
         self.path = path
         """The results file as it was named."""
         self.files = files
-        self.place = place
-        """Where the index is."""
+        self._place = place
         self.sql = connection
         """For the statistics of this room; tables as in ``database``."""
 
@@ -53,11 +51,13 @@ class Index:
         reason: Exception = OSError("no place")
         for place in database.places(files):
             try:
-                connection = _connect_or_replace(place, files, on_progress, complete=complete)
+                connection = _connect_or_replace(place.path, files, on_progress, complete=complete)
             except (sqlite3.Error, database.NotAnIndexError) as error:
                 reason = error
+                place.remove()
                 continue
             except OSError as error:
+                place.remove()
                 raise InputError(f"{error.filename or path}: {error.strerror}", "check its permissions") from error
             return cls(path, files, connection, place)
         raise GymctlError(f"{path}: cannot write an index: {reason}", "set TMPDIR to a folder that is writable")
@@ -73,8 +73,12 @@ class Index:
     def close(self) -> None:
         """Close the index; one in a temporary folder is removed."""
         self.sql.close()
-        if self.place.parent.name.startswith("gymctl-results-"):
-            shutil.rmtree(self.place.parent, ignore_errors=True)
+        self._place.remove()
+
+    @property
+    def place(self) -> Path:
+        """Where the index is."""
+        return self._place.path
 
     def refresh(self, on_progress: Progress | None = None) -> bool:
         """Index what was appended since; True when a file was replaced and the index made again.

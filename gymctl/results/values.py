@@ -31,7 +31,7 @@ def as_list(value: Any) -> Sequence[Any]:
 
 
 def loose_object(line: bytes) -> dict[str, Any] | None:
-    """A JSON object that only Python's reader accepts (NaN, lone surrogates, broken UTF-8, a byte order mark), or None."""
+    """A JSON object as ``loose_value`` reads it, or None."""
     value = loose_value(line)
     if isinstance(value, dict):
         return value
@@ -39,7 +39,7 @@ def loose_object(line: bytes) -> dict[str, Any] | None:
 
 
 def loose_value(data: bytes) -> Any:
-    """A JSON value as Python's own reader takes it (NaN, lone surrogates, broken UTF-8, a byte order mark); None for what is not JSON."""
+    """A JSON value that may have NaN, lone surrogates, broken UTF-8 or a byte order mark; None for what is not JSON."""
     try:
         return json.loads(data.decode("utf-8-sig", "replace"))
     except UNREADABLE:

@@ -319,6 +319,14 @@ def test_without_a_cache_the_index_is_temporary(tmp_path: Path, monkeypatch: pyt
     assert not place.parent.exists()
 
 
+def test_a_folder_of_the_users_is_never_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "gymctl-results-of-monday"
+    folder.mkdir()
+    path = write(folder / "r.jsonl", [result(0)])
+    indexed(path)
+    assert sorted(file.name for file in folder.iterdir()) == ["r.index.sqlite", "r.jsonl"]
+
+
 def test_an_index_that_cannot_be_written_is_used_while_it_is_complete(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,6 +407,7 @@ def test_readers_and_several_writers_at_once_see_whole_rows(tmp_path: Path, monk
     assert len(indexed(path)) == 150
 
 
+@pytest.mark.processes
 def test_a_process_that_is_killed_while_it_indexes_leaves_an_index_that_can_be_used(tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl", [result(task) for task in range(300)])
     script = (
