@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -226,6 +226,10 @@ def _connect(place: Path, files: RunFiles, on_progress: Progress | None, *, comp
             return connection
         connection.close()
         raise sqlite3.OperationalError("the index is out of date and read-only")
+    # whoever may not read the results may not read their index either
+    mode = (files.results.stat().st_mode | 0o600) & 0o666
+    with suppress(OSError):  # what is wrong with the place is what SQLite says of it
+        os.close(os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, mode))
     connection = database.connect(place)
     with ExitStack() as on_failure:
         on_failure.callback(connection.close)

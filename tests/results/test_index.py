@@ -319,6 +319,14 @@ def test_without_a_cache_the_index_is_temporary(tmp_path: Path, monkeypatch: pyt
     assert not place.parent.exists()
 
 
+@pytest.mark.parametrize(("mode", "expected"), [(0o600, 0o600), (0o640, 0o640), (0o440, 0o640)])
+def test_an_index_is_as_private_as_its_file(tmp_path: Path, mode: int, expected: int) -> None:
+    path = write(tmp_path / "r.jsonl", [result(0)])
+    path.chmod(mode)
+    indexed(path)
+    assert (tmp_path / "r.index.sqlite").stat().st_mode & 0o777 == expected
+
+
 def test_a_folder_of_the_users_is_never_removed(tmp_path: Path) -> None:
     folder = tmp_path / "gymctl-results-of-monday"
     folder.mkdir()
