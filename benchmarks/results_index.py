@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ _CHUNK = 1 << 20
 _WORDS = (
     "the tool returned a list of cities and their weather so the next call asks for every one of them again".split()
 )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement: seconds, of them on a processor, and peak memory in MB. Imports are left out of the times."""
+
+    seconds: float
+    cpu: float
+    megabytes: float
 
 
 def write_rollouts(path: Path, count: int, size: int) -> None:
@@ -124,12 +134,11 @@ _STEPS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _measured(step: str, path: Path) -> tuple[float, float]:
-    """Seconds of a step in a process of its own, imports left out, and its peak memory in MB."""
+def _measured(step: str, path: Path) -> Sample:
+    """A step in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.results_index", "--step", step, "--file", str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds, megabytes = done.stdout.split()
-    return float(seconds), float(megabytes)
+    return Sample(*(float(value) for value in done.stdout.split()))
 
 
 def _drop_cache(path: Path) -> None:
@@ -143,9 +152,12 @@ def _remove_index(path: Path) -> None:
     path.with_name("rollouts.index.sqlite").unlink(missing_ok=True)
 
 
-def _report(name: str, seconds: list[float], megabytes: float, reading: float) -> None:
-    middle = statistics.median(seconds)
-    sys.stdout.write(f"{name:<28} {middle:8.3f} s  {middle / reading:6.2f} x reading  {megabytes:6.0f} MB\n")
+def _report(name: str, samples: Sequence[Sample], reading: float) -> None:
+    seconds = statistics.median(sample.seconds for sample in samples)
+    cpu = statistics.median(sample.cpu for sample in samples)
+    peak = max(sample.megabytes for sample in samples)
+    ratio = seconds / reading
+    sys.stdout.write(f"{name:<28} {seconds:8.3f} s {cpu:8.3f} s CPU {ratio:7.2f} x reading {peak:5.0f} MB\n")
 
 
 def main() -> int:
@@ -159,8 +171,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.step:
         began = time.perf_counter()
+        began_cpu = time.process_time()
         _STEPS[options.step](options.file)
-        sys.stdout.write(f"{time.perf_counter() - began} {peak_memory_mb(os.getpid())}\n")
+        cpu = time.process_time() - began_cpu
+        sys.stdout.write(f"{time.perf_counter() - began} {cpu} {peak_memory_mb(os.getpid())}\n")
         return 0
     with tempfile.TemporaryDirectory(prefix="gymctl-bench-results-") as folder:
         path = Path(folder, "rollouts.jsonl")
@@ -172,25 +186,21 @@ def main() -> int:
 def _compare(path: Path, repeats: int) -> None:
     size = path.stat().st_size
     for title, from_disk in (("from the disk", True), ("cached", False)):
-        times: dict[str, list[float]] = {"read": [], "index": []}
-        peaks = {"read": 0.0, "index": 0.0}
+        samples: dict[str, list[Sample]] = {"read": [], "index": []}
         for _ in range(repeats):
-            for step, seconds in times.items():
+            for step, measured in samples.items():
                 _remove_index(path)
                 if from_disk:
                     _drop_cache(path)
-                second, megabytes = _measured(step, path)
-                seconds.append(second)
-                peaks[step] = max(peaks[step], megabytes)
-        reading = statistics.median(times["read"])
-        sys.stdout.write(f"{title}, {size / 1e9:.2f} GB:\n")
-        for step, seconds in times.items():
-            _report(step, seconds, peaks[step], reading)
+                measured.append(_measured(step, path))
+        reading = statistics.median(sample.seconds for sample in samples["read"])
+        sys.stdout.write(f"{title}, {size / 1e9:.2f} GB, load {os.getloadavg()[0]:.1f}:\n")
+        for step, measured in samples.items():
+            _report(step, measured, reading)
     index_size = path.with_name("rollouts.index.sqlite").stat().st_size
     sys.stdout.write(f"index: {index_size / 1e6:.1f} MB, {index_size / size:.2%} of the file\n")
     for step in list(_STEPS)[2:]:
-        samples = [_measured(step, path) for _ in range(repeats)]
-        _report(step, [second for second, _ in samples], max(peak for _, peak in samples), reading)
+        _report(step, [_measured(step, path) for _ in range(repeats)], reading)
 
 
 if __name__ == "__main__":

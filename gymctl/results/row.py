@@ -42,13 +42,13 @@ class Rank(IntEnum):
     """A result; of several the first counts."""
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     type: Any = None
     name: Any = None
     output: msgspec.Raw = _NULL
 
 
-class _Response(msgspec.Struct):
+class _Response(msgspec.Struct, gc=False):
     output: list[_Item] = []
     usage: Any = None
     model: Any = None
@@ -56,7 +56,7 @@ class _Response(msgspec.Struct):
     incomplete_details: Any = None
 
 
-class _Params(msgspec.Struct):
+class _Params(msgspec.Struct, gc=False):
     input: msgspec.Raw = _NULL
 
 
