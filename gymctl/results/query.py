@@ -10,13 +10,15 @@ from gymctl.results.choices import Outcome, Sort
 DEFAULT_PASS_THRESHOLD = 1.0
 
 
+# The reward of a masked result is not a measurement.
+_REWARD = "CASE WHEN failure_class IS NULL THEN reward END"
 # Of ``descending``.
 DIRECTION = {False: "ASC", True: "DESC"}
 _ORDER = {
     Sort.FILE: "file {0}, offset {0}",
     Sort.TASK: "task IS NULL, task {0}, repeat {0}",
     Sort.AGENT: "agent {0}, task, repeat",
-    Sort.REWARD: "reward IS NULL, reward {0}, task, repeat",
+    Sort.REWARD: f"{_REWARD} IS NULL, {_REWARD} {{0}}, task, repeat",
     Sort.TOKENS: "tokens_out IS NULL, coalesce(tokens_in, 0) + tokens_out {0}, task, repeat",
     Sort.TIME: "total_ms IS NULL, total_ms {0}, task, repeat",
     Sort.TOOL_CALLS: "tool_calls {0}, task, repeat",
@@ -94,8 +96,8 @@ class Query:
     def _bounds(self) -> Iterator[tuple[str, tuple[object, ...]]]:
         tokens = "coalesce(tokens_in, 0) + tokens_out"
         for expression, comparison, value in (
-            ("reward", ">=", self.min_reward),
-            ("reward", "<=", self.max_reward),
+            (_REWARD, ">=", self.min_reward),
+            (_REWARD, "<=", self.max_reward),
             (tokens, ">=", self.min_tokens),
             (tokens, "<=", self.max_tokens),
             ("total_ms", ">=", self.min_ms),

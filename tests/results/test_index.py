@@ -224,6 +224,14 @@ def test_filters_and_order(tmp_path: Path) -> None:
         assert (page.rollouts[0].name, page.total) == ("4:0", 5)
 
 
+def test_a_masked_reward_is_neither_filtered_nor_sorted_by(tmp_path: Path) -> None:
+    rows = [result(0, reward=0.5), result(1, reward=0.0, mask_sample=True), result(2, reward=0.25)]
+    with Index.open(write(tmp_path / "r.jsonl", rows)) as index:
+        assert names(index, sort=Sort.REWARD) == ["2:0", "0:0", "1:0"]
+        assert names(index, max_reward=0.25) == ["2:0"]
+        assert names(index, failure_classes=("masked",)) == ["1:0"]
+
+
 @pytest.mark.parametrize("sort", list(Sort))
 def test_every_order_lists_every_rollout_those_without_the_value_last(tmp_path: Path, sort: Sort) -> None:
     bare = {"_ng_task_index": 9, "_ng_rollout_index": 0, "reward": None}
