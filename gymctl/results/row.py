@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gymctl.results import fields
+from gymctl.config import row_fields
 from gymctl.results.values import (
     UNREADABLE,
     as_list,
@@ -115,20 +115,20 @@ def read_row(line: bytes) -> RowFacts | None:
 def _facts(values: Mapping[str, msgspec.Raw]) -> RowFacts:
     facts = RowFacts(
         agent=_agent(values),
-        task=integer(_value(values, fields.TASK_INDEX)),
-        repeat=integer(_value(values, fields.ROLLOUT_INDEX)),
-        reward=number(_value(values, fields.REWARD)),
-        attempt=integer(_value(values, fields.ATTEMPT_INDEX)),
-        terminal=bool(_value(values, fields.FAILURE_TERMINAL)),
+        task=integer(_value(values, row_fields.TASK_INDEX)),
+        repeat=integer(_value(values, row_fields.ROLLOUT_INDEX)),
+        reward=number(_value(values, row_fields.REWARD)),
+        attempt=integer(_value(values, row_fields.ATTEMPT_INDEX)),
+        terminal=bool(_value(values, row_fields.FAILURE_TERMINAL)),
         numbers=dict(_numbers(values)),
     )
     _add_failure(facts, values)
-    if fields.TIMING in values:
-        _add_timing(facts, _value(values, fields.TIMING))
-    if fields.RESPONSE in values:
-        _add_response(facts, values[fields.RESPONSE])
-    if fields.PARAMS in values:
-        facts.prompt = _prompt_digest(values[fields.PARAMS])
+    if row_fields.TIMING in values:
+        _add_timing(facts, _value(values, row_fields.TIMING))
+    if row_fields.RESPONSE in values:
+        _add_response(facts, values[row_fields.RESPONSE])
+    if row_fields.PARAMS in values:
+        facts.prompt = _prompt_digest(values[row_fields.PARAMS])
     return facts
 
 
@@ -146,11 +146,11 @@ def _decoded(raw: msgspec.Raw) -> Any:
 
 
 def _agent(values: Mapping[str, msgspec.Raw]) -> str:
-    reference = _value(values, fields.AGENT_REF)
+    reference = _value(values, row_fields.AGENT_REF)
     if isinstance(reference, Mapping):
         reference = reference.get("name")
     if not isinstance(reference, str):
-        reference = _value(values, fields.TASK_SOURCE)
+        reference = _value(values, row_fields.TASK_SOURCE)
     return name_text(reference)
 
 
@@ -172,15 +172,15 @@ _NUMBER_STARTS = frozenset(bytes((byte,)) for byte in b"-0123456789tf")
 
 
 def _add_failure(facts: RowFacts, values: Mapping[str, msgspec.Raw]) -> None:
-    failure_class = _value(values, fields.FAILURE_CLASS)
+    failure_class = _value(values, row_fields.FAILURE_CLASS)
     if failure_class is not None:
         facts.rank = Rank.FAILURE
         facts.failure_class = name_text(failure_class) or "unknown"
-        cause = _value(values, fields.FAILURE)
-        facts.failure_hop = name_text(as_mapping(cause).get("hop") or _value(values, fields.FAILURE_STAGE))
-    elif _value(values, fields.MASK_SAMPLE):
+        cause = _value(values, row_fields.FAILURE)
+        facts.failure_hop = name_text(as_mapping(cause).get("hop") or _value(values, row_fields.FAILURE_STAGE))
+    elif _value(values, row_fields.MASK_SAMPLE):
         facts.rank = Rank.MASKED
-        facts.failure_class = name_text(_value(values, fields.FAILURE_KIND)) or "masked"
+        facts.failure_class = name_text(_value(values, row_fields.FAILURE_KIND)) or "masked"
 
 
 def _add_timing(facts: RowFacts, timing: Any) -> None:

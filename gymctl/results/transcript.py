@@ -10,8 +10,8 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
+from gymctl.config import row_fields
 from gymctl.errors import GymctlError
-from gymctl.results import fields
 from gymctl.results.row import Rank, RowFacts, read_row
 from gymctl.results.values import UNREADABLE, as_list, as_mapping, integer, is_tool_error, loose_object
 
@@ -135,8 +135,8 @@ def read_transcript(line: bytes) -> Transcript:
     row = row_object(line)
     if facts is None or row is None:
         raise GymctlError("the line is not a JSON object")
-    params = as_mapping(row.get(fields.PARAMS))
-    response = as_mapping(row.get(fields.RESPONSE))
+    params = as_mapping(row.get(row_fields.PARAMS))
+    response = as_mapping(row.get(row_fields.RESPONSE))
     prompt = _conversation(params.get("input"))
     if params.get("instructions"):
         prompt.insert(0, Message("system", _text(params["instructions"])))
@@ -174,16 +174,16 @@ def row_object(line: bytes) -> dict[str, Any] | None:
 def _failure(facts: RowFacts, row: Mapping[str, Any]) -> FailureCause | None:
     if facts.rank is Rank.RESULT:
         return None
-    cause = as_mapping(row.get(fields.FAILURE))
-    status = cause.get("status", row.get(fields.FAILURE_STATUS))
-    message = cause.get("message") or row.get(fields.FAILURE_MESSAGE) or row.get(fields.FAILURE_REASON)
+    cause = as_mapping(row.get(row_fields.FAILURE))
+    status = cause.get("status", row.get(row_fields.FAILURE_STATUS))
+    message = cause.get("message") or row.get(row_fields.FAILURE_MESSAGE) or row.get(row_fields.FAILURE_REASON)
     return FailureCause(
         failure_class=facts.failure_class or "",
         message=_text(message),
         hop=facts.failure_hop,
         path=_text(cause.get("path")),
         status=integer(status) or None,
-        body=_text(cause.get("body", row.get(fields.FAILURE_BODY))),
+        body=_text(cause.get("body", row.get(row_fields.FAILURE_BODY))),
         terminal=facts.terminal,
     )
 

@@ -9,12 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gymctl.errors import RunError
-from gymctl.rollouts import events
-from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
-from gymctl.rollouts.episodes import episode_request, episode_result
-from gymctl.rollouts.failures import Evidence, Failure, failure_row
-from gymctl.rollouts.fields import (
+from gymctl.config.row_fields import (
     AGENT_REF,
     ENVIRONMENT_SERVER,
     ROLLOUT_INDEX,
@@ -23,6 +18,11 @@ from gymctl.rollouts.fields import (
     TIMING,
     TOOL_ERRORS,
 )
+from gymctl.errors import RunError
+from gymctl.rollouts import events
+from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
+from gymctl.rollouts.episodes import episode_request, episode_result
+from gymctl.rollouts.failures import Evidence, Failure, failure_row
 from gymctl.rollouts.final_failures import FinalFailures, Held
 from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line

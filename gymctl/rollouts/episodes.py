@@ -9,8 +9,8 @@ import msgspec
 import orjson
 
 from gymctl.config import exact_json
+from gymctl.config.row_fields import TASK_ID, TASK_INPUT
 from gymctl.rollouts.failures import Failure
-from gymctl.rollouts.fields import TASK_ID, TASK_INPUT
 from gymctl.rollouts.result_line import NotAResultError
 
 FAILURE_CLASS = "environment_server_failed"

@@ -9,8 +9,7 @@ from enum import Enum
 from typing import Any
 
 from gymctl.config import exact_json
-from gymctl.config.upstream import FAILURE_KINDS, MOST_REASON_CHARACTERS
-from gymctl.rollouts.fields import (
+from gymctl.config.row_fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
     FAILURE,
@@ -22,6 +21,7 @@ from gymctl.rollouts.fields import (
     ROLLOUT_INDEX,
     TASK_INDEX,
 )
+from gymctl.config.upstream import FAILURE_KINDS, MOST_REASON_CHARACTERS
 from gymctl.server.calls.client import NO_ANSWER, SESSION_LOST, HopFailed
 
 _BODY_HEAD = 2048

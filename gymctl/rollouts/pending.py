@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from gymctl.config.row_fields import AGENT_REF, ENVIRONMENT_SERVER, ROLLOUT_INDEX, TASK_INDEX, TASK_SOURCE
 from gymctl.errors import RunError
-from gymctl.rollouts.fields import AGENT_REF, ENVIRONMENT_SERVER, ROLLOUT_INDEX, TASK_INDEX, TASK_SOURCE
 from gymctl.rollouts.history import History, Key, Tries
 
 _FEWER = 8

@@ -10,8 +10,7 @@ import msgspec
 import orjson
 
 from gymctl.config import exact_json
-from gymctl.rollouts.failures import Failure
-from gymctl.rollouts.fields import (
+from gymctl.config.row_fields import (
     AGENT_REF,
     ENVIRONMENT_SERVER,
     FAILURE_CLASS,
@@ -25,6 +24,7 @@ from gymctl.rollouts.fields import (
     TIMING,
     TOOL_ERRORS,
 )
+from gymctl.rollouts.failures import Failure
 
 
 class Verdict(msgspec.Struct):

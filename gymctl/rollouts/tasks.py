@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import exact_json
+from gymctl.config.row_fields import AGENT_REF, ENVIRONMENT_SERVER, PARAMS, ROLLOUT_INDEX, TASK_INDEX, TASK_INPUT
 from gymctl.config.row_files import OnProblem, read_rows
 from gymctl.config.wording import nearest
 from gymctl.errors import InputError
-from gymctl.rollouts.fields import AGENT_REF, ENVIRONMENT_SERVER, PARAMS, ROLLOUT_INDEX, TASK_INDEX, TASK_INPUT
 from gymctl.rollouts.files import replacing
 from gymctl.rollouts.routing import Router, Target, is_task, no_such_agent, repeats_of
 from gymctl.rollouts.rows import BadRowError, TaskIndices, check_input, params_of, parse_row

@@ -1,10 +1,13 @@
-"""Names of the fields of results and failures that this room reads: gymctl's own, and NeMo Gym's (0.2 to 0.7)."""
+"""Names of fields in rows, results and failures: NeMo Gym's (0.2 to 0.7), and gymctl's own (``_gymctl_*``)."""
 
 from __future__ import annotations
 
 TASK_INDEX = "_ng_task_index"
 ROLLOUT_INDEX = "_ng_rollout_index"
 AGENT_REF = "agent_ref"
+ENVIRONMENT_SERVER = "_ng_environment_server"
+TASK_INPUT = "task_input"
+TASK_ID = "task_id"
 PARAMS = "responses_create_params"
 RESPONSE = "response"
 REWARD = "reward"
@@ -14,6 +17,8 @@ FAILURE_CLASS = "_ng_failure_class"
 FAILURE_TERMINAL = "_ng_failure_terminal"
 ATTEMPT_INDEX = "_ng_attempt_index"
 FAILURE = "_gymctl_failure"
+NO_PERSIST = "_ng_no_persist"
+TOOL_ERRORS = "_gymctl_tool_errors"
 
 # NeMo Gym 0.6 and later: rows may name the dataset's instance instead of the agent.
 TASK_SOURCE = "task_source"
