@@ -157,7 +157,7 @@ def _agent(values: Mapping[str, msgspec.Raw]) -> str:
 def _numbers(values: Mapping[str, msgspec.Raw]) -> Iterator[tuple[str, float]]:
     count = 0
     for name, raw in values.items():
-        if not fields.is_verifier_field(name):
+        if not row_fields.is_verifier_field(name):
             continue
         data = memoryview(raw)
         if len(data) > _LONGEST_NUMBER or bytes(data[:1]) not in _NUMBER_STARTS:

@@ -149,7 +149,7 @@ def read_transcript(line: bytes) -> Transcript:
         prompt=tuple(prompt),
         items=tuple(_conversation(response.get("output"))),
         reward=facts.reward,
-        verifier={_text(name): value for name, value in row.items() if fields.is_verifier_field(name)},
+        verifier={_text(name): value for name, value in row.items() if row_fields.is_verifier_field(name)},
         failure=_failure(facts, row),
         truncated=_text(reason) if facts.truncated else "",
         tokens_in=facts.tokens_in,
