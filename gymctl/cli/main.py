@@ -69,6 +69,7 @@ def _register() -> None:
         secrets,
         status,
         up,
+        view,
         why_slow,
     )
 
@@ -77,6 +78,7 @@ def _register() -> None:
         up,
         collect,
         results,
+        view,
         down,
         config,
         render,

@@ -14,6 +14,19 @@ from gymctl.lazy import names_on_demand
 if TYPE_CHECKING:
     from gymctl.results.choices import GroupSort, Join, Outcome, Sort
     from gymctl.results.comparison import Change, Comparison, compare
+    from gymctl.results.distribution import (
+        Bin,
+        Histogram,
+        Measure,
+        NameCount,
+        Names,
+        Stretch,
+        Totals,
+        read_histogram,
+        read_names,
+        read_stretches,
+        read_totals,
+    )
     from gymctl.results.groups import Group, GroupPage, read_groups
     from gymctl.results.index import Index
     from gymctl.results.query import DEFAULT_PASS_THRESHOLD, Query
@@ -25,13 +38,18 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_PASS_THRESHOLD",
     "AgentStatistics",
+    "Bin",
     "Change",
     "Comparison",
     "Group",
     "GroupPage",
     "GroupSort",
+    "Histogram",
     "Index",
     "Join",
+    "Measure",
+    "NameCount",
+    "Names",
     "Outcome",
     "Page",
     "Query",
@@ -39,9 +57,15 @@ __all__ = [
     "Rollout",
     "RunStatistics",
     "Sort",
+    "Stretch",
+    "Totals",
     "Transcript",
     "compare",
     "read_groups",
+    "read_histogram",
+    "read_names",
+    "read_stretches",
+    "read_totals",
     "read_transcript",
     "summarise",
 ]
@@ -49,6 +73,19 @@ __all__ = [
 _MODULES = {
     "choices": ("GroupSort", "Join", "Outcome", "Sort"),
     "comparison": ("Change", "Comparison", "compare"),
+    "distribution": (
+        "Bin",
+        "Histogram",
+        "Measure",
+        "NameCount",
+        "Names",
+        "Stretch",
+        "Totals",
+        "read_histogram",
+        "read_names",
+        "read_stretches",
+        "read_totals",
+    ),
     "groups": ("Group", "GroupPage", "read_groups"),
     "index": ("Index",),
     "query": ("DEFAULT_PASS_THRESHOLD", "Query"),

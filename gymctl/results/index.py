@@ -80,6 +80,11 @@ class Index:
         """Where the index is."""
         return self._place.path
 
+    @property
+    def shared(self) -> bool:
+        """Whether other ``Index`` objects of the file use the same place; not so for one in a temporary folder."""
+        return not self._place.temporary
+
     def refresh(self, on_progress: Progress | None = None) -> bool:
         """Index what was appended since; True when a file was replaced and the index made again.
 

@@ -11,15 +11,17 @@ DEFAULT_PASS_THRESHOLD = 1.0
 
 
 # The reward of a masked result is not a measurement.
-_REWARD = "CASE WHEN failure_class IS NULL THEN reward END"
+REWARD = "CASE WHEN failure_class IS NULL THEN reward END"
+# In and out together; a result without usage has none.
+TOKENS = "coalesce(tokens_in, 0) + tokens_out"
 # Of ``descending``.
 DIRECTION = {False: "ASC", True: "DESC"}
 _ORDER = {
     Sort.FILE: "file {0}, offset {0}",
     Sort.TASK: "task IS NULL, task {0}, repeat {0}",
     Sort.AGENT: "agent {0}, task, repeat",
-    Sort.REWARD: f"{_REWARD} IS NULL, {_REWARD} {{0}}, task, repeat",
-    Sort.TOKENS: "tokens_out IS NULL, coalesce(tokens_in, 0) + tokens_out {0}, task, repeat",
+    Sort.REWARD: f"{REWARD} IS NULL, {REWARD} {{0}}, task, repeat",
+    Sort.TOKENS: f"tokens_out IS NULL, {TOKENS} {{0}}, task, repeat",
     Sort.TIME: "total_ms IS NULL, total_ms {0}, task, repeat",
     Sort.TOOL_CALLS: "tool_calls {0}, task, repeat",
     Sort.TURNS: "turns {0}, task, repeat",
@@ -38,6 +40,10 @@ class Query:
     min_reward: float | None = None
     max_reward: float | None = None
     failure_classes: tuple[str, ...] = ()
+    failure_hops: tuple[str, ...] = ()
+    """Failed rollouts whose failing call went to one of these servers."""
+    ids: tuple[int, ...] = ()
+    """Rows with these ids, at most 1,000."""
     tools: tuple[str, ...] = ()
     """Rollouts that called one of these."""
     truncated: bool | None = None
@@ -86,6 +92,8 @@ class Query:
             ("task", self.tasks),
             ("repeat", self.repeats),
             ("failure_class", self.failure_classes),
+            ("failure_hop", self.failure_hops),
+            ("id", self.ids),
         ):
             if values:
                 yield f"{column} IN ({_marks(len(values))})", tuple(values)
@@ -94,12 +102,11 @@ class Query:
             yield f"EXISTS ({called})", self.tools
 
     def _bounds(self) -> Iterator[tuple[str, tuple[object, ...]]]:
-        tokens = "coalesce(tokens_in, 0) + tokens_out"
         for expression, comparison, value in (
-            (_REWARD, ">=", self.min_reward),
-            (_REWARD, "<=", self.max_reward),
-            (tokens, ">=", self.min_tokens),
-            (tokens, "<=", self.max_tokens),
+            (REWARD, ">=", self.min_reward),
+            (REWARD, "<=", self.max_reward),
+            (TOKENS, ">=", self.min_tokens),
+            (TOKENS, "<=", self.max_tokens),
             ("total_ms", ">=", self.min_ms),
             ("total_ms", "<=", self.max_ms),
         ):
