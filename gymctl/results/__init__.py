@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gymctl.results.groups import Group, GroupPage, read_groups
     from gymctl.results.index import Index
     from gymctl.results.query import DEFAULT_PASS_THRESHOLD, Query
+    from gymctl.results.report_page import ReportPage, report_path, write_report_page
     from gymctl.results.rollout import Page, Rollout
     from gymctl.results.row import Rank
     from gymctl.results.statistics import AgentStatistics, RunStatistics, summarise
@@ -54,6 +55,7 @@ __all__ = [
     "Page",
     "Query",
     "Rank",
+    "ReportPage",
     "Rollout",
     "RunStatistics",
     "Sort",
@@ -67,7 +69,9 @@ __all__ = [
     "read_stretches",
     "read_totals",
     "read_transcript",
+    "report_path",
     "summarise",
+    "write_report_page",
 ]
 
 _MODULES = {
@@ -89,6 +93,7 @@ _MODULES = {
     "groups": ("Group", "GroupPage", "read_groups"),
     "index": ("Index",),
     "query": ("DEFAULT_PASS_THRESHOLD", "Query"),
+    "report_page": ("ReportPage", "report_path", "write_report_page"),
     "rollout": ("Page", "Rollout"),
     "row": ("Rank",),
     "statistics": ("AgentStatistics", "RunStatistics", "summarise"),
