@@ -16,6 +16,7 @@ from gymctl.engines.protocol import Engine, Job, JobResult, Mount
 from gymctl.engines.state import StackState, find_state, load_state
 from gymctl.errors import EngineError, InputError, RunError
 from gymctl.operations.collect_options import CollectOptions, run_spec
+from gymctl.operations.report import add_report_page
 
 if TYPE_CHECKING:
     from gymctl.config import Config
@@ -36,6 +37,7 @@ def collect(
     *,
     directory: Path | None = None,
     on_event: OnEvent | None = None,
+    report_page: bool = True,
     **options: Unpack[CollectOptions],
 ) -> Report:
     """Collect rollouts from the running stack of a directory.
@@ -45,6 +47,7 @@ def collect(
         output: JSONL file for the results; its folder must exist.
         directory: where the stack was brought up; by default the working directory.
         on_event: takes the values of ``gymctl.rollouts.events`` as rollouts finish and fail.
+        report_page: write the page of ``gymctl report`` next to the results.
         options: see ``CollectOptions``.
 
     Returns:
@@ -56,11 +59,13 @@ def collect(
         EngineError: the collector's container could not be started.
     """
     spec = run_spec({**options, "input": rows, "output": output})
-    return collect_run(spec, directory or Path.cwd(), on_event or _ignore)
+    return collect_run(spec, directory or Path.cwd(), on_event or _ignore, report_page=report_page)
 
 
-def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
+def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent, *, report_page: bool = True) -> Report:
     """Do a run on the stack of ``directory``: over loopback where it is local, otherwise in a job on its network.
+
+    With ``report_page`` the page of ``gymctl report`` is written next to the results.
 
     Raises:
         InputError: no stack with an agent runs there, or as the collector.
@@ -78,10 +83,14 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
     engine = engine_of(directory)
     job = CollectionJob(spec, _server_urls(state))
     with registered(directory, spec.output):
-        if not engine.serves_loopback():
-            return _collect_in_container(engine, job, on_event)
-        look = partial(_running_urls, engine, directory)
-        return run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort, look=look))
+        if engine.serves_loopback():
+            look = partial(_running_urls, engine, directory)
+            report = run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort, look=look))
+        else:
+            report = _collect_in_container(engine, job, on_event)
+    if report_page:
+        add_report_page(report, spec, on_event)
+    return report
 
 
 def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Report:

@@ -14,6 +14,8 @@ from gymctl.results.transcript import Item, Transcript
 
 _DEEPEST = 100
 _TEXTS = ("text", "arguments", "output")
+_NAMES = ("role", "name", "type", "call_id", "hop", "path", "failure_class")
+_LONGEST_NAME = 200
 _MOST_FIELDS = 200
 
 
@@ -73,7 +75,7 @@ def transcript_payload(transcript: Transcript, *, offset: int = 0, limit: int, m
         "verifier": [_field(name, value, most_text) for name, value in verifier[:_MOST_FIELDS]],
         "verifier_fields": len(verifier),
         "failure": failure,
-        "truncated": transcript.truncated,
+        "truncated": transcript.truncated[:_LONGEST_NAME],
         "tokens_in": transcript.tokens_in,
         "tokens_out": transcript.tokens_out,
         "total_ms": transcript.total_ms,
@@ -86,7 +88,10 @@ def _item_payload(item: Item, most_text: int) -> dict[str, Any]:
 
 
 def _cut(values: dict[str, Any], names: Iterable[str], most_text: int) -> dict[str, Any]:
-    """Texts at most ``most_text`` long; ``cut`` has the lengths of those that were longer."""
+    """Texts at most ``most_text`` long, names 200; ``cut`` has the lengths of the texts that were longer."""
+    for name in _NAMES:
+        if name in values:
+            values[name] = values[name][:_LONGEST_NAME]
     cut = {}
     for name in names:
         text = values.get(name)

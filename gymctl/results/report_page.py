@@ -27,7 +27,6 @@ from gymctl.results.query import DEFAULT_PASS_THRESHOLD
 from gymctl.results.rollout import Rollout
 from gymctl.results.selection import select_rollouts
 from gymctl.results.statistics import summarise
-from gymctl.results.transcript import read_transcript
 
 MOST_BYTES = 2_000_000
 """Of the file."""
@@ -37,8 +36,10 @@ _MOST_REPEATS = 64
 _MOST_ITEMS = 60
 # How long texts may be and how many items are shown, tried in turn until the file is small enough.
 _SIZES = ((20_000, _MOST_ITEMS), (4_000, _MOST_ITEMS), (1_000, 30), (300, 10), (100, 4))
-_LARGEST_LINE = 20 << 20  # a rollout with a longer line is not among those that are shown
-_MOST_AGENTS = 50
+_LARGEST_LINE = 64 << 20  # a rollout with a longer line is not among those that are shown
+_MOST_AGENTS = 20
+_MOST_FAILURES = 30
+_MOST_HOPS = 30
 # The modules of the page in the order of their imports; all of them are below the folder of the web page.
 _MODULES = ("vendor/lit-html.js", "text.js", "format.js", "charts.js", "panels.js", "transcript.js")
 _IMPORT = re.compile(r"""from '\./([\w./-]+)'""")
@@ -68,12 +69,9 @@ def write_report_page(index: Index, output: Path, pass_threshold: float = DEFAUL
         GymctlError: the results were replaced meanwhile.
     """
     aggregates = _aggregates(index, pass_threshold)
-    chosen = [
-        (reason, rollout, index.read(rollout))
-        for reason, rollout in select_rollouts(index, _MOST_ROLLOUTS)
-        if rollout.length <= _LARGEST_LINE
-    ]
-    page = _smallest_fitting(aggregates, chosen, pass_threshold)
+    selected = select_rollouts(index, _MOST_ROLLOUTS)
+    chosen = [(reason, rollout) for reason, rollout in selected if rollout.length <= _LARGEST_LINE]
+    page = _fitting(index, aggregates, chosen, pass_threshold)
     _write(output, page)
     return ReportPage(output, len(page), len(chosen))
 
@@ -81,9 +79,13 @@ def write_report_page(index: Index, output: Path, pass_threshold: float = DEFAUL
 def _aggregates(index: Index, pass_threshold: float) -> dict[str, Any]:
     statistics = asdict(summarise(index, pass_threshold))
     statistics["agents"] = statistics["agents"][:_MOST_AGENTS]
+    for agent in statistics["agents"]:
+        agent["failures"] = agent["failures"][:_MOST_FAILURES]
+        agent["times"] = agent["times"][:_MOST_HOPS]
     groups = read_groups(
         index, pass_threshold=pass_threshold, sort=GroupSort.SPREAD, descending=True, limit=_MOST_GROUPS
     )
+    shown = [asdict(group) for group in groups.groups]
     histograms = [asdict(read_histogram(index, measure)) for measure in Measure]
     return {
         "label": index.path.name,
@@ -95,36 +97,28 @@ def _aggregates(index: Index, pass_threshold: float) -> dict[str, Any]:
         "stretches": [asdict(stretch) for stretch in read_stretches(index, pass_threshold=pass_threshold)],
         "groups": {
             "total": groups.total,
-            "groups": [{**asdict(group), "repeats": _repeats(asdict(group))} for group in groups.groups],
+            "groups": [{**group, "repeats": group["repeats"][:_MOST_REPEATS]} for group in shown],
         },
     }
 
 
-def _repeats(group: dict[str, Any]) -> list[dict[str, Any]]:
-    repeats: list[dict[str, Any]] = list(group["repeats"])[:_MOST_REPEATS]
-    return repeats
-
-
-def _smallest_fitting(
-    aggregates: dict[str, Any], chosen: list[tuple[str, Rollout, bytes]], pass_threshold: float
+def _fitting(
+    index: Index, aggregates: dict[str, Any], chosen: list[tuple[str, Rollout]], pass_threshold: float
 ) -> bytes:
     """The page with as much text as fits; without rollouts where nothing else does."""
-    page = b""
     for most_text, most_items in _SIZES:
         rollouts = [
-            _entry(reason, rollout, line, pass_threshold, most_text, most_items) for reason, rollout, line in chosen
+            {
+                "reason": reason,
+                "rollout": rollout_payload(rollout, pass_threshold),
+                "transcript": transcript_payload(index.transcript(rollout), limit=most_items, most_text=most_text),
+            }
+            for reason, rollout in chosen
         ]
         page = _page({**aggregates, "rollouts": rollouts, "most_text": most_text})
         if len(page) <= MOST_BYTES:
             return page
     return _page({**aggregates, "rollouts": [], "most_text": 0})
-
-
-def _entry(
-    reason: str, rollout: Rollout, line: bytes, pass_threshold: float, most_text: int, most_items: int
-) -> dict[str, Any]:
-    transcript = transcript_payload(read_transcript(line), limit=most_items, most_text=most_text)
-    return {"reason": reason, "rollout": rollout_payload(rollout, pass_threshold), "transcript": transcript}
 
 
 def _page(data: dict[str, Any]) -> bytes:
