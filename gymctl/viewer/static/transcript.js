@@ -58,18 +58,18 @@ function itemView(item, number, folds) {
   const part = (name, label) => longText(item[name] ?? '', `${number}.${name}`, folds, {cut: item.cut?.[name], where: label ?? number});
   switch (item.kind) {
     case 'message':
-      return html`<article class=${`item ${roleClass(item.role)}`}><h3>${line(item.role)}</h3>${part('text')}</article>`;
+      return html`<article class=${`item ${roleClass(item.role)}`}><h2>${line(item.role)}</h2>${part('text')}</article>`;
     case 'reasoning':
-      return html`<article class="item reasoning"><h3>reasoning</h3>${part('text')}</article>`;
+      return html`<article class="item reasoning"><h2>reasoning</h2>${part('text')}</article>`;
     case 'tool_call':
       return html`<article class=${`item tool ${item.failed ? 'error' : ''}`}>
-        <h3>call <b>${line(item.name)}</b></h3>${part('arguments')}
-        <h3>output ${item.failed ? html`<span class="badge bad">error</span>` : nothing}</h3>
+        <h2>call <b>${line(item.name)}</b></h2>${part('arguments')}
+        <h2>output ${item.failed ? html`<span class="badge bad">error</span>` : nothing}</h2>
         ${item.output === null ? html`<p class="dim">not in the row</p>` : part('output')}</article>`;
     case 'tool_output':
-      return html`<article class=${`item tool ${item.failed ? 'error' : ''}`}><h3>output without a call</h3>${part('text')}</article>`;
+      return html`<article class=${`item tool ${item.failed ? 'error' : ''}`}><h2>output without a call</h2>${part('text')}</article>`;
     default:
-      return html`<article class="item"><h3>${line(item.type)}</h3>${part('text')}</article>`;
+      return html`<article class="item"><h2>${line(item.type)}</h2>${part('text')}</article>`;
   }
 }
 
