@@ -195,6 +195,7 @@ def _edges(low: float, high: float, *, whole: bool) -> list[float]:
     else:
         # each part is divided first: the difference of two large numbers may be infinite
         inner = [low + (high / _MOST_BINS - low / _MOST_BINS) * number for number in range(1, _MOST_BINS)]
+    inner = [edge for edge in inner if low < edge < high]
     if whole:
         inner = [float(round(edge)) for edge in inner]
     return sorted({low, high, *(edge for edge in inner if low < edge < high)})

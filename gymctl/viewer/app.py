@@ -168,10 +168,12 @@ class Page:
         """The line of a rollout as text; with ``full`` as a download."""
         try:
             run = await self._run(request)
-            work = questions.raw
-            line, length = await self.workers.read(
-                lambda: work(self.workers.indexes.of(run), request.query_params)
-            )  # fmt: skip
+            await self.workers.ready(run)
+
+            def work() -> tuple[bytes, int]:
+                return questions.raw(self.workers.indexes.of(run), request.query_params)
+
+            line, length = await self.workers.read(work)
         except GymctlError as error:
             return _json({"error": str(error)}, 400)
         headers = {**_NO_STORE, "x-length": str(length)}

@@ -19,7 +19,12 @@ def rollout_row(source: random.Random, task: int, repeat: int) -> dict[str, Any]
         reward = round(source.random(), 3)
     answer = f"Mild, {task}:{repeat}."
     output: list[dict[str, Any]] = [
-        {"type": "reasoning", "summary": [{"type": "summary_text", "text": f"The tool knows about city {task}. Draft {source.random()}."}]},
+        {
+            "type": "reasoning",
+            "summary": [
+                {"type": "summary_text", "text": f"The tool knows about city {task}. Draft {source.random()}."}
+            ],
+        },
         {"type": "function_call", "call_id": "c1", "name": "get_weather", "arguments": '{"city":"Oslo"}'},
         {"type": "function_call_output", "call_id": "c1", "output": '{"weather":"mild"}'},
         {
