@@ -51,7 +51,9 @@ def create_app(paths: Sequence[Path], access: Access, directory: Path) -> Starle
         finally:
             page.workers.close()
 
-    return Starlette(routes=page.routes(), middleware=[Middleware(AccessMiddleware, access=access)], lifespan=lifespan)
+    app = Starlette(routes=page.routes(), middleware=[Middleware(AccessMiddleware, access=access)], lifespan=lifespan)
+    app.state.end_streams = page.end_streams
+    return app
 
 
 def _answers_json(work: Callable[[Any, Request], Awaitable[Any]]) -> Callable[[Any, Request], Awaitable[Response]]:
@@ -82,6 +84,11 @@ class Page:
         self._stack = stack
         self._files = page_files()
         self._comparisons: OrderedDict[object, dict[str, Any]] = OrderedDict()
+        self._is_ending = asyncio.Event()
+
+    def end_streams(self) -> None:
+        """End the streams of events, so that the server can stop while pages are open."""
+        self._is_ending.set()
 
     def routes(self) -> list[Route]:
         """All addresses."""
@@ -204,12 +211,16 @@ class Page:
         return StreamingResponse(stream, media_type="text/event-stream", headers=_NO_STORE)
 
     async def _events(self, run: Run, last_id: int, least: float) -> AsyncIterator[bytes]:
+        """An event for each change of the run's position, with the rows since ``last_id``."""
         positions = self.workers.follower(run).positions()
         following = asyncio.ensure_future(anext(positions))
+        ending = asyncio.ensure_future(self._is_ending.wait())
         try:
             while True:
-                done, _ = await asyncio.wait([following], timeout=_HEARTBEAT_S)
-                if not done:
+                await asyncio.wait([following, ending], timeout=_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                if ending.done():
+                    return
+                if not following.done():
                     yield b": still here\n\n"
                     continue
                 position = following.result()
@@ -221,7 +232,8 @@ class Page:
                 yield b"data: " + encode({**_place(position), "rows": rows}) + b"\n\n"
         finally:
             following.cancel()
-            await asyncio.wait([following])
+            ending.cancel()
+            await asyncio.wait([following, ending])
             await positions.aclose()  # type: ignore[attr-defined]
 
     async def _new(self, run: Run, last_id: int, least: float) -> list[dict[str, Any]]:

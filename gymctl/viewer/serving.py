@@ -55,7 +55,7 @@ def serve(paths: Sequence[Path], options: ViewOptions, on_ready: Callable[[str],
     with _listen(options) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
-        server = _Server(config, lambda: on_ready(page_address(options.host, port, token)))
+        server = _Server(config, lambda: on_ready(page_address(options.host, port, token)), app.state.end_streams)
         server.run(sockets=[listener])
 
 
@@ -107,13 +107,19 @@ def _listen(options: ViewOptions) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A server that reports when it accepts connections."""
+    """A server that reports when it accepts connections, and that it is about to stop."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call ``on_ready``."""
         await super().startup(sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Call ``on_stop``, then stop."""
+        self._on_stop()
+        await super().shutdown(sockets)
