@@ -1,12 +1,11 @@
-"""The application behind the page: its files, what it asks for as JSON, and events while a run goes on."""
+"""The application behind the page: its files, what it asks for as JSON, and events while a run is being collected."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from gymctl.errors import GymctlError, InputError
+from gymctl.errors import GymctlError
 from gymctl.results.payload import encode
 from gymctl.viewer import questions
 from gymctl.viewer.access import Access, AccessMiddleware
+from gymctl.viewer.answers import NO_STORE, answers_json, json_response, ndjson, position_json, run_json
 from gymctl.viewer.indexes import RunIndex
-from gymctl.viewer.live import Position, Workers
+from gymctl.viewer.live import Workers
 from gymctl.viewer.page_files import page_files
 from gymctl.viewer.parameters import PAGE, threshold, whole
 from gymctl.viewer.runs import Run, Runs
@@ -29,7 +29,6 @@ from gymctl.viewer.stack import StackView
 
 _HEARTBEAT_S = 15.0
 _MOST_COMPARISONS = 4
-_NO_STORE = {"cache-control": "no-store"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -54,25 +53,6 @@ def create_app(paths: Sequence[Path], access: Access, directory: Path) -> Starle
     app = Starlette(routes=page.routes(), middleware=[Middleware(AccessMiddleware, access=access)], lifespan=lifespan)
     app.state.end_streams = page.end_streams
     return app
-
-
-def _answers_json(work: Callable[[Any, Request], Awaitable[Any]]) -> Callable[[Any, Request], Awaitable[Response]]:
-    """Have a method's value, or its error, sent as JSON."""
-
-    @wraps(work)
-    async def answer(page: Any, request: Request) -> Response:
-        try:
-            return _json(await work(page, request))
-        except InputError as error:
-            return _json({"error": str(error)}, 400)
-        except GymctlError as error:
-            return _json({"error": str(error)}, 503)
-
-    return answer
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(encode(value), status, media_type="application/json", headers=_NO_STORE)
 
 
 class Page:
@@ -120,19 +100,19 @@ class Page:
         """A file of the page."""
         file = self._files.get(request.path_params.get("path", "index.html"))
         if file is None:
-            return _json({"error": "not found"}, 404)
+            return json_response({"error": "not found"}, 404)
         headers = {"etag": file.etag, "cache-control": "no-cache"}
         if request.headers.get("if-none-match") == file.etag:
             return Response(status_code=304, headers=headers)
         return Response(file.content, media_type=file.media_type, headers=headers)
 
-    @_answers_json
+    @answers_json
     async def runs(self, _: Request) -> Any:
         """Every run; nothing is indexed for it."""
         runs = await self.workers.read(lambda: [self._listed(run) for run in self._runs.all()])
         return {"runs": runs}
 
-    @_answers_json
+    @answers_json
     async def run(self, request: Request) -> Any:
         """The counts of a run, as far as it is indexed."""
         run = await self._run(request)
@@ -141,11 +121,11 @@ class Page:
 
         def work() -> dict[str, Any]:
             totals = questions.totals(self.workers.indexes.of(run), request.query_params)
-            return {**_described(run), **totals, **_place(self.workers.position(run))}
+            return {**run_json(run), **totals, **position_json(self.workers.position(run))}
 
         return await self.workers.read(work)
 
-    @_answers_json
+    @answers_json
     async def compare(self, request: Request) -> Any:
         """Two runs joined by task, and a page of the pairs."""
         values = request.query_params
@@ -156,15 +136,15 @@ class Page:
             await self.workers.ready(run)
         data = await self.workers.read(lambda: self._compared(run_a, run_b, request))
         pairs = data["pairs"]
-        total = {"total": len(pairs), "offset": offset, "a": _described(run_a), "b": _described(run_b)}
+        total = {"total": len(pairs), "offset": offset, "a": run_json(run_a), "b": run_json(run_b)}
         return {**data, **total, "pairs": pairs[offset : offset + PAGE]}
 
-    @_answers_json
+    @answers_json
     async def stack(self, _: Request) -> Any:
         """The servers of the stack."""
         return await self.workers.read(self._stack.status)
 
-    @_answers_json
+    @answers_json
     async def log(self, request: Request) -> Any:
         """The last lines of a server's log."""
         server = request.query_params.get("server", "")
@@ -182,8 +162,8 @@ class Page:
 
             line, length = await self.workers.read(work)
         except GymctlError as error:
-            return _json({"error": str(error)}, 400)
-        headers = {**_NO_STORE, "x-length": str(length)}
+            return json_response({"error": str(error)}, 400)
+        headers = {**NO_STORE, "x-length": str(length)}
         if request.query_params.get("full"):
             headers["content-disposition"] = 'attachment; filename="rollout.json"'
         return Response(line, media_type="text/plain; charset=utf-8", headers=headers)
@@ -195,9 +175,9 @@ class Page:
             await self.workers.ready(run)
             index = await self.workers.read(lambda: self.workers.indexes.of(run))
         except GymctlError as error:
-            return _json({"error": str(error)}, 400)
-        lines = _lines(questions.find(index, request.query_params))
-        return StreamingResponse(lines, media_type="application/x-ndjson", headers=_NO_STORE)
+            return json_response({"error": str(error)}, 400)
+        lines = ndjson(questions.find(index, request.query_params))
+        return StreamingResponse(lines, media_type="application/x-ndjson", headers=NO_STORE)
 
     async def events(self, request: Request) -> Response:
         """New rows and the progress of indexing, as server-sent events."""
@@ -206,9 +186,9 @@ class Page:
             last_id = whole(request.query_params, "after")
             least = threshold(request.query_params)
         except GymctlError as error:
-            return _json({"error": str(error)}, 400)
+            return json_response({"error": str(error)}, 400)
         stream = self._events(run, last_id, least)
-        return StreamingResponse(stream, media_type="text/event-stream", headers=_NO_STORE)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=NO_STORE)
 
     async def _events(self, run: Run, last_id: int, least: float) -> AsyncIterator[bytes]:
         """An event for each change of the run's position, with the rows since ``last_id``."""
@@ -229,7 +209,7 @@ class Page:
                 if position.last_id > last_id:
                     rows = await self._new(run, last_id, least)
                     last_id = position.last_id
-                yield b"data: " + encode({**_place(position), "rows": rows}) + b"\n\n"
+                yield b"data: " + encode({**position_json(position), "rows": rows}) + b"\n\n"
         finally:
             following.cancel()
             ending.cancel()
@@ -245,7 +225,7 @@ class Page:
     def _about(self, question: Callable[[RunIndex, Any], Any]) -> Endpoint:
         """An endpoint that answers a question about a run."""
 
-        @_answers_json
+        @answers_json
         async def answer(_: Any, request: Request) -> Any:
             run = await self._run(request)
             await self.workers.ready(run)
@@ -275,27 +255,5 @@ class Page:
         try:
             status = run.path.stat()
         except OSError:
-            return {**_described(run), "size": 0, "changed": 0}
-        return {**_described(run), "size": status.st_size, "changed": status.st_mtime}
-
-
-def _described(run: Run) -> dict[str, Any]:
-    return {"id": run.id, "label": run.label, "path": str(run.path)}
-
-
-def _place(position: Position) -> dict[str, Any]:
-    return {
-        "last_id": position.last_id,
-        "indexed": position.indexed,
-        "size": position.size,
-        "restarts": position.restarts,
-        "problem": position.problem,
-    }
-
-
-def _lines(batches: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    try:
-        for batch in batches:
-            yield encode(batch) + b"\n"
-    except GymctlError as error:
-        yield encode({"hits": [], "done": True, "all": False, "error": str(error)}) + b"\n"
+            return {**run_json(run), "size": 0, "changed": 0}
+        return {**run_json(run), "size": status.st_size, "changed": status.st_mtime}

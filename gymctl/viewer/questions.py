@@ -205,7 +205,7 @@ def _chosen(rows: list[Rollout], values: QueryParams) -> Rollout:
     for row in rows:
         if wanted_id in (0, row.id):
             return row
-    raise InputError("there is no such rollout in this run", "it may not be indexed yet, or the file was replaced")
+    raise InputError("this run has no such rollout", "it may not be indexed yet, or the file was replaced")
 
 
 def _batches(matches: Iterator[tuple[Rollout, int]]) -> Iterator[list[tuple[Rollout, int]]]:

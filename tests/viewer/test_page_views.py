@@ -132,7 +132,7 @@ def test_an_unknown_run_and_an_unknown_rollout_are_explained(browser: Browser, v
     page.wait("[role=alert]")
     assert "unknown run 'nothing'" in page.text("[role=alert]")
     page.goto(f"{view.base}/#/run/{run_id}/rollout/999:0")
-    page.until("document.querySelector('[role=alert]')?.innerText.includes('no such rollout')")
+    page.until("document.querySelector('[role=alert]')?.innerText.includes('has no such rollout')")
     page.close()
 
 
