@@ -15,6 +15,7 @@ from gymctl.server.run.serve import READY_FILE
 from gymctl.server.settings import DEFAULT_PATIENCE_S, NOTICE_VARIABLE, PATIENCE_VARIABLE
 from gymctl.stack.addons.vllm import HUB_TOKEN
 from gymctl.stack.egress import CERTIFICATES
+from gymctl.viewer.serving import TOKEN_VARIABLE
 
 Section = tuple[str, str, tuple[tuple[str, str], ...]]
 """Title, introduction, and items: names (the first is the main one) with a description."""
@@ -29,6 +30,10 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ("GYMCTL_BASE_IMAGE", "Base image of the servers' images, as `--base-image`. Default: `python:3.12-slim`."),
             (VLLM_BASE, "Base image, with Python 3.11, for `vllm:` blocks with `profile: cpu`."),
             (WHEELS, "Directory of wheels, or URL of an index, with the CPU build of torch for `profile: cpu`."),
+            (
+                TOKEN_VARIABLE,
+                "Token of the page of `gymctl view`, 16 characters or more. By default a new one each time.",
+            ),
             (
                 LEVEL_VARIABLE,
                 "Log level of the command and of every server without its own `log_level`: `debug`, `info`, `warning` "
@@ -167,6 +172,11 @@ FILES: tuple[Section, ...] = (
             (
                 "rollouts.unmatched.jsonl",
                 "Results that `--resume --force` could not match with a row of the new input.",
+            ),
+            ("rollouts_report.html", "The run as one page, unless `--no-report`; also written by `gymctl report`."),
+            (
+                "rollouts.index.sqlite",
+                "Index of the results, for `gymctl results`, `view` and `report`. It may be deleted at any time.",
             ),
             ("rollouts.1.jsonl", "An earlier run, and its files likewise: without `--resume`, they are renamed."),
             ("rollouts.removed1.jsonl", "Contents of an output that another program removed during the run."),

@@ -58,7 +58,6 @@ MaxFailures = Annotated[
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="With --resume, retry rollouts that failed for good before.")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an earlier run: skip rollouts already in the output.")]
 Deadline = Annotated[float, typer.Option(help="Seconds that one rollout may take.")]
 NoReport = Annotated[
     bool, typer.Option("--no-report", help="Do not write an HTML page of the run (see gymctl report).")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gymctl.cli import results_options as options
+from gymctl.cli.help import INSPECT
 
 Output = Annotated[
     Path | None,
@@ -17,7 +18,7 @@ Output = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(report)
+    app.command(rich_help_panel=INSPECT)(report)
 
 
 def report(file: options.File, output: Output = None, pass_threshold: options.Threshold = 1.0) -> None:

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from gymctl.cli import results_options as options
 from gymctl.cli import results_output as output
+from gymctl.cli.help import INSPECT
 from gymctl.results.choices import GroupSort, Join, Sort
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ commands = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(commands)
+    app.add_typer(commands, rich_help_panel=INSPECT)
 
 
 @commands.callback()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gymctl.cli.help import INSPECT
 from gymctl.config.vocabulary import LOOPBACK
 
 Paths = Annotated[
@@ -21,7 +22,7 @@ Paths = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(view)
+    app.command(rich_help_panel=INSPECT)(view)
 
 
 def view(
