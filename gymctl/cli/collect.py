@@ -99,7 +99,6 @@ def collect(
     Examples:
       gymctl collect --input rows.jsonl --output rollouts.jsonl
       gymctl collect -i rows.jsonl -o rollouts.jsonl --num-repeats 8 --resume
-      gymctl collect +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.output import interrupt_message, print_report
     from gymctl.operations.collect import check_agents, collect_run
