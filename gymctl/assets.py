@@ -34,3 +34,8 @@ def example(text: str) -> Path | None:
     if place.exists():
         return place
     return None
+
+
+def viewer_files() -> Path:
+    """The files of the web page, which reports on disk use too."""
+    return _PACKAGE / "viewer" / "static"

@@ -21,11 +21,14 @@ from gymctl.config.ray import RayKeys
 from gymctl.config.schema import bundled_servers
 from gymctl.config.server_code import common_settings
 from gymctl.config.server_fields import (
+    AgentServerFields,
     Dataset,
     DatasetSource,
+    EnvironmentServerFields,
     ModelServerFields,
     OuterFields,
     ReferenceKeys,
+    ResourcesServerFields,
     ServerFields,
 )
 from gymctl.config.stack_keys import GymctlKeys, HeadKeys, StackKeys
@@ -57,6 +60,9 @@ _BLOCKS: tuple[tuple[str, str, type[Block], type[Block] | None], ...] = (
 )
 _SERVER_BLOCKS: tuple[tuple[str, str, type[Block], type[Block] | None], ...] = (
     ("Fields of model servers", "In addition to those of any server.", ModelServerFields, ServerFields),
+    ("Fields of agents", "In addition to those of any server.", AgentServerFields, ServerFields),
+    ("Fields of resources servers", "In addition to those of any server.", ResourcesServerFields, ServerFields),
+    ("Fields of environment servers", "In addition to those of any server.", EnvironmentServerFields, ServerFields),
     ("`placement` of a server", "", Placement, None),
     ("`resources`", "", ResourceLimits, None),
     ("`resources.reserve`", "", Reservation, None),

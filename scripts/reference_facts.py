@@ -15,6 +15,7 @@ from gymctl.server.run.serve import READY_FILE
 from gymctl.server.settings import DEFAULT_PATIENCE_S, NOTICE_VARIABLE, PATIENCE_VARIABLE
 from gymctl.stack.addons.vllm import HUB_TOKEN
 from gymctl.stack.egress import CERTIFICATES
+from gymctl.viewer.serving import TOKEN_VARIABLE
 
 Section = tuple[str, str, tuple[tuple[str, str], ...]]
 """Title, introduction, and items: names (the first is the main one) with a description."""
@@ -29,6 +30,10 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ("GYMCTL_BASE_IMAGE", "Base image of the servers' images, as `--base-image`. Default: `python:3.12-slim`."),
             (VLLM_BASE, "Base image, with Python 3.11, for `vllm:` blocks with `profile: cpu`."),
             (WHEELS, "Directory of wheels, or URL of an index, with the CPU build of torch for `profile: cpu`."),
+            (
+                TOKEN_VARIABLE,
+                "Token of the page of `gymctl view`, 16 characters or more. By default a new one each time.",
+            ),
             (
                 LEVEL_VARIABLE,
                 "Log level of the command and of every server without its own `log_level`: `debug`, `info`, `warning` "
@@ -49,15 +54,20 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 "Ray cluster for checks, if the configuration has no `ray_head_node_address` and a server uses Ray. "
                 "Servers outside of a stack read it too.",
             ),
-            (HUB_TOKEN, "Token for Hugging Face, for the weights of `vllm:` blocks. It becomes a secret of the stack."),
+            (
+                HUB_TOKEN,
+                "Token for Hugging Face: for data sets, and as a secret of the stack for `vllm:` weights.",
+            ),
             (
                 "HF_HOME, HF_HUB_CACHE",
                 "Where this machine's Hugging Face cache is: a model's configuration in it is checked before vLLM "
                 "starts.",
             ),
             ("HF_ENDPOINT", "Address of the Hugging Face Hub that `gymctl data` downloads from."),
-            ("NO_COLOR, TERM=dumb", "Disable colors."),
+            ("XDG_CACHE_HOME", "Where data sets from GitLab are cached. Default: `~/.cache`."),
+            ("NO_COLOR, TERM", "No colors, if `NO_COLOR` is set or `TERM` is `dumb`."),
             ("TMPDIR", "Directory in which image builds are staged."),
+            ("HOME", "Where `~` and the default directories above are."),
         ),
     ),
     (
@@ -133,6 +143,7 @@ FILES: tuple[Section, ...] = (
                 str(TOKEN_FILE),
                 "Token of a head that workers register with. `gymctl down` keeps it, because workers have a copy.",
             ),
+            (".gymctl/collect-PID.json", "A running collection: its process and output. Removed at its end."),
             (".gymctl/local.pid, .gymctl/local.log", "Process id and log of the local engine."),
         ),
     ),
@@ -161,6 +172,11 @@ FILES: tuple[Section, ...] = (
             (
                 "rollouts.unmatched.jsonl",
                 "Results that `--resume --force` could not match with a row of the new input.",
+            ),
+            ("rollouts_report.html", "The run as one page, unless `--no-report`; also written by `gymctl report`."),
+            (
+                "rollouts.index.sqlite",
+                "Index of the results, for `gymctl results`, `view` and `report`. It may be deleted at any time.",
             ),
             ("rollouts.1.jsonl", "An earlier run, and its files likewise: without `--resume`, they are renamed."),
             ("rollouts.removed1.jsonl", "Contents of an output that another program removed during the run."),

@@ -2,14 +2,15 @@
 
     PYTHON_WITH_NEMO_GYM scripts/upstream_configs.py FOLDER > resolved.jsonl
 
-Every configuration under ``resources_servers``, ``responses_api_models``, ``responses_api_agents`` and ``benchmarks``
-of the installed package is parsed, all in this one process: one with a policy model in it alone, any other with
-``openai_model.yaml`` (or ``vllm_model.yaml``, where that is what it changes). FOLDER
-becomes the parser's current directory (it must hold no ``env.yaml``).
+Every configuration under ``resources_servers``, ``responses_api_models``, ``responses_api_agents``, ``benchmarks``
+and ``environments`` of the installed package is parsed, all in this one process: one with a policy model in it alone,
+any other with ``openai_model.yaml`` (or ``vllm_model.yaml``, where that is what it changes). FOLDER becomes the
+parser's current directory (it must hold no ``env.yaml``).
 
 The first line is ``{"root": where the package is}``. Each further one has ``config``, ``paths``, ``given`` (the values
-of the command line), ``error`` (what the parser said to that, or null), ``added`` (what had to be given besides: unset
-values, keys that interpolations want, servers that are referred to), and ``resolved`` (the result then, or null).
+of the command line), ``error`` (what the parser said to that, or null), ``added`` (what had to be added: unset values,
+keys that interpolations want, servers that are referred to), ``environ`` (variables that had to be set), and
+``resolved`` (the result then, or null).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PATTERNS = {
     "responses_api_models": "*/configs/**/*.yaml",
     "responses_api_agents": "*/configs/**/*.yaml",
     "benchmarks": "*/config*.yaml",
+    "environments": "*/config*.yaml",
 }
 MODELS = (
     "responses_api_models/openai_model/configs/openai_model.yaml",
@@ -77,16 +79,21 @@ def with_a_model(models: list[tuple[str, ...]], config: str) -> dict[str, Any]:
 def completed(paths: list[str]) -> dict[str, Any]:
     """Parse, and as long as the parser says what is missing, add that and parse again."""
     added: dict[str, Any] = {}
+    variables: dict[str, str] = {}
+    implementation = paths[-1].split("/")[1]
     first = error = ""
+    result = None
     for attempt in range(20):
         result, error = parsed(paths, added)
-        if not (attempt):
+        if attempt == 0:
             first = error
-        if result is not None:
-            return {"error": first or None, "added": added, "resolved": result}
-        if not add_missing(error, added):
+        if result is not None or not add_missing(error, added, variables, implementation):
             break
-    return {"error": first, "added": added, "resolved": None, "at_last": error}
+    for name in variables:
+        del os.environ[name]
+    if result is not None:
+        return {"error": first or None, "added": added, "environ": variables, "resolved": result}
+    return {"error": first, "added": added, "environ": variables, "resolved": None, "at_last": error}
 
 
 def parsed(paths: list[str], added: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
@@ -104,12 +111,18 @@ def parsed(paths: list[str], added: dict[str, Any]) -> tuple[dict[str, Any] | No
         return None, f"{type(error).__name__}: {error}"
 
 
-def add_missing(error: str, added: dict[str, Any]) -> bool:
-    """Add what ``error`` says is missing; False when it says no such thing."""
+def add_missing(error: str, added: dict[str, Any], variables: dict[str, str], implementation: str) -> bool:
+    """Add what ``error`` says is missing, variables of the environment too; False when it says no such thing."""
     before = json.dumps(added)
     if error.startswith("ConfigMissingValuesError"):
         for path in re.findall(r"^  - (\S+)$", error, re.MULTILINE):
             put(added, path.split("."), f"given_{path.split('.')[-2]}")
+    elif found := re.search(r"Environment variable '([^']+)' not found", error):
+        variables[found[1]] = os.environ[found[1]] = f"given for {found[1]}"
+        return True
+    elif found := re.search(r"Agent instance '([^']+)' leaves its '([^']+)' unset", error):
+        entry = {found[2]: {"type": "resources_servers", "name": "given_resources_server"}}
+        added[found[1]] = {"responses_api_agents": {implementation: entry}}
     elif found := re.search(r"Interpolation key '([^']+)' not found", error):
         put(added, found[1].split("."), f"given for {found[1]}")
     elif found := re.search(r"references (\w+)/'([^']+)', which is not defined", error):

@@ -15,7 +15,7 @@ LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
 # What is no unit test. Servers' own tests know no marker of this project: they run in the servers' images as well.
-NOT_UNIT = {"docker", "lab", "processes", "slow", "upstream"}
+NOT_UNIT = {"browser", "docker", "lab", "processes", "slow", "upstream"}
 NOT_UNIT_FOLDERS = {
     Path(__file__).parent / "integration",
     Path(__file__).parent / "docs",

@@ -1,4 +1,4 @@
-"""The names of ``gymctl``, ``gymctl.config`` and ``gymctl.server`` are imported when they are first used."""
+"""The names of ``gymctl`` and of its packages are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 
 import gymctl
 import gymctl.config
+import gymctl.results
 import gymctl.server
 
 
-@pytest.mark.parametrize("package", [gymctl, gymctl.config, gymctl.server])
+@pytest.mark.parametrize("package", [gymctl, gymctl.config, gymctl.results, gymctl.server])
 def test_every_name_is_found(package: ModuleType) -> None:
     for name in package.__all__:
         assert getattr(package, name) is not None
@@ -30,7 +31,7 @@ def test_importing_gymctl_imports_nothing_heavy() -> None:
     assert set(done.stdout.split()) <= {"gymctl", "gymctl.lazy", "__future__"}
 
 
-@pytest.mark.parametrize("package", [gymctl, gymctl.config, gymctl.server])
+@pytest.mark.parametrize("package", [gymctl, gymctl.config, gymctl.results, gymctl.server])
 def test_names_and_their_modules_are_the_same_for_a_type_checker(package: ModuleType) -> None:
     """The ``TYPE_CHECKING`` imports of a package, and what is imported on demand."""
     tree = ast.parse(Path(package.__file__ or "").read_text())

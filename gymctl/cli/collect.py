@@ -58,6 +58,11 @@ MaxFailures = Annotated[
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="With --resume, retry rollouts that failed for good before.")
 ]
+Deadline = Annotated[float, typer.Option(help="Seconds that one rollout may take.")]
+NoReport = Annotated[
+    bool, typer.Option("--no-report", help="Do not write an HTML page of the run (see gymctl report).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -76,13 +81,14 @@ def collect(
     resume: Resume = False,
     force: Force = False,
     order: Annotated[ResultOrder, typer.Option(help="Order of the results.")] = ResultOrder.COMPLETION,
-    deadline: Annotated[float, typer.Option(help="Seconds that one rollout may take.")] = 1800.0,
+    deadline: Deadline = 1800.0,
     stall: Stall = None,
     max_attempts: Annotated[int, typer.Option(help="How often a rollout is tried in all.")] = 3,
     max_failures: MaxFailures = None,
     retry_failed: RetryFailed = False,
     pass_threshold: PassThreshold = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    no_report: NoReport = False,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Collect rollouts from the running stack.
@@ -93,7 +99,6 @@ def collect(
     Examples:
       gymctl collect --input rows.jsonl --output rollouts.jsonl
       gymctl collect -i rows.jsonl -o rollouts.jsonl --num-repeats 8 --resume
-      gymctl collect +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.output import interrupt_message, print_report
     from gymctl.operations.collect import check_agents, collect_run
@@ -122,6 +127,6 @@ def collect(
         overrides or [],
     )
     with interrupt_message(), display(quiet=as_json) as on_event:
-        report = collect_run(spec, Path.cwd(), on_event)
+        report = collect_run(spec, Path.cwd(), on_event, report_page=not no_report)
     print_report(report, as_json=as_json)
     raise typer.Exit(report.exit_code)

@@ -64,10 +64,13 @@ def _register() -> None:
         plan_nodes,
         quickstart,
         render,
+        report,
+        results,
         scale,
         secrets,
         status,
         up,
+        view,
         why_slow,
     )
 
@@ -82,6 +85,9 @@ def _register() -> None:
         env,
         status,
         logs,
+        results,
+        view,
+        report,
         why_slow,
         data,
         export,

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from gymctl.engines.state import StackState
     from gymctl.rollouts.report import Report
 
-_KINDS = {"responses_api_models": "model", "responses_api_agents": "agent", "resources_servers": "resources"}
+_KINDS = {
+    "responses_api_models": "model",
+    "responses_api_agents": "agent",
+    "resources_servers": "resources",
+    "environment_servers": "environment",
+}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from gymctl.config.block_reader import read_block
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.model import Head, Reference, ServerInstance
 from gymctl.config.stack_keys import GlobalKeys, GymctlKeys, HeadKeys
-from gymctl.config.upstream import DOMAINS
+from gymctl.config.upstream import DOMAINS, RELAY
 from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, Role, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean
 
@@ -34,8 +34,8 @@ def check_references(
 ) -> tuple[dict[str, ServerInstance], dict[str, ServerKind]]:
     """Every reference points at a server of its kind; one to an almost-server is reported with that, not here.
 
-    Returns the servers, and the servers of other machines: with a role, a direct reference to a name that no server
-    here has is to one of those.
+    Returns the servers that have a process, and the servers of other machines: with a role, a direct reference to a
+    name that no server here has is to one of those.
 
     One in a field of its own that does not is a problem, as upstream has it. One deeper inside may never be used (a map
     of verifiers of which a data set names one): it is noted, and taken out of ``references``.
@@ -55,7 +55,16 @@ def check_references(
         if lost:
             kept = tuple(reference for reference in server.references if reference not in lost)
             checked[server.name] = replace(server, references=kept)
-    return checked, remote
+    return _without_relays(checked), remote
+
+
+def _without_relays(servers: Mapping[str, ServerInstance]) -> dict[str, ServerInstance]:
+    """The servers that have a process: the relay of an agent has none, the agent itself answers in its place."""
+    return {
+        name: server
+        for name, server in servers.items()
+        if (server.kind, server.implementation) != (ServerKind.ENVIRONMENT, RELAY)
+    }
 
 
 def _leads_somewhere(reference: Reference, servers: Mapping[str, ServerInstance]) -> bool:

@@ -11,6 +11,7 @@ from gymctl import assets
 from gymctl.config.bundled_names import find_bundled, with_bundled
 from gymctl.config.checks import check_addresses, check_domain, check_globals, check_references
 from gymctl.config.choices import MergeOrder
+from gymctl.config.derived_fields import with_derived_fields
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
 from gymctl.config.layers import Layers, read_layers
@@ -94,7 +95,7 @@ def read_config(
     resolved = attach(resolved, links, vllm, findings)
     renamed = find_bundled(resolved, layers.roots, findings)
     raw = with_bundled(raw, renamed)
-    resolved = with_bundled(resolved, renamed)
+    resolved = with_derived_fields(with_bundled(resolved, renamed))
     servers = _servers(resolved, layers, findings)
     resolved, ray = _ray(resolved, servers, environ, findings)
     head = check_globals(resolved, findings)
@@ -185,6 +186,7 @@ def _servers(resolved: Mapping[str, Any], layers: Layers, findings: Findings) ->
     for server in servers.values():
         check_domain(server, own)
         check_settings(server, own)
+    findings.notes += own.notes
     if is_strict:
         findings.problems += own.problems
         return servers

@@ -119,7 +119,7 @@ class Placements(Placement):
 
     head: Placement | None = Field(None, description="Placement of the head server.")
     models: Placement | None = Field(None, description="Placement of model servers.")
-    agents: Placement | None = Field(None, description="Placement of agents.")
+    agents: Placement | None = Field(None, description="Placement of agents and environment servers.")
     resources: Placement | None = Field(None, description="Placement of resources servers.")
     addons: Placement | None = Field(None, description="Placement of what the stack adds: vLLM, Ray, proxies.")
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from gymctl import assets
 from gymctl.config.server_code import Implementation, implementation_of
-from gymctl.config.server_fields import FIELDS_OF, OuterFields
+from gymctl.config.server_fields import FIELDS_OF, OuterFields, ServerFields
 from gymctl.config.server_settings import settings_model
 from gymctl.config.stack_keys import StackKeys
 from gymctl.config.vocabulary import BLOCK_KEYS, ServerKind
@@ -30,6 +30,7 @@ def schema() -> dict[str, Any]:
     """The schema as plain data."""
     definitions: dict[str, Any] = {"later": _LATER, "entry": _entry()}
     top = _model_schema(StackKeys, definitions)
+    definitions[ServerFields.__name__] = _model_schema(ServerFields, definitions)
     for kind, model in FIELDS_OF.items():
         definitions[kind.value] = _kind(kind, model, definitions)
     properties = top["properties"]
@@ -55,7 +56,7 @@ def _block_or_server(key: str, block: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry() -> dict[str, Any]:
-    """Anything, but under one of the three kind keys exactly one server."""
+    """Anything, but under one of the kind keys exactly one server."""
     kinds = {kind.value: {"$ref": f"#/$defs/{kind.value}"} for kind in ServerKind}
     outer = {key: {"$ref": f"#/$defs/ServerFields/properties/{key}"} for key in OuterFields.model_fields}
     return {

@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from gymctl.config.diagnostics import KeyPath
-from gymctl.config.vocabulary import RESERVED_KEYS, is_server_entry
+from gymctl.config.vocabulary import RESERVED_KEYS, ServerKind, is_server_entry
 
+_KINDS = frozenset(kind.value for kind in ServerKind)
 _PREFIX = "GYM_"
 _CREDENTIAL_WORDS = frozenset(
     {"password", "passwd", "passphrase", "secret", "secrets", "credential", "credentials", "apikey"}
@@ -113,9 +114,7 @@ def long_numbers(resolved: Any, path: KeyPath = (), credential: bool = False) ->
 
 
 def _environment_name(path: KeyPath) -> str:
-    parts = [
-        str(part) for part in path if part not in ("responses_api_models", "responses_api_agents", "resources_servers")
-    ]
+    parts = [str(part) for part in path if part not in _KINDS]
     return _PREFIX + re.sub(r"[^A-Z0-9]+", "_", "_".join(parts).upper()).strip("_")
 
 

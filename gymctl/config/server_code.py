@@ -73,6 +73,18 @@ class Implementation:
 
 
 @lru_cache(maxsize=256)
+def annotated_fields(folder: Path, entrypoint: str) -> frozenset[str]:
+    """The names that classes of a server's entrypoint annotate, whatever it is built on; none if it cannot be read."""
+    try:
+        tree = ast.parse((folder / entrypoint).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return frozenset()
+    bodies = (node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    statements = (item for body in bodies for item in body if isinstance(item, ast.AnnAssign))
+    return frozenset(item.target.id for item in statements if isinstance(item.target, ast.Name))
+
+
+@lru_cache(maxsize=256)
 def implementation_of(folder: Path, entrypoint: str) -> Implementation | None:
     """What the server in ``folder`` reads; None when it is not built on ``gymctl.server``, or cannot be read."""
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from gymctl.config.block import Block, Host, Must, OpenBlock, Port, Text, choice, wrong
+from gymctl.config.block import Block, Host, Must, OpenBlock, Port, PositiveCount, Text, choice, wrong
 from gymctl.config.choices import SliceMode
 from gymctl.config.container_settings import ContainerSettings
 from gymctl.config.placement import Placement, ResourceLimits
@@ -17,6 +17,7 @@ from gymctl.config.vocabulary import MOST_REPLICAS, RUNTIMES, ServerKind
 _SOURCE_KEYS = {"gitlab": ("dataset_name", "version", "artifact_fpath"), "huggingface": ("repo_id",)}
 _IDENTIFIERS = ("gitlab_identifier", "huggingface_identifier")
 _NEED_A_LICENSE = ("train", "validation")
+PositiveSeconds = Annotated[float, Field(gt=0), Must("seconds, more than 0")]
 
 
 class ReferenceKeys(Block):
@@ -57,6 +58,8 @@ class Dataset(OpenBlock):
     gitlab_identifier: Any = Field(None, description="Where NeMo Gym downloads it from, before `source`.")
     huggingface_identifier: Any = Field(None, description="Where NeMo Gym downloads it from, before `source`.")
     prepare_script: Any = Field(None, description="Script that writes the rows of a benchmark.")
+    agent: Text | None = Field(None, description="Agent that runs its rows, where several could (NeMo Gym 0.6).")
+    taskset: Text | None = Field(None, description="Name of its tasks in `environment_server_routes` (NeMo Gym 0.7).")
 
     @model_validator(mode="before")
     @classmethod
@@ -121,14 +124,65 @@ class ServerFields(OuterFields, OpenBlock):
     value: Any = Field(None, description="What it improves (NeMo Gym).")
 
 
+GYMCTL_FIELDS = frozenset({"runtime", "slice", *OuterFields.model_fields})
+"""Fields of a server that only gymctl reads."""
+
+
 class ModelServerFields(ServerFields):
     """Fields of a model server."""
 
     vllm: Any = Field(None, description="Name of the `vllm` block that it calls; `vllm` for the only one.")
 
 
+class AgentServerFields(ServerFields):
+    """Fields of an agent."""
+
+    skip_verification: bool = Field(
+        False,
+        description="Whether rollouts end without a verdict; by default the key of the same name at the top level.",
+    )
+    skip_verification_reward: FiniteFloat = Field(0.0, description="Reward of a rollout without a verdict.")
+    token_id_capture: Any = Field(
+        None, description="Whether its rollouts are part of `token_id_capture` (NeMo Gym 0.6)."
+    )
+
+
+class ResourcesServerFields(ServerFields):
+    """Fields of a resources server."""
+
+    allowed_agents: Any = Field(None, description="Agents that it is known to score rightly (NeMo Gym 0.6).")
+    allowed_model_types: Any = Field(None, description="Model servers that can carry its tasks (NeMo Gym 0.6).")
+    expose_tools_over_mcp: Any = Field(None, description="Whether its tools can be called over MCP (NeMo Gym 0.6).")
+
+
+class EnvironmentServerFields(ServerFields):
+    """Fields of an environment server (NeMo Gym 0.7)."""
+
+    agent_server: Any = Field(None, description="The agent that it takes rollouts to.")
+    resources_server: ReferenceKeys | None = Field(None, description="The resources server that judges them.")
+    resources_tool_transports: (
+        Annotated[list[Literal["direct_http", "mcp"]], Must("a list of direct_http and mcp")] | None
+    ) = Field(None, description="How the agent is given the tools of the resources server.")
+    max_concurrent_episodes: PositiveCount | None = Field(None, description="Most rollouts that it works on at once.")
+    queue_timeout_seconds: PositiveSeconds | None = Field(
+        None, description="How long a rollout waits for its turn; needed with `max_concurrent_episodes`."
+    )
+    default_episode_timeout_seconds: PositiveSeconds | None = Field(None, description="Most time of one rollout.")
+    cleanup_timeout_seconds: PositiveSeconds | None = Field(
+        None, description="Most time for closing the sessions of a rollout; all but `legacy_agent` need it."
+    )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> EnvironmentServerFields:
+        if self.max_concurrent_episodes is not None and self.queue_timeout_seconds is None:
+            hint = "add how many seconds a rollout may wait"
+            raise wrong("max_concurrent_episodes needs queue_timeout_seconds", hint, "max_concurrent_episodes")
+        return self
+
+
 FIELDS_OF: dict[ServerKind, type[ServerFields]] = {
     ServerKind.MODEL: ModelServerFields,
-    ServerKind.AGENT: ServerFields,
-    ServerKind.RESOURCES: ServerFields,
+    ServerKind.AGENT: AgentServerFields,
+    ServerKind.RESOURCES: ResourcesServerFields,
+    ServerKind.ENVIRONMENT: EnvironmentServerFields,
 }

@@ -13,7 +13,12 @@ from gymctl.config.placement import Placements
 from gymctl.config.vocabulary import RAY_ADDRESS_KEY, ServerKind
 from gymctl.config.wording import listing
 
-_GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.RESOURCES: "resources"}
+_GROUP_OF = {
+    ServerKind.MODEL: "models",
+    ServerKind.AGENT: "agents",
+    ServerKind.RESOURCES: "resources",
+    ServerKind.ENVIRONMENT: "agents",
+}
 
 
 def place_servers(

@@ -15,7 +15,7 @@ from gymctl.config.block_reader import read_block
 from gymctl.config.diagnostics import Findings
 from gymctl.config.model import ServerInstance
 from gymctl.config.server_code import Implementation, Setting, implementation_of
-from gymctl.config.server_fields import ServerFields
+from gymctl.config.server_fields import FIELDS_OF
 
 
 class _Settings(BaseModel):
@@ -33,7 +33,7 @@ def check_settings(server: ServerInstance, findings: Findings) -> None:
     if code is None or server.runtime == "nemo-gym":
         return
     _check_missing(server, code, findings)
-    keys = code.fields.intersection(server.fields).difference(ServerFields.model_fields)
+    keys = code.fields.intersection(server.fields).difference(FIELDS_OF[server.kind].model_fields)
     required = {name for setting in code.settings if setting.is_required for name in setting.names}
     values = {key: server.fields[key] for key in keys if server.fields[key] is not None or key not in required}
     assert server.folder is not None  # noqa: S101 - its code was found there

@@ -14,28 +14,46 @@ from gymctl.config.container_settings import CONTAINER_KEYS, ContainerSettings
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.model import Reference, ServerInstance
 from gymctl.config.placement import ResourceLimits
-from gymctl.config.server_code import implementation_of
-from gymctl.config.server_fields import OuterFields, ServerFields
+from gymctl.config.server_code import annotated_fields, implementation_of
+from gymctl.config.server_fields import FIELDS_OF, GYMCTL_FIELDS, OuterFields
 from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean, nearest
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _KIND_NAMES = [kind.value for kind in ServerKind]
 # Fields of gymctl whose name a server's own code may have for something else.
-_MAY_BE_OWN = frozenset({"slice", *OuterFields.model_fields} - {"replicas"})
+_MAY_BE_OWN = GYMCTL_FIELDS - {"replicas", "runtime"}
 
 
 def find_servers(values: Mapping[str, Any], roots: Sequence[Path], findings: Findings) -> dict[str, ServerInstance]:
-    """Every server instance, in order of appearance. Almost-servers become problems."""
+    """Every server instance, in order of appearance. Almost-servers become problems.
+
+    An entry without an entrypoint overrides a server that no file defines. As with NeMo Gym's parser, that is a problem
+    only of a server that refers to it, or of a configuration with nothing else in it.
+    """
     servers: dict[str, ServerInstance] = {}
+    overrides: list[_Entry] = []
     for name, value in values.items():
-        if is_server_entry(name, value):
-            found = _Entry(name, value, roots, findings, values.get("runtime")).server()
-            if found:
-                servers[name] = found
-        else:
+        if not is_server_entry(name, value):
             _check_spelling(name, value, findings)
+            continue
+        entry = _Entry(name, value, roots, findings, values.get("runtime"))
+        if entry.is_override:
+            overrides.append(entry)
+        elif found := entry.server():
+            servers[name] = found
+    needed = {item.name for server in servers.values() for item in server.references if len(item.path) == 1}
+    for entry in overrides:
+        if entry.name in needed or not servers:
+            entry.server()
+        else:
+            _note_override(entry.name, findings)
     return servers
+
+
+def _note_override(name: str, findings: Findings) -> None:
+    message = f"{name} is left out: it has no entrypoint, and no file defines that server"
+    findings.note(NoteCode.SKIPPED_SERVER, (name,), message, "load the file that does, or remove the entry")
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,15 @@ class _Entry:
     roots: Sequence[Path]
     findings: Findings
     runtime: Any = None  # the stack's
+
+    @property
+    def is_override(self) -> bool:
+        """Whether it is of one kind and implementation, and none of its fields is an entrypoint, misspelt or not."""
+        kinds = [self.value[kind.value] for kind in ServerKind if kind.value in self.value]
+        if len(kinds) != 1 or not isinstance(self.name, str) or not isinstance(kinds[0], dict) or len(kinds[0]) != 1:
+            return False
+        fields = next(iter(kinds[0].values()))
+        return isinstance(fields, dict) and "entrypoint" not in fields and not nearest("entrypoint", fields, cutoff=0.8)
 
     def server(self) -> ServerInstance | None:
         """The server, or None with a problem that says why not."""
@@ -100,9 +127,10 @@ class _Entry:
         path: KeyPath = (self.name, kind.value, implementation)
         folder = _folder(kind, implementation, fields["entrypoint"], self.roots)
         own = _own_fields(folder, fields)
-        inner = {key: value for key, value in fields.items() if key in ServerFields.model_fields and key not in own}
+        model = FIELDS_OF[kind]
+        inner = {key: value for key, value in fields.items() if key in model.model_fields and key not in own}
         outer = {key: self.value[key] for key in OuterFields.model_fields if key in self.value and key not in inner}
-        known = self._read(ServerFields, inner, path)
+        known = self._read(model, inner, path)
         beside = self._read(OuterFields, outer, (self.name,))
         settings = {**_set_values(beside), **_set_values(known)}
         return ServerInstance(
@@ -113,7 +141,7 @@ class _Entry:
             host=settings.get("host"),
             port=settings.get("port"),
             fields=fields,
-            references=tuple(_references(fields, ())),
+            references=tuple(_references(_with_agent_kind(kind, fields), ())),
             num_workers=settings.get("num_workers"),
             location=self.findings.origins.of(path),
             folder=folder,
@@ -155,13 +183,21 @@ def _own_fields(folder: Path | None, fields: Mapping[str, Any]) -> frozenset[str
     code = implementation_of(folder, fields["entrypoint"])
     if code:
         return _MAY_BE_OWN & code.fields
-    return frozenset()
+    return _MAY_BE_OWN & annotated_fields(folder, fields["entrypoint"])
 
 
 def _folder(kind: ServerKind, implementation: str, entrypoint: str, roots: Sequence[Path]) -> Path | None:
     """The first search root that has ``<kind>/<implementation>/<entrypoint>``, as upstream lays servers out."""
     candidates = (root / kind.value / implementation for root in roots)
     return next((folder for folder in candidates if (folder / entrypoint).is_file()), None)
+
+
+def _with_agent_kind(kind: ServerKind, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields with the kind of ``agent_server``, which an environment server may leave out."""
+    agent = fields.get("agent_server") if kind is ServerKind.ENVIRONMENT else None
+    if not isinstance(agent, dict) or "type" in agent:
+        return fields
+    return {**fields, "agent_server": {"type": ServerKind.AGENT.value, **agent}}
 
 
 def _references(value: Any, path: KeyPath) -> Iterator[Reference]:

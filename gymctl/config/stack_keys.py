@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, FiniteFloat, WithJsonSchema, model_validator
 
 from gymctl.config import upstream
 from gymctl.config.block import Block, Host, HostName, Must, OpenBlock, Port, choice, wrong
@@ -94,8 +94,27 @@ class GlobalKeys(OpenBlock):
     token_id_capture: Any = Field(None, description="NeMo Gym (main): whether token ids are recorded.")
     component_name: Any = Field(None, description="NeMo Gym (main): name in what is recorded.")
     allow_openai_version_skew: Any = Field(None, description="NeMo Gym (main): accept another version of openai.")
-    skip_verification: Any = Field(None, description="NeMo Gym (main): do not verify, and give a fixed reward.")
-    skip_verification_reward: Any = Field(None, description="NeMo Gym (main): that reward.")
+    skip_verification: bool | None = Field(
+        None, description="Whether rollouts of agents that do not say so themselves end without a verdict."
+    )
+    skip_verification_reward: FiniteFloat | None = Field(None, description="Reward of a rollout without a verdict.")
+    agent_map: Annotated[dict[str, str], Must("a mapping of names in rows to agents")] | None = Field(
+        None, description="Agents by the name in a row (`agent_ref` or `task_source`); `_default`: of all other rows."
+    )
+    fan_out: Annotated[dict[str, list[str]], Must("a mapping of names in rows to lists of agents")] | None = Field(
+        None, description="All agents that get a row, by the name in it."
+    )
+    environment_server_routes: Annotated[dict[str, str], Must("a mapping of tasksets to servers")] | None = Field(
+        None, description="Environment servers by taskset, for tasks that NeMo Gym 0.7 prepared."
+    )
+    telemetry: Any = Field(None, description="NeMo Gym (0.7): traces and metrics of its servers.")
+    allow_unsupported_pairing: Any = Field(
+        None, description="NeMo Gym (0.7): whether a resources server accepts agents and models that it does not list."
+    )
+    server_spinup_timeout_seconds: Any = Field(None, description="NeMo Gym (0.7): how long it waits for servers.")
+    uv_lock_timeout_seconds: Any = Field(None, description="NeMo Gym (0.7): how long uv waits for its lock.")
+    environment_server_name: Any = Field(None, description="NeMo Gym (0.7): environment server that rows go to.")
+    environment_routing_mode: Any = Field(None, description="NeMo Gym (0.7): how rows find an environment server.")
 
     @model_validator(mode="after")
     def _has_ports(self) -> GlobalKeys:

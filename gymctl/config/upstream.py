@@ -9,7 +9,7 @@ nothing of gymctl and nothing heavy: servers read it too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -90,7 +90,26 @@ _V0_4_0 = Release(
     ),
     not_in_containers=frozenset({"local_vllm_model", "genrm_model"}),
 )
-RELEASES = (_V0_4_0,)
+# Ray: what pip installs with the wheel, which asks for 2.58 or later. Its servers start Ray only where they say
+# ``ray_enabled = True``.
+_V0_7_0 = replace(
+    _V0_4_0,
+    version="0.7.0",
+    python="3.13",
+    ray="2.60.0",
+    reserved_keys=(_V0_4_0.reserved_keys - {"error_on_almost_servers"})
+    | frozenset(
+        "server_spinup_timeout_seconds model_endpoint_readiness_timeout_seconds allow_openai_version_skew "
+        "uv_lock_timeout_seconds observability_enabled model_call_capture_dir token_id_capture component_name "
+        "skip_verification skip_verification_reward telemetry allow_unsupported_pairing environment_server_name "
+        "environment_server_routes environment_routing_mode".split()
+    ),
+    ray_users=frozenset(
+        "code_fim code_gen evalplus longmt_eval spider2_lite swerl_gen wmt_translation anyterminal_agent harbor_agent "
+        "harbor_agent_general mini_swe_agent mini_swe_agent_2 osworld_agent stirrup_agent swe_agents".split()
+    ),
+)
+RELEASES = (_V0_4_0, _V0_7_0)
 DEFAULT = _V0_4_0  # what servers of NeMo Gym run on when nobody names a version
 
 # Read from the main branch after 0.4.0, from no wheel yet.
@@ -98,6 +117,8 @@ _MAIN_KEYS = frozenset(
     "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir component_name "
     "allow_openai_version_skew token_id_capture skip_verification skip_verification_reward".split()
 )
+# Options of its collector (0.6.0), which a configuration may hold too.
+_WIRE_KEYS = frozenset({"agent_map", "fan_out"})
 _MAIN_GLOBALS_READ = frozenset(
     "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir token_id_capture "
     "skip_verification skip_verification_reward multistage".split()
@@ -113,7 +134,7 @@ def _ordered_union(lists: list[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for items in lists for item in items))
 
 
-RESERVED_KEYS = frozenset().union(*(release.reserved_keys for release in RELEASES)) | _MAIN_KEYS
+RESERVED_KEYS = frozenset().union(*(release.reserved_keys for release in RELEASES)) | _MAIN_KEYS | _WIRE_KEYS
 DOMAINS = _ordered_union([release.domains for release in RELEASES])
 DATASET_TYPES = _ordered_union([release.dataset_types for release in RELEASES])
 LICENSES = _ordered_union([release.licenses for release in RELEASES])
@@ -121,7 +142,7 @@ RAY_USERS = frozenset().union(*(release.ray_users for release in RELEASES))
 NOT_IN_CONTAINERS = frozenset().union(*(release.not_in_containers for release in RELEASES))
 GLOBALS_READ_PREFIXES = _ordered_union([release.globals_read_prefixes for release in RELEASES])
 GLOBALS_READ_BY_AGENTS = frozenset().union(*(release.globals_read_by_agents for release in RELEASES))
-GLOBALS_READ = frozenset().union(*(release.globals_read for release in RELEASES)) | _MAIN_GLOBALS_READ
+GLOBALS_READ = frozenset().union(*(release.globals_read for release in RELEASES)) | _MAIN_GLOBALS_READ | {"telemetry"}
 
 # Parameters of a call to a model (openai_utils.py of 0.4.0: NeMoGymResponseCreateParamsNonStreaming, and the OpenAI
 # parameters that it inherits). Anything else in ``responses_create_params`` is refused.
@@ -166,9 +187,28 @@ OTHER_COMMANDS: Mapping[str, str] = {
 # Environment servers (0.7.0, global_config.py): rollout collection reaches an agent only through one that names it.
 AGENT_KIND = "responses_api_agents"
 ENVIRONMENT_KIND = "environment_servers"
+RESOURCES_KIND = "resources_servers"
 RELAY = "legacy_agent"  # its implementation that passes /run and /aggregate_metrics on, unread
 RELAY_SUFFIX = "_environment_server"  # of the name that its parser gives the relay of an agent that has none
+
+# Kinds of failures (0.7.0, failure_kinds.py); a server's own is ``<server>:<kind>``.
+FAILURE_KINDS = frozenset(
+    "transport_unreachable transport_peer_drop transport_timeout transport_local_resource agent_run_error "
+    "agent_request_failed agent_timeout agent_command_not_allowed judge_failed judge_unparseable verifier_error "
+    "provider_unavailable provider_quota_exhausted provider_oom_killed session_lost session_expired "
+    "session_release_failed cancelled kill_shaped shutdown persistence_failed cohort_incomplete".split()
+)
+MOST_REASON_CHARACTERS = 2000  # of a ``failure_reason`` (0.7.0, episode_types.py)
+
+# The path of a call may begin with the rollout that it is for (0.6.0 and later, server_utils.py).
+ROLLOUT_PREFIX = "/ng-rollout/"
+TOKEN_CAPTURE_SEGMENT = "training-token-capture"  # noqa: S105 - a part of a path
 
 # Paths of health checks (0.7.0, server_utils.py): the head answers the latter with 503 until every server was reached.
 LIVENESS_PATHS = ("/livez",)
 READINESS_PATHS = ("/readyz", "/healthz", "/health")
+
+# Rows (0.6.0 and later, rollout_collection.py): ``task_source`` names the server that declares the data set, the global
+# keys route rows; a task of 0.7.0 leads to an environment server by its taskset.
+TASKSET_ROUTES = "environment_server_routes"
+SKIPPED_VERIFICATION = ("skip_verification", "skip_verification_reward")  # globals that its parser gives every agent

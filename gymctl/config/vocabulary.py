@@ -12,11 +12,13 @@ from gymctl.config import upstream
 
 
 class ServerKind(StrEnum):
-    """The three kinds of named servers; the value is the key that marks them in YAML and the folder they live in."""
+    """The kinds of named servers; the value is the key that marks them in YAML and the folder they live in."""
 
     MODEL = "responses_api_models"
     AGENT = "responses_api_agents"
     RESOURCES = "resources_servers"
+    ENVIRONMENT = "environment_servers"
+    """Of NeMo Gym 0.7: takes a rollout to its agent."""
 
 
 _KINDS = frozenset(kind.value for kind in ServerKind)
@@ -66,7 +68,7 @@ def is_this_machine(host: str | None) -> bool:
 
 
 def is_server_entry(name: object, value: Any) -> bool:
-    """Whether a top-level entry is meant as a server: not reserved, and it has one of the three kind keys."""
+    """Whether a top-level entry is meant as a server: not reserved, and it has one of the kind keys."""
     if name in RESERVED_KEYS and name not in BLOCK_KEYS:
         return False
     return isinstance(value, dict) and not _KINDS.isdisjoint(value)

@@ -1,4 +1,4 @@
-"""The servers of other machines, as a stack's head lists them."""
+"""What a stack's head says: the servers of other machines, and the configuration."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ def registered_urls(head_url: str) -> dict[str, str]:
     """Base URLs of the registered servers whose machines are there, by name."""
     there = (node for node in _nodes(head_url) if node["state"] == "there")
     return {server["name"]: server["url"] for node in there for server in node["servers"]}
+
+
+def published_values(head_url: str) -> dict[str, Any]:
+    """The configuration that a head gives its clients; empty when it does not answer."""
+    import yaml
+
+    try:
+        with open_directly(f"{head_url}/global_config_dict_yaml", _TIMEOUT_S) as reply:
+            values = yaml.load(json.load(reply), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except (URLError, OSError, ValueError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _nodes(head_url: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _PYTEST = "pytest>=8.3"
 _SERVICES = "/opt/gymctl/services"
 _PROJECT = "gymctl-env-test"
-_KINDS = (ServerKind.RESOURCES, ServerKind.MODEL, ServerKind.AGENT)
+_KINDS = (ServerKind.RESOURCES, ServerKind.MODEL, ServerKind.AGENT, ServerKind.ENVIRONMENT)
 _INI_FILES = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 # docker run's own failures; pytest's codes are 0 to 5
 _DOCKER_RUN_FAILED = (125, 126, 127)

@@ -16,9 +16,11 @@ from gymctl.engines.protocol import Engine, Job, JobResult, Mount
 from gymctl.engines.state import StackState, find_state, load_state
 from gymctl.errors import EngineError, InputError, RunError
 from gymctl.operations.collect_options import CollectOptions, run_spec
+from gymctl.operations.report import add_report_page
 
 if TYPE_CHECKING:
     from gymctl.config import Config
+    from gymctl.config.row_routes import RowRoutes
     from gymctl.rollouts.events import Ended, Event, OnEvent
     from gymctl.rollouts.report import Report
     from gymctl.rollouts.spec import RunSpec
@@ -35,6 +37,7 @@ def collect(
     *,
     directory: Path | None = None,
     on_event: OnEvent | None = None,
+    report_page: bool = True,
     **options: Unpack[CollectOptions],
 ) -> Report:
     """Collect rollouts from the running stack of a directory.
@@ -44,6 +47,7 @@ def collect(
         output: JSONL file for the results; its folder must exist.
         directory: where the stack was brought up; by default the working directory.
         on_event: takes the values of ``gymctl.rollouts.events`` as rollouts finish and fail.
+        report_page: write the page of ``gymctl report`` next to the results.
         options: see ``CollectOptions``.
 
     Returns:
@@ -55,11 +59,13 @@ def collect(
         EngineError: the collector's container could not be started.
     """
     spec = run_spec({**options, "input": rows, "output": output})
-    return collect_run(spec, directory or Path.cwd(), on_event or _ignore)
+    return collect_run(spec, directory or Path.cwd(), on_event or _ignore, report_page=report_page)
 
 
-def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
+def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent, *, report_page: bool = True) -> Report:
     """Do a run on the stack of ``directory``: over loopback where it is local, otherwise in a job on its network.
+
+    With ``report_page`` the page of ``gymctl report`` is written next to the results.
 
     Raises:
         InputError: no stack with an agent runs there, or as the collector.
@@ -73,19 +79,27 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent) -> Report:
     state = load_state(directory)
     identity = {"config": state.config_digest, "code": dict(state.code), **spec.identity}
     spec = replace(spec, identity=identity, agents=agents_of(state))
+    spec = replace(spec, routes=routes_of(state))
     engine = engine_of(directory)
     job = CollectionJob(spec, _server_urls(state))
     with registered(directory, spec.output):
-        if not engine.serves_loopback():
-            return _collect_in_container(engine, job, on_event)
-        look = partial(_running_urls, engine, directory)
-        return run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort, look=look))
+        if engine.serves_loopback():
+            look = partial(_running_urls, engine, directory)
+            report = run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort, look=look))
+        else:
+            report = _collect_in_container(engine, job, on_event)
+    if report_page:
+        add_report_page(report, spec, on_event)
+    return report
 
 
 def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Report:
     """Start every server of ``config`` in this process, without a port, and collect from them."""
+    from gymctl.config.row_routes import read_routes
     from gymctl.engines.local.servers import build_stack, plan_addresses, running
     from gymctl.rollouts.collector import collect as collect_rollouts
+
+    spec = replace(spec, routes=read_routes(config.resolved))
 
     async def work(stop: asyncio.Event, abort: asyncio.Event) -> Report:
         async with running(build_stack(config, plan_addresses(config)), listen=False) as stack:
@@ -124,6 +138,15 @@ def agents_of(state: StackState) -> tuple[str, ...]:
     elif state.takes_workers:
         hint = "bring up a worker with one (gymctl status lists those that are there)"
     raise InputError(f"the stack {state.name} has no agent", hint)
+
+
+def routes_of(state: StackState) -> RowRoutes:
+    """Where the configuration of a running stack leads rows to; nowhere, when its head does not answer."""
+    from gymctl.config.row_routes import RowRoutes, read_routes
+    from gymctl.engines.remote_servers import published_values
+
+    values = published_values(state.head_url)
+    return read_routes(values) if values else RowRoutes()
 
 
 def run_to_end(work: Work) -> Report:

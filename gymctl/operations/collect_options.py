@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from gymctl import assets
 from gymctl.config.choices import ResultOrder
 from gymctl.config.overrides import override_document, parse_override
+from gymctl.config.upstream import TASKSET_ROUTES
 from gymctl.config.vocabulary import HEAD_NAME
 from gymctl.errors import InputError
 from gymctl.rollouts.spec import Concurrency, Repeats, RunSpec
@@ -47,6 +48,12 @@ class CollectOptions(TypedDict, total=False):
     """End the run when more rollouts than this fail for good: ``"20"``, or ``"5%"`` of all."""
     pass_threshold: float
     """Reward from which on a rollout counts as passed, in the report."""
+    agent_map: Mapping[str, str]
+    """Agent by the name in a row (``agent_ref`` or ``task_source``); ``_default`` for all other rows."""
+    fan_out: Mapping[str, Sequence[str]]
+    """All agents that get a row, by the name in it."""
+    environment_server_routes: Mapping[str, str]
+    """Environment server by the taskset of a task."""
     params_override: Mapping[str, Any]
     """Laid over each row's ``responses_create_params``, key by key."""
 
@@ -69,6 +76,11 @@ _UPSTREAM = {
     "num_repeats": _UpstreamOption("num_repeats", (int, dict), "a number, or one for each agent: {agent: 2}"),
     "num_samples_in_parallel": _UpstreamOption("concurrency", (int,), "a number"),
     "resume_from_cache": _UpstreamOption("resume", (bool,), "true or false"),
+    "agent_map": _UpstreamOption(
+        "agent_map", (dict,), "a mapping of names in rows to agents, such as {math: my_agent}"
+    ),
+    "fan_out": _UpstreamOption("fan_out", (dict,), "a mapping of names in rows to lists of agents: {math: [one, two]}"),
+    TASKSET_ROUTES: _UpstreamOption(TASKSET_ROUTES, (dict,), "a mapping of tasksets to environment servers"),
     "responses_create_params": _UpstreamOption("params_override", (dict,), "a mapping, such as {temperature: 0.5}"),
 }
 _NOT_OURS = ("config_paths", HEAD_NAME)  # which stack: the directory's

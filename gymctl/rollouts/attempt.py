@@ -9,11 +9,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gymctl.config.row_fields import (
+    AGENT_REF,
+    ENVIRONMENT_SERVER,
+    ROLLOUT_INDEX,
+    TASK_INDEX,
+    TASK_SOURCE,
+    TIMING,
+    TOOL_ERRORS,
+)
 from gymctl.errors import RunError
 from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
+from gymctl.rollouts.episodes import episode_request, episode_result
 from gymctl.rollouts.failures import Evidence, Failure, failure_row
-from gymctl.rollouts.fields import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX, TIMING, TOOL_ERRORS
 from gymctl.rollouts.final_failures import FinalFailures, Held
 from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line
@@ -99,13 +108,9 @@ class Attempts:
         self.in_flight += 1
         self._began[id(pending)] = started
         try:
-            body, hops, tool_errors = await self._post(agent.name, session.rows.body(pending), deadline)
+            body, hops, tool_errors = await self._post(pending, deadline, tries)
             ended = time.monotonic()
-            identity: dict[str, Any] = {
-                TASK_INDEX: pending.task,
-                ROLLOUT_INDEX: pending.repeat,
-                AGENT_REF: pending.agent_ref,
-            }
+            identity = _identity(pending)
             if self._run.timing:
                 queue_ms = round((started - arrived) * 1000, 2)
                 total_ms = round((ended - started) * 1000, 2)
@@ -136,7 +141,19 @@ class Attempts:
             del self._began[id(pending)]
         return None
 
-    async def _post(self, name: str, row: bytes, deadline: float) -> tuple[bytes, dict[str, float], dict[str, int]]:
+    async def _post(
+        self, pending: Pending, deadline: float, tries: int
+    ) -> tuple[bytes, dict[str, float], dict[str, int]]:
+        """The result of a rollout, the time spent per hop, and the tool calls that failed."""
+        row = self._session.rows.body(pending)
+        episode = None
+        if pending.environment_server:
+            attempt = pending.tries.attempts + tries - 1
+            episode = episode_request(row, pending.task, pending.repeat, attempt)
+        body, hops, tool_errors = await self._send(pending.server, episode or row, deadline)
+        return episode_result(body, pending.server) if episode else body, hops, tool_errors
+
+    async def _send(self, name: str, row: bytes, deadline: float) -> tuple[bytes, dict[str, float], dict[str, int]]:
         """The body of a 200, the time spent per hop, and the tool calls that failed."""
         seconds = max(0.0, deadline - time.monotonic())
         try:
@@ -243,7 +260,7 @@ class Attempts:
         agent.in_flight += 1
         try:
             deadline = time.monotonic() + self._run.deadline_s
-            body, *_ = await self._post(agent.name, self._session.rows.body(pending), deadline)
+            body, *_ = await self._post(pending, deadline, tries=1)
             result_line(body, {}, agent.name)
         except HopFailed as error:
             return Failure.of(error)
@@ -262,3 +279,17 @@ class Attempts:
             self._report.failure_examples.setdefault(f"{name}: {failure.failure_class}", failure.message)
         self._session.emit(events.Failed(name, failure.failure_class, failure.message, final))
         self._session.notice_failures()
+
+
+def _identity(pending: Pending) -> dict[str, Any]:
+    """The fields of a result that say which rollout it is of."""
+    identity: dict[str, Any] = {
+        TASK_INDEX: pending.task,
+        ROLLOUT_INDEX: pending.repeat,
+        AGENT_REF: pending.agent_ref,
+    }
+    if pending.task_source is not None:
+        identity[TASK_SOURCE] = pending.task_source
+    if pending.environment_server is not None:
+        identity[ENVIRONMENT_SERVER] = pending.environment_server
+    return identity

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 from gymctl.config import exact_json
-from gymctl.rollouts.fields import (
+from gymctl.config.row_fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
     FAILURE,
     FAILURE_CLASS,
+    FAILURE_KIND,
+    FAILURE_REASON,
     FAILURE_TERMINAL,
+    MASK_SAMPLE,
     ROLLOUT_INDEX,
     TASK_INDEX,
 )
+from gymctl.config.upstream import FAILURE_KINDS, MOST_REASON_CHARACTERS
 from gymctl.server.calls.client import NO_ANSWER, SESSION_LOST, HopFailed
 
 _BODY_HEAD = 2048
@@ -56,6 +61,25 @@ _BY_STATUS = {
 }
 
 
+# Classes of failures by the name that NeMo Gym 0.7 has for their kind.
+KINDS = {
+    "connect": "transport_unreachable",
+    "reset": "transport_peer_drop",
+    "timeout": "transport_timeout",
+    SESSION_LOST: "session_lost",
+    "rate_limited": "agent_request_failed",
+    "unavailable": "agent_request_failed",
+    "bad_gateway": "agent_request_failed",
+    "server_error": "agent_run_error",
+    NO_ANSWER: "agent_run_error",
+    "rejected": "agent_run_error",
+    "bad_reply": "agent_run_error",
+    "internal": "gymctl:internal",
+}
+# What environments called themselves killed, before NeMo Gym had kinds.
+_DECLARED_KINDS = {"killed": "kill_shaped", "environment_server_failed": "agent_run_error"}
+
+
 def is_retriable(failure_class: str) -> bool:
     """Whether another try may end differently. Classes that an environment declares itself (judge_failed) are."""
     return failure_class not in FINAL
@@ -75,6 +99,30 @@ class Failure:
     terminal: bool = False
     declared: bool = False
     """Whether the environment itself calls the rollout a failure; the class is then its own word, not ours."""
+    declared_kind: str | None = None
+    """The kind that the environment gave itself."""
+    declared_reason: str | None = None
+    """The reason that the environment gave itself."""
+
+    @property
+    def kind_name(self) -> str:
+        """NeMo Gym's name for what went wrong: its own, a server's (``server:kind``), or the one for the class."""
+        if self.declared_kind:
+            return self.declared_kind
+        if not self.declared:
+            return KINDS.get(self.failure_class, "agent_request_failed")
+        if self.failure_class in FAILURE_KINDS:
+            return self.failure_class
+        return _DECLARED_KINDS.get(self.failure_class) or f"environment:{_plain_name(self.failure_class)}"
+
+    @property
+    def reason(self) -> str:
+        """What happened, in words."""
+        return (self.declared_reason or self.message)[:MOST_REASON_CHARACTERS]
+
+    def named(self, kind: str | None, reason: str | None) -> Failure:
+        """The same failure with the kind and the reason that the environment gave."""
+        return replace(self, declared_kind=kind, declared_reason=reason)
 
     @property
     def evidence(self) -> Evidence:
@@ -166,6 +214,12 @@ def _classify(error: HopFailed) -> str:
     return "rejected"
 
 
+def _plain_name(text: str) -> str:
+    """A name as a kind may be called: small letters, digits and underscores, a letter first."""
+    name = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_")
+    return name if name[:1].isalpha() else f"class_{name}"
+
+
 def _number(value: Any) -> int:
     if isinstance(value, int):
         return value
@@ -187,6 +241,9 @@ def failure_row(
             AGENT_REF: agent_ref,
             FAILURE_CLASS: failure.failure_class,
             FAILURE_TERMINAL: terminal,
+            MASK_SAMPLE: True,
+            FAILURE_KIND: failure.kind_name,
+            FAILURE_REASON: failure.reason,
             ATTEMPT_INDEX: attempt,
             FAILURE: {
                 "message": failure.message,

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gymctl.rollouts.failures import BLAMELESS, COLLATERAL, REFUSED, is_retriable
-from gymctl.rollouts.fields import (
+from gymctl.config.row_fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
     FAILURE,
@@ -20,6 +19,7 @@ from gymctl.rollouts.fields import (
     TASK_INDEX,
     TOOL_ERRORS,
 )
+from gymctl.rollouts.failures import BLAMELESS, COLLATERAL, REFUSED, is_retriable
 from gymctl.rollouts.files import replacing
 from gymctl.rollouts.journal import cut_torn_tail
 from gymctl.rollouts.report import AgentReport

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 import gymctl
+from gymctl.config.upstream import TASKSET_ROUTES
 from gymctl.errors import InputError
 from gymctl.rollouts.run_lock import read_record
 from gymctl.rollouts.spec import RunSpec
@@ -27,6 +28,12 @@ def describe(run: RunSpec, digest: str) -> dict[str, Any]:
         "num_repeats": run.num_repeats,
         "responses_create_params": dict(run.params_override),
     }
+    routing: dict[str, Any] = {
+        "agent_map": dict(run.agent_map),
+        "fan_out": dict(run.fan_out),
+        TASKSET_ROUTES: dict(run.environment_server_routes),
+    }
+    options |= {name: value for name, value in routing.items() if value}  # a run of an earlier release has none
     return {"input": digest, "options": options, **run.identity}
 
 

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from gymctl.config.row_fields import AGENT_REF, ENVIRONMENT_SERVER, ROLLOUT_INDEX, TASK_INDEX, TASK_SOURCE
 from gymctl.errors import RunError
-from gymctl.rollouts.fields import AGENT_REF, ROLLOUT_INDEX, TASK_INDEX
 from gymctl.rollouts.history import History, Key, Tries
 
 _FEWER = 8
@@ -31,6 +31,15 @@ class Pending:
     doubts: int = 0
     """Failures that would be final, but for the doubt whether the row or the whole agent was at fault."""
     row: bytes | None = None
+    task_source: str | None = None
+    """The server that declares the row's data set."""
+    environment_server: str | None = None
+    """The environment server that is called in the agent's place."""
+
+    @property
+    def server(self) -> str:
+        """Name of the server that is called."""
+        return self.environment_server or self.agent
 
     @property
     def agent(self) -> str:
@@ -60,6 +69,8 @@ class _RowHead(msgspec.Struct):
     task: int = msgspec.field(name=TASK_INDEX)
     repeat: int = msgspec.field(name=ROLLOUT_INDEX)
     agent_ref: dict[str, Any] = msgspec.field(name=AGENT_REF)
+    task_source: str | None = msgspec.field(name=TASK_SOURCE, default=None)
+    environment_server: str | None = msgspec.field(name=ENVIRONMENT_SERVER, default=None)
 
 
 class Rows:
@@ -99,7 +110,16 @@ class Rows:
                     head = self._decoder.decode(line)
                 except msgspec.MsgspecError as error:
                     raise RunError(f"{self._path} was changed while in use: {error}", "start the run anew") from error
-                yield Pending(offset, len(line) - 1, head.task, head.repeat, head.agent_ref, row=line[:-1])
+                yield Pending(
+                    offset=offset,
+                    size=len(line) - 1,
+                    task=head.task,
+                    repeat=head.repeat,
+                    agent_ref=head.agent_ref,
+                    row=line[:-1],
+                    task_source=head.task_source,
+                    environment_server=head.environment_server,
+                )
                 offset += len(line)
 
     def body(self, pending: Pending) -> bytes:

@@ -10,17 +10,21 @@ import msgspec
 import orjson
 
 from gymctl.config import exact_json
-from gymctl.rollouts.failures import Failure
-from gymctl.rollouts.fields import (
+from gymctl.config.row_fields import (
     AGENT_REF,
+    ENVIRONMENT_SERVER,
     FAILURE_CLASS,
+    FAILURE_KIND,
+    FAILURE_REASON,
     FAILURE_TERMINAL,
     NO_PERSIST,
     ROLLOUT_INDEX,
     TASK_INDEX,
+    TASK_SOURCE,
     TIMING,
     TOOL_ERRORS,
 )
+from gymctl.rollouts.failures import Failure
 
 
 class Verdict(msgspec.Struct):
@@ -30,10 +34,14 @@ class Verdict(msgspec.Struct):
     task: Any = msgspec.field(name=TASK_INDEX, default=msgspec.UNSET)
     repeat: Any = msgspec.field(name=ROLLOUT_INDEX, default=msgspec.UNSET)
     agent_ref: Any = msgspec.field(name=AGENT_REF, default=msgspec.UNSET)
+    task_source: Any = msgspec.field(name=TASK_SOURCE, default=msgspec.UNSET)
+    environment_server: Any = msgspec.field(name=ENVIRONMENT_SERVER, default=msgspec.UNSET)
     timing: Any = msgspec.field(name=TIMING, default=msgspec.UNSET)
     tool_errors: Any = msgspec.field(name=TOOL_ERRORS, default=msgspec.UNSET)
     failure_class: Any = msgspec.field(name=FAILURE_CLASS, default=None)
     failure_terminal: Any = msgspec.field(name=FAILURE_TERMINAL, default=None)
+    failure_kind: Any = msgspec.field(name=FAILURE_KIND, default=None)
+    failure_reason: Any = msgspec.field(name=FAILURE_REASON, default=None)
     no_persist: Any = msgspec.field(name=NO_PERSIST, default=None)
 
 
@@ -66,6 +74,8 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
         TASK_INDEX: verdict.task,
         ROLLOUT_INDEX: verdict.repeat,
         AGENT_REF: verdict.agent_ref,
+        TASK_SOURCE: verdict.task_source,
+        ENVIRONMENT_SERVER: verdict.environment_server,
         TIMING: verdict.timing,
         TOOL_ERRORS: verdict.tool_errors,
     }
@@ -108,11 +118,16 @@ def _read(body: bytes, agent: str) -> Verdict:
         name = str(verdict.failure_class or "killed")
         message = f"{agent}: the environment calls this rollout a failure: {name}"
         terminal = bool(verdict.failure_terminal)
-        raise NotAResultError(Failure.of_reply(name, message, agent, body, declared=True, terminal=terminal))
+        declared = Failure.of_reply(name, message, agent, body, declared=True, terminal=terminal)
+        raise NotAResultError(declared.named(_text(verdict.failure_kind), _text(verdict.failure_reason)))
     if not is_finite(verdict.reward):
         message = f"{agent}: POST /run answered without a reward that is a finite number"
         raise NotAResultError(Failure.of_reply("bad_reply", message, agent, body))
     return verdict
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def is_finite(reward: Any) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
+from gymctl.config.row_routes import RowRoutes
 from gymctl.errors import InputError
 
 _YEAR_S = 366 * 86400.0
@@ -42,6 +43,10 @@ class RunSpec:
         params_override: laid over each row's ``responses_create_params``, key by key.
         identity: what else must be the same to resume: e.g. ``{"config": digest, "servers": {...}}``.
         agents: names of the agents of the stack; empty when they are not known.
+        agent_map: agent by the name in a row (``agent_ref`` or ``task_source``); ``_default`` for all other rows.
+        fan_out: all agents that get a row, by the name in it.
+        environment_server_routes: environment server by the taskset of a task.
+        routes: where the stack's configuration leads rows to; the three before win over it.
         pass_threshold: reward from which on a rollout counts as passed, in the report.
         timing: keep per-hop times in each result as ``_gymctl_timing``.
     """
@@ -64,6 +69,10 @@ class RunSpec:
     params_override: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
+    agent_map: Mapping[str, str] = field(default_factory=dict)
+    fan_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    environment_server_routes: Mapping[str, str] = field(default_factory=dict)
+    routes: RowRoutes = field(default_factory=RowRoutes)
     timing: bool = True
     pass_threshold: float = 1.0
 
@@ -112,7 +121,8 @@ class RunSpec:
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data, for a job in a container."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {**values, "input": str(self.input), "output": str(self.output), "agents": list(self.agents)}
+        paths = {"input": str(self.input), "output": str(self.output)}
+        return {**values, **paths, "agents": list(self.agents), "routes": asdict(self.routes)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
@@ -122,7 +132,8 @@ class RunSpec:
             raise InputError(f"a run has no option {sorted(unknown)[0]!r}")
         agents = tuple(values.get("agents", ()))
         paths = {"input": Path(values["input"]), "output": Path(values["output"])}
-        return cls(**{**values, **paths, "agents": agents})
+        routes = RowRoutes(**values.get("routes", {}))
+        return cls(**{**values, **paths, "agents": agents, "routes": routes})
 
 
 def _check_json(name: str, values: Any) -> None:

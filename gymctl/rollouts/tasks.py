@@ -6,23 +6,23 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from gymctl.config import exact_json
+from gymctl.config.row_fields import AGENT_REF, ENVIRONMENT_SERVER, PARAMS, ROLLOUT_INDEX, TASK_INDEX, TASK_INPUT
 from gymctl.config.row_files import OnProblem, read_rows
-from gymctl.config.wording import did_you_mean, nearest
+from gymctl.config.wording import nearest
 from gymctl.errors import InputError
-from gymctl.rollouts.fields import AGENT_REF, PARAMS, ROLLOUT_INDEX, TASK_INDEX
 from gymctl.rollouts.files import replacing
+from gymctl.rollouts.routing import Router, Target, is_task, no_such_agent, repeats_of
 from gymctl.rollouts.rows import BadRowError, TaskIndices, check_input, params_of, parse_row
 from gymctl.rollouts.spec import RunSpec
 
 _SHOWN = 10
-_AGENT_KIND = "responses_api_agents"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def check_agent(run: RunSpec) -> None:
         InputError: it is not.
     """
     if run.agent and run.agents and run.agent not in run.agents:
-        raise InputError(_no_such_agent(run.agent, run.agents))
+        raise InputError(no_such_agent(run.agent, run.agents))
 
 
 def materialise(run: RunSpec, before_replacing: Callable[[], None] = lambda: None) -> Inputs:
@@ -135,6 +135,7 @@ class _Expansion:
 
     def __init__(self, run: RunSpec) -> None:
         self.run = run
+        self._router = Router(run)
         self.problems = _Problems(run.input)
         self.digest = hashlib.sha256()
         self.rows = self.rollouts = 0
@@ -160,66 +161,38 @@ class _Expansion:
         """The rollouts of a row. What is not changed keeps its bytes, so that no number changes."""
         row = parse_row(text)
         fields = exact_json.split_fields(text)
-        params = {**params_of(row), **self.run.params_override}
-        agent, fields[AGENT_REF] = self._route(row)
+        params = self._params(row)
+        targets = self._router.targets(row)
         check_input(params)
         if self.run.params_override:
             fields[PARAMS] = exact_json.dumps(params)
         task = self._tasks.index_of(number, row, text)
         fields.pop(ROLLOUT_INDEX, None)
+        fields.pop(ENVIRONMENT_SERVER, None)
         fields[TASK_INDEX] = b"%d" % task
-        head = exact_json.join_fields(fields)[:-1]
+        return [line for target in targets for line in self._lines(fields, target, task)]
+
+    def _params(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The create params of a row with the run's own; those of a task are in its input, and stay as they are."""
+        if not is_task(row):
+            return {**params_of(row), **self.run.params_override}
+        if self.run.params_override:
+            raise BadRowError(f"{PARAMS} of a task with task_input cannot be overridden; prepare it with other ones")
+        if not isinstance(row[TASK_INPUT], dict):
+            raise BadRowError("task_input must be an object with the columns of the task")
+        return params_of(row[TASK_INPUT])
+
+    def _lines(self, fields: dict[str, bytes], target: Target, task: int) -> Iterator[bytes]:
+        """The rollouts that one agent makes of a row."""
+        routed = {**fields, AGENT_REF: exact_json.dumps(dict(target.reference))}
+        if target.server != target.agent:
+            routed[ENVIRONMENT_SERVER] = exact_json.dumps(target.server)
+        head = exact_json.join_fields(routed)[:-1]
         first = self._repeats[task]
-        count = self._count(agent)
+        count = repeats_of(target, self.run.num_repeats)
         self._repeats[task] = first + count
-        self.agents[agent] += count
-        return [head + b',"%b":%d}\n' % (ROLLOUT_INDEX.encode(), first + index) for index in range(count)]
-
-    def _route(self, row: dict[str, Any]) -> tuple[str, bytes]:
-        """The name of the row's agent, and its ``agent_ref`` as JSON."""
-        reference = row.get(AGENT_REF)
-        if not reference and self.run.agent:
-            reference = {"name": self.run.agent}
-        if not reference:
-            raise BadRowError(
-                f'the row names no agent; add "agent_ref": {{"name": ...}} or --agent NAME{_listed(self.run.agents)}'
-            )
-        if isinstance(reference, dict):
-            name = reference.get("name")
-        else:
-            name = None
-        if not isinstance(name, str) or not name:
-            raise BadRowError('agent_ref must be an object with a name, such as {"name": "my_agent"}')
-        kind = reference.get("type", _AGENT_KIND)
-        if kind != _AGENT_KIND:
-            raise BadRowError(f"agent_ref has the type {kind!r}; it must be {_AGENT_KIND!r}")
-        if self.run.agents and name not in self.run.agents:
-            raise BadRowError(_no_such_agent(name, self.run.agents))
-        return name, exact_json.dumps(reference)
-
-    def _count(self, agent: str) -> int:
-        repeats = self.run.num_repeats
-        if isinstance(repeats, int):
-            return repeats
-        count = repeats.get(agent, repeats.get("_default"))
-        if count is None:
-            raise BadRowError(f"the repeats name neither the agent {agent!r} nor _default; add one of them")
-        return count
-
-
-def _no_such_agent(name: str, agents: Sequence[str]) -> str:
-    match = did_you_mean(name, agents)
-    if match:
-        hint = f"; {match}"
-    else:
-        hint = _listed(agents)
-    return f"there is no agent {name!r} in the stack{hint}"
-
-
-def _listed(agents: Sequence[str]) -> str:
-    if agents:
-        return f" (agents: {', '.join(agents)})"
-    return ""
+        self.agents[target.agent] += count
+        return (head + b',"%b":%d}\n' % (ROLLOUT_INDEX.encode(), first + index) for index in range(count))
 
 
 def _near(path: Path) -> str:

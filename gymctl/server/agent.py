@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 from gymctl.config import exact_json
-from gymctl.config.upstream import CREATE_PARAMS
 from gymctl.config.vocabulary import ServerKind
+from gymctl.server.agent_requests import read_params, read_row
 from gymctl.server.base import Server, ServerConfig
 from gymctl.server.calls.client import Client, HopFailed
-from gymctl.server.endpoints import endpoint
+from gymctl.server.endpoints import endpoint, invalid
+from gymctl.server.episodes import NO_TOOLS, AgentSessionRequest, begin_agent_session, close_agent_session
 from gymctl.server.message import TOOL_ERRORS_HEADER, Call, Reply, failure_sentence, json_reply
+from gymctl.server.metrics_reply import baseline_reply
 from gymctl.server.models.answers import Api, read_answer
 from gymctl.server.sessions import Session
 from gymctl.server.tool_calls import answer_text, offered_tools, unknown_tool
@@ -40,6 +43,10 @@ class AgentConfig(ServerConfig):
     """The resources server whose tasks the agent works on."""
     model_server: ServerReference
     """The model server that it asks."""
+    skip_verification: bool = False
+    """Whether a rollout ends without a verdict."""
+    skip_verification_reward: float = Field(0.0, allow_inf_nan=False)
+    """The reward of such a rollout."""
 
 
 class Rollout:
@@ -111,6 +118,13 @@ class Rollout:
         """The resources server's verdict on the row with its response."""
         return await self._resources_call("verify", "/verify", row)
 
+    async def leave(self) -> None:
+        """End the episode without a verdict. A server that cannot is left alone: nothing depends on it."""
+        with suppress(HopFailed):
+            await self._client.post(
+                self._resources, "/close_session", b"{}", cookies=self.resources_cookies, deadline=self._deadline
+            )
+
     async def _resources_call(self, hop: str, path: str, body: bytes) -> Reply:
         reply = await self._timed(hop, self._resources, path, body, self.resources_cookies)
         if reply.cookies:
@@ -162,20 +176,28 @@ class AgentServer(Server):
     @endpoint("/run", while_wanted=True)
     async def run(self, call: Call, session: Session) -> Reply:
         """Run one rollout: seed the session, respond, verify. The bytes of the verdict are returned unchanged."""
-        row, problem = _read_row(call)
+        row, problem = read_row(call)
         if problem is not None:
             return problem
         rollout = self._rollout(call, row)
         try:
             await rollout.seed(call.body)
             answer = await self.respond(row["responses_create_params"], rollout)
-            verdict = await rollout.verify(_with_response(call.body, row, answer))
+            result = await self._verdict(_with_field(call.body, row, "response", answer), row, rollout)
         except HopFailed as failure:
             if failure.kind == "timeout":
                 failure.add_detail(f"after {rollout.calls('model')} model calls and {rollout.calls('tool')} tool calls")
             raise
         cookies = {**rollout.model_cookies, **rollout.resources_cookies}
-        return Reply(200, verdict.body, cookies, rollout.headers())
+        return Reply(200, result, cookies, rollout.headers())
+
+    async def _verdict(self, body: bytes, row: dict[str, Any], rollout: Rollout) -> bytes:
+        """The verdict on a row with its response; where none is to be given, what NeMo Gym's own agents write then."""
+        if not self.config.skip_verification:
+            return (await rollout.verify(body)).body
+        await rollout.leave()
+        body = _with_field(body, row, "reward", self.config.skip_verification_reward)
+        return _with_field(body, row, "verification_skipped", value=True)
 
     def _rollout(self, call: Call, row: dict[str, Any]) -> Rollout:
         rollout = Rollout(self.client, self.config, call)
@@ -185,18 +207,43 @@ class AgentServer(Server):
     @endpoint("/v1/responses", while_wanted=True)
     async def responses(self, call: Call, session: Session) -> Reply:
         """Run the agent like a model: from create params to the final Response, without seed and verify."""
-        params, problem = _read_params(call)
+        params, problem = read_params(call)
         if problem is not None:
             return problem
         rollout = self._rollout(call, {"responses_create_params": params})
+        if NO_TOOLS in call.cookies:
+            rollout.offered = frozenset()
         reply = json_reply(await self.respond(params, rollout))
         reply.cookies = {**rollout.model_cookies, **rollout.resources_cookies}
         reply.headers.update(rollout.headers())
         return reply
 
+    @endpoint("/v1/agent_sessions", uses_session=False)
+    async def begin_session(self, call: Call, session: Session) -> Reply:
+        """Begin the agent's part of an episode of an environment server (NeMo Gym 0.7)."""
+        try:
+            request = AgentSessionRequest.model_validate_json(call.body)
+        except ValidationError as error:
+            return invalid(error)
+        return begin_agent_session(request, self.settings.peers.get(self.config.resources_server.name, ""))
+
+    @endpoint("/v1/agent_sessions/close", uses_session=False)
+    async def close_session(self, call: Call, session: Session) -> Reply:
+        """Close that part, and return the cookies of the episode's resources session."""
+        try:
+            request = AgentSessionRequest.model_validate_json(call.body)
+        except ValidationError as error:
+            return invalid(error)
+        return close_agent_session(request, call)
+
     @endpoint("/aggregate_metrics")
     async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
-        """Pass the verdicts of a run on to the resources server, which computes the metrics."""
+        """Pass the verdicts of a run on to the resources server, which computes the metrics.
+
+        Without verdicts (``skip_verification``) the agent computes the plain statistics itself.
+        """
+        if self.config.skip_verification:
+            return baseline_reply(call)
         return await self.client.ask(
             self.config.resources_server.name, "/aggregate_metrics", call.body, deadline=call.deadline
         )
@@ -209,53 +256,8 @@ def _with_time_to_tell(deadline: float | None) -> float | None:
     return deadline - min(1.0, 0.15 * max(0.0, deadline - time.monotonic()))
 
 
-def _read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
-    """The row of a ``/run`` request, or the 422 that says what is wrong with it (FastAPI's shape)."""
-    row, problem = _read_json(call)
-    if problem is not None:
-        return {}, problem
-    if isinstance(row, dict):
-        params = row.get("responses_create_params")
-    else:
-        params = None
-    if not isinstance(params, dict):
-        return {}, _unprocessable("missing", ["responses_create_params"], "Field required")
-    return row, _unknown_params(params, ["responses_create_params"])
-
-
-def _read_params(call: Call) -> tuple[dict[str, Any], Reply | None]:
-    """The create params of a ``/v1/responses`` request, or the 422 that says what is wrong with them."""
-    params, problem = _read_json(call)
-    if problem is not None:
-        return {}, problem
-    if not isinstance(params, dict):
-        return {}, _unprocessable("dict_type", [], "Input should be a valid dictionary")
-    return params, _unknown_params(params, [])
-
-
-def _read_json(call: Call) -> tuple[Any, Reply | None]:
-    """The body of a request, or the 422 that says where it is not JSON."""
-    try:
-        return exact_json.loads(call.body), None
-    except ValueError as error:
-        explanation = exact_json.explain(call.body) or str(error)
-        return None, _unprocessable("json_invalid", [], f"JSON decode error: {explanation}")
-
-
-def _unknown_params(params: dict[str, Any], place: list[str]) -> Reply | None:
-    """The 422 for a key that is not one of NeMo Gym's create params; ``place`` is where they are in the body."""
-    unknown = sorted(params.keys() - CREATE_PARAMS)
-    if not unknown:
-        return None
-    return _unprocessable("extra_forbidden", [*place, unknown[0]], "Extra inputs are not permitted")
-
-
-def _unprocessable(kind: str, path: list[str], text: str) -> Reply:
-    return json_reply({"detail": [{"type": kind, "loc": ["body", *path], "msg": text}]}, 422)
-
-
-def _with_response(body: bytes, row: dict[str, Any], answer: dict[str, Any]) -> bytes:
-    """The row with its response; spliced, so that the row is not encoded again."""
-    if "response" in row:
-        return exact_json.join_fields({**exact_json.split_fields(body), "response": exact_json.dumps(answer)})
-    return body.rstrip()[:-1] + b',"response":' + exact_json.dumps(answer) + b"}"
+def _with_field(body: bytes, row: dict[str, Any], name: str, value: Any) -> bytes:
+    """The row with one more field; spliced, so that the row is not encoded again."""
+    if name in row:
+        return exact_json.join_fields({**exact_json.split_fields(body), name: exact_json.dumps(value)})
+    return body.rstrip()[:-1] + b',"%b":' % name.encode() + exact_json.dumps(value) + b"}"

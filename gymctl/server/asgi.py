@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.errors import GymctlError
 from gymctl.server.disconnect import while_wanted
+from gymctl.server.episodes import plain_path
 from gymctl.server.message import DEADLINE_HEADER, PASSED_HEADERS, Call, Reply
 from gymctl.server.request_checks import RequestChecks
 from gymctl.server.run.startup import StartFailed, start
@@ -52,7 +53,7 @@ class Application:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, unless its headers or its size rule that out."""
         server = self._server
-        found = server.endpoints.get((scope["method"], scope["path"]))
+        found = server.endpoints.get((scope["method"], plain_path(scope["path"])))
         elsewhere = not found and (server.has_routes or scope["path"] in _DOCUMENTATION)
         refusal = self._checks.refusal(scope, only_json=not elsewhere)
         if refusal is not None:
@@ -141,7 +142,9 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 def _call(scope: Scope, body: bytes) -> Call:
     place = scope.get("server")
-    call = Call(scope["path"], body, scope["method"], headers=scope["headers"], place=place[0] if place else "")
+    call = Call(
+        plain_path(scope["path"]), body, scope["method"], headers=scope["headers"], place=place[0] if place else ""
+    )
     for key, value in scope["headers"]:
         if key == b"cookie":
             call.cookies = _cookies(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -11,9 +12,13 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from gymctl.config import exact_json
 from gymctl.config.vocabulary import ServerKind
 from gymctl.server.base import Server, log
-from gymctl.server.endpoints import Endpoint, endpoint, plain, typed_endpoint
+from gymctl.server.calls.client import Client
+from gymctl.server.endpoints import Endpoint, Invoke, endpoint, plain, typed_endpoint
+from gymctl.server.episodes import ResourcesSessions, typed_session
 from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.metrics_reply import baseline_reply
 from gymctl.server.sessions import Session
+from gymctl.server.settings import Settings
 
 
 class SeedRequest(BaseModel):
@@ -95,17 +100,22 @@ class ResourcesServer(Server):
     async def close_session(self, session: Session) -> None:
         """Release what is kept under ``session.id``. Override it; called after the verdict too."""
 
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self._typed_sessions = ResourcesSessions()
+        super().__init__(settings, client)
+
     def all_endpoints(self) -> Iterator[Endpoint]:
         """Tools, ``/seed_session``, ``/verify`` and ``/close_session``."""
         yield from super().all_endpoints()
         yield replace(typed_endpoint("/verify", self.verify), ends_session=True)
         yield Endpoint(
-            "/close_session", self._nothing_more, documented=self.close_session, uses_session=False, ends_session=True
+            "/close_session", self._close_typed, documented=self.close_session, uses_session=False, ends_session=True
         )
         if type(self).seed_session is ResourcesServer.seed_session:
-            yield Endpoint("/seed_session", self._nothing_to_seed, documented=self.seed_session, body=SeedRequest)
+            seed = Endpoint("/seed_session", self._nothing_to_seed, documented=self.seed_session, body=SeedRequest)
         else:
-            yield replace(typed_endpoint("/seed_session", self.seed_session), begins_session=True)
+            seed = replace(typed_endpoint("/seed_session", self.seed_session), begins_session=True)
+        yield replace(seed, invoke=partial(self._seed_typed, seed.invoke))
 
     async def end_session(self, session: Session) -> None:
         """Release what the environment keeps for a session, then forget it. An error of that costs no verdict."""
@@ -115,8 +125,23 @@ class ResourcesServer(Server):
             log.exception("%s: close_session failed", self.name)
         await super().end_session(session)
 
-    async def _nothing_more(self, call: Call, session: Session) -> Reply:
-        return Reply(200, b"{}")
+    async def _seed_typed(self, seed: Invoke, call: Call, session: Session) -> Reply:
+        """Seed with a row; an environment server (NeMo Gym 0.7) sends its columns in ``task_data``, and names it."""
+        name, body = typed_session(call)
+        if not name:
+            return await seed(call, session)
+        if self._typed_sessions.is_closed(name):
+            return json_reply({"detail": f"the session {name} is closed"}, 409)
+        reply = await seed(replace(call, body=exact_json.dumps(body.get("task_data") or {})), session)
+        return json_reply({"resources_session_id": name}) if reply.status == 200 else reply
+
+    async def _close_typed(self, call: Call, session: Session) -> Reply:
+        """Close the session of the caller's cookie; one that an environment server named cannot be seeded again."""
+        name, _ = typed_session(call)
+        if not name:
+            return Reply(200, b"{}")
+        self._typed_sessions.close(name)
+        return json_reply({"resources_session_id": name})
 
     async def _nothing_to_seed(self, call: Call, session: Session) -> Reply:
         return Reply(200, b"{}")
@@ -124,30 +149,8 @@ class ResourcesServer(Server):
     @endpoint("/aggregate_metrics", uses_session=False)
     async def aggregate_metrics(self, call: Call, session: Session) -> Reply:
         """Compute mean, maximum, minimum, median and deviation of verdicts, per task and in total."""
-        from gymctl.server.metrics import baseline_metrics
-
-        try:
-            rows = call_rows(call)
-        except ValueError as error:
-            return json_reply({"detail": str(error)}, 422)
-        return json_reply(baseline_metrics(rows))
+        return baseline_reply(call)
 
 
 def _encoded(fields: dict[str, Any]) -> dict[str, bytes]:
     return {name: exact_json.dumps(value, default=plain) for name, value in fields.items()}
-
-
-def call_rows(call: Call) -> list[dict[str, Any]]:
-    """The ``verify_responses`` of an ``/aggregate_metrics`` request.
-
-    Raises:
-        ValueError: there are none.
-    """
-    body = exact_json.loads(call.body or b"{}")
-    if isinstance(body, dict):
-        rows = body.get("verify_responses")
-    else:
-        rows = None
-    if not isinstance(rows, list):
-        raise ValueError("verify_responses: a list of rows is required")
-    return rows

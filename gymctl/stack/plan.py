@@ -27,7 +27,7 @@ from gymctl.stack.slices.host_gateway import GATEWAY
 from gymctl.stack.slices.slices import Address, Slices, reachable_from
 from gymctl.stack.worker_nodes import Machines
 
-DEFAULT_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000}
+_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000, ServerKind.ENVIRONMENT: 8082}
 
 
 @dataclass(frozen=True)
@@ -269,9 +269,7 @@ def container_addresses(config: Config) -> dict[str, Address]:
 
     Containers have an address each, so that the same port serves many; a ``host`` in the configuration is not used.
     """
-    addresses = {
-        name: Address(name, server.port or DEFAULT_PORTS[server.kind]) for name, server in config.servers.items()
-    }
+    addresses = {name: Address(name, server.port or _PORTS[server.kind]) for name, server in config.servers.items()}
     return {HEAD_NAME: Address(HEAD_SERVICE, config.head.port), **addresses}
 
 

@@ -100,7 +100,8 @@ class Runtimes:
         if folder is None and self.source.checkout is not None:
             folder = self.source.checkout / server.kind.value / server.implementation
         if folder is None:
-            return server.implementation in upstream.RAY_USERS or self.source.version != upstream.DEFAULT.version
+            release = upstream.release_of(self.source.version)
+            return release is None or server.implementation in release.ray_users
         return imports_ray(folder)
 
     def problems(self) -> Iterator[Problem]:

@@ -63,7 +63,8 @@ class Head(Server):
 
     def _records(self) -> Iterator[dict[str, Any]]:
         """One record for each server of this stack."""
-        for name, kind, implementation, fields in server_entries(self._whole):
+        with_address = (entry for entry in server_entries(self._whole) if entry[0] in self.settings.peers)
+        for name, kind, implementation, fields in with_address:  # a relay has none: its agent answers in its place
             address = (fields.get("host"), fields.get("port"), self.settings.peers.get(name))
             yield _record(name, kind, implementation, fields.get("entrypoint"), address)
 

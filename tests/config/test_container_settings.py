@@ -74,6 +74,23 @@ def test_what_cannot_be_is_a_problem_at_its_line(folder: Folder, key: str, value
     assert len(caught.value.problems) == 1
 
 
+def test_a_field_that_code_for_nemo_gym_has_is_the_servers(folder: Folder) -> None:
+    folder.write(
+        "resources_servers/own/app.py",
+        """\
+        from nemo_gym.base_resources_server import BaseResourcesServerConfig
+
+        class Config(BaseResourcesServerConfig):
+            environment: dict
+        """,
+    )
+    own: dict[str, Any] = {"entrypoint": "app.py", "domain": "agent", "environment": {"images": []}}
+    folder.write("stack.yaml", str({"mine": {"resources_servers": {"own": own}}}))
+    server = folder.load("stack.yaml").servers["mine"]
+    assert server.container is None
+    assert server.fields["environment"] == {"images": []}
+
+
 def test_a_field_that_the_servers_own_code_has_is_the_servers(folder: Folder) -> None:
     folder.write(
         "resources_servers/own/app.py",

@@ -264,14 +264,44 @@ def test_an_almost_server_can_be_skipped(folder: Folder) -> None:
         "tool:\n", "patterns:\n  responses_api_models:\n    openai_model: {model_name: gpt-4o}\ntool:\n"
     )
     text += "bad:\n  resources_servers:\n    example_multi_step: {entrypoint: app.py}\n"
-    assert len(folder.problems(text)) == 2
+    assert len(folder.problems(text)) == 1
     config = folder.loaded(text, "+error_on_almost_servers=false")
     assert list(config.servers) == ["policy_model", "agent", "tool"]
     assert [note.code for note in config.advice] == ["skipped-server", "skipped-server"]
-    assert config.notes[0] == (
-        "a.yaml:10: skipped: patterns looks like a server but has no entrypoint; add `entrypoint: app.py` under it "
-        "[skipped-server]"
+    assert config.notes[1].startswith("a.yaml:18: skipped: bad: a resources server needs a domain")
+
+
+LEFTOVER = "patterns:\n  resources_servers:\n    example_multi_step: {verified: true}\n"
+
+
+def test_an_override_of_a_server_that_no_file_defines_is_a_note(folder: Folder) -> None:
+    config = folder.loaded(LEFTOVER + AGENT)
+    assert list(config.servers) == ["policy_model", "agent", "tool"]
+    assert config.notes == (
+        "a.yaml:1: patterns is left out: it has no entrypoint, and no file defines that server; "
+        "load the file that does, or remove the entry [skipped-server]",
     )
+    assert "patterns" in config.resolved
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "patterns:\n  resources_servers:\n    example_multi_step: {entry_point: app.py}\n",
+        "patterns:\n  resources_servers:\n    example_multi_step: {entrypoint: 3}\n",
+        "patterns:\n  resources_servers: {a: {verified: true}, b: {verified: true}}\n",
+        "patterns:\n  resources_servers: {}\n",
+    ],
+)
+def test_what_is_meant_as_a_server_is_a_problem_although_nothing_refers_to_it(folder: Folder, entry: str) -> None:
+    (problem,) = folder.problems(entry + AGENT)
+    assert "patterns" in problem
+
+
+def test_an_override_that_a_server_refers_to_is_a_problem(folder: Folder) -> None:
+    text = LEFTOVER + AGENT.replace("name: tool}", "name: patterns}")
+    problems = folder.problems(text)
+    assert any("patterns looks like a server but has no entrypoint" in problem for problem in problems)
 
 
 def test_several_models_and_a_judge(folder: Folder) -> None:

@@ -102,8 +102,7 @@ def test_settings_of_an_agent_and_its_references(folder: Folder) -> None:
     assert found == "a.yaml:17: asker: max_steps is -3; it must be a number of at least 1"
     (found,) = folder.problems(STACK.replace("responses_api_models, name", "response_api_models, name"))
     assert found == (
-        "a.yaml:16: asker: model_server.type is 'response_api_models'; "
-        "it must be one of responses_api_models, responses_api_agents, resources_servers"
+        "a.yaml:16: asker: model_server.type is 'response_api_models'; did you mean 'responses_api_models'?"
     )
 
 

@@ -1,13 +1,16 @@
-"""Every configuration that NeMo Gym 0.4.0 ships resolves here as its own parser resolves it.
+"""Every configuration that NeMo Gym 0.4.0 and 0.7.0 ship resolves here as its own parser resolves it, and renders.
 
-Needs an interpreter with ``nemo-gym`` installed, named by ``GYMCTL_UPSTREAM_PYTHON``.
+Needs interpreters with ``nemo-gym`` installed, named by ``GYMCTL_UPSTREAM_PYTHON`` and ``GYMCTL_UPSTREAM_07_PYTHON``.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,96 +18,192 @@ import pytest
 import yaml
 from config_files import Folder
 
-from gymctl.config import Config
+from gymctl.config import Config, MergeOrder
 from gymctl.errors import InputError
+from gymctl.stack import StackOptions, plan_stack, render_stack
 
-PYTHON = os.environ.get("GYMCTL_UPSTREAM_PYTHON", "")
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "upstream_configs.py"
 
 # Computed by upstream's parser for its own process: ports it picked, versions and folders of the machine.
-COMPUTED = (
+COMPUTED = frozenset(
     "config_paths head_server disallowed_ports port_range_low port_range_high use_absolute_ip head_server_deps "
-    "python_version skip_venv_if_present dry_run uv_cache_dir uv_venv_dir"
-).split()
+    "python_version skip_venv_if_present dry_run uv_cache_dir uv_venv_dir results_dir cache_dir "
+    "uv_lock_timeout_seconds model_endpoint_readiness_timeout_seconds server_spinup_timeout_seconds "
+    "allow_openai_version_skew".split()
+)
+KINDS = ("responses_api_models", "responses_api_agents", "resources_servers", "environment_servers")
 
-# Configurations that differ, and why that is right.
-DIFFERENCES = {
-    "resources_servers/math_with_judge/configs/math_with_local_judge.yaml": (
-        "an overlay for another configuration; alone, its math_with_judge has no entrypoint, and upstream leaves such "
-        "an entry out without a word: here that is said, and +error_on_almost_servers=false does as upstream does"
-    ),
+
+@dataclass(frozen=True)
+class Wheel:
+    """A release whose configurations are compared."""
+
+    version: str
+    variable: str
+    """Of the environment; it names an interpreter that has the release."""
+    order: MergeOrder
+    differences: Mapping[str, str]
+    """Configurations that differ, and why that is right."""
+    unrendered: Mapping[str, str]
+    """Parts of messages with which a configuration is not rendered, and why that is right."""
+
+
+_OVERLAY = "an overlay for another configuration; alone it defines no server, which upstream accepts and we refuse"
+_CACHE = "upstream fills in a folder of the machine it runs on; a container has no such folder"
+_AGENT_MAP = "upstream derives which agent takes over the rows of the agent that is overridden; here +agent_map does"
+_DIFFERENCES = {
+    "responses_api_models/vllm_model/configs/vllm_model_supply_prefix.yaml": _OVERLAY,
+    "responses_api_agents/vibench_agent/configs/docker.yaml": _OVERLAY,
+    "resources_servers/finance_sec_search/configs/finance_sec_search.yaml": _CACHE,
+    "benchmarks/finance_sec_search/config_no_web_search.yaml": _CACHE,
+    "benchmarks/finance_sec_search/config_web_search.yaml": _CACHE,
+    "environments/claude_code_reasoning_gym/config.yaml": _AGENT_MAP,
+    "environments/hermes_reasoning_gym/config.yaml": _AGENT_MAP,
+    "environments/langgraph_orchestrator_reasoning_gym/config.yaml": _AGENT_MAP,
+    "environments/langgraph_parallel_thinking_reasoning_gym/config.yaml": _AGENT_MAP,
+    "environments/langgraph_reflection_reasoning_gym/config.yaml": _AGENT_MAP,
+    "environments/langgraph_rewoo_reasoning_gym/config.yaml": _AGENT_MAP,
 }
+_UNRENDERED = {
+    "looks like a server but has no entrypoint": _OVERLAY,
+    "starts vLLM through Ray on the machine itself": "a container is not a node of that cluster",
+    "cannot be the name of a service": "a service name is a DNS label; the name is longer, or has other characters",
+}
+WHEELS = (
+    Wheel(
+        version="0.4.0",
+        variable="GYMCTL_UPSTREAM_PYTHON",
+        order=MergeOrder.INCLUDES_LAST,
+        differences={},
+        unrendered=_UNRENDERED,
+    ),
+    Wheel(
+        version="0.7.0",
+        variable="GYMCTL_UPSTREAM_07_PYTHON",
+        order=MergeOrder.INCLUDES_FIRST,
+        differences=_DIFFERENCES,
+        unrendered=_UNRENDERED,
+    ),
+)
 
 
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    if not PYTHON or not Path(PYTHON).is_file():
-        pytest.skip("GYMCTL_UPSTREAM_PYTHON names no interpreter with nemo-gym 0.4.0 in it")
+@dataclass(frozen=True)
+class Parsed:
+    """What upstream's parser made of the configurations of one wheel."""
+
+    wheel: Wheel
+    root: Path
+    entries: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=WHEELS, ids=lambda wheel: wheel.version)
+def parsed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Parsed:
+    wheel: Wheel = request.param
+    python = os.environ.get(wheel.variable, "")
+    if not python or not Path(python).is_file():
+        pytest.skip(f"{wheel.variable} names no interpreter with nemo-gym {wheel.version} in it")
     folder = tmp_path_factory.mktemp("empty")
-    done = subprocess.run([PYTHON, str(SCRIPT), str(folder)], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([python, str(SCRIPT), str(folder)], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    root, *entries = [json.loads(line) for line in done.stdout.splitlines()]
+    return Parsed(wheel, Path(root["root"]), entries)
 
 
 def test_every_shipped_configuration_resolves_as_upstream_resolves_it(
-    upstream: list[dict[str, Any]], folder: Folder, capsys: pytest.CaptureFixture[str]
+    parsed: Parsed, folder: Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, *entries = upstream
-    environ = {"NEMO_GYM_EXTRA_ROOTS": root["root"]}
-    differing = {}
-    for entry in entries:
-        difference = _difference(entry, folder, environ)
-        if difference:
-            differing[entry["config"]] = difference
-    kinds = {entry["config"].split("/")[0]: 0 for entry in entries}
-    counts = ", ".join(
-        f"{sum(config.startswith(kind) and config not in differing for config in configs)} of "
-        f"{sum(config.startswith(kind) for config in configs)} {kind}"
-        for kind in kinds
-        for configs in [[entry["config"] for entry in entries]]
-    )
+    entries = parsed.entries
+    found = {entry["config"]: _difference(entry, folder, parsed) for entry in entries}
+    differing = {config: text for config, text in found.items() if text}
     as_they_are = sum(entry["error"] is None for entry in entries)
     with capsys.disabled():
         print(
-            f"\n{len(entries) - len(differing)} of {len(entries)} configurations as upstream resolves them ({counts}); "
-            f"{as_they_are} of them as they are, the others are refused by both and agree once completed"
+            f"\n{parsed.wheel.version}: {len(entries) - len(differing)} of {len(entries)} configurations as upstream "
+            f"resolves them; {as_they_are} of them as they are, the others are refused by both and agree once completed"
         )
-    unexpected = {config: text for config, text in differing.items() if config not in DIFFERENCES}
+    unexpected = {config: text for config, text in differing.items() if config not in parsed.wheel.differences}
     assert not unexpected, json.dumps(unexpected, indent=2)
     assert len(entries) > 200
-    assert not set(DIFFERENCES) - set(differing), "these no longer differ"
+    assert not set(parsed.wheel.differences) - set(differing), "these no longer differ"
 
 
-def _difference(entry: dict[str, Any], folder: Folder, environ: dict[str, str]) -> str:
-    """What is not as upstream has it; empty when all is."""
+def test_every_shipped_configuration_renders(
+    parsed: Parsed, folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    complete = [entry for entry in parsed.entries if entry["resolved"] is not None]
+    refused = {entry["config"]: text for entry in complete if (text := _refusal(entry, folder, parsed))}
+    reasons = parsed.wheel.unrendered
+    with capsys.disabled():
+        print(f"\n{parsed.wheel.version}: {len(complete) - len(refused)} of {len(complete)} configurations render")
+    unexpected = {config: text for config, text in refused.items() if not any(part in text for part in reasons)}
+    assert not unexpected, json.dumps(unexpected, indent=2)
+
+
+def _load(entry: dict[str, Any], folder: Folder, parsed: Parsed, *added: str) -> Config:
     given = [f"+{key}='{value}'" for key, value in entry["given"].items()]
-    arguments = [f"+config_paths=[{','.join(entry['paths'])}]", *given]
+    environ = {"NEMO_GYM_EXTRA_ROOTS": str(parsed.root), **(entry["environ"] if added else {})}
+    paths = ",".join([*entry["paths"], *added])
+    return folder.load(f"+config_paths=[{paths}]", *given, environ=environ, merge_order=parsed.wheel.order)
+
+
+def _completed(entry: dict[str, Any], folder: Folder, parsed: Parsed, **more: str) -> Config:
+    """The configuration with everything that upstream said was missing."""
+    folder.write("added.yaml", yaml.safe_dump({**entry["added"], **more}))
+    return _load(entry, folder, parsed, "added.yaml")
+
+
+def _refusal(entry: dict[str, Any], folder: Folder, parsed: Parsed) -> str:
+    """Why a configuration is not rendered; empty when it is."""
+    options = StackOptions(version="1", gym_version=parsed.wheel.version, gym_root=parsed.root)
     try:
-        folder.load(*arguments, environ=environ)
+        plan = plan_stack(_completed(entry, folder, parsed, runtime="nemo-gym"), name="stack", options=options)
+    except InputError as error:
+        return str(error)
+    assert yaml.safe_load(render_stack(plan))["services"]
+    return ""
+
+
+def _difference(entry: dict[str, Any], folder: Folder, parsed: Parsed) -> str:
+    """What is not as upstream has it; empty when all is."""
+    try:
+        _load(entry, folder, parsed)
         refused = ""
     except InputError as error:
         refused = str(error)
     if bool(refused) != bool(entry["error"]):
         return f"upstream: {entry['error'] or 'accepts'}; ours: {refused or 'accepts'}"
     if entry["resolved"] is None:
-        return f"upstream cannot be satisfied: {entry['at_last']}"
-    folder.write("added.yaml", yaml.safe_dump(entry["added"]))
-    arguments[0] = f"+config_paths=[{','.join([*entry['paths'], 'added.yaml'])}]"
+        return ""
     try:
-        ours = _comparable(folder.load(*arguments, environ=environ), entry["resolved"])
+        ours = _comparable(_completed(entry, folder, parsed), entry["resolved"])
     except InputError as error:
         return f"ours refuses what upstream accepts: {error}"
     theirs = {key: value for key, value in entry["resolved"].items() if key not in COMPUTED}
-    return "" if ours == theirs else f"upstream: {theirs}; ours: {ours}"
+    for name in theirs.keys() - ours.keys():  # the head adds those when it answers
+        if set(theirs[name].get("environment_servers", ())) == {"legacy_agent"}:
+            del theirs[name]
+    return "; ".join(_unequal(ours, theirs, ""))
+
+
+def _unequal(ours: Any, theirs: Any, place: str) -> Iterator[str]:
+    """The places where two values differ."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in ours.keys() | theirs.keys():
+            yield from _unequal(ours.get(key), theirs.get(key), f"{place}.{key}")
+    elif ours != theirs:
+        yield f"{place}: upstream has {theirs!r}, we have {ours!r}"
 
 
 def _comparable(config: Config, theirs: dict[str, Any]) -> dict[str, Any]:
     """Our resolved view, with the hosts and ports that upstream picked where the configuration has none."""
-    ours = {key: value for key, value in config.resolved.items() if key not in COMPUTED}
-    for server in config.servers.values():
-        picked = theirs[server.name][server.kind.value][server.implementation]
-        fields = {**server.fields}
-        fields["host"] = server.host or "127.0.0.1"
-        fields["port"] = server.port or picked["port"]
-        ours[server.name] = {**ours[server.name], server.kind.value: {server.implementation: fields}}
+    ours = {key: copy.deepcopy(value) for key, value in config.resolved.items() if key not in COMPUTED}
+    for name, entry in ours.items():
+        for kind in KINDS:
+            if not isinstance(entry, dict) or not isinstance(entry.get(kind), dict):
+                continue
+            for implementation, fields in entry[kind].items():
+                picked = theirs.get(name, {}).get(kind, {}).get(implementation, {})
+                if "port" in picked and isinstance(fields, dict):
+                    fields.setdefault("host", picked["host"])
+                    fields.setdefault("port", picked["port"])
     return ours

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -40,7 +41,9 @@ def blocks() -> list[object]:
 
 @pytest.mark.parametrize("block", blocks())
 def test_a_block_runs_as_it_stands(block: str, tmp_path: Path):
-    (tmp_path / "examples").symlink_to(TOP / "examples")
+    directory = tmp_path / f"page-{token_hex(4)}"  # the stack's name: others may run this test on the same engine
+    directory.mkdir()
+    (directory / "examples").symlink_to(TOP / "examples")
     script = INSTALL.sub("", block)
     environ = {
         **os.environ,
@@ -51,7 +54,7 @@ def test_a_block_runs_as_it_stands(block: str, tmp_path: Path):
     command = ["bash", "-euo", "pipefail", "-c", script]
     try:
         done = subprocess.run(
-            command, cwd=tmp_path, env=environ, check=False, capture_output=True, text=True, timeout=240
+            command, cwd=directory, env=environ, check=False, capture_output=True, text=True, timeout=240
         )
     finally:
         for state in tmp_path.rglob(".gymctl/stack.json"):  # a block that failed half-way leaves its stack

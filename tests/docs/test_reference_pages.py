@@ -26,12 +26,24 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], str]]:
 
 
 def variables() -> Iterator[str]:
-    """Names of variables that occur as a string of their own in the code of gymctl and the servers."""
+    """Names of variables that the code of gymctl and the servers reads or sets."""
     for folder in ("gymctl", "services"):
         for path in (TOP / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value):
                     yield node.value
+                yield from looked_up(node)
+
+
+def looked_up(node: ast.AST) -> Iterator[str]:
+    """The name in ``environ["NAME"]`` and ``environ.get("NAME")``."""
+    key: ast.AST | None = None
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
+        key = node.slice
+    elif isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith(("environ.get", "getenv")):
+        key = node.args[0]
+    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+        yield key.value.upper()
 
 
 def test_the_pages_are_what_the_script_writes(pages: dict[str, Callable[[], str]]):

@@ -183,3 +183,26 @@ def test_a_wrong_request_is_refused_with_the_place_in_its_body(path: str, body: 
     status, answer = asyncio.run(work())
     assert status == 422
     assert answer["detail"][0]["loc"] == place
+
+
+@pytest.mark.parametrize("row_has_fields", [False, True])
+def test_a_rollout_without_a_verdict_has_the_configured_reward(row_has_fields: bool) -> None:
+    settings = {"skip_verification": True, "skip_verification_reward": 0.25}
+    row: dict[str, Any] = {"responses_create_params": {"input": "count"}, "initial_count": 1, "expected_count": 1}
+    if row_has_fields:
+        row |= {"reward": 1.0, "verification_skipped": False}
+
+    async def work() -> tuple[dict[str, Any], dict[str, Any]]:
+        async with open_stack(environment("example_session_state_mgmt"), **{AGENT: settings}) as servers:
+            client = Client(LocalTransport(servers))
+            model = Replayed(Settings("policy_model", "responses_api_models", "x", "127.0.0.1", 1, {}), client)
+            model.prepare([says(message("1"))])
+            servers["policy_model"] = model
+            result = (await post(servers[AGENT], "/run", row)).json()
+            metrics = await post(servers[AGENT], "/aggregate_metrics", {"verify_responses": [result]})
+            return result, metrics.json()
+
+    result, metrics = asyncio.run(work())
+    assert (result["reward"], result["verification_skipped"], result["expected_count"]) == (0.25, True, 1)
+    assert result["response"]["output"][0]["content"][0]["text"] == "1"
+    assert metrics["agent_metrics"]["mean/reward"] == 0.25

@@ -11,7 +11,12 @@ from gymctl.config import Config, Head, Location, Reference, ServerInstance, Ser
 
 BUNDLED = assets.folder("services")
 MODEL, AGENT, RESOURCES = ServerKind.MODEL, ServerKind.AGENT, ServerKind.RESOURCES
-BUNDLED_IMPLEMENTATIONS = {MODEL: "openai_model", AGENT: "simple_agent", RESOURCES: "example_multi_step"}
+BUNDLED_IMPLEMENTATIONS = {
+    MODEL: "openai_model",
+    AGENT: "simple_agent",
+    RESOURCES: "example_multi_step",
+    ServerKind.ENVIRONMENT: "single_agent_turn",
+}
 
 
 def ref(kind: ServerKind, name: str) -> dict[str, str]:

@@ -191,3 +191,20 @@ def test_an_address_that_only_nodes_can_dial_is_told(tmp_path: Path) -> None:
 def test_a_server_may_not_take_rays_name() -> None:
     with pytest.raises(ConfigError, match="Ray's service name"):
         plan(config(server("ray-head", RESOURCES)))
+
+
+@pytest.mark.parametrize(
+    ("version", "implementation", "uses_ray"),
+    [
+        ("0.4.0", "scicode", True),
+        ("0.7.0", "scicode", False),
+        ("0.7.0", "code_gen", True),
+        ("0.3.1", "scicode", True),
+    ],
+)
+def test_which_servers_of_a_wheel_use_ray_is_a_matter_of_the_release(
+    version: str, implementation: str, uses_ray: bool
+) -> None:
+    found = server("code", RESOURCES, {}, implementation=implementation, found=False)
+    planned = plan(config(replace(found, runtime="nemo-gym")), gym_version=version)
+    assert ("ray-head" in [service.name for service in planned.services]) is uses_ray

@@ -22,6 +22,7 @@ _PACKAGES = (
     "resources_servers",
     "responses_api_agents",
     "responses_api_models",
+    "environment_servers",
     "benchmarks",
     "environments",
 )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gymctl.config import Config, Reference, ServerInstance, SliceMode, mask, upstream
+from gymctl.config import Config, Reference, ServerInstance, ServerKind, SliceMode, mask, upstream
+from gymctl.config.server_fields import GYMCTL_FIELDS
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, RAY_ADDRESS_KEY, base_url
 from gymctl.stack.slices.globals import visible_globals, without_credentials
 from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
@@ -120,6 +121,10 @@ class Slices:
     def _global_names(self, name: str) -> list[str]:
         return list(self._globals if self._is_full(name) else visible_globals(self._config.servers[name], self._config))
 
+    def _fields_of_gymctl(self, server: ServerInstance) -> frozenset[str]:
+        """Fields that are not passed on, since NeMo Gym's environment servers refuse those that they do not know."""
+        return GYMCTL_FIELDS if server.kind is ServerKind.ENVIRONMENT else frozenset()
+
     def _secrets_of(self, name: str) -> frozenset[Piece]:
         if self._is_full(name):
             servers = self._own
@@ -137,7 +142,8 @@ class Slices:
             host = address.host
         fields: dict[str, Any] = {"entrypoint": escape_all(server.entrypoint), "host": host, "port": address.port}
         if whole:
-            fields |= unmark(self._own[name], self._names)
+            values = unmark(self._own[name], self._names)
+            fields |= {key: value for key, value in values.items() if key not in self._fields_of_gymctl(server)}
         elif "domain" in server.fields:  # upstream wants a resources server to have one
             fields["domain"] = escape_all(server.fields["domain"])
         return {server.kind.value: {server.implementation: fields}}
