@@ -14,6 +14,7 @@ from gymctl.server.message import json_object
 from gymctl.server.models.answers import Answer
 from gymctl.server.models.context_limits import exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
+from gymctl.server.models.endpoint_probe import endpoint_problems
 
 CHAT = "chat/completions"
 _STYLE = Style(reasoning_parser=False)  # Azure's models keep their reasoning to themselves
@@ -56,6 +57,10 @@ class AzureOpenAIModel(ModelServer):
     async def shutdown(self) -> None:
         """Close the pooled connections."""
         await self._provider.close()
+
+    async def endpoint_problems(self) -> list[str]:
+        """What keeps the deployment from answering, as sentences."""
+        return await endpoint_problems(self._provider, self.config.openai_model, CHAT)
 
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Create params of the Responses API to a Response."""

@@ -25,6 +25,7 @@ from gymctl.server import (
 from gymctl.server.chat import Style, response_of, stopped
 from gymctl.server.models.context_limits import LIMITS_OF_OUTPUT, exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
+from gymctl.server.models.endpoint_probe import RESPONSES, endpoint_problems
 
 
 class OpenAIConfig(ProviderConfig):
@@ -61,6 +62,12 @@ class OpenAIModel(ModelServer):
     async def shutdown(self) -> None:
         """Close the pooled connections."""
         await self._provider.close()
+
+    async def endpoint_problems(self) -> list[str]:
+        """What keeps the endpoint from answering, as sentences."""
+        return await endpoint_problems(
+            self._provider, self.config.openai_model, RESPONSES, chat_server="use vllm_model, which converts"
+        )
 
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Pass a Responses API call on."""

@@ -45,6 +45,7 @@ from gymctl.server.chat import (
 from gymctl.server.message import json_object
 from gymctl.server.models.context_limits import exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
+from gymctl.server.models.endpoint_probe import RESPONSES, endpoint_problems
 
 CHAT = "chat/completions"
 _OF_THE_PROMPT = ("model", "messages", "tools", "chat_template_kwargs")
@@ -124,6 +125,13 @@ class VLLMModel(ModelServer):
     async def shutdown(self) -> None:
         """Close the pooled connections."""
         await self._provider.close()
+
+    async def endpoint_problems(self) -> list[str]:
+        """What keeps the endpoints from answering, as sentences."""
+        if self.config.is_responses_native:
+            converting = "set is_responses_native: false"
+            return await endpoint_problems(self._provider, self.config.model, RESPONSES, chat_server=converting)
+        return await endpoint_problems(self._provider, self.config.model, CHAT)
 
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Create params of the Responses API to a Response."""
