@@ -260,11 +260,8 @@ def _probed(parts: _Parts) -> set[str]:
     """Names of the servers whose endpoints are tried once the stack is up."""
     if not parts.options.is_probed:
         return set()
-    return {
-        server.name
-        for server in parts.config.servers.values()
-        if server.implementation in PROBED and parts.runtimes.of(server.name) is not Runtime.NEMO_GYM
-    }
+    servers = (server for server in parts.config.servers.values() if server.implementation in PROBED)
+    return {server.name for server in servers if parts.runtimes.of(server.name) is not Runtime.NEMO_GYM}
 
 
 def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -118,23 +118,13 @@ class _Probe:
     async def _call_problem(self, reply: ProbeReply, models: Sequence[str] | None) -> str:
         """What the answer to a small call says."""
         status = reply.status
-        if status // 100 == 2:
-            if isinstance(reply.value, dict):
-                return ""
-            return f"{reply.url} answers {status} without JSON; base_url must be the address of an OpenAI-style API"
-        if status // 100 == 3:
-            return f"{reply.url} redirects to {printable_line(reply.location)}; configure the final address"
-        if status in (401, 407):
-            return f"{status}: the key is not accepted{reply.text}"
-        if status == 403:
-            return f"403: the key may not be used for this call{reply.text}"
         if status in _NO_SUCH_CALL and not reply.names_model:
             return await self._missing_call(reply, models)
-        if reply.names_model or (models is not None and status in _REFUSED_REQUEST | _NO_SUCH_CALL):
+        if reply.names_model or (models is not None and status in _REFUSED_REQUEST):
             return self._unknown_model(reply, models)
         if status in _REFUSED_REQUEST:
             return ""  # it takes the key, and real calls have other parameters
-        return f"{status} from {reply.url}{reply.text}"
+        return status_problem(reply)
 
     async def _missing_call(self, reply: ProbeReply, models: Sequence[str] | None) -> str:
         """The call is not there, or the model is not: endpoints answer 404 for both."""
@@ -145,7 +135,7 @@ class _Probe:
             if chat.status not in _NO_SUCH_CALL:
                 return f"{self.backend.url} speaks Chat Completions only; {self.chat_server}"
         base = self.backend.url.rstrip("/")
-        hint = "check base_url"
+        hint = "check the base URL"
         if not base.endswith("/v1"):
             versioned = await self._ask("v1/models", b"", "GET")
             if served_models(versioned) is not None:
@@ -181,6 +171,21 @@ async def endpoint_problems(provider: Provider, model: str, api: str, *, chat_se
     ]
 
 
+def status_problem(reply: ProbeReply) -> str:
+    """What a status says whatever the call was; empty for an answer."""
+    if reply.status // 100 == 3:
+        return f"{reply.url} redirects to {printable_line(reply.location)}; configure the final address"
+    if reply.status == 401:
+        return f"401: the key is not accepted{reply.text}"
+    if reply.status == 403:
+        return f"403: the key does not permit this call{reply.text}"
+    if reply.status // 100 != 2:
+        return f"{reply.status} from {reply.url}{reply.text}"
+    if not isinstance(reply.value, dict):
+        return f"{reply.url} answers without JSON; the base URL must be the address of an OpenAI-style API"
+    return ""
+
+
 def served_models(reply: ProbeReply) -> list[str] | None:
     """The models that ``GET models`` lists, printable; None when the reply is not such a list."""
     value = reply.value
@@ -211,6 +216,6 @@ def _about_gateway(url: str) -> str:
     if GATEWAY not in url:
         return ""
     return (
-        f"; in a container, {GATEWAY} takes the place of localhost, and what listens there must accept connections from "
-        "Docker's bridge, not only from 127.0.0.1"
+        f"; {GATEWAY} replaces localhost in containers, and what listens there must accept connections from Docker's "
+        "bridge, not only from 127.0.0.1"
     )

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import AliasChoices, Field
 
 from gymctl.config import exact_json
-from gymctl.server import Call, EndpointUrl, HeaderText, HopFailed, ModelServer, Reply, Session, json_reply
+from gymctl.server import ApiKey, Call, EndpointUrl, HeaderText, HopFailed, ModelServer, Reply, Session, json_reply
 from gymctl.server.chat import Style, request_of, response_of, stopped
 from gymctl.server.message import json_object
 from gymctl.server.models.answers import Answer
@@ -26,7 +26,7 @@ class AzureConfig(ProviderConfig):
 
     openai_base_url: EndpointUrl
     """Base URL of the API, to which the server adds the names of calls."""
-    openai_api_key: HeaderText
+    openai_api_key: ApiKey
     """Key that calls are authorised with."""
     openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
     """Name of the model deployment that calls ask for."""

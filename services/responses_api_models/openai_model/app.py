@@ -12,6 +12,7 @@ import msgspec
 from pydantic import AliasChoices, Field
 
 from gymctl.server import (
+    ApiKey,
     Call,
     EndpointUrl,
     HeaderText,
@@ -33,7 +34,7 @@ class OpenAIConfig(ProviderConfig):
 
     openai_base_url: EndpointUrl
     """Base URL of the API, to which the server adds the names of calls."""
-    openai_api_key: HeaderText
+    openai_api_key: ApiKey
     """Key that calls are authorised with."""
     openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
     """Name of the model that calls ask for."""

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, model_validator
 
 from gymctl.config import exact_json
 from gymctl.server import (
+    ApiKey,
     Call,
     EndpointUrl,
     HeaderText,
@@ -66,7 +67,7 @@ class VLLMConfig(ProviderConfig):
 
     base_url: EndpointUrl | Annotated[list[EndpointUrl], Field(min_length=1)]
     """Base URL of the API, or several of equal endpoints, to which the server adds the names of calls."""
-    api_key: HeaderText
+    api_key: ApiKey
     """Key that calls are authorised with."""
     model: str = Field(validation_alias=AliasChoices("model_name", "model"))
     """Name of the model that calls ask for."""
