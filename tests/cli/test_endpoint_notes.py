@@ -18,21 +18,21 @@ pytestmark = pytest.mark.processes
 class Handler(BaseHTTPRequestHandler):
     """Serves the model ``a`` by Chat Completions only."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self._reply(200, {"data": [{"id": "a"}]})
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         self._reply(400 if self.path.endswith("chat/completions") else 404, {})
 
-    def _reply(self, status: int, value: object):
+    def _reply(self, status: int, value: object) -> None:
         body = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *arguments: object):
+    def log_message(self, *arguments: object) -> None:
         pass
 
 
