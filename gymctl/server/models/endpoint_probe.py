@@ -88,7 +88,7 @@ class _Probe:
             async with asyncio.timeout(PROBE_S):
                 listed = await self._ask("models", b"", "GET")
                 reached = True
-                return await self._judged(served_models(listed))
+                return await self._judged(listed)
         except TimeoutError:
             if reached:
                 return ""  # it is there, and slow: a model may take longer for one token
@@ -96,8 +96,11 @@ class _Probe:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return connection_problem(self.backend.url, error)
 
-    async def _judged(self, models: Sequence[str] | None) -> str:
-        """Judge an endpoint that answers; ``models`` are those it lists, None where it does not list any."""
+    async def _judged(self, listed: ProbeReply) -> str:
+        """Judge an endpoint by its answer to ``GET models``, and by a small call where that does not decide."""
+        models = served_models(listed)
+        if models is None and listed.status == 200:
+            return ""  # it answers and takes the key; which models it serves, it does not list
         if models is None or self.model not in models:
             return await self._call_problem(await self._post(self.api), models)
         if self.chat_server:
