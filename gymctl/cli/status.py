@@ -76,6 +76,10 @@ def _tables(stack: StackStatus, *, is_wide: bool) -> RenderableType:
 
     parts: list[RenderableType] = [status_table(stack.servers, is_wide=is_wide), f"{stack.name}: {stack.summary}"]
     parts += [Text(f"{server.name} {server.error}", style="red") for server in stack.servers if server.error]
+    parts += [
+        Text(f"collecting into {run.output} (process {run.pid}); to stop it: kill -INT {run.pid}")
+        for run in stack.collections
+    ]
     if stack.nodes:
         parts += ["", nodes_table(stack.nodes, {node.id: stack.servers_on(node) for node in stack.nodes})]
     if any(server.history for server in stack.servers):

@@ -48,6 +48,11 @@ Timeout = Annotated[
     ),
 ]
 
+Probe = Annotated[
+    bool,
+    typer.Option("--probe/--no-probe", help="Try every model endpoint once, and note those that do not answer."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -73,6 +78,7 @@ def up(
     advertise: Advertise = None,
     node: NodeName = None,
     token_file: TokenFile = None,
+    probe: Probe = True,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -106,6 +112,7 @@ def up(
             engine=engine,
             images=images,
             timeout=timeout,
+            probe=probe,
             typed_options=typed_options(context),
             on_event=display.on_event,
         )

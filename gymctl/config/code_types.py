@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Field
 
 from gymctl.config.server_fields import ReferenceKeys
-from gymctl.config.setting_types import EndpointUrl, HeaderText
+from gymctl.config.setting_types import ApiKey, EndpointUrl, HeaderText
 
 _NAMES: Mapping[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, str, bool)},
@@ -22,10 +22,11 @@ _NAMES: Mapping[str, Any] = {
     "list": list[Any],
     "Sequence": list[Any],
     "ServerReference": ReferenceKeys,
+    "ApiKey": ApiKey,
     "EndpointUrl": EndpointUrl,
     "HeaderText": HeaderText,
 }
-_KIT_NAMES = frozenset({"ServerReference", "EndpointUrl", "HeaderText"})
+_KIT_NAMES = frozenset({"ServerReference", "ApiKey", "EndpointUrl", "HeaderText"})
 _LISTS = frozenset({"list", "List", "Sequence"})
 _MAPPINGS = frozenset({"dict", "Dict", "Mapping"})
 _BOUNDS = frozenset({"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length"})

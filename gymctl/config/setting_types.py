@@ -1,4 +1,4 @@
-"""Types of settings that servers share: addresses of endpoints, and texts that go into HTTP headers.
+"""Types of settings that servers share: addresses of endpoints, API keys, and texts that go into HTTP headers.
 
 ``gymctl.server.setting_types`` offers them to a user's own servers.
 """
@@ -45,10 +45,32 @@ def _header_text(text: str) -> str:
     return text
 
 
+def _api_key(text: str) -> str:
+    """A key as it is sent; the messages never show it."""
+    key = _header_text(text)
+    scheme, blank, _ = key.partition(" ")
+    if blank and scheme.lower() in ("bearer", "basic", "api-key"):
+        raise wrong(f"begins with {scheme!r}, which the server adds itself", "write only the key")
+    if key != key.strip():
+        raise wrong("begins or ends with a blank, which was probably copied with the key", "remove it")
+    if re.search(r"\s", key):
+        raise wrong("holds a blank, which no key has", "remove it, or write only the key")
+    if not key.isascii():
+        raise wrong("holds a character that is not ASCII, which was probably copied with the key", "type the key again")
+    if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+        raise wrong(
+            "is in quotation marks twice, and one pair would be sent as part of the key", "remove the inner pair"
+        )
+    return key
+
+
 EndpointUrl = Annotated[
     str, AfterValidator(_endpoint), Must("a URL that begins with http:// or https://, such as http://HOST:8000/v1")
 ]
 """The base URL of an HTTP API, to which the server appends the names of calls such as ``chat/completions``."""
 
 HeaderText = Annotated[str, AfterValidator(_header_text), Must("text without line breaks")]
-"""A text that is sent in an HTTP header, such as an API key."""
+"""A text that is sent in an HTTP header."""
+
+ApiKey = Annotated[str, AfterValidator(_api_key), Must("text without blanks")]
+"""A key that calls of an API are authorised with."""

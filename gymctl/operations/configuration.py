@@ -46,6 +46,8 @@ class PlanOptions:
     """CA certificates that servers trust; by default those that the environment names, and the machine's own."""
     timeout: float | None = None
     """Seconds that health checks give every server to start, at least."""
+    is_probed: bool = False
+    """Whether the endpoints of model servers are tried once the stack is up."""
 
 
 def load(
@@ -143,6 +145,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         publish_host=options.publish or LOOPBACK,
         bounded_logs=options.bounded_logs,
         start_seconds=options.timeout or 0.0,
+        is_probed=options.is_probed,
         hub_token=os.environ.get(HUB_TOKEN, ""),
         egress=machine_egress(os.environ, options.ca_bundle),
         machine_names=machine_names(),

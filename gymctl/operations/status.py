@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl.engines.choice import engine_of
+from gymctl.engines.collections import RunningCollection, running_collections
 from gymctl.engines.protocol import Node, ServerStatus
 from gymctl.engines.state import load_state
 
@@ -19,6 +20,8 @@ class StackStatus:
     """Its servers in their order, then those that other machines registered with its head."""
     nodes: tuple[Node, ...] = ()
     """The machines of its Swarm, managers first; empty elsewhere."""
+    collections: tuple[RunningCollection, ...] = ()
+    """The collections that run from it, started in its directory."""
 
     @property
     def ok(self) -> bool:
@@ -51,4 +54,9 @@ def status(directory: Path | None = None) -> StackStatus:
         remote = registered_servers(state.head_url)
     else:
         remote = []
-    return StackStatus(name=state.name, servers=(*engine.status(), *remote), nodes=tuple(engine.nodes()))
+    return StackStatus(
+        name=state.name,
+        servers=(*engine.status(), *remote),
+        nodes=tuple(engine.nodes()),
+        collections=tuple(running_collections(directory)),
+    )

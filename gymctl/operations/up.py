@@ -22,6 +22,7 @@ from gymctl.operations.configuration import (
     plan,
     stack_name,
 )
+from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
 from gymctl.operations.membership import check_swarm_role, published_head, store_token
 
@@ -88,6 +89,7 @@ def up(
     timeout: float | None = None,
     directory: Path | None = None,
     typed_options: Sequence[str] = (),
+    probe: bool = True,
     on_event: OnStackEvent = ignore,
 ) -> StackState:
     """Start a configuration's stack in a directory and wait until every server is healthy.
@@ -100,6 +102,7 @@ def up(
         timeout: seconds to wait; by default 180, longer where a model is fetched and loaded.
         directory: by default the working directory. One directory has one stack.
         typed_options: options to put into the command, in the rendered file's first lines, that renders it again.
+        probe: try every model endpoint once, and note those that do not answer.
         on_event: takes notes, image builds and the states of servers.
 
     Raises:
@@ -114,7 +117,7 @@ def up(
     check_engine_options(engine, role, options.publish, images)
     start = _Start(
         config=config,
-        options=replace(options, publish=published_head(config, options.publish)),
+        options=replace(options, publish=published_head(config, options.publish), is_probed=probe),
         images=images,
         directory=directory,
         typed_options=tuple(typed_options),
@@ -127,7 +130,6 @@ def up(
     try:
         state = replace(_ENGINES[engine](start), code=code)
         save_state(directory, state)
-        return state
     except KeyboardInterrupt:
         start.note(_stopped(before, directory))
         cleanup = "to clean up: gymctl down" if find_state(directory) else "nothing was started"
@@ -135,6 +137,9 @@ def up(
     except GymctlError:
         start.note(_stopped(before, directory))
         raise
+    if probe:
+        start.note(list(endpoint_notes(config, state, directory)))
+    return state
 
 
 def check_engine_options(engine: EngineKind, role: Role, publish: str | None, images: ImageOptions) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _PLAIN_EVERY_S = 5.0
+_PLAIN_FIRST_S = 1.0
 _COALESCE_S = 0.1
 _CAUSE_LENGTH = 160
 
@@ -140,20 +141,21 @@ def display(
 def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
     tally = Tally()
     started = clock()
-    shown = started
+    due = started + _PLAIN_FIRST_S
     told: dict[str, str] = {}
 
     def on_event(event: events.Event) -> None:
-        nonlocal shown, started
+        nonlocal due, started
         tally.take(event)
         now = clock()
         if isinstance(event, events.Started):
             started = now
+            due = now + _PLAIN_FIRST_S
         if isinstance(event, events.Note):
             print(event.text, file=stream, flush=True)
         over = tally.total > 0 and tally.finished >= tally.total and isinstance(event, events.Finished | events.Failed)
-        if over or now - shown >= _PLAIN_EVERY_S:
-            shown = now
+        if over or now >= due:
+            due = now + _PLAIN_EVERY_S
             print(tally.line(now - started, told), file=stream, flush=True)
             told.clear()
             told.update(tally.pauses)

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from gymctl.server.models.server import ModelServer
     from gymctl.server.resources import ResourcesServer, SeedRequest, VerifyRequest, VerifyResponse
     from gymctl.server.sessions import Session
-    from gymctl.server.setting_types import EndpointUrl, HeaderText
+    from gymctl.server.setting_types import ApiKey, EndpointUrl, HeaderText
     from gymctl.server.settings import Settings
 
 __all__ = [
     "AgentConfig",
     "AgentServer",
+    "ApiKey",
     "Call",
     "Client",
     "EndpointUrl",
@@ -59,7 +60,7 @@ _MODULES = {
     "models.server": ("ModelServer",),
     "resources": ("ResourcesServer", "SeedRequest", "VerifyRequest", "VerifyResponse"),
     "sessions": ("Session",),
-    "setting_types": ("EndpointUrl", "HeaderText"),
+    "setting_types": ("ApiKey", "EndpointUrl", "HeaderText"),
     "settings": ("Settings",),
     "calls.http": ("HttpTransport",),
 }

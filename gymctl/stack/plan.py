@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gymctl.config import Config, ServerKind, SliceMode
-from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, base_url
-from gymctl.config.wording import listing
+from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, PROBED, base_url
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.ray import RayCheck, RayCluster
@@ -23,7 +22,7 @@ from gymctl.stack.plan_checks import HEAD_SERVICE, plan_problems, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.server_services import SERVICES_ROOT, head_service, server_service
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.slices.host_gateway import GATEWAY
+from gymctl.stack.slices.host_gateway import GATEWAY, gateway_notes
 from gymctl.stack.slices.slices import Address, Slices, reachable_from
 from gymctl.stack.worker_nodes import Machines
 
@@ -50,6 +49,8 @@ class StackOptions:
     egress: Egress = field(default_factory=Egress)
     machine_names: tuple[str, ...] = ()
     """Names of this machine, which its own resolver may know from its hosts file only."""
+    is_probed: bool = False
+    """Whether the endpoints of model servers are tried once the stack is up, which reports about localhost itself."""
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
 
 
@@ -246,13 +247,21 @@ def _plan_servers(parts: _Parts) -> _Servers:
 
 def _plan_notes(parts: _Parts, servers: _Servers, secrets: Mapping[str, str]) -> Iterator[str]:
     """What the user should know of the stack."""
-    yield from _notes(servers.rerouted)
+    yield from gateway_notes(servers.rerouted, _probed(parts))
     yield from _head_notes(parts.config, parts.options)
     for part in (parts.gym, parts.ray, parts.machines, parts.replication):
         yield from part.notes()
     yield from parts.options.egress.notes()
     if HUB_TOKEN in secrets:
         yield f"vllm services use the hub's token in {HUB_TOKEN}, since the configuration has no hf_token"
+
+
+def _probed(parts: _Parts) -> set[str]:
+    """Names of the servers whose endpoints are tried once the stack is up."""
+    if not parts.options.is_probed:
+        return set()
+    servers = (server for server in parts.config.servers.values() if server.implementation in PROBED)
+    return {server.name for server in servers if parts.runtimes.of(server.name) is not Runtime.NEMO_GYM}
 
 
 def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -271,17 +280,6 @@ def container_addresses(config: Config) -> dict[str, Address]:
     """
     addresses = {name: Address(name, server.port or _PORTS[server.kind]) for name, server in config.servers.items()}
     return {HEAD_NAME: Address(HEAD_SERVICE, config.head.port), **addresses}
-
-
-def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:
-    """One note for all the servers that name localhost in the same fields."""
-    for fields, names in rerouted.items():
-        if fields:
-            yield (
-                f"{listing(names)}: {', '.join(fields)} names localhost, which inside a container is the container "
-                f"itself; {GATEWAY} (this machine) takes its place. What listens there must accept connections from "
-                f"Docker's bridge, not only from {LOOPBACK}"
-            )
 
 
 def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:

@@ -94,7 +94,36 @@ def test_a_key_is_never_repeated(folder: Folder) -> None:
     assert found.startswith("a.yaml:6: policy: openai_api_key holds a line break")
     assert "sk-secret" not in found
     (found,) = folder.problems(STACK.replace("sk-test", "[sk-secret]"))
-    assert found == "a.yaml:6: policy: openai_api_key is not valid; it must be text without line breaks"
+    assert found == "a.yaml:6: policy: openai_api_key is not valid; it must be text without blanks"
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("' sk-secret'", "begins or ends with a blank"),
+        ("'sk-secret '", "begins or ends with a blank"),
+        ("'sk-secret\u00a0'", "begins or ends with a blank"),
+        ("'sk-sec ret'", "holds a blank, which no key has"),
+        ("'sk-sec\u2009ret'", "holds a blank, which no key has"),
+        (r'"sk-sec\tret"', "holds a line break or another control character"),
+        (r'"sk-secret\r"', "holds a line break or another control character"),
+        ("|\n        sk-secret", "holds a line break or another control character"),
+        ("Bearer sk-secret", "begins with 'Bearer', which the server adds itself; write only the key"),
+        ("bearer  sk-secret", "begins with 'bearer', which the server adds itself; write only the key"),
+        (r'"sk-secret\u200b"', "holds a character that is not ASCII"),
+        ("sk\u2011secret", "holds a character that is not ASCII"),
+        ("\"'sk-secret'\"", "is in quotation marks twice"),
+    ],
+)
+def test_a_key_that_no_endpoint_accepts(folder: Folder, key: str, problem: str) -> None:
+    (found,) = folder.problems(STACK.replace("sk-test", key))
+    assert f"policy: openai_api_key {problem}" in found
+    assert "secret" not in found.removeprefix("a.yaml")
+
+
+@pytest.mark.parametrize("key", ["''", "EMPTY", "a+b/c==", "sk-proj-A_b.c~1", "'\"'", "x'y'"])
+def test_a_key_is_not_judged_by_its_looks(folder: Folder, key: str) -> None:
+    assert "policy" in folder.loaded(STACK.replace("sk-test", key)).servers
 
 
 def test_settings_of_an_agent_and_its_references(folder: Folder) -> None:

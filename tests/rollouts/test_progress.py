@@ -55,7 +55,20 @@ def test_plain_lines_come_now_and_then_and_at_the_end() -> None:
     lines = stream.getvalue().splitlines()
     assert "a note" in lines
     assert lines[-1].startswith("1000/1000 rollouts")
-    assert len(lines) == 3
+    assert len(lines) == 4
+
+
+def test_the_first_line_comes_after_a_second_with_what_is_in_flight() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    with display(stream, clock=lambda: now[0]) as on_event:
+        on_event(events.Started(10))
+        for second in (0.9, 1.0, 2.0, 5.9):
+            now[0] = second
+            on_event(events.Tick(4, 16, second))
+    assert stream.getvalue().splitlines() == [
+        "0/10 rollouts, 0.0/s, mean reward -, 4 in flight (the oldest for 1s), 1s elapsed"
+    ]
 
 
 def test_a_cause_is_told_once_until_it_changes() -> None:

@@ -167,11 +167,11 @@ class Provider:
         try:
             with self._deadlines.until(until):
                 if self._gate is None:
-                    reply, answer = await self._exchange(backend, path, body)
+                    reply, answer = await self.exchange(backend, path, body)
                 else:
                     async with self._turn(self._gate, place):
                         started = time.monotonic()
-                        reply, answer = await self._exchange(backend, path, body)
+                        reply, answer = await self.exchange(backend, path, body)
         except TimeoutError as error:
             if time.monotonic() - started > _FROZEN_S:
                 self._affinity.failed(backend)
@@ -220,10 +220,18 @@ class Provider:
         """How failures name the path: as OpenAI's documents do."""
         return path[2:] if path.startswith("../") else f"/v1/{path}"
 
-    async def _exchange(self, backend: Backend, path: str, body: bytes) -> tuple[aiohttp.ClientResponse, bytes]:
+    @property
+    def backends(self) -> Sequence[Backend]:
+        """The endpoints, in the order of their addresses."""
+        return self._affinity.backends
+
+    async def exchange(
+        self, backend: Backend, path: str, body: bytes, method: str = "POST"
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        """One request to one endpoint, without limits or further attempts, and the whole reply."""
         url = self._urls.get((backend, path)) or self._url(backend, path)
         proxy = self._proxies[backend]
-        reply = await (self._http or self._open()).post(url, data=body, allow_redirects=False, proxy=proxy)
+        reply = await (self._http or self._open()).request(method, url, data=body, allow_redirects=False, proxy=proxy)
         return reply, await reply.read()
 
     def _url(self, backend: Backend, path: str) -> URL:

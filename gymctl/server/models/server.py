@@ -10,6 +10,8 @@ from gymctl.server.endpoints import endpoint
 from gymctl.server.message import Call, Reply, json_object, json_reply
 from gymctl.server.sessions import Session
 
+ENDPOINT_PROBE = "/endpoint_probe"
+
 
 class ModelServer(Server):
     """A model behind OpenAI's two APIs.
@@ -28,6 +30,15 @@ class ModelServer(Server):
     async def chat_completions(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
         """Create params of Chat Completions to a completion."""
         raise NotImplementedError
+
+    async def endpoint_problems(self) -> list[str]:
+        """What keeps the endpoints that this server calls from answering, as sentences; override it to check them."""
+        return []
+
+    @endpoint(ENDPOINT_PROBE, method="GET", uses_session=False)
+    async def endpoint_probe(self, call: Call, session: Session) -> Reply:
+        """``{"problems": [...]}``: whether this server's endpoints answer it, tried now; ``gymctl up`` asks once."""
+        return json_reply({"problems": await self.endpoint_problems()})
 
     @endpoint("/v1/responses")
     async def responses_call(self, call: Call, session: Session) -> Reply:

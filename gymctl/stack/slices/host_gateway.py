@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from gymctl.config.vocabulary import LOOPBACK
+from gymctl.config.wording import listing
 from gymctl.stack.slices.interpolation import Piece, Pieces
 
 GATEWAY = "host.docker.internal"
@@ -64,6 +66,23 @@ def extra_hosts(texts: Iterable[str], machine_names: Sequence[str]) -> tuple[str
             called.update((match[1] or match[2]).lower() for match in _CALLED.finditer(text))
     names = [name for name in machine_names if name.lower() in called]
     return (*((EXTRA_HOST,) if has_gateway else ()), *(f"{name}:host-gateway" for name in names))
+
+
+def gateway_notes(rerouted: Mapping[tuple[str, ...], Sequence[str]], probed: Collection[str]) -> Iterator[str]:
+    """One note for all the servers that name localhost in the same fields.
+
+    Args:
+        rerouted: servers by their fields whose localhost became the gateway.
+        probed: servers whose addresses are tried, and which are left out.
+    """
+    for fields, names in rerouted.items():
+        noted = [name for name in names if name not in probed]
+        if fields and noted:
+            yield (
+                f"{listing(noted)}: {', '.join(fields)} names localhost, which inside a container is the container "
+                f"itself; {GATEWAY} (this machine) takes its place. What listens there must accept connections from "
+                f"Docker's bridge, not only from {LOOPBACK}"
+            )
 
 
 def _replaced(pieces: Pieces, gateway: str, patterns: Sequence[re.Pattern[str]]) -> Pieces | None:

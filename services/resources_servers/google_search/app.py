@@ -24,9 +24,9 @@ from pydantic import Field
 
 from gymctl.errors import InputError
 from gymctl.server import (
+    ApiKey,
     Client,
     EndpointUrl,
-    HeaderText,
     ResourcesServer,
     ServerConfig,
     Settings,
@@ -47,7 +47,7 @@ _BOX = "\\boxed{"
 class GoogleSearchConfig(ServerConfig):
     """Keys, and limits: seconds, bytes, characters, calls."""
 
-    google_api_key: HeaderText
+    google_api_key: ApiKey
     """Key of the Custom Search API."""
     google_cx: str
     """Identifier of the search engine."""

@@ -8,12 +8,13 @@ from urllib.parse import quote, urlsplit
 from pydantic import AliasChoices, Field
 
 from gymctl.config import exact_json
-from gymctl.server import Call, EndpointUrl, HeaderText, HopFailed, ModelServer, Reply, Session, json_reply
+from gymctl.server import ApiKey, Call, EndpointUrl, HeaderText, HopFailed, ModelServer, Reply, Session, json_reply
 from gymctl.server.chat import Style, request_of, response_of, stopped
 from gymctl.server.message import json_object
 from gymctl.server.models.answers import Answer
 from gymctl.server.models.context_limits import exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
+from gymctl.server.models.endpoint_probe import endpoint_problems
 
 CHAT = "chat/completions"
 _STYLE = Style(reasoning_parser=False)  # Azure's models keep their reasoning to themselves
@@ -25,7 +26,7 @@ class AzureConfig(ProviderConfig):
 
     openai_base_url: EndpointUrl
     """Base URL of the API, to which the server adds the names of calls."""
-    openai_api_key: HeaderText
+    openai_api_key: ApiKey
     """Key that calls are authorised with."""
     openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
     """Name of the model deployment that calls ask for."""
@@ -56,6 +57,10 @@ class AzureOpenAIModel(ModelServer):
     async def shutdown(self) -> None:
         """Close the pooled connections."""
         await self._provider.close()
+
+    async def endpoint_problems(self) -> list[str]:
+        """What keeps the deployment from answering, as sentences."""
+        return await endpoint_problems(self._provider, self.config.openai_model, CHAT)
 
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Create params of the Responses API to a Response."""

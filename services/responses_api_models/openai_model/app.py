@@ -12,6 +12,7 @@ import msgspec
 from pydantic import AliasChoices, Field
 
 from gymctl.server import (
+    ApiKey,
     Call,
     EndpointUrl,
     HeaderText,
@@ -25,6 +26,7 @@ from gymctl.server import (
 from gymctl.server.chat import Style, response_of, stopped
 from gymctl.server.models.context_limits import LIMITS_OF_OUTPUT, exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
+from gymctl.server.models.endpoint_probe import RESPONSES, endpoint_problems
 
 
 class OpenAIConfig(ProviderConfig):
@@ -32,7 +34,7 @@ class OpenAIConfig(ProviderConfig):
 
     openai_base_url: EndpointUrl
     """Base URL of the API, to which the server adds the names of calls."""
-    openai_api_key: HeaderText
+    openai_api_key: ApiKey
     """Key that calls are authorised with."""
     openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
     """Name of the model that calls ask for."""
@@ -61,6 +63,12 @@ class OpenAIModel(ModelServer):
     async def shutdown(self) -> None:
         """Close the pooled connections."""
         await self._provider.close()
+
+    async def endpoint_problems(self) -> list[str]:
+        """What keeps the endpoint from answering, as sentences."""
+        return await endpoint_problems(
+            self._provider, self.config.openai_model, RESPONSES, chat_server="use vllm_model, which converts"
+        )
 
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Pass a Responses API call on."""

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, model_validator
 
 from gymctl.config import exact_json
 from gymctl.server import (
+    ApiKey,
     Call,
     EndpointUrl,
     HeaderText,
@@ -45,6 +46,7 @@ from gymctl.server.chat import (
 from gymctl.server.message import json_object
 from gymctl.server.models.context_limits import exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
+from gymctl.server.models.endpoint_probe import RESPONSES, endpoint_problems
 
 CHAT = "chat/completions"
 _OF_THE_PROMPT = ("model", "messages", "tools", "chat_template_kwargs")
@@ -65,7 +67,7 @@ class VLLMConfig(ProviderConfig):
 
     base_url: EndpointUrl | Annotated[list[EndpointUrl], Field(min_length=1)]
     """Base URL of the API, or several of equal endpoints, to which the server adds the names of calls."""
-    api_key: HeaderText
+    api_key: ApiKey
     """Key that calls are authorised with."""
     model: str = Field(validation_alias=AliasChoices("model_name", "model"))
     """Name of the model that calls ask for."""
@@ -124,6 +126,13 @@ class VLLMModel(ModelServer):
     async def shutdown(self) -> None:
         """Close the pooled connections."""
         await self._provider.close()
+
+    async def endpoint_problems(self) -> list[str]:
+        """What keeps the endpoints from answering, as sentences."""
+        if self.config.is_responses_native:
+            converting = "set is_responses_native: false"
+            return await endpoint_problems(self._provider, self.config.model, RESPONSES, chat_server=converting)
+        return await endpoint_problems(self._provider, self.config.model, CHAT)
 
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Create params of the Responses API to a Response."""

@@ -1,0 +1,58 @@
+"""After ``up``: whether the endpoints of the model servers answer, tried from where they will be called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from gymctl.config import Config, ServerKind
+from gymctl.engines.choice import engine_of
+from gymctl.engines.protocol import Engine, Job
+from gymctl.engines.state import StackState
+from gymctl.errors import GymctlError
+
+
+def endpoint_notes(config: Config, state: StackState, directory: Path) -> Iterator[str]:
+    """A sentence for each endpoint that does not answer its model server as it should.
+
+    Nothing is said of a server that calls a vLLM of the stack, whose health has been waited for.
+    """
+    own = {url for block in config.vllm.values() for url in block.urls}
+    urls = {
+        server.name: server.address
+        for server in state.servers
+        if server.kind == ServerKind.MODEL.value and not own & _base_urls(config, server.name)
+    }
+    if not urls:
+        return
+    for name, problems in _asked(engine_of(directory), urls).items():
+        for problem in problems:
+            yield f"{name}: {problem}"
+
+
+def _base_urls(config: Config, name: str) -> set[str]:
+    """The endpoints of a model server; empty where its key has another name."""
+    value = config.servers[name].fields.get("base_url")
+    if isinstance(value, str):
+        return {value}
+    return set(value or ())
+
+
+def _asked(engine: Engine, urls: dict[str, str]) -> dict[str, list[str]]:
+    """What each model server found; empty when the servers could not be asked, which does not fail ``up``."""
+    from gymctl.server.models.probe_job import ask_probes
+
+    lines: list[str] = []
+    with suppress(GymctlError):
+        if engine.serves_loopback():
+            return ask_probes(urls)
+        job = Job(command=("python", "-m", "gymctl.server.models.probe_job"), stdin=json.dumps(urls))
+        engine.run_job(job, lines.append)
+    for line in reversed(lines):
+        with suppress(ValueError):
+            answer = json.loads(line)
+            if isinstance(answer, dict):
+                return answer
+    return {}

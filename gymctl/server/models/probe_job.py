@@ -1,0 +1,50 @@
+"""Ask model servers whether their endpoints answer: in a job on a stack's network, or from this process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from urllib.request import ProxyHandler, build_opener
+
+from gymctl.server.models.server import ENDPOINT_PROBE
+
+# a server's own probe ends before
+_WAIT_S = 7.0
+_MOST_THREADS = 32
+
+
+def ask_probes(urls: Mapping[str, str]) -> dict[str, list[str]]:
+    """What keeps the endpoints of each model server from answering it; without the servers that have no probe.
+
+    Args:
+        urls: base URL of each server, by name.
+    """
+    if not urls:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(_MOST_THREADS, len(urls))) as pool:
+        answers = list(pool.map(_ask, urls.values()))
+    return {name: problems for name, problems in zip(urls, answers, strict=True) if problems is not None}
+
+
+def _ask(url: str) -> list[str] | None:
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(f"{url}{ENDPOINT_PROBE}", timeout=_WAIT_S) as reply:
+            problems = json.load(reply)["problems"]
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return None  # a server of another kind; whether it is well is its health check's matter
+    if not isinstance(problems, list):
+        return None
+    return [problem for problem in problems if isinstance(problem, str)]
+
+
+def main() -> None:
+    """Read ``{name: url}`` from standard input, and print ``{name: [problem]}``."""
+    print(json.dumps(ask_probes(json.load(sys.stdin))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
