@@ -1,4 +1,4 @@
-"""One rollout's attempt: call the agent, judge the reply, retry on the spot if that may help, write what came of it."""
+"""One attempt at a rollout: call the agent, judge the reply, retry immediately if that may help, write the outcome."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BELT_S = 5.0
 
 
 class Attempts:
-    """Makes attempts for a session, and keeps its agents."""
+    """Make the attempts of a collection run, and hold its agents."""
 
     def __init__(self, session: Session, client: Client, agents: Iterable[str]) -> None:
         self.agents = {name: Agent(name, time.monotonic) for name in agents}
@@ -155,7 +155,7 @@ class Attempts:
         self._session.emit(finished)
 
     def _blame(self, agent: Agent, failure: Failure, probe: bool) -> None:
-        """Let the agent's endpoint and the limit learn from a failure."""
+        """Report a failure to the agent's endpoint and the concurrency limit."""
         if failure.declared and not failure.retriable:
             agent.answered()
             return
@@ -166,7 +166,7 @@ class Attempts:
             self._session.emit(events.Paused(agent.name, failure.failure_class, pause, failure.message))
 
     def _wait_before_retry(self, agent: Agent, failure: Failure, tries: int, deadline: float) -> float | None:
-        """Seconds until the next try on the spot; None when there is to be none.
+        """Seconds until the next immediate retry; None when there will be none.
 
         A rollout whose server ended is not tried on the spot: if it was the cause, it would take its neighbours along
         again.
@@ -216,14 +216,14 @@ class Attempts:
             self._session.defer(pending)
 
     async def _control(self, agent: Agent) -> bool | None:
-        """Send a finished rollout again and throw its result away: whether the agent works now."""
+        """Repeat a finished rollout and discard its result, to see whether the agent works."""
         pending = self._done.get(agent.name)
         if pending is None and agent.worked:
             pending = await asyncio.to_thread(self._session.rows.first_done, agent.name, self._session.history)
         if pending is None or self._session.halted.is_set():
             return None
         self._done[agent.name] = replace(pending, row=None)
-        text = "a finished rollout is sent again to see whether the agent or a row is at fault; its result is not kept"
+        text = "repeating a finished rollout to see whether the agent or a row is at fault; its result is discarded"
         self._session.emit(events.Note(f"{agent.name}: {text}"))
         failure = await self._try_control(agent, pending)
         tries = 1

@@ -1,4 +1,4 @@
-"""The run itself: a bounded number of workers, each taking rollouts to their end."""
+"""The collection run: a bounded number of workers, each processing rollouts one after the other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def collect(
     Args:
         run: what to do.
         client: reaches the agents by name.
-        on_event: told of everything that happens, on the event loop: it must be quick.
+        on_event: called with every event, on the event loop: it must return quickly.
         stop: when set, nothing new is started, what is in flight gets ``run.grace_s`` seconds, then the run ends.
         abort: when set after ``stop``, what is in flight is cut off at once.
 
@@ -90,7 +90,7 @@ class Session:
         self._over = asyncio.Event()
 
     async def run_to_end(self, stop: asyncio.Event, abort: asyncio.Event) -> Report:
-        """All waves, the watchers beside them, and an orderly end whatever happens."""
+        """Run all waves and the watchers, and clean up whatever happens."""
         report = self.report
         self.emit(events.Started(report.total, report.already_done, report.failed))
         for note in report.notes:
@@ -186,7 +186,7 @@ class Session:
             self._grow()
 
     def _leave(self) -> None:
-        """Be counted no longer, and at once: others may end in this same round of the loop and count those who stay."""
+        """Stop being counted immediately, before another worker that ends in the same loop iteration counts."""
         worker = asyncio.current_task()
         if worker is not None:
             self._workers.discard(worker)
@@ -203,7 +203,7 @@ class Session:
     # -- watchers
 
     async def _keep_time(self) -> None:
-        """Sync, tell that we live, and notice when nothing lives any more."""
+        """Sync the files, report progress, and detect when no agent succeeds any more."""
         ticked = synced = time.monotonic()
         while not await halts_within(self._over, LOOK_EVERY_S):
             now = time.monotonic()
@@ -242,10 +242,10 @@ class Session:
         if engaged and len(dead) == len(engaged):
             causes = "; ".join(agent.last_words for agent in dead)
             seconds = max(agent.patience_s(stall_s) for agent in dead)
-            self._give_up(f"Gave up after {seconds:g} s of nothing but failures: {causes}")
+            self._give_up(f"Aborted after {seconds:g} s without a success: {causes}")
 
     def notice_failures(self) -> None:
-        """Give up when more rollouts of this session have failed for good than may."""
+        """Abort when more rollouts of this run have failed permanently than allowed."""
         failed, most = self.report.failed - self._failed_before, self.run.most_failures(self.report.total)
         if most is not None and failed > most:
             self._give_up(f"Stopped: {failed} rollouts failed for good, and --max-failures is {self.run.max_failures}")
@@ -263,7 +263,7 @@ class Session:
         self._cut_off()
 
     def halt(self) -> None:
-        """Start nothing any more."""
+        """Start no further rollouts."""
         self.halted.set()
         for agent in self.attempts.agents.values():
             agent.wake()

@@ -1,4 +1,4 @@
-"""What earlier sessions of a run left: which rollouts are done, how often the others were tried."""
+"""State left by earlier sessions of a run: which rollouts are done, and how often the others were tried."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def read_history(
             _count(history, failure, max_attempts)
     others = len(done) - len(history.done)
     if others:
-        history.notes.append(f"{output}: holds {others} rollouts that are not of these inputs; kept, and not counted")
+        history.notes.append(f"{output}: {others} rollouts belong to other inputs; they are kept but not counted")
     return history
 
 
@@ -184,10 +184,10 @@ def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
 
 
 def _repaired(path: Path, head: type[ResultHead] | type[FailureHead], said: list[str]) -> set[Key]:
-    """Remove what is no whole line; returns the keys of the others."""
+    """Remove incomplete lines; returns the keys of the others."""
     cut = cut_torn_tail(path)
     if cut:
-        said.append(f"{path}: cut a torn last line of {cut} bytes")
+        said.append(f"{path}: removed an incomplete last line of {cut} bytes")
     if not path.exists():
         return set()
     broken = 0

@@ -1,4 +1,4 @@
-"""Events for the eye: a bar on a terminal, plain lines elsewhere, JSON lines between a job and its host."""
+"""Progress display: a bar on a terminal, plain lines elsewhere, JSON lines between a job and its host."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ class Tally:
         if self.model_ms:
             text += f", {self.model_time} at the model each"
         for agent, why in self.pauses.items():
-            text += f"; {agent} still does not work" if told.get(agent) == why else f"; {trouble(agent, why)}"
+            text += f"; {agent} is still failing" if told.get(agent) == why else f"; {trouble(agent, why)}"
         return text
 
 
 def trouble(agent: str, why: str) -> str:
-    """An agent that does not work, and the cause; shown once."""
-    return f"{agent} does not work now ({_cut(why)}), trying again"
+    """An agent that is failing, and the cause; printed once."""
+    return f"{agent} is failing ({_cut(why)}); retrying"
 
 
 def _cut(why: str) -> str:
@@ -279,7 +279,7 @@ class JsonLines:
 def replay(lines: Iterable[bytes | str], on_event: events.OnEvent) -> events.Ended | events.Crashed | None:
     """Turn a job's output back into events; returns how it ended, or None when the output just stopped.
 
-    A line that is no event (a warning of a library) becomes a ``Note``.
+    A line that is not an event (a library's warning) becomes a ``Note``.
     """
     end: events.Ended | events.Crashed | None = None
     for line in lines:

@@ -78,9 +78,7 @@ def rematch(files: RunFiles, before: Digests, after: Digests) -> list[str]:
     if not counts[False]:
         aside.unlink()
         return [f"the inputs have changed: {counts[True]} earlier results were matched by their rows"]
-    text = (
-        f"{counts[True]} earlier results were matched by their rows, {counts[False]} belong to none and are in {aside}"
-    )
+    text = f"{counts[True]} earlier results were matched by their rows; {counts[False]} match no row: moved to {aside}"
     return [f"the inputs have changed: {text}"]
 
 

@@ -1,4 +1,4 @@
-"""What a collection run is asked to do, and the files it keeps."""
+"""Options of a collection run, and the files it writes."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ class RunSpec:
             *(("num_repeats", n) for n in repeats),
         ):
             if value is not None and (type(value) is not int or value < 1):
-                raise InputError(f"{name} is {value!r}", "it must be 1 or more, and a whole number")
+                raise InputError(f"{name} is {value!r}", "it must be a whole number, 1 or more")
         if self.concurrency != "auto" and self.concurrency < 1:
             raise InputError(f"concurrency is {self.concurrency}", "it must be 1 or more, or auto")
         for name, seconds in (("the deadline", self.deadline_s), ("stall", self.stall_s)):
             if seconds is not None and not 0 < seconds <= _YEAR_S:
-                raise InputError(f"{name} is {seconds} s", "it must be above 0, and at most a year")
+                raise InputError(f"{name} is {seconds} s", "it must be above 0 and at most one year")
         for name, values in (("num_repeats", self.num_repeats), ("responses_create_params", self.params_override)):
             _check_json(name, values)
         if self.max_failures is not None and not _FAILURES.fullmatch(self.max_failures):
             raise InputError(f"--max-failures is {self.max_failures!r}", "it must be a number, or a percentage: 5%")
         if self.retry_failed and not self.resume:
-            raise InputError("--retry-failed is for a run that goes on", "add --resume")
+            raise InputError("--retry-failed needs --resume", "add --resume")
 
     @property
     def stall_after_s(self) -> float:
@@ -129,7 +129,7 @@ def _check_json(name: str, values: Any) -> None:
     try:
         orjson.dumps(values)
     except TypeError as error:  # a number as a key, for one
-        raise InputError(f"{name} is {values!r}, which cannot be sent: {error}", "it must be JSON") from error
+        raise InputError(f"{name} is {values!r}, which cannot be encoded: {error}", "it must be JSON") from error
 
 
 @dataclass(frozen=True)

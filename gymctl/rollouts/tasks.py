@@ -62,11 +62,11 @@ def check_paths(run: RunSpec) -> None:
         InputError: a file or folder is missing or of the wrong kind.
     """
     if not run.input.exists():
-        raise InputError(f"there is no file {run.input}", _near(run.input))
+        raise InputError(f"file not found: {run.input}", _near(run.input))
     if run.input.is_dir():
-        raise InputError(f"{run.input} is a folder", "name a JSONL file in it")
+        raise InputError(f"{run.input} is a folder", "specify a JSONL file in it")
     if run.output.is_dir():
-        raise InputError(f"{run.output} is a folder", f"name a file in it, such as {run.output / 'rollouts.jsonl'}")
+        raise InputError(f"{run.output} is a folder", f"specify a file in it, such as {run.output / 'rollouts.jsonl'}")
     if not run.output.parent.is_dir():
         raise InputError(f"the output folder {run.output.parent} does not exist", "create it first")
     if not os.access(run.input, os.R_OK):
@@ -75,12 +75,10 @@ def check_paths(run: RunSpec) -> None:
         raise InputError(f"the output folder {run.output.parent} cannot be written", "check its permissions")
     for path in run.files.all():
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-            raise InputError(
-                f"{path} is no regular file, and a run would put one in its place", "choose another output"
-            )
+            raise InputError(f"{path} is not a regular file, and a run would replace it", "choose another output")
     clash = [path for path in run.files.all() if path.exists() and path.samefile(run.input)]
     if clash:
-        raise InputError(f"{run.input} is also a file that this run would write", "choose another output")
+        raise InputError(f"{run.input} would be overwritten by this run", "choose another output")
 
 
 def check_agent(run: RunSpec) -> None:
@@ -203,7 +201,7 @@ class _Expansion:
             return repeats
         count = repeats.get(agent, repeats.get("_default"))
         if count is None:
-            raise BadRowError(f"the repeats name neither the agent {agent!r} nor _default; add one of them")
+            raise BadRowError(f"num_repeats has no entry for agent {agent!r} and no _default; add one of them")
         return count
 
 
@@ -213,7 +211,7 @@ def _no_such_agent(name: str, agents: Sequence[str]) -> str:
         hint = f"; {match}"
     else:
         hint = _listed(agents)
-    return f"there is no agent {name!r} in the stack{hint}"
+    return f"the stack has no agent {name!r}{hint}"
 
 
 def _listed(agents: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The ASGI face of a server: straight to the endpoint, and to FastAPI only for what is no endpoint."""
+"""The ASGI application of a server: calls endpoints directly, and FastAPI only for other paths."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Application:
                 log.exception("the start of %s raised:", self._server.name, exc_info=error.__cause__)
             return f"error: {error}"
         except asyncio.CancelledError:
-            return f"{self._server.name} was told to go before it had started"
+            return f"{self._server.name} was stopped before it had started"
         finally:
             self._starting = None
         return None

@@ -152,7 +152,7 @@ class Server:
         self.sessions.end(session)
 
     async def _beyond(self, call: Call) -> Reply:
-        """A path that is no endpoint: a user's FastAPI route, or nothing."""
+        """A path without an endpoint: one of the user's FastAPI routes, or 404."""
         if not self.has_routes:
             return json_reply({"detail": "Not Found"}, 404)
         from gymctl.server.asgi import call_application

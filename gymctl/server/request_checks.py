@@ -53,7 +53,7 @@ class RequestChecks:
             if name == b"host" and not self._is_known(value):
                 return _unknown_host(value)
             if name == b"origin" or (has_body and name == b"sec-fetch-site" and value in (b"cross-site", b"same-site")):
-                return json_reply({"detail": "requests from pages in a browser are not taken"}, 403)
+                return json_reply({"detail": "requests from web pages are not accepted"}, 403)
             if name == b"content-length":
                 has_body = has_body and value.lstrip(b"0") != b""
                 if len(value) > 18 or (value.isdigit() and int(value) > self.most_bytes):
@@ -67,7 +67,7 @@ class RequestChecks:
     def too_large(self) -> Reply:
         """The reply to a body beyond ``most_bytes``."""
         limit = self.most_bytes / MEGABYTE
-        return json_reply({"detail": f"the body is larger than {limit:g} MB, the most that max_body_mb allows"}, 413)
+        return json_reply({"detail": f"the body exceeds the limit of {limit:g} MB (max_body_mb)"}, 413)
 
     def _is_known(self, host: bytes) -> bool:
         verdict = self._verdicts.get(host)
@@ -106,7 +106,7 @@ def _name_of(host: str) -> str | None:
 
 def _unknown_host(host: bytes) -> Reply:
     name = host.decode("latin-1")[:100]
-    hint = f"where it is a name of this machine, add it to {ALLOWED_HOSTS_KEY} in the configuration"
+    hint = f"if it is a name of this machine, add it to {ALLOWED_HOSTS_KEY} in the configuration"
     return json_reply({"detail": f"this server is not called {name!r}; {hint}"}, 421)
 
 

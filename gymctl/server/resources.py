@@ -149,5 +149,5 @@ def call_rows(call: Call) -> list[dict[str, Any]]:
     else:
         rows = None
     if not isinstance(rows, list):
-        raise ValueError("verify_responses: a list of rows is required")
+        raise ValueError("verify_responses must be a list of rows")
     return rows

@@ -73,7 +73,7 @@ class Head(Server):
             try:
                 await self._look()
             except Exception:  # one look that failed is no reason to stop watching
-                log.exception("the servers could not be looked at")
+                log.exception("the servers could not be checked")
 
     def all_endpoints(self) -> Iterator[Endpoint]:
         """Its own, and the paths that NeMo Gym's head answers health checks on."""
@@ -199,7 +199,7 @@ class Head(Server):
     def _registration(self, call: Call) -> tuple[Registration | None, Reply]:
         """The registration in a call, or the reply that refuses it."""
         if not self._token:
-            return None, json_reply({"detail": "this head takes no workers; start it with --role coordinator"}, 403)
+            return None, json_reply({"detail": "this head accepts no workers; start it with --role coordinator"}, 403)
         try:
             registration = Registration.model_validate_json(call.body)
         except ValidationError as error:
@@ -207,8 +207,8 @@ class Head(Server):
                 {"detail": error.errors(include_url=False, include_input=False, include_context=False)}, 422
             )
         if not hmac.compare_digest(registration.token.encode(), self._token.encode()):
-            log.warning("%s was refused: its token is not this head's", registration.node)
-            return None, json_reply({"detail": "the token is not this head's"}, 401)
+            log.warning("%s was refused: its token does not match this head's", registration.node)
+            return None, json_reply({"detail": "the token does not match this head's"}, 401)
         return registration, Reply()
 
 

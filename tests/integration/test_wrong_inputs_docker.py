@@ -164,11 +164,11 @@ COLLECTIONS = {
         json.dumps({**ROW, "agent_ref": {"name": "nobody"}}),
         "bad.jsonl",
         "out.jsonl",
-        "bad.jsonl:1: there is no agent 'nobody' in the stack",
+        "bad.jsonl:1: the stack has no agent 'nobody'",
     ),
-    "broken JSON": ('{"a": ', "bad.jsonl", "out.jsonl", "bad.jsonl:1: this is not JSON"),
+    "broken JSON": ('{"a": ', "bad.jsonl", "out.jsonl", "bad.jsonl:1: invalid JSON"),
     "no rows": ("", "bad.jsonl", "out.jsonl", "bad.jsonl has no rows"),
-    "no input": ("", "nope.jsonl", "out.jsonl", "there is no file nope.jsonl"),
+    "no input": ("", "nope.jsonl", "out.jsonl", "file not found: nope.jsonl"),
     "no folder": ("", "rows.jsonl", "no/out.jsonl", "the output folder no does not exist"),
 }
 

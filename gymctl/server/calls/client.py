@@ -117,7 +117,7 @@ def _seconds_until(date: str) -> float | None:
 def unanswered(seconds: float) -> str:
     """What is said of a call that had that many seconds, and got no reply."""
     if seconds < _TOO_LATE_S:
-        return "the deadline of the rollout had passed before this call was made"
+        return "the rollout's deadline had passed before this call"
     return f"no reply within {seconds:.1f} s"
 
 
@@ -194,7 +194,7 @@ class LocalTransport:
         """Hand the call to the server; a deadline ends it as it would over HTTP."""
         target = self._servers.get(server)
         if target is None:
-            raise HopFailed(server, call.path, kind="connect", body=f"no server of the name {server!r} is known here")
+            raise HopFailed(server, call.path, kind="connect", body=f"unknown server {server!r}")
         if call.deadline is None:
             return await target.handle(call)
         try:

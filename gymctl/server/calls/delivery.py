@@ -45,7 +45,7 @@ class _Wire(Protocol):
 
         Raises:
             UnreachableError: nothing was sent.
-            BrokenConnectionError: there is no complete response.
+            BrokenConnectionError: the response is missing or incomplete.
         """
         ...
 
@@ -76,7 +76,7 @@ class Delivery:
 
         Raises:
             UnreachableError: nothing was sent, or the server is leaving and has not looked at the call.
-            HopFailed: there is no reply (``reset``, ``timeout``).
+            HopFailed: no reply was received (``reset``, ``timeout``).
         """
         remaining = remaining_time(call.deadline)
         fields = {DEADLINE_HEADER: str(int(remaining * 1000))}
@@ -153,7 +153,7 @@ class _TlsWire:
         except aiohttp.ClientConnectorError as error:
             raise UnreachableError(str(error), error.os_error.errno) from error
         except aiohttp.ConnectionTimeoutError as error:
-            raise UnreachableError(f"{base} did not take a connection in time") from error
+            raise UnreachableError(f"{base} did not accept a connection in time") from error
         except TimeoutError:
             raise  # the call's own deadline
         except (aiohttp.ClientError, OSError) as error:

@@ -40,7 +40,7 @@ def audio_uris(metadata: Mapping[str, Any], root: str | None) -> list[str]:
     """
     given = [key for key in AUDIO_KEYS if metadata.get(key)]
     if len(given) > 1:
-        raise RefusedError(("metadata",), f"{', '.join(given)} are mutually exclusive; one of them can be given")
+        raise RefusedError(("metadata",), f"{', '.join(given)} are mutually exclusive; set only one")
     if not given:
         return []
     key = given[0]
@@ -50,7 +50,7 @@ def audio_uris(metadata: Mapping[str, Any], root: str | None) -> list[str]:
             raise RefusedError(("metadata", key), "must be a data URI: data:audio/wav;base64,...")
         return [value]
     if root is None:
-        raise RefusedError(("metadata", key), "files are read from the server's audio_root, and it has none")
+        raise RefusedError(("metadata", key), "audio files need audio_root in the server's configuration")
     if key == "audio_paths":
         paths = _paths(value)
     else:
@@ -101,7 +101,7 @@ def _content(given: Any, root: Path, key: str, most: int) -> bytes:
     """
     if not isinstance(given, str) or Path(given).suffix.lower() not in _SUBTYPES:
         known = ", ".join(sorted(_SUBTYPES))
-        raise RefusedError(("metadata", key), f"{given!r} is not of a known kind; known are {known}")
+        raise RefusedError(("metadata", key), f"{given!r} is not a supported type; supported: {known}")
     try:
         path = (root / given).resolve()
         if not path.is_relative_to(root):

@@ -40,14 +40,14 @@ def messages_of(items: Sequence[Any], style: Style) -> list[dict[str, Any]]:
 
 
 def prepare_messages(messages: Sequence[Any], style: Style) -> None:
-    """Chat messages as a caller has them, changed in place to what the endpoint wants: roles, and where reasoning is.
+    """Adapt a caller's chat messages in place to what the endpoint expects: roles, and the place of reasoning.
 
     Raises:
-        RefusedError: a message is no object with a role.
+        RefusedError: a message is not an object with a role.
     """
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or "role" not in message:
-            raise RefusedError(("messages", index), "an object with a role is expected", "missing")
+            raise RefusedError(("messages", index), "expected an object with a role", "missing")
         if message["role"] == "developer" and style.developer_as_system:
             message["role"] = "system"
         if message.get("tool_calls") == []:
@@ -111,7 +111,7 @@ class _Turn:
             for part in item.get("summary") or item.get("content") or ():
                 self._said.append((True, text_of([part])))
         else:
-            raise RefusedError(("type",), f"items of the type {kind!r} have no place in a chat")
+            raise RefusedError(("type",), f"items of type {kind!r} cannot be sent to Chat Completions")
         if self._style.token_ids and item.get("prompt_token_ids"):
             self._training = {name: item[name] for name in TRAINING_FIELDS if item.get(name) is not None}
         return None
@@ -119,7 +119,7 @@ class _Turn:
     def _other(self, item: Mapping[str, Any]) -> dict[str, Any]:
         role = item["role"]
         if role not in ("user", "system", "developer"):
-            raise RefusedError(("role",), f"a role {role!r} is not known; it is user, assistant, system or developer")
+            raise RefusedError(("role",), f"unknown role {role!r}; expected user, assistant, system or developer")
         if role == "developer":
             role = _SYSTEM[self._style.developer_as_system]
         return {"role": role, "content": _content(item["content"])}
@@ -163,5 +163,5 @@ def _part(part: Mapping[str, Any], index: int) -> dict[str, Any]:
     if kind == "input_image" and part.get("image_url"):
         image = {"url": part["image_url"], "detail": part.get("detail") or "auto"}
         return {"type": "image_url", "image_url": image}
-    text = f"parts of the type {kind!r} cannot be sent; text, and images with an image_url, can"
+    text = f"parts of type {kind!r} cannot be sent; only text and images with an image_url are supported"
     raise RefusedError(("content", index), text)

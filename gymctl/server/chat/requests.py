@@ -44,7 +44,7 @@ def request_of(params: Mapping[str, Any], style: Style) -> dict[str, Any]:
     else:
         request.pop("parallel_tool_calls", None)
         if params.get("tool_choice") not in (None, "auto", "none"):
-            raise RefusedError(("tool_choice",), f"{params['tool_choice']!r} needs at least one tool")
+            raise RefusedError(("tool_choice",), f"{params['tool_choice']!r} requires at least one tool")
     return request
 
 
@@ -64,7 +64,7 @@ def _check(params: Mapping[str, Any]) -> None:
         raise RefusedError(("input",), "Field required", "missing")
     for name in _NOT_POSSIBLE:
         if params.get(name):
-            raise RefusedError((name,), "not possible here: the endpoint speaks Chat Completions, one answer per call")
+            raise RefusedError((name,), "not supported: the endpoint speaks Chat Completions, one answer per call")
 
 
 def _messages(params: Mapping[str, Any], style: Style) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def _messages(params: Mapping[str, Any], style: Style) -> list[dict[str, Any]]:
     elif isinstance(given, list):
         messages = messages_of(given, style)
     else:
-        raise RefusedError(("input",), "Input should be a text or a list of items", "type_error")
+        raise RefusedError(("input",), "Input should be a string or a list of items", "type_error")
     instructions = params.get("instructions")
     if instructions:
         return _led_by(instructions, messages)
@@ -106,7 +106,7 @@ def _tool(tool: Any, index: int) -> dict[str, Any]:
             kind = tool.get("type")
         else:
             kind = tool
-        raise RefusedError(("tools", index), f"{kind!r}: only functions with a name can be offered to this endpoint")
+        raise RefusedError(("tools", index), f"{kind!r}: this endpoint supports only named functions")
     return {"type": "function", "function": {key: tool[key] for key in tool if key not in ("type", "strict")}}
 
 
@@ -117,7 +117,7 @@ def _tool_choice(choice: Any) -> dict[str, Any]:
         return {"tool_choice": choice}
     if isinstance(choice, Mapping) and choice.get("type") == "function" and "name" in choice:
         return {"tool_choice": {"type": "function", "function": {"name": choice["name"]}}}
-    raise RefusedError(("tool_choice",), "one of auto, none, required, or a function by its name can be asked for")
+    raise RefusedError(("tool_choice",), "expected auto, none, required, or a named function")
 
 
 def _text(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _children() -> list[int]:
 
 
 def _kill(pid: int) -> None:
-    """End a worker and whatever it started: they are one process group. Its number is no one else's before the wait."""
+    """Kill a worker's process group: the worker and what it started. Its id is not reused before the wait."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

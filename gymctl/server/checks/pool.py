@@ -62,7 +62,7 @@ class Pool:
                 try:
                     fine, value = await self._ask(job, seconds)
                 except (EOFError, ConnectionError):
-                    raise CheckFailed("died", "the process that did the check ended (out of memory?)") from None
+                    raise CheckFailed("died", "the process running the check ended (out of memory?)") from None
         if not fine:
             raise CheckFailed("raised", value)
         return value
@@ -101,7 +101,7 @@ class Pool:
         try:
             return await asyncio.wait_for(self._nursery.fork(), _START_S)
         except TimeoutError:
-            raise CheckFailed("died", f"no worker began within {_START_S:g} s") from None
+            raise CheckFailed("died", f"no worker started within {_START_S:g} s") from None
         except (EOFError, ConnectionError) as error:
             raise CheckFailed("died", f"workers cannot be started: {error or 'their parent ended'}") from None
 
@@ -110,10 +110,10 @@ def place_of(function: Callable[..., Any]) -> tuple[str, str, str]:
     """File, module and name of a function, by which another process finds it.
 
     Raises:
-        TypeError: it is no function of a module.
+        TypeError: it is not a module-level function.
     """
     if not inspect.isfunction(function) or "." in function.__qualname__:
-        raise TypeError(f"{function!r} is no function of a module, so that no other process could find it")
+        raise TypeError(f"{function!r} is not a module-level function, so other processes cannot import it")
     return str(Path(inspect.getfile(function)).resolve()), function.__module__, function.__qualname__
 
 

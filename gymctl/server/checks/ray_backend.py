@@ -34,7 +34,7 @@ _UNAVAILABLE_S = 5.0  # after a failed connection, how long callers are told so 
 _CLOSING_S = 5.0
 _MESSAGES: dict[str, str] = {
     "overran": "stopped after {seconds:g} s",
-    "died": "the process that did the check ended (out of memory?)",
+    "died": "the process running the check ended (out of memory?)",
     "raised": "{value}",
 }
 
@@ -56,8 +56,8 @@ class Cluster:
             InputError: the ``ray`` package is not installed.
         """
         if importlib.util.find_spec("ray") is None:
-            raise InputError(f"checks are to run on Ray ({address}), but the package ray is not installed",
-                             "install gymctl[ray], or leave ray_head_node_address and RAY_ADDRESS out")  # fmt: skip
+            raise InputError(f"checks are configured to run on Ray ({address}), but the ray package is not installed",
+                             "install gymctl[ray], or unset ray_head_node_address and RAY_ADDRESS")  # fmt: skip
         self._address = address
         self._preload = tuple(preload)
         self._memory = memory
@@ -94,7 +94,7 @@ class Cluster:
             try:
                 return await asyncio.wait_for(self._once(function, arguments, limits), remaining)
             except TimeoutError:
-                raise self._unavailable(lost or f"no worker took the check within {PATIENCE_S:g} s") from None
+                raise self._unavailable(lost or f"no worker accepted the check within {PATIENCE_S:g} s") from None
             except HopFailed:
                 raise
             except Exception as error:  # noqa: BLE001 - Ray's errors are of many kinds, and all mean that it was lost
@@ -129,7 +129,7 @@ class Cluster:
             raise self._unavailable(_told(error)) from error
 
     def _unavailable(self, why: str) -> HopFailed:
-        text = f"the Ray cluster at {self._address} cannot do the check: {why}"
+        text = f"the Ray cluster at {self._address} cannot run the check: {why}"
         cause = {"hop": "ray", "path": self._address, "status": 503, "body": text, "kind": "status"}
         return HopFailed("ray", self._address, status=503, body=text, retry_after=_UNAVAILABLE_S, cause=cause)
 

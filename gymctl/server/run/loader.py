@@ -30,7 +30,7 @@ def load_server_class(folder: Path, entrypoint: str) -> type[Server]:
     ]
     if len(classes) != 1:
         found = ", ".join(cls.__name__ for cls in classes) or "none"
-        raise InputError(f"{path} must define one server class of gymctl.server; it defines: {found}")
+        raise InputError(f"{path} must define one server class of gymctl.server; found: {found}")
     return classes[0]
 
 
@@ -65,5 +65,5 @@ def _told(error: BaseException) -> str:
 
 def _hint(error: BaseException) -> str:
     if isinstance(error, ImportError):
-        return "install what it needs, or run it in a container: gymctl up without --engine local"
+        return "install its dependencies, or run it in a container: gymctl up without --engine local"
     return ""

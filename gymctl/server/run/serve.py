@@ -107,7 +107,7 @@ def _serve(server: Server, *, shared: bool = False) -> None:
 
 
 def _workers(server: Server) -> int:
-    """How many processes the server is to be.
+    """How many processes to run for the server.
 
     Raises:
         InputError: several, though it keeps state that they would not share.
@@ -116,7 +116,7 @@ def _workers(server: Server) -> int:
     if workers > 1 and not server.stateless:
         raise InputError(
             f"{server.name}: num_workers is {workers}, but {type(server).__name__} keeps sessions in its process",
-            "leave num_workers out, or, if no request depends on an earlier one, let the class say `stateless = True`",
+            "remove num_workers or, if requests do not depend on earlier ones, set `stateless = True` in the class",
         )
     return workers
 

@@ -17,7 +17,8 @@ from gymctl.server.checks.runner import CheckFailed, Work
 from gymctl.server.responses import output_text
 
 _FOLDER = Path(__file__).parent
-_SENT = ("solution_confinement", "solution_runner")  # run where the check runs, which may not have them
+# Sent to where the check runs, which may not have them; each may import the ones before it.
+_SENT = ("solution_system_calls", "solution_confinement", "solution_runner")
 _MEGABYTE = 1 << 20
 _START_S = 60.0  # on top of the tests' own time: the sandbox starts, on a machine that may be busy
 _FENCE = "```"
@@ -95,7 +96,7 @@ class CompCoding(ResourcesServer):
         """Run an empty program, unless that is the business of other machines.
 
         Raises:
-            InputError: there is no sandbox for it.
+            InputError: the sandbox cannot be set up.
         """
         if self._work.is_remote:
             return
@@ -104,7 +105,7 @@ class CompCoding(ResourcesServer):
             await self._work.run(tested, "", [("", "")], None, self._limits(), self._sources, seconds=_START_S)
         except CheckFailed as failure:
             raise InputError(
-                f"{self.name}: submitted code cannot be kept in a sandbox here: {failure.message}",
+                f"{self.name}: cannot sandbox submitted code on this machine: {failure.message}",
                 "use Linux 5.13 or later with Landlock (lsm=landlock,...), or a Ray cluster of such machines",
             ) from failure
 

@@ -1,4 +1,4 @@
-"""Runs submitted code, one process a test, and tells what it printed or returned. This part is ours; the code is not.
+"""Run submitted code, one process per test, and report what it printed or returned. This part is ours; the code is not.
 
 It is started with nothing in its memory or its environment but Python (without ``site``: its path is the standard
 library), gets a line of JSON for every test and answers with one. It never sees an expected output, and so cannot give

@@ -270,13 +270,14 @@ def _own_user() -> int | None:
     try:
         mapped = Path("/proc/self/uid_map").read_text(encoding="ascii")
     except OSError as error:
-        raise SandboxFailed(f"code is not run as root, and /proc is not readable: {error.strerror}") from error
+        raise SandboxFailed(f"code must not run as root, and /proc is not readable: {error.strerror}") from error
     ranges = [(int(start), int(start) + int(count)) for start, _, count in map(str.split, mapped.splitlines())]
     for first, count in _OWN_USERS:
         uid = first + os.getpid() % count
         if any(start <= uid < end for start, end in ranges):
             return uid
-    raise SandboxFailed("code is not run as root, and this container has too few user ids; run it as an ordinary user")
+    text = "code must not run as root, and this container has too few user ids; run it as an ordinary user"
+    raise SandboxFailed(text)
 
 
 def _is_open(*paths: Path) -> bool:

@@ -102,7 +102,7 @@ class GoogleSearch(ResourcesServer):
         super().__init__(settings, client)
         if importlib.util.find_spec("trafilatura") is None:
             raise InputError(
-                f"{self.name} reads pages with trafilatura, which is not installed",
+                f"{self.name} needs trafilatura to read pages, but it is not installed",
                 'pip install "gymctl[search]", or run it in containers: gymctl up without --engine local',
             )
 
@@ -172,7 +172,7 @@ class GoogleSearch(ResourcesServer):
 
     async def _search(self, query: str) -> str:
         if not query or len(query) > _LONGEST_QUERY:
-            raise PageError(f"a query has 1 to {_LONGEST_QUERY} characters")
+            raise PageError(f"a query must have 1 to {_LONGEST_QUERY} characters")
         wait = self._pace.turn(self.config.patience_seconds)
         if wait is None:
             raise PageError("too many searches are waiting; try again later")
@@ -237,7 +237,7 @@ def _refusal(status: int, answer: dict[str, Any] | None) -> str:
     else:
         message = None
     if status == 200:
-        return "the search engine answered with what is no JSON object"
+        return "the search engine did not return a JSON object"
     return f"the search engine answered {status}" + (f": {str(message)[:300]}" if message else "")
 
 

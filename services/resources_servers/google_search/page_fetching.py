@@ -71,7 +71,7 @@ class CheckedResolver(AbstractResolver):
             except AddressRefused:
                 refused = found["host"]
         if refused and not permitted:
-            raise AddressRefused(f"{host} leads to {refused}, which is not an address of the public Internet")
+            raise AddressRefused(f"{host} resolves to {refused}, which is not a public Internet address")
         return permitted
 
     async def close(self) -> None:
@@ -153,7 +153,7 @@ async def _follow(session: aiohttp.ClientSession, url: URL, limits: Limits, allo
         finally:
             response.close()
         if not location:
-            raise PageError(f"the page answered {response.status} without saying where it went")
+            raise PageError(f"the page answered {response.status} without a Location header")
         url = _parse(str(url.join(URL(location))))
     raise PageError(f"the page was redirected more than {limits.redirects} times")
 
@@ -176,7 +176,7 @@ async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
     """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in _WINDOWS:
-        raise PageError(f"the page is packed as {encoding[:40]!r}, which cannot be read here")
+        raise PageError(f"the page uses the unsupported content encoding {encoding[:40]!r}")
     if (response.content_length or 0) > most:
         raise PageError(_too_large(most))
     body = bytearray()
@@ -189,9 +189,9 @@ async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
             if unpacker.ended:  # what follows belongs to nothing, and would be kept
                 break
     except zlib.error as error:
-        raise PageError(f"the page says that it is packed as {encoding}, but is not") from error
+        raise PageError(f"the page declares content encoding {encoding}, but is not encoded that way") from error
     if not unpacker.ended and _WINDOWS[encoding]:
-        raise PageError("the page broke off before its end")
+        raise PageError("the page was cut off")
     return bytes(body)
 
 

@@ -45,7 +45,7 @@ def check(address: Address, allowed: Sequence[Network]) -> None:
     if any(each in network for each in (address, meant) for network in allowed):
         return
     if not is_public(meant):
-        raise AddressRefused(f"{address} is not an address of the public Internet")
+        raise AddressRefused(f"{address} is not a public Internet address")
 
 
 def is_public(address: Address) -> bool:

@@ -77,7 +77,7 @@ class OpenAIModel(ModelServer):
                 request["input"] = without_reasoning(request["input"])
             body = msgspec.json.encode(request)
         except msgspec.DecodeError as error:
-            raise RefusedError((), f"a JSON object is expected: {error}", "json_invalid") from error
+            raise RefusedError((), f"expected a JSON object: {error}", "json_invalid") from error
         try:
             answer = await self._provider.post(path, body, session=session.id, deadline=call.deadline)
         except HopFailed as failed:
@@ -96,7 +96,7 @@ class OpenAIModel(ModelServer):
 
 
 class Item(msgspec.Struct):
-    """What is read of an input item to tell reasoning from the rest."""
+    """The field of an input item that identifies reasoning."""
 
     type: str = "message"
 

@@ -1,7 +1,7 @@
-"""A policy that is no language model: a fixed script that calls the tools it is offered, then stops.
+"""A policy without a language model: a fixed script that calls the tools it is offered, then stops.
 
 It is a pure function of the request, needs no key and no network, and answers in microseconds. Use it to see a stack
-work from end to end and in tests; its rewards say nothing about any model.
+work from end to end and in tests; its rewards do not measure any model.
 
 The script: take the offered tools in order; for each one, find arguments in the prompt (or, for arrays of numbers,
 in earlier tool outputs), make the calls that were not made yet, and go on to the next tool; then send a message.

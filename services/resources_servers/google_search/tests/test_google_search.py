@@ -412,7 +412,7 @@ def test_a_page_that_takes_too_long_to_read_is_given_up_and_the_next_one_is_read
             return late["page_content"], seconds, fast
 
     late, seconds, _ = asyncio.run(work())
-    assert late == "Error: the text of the page was not found within 0.6 s"
+    assert late == "Error: extracting the text of the page took longer than 0.6 s"
     assert seconds < 3
 
 
@@ -486,8 +486,8 @@ def test_callers_who_ask_the_same_at_once_share_one_search():
         (reply('{"error": {"message": "Quota of engine-of-the-test exceeded"}}', status="429 Too Many"),
          "Error: the search engine answered 429: Quota of **** exceeded"),
         (reply("<html>", status="502 Bad Gateway"), "Error: the search engine answered 502"),
-        (reply("not json"), "Error: the search engine answered with what is no JSON object"),
-        (reply("[]"), "Error: the search engine answered with what is no JSON object"),
+        (reply("not json"), "Error: the search engine did not return a JSON object"),
+        (reply("[]"), "Error: the search engine did not return a JSON object"),
         (reply("{}"), '{"items":[]}'),
         (reply('{"items": [1, {"title": 2}], "error": 3}'), '{"items":[{"title":2}]}'),
         (reply(status="302 Found", location="http://elsewhere.test/"), "Error: the search engine answered 302"),
