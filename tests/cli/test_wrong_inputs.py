@@ -221,7 +221,7 @@ def test_standard_output_that_is_full_or_closed(folder):
 BROKEN_SERVERS = {
     "ends at once": ("raise SystemExit('no table')", 2, "app.py cannot be imported: SystemExit: no table"),
     "is no Python": ("def x(:", 2, r"app.py cannot be imported: .* \(line 1\)"),
-    "needs a package": ("import no_such_package", 2, "No module named 'no_such_package'; install what it needs"),
+    "needs a package": ("import no_such_package", 2, "No module named 'no_such_package'; install its dependencies"),
     "has no server": ("x = 1", 2, "must define one server class"),
     "raises": ("1 / 0", 2, "app.py cannot be imported: ZeroDivisionError: division by zero"),
     "fails when it starts": (
@@ -309,7 +309,11 @@ COLLECTIONS = {
     "an input that is a folder": (ROWS, ["-i", ".", "-o", "out.jsonl"], [". is a folder"]),
     "missing folder": (ROWS, [*INPUT, "-o", "no/out.jsonl"], ["the output folder no does not exist; create it"]),
     "an output that is a folder": (ROWS, [*INPUT, "-o", "."], ["is a folder; name a file in it"]),
-    "an output that is the input": (ROWS, [*INPUT, "-o", "rows.jsonl"], ["rows.jsonl is also a file that this run"]),
+    "an output that is the input": (
+        ROWS,
+        [*INPUT, "-o", "rows.jsonl"],
+        ["rows.jsonl would be overwritten by this run"],
+    ),
     "no rows": ([], BOTH, ["rows.jsonl has no rows; give one JSON object per line"]),
     "broken JSON": (
         [ROWS[0], '{"a": ', "[1]"],

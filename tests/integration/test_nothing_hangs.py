@@ -110,7 +110,7 @@ def test_a_dead_agent(tmp_path: Path, stack_of: StackOf, dead_port: int) -> None
     assert done.returncode == 1
     assert "Aborted after 1 s without a success" in done.stdout
     assert "some_agent: POST /run cannot be reached" in done.stdout
-    assert "Go on with --resume" in done.stdout
+    assert "Continue with --resume" in done.stdout
     assert {row["_ng_failure_class"] for row in failures(tmp_path)} == {"connect"}
 
 

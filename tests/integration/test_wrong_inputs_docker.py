@@ -212,7 +212,7 @@ def test_interrupted_collection_loses_nothing_and_goes_on(running):
         [*arguments, "--concurrency", "4"], lambda: out.exists() and out.read_bytes().count(b"\n") > 20
     )
     assert process.returncode == 130
-    assert "Go on with --resume" in printed
+    assert "Continue with --resume" in printed
     assert "Traceback" not in said
     before = out.read_text().splitlines()
     assert f"{len(before)} of 2000 rollouts done" in printed

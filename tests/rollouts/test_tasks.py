@@ -51,8 +51,8 @@ GOOD = '{"responses_create_params": {"input": "x"}, "agent_ref": {"name": "alpha
             '{"responses_create_params": {}}\n',
             'names no agent; add "agent_ref": {"name": ...} or --agent NAME (agents: alpha',
         ),
-        (GOOD.replace("alpha", "alhpa"), "no agent 'alhpa' in the stack; did you mean 'alpha'?"),
-        (GOOD.replace("alpha", "zzz"), "no agent 'zzz' in the stack (agents: alpha, beta)"),
+        (GOOD.replace("alpha", "alhpa"), "no agent 'alhpa'; did you mean 'alpha'?"),
+        (GOOD.replace("alpha", "zzz"), "no agent 'zzz' (agents: alpha, beta)"),
         (GOOD.replace('{"name": "alpha"}', '"alpha"'), "agent_ref must be an object with a name"),
         (GOOD.replace('"name"', '"type": "resources_servers", "name"'), "it must be 'responses_api_agents'"),
         (GOOD[:-2] + ', "_ng_task_index": "3"}\n', "_ng_task_index is '3'"),
@@ -119,7 +119,7 @@ def test_agent_option_fills_only_rows_without_one(tmp_path: Path) -> None:
 
 def test_the_agent_option_is_checked_also_when_no_row_needs_it(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, [row(0)], agent="bta")
-    with pytest.raises(InputError, match="no agent 'bta' in the stack; did you mean 'beta'"):
+    with pytest.raises(InputError, match="no agent 'bta'; did you mean 'beta'"):
         opened(spec)
     assert opened(replace(spec, agents=())).inputs.agents == {"alpha": 1}  # not known: nothing to check against
 

@@ -115,7 +115,7 @@ def test_a_cluster_that_goes_is_a_503_and_one_that_comes_back_is_used_again(head
         assert (await work.run(check_functions.add, 1, 2, seconds=5)).value == 3
         head.kill()
         began = time.monotonic()
-        with pytest.raises(HopFailed, match=f"the Ray cluster at {head.address} cannot do the check") as caught:
+        with pytest.raises(HopFailed, match=f"the Ray cluster at {head.address} cannot run the check") as caught:
             await work.run(check_functions.add, 1, 2, seconds=5)
         assert time.monotonic() - began < 90
         assert (caught.value.status, caught.value.cause["hop"], caught.value.retry_after) == (503, "ray", 5.0)

@@ -320,7 +320,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
         ("MACHINES = {}", "no system call filter"),
         ("def refuse_system_calls(): raise SandboxMissing('not here')", "not here"),
         ("def confine(*_): os._exit(0)", "ended before it was confined"),
-        ("def drop_identity(*_, **__): raise SandboxMissing('cannot become another')", "cannot become another"),
+        ("def drop_identity(*_, **__): raise SandboxMissing('cannot switch')", "cannot switch"),
     ],
 )
 def test_without_what_confines_it_nothing_is_run(

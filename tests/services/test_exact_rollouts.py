@@ -200,7 +200,7 @@ def test_a_rollout_without_failed_tools_says_nothing_of_them() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "problem"),
     [
-        ("verify", "{}", "Not Found: no tool is named 'verify'; available tools: double, echo, not_a_number, raises, "),
+        ("verify", "{}", "Not Found: unknown tool 'verify'; available tools: double, echo, not_a_number, raises, "),
         ("seed_session", "{}", "Not Found: "),
         ("../verify", "{}", "Not Found: "),
         ("docs", "{}", "Not Found: "),
