@@ -95,8 +95,8 @@ class Collector:
     def wait_until_done(self, share: float) -> None:
         """Wait until that share of what this session has to do is done, or it has ended."""
         if self.wait_under_way():
-            wanted = self.said.finished + share * self.said.left_at_start
-            while self.alive and self.said.finished < wanted:
+            target = self.said.finished + share * self.said.left_at_start
+            while self.alive and self.said.finished < target:
                 time.sleep(0.01)
 
     def kill(self) -> None:

@@ -95,8 +95,8 @@ class Fleet:
                     return
             except (URLError, OSError):
                 time.sleep(0.03)
-        said = (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"{name} did not start: {said}")
+        log = (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{name} did not start: {log}")
 
     def kill(self, name: str) -> None:
         """SIGKILL."""

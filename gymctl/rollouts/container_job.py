@@ -77,14 +77,14 @@ async def run_job(
         InputError, RunError: as ``collect``.
     """
     raise_file_limit()
-    wanted = connections(job.run)
+    requested = connections(job.run)
     possible = open_files() - _OTHER_FILES
-    if wanted > possible:
+    if requested > possible:
         on_event(
-            events.Note(f"using {possible} connections instead of {wanted}: the open-file limit (ulimit -n) is low")
+            events.Note(f"using {possible} connections instead of {requested}: the open-file limit (ulimit -n) is low")
         )
     patience = seconds(os.environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)
-    connect = partial(HttpTransport, limit=max(1, min(wanted, possible)), patience_s=patience)
+    connect = partial(HttpTransport, limit=max(1, min(requested, possible)), patience_s=patience)
     client = Client(connect(job.urls) if look is None else MovingTransport(look, connect))
     try:
         return await collect(job.run, client, on_event=on_event, stop=stop, abort=abort)

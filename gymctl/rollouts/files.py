@@ -20,10 +20,10 @@ _NOTHING_WRITTEN = ("nothing was written", "free disk space or choose another ou
 def disk_error(error: OSError, path: Path, state: str, hint: str) -> RunError:
     """A failed write as an error of ours; ``state`` says what is safe, ``hint`` what to do."""
     if error.errno in _FULL:
-        what = f"the disk of {path} is full"
+        problem = f"the disk of {path} is full"
     else:
-        what = f"cannot write {path}: {error.strerror or error}"
-    return RunError(f"{what}: {state}", hint)
+        problem = f"cannot write {path}: {error.strerror or error}"
+    return RunError(f"{problem}: {state}", hint)
 
 
 @contextmanager

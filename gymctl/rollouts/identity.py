@@ -109,9 +109,9 @@ def refuse_another_run(record: Mapping[str, Any], run: RunSpec, digest: str) -> 
     Raises:
         InputError: it is not; every difference is named.
     """
-    found = changes(record, run, digest)
-    if found:
+    differences = changes(record, run, digest)
+    if differences:
         raise InputError(
-            f"{run.output} belongs to another run: {'; '.join(found)}",
+            f"{run.output} belongs to another run: {'; '.join(differences)}",
             "use what it was started with, choose another output, or resume anyway with --force",
         )

@@ -102,8 +102,8 @@ class Journal:
             self._keep_whole(batch)
             self._report(batch)
             hint = "free disk space, then continue with --resume"
-            said = f"{self.lines} lines of this run are safely written"
-            self._broken = disk_error(error, self.path, said, hint)
+            state = f"{self.lines} lines of this run are safely written"
+            self._broken = disk_error(error, self.path, state, hint)
             raise self._broken from error
         ended = time.monotonic()
         if ended - began > _QUICK_S:
@@ -176,8 +176,8 @@ class Journal:
         else:
             state = f"its {self.lines} lines of this run and those before are kept in {self._write_out()}"
         hint = f"rename that file to {self.path}, then continue with --resume"
-        what = f"{self.path} was removed or renamed while this run was writing it"
-        self._changed = RunError(f"{what}: {state}", hint)
+        problem = f"{self.path} was removed or renamed while this run was writing it"
+        self._changed = RunError(f"{problem}: {state}", hint)
         raise self._changed
 
     def _refuse_if_shorter(self) -> None:

@@ -85,7 +85,7 @@ class Tally:
             return f"{self.reward / self.session_done:.3f}"
         return "-"
 
-    def line(self, seconds: float, told: Mapping[str, str] = MappingProxyType({})) -> str:
+    def line(self, seconds: float, printed: Mapping[str, str] = MappingProxyType({})) -> str:
         """One plain line, ``seconds`` after the start; ``told`` are the causes, by agent, that were shown before."""
         rate = self.session_done / seconds if seconds > 0 else 0.0
         left = f", {duration((self.total - self.finished) / rate)} left" if rate and self.total > self.finished else ""
@@ -101,7 +101,7 @@ class Tally:
         if self.model_ms:
             text += f", {self.model_time} at the model each"
         for agent, why in self.pauses.items():
-            text += f"; {agent} is still failing" if told.get(agent) == why else f"; {trouble(agent, why)}"
+            text += f"; {agent} is still failing" if printed.get(agent) == why else f"; {trouble(agent, why)}"
         return text
 
 
@@ -140,11 +140,11 @@ def display(
 def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
     tally = Tally()
     started = clock()
-    shown = started
-    told: dict[str, str] = {}
+    printed_at = started
+    printed: dict[str, str] = {}
 
     def on_event(event: events.Event) -> None:
-        nonlocal shown, started
+        nonlocal printed_at, started
         tally.take(event)
         now = clock()
         if isinstance(event, events.Started):
@@ -152,11 +152,11 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
         if isinstance(event, events.Note):
             print(event.text, file=stream, flush=True)
         over = tally.total > 0 and tally.finished >= tally.total and isinstance(event, events.Finished | events.Failed)
-        if over or now - shown >= _PLAIN_EVERY_S:
-            shown = now
-            print(tally.line(now - started, told), file=stream, flush=True)
-            told.clear()
-            told.update(tally.pauses)
+        if over or now - printed_at >= _PLAIN_EVERY_S:
+            printed_at = now
+            print(tally.line(now - started, printed), file=stream, flush=True)
+            printed.clear()
+            printed.update(tally.pauses)
 
     return on_event
 
@@ -195,17 +195,17 @@ class _Bar:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tally = Tally()
-        self._told: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
         self._task: TaskID | None = None
-        self._started = self._shown = time.monotonic()
+        self._started = self._printed_at = time.monotonic()
 
     def on_event(self, event: events.Event) -> None:
         self._tally.take(event)
         if isinstance(event, events.Note):
             self._say(event.text)
-        if isinstance(event, events.Paused) and self._told.get(event.agent) != self._tally.pauses[event.agent]:
-            self._told[event.agent] = self._tally.pauses[event.agent]
-            self._say(trouble(event.agent, self._told[event.agent]))
+        if isinstance(event, events.Paused) and self._printed.get(event.agent) != self._tally.pauses[event.agent]:
+            self._printed[event.agent] = self._tally.pauses[event.agent]
+            self._say(trouble(event.agent, self._printed[event.agent]))
         tally = self._tally
         now = time.monotonic()
         if isinstance(event, events.Started):
@@ -214,8 +214,8 @@ class _Bar:
             self._task = self._progress.add_task(
                 "rollouts", total=tally.total or None, rate=0.0, reward="-", flight="", trouble=""
             )
-        if now - self._shown >= 0.125 or tally.finished >= tally.total:
-            self._shown = now
+        if now - self._printed_at >= 0.125 or tally.finished >= tally.total:
+            self._printed_at = now
             self._progress.update(self._task, total=tally.total, completed=tally.finished, **self._fields(now))
 
     def _say(self, text: str) -> None:

@@ -52,8 +52,8 @@ class Application:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, unless its headers or its size rule that out."""
         server = self._server
-        found = server.endpoints.get((scope["method"], scope["path"]))
-        elsewhere = not found and (server.has_routes or scope["path"] in _DOCUMENTATION)
+        endpoint = server.endpoints.get((scope["method"], scope["path"]))
+        elsewhere = not endpoint and (server.has_routes or scope["path"] in _DOCUMENTATION)
         refusal = self._checks.refusal(scope, only_json=not elsewhere)
         if refusal is not None:
             await _write_reply(refusal, send)
@@ -69,7 +69,7 @@ class Application:
             await server.application(scope, _replayed(body, receive), send)
             return
         work = server.handle(_call(scope, body))
-        reply = await while_wanted(work, receive) if found and found.while_wanted else await work
+        reply = await while_wanted(work, receive) if endpoint and endpoint.while_wanted else await work
         if reply is not None:
             await _write_reply(reply, send)
 

@@ -121,10 +121,10 @@ def _read(text: str, name: str) -> Mapping[str, Any]:
     if not isinstance(config, DictConfig):
         return data
     if name in config:
-        wanted = [name]
+        names = [name]
     else:
-        wanted = list(config)
-    for key in wanted:
+        names = list(config)
+    for key in names:
         if isinstance(config.get(key), DictConfig):
             data[str(key)] = OmegaConf.to_container(config[key], resolve=True)
     for key, value in data.items():

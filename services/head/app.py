@@ -182,8 +182,8 @@ class Head(Server):
             names = ", ".join(server.name for server in registration.servers) or "no server"
             log.info("%s registered with %s", registration.node, names)
             await asyncio.gather(*(self._probe_remote(server) for server in registration.servers))
-        found = (server for server in registration.servers if server.status == "success")
-        unreached = [server.name for server in found if self._remote[server.name]["status"] not in _FINE]
+        reachable = (server for server in registration.servers if server.status == "success")
+        unreached = [server.name for server in reachable if self._remote[server.name]["status"] not in _FINE]
         return json_reply({"expires_seconds": EXPIRES_S, "unreached": unreached})
 
     @endpoint("/nodes/leave")

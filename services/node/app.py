@@ -108,11 +108,11 @@ class Node(Server):
             return {**server, "status": "timeout" if failure.kind == "timeout" else "connection_error"}
         return {**server, "status": "success"}
 
-    def _say(self, what: str, level: str) -> None:
+    def _say(self, message: str, level: str) -> None:
         """Log what is new; the same every few seconds would bury it."""
-        if what != self._last:
-            log.log(logging.getLevelName(level.upper()), "%s", what)
-        self._last = what
+        if message != self._last:
+            log.log(logging.getLevelName(level.upper()), "%s", message)
+        self._last = message
 
     @endpoint("/", method="GET")
     async def alive(self, call: Call, session: Session) -> Reply:

@@ -93,8 +93,8 @@ class Directory:
             return self._urls.get(server, not_this)
         while (url := self._urls.get(server)) is None:
             if time.monotonic() >= until:
-                said = self._why or f"no machine has registered the server {server!r} with the head at {self._head}"
-                raise HopFailed(server, "", kind="connect", body=said)
+                reason = self._why or f"no machine has registered the server {server!r} with the head at {self._head}"
+                raise HopFailed(server, "", kind="connect", body=reason)
             await self._ask()
             if server not in self._urls:
                 await asyncio.sleep(min(_ASK_EVERY_S, max(0.0, until - time.monotonic())))

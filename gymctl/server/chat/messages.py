@@ -84,7 +84,7 @@ class _Turn:
         self._clear()
 
     def _clear(self) -> None:
-        self._said: list[tuple[bool, str]] = []  # whether it was thought, and what, in the order in which it came
+        self._spoken: list[tuple[bool, str]] = []  # whether it was thought, and what, in the order in which it came
         self._calls: list[dict[str, Any]] = []
         self._training: dict[str, Any] = {}
 
@@ -103,13 +103,13 @@ class _Turn:
         if kind == "message" and item["role"] != "assistant":
             return self._other(item)
         if kind == "message":
-            self._said.append((False, text_of(item["content"])))
+            self._spoken.append((False, text_of(item["content"])))
         elif kind == "function_call":
             function = {"name": item["name"], "arguments": history_arguments(item["arguments"])}
             self._calls.append({"id": item["call_id"], "type": "function", "function": function})
         elif kind == "reasoning":
             for part in item.get("summary") or item.get("content") or ():
-                self._said.append((True, text_of([part])))
+                self._spoken.append((True, text_of([part])))
         else:
             raise RefusedError(("type",), f"items of type {kind!r} cannot be sent to Chat Completions")
         if self._style.token_ids and item.get("prompt_token_ids"):
@@ -126,11 +126,11 @@ class _Turn:
 
     def flush(self, messages: list[dict[str, Any]]) -> None:
         """Add the turn, if there was one, to ``messages``, and begin the next."""
-        if not (self._calls or any(text for _, text in self._said)):
+        if not (self._calls or any(text for _, text in self._spoken)):
             self._clear()
             return
         message: dict[str, Any] = {"role": "assistant", "content": None}
-        if self._said:
+        if self._spoken:
             message.update(self._parsed() if self._style.reasoning_parser else self._in_one_text())
         if self._calls:
             message["tool_calls"] = self._calls
@@ -138,12 +138,12 @@ class _Turn:
         self._clear()
 
     def _in_one_text(self) -> dict[str, Any]:
-        return {"content": "".join([wrap_thinking((text,)) if thought else text for thought, text in self._said])}
+        return {"content": "".join([wrap_thinking((text,)) if thought else text for thought, text in self._spoken])}
 
     def _parsed(self) -> dict[str, Any]:
         """Text apart from reasoning, also where the text holds some in tags."""
-        thoughts = [text for thought, text in self._said if thought and text]
-        tagged, text = split_thinking("".join([text for thought, text in self._said if not thought]))
+        thoughts = [text for thought, text in self._spoken if thought and text]
+        tagged, text = split_thinking("".join([text for thought, text in self._spoken if not thought]))
         thoughts += tagged
         fields = REASONING_FIELDS if thoughts and self._style.interleaved else ()
         return {"content": text, **dict.fromkeys(fields, "\n".join(thoughts))}

@@ -68,11 +68,11 @@ def _check(params: Mapping[str, Any]) -> None:
 
 
 def _messages(params: Mapping[str, Any], style: Style) -> list[dict[str, Any]]:
-    given = params["input"]
-    if isinstance(given, str):
-        messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": given}]}]
-    elif isinstance(given, list):
-        messages = messages_of(given, style)
+    input_items = params["input"]
+    if isinstance(input_items, str):
+        messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": input_items}]}]
+    elif isinstance(input_items, list):
+        messages = messages_of(input_items, style)
     else:
         raise RefusedError(("input",), "Input should be a string or a list of items", "type_error")
     instructions = params.get("instructions")
@@ -122,17 +122,17 @@ def _tool_choice(choice: Any) -> dict[str, Any]:
 
 def _text(value: Mapping[str, Any]) -> dict[str, Any]:
     """``text.format`` is ``response_format`` there, with the schema one level deeper."""
-    given = value.get("format") or {}
-    kind = given.get("type")
-    found: dict[str, Any] = {}
+    text_format = value.get("format") or {}
+    kind = text_format.get("type")
+    converted: dict[str, Any] = {}
     if kind == "json_schema":
-        schema = {key: given[key] for key in given if key != "type"}
-        found["response_format"] = {"type": "json_schema", "json_schema": schema}
+        schema = {key: text_format[key] for key in text_format if key != "type"}
+        converted["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif kind == "json_object":
-        found["response_format"] = {"type": "json_object"}
+        converted["response_format"] = {"type": "json_object"}
     if value.get("verbosity") is not None:
-        found["verbosity"] = value["verbosity"]
-    return found
+        converted["verbosity"] = value["verbosity"]
+    return converted
 
 
 def _reasoning(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,9 +41,9 @@ def check_training_fields(message: Mapping[str, Any]) -> None:
 
 def prompt_ids(completion: Mapping[str, Any]) -> list[int] | None:
     """The prompt's token ids, if the endpoint gave them along."""
-    found = completion.get("prompt_token_ids")
-    if isinstance(found, list):
-        return found
+    ids = completion.get("prompt_token_ids")
+    if isinstance(ids, list):
+        return ids
     return None
 
 

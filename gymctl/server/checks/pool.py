@@ -42,7 +42,7 @@ class Pool:
     """At most ``workers`` processes. Belongs to the event loop that uses it first."""
 
     def __init__(self, workers: int, *, preload: Sequence[str] = (), memory: int = MEMORY) -> None:
-        self._told = {"preload": list(preload), "memory": memory}
+        self._options = {"preload": list(preload), "memory": memory}
         self._slots = asyncio.Semaphore(workers)
         self._nursery: _Nursery | None = None
         self._starting = asyncio.Lock()
@@ -97,7 +97,7 @@ class Pool:
     async def _start(self) -> _Worker:
         async with self._starting:
             if self._nursery is None or self._nursery.ended:
-                self._nursery = await _Nursery.start(self._told)
+                self._nursery = await _Nursery.start(self._options)
         try:
             return await asyncio.wait_for(self._nursery.fork(), _START_S)
         except TimeoutError:
@@ -126,7 +126,7 @@ class _Nursery:
         self._numbers = itertools.count()
 
     @classmethod
-    async def start(cls, told: dict[str, Any]) -> _Nursery:
+    async def start(cls, options: dict[str, Any]) -> _Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -134,7 +134,7 @@ class _Nursery:
                 "-P",
                 fork_server.__file__,
                 str(theirs.fileno()),
-                json.dumps({**told, "path": sys.path}),
+                json.dumps({**options, "path": sys.path}),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},

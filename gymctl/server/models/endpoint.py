@@ -97,8 +97,8 @@ class Provider:
         from gymctl.server.models.connector import QuietConnector
 
         every = CIMultiDict(_HEADERS)
-        for given in self._headers:
-            every.update(given)
+        for header in self._headers:
+            every.update(header)
         self._http = aiohttp.ClientSession(
             connector=QuietConnector(limit=self._places or 16384, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),

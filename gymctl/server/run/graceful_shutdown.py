@@ -135,8 +135,8 @@ def in_line(listening: int) -> int:
     if not hasattr(socket, "TCP_INFO"):
         return 0
     with socket.socket(fileno=os.dup(listening)) as same:
-        told = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _STILL_IN_LINE.size)
-    return int(_STILL_IN_LINE.unpack(told)[0])
+        info = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _STILL_IN_LINE.size)
+    return int(_STILL_IN_LINE.unpack(info)[0])
 
 
 def close_line(listening: int) -> None:

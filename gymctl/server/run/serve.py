@@ -193,9 +193,9 @@ def raise_file_limit() -> None:
     """Raise the soft limit of open files as far as the hard one allows, up to what many connections need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
-        wanted = WANTED_FILES
+        target = WANTED_FILES
     else:
-        wanted = min(WANTED_FILES, hard)
-    if soft < wanted:
+        target = min(WANTED_FILES, hard)
+    if soft < target:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))

@@ -26,10 +26,10 @@ async def start(server: Server) -> None:
     except GymctlError:
         raise  # it says all
     except Exception as error:
-        raise StartFailed(f"{server.name} could not start: {_told(error)}") from error
+        raise StartFailed(f"{server.name} could not start: {_with_place(error)}") from error
 
 
-def _told(error: Exception) -> str:
+def _with_place(error: Exception) -> str:
     """What a server's own code raised, and the line that did."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {' '.join(str(error).split())} ({frame.filename}:{frame.lineno})"

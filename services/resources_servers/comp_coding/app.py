@@ -149,13 +149,13 @@ class CompCoding(ResourcesServer):
             raise
         results = done.value
         failed = next(((place, each) for place, each in enumerate(results) if each["outcome"] != "passed"), None)
-        shown = ("stdout", "stderr") if self.config.debug else ()
+        outputs = ("stdout", "stderr") if self.config.debug else ()
         return {
             "result": [True if each["outcome"] == "passed" else code_of(each) for each in results],
             "metadata": _describe(failed[1], failed[0], *pairs[failed[0]]) if failed else {},
             "unit_tests": [
                 {"passed": each["outcome"] == "passed", "outcome": each["outcome"], "seconds": each["seconds"]}
-                | {key: each[key] for key in shown}
+                | {key: each[key] for key in outputs}
                 for each in results
             ],
             "unit_tests_time_taken": round(sum(each["seconds"] for each in results), 4),
@@ -176,7 +176,7 @@ class CompCoding(ResourcesServer):
         }
 
 
-def _describe(result: dict[str, Any], place: int, given: str, expected: str) -> dict[str, Any]:
+def _describe(result: dict[str, Any], place: int, stdin: str, expected: str) -> dict[str, Any]:
     """The first test that did not pass, texts shortened."""
     outcome = result["outcome"]
     return {
@@ -185,7 +185,7 @@ def _describe(result: dict[str, Any], place: int, given: str, expected: str) -> 
         "error_message": _MESSAGES.get(outcome, "Runtime Error"),
         "outcome": outcome,
         "error": result["stderr"].strip().rpartition("\n")[2][:300],
-        "inputs": shortened(given),
+        "inputs": shortened(stdin),
         "output": shortened(result["value"] or result["stdout"]),
         "expected": shortened(expected),
     }

@@ -242,7 +242,7 @@ def _become(test: _Test, order: Mapping[str, Any], runner: int, stdin: int, writ
         _do(test.code, order, dict(test.names))
         status = 0
     except BaseException as error:  # noqa: BLE001 - whatever the code raises
-        sys.stderr.write(_told(error))
+        sys.stderr.write(_traceback(error))
     finally:
         with suppress(BaseException):
             sys.stdout.flush()
@@ -276,7 +276,7 @@ def _do(code: str, order: Mapping[str, Any], names: dict[str, Any]) -> None:
     atexit._run_exitfuncs()  # fast output is often written there
 
 
-def _told(error: BaseException) -> str:
+def _traceback(error: BaseException) -> str:
     """The traceback from where the submitted code begins."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename != _FOREIGN:

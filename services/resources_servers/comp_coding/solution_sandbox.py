@@ -101,13 +101,13 @@ class Sandbox:
         )  # fmt: skip
         self._send(job)
 
-    def run(self, given: str, fn_name: str | None) -> dict[str, Any]:
+    def run(self, stdin: str, fn_name: str | None) -> dict[str, Any]:
         """The outcome of one test: ``ended`` when the code came to its end.
 
         Raises:
             SandboxFailed: it gave none.
         """
-        self._send({"input": given, "fn_name": fn_name})
+        self._send({"input": stdin, "fn_name": fn_name})
         answer = self._answer(time.monotonic() + _START_S + self.limits["seconds"])
         try:
             result: dict[str, Any] = json.loads(answer)
@@ -254,9 +254,9 @@ def _entries(folder: str) -> list[Path]:
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in os.environ}
+    variables = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in os.environ}
     own = {"HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
-    return {**kept, **own}
+    return {**variables, **own}
 
 
 def _own_user() -> int | None:

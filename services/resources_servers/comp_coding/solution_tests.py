@@ -33,8 +33,8 @@ def tested(
     """
     results = []
     with Sandbox(code, limits, sources) as sandbox:
-        for given, expected in tests:
-            result = _result(sandbox, given, fn_name)
+        for stdin, expected in tests:
+            result = _result(sandbox, stdin, fn_name)
             if result["outcome"] == "ended":
                 right = same_value(result["value"], expected) if fn_name else same_lines(result["stdout"], expected)
                 result["outcome"] = "passed" if right else "wrong"
@@ -47,7 +47,7 @@ def tested(
     return results
 
 
-def _result(sandbox: Sandbox, given: str, fn_name: str | None) -> dict[str, Any]:
+def _result(sandbox: Sandbox, stdin: str, fn_name: str | None) -> dict[str, Any]:
     """One test. What ends the sandbox twice, while other code runs in it, is the submitted code's own failure.
 
     Raises:
@@ -55,7 +55,7 @@ def _result(sandbox: Sandbox, given: str, fn_name: str | None) -> dict[str, Any]
     """
     for _ in range(2):
         try:
-            return sandbox.run(given, fn_name)
+            return sandbox.run(stdin, fn_name)
         except SandboxFailed as failure:
             problem = str(failure)
             sandbox.start()

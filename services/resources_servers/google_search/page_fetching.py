@@ -64,12 +64,12 @@ class CheckedResolver(AbstractResolver):
         """
         permitted: list[ResolveResult] = []
         refused = ""
-        for found in await self._inner.resolve(host, port, family):
+        for address in await self._inner.resolve(host, port, family):
             try:
-                check(ip_address(found["host"].partition("%")[0]), self._allowed)
-                permitted.append(found)
+                check(ip_address(address["host"].partition("%")[0]), self._allowed)
+                permitted.append(address)
             except AddressRefused:
-                refused = found["host"]
+                refused = address["host"]
         if refused and not permitted:
             raise AddressRefused(f"{host} resolves to {refused}, which is not a public Internet address")
         return permitted
@@ -118,7 +118,7 @@ async def fetch(session: aiohttp.ClientSession, url: str, limits: Limits, allowe
     except TimeoutError as error:
         raise PageError(f"the page did not arrive within {limits.seconds:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise PageError(_told(error)) from error
+        raise PageError(_reason(error)) from error
 
 
 def _parse(url: str) -> URL:
@@ -226,7 +226,7 @@ class _Unpacker:
         return self._inner.decompress(data, most)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """What the network or a server's answer had against it, in a line."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, AddressRefused):

@@ -38,8 +38,8 @@ def decode(page: Page) -> str:
         if page.body.startswith(mark):
             return page.body.decode(name, "replace")
     head = page.body[:2048]
-    said = [found[1].decode() for found in (_XML_CHARSET.search(head), _META_CHARSET.search(head)) if found]
-    for name in filter(None, (page.charset, *said, "utf-8")):
+    declared = [match[1].decode() for match in (_XML_CHARSET.search(head), _META_CHARSET.search(head)) if match]
+    for name in filter(None, (page.charset, *declared, "utf-8")):
         with suppress(LookupError, UnicodeError, ValueError):
             codec = codecs.lookup(name)
             if codec._is_text_encoding and codec.name.replace("_", "-") not in _NOT_FOR_PAGES:

@@ -101,15 +101,15 @@ class Item(msgspec.Struct):
     type: str = "message"
 
 
-def without_reasoning(given: msgspec.Raw) -> msgspec.Raw:
+def without_reasoning(items: msgspec.Raw) -> msgspec.Raw:
     """An ``input`` without its reasoning items, for an endpoint that knows nothing of another's ``rs_`` ids."""
-    if bytes(given)[:1] != b"[":
-        return given
-    kept = [
-        item for item in msgspec.json.decode(given, type=list[msgspec.Raw])
+    if bytes(items)[:1] != b"[":
+        return items
+    others = [
+        item for item in msgspec.json.decode(items, type=list[msgspec.Raw])
         if msgspec.json.decode(item, type=Item).type != "reasoning"
     ]  # fmt: skip
-    return msgspec.Raw(msgspec.json.encode(kept))
+    return msgspec.Raw(msgspec.json.encode(others))
 
 
 if __name__ == "__main__":

@@ -216,10 +216,10 @@ class VLLMModel(ModelServer):
 
     async def _tokenized(self, request: Mapping[str, Any], until: float, session: Session) -> list[int]:
         asked = {name: request[name] for name in _OF_THE_PROMPT if name in request}
-        found = (await self._post("../tokenize", asked, until, session)).get("tokens")
-        if not isinstance(found, list):
+        ids = (await self._post("../tokenize", asked, until, session)).get("tokens")
+        if not isinstance(ids, list):
             raise HopFailed(self.name, "/tokenize", status=200, body="the answer has no list of tokens")
-        return found
+        return ids
 
     async def _native(self, params: dict[str, Any], call: Call, session: Session) -> Reply:
         template = self.config.chat_template_kwargs

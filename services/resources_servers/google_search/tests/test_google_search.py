@@ -227,7 +227,7 @@ def test_endless_pages_end(page, wanted):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
 
 
-REFUSED = "is not an address of the public Internet"
+REFUSED = "is not a public Internet address"
 
 
 SPELLINGS = [
