@@ -16,7 +16,7 @@ from gymctl.server.run.startup import StartFailed, start
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
 
 if TYPE_CHECKING:
-    from gymctl.server.base import Server
+    from gymctl.server.hosting import HostedServer
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -32,7 +32,7 @@ _DOCUMENTATION = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 class Application:
     """An ASGI application around one server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: HostedServer) -> None:
         self._server = server
         self._checks = RequestChecks(server)
         self._starting: asyncio.Task[Any] | None = None

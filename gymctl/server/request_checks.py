@@ -17,7 +17,7 @@ from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, LOOPBACK_HOSTS
 from gymctl.server.message import Reply, json_reply
 
 if TYPE_CHECKING:
-    from gymctl.server.base import Server
+    from gymctl.server.hosting import HostedServer
 
 MEGABYTE = 1 << 20
 # Names by which a container engine lets containers reach the machine they run on
@@ -30,7 +30,7 @@ _MOST_NAMES = 1024  # that are remembered: a caller may make any number of them 
 class RequestChecks:
     """The checks of one server: ``most_bytes`` is the size of the largest body that it takes."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: HostedServer) -> None:
         settings = server.settings
         self.most_bytes = int(server.most_body_mb * MEGABYTE)
         self._is_local = settings.host in LOOPBACK_HOSTS

@@ -132,7 +132,7 @@ def test_too_many_waiting_checks_are_refused_with_503(monkeypatch: pytest.Monkey
                 await checks.run(check_functions.add, 1, 2, seconds=5)
             await asyncio.gather(*waiting)
             done = await checks.run(check_functions.add, 1, 2, seconds=5)
-            assert (done.value, done.place, done.told) == (3, None, {})
+            assert (done.value, done.place, done.reply_fields, done.told) == (3, None, {}, {})
         finally:
             await checks.close()
         return caught.value

@@ -6,14 +6,11 @@ import datetime
 import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gymctl.errors import RunError
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.message import Call, Reply
-
-if TYPE_CHECKING:
-    from gymctl.server.base import Server
 
 # Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
 KEEPALIVE_S = 15.0
@@ -183,10 +180,17 @@ class Client:
         await self._transport.close()
 
 
+class CallHandler(Protocol):
+    """A server that answers calls within the process."""
+
+    async def handle(self, call: Call) -> Reply:
+        """Answer one call."""
+
+
 class LocalTransport:
     """Calls within the process: no socket, no header, the same bodies."""
 
-    def __init__(self, servers: Mapping[str, Server]) -> None:
+    def __init__(self, servers: Mapping[str, CallHandler]) -> None:
         self._servers = servers
         self._deadlines = Deadlines()
 

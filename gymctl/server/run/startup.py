@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from gymctl.errors import GymctlError
 
 if TYPE_CHECKING:
-    from gymctl.server.base import Server
+    from gymctl.server.hosting import HostedServer
 
 
 class StartFailed(GymctlError):  # noqa: N818 - a fact about a server, like HopFailed
     """Code of a server's own raised at its start; ``__cause__`` is what."""
 
 
-async def start(server: Server) -> None:
+async def start(server: HostedServer) -> None:
     """Run a server's ``startup``.
 
     Raises:

@@ -159,7 +159,7 @@ class CompCoding(ResourcesServer):
                 for each in results
             ],
             "unit_tests_time_taken": round(sum(each["seconds"] for each in results), 4),
-            **done.told,
+            **done.reply_fields,
         }
 
     def _limits(self) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class LibraryJudgeMath(ResourcesServer):
         try:
             done = await self._work.run(library_verdict, expected, generated, evaluated, seconds=seconds)
             (equal, answer, problem) = done.value
-            place = done.told
+            place = done.reply_fields
         except CheckFailed as failure:
             if failure.reason == "raised":  # the check catches what answers cause: this is the installation's fault
                 raise
