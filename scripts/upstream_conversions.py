@@ -77,6 +77,7 @@ def parametrize(names: str, values: list[Any], ids: list[str] | None = None) -> 
     """Keep a test's cases on it."""
 
     def mark(function: Any) -> Any:
+        """Attach the cases to the test."""
         function.cases = [
             (name, dict(zip([part.strip() for part in names.split(",")], value, strict=True)))
             for name, value in zip(ids or map(str, range(len(values))), values, strict=True)
@@ -182,6 +183,7 @@ def converting(kind: str, method: Any) -> Any:
     """A method of the converter that notes what it makes of what."""
 
     def noted(self: Any, *arguments: Any, **named: Any) -> Any:
+        """Call the original, and write down the call."""
         argument = copy.deepcopy([*arguments, *named.values()][0])
         result = method(self, *arguments, **named)
         note(kind, self, plain(argument), result=plain(result))
@@ -194,6 +196,7 @@ def preparing(method: Any) -> Any:
     """The preparation of a chat request that notes what it makes of it."""
 
     def noted(self: Any, request: Any, body: dict[str, Any]) -> Any:
+        """Call the original, and write down the call."""
         original = copy.deepcopy(body)
         files = {}
         for path in [
@@ -218,6 +221,7 @@ def resolving(method: Any) -> Any:
     """The choice of an endpoint, which then notes what it is asked and answers."""
 
     def noted(self: Any, request: Any) -> Any:
+        """Call the original, and write down the call."""
         client = method(self, request)
         now["config"] = self.config
         return types.SimpleNamespace(
@@ -232,6 +236,7 @@ def exchanging(path: str, call: Any) -> Any:
     """A call of the endpoint that is noted."""
 
     async def noted(**request: Any) -> Any:
+        """Call the original, and write down the call."""
         now["sent"].append([path, plain(copy.deepcopy(request))])
         answer = await call(**request)
         now["answered"].append(plain(copy.deepcopy(answer)))
@@ -244,6 +249,7 @@ def posting(method: Any) -> Any:
     """A request to the server that is noted, unless the test has put a part of the server out of work."""
 
     def noted(self: Any, path: str, **named: Any) -> Any:
+        """Call the original, and write down the call."""
         now.update(sent=[], answered=[], config=None)
         reply = method(self, path, **named)
         if now["config"] is not None:

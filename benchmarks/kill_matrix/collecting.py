@@ -115,6 +115,7 @@ class Collector:
 
 def _before_start(largest_file: int | None) -> Callable[[], None]:
     def prepare() -> None:
+        """Limit the size of files, in the child before it starts."""
         die_with_parent()
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))

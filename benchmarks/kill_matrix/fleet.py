@@ -160,6 +160,7 @@ class Fleet:
         """The configuration as server ``own`` sees it: itself at its port, the others where they are reached."""
 
         def place(name: str) -> dict[str, Any]:
+            """Host and port of a server, as this one reaches it."""
             if name == own or name not in self.relays:
                 port = self._ports[name]
             else:

@@ -158,12 +158,8 @@ def read_history(
     done = _repaired(output, ResultHead, history.notes)
     tried = _repaired(failures, FailureHead, history.notes)
     known = {key for key in inputs if key in done or key in tried}  # no larger than what was done, as the rest of it
-    for _, row in lines_of(output, ResultHead) if done else ():
-        if row is not None and row.key in known and row.key not in history.done:
-            history.done.add(row.key)
-            history.agents.setdefault(row.agent.name, AgentReport(pass_threshold=pass_threshold)).count(
-                float(row.reward), read_tool_errors(row.tool_errors)
-            )
+    if done:
+        _add_results(history, output, known, pass_threshold)
     for _, failure in lines_of(failures, FailureHead) if tried and not retry_failed else ():
         if failure is not None and failure.key in known and failure.key not in history.done:
             _count(history, failure, max_attempts)
@@ -171,6 +167,14 @@ def read_history(
     if others:
         history.notes.append(f"{output}: {others} rollouts belong to other inputs; they are kept but not counted")
     return history
+
+
+def _add_results(history: History, output: Path, known: set[Key], pass_threshold: float) -> None:
+    for _, row in lines_of(output, ResultHead):
+        if row is not None and row.key in known and row.key not in history.done:
+            history.done.add(row.key)
+            report = history.agents.setdefault(row.agent.name, AgentReport(pass_threshold=pass_threshold))
+            report.count(float(row.reward), read_tool_errors(row.tool_errors))
 
 
 def _count(history: History, failure: FailureHead, max_attempts: int) -> None:

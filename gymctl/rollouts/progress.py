@@ -144,6 +144,7 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
     printed: dict[str, str] = {}
 
     def on_event(event: events.Event) -> None:
+        """Show one event."""
         nonlocal printed_at, started
         tally.take(event)
         now = clock()
@@ -200,6 +201,7 @@ class _Bar:
         self._started = self._printed_at = time.monotonic()
 
     def on_event(self, event: events.Event) -> None:
+        """Show one event."""
         self._tally.take(event)
         if isinstance(event, events.Note):
             self._say(event.text)

@@ -42,11 +42,13 @@ class _Problems:
     count: int = 0
 
     def add(self, line: int, text: str) -> None:
+        """Count a row that cannot be used; the first ones are listed."""
         self.count += 1
         if len(self.shown) < _SHOWN:
             self.shown.append(f"{self.path}:{line}: {text}")
 
     def raise_if_any(self) -> None:
+        """Raise an ``InputError`` that lists the rows, if there are any."""
         if self.count:
             if self.count > _SHOWN:
                 more = [f"... and {self.count - len(self.shown)} more rows like these"]

@@ -87,7 +87,9 @@ class Head(Server):
         """Report that every server of the stack has answered once; the status is 503 until then."""
         if not self._is_ready:
             await self._look()
-        return json_reply({"status": "ok"}) if self._is_ready else json_reply({"status": "starting"}, 503)
+        if self._is_ready:
+            return json_reply({"status": "ok"})
+        return json_reply({"status": "starting"}, 503)
 
     async def _look(self) -> None:
         """Ask every server, this stack's and those of other machines, whether it is up."""

@@ -118,6 +118,7 @@ class _PlainWire:
         self._target = lru_cache(maxsize=_KNOWN_TARGETS)(_plain_target)
 
     async def exchange(self, base: str, call: Call, fields: dict[str, str], connect_timeout_s: float) -> Response:
+        """Send the call; as ``_Wire.exchange``."""
         address, begin = self._target(base, call.method, call.path)
         lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
         head = f"{begin}{''.join(lines)}content-length: {len(call.body)}\r\n\r\n".encode("latin-1", "replace")
@@ -129,6 +130,7 @@ class _PlainWire:
             raise UnreachableError(f"{base}: {error.strerror or error}", error.errno) from error
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._pool.close()
 
 
@@ -140,6 +142,7 @@ class _TlsWire:
         self._session: aiohttp.ClientSession | None = None
 
     async def exchange(self, base: str, call: Call, fields: dict[str, str], connect_timeout_s: float) -> Response:
+        """Send the call; as ``_Wire.exchange``."""
         import aiohttp
 
         session = self._session or self._open()
@@ -171,6 +174,7 @@ class _TlsWire:
         return self._session
 
     async def close(self) -> None:
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 

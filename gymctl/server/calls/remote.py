@@ -27,6 +27,7 @@ class _Way:
         self._retired = False
 
     async def send(self, call: Call) -> Reply:
+        """Deliver a call; as ``Transport.send``."""
         self._calls += 1
         try:
             return await self._transport.send(self._server, call)
@@ -44,6 +45,7 @@ class _Way:
             await self._transport.close()
 
     async def close(self) -> None:
+        """Close the connections, now or when the last call has ended."""
         await self._transport.close()
 
 

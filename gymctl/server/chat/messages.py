@@ -70,10 +70,11 @@ def _take_thoughts_out(message: dict[str, Any], style: Style) -> None:
 
 
 def text_of(content: Any) -> str:
-    """The text in a content of either API; a refusal is what was said instead."""
+    """The text in a content of either API; a refusal counts as text."""
     if isinstance(content, str):
         return content
-    return "".join([part.get("text") or part.get("refusal") or "" for part in content or ()])
+    texts = [part.get("text") or part.get("refusal") or "" for part in content or ()]
+    return "".join(texts)
 
 
 class _Turn:

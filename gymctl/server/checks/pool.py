@@ -127,6 +127,7 @@ class _Nursery:
 
     @classmethod
     async def start(cls, options: dict[str, Any]) -> _Nursery:
+        """Start the process."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -143,6 +144,7 @@ class _Nursery:
 
     @property
     def ended(self) -> bool:
+        """Whether the process has ended."""
         return self._process.returncode is not None
 
     async def fork(self) -> _Worker:
@@ -160,6 +162,7 @@ class _Nursery:
         return worker
 
     def kill(self, number: int) -> None:
+        """Kill a worker by its number."""
         with suppress(OSError):  # it ended, and its workers with it
             self._orders.send(b"kill %d" % number)
 
@@ -181,6 +184,7 @@ class _Worker:
         self._writer = writer
 
     async def ask(self, job: bytes) -> bytes:
+        """Send a job and return the answer."""
         self._writer.write(len(job).to_bytes(8, "big") + job)
         await self._writer.drain()
         return await self.receive()

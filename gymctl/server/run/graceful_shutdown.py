@@ -69,6 +69,7 @@ class _Parting(asyncio.Protocol):
         """A request that crossed our answer on its way; nobody looks at it."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Pass the end of the connection on."""
         self._timer.cancel()
         self._connection.connection_lost(exc)
 

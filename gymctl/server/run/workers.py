@@ -53,6 +53,7 @@ class _Crew:
         self._stopping = False
 
     def run(self, count: int) -> int:
+        """Run the workers until a signal arrives; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for _ in range(count):

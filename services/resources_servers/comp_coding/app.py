@@ -124,7 +124,8 @@ class CompCoding(ResourcesServer):
             verdict = await self._tested(code, body.verifier_metadata.unit_tests)
         tests = verdict["unit_tests"] or []
         passed = len(tests) == len(body.verifier_metadata.unit_tests.inputs) and all(test["passed"] for test in tests)
-        reward, violation = float(passed), has_format_violation(body.response)
+        reward = float(passed)
+        violation = has_format_violation(body.response)
         if violation and self.config.reasoning_format_penalty is not None:
             reward = self.config.reasoning_format_penalty
         return VerifyResponse.of(
@@ -149,7 +150,10 @@ class CompCoding(ResourcesServer):
             raise
         results = done.value
         failed = next(((place, each) for place, each in enumerate(results) if each["outcome"] != "passed"), None)
-        outputs = ("stdout", "stderr") if self.config.debug else ()
+        if self.config.debug:
+            outputs = ("stdout", "stderr")
+        else:
+            outputs = ()
         return {
             "result": [True if each["outcome"] == "passed" else code_of(each) for each in results],
             "metadata": _describe(failed[1], failed[0], *pairs[failed[0]]) if failed else {},
@@ -195,7 +199,9 @@ def extract_code(text: str) -> str:
     """What stands between the last two fences; empty when there are fewer than two."""
     lines = text.split("\n")
     fences = [number for number, line in enumerate(lines) if _FENCE in line]
-    return "\n".join(lines[fences[-2] + 1 : fences[-1]]).strip("\n") if len(fences) > 1 else ""
+    if len(fences) > 1:
+        return "\n".join(lines[fences[-2] + 1 : fences[-1]]).strip("\n")
+    return ""
 
 
 def has_format_violation(response: dict[str, Any]) -> bool:

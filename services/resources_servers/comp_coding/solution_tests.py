@@ -36,11 +36,18 @@ def tested(
         for stdin, expected in tests:
             result = _result(sandbox, stdin, fn_name)
             if result["outcome"] == "ended":
-                right = same_value(result["value"], expected) if fn_name else same_lines(result["stdout"], expected)
-                result["outcome"] = "passed" if right else "wrong"
+                if fn_name:
+                    right = same_value(result["value"], expected)
+                else:
+                    right = same_lines(result["stdout"], expected)
+                if right:
+                    result["outcome"] = "passed"
+                else:
+                    result["outcome"] = "wrong"
             result["value"] = shortened(result["value"])
             if not limits["debug"]:
-                result["stdout"], result["stderr"] = shortened(result["stdout"]), result["stderr"][-_CUT:]
+                result["stdout"] = shortened(result["stdout"])
+                result["stderr"] = result["stderr"][-_CUT:]
             results.append(result)
             if limits["stop_early"] and result["outcome"] != "passed":
                 break
@@ -93,4 +100,6 @@ def code_of(result: Mapping[str, Any]) -> int:
 
 def shortened(text: str) -> str:
     """A text of at most 300 characters, its middle left out."""
-    return text if len(text) <= _CUT else f"{text[: _CUT // 2]}...(shortened)...{text[-_CUT // 2 :]}"
+    if len(text) <= _CUT:
+        return text
+    return f"{text[: _CUT // 2]}...(shortened)...{text[-_CUT // 2 :]}"

@@ -50,7 +50,9 @@ def check(address: Address, allowed: Sequence[Network]) -> None:
 
 def is_public(address: Address) -> bool:
     """Whether an address is one of the public Internet's, of one host."""
-    if address.is_multicast or address.is_reserved or any(address in network for network in _METADATA):
+    if address.is_multicast or address.is_reserved:
+        return False
+    if any(address in network for network in _METADATA):
         return False
     return address.is_global and not (isinstance(address, IPv6Address) and address.is_site_local)
 

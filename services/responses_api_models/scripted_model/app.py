@@ -47,7 +47,9 @@ class Conversation:
         text = content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or ())
         self.lines += text.splitlines()
         if role == "user":
-            self.question, self.made, self.outputs = text, [], []
+            self.question = text
+            self.made = []
+            self.outputs = []
 
     def numbers(self) -> list[int | float]:
         """The numbers in the question, in order, repeats kept."""
