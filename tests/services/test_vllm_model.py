@@ -392,7 +392,7 @@ def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(broken: Any,
             assert set(await spread(model, sessions * 2)) == {200}
             assert not who(well) & who(ill)
             assert len(ill.seen) > 10  # it is itself again, and so are its sessions
-        assert "works again" in caplog.text
+        assert "has recovered" in caplog.text
 
     asyncio.run(work())
 

@@ -341,7 +341,7 @@ def test_a_name_that_leads_elsewhere_the_next_time_is_refused_then():
     resolver = Changing(["127.0.0.1"], ["127.0.0.2"])
     outcomes, asked = fetched(resolver, 2)
     assert outcomes[0] == b"public"
-    assert "rebinding.test leads to 127.0.0.2" in outcomes[1]
+    assert "rebinding.test resolves to 127.0.0.2" in outcomes[1]
     assert asked == []
     assert resolver.asked == 2  # one look-up for a connection: none between the check and the use
 
@@ -505,7 +505,7 @@ def test_a_search_engine_that_fails_is_told_without_the_keys(page, wanted):
 @pytest.mark.parametrize("query", ["", "  ", "x" * 3000])
 def test_a_query_has_a_length(query):
     text, asked = searched(reply("{}"), query)
-    assert text.startswith("Error: a query has")
+    assert text.startswith("Error: a query must have")
     assert asked == []
 
 
