@@ -45,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _progress(sample)
                 report.save(asked.results / "results.json", samples, about)
     report.save(asked.results / "results.json", samples, about)
-    found = report.lines(samples, names)
-    sys.stdout.write("\n" + report.table(found, names) + "\n")
-    (asked.results / "table.md").write_text(report.table(found, names) + "\n")
+    lines = report.lines(samples, names)
+    sys.stdout.write("\n" + report.table(lines, names) + "\n")
+    (asked.results / "table.md").write_text(report.table(lines, names) + "\n")
     for quantity, title in (
         ("cpu_ms", "CPU per operation, ms: less is better"),
         ("rate", "Per second: more is better"),
     ):
-        drawn = chart.chart([line for line in found if line.quantity == quantity], title)
+        drawn = chart.chart([line for line in lines if line.quantity == quantity], title)
         (asked.results / f"{quantity}.svg").write_text(drawn)
     if asked.write_docs:
         sys.stderr.write(f"written: {', '.join(page.write(asked.write_docs, samples))}\n")
@@ -118,8 +118,8 @@ def _sides(asked: argparse.Namespace, folder: Path, *, one_process: bool) -> lis
 
 def _progress(sample: Sample) -> None:
     values: dict[str, Any] = {name: f"{value:.4g}" for name, value in sample.values.items() if "cpu_ms " not in name}
-    shown = " ".join(f"{name}={value}" for name, value in values.items())
-    sys.stderr.write(f"{sample.case} | {sample.side} | {shown} | load {sample.load:.1f}\n")
+    summary = " ".join(f"{name}={value}" for name, value in values.items())
+    sys.stderr.write(f"{sample.case} | {sample.side} | {summary} | load {sample.load:.1f}\n")
 
 
 if __name__ == "__main__":

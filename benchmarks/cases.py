@@ -232,15 +232,15 @@ def _collect(side: Side, stack: Stack, source: Path, output: Path, concurrency: 
             f"+output_jsonl_fpath={output}", f"+num_samples_in_parallel={concurrency}",
             "+head_server.host=127.0.0.1", f"+head_server.port={side.port}",
         ]  # fmt: skip
-        given = None
+        job = None
     else:
         command = [str(side.python), "-m", "gymctl.rollouts.container_job"]
         run = {"input": str(source), "output": str(output), "concurrency": concurrency}
-        given = json.dumps({"run": run, "urls": {"agent": f"http://127.0.0.1:{stack.ports['agent']}"}})
+        job = json.dumps({"run": run, "urls": {"agent": f"http://127.0.0.1:{stack.ports['agent']}"}})
     started = time.monotonic()
     before = _children_cpu()
     subprocess.run(
-        command, input=given, text=True, check=True, cwd=output.parent, capture_output=True,
+        command, input=job, text=True, check=True, cwd=output.parent, capture_output=True,
         env=side.environment({"PYTHONPATH": str(REPOSITORY)}),
     )  # fmt: skip
     seconds = time.monotonic() - started

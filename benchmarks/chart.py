@@ -17,17 +17,17 @@ COLORS = ("#2a6f4e", "#b9b4aa", "#4a6fa5")
 INK = "#222"
 
 
-def chart(found: Sequence[Line], title: str) -> str:
+def chart(lines: Sequence[Line], title: str) -> str:
     """Bars of each line's medians; the quantity with the smaller bar first is the reader's to judge by its name."""
-    found = [line for line in found if all(median > 0 for median, _, _ in line.sides.values())]
-    if not found:
+    lines = [line for line in lines if all(median > 0 for median, _, _ in line.sides.values())]
+    if not lines:
         return _document(title, [], 40)
-    values = [median for line in found for median, _, _ in line.sides.values()]
+    values = [median for line in lines for median, _, _ in line.sides.values()]
     low = 10 ** math.floor(math.log10(min(values)))
     high = max(values)
     parts = []
     top = 60
-    for line in found:
+    for line in lines:
         parts.append(_text(LABELS - 8, top + BAR, f"{line.case}: {SHOWN[line.quantity]}", anchor="end"))
         for place, (median, _, _) in enumerate(line.sides.values()):
             width = max(2.0, BARS * math.log(median / low) / max(math.log(high / low), 1e-9))
@@ -40,7 +40,7 @@ def chart(found: Sequence[Line], title: str) -> str:
             parts.append(_text(LABELS + width + 5, y + BAR - 4, f"{median:,.3g}{better}"))
         top += BAR * len(line.sides) + GAP
     legend = []
-    for place, side in enumerate(found[0].sides):
+    for place, side in enumerate(lines[0].sides):
         x = LABELS + place * 110
         legend.append(f'<rect x="{x}" y="34" width="10" height="10" fill="{COLORS[place]}"/>')
         legend.append(_text(x + 15, 43, side))

@@ -71,6 +71,7 @@ async def measure(environment: str, count: int, concurrency: int) -> Measured:
     right = 0
 
     async def verify(number: int) -> None:
+        """Make one verification."""
         nonlocal right
         row = {"responses_create_params": {"input": "?"}, **ROWS[environment](number)}
         async with places:

@@ -43,9 +43,9 @@ class Agent(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer when the request is whole."""
         self._seen += data
-        head, found, body = bytes(self._seen).partition(b"\r\n\r\n")
+        head, separator, body = bytes(self._seen).partition(b"\r\n\r\n")
         size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-        if not found or len(body) < size:
+        if not separator or len(body) < size:
             return
         self._seen.clear()
         if head.startswith(b"GET /most"):

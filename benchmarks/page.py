@@ -41,8 +41,8 @@ def write(docs: Path, samples: Sequence[Sample]) -> list[str]:
     for name, table in tables.items():
         text = _put(text, name, table)
     page.write_text(text)
-    shown = [*_of_sweep(samples, 0), *_calls(samples)]
-    if cpu := [line for line in report.lines(shown, SIDES) if line.quantity == "cpu_ms"]:
+    lines_of_page = [*_of_sweep(samples, 0), *_calls(samples)]
+    if cpu := [line for line in report.lines(lines_of_page, SIDES) if line.quantity == "cpu_ms"]:
         (docs / "performance.svg").write_text(chart.chart(cpu, "CPU per operation, ms"))
     return list(tables)
 
@@ -51,18 +51,18 @@ def _put(text: str, name: str, table: str) -> str:
     place = re.compile(rf"(<!-- measured: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not place.search(text):
         raise RuntimeError(f"docs/performance.md has no place for the table {name!r}")
-    return place.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
+    return place.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text)
 
 
 def _tables(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
     if fast := _of_sweep(samples, 0):
-        yield "sweep", _fast_table(fast) + _told(fast)
+        yield "sweep", _fast_table(fast) + _with_load(fast)
     if slow := _of_sweep(samples, SLOW_MODEL_MS):
-        yield "slow", _slow_table(slow) + _told(slow)
+        yield "slow", _slow_table(slow) + _with_load(slow)
     if twelve := [sample for sample in samples if sample.case in (TWELVE, TWELVE_AS_IS)]:
-        yield "twelve", _call_table(twelve) + _told(twelve)
+        yield "twelve", _call_table(twelve) + _with_load(twelve)
     if calls := _calls(samples):
-        yield "calls", _call_table(calls) + _told(calls)
+        yield "calls", _call_table(calls) + _with_load(calls)
 
 
 def _of_sweep(samples: Iterable[Sample], delay: float) -> list[Sample]:
@@ -125,6 +125,6 @@ def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _told(samples: Sequence[Sample]) -> str:
+def _with_load(samples: Sequence[Sample]) -> str:
     loads = [sample.load for sample in samples]
     return f"\n\nThe machine's load before these runs was {min(loads):.1f} to {max(loads):.1f}."

@@ -78,7 +78,7 @@ def _line(case: str, quantity: str, runs: Mapping[str, Sequence[Sample]]) -> Lin
     return Line(case, quantity, summary, ratio)
 
 
-def table(found: Sequence[Line], sides: Sequence[str]) -> str:
+def table(lines: Sequence[Line], sides: Sequence[str]) -> str:
     """The lines as text, or as a Markdown table: both are this."""
     header = ["case", "quantity", *(f"{side} (least-most)" for side in sides), "better by"]
     body = [
@@ -88,12 +88,12 @@ def table(found: Sequence[Line], sides: Sequence[str]) -> str:
             *(cell(line.sides.get(side)) for side in sides),
             f"{line.ratio:.1f}x" if line.ratio and line.quantity != "failed" else "",
         ]
-        for line in found
+        for line in lines
     ]
     widths = [max(len(row[column]) for row in [header, *body]) for column in range(len(header))]
-    shown = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [header, *body]]
-    shown.insert(1, ["-" * width for width in widths])
-    return "\n".join(f"| {' | '.join(row)} |" for row in shown)
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [header, *body]]
+    padded.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
 
 
 def cell(summary: tuple[float, float, float] | None) -> str:

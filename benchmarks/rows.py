@@ -57,11 +57,11 @@ def to_verify(index: int) -> dict[str, Any]:
         "type": "function_call", "id": f"fc_{index}", "call_id": f"call_{index}", "name": "get_weather",
         "arguments": '{"city":"Lisbon"}', "status": "completed",
     }  # fmt: skip
-    said = [{"type": "output_text", "text": "It is mild.", "annotations": []}]
+    content = [{"type": "output_text", "text": "It is mild.", "annotations": []}]
     output = [
         call,
         {"type": "function_call_output", "call_id": f"call_{index}", "output": '{"city":"Lisbon","weather":"mild"}'},
-        {"type": "message", "id": f"msg_{index}", "role": "assistant", "status": "completed", "content": said},
+        {"type": "message", "id": f"msg_{index}", "role": "assistant", "status": "completed", "content": content},
     ]
     response = {
         "id": f"resp_{index}", "object": "response", "created_at": 1760000000.0, "status": "completed",

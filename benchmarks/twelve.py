@@ -93,8 +93,8 @@ def _composed(side: Side) -> Iterator[tuple[float, dict[str, int]]]:
 def container_processes(name: str) -> dict[str, int]:
     """Each container's first process, by service, of a Compose project."""
     label = "com.docker.compose.project"
-    found = _docker("ps", "--quiet", "--filter", f"label={label}={name}").split()
-    inspected = json.loads(_docker("inspect", *found))
+    ids = _docker("ps", "--quiet", "--filter", f"label={label}={name}").split()
+    inspected = json.loads(_docker("inspect", *ids))
     return {item["Config"]["Labels"]["com.docker.compose.service"]: item["State"]["Pid"] for item in inspected}
 
 

@@ -126,8 +126,8 @@ def _item(name: str, info: ParameterInfo, annotation: Any, default: Any) -> str:
     notes = [info.help or ""]
     if is_repeated and isinstance(info, OptionInfo) and "repeat" not in (info.help or ""):
         notes.append("May be repeated.")
-    if shown := _default(info, kind, default):
-        notes.append(f"Default: {shown}.")
+    if default_text := _default(info, kind, default):
+        notes.append(f"Default: {default_text}.")
     if info.envvar:
         notes.append(f"Environment variable: `{info.envvar}`.")
     return textwrap.fill(

@@ -62,7 +62,7 @@ def page(data: dict[str, Any]) -> str:
     """The Markdown of the table."""
     blocks = data["blocks"]
     counts = Counter(row["is"] for block in blocks for row in block["rows"])
-    lines = [f"| {what} | {counts[kind]} |" for kind, what in OUTCOMES.items()]
+    lines = [f"| {outcome} | {counts[kind]} |" for kind, outcome in OUTCOMES.items()]
     total = (
         f"{sum(counts.values())} lines of {len(blocks)} blocks and commands (all but {PICTURES} pictures and remarks):"
     )
@@ -88,17 +88,17 @@ def _line(number: int, row: dict[str, Any]) -> str:
 
 
 def _outcome(row: dict[str, Any]) -> str:
-    said = [f"**{OUTCOMES[row['is']]}**"]
+    parts = [f"**{OUTCOMES[row['is']]}**"]
     for step in row.get("steps", ()):
-        said += [*map(_code, step.get("says", ())), f"change: {step['change']}"]
-    said += [_code(text) for text in (*row.get("says", ()), *row.get("notes", ()))]
+        parts += [*map(_code, step.get("says", ())), f"change: {step['change']}"]
+    parts += [_code(text) for text in (*row.get("says", ()), *row.get("notes", ()))]
     if "why" in row:
-        said += [row["why"]]
+        parts += [row["why"]]
     else:
-        said += []
+        parts += []
     for other in row.get("also", ()):
-        said += [f"{other['when']}:", *map(_code, (*other.get("says", ()), *other.get("notes", ())))]
-    return "<br>".join(said)
+        parts += [f"{other['when']}:", *map(_code, (*other.get("says", ()), *other.get("notes", ())))]
+    return "<br>".join(parts)
 
 
 def _code(text: str) -> str:
@@ -131,8 +131,8 @@ def printed_in(text: str) -> Iterator[tuple[int, str, str]]:
         else:
             for _, _, inside in opened:
                 inside.append(line)
-            for found in () if opened else _INLINE.findall(line):
-                yield number, "inline", f"{found}\n"
+            for command in () if opened else _INLINE.findall(line):
+                yield number, "inline", f"{command}\n"
 
 
 def is_picture(language: str, text: str) -> bool:

@@ -101,10 +101,10 @@ def parsed(paths: list[str], added: dict[str, Any]) -> tuple[dict[str, Any] | No
     from nemo_gym.global_config import GlobalConfigDictParser
     from omegaconf import OmegaConf
 
-    given = OmegaConf.create({"config_paths": paths, **VALUES, **added})
+    overrides = OmegaConf.create({"config_paths": paths, **VALUES, **added})
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            result = GlobalConfigDictParser().parse_no_environment(initial_global_config_dict=given)
+            result = GlobalConfigDictParser().parse_no_environment(initial_global_config_dict=overrides)
         filled: Any = OmegaConf.to_container(result, resolve=True)
         return filled, ""
     except Exception as error:  # noqa: BLE001 - whatever upstream raises is what is wanted
@@ -117,16 +117,16 @@ def add_missing(error: str, added: dict[str, Any], variables: dict[str, str], im
     if error.startswith("ConfigMissingValuesError"):
         for path in re.findall(r"^  - (\S+)$", error, re.MULTILINE):
             put(added, path.split("."), f"given_{path.split('.')[-2]}")
-    elif found := re.search(r"Environment variable '([^']+)' not found", error):
-        variables[found[1]] = os.environ[found[1]] = f"given for {found[1]}"
+    elif match := re.search(r"Environment variable '([^']+)' not found", error):
+        variables[match[1]] = os.environ[match[1]] = f"given for {match[1]}"
         return True
-    elif found := re.search(r"Agent instance '([^']+)' leaves its '([^']+)' unset", error):
-        entry = {found[2]: {"type": "resources_servers", "name": "given_resources_server"}}
-        added[found[1]] = {"responses_api_agents": {implementation: entry}}
-    elif found := re.search(r"Interpolation key '([^']+)' not found", error):
-        put(added, found[1].split("."), f"given for {found[1]}")
-    elif found := re.search(r"references (\w+)/'([^']+)', which is not defined", error):
-        added[found[2]] = {found[1]: {"stub": {"entrypoint": "app.py", "domain": "other"}}}
+    elif match := re.search(r"Agent instance '([^']+)' leaves its '([^']+)' unset", error):
+        entry = {match[2]: {"type": "resources_servers", "name": "given_resources_server"}}
+        added[match[1]] = {"responses_api_agents": {implementation: entry}}
+    elif match := re.search(r"Interpolation key '([^']+)' not found", error):
+        put(added, match[1].split("."), f"given for {match[1]}")
+    elif match := re.search(r"references (\w+)/'([^']+)', which is not defined", error):
+        added[match[2]] = {match[1]: {"stub": {"entrypoint": "app.py", "domain": "other"}}}
     return json.dumps(added) != before
 
 

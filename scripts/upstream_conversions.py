@@ -77,6 +77,7 @@ def parametrize(names: str, values: list[Any], ids: list[str] | None = None) -> 
     """Keep a test's cases on it."""
 
     def mark(function: Any) -> Any:
+        """Attach the cases to the test."""
         function.cases = [
             (name, dict(zip([part.strip() for part in names.split(",")], value, strict=True)))
             for name, value in zip(ids or map(str, range(len(values))), values, strict=True)
@@ -110,8 +111,8 @@ def convert(case: dict[str, Any]) -> None:
     converter = ResponsesConverter(**case["config"])
     try:
         if case["kind"] == "to_chat":
-            given = NeMoGymResponseCreateParamsNonStreaming.model_validate(case["given"])
-            converter.responses_to_chat_completion_create_params(given)
+            params = NeMoGymResponseCreateParamsNonStreaming.model_validate(case["given"])
+            converter.responses_to_chat_completion_create_params(params)
         else:
             converter.postprocess_assistant_message_dict(case["given"])
     except Exception as error:  # noqa: BLE001 - whatever it raises is what is wanted
@@ -132,13 +133,13 @@ def run(owner: Any, test: Any) -> Iterator[str]:
         now.update(test=f"{owner.__name__}.{test.__name__}" + (f"[{case}]" if case else ""), sent=[], answered=[])
         patch = MonkeyPatch()
         instance = owner()
-        wanted = inspect.signature(test).parameters
+        parameters = inspect.signature(test).parameters
         with tempfile.TemporaryDirectory() as folder:
             values = {**arguments, "monkeypatch": patch, "tmp_path": Path(folder)}
             with contextlib.suppress(AttributeError):
                 instance.setup_method(None)
             try:
-                result = test(instance, **{name: values[name] for name in wanted if name != "self"})
+                result = test(instance, **{name: values[name] for name in parameters if name != "self"})
                 if inspect.iscoroutine(result):
                     asyncio.run(result)
             finally:
@@ -182,9 +183,10 @@ def converting(kind: str, method: Any) -> Any:
     """A method of the converter that notes what it makes of what."""
 
     def noted(self: Any, *arguments: Any, **named: Any) -> Any:
-        given = copy.deepcopy([*arguments, *named.values()][0])
+        """Call the original, and write down the call."""
+        argument = copy.deepcopy([*arguments, *named.values()][0])
         result = method(self, *arguments, **named)
-        note(kind, self, plain(given), result=plain(result))
+        note(kind, self, plain(argument), result=plain(result))
         return result
 
     return noted
@@ -194,11 +196,12 @@ def preparing(method: Any) -> Any:
     """The preparation of a chat request that notes what it makes of it."""
 
     def noted(self: Any, request: Any, body: dict[str, Any]) -> Any:
-        given = copy.deepcopy(body)
+        """Call the original, and write down the call."""
+        original = copy.deepcopy(body)
         files = {}
         for path in [
-            given.get("metadata", {}).get("audio_path"),
-            *(given.get("metadata", {}).get("audio_paths") or []),
+            original.get("metadata", {}).get("audio_path"),
+            *(original.get("metadata", {}).get("audio_paths") or []),
         ]:
             for place in (Path(str(path)), Path(str(self.config.audio_root)) / str(path)):
                 if place.is_file():
@@ -206,9 +209,9 @@ def preparing(method: Any) -> Any:
         try:
             result = method(self, request, body)
         except (ValueError, FileNotFoundError) as error:
-            note("prepare", self.config, given, error=str(error), files=files)
+            note("prepare", self.config, original, error=str(error), files=files)
             raise
-        note("prepare", self.config, given, result=plain(copy.deepcopy(result)), files=files)
+        note("prepare", self.config, original, result=plain(copy.deepcopy(result)), files=files)
         return result
 
     return noted
@@ -218,6 +221,7 @@ def resolving(method: Any) -> Any:
     """The choice of an endpoint, which then notes what it is asked and answers."""
 
     def noted(self: Any, request: Any) -> Any:
+        """Call the original, and write down the call."""
         client = method(self, request)
         now["config"] = self.config
         return types.SimpleNamespace(
@@ -232,6 +236,7 @@ def exchanging(path: str, call: Any) -> Any:
     """A call of the endpoint that is noted."""
 
     async def noted(**request: Any) -> Any:
+        """Call the original, and write down the call."""
         now["sent"].append([path, plain(copy.deepcopy(request))])
         answer = await call(**request)
         now["answered"].append(plain(copy.deepcopy(answer)))
@@ -244,12 +249,19 @@ def posting(method: Any) -> Any:
     """A request to the server that is noted, unless the test has put a part of the server out of work."""
 
     def noted(self: Any, path: str, **named: Any) -> Any:
+        """Call the original, and write down the call."""
         now.update(sent=[], answered=[], config=None)
         reply = method(self, path, **named)
         if now["config"] is not None:
-            told = {name: now[name] for name in ("sent", "answered")}
+            exchange = {name: now[name] for name in ("sent", "answered")}
             note(
-                "served", now["config"], named["json"], path=path, status=reply.status_code, result=reply.json(), **told
+                "served",
+                now["config"],
+                named["json"],
+                path=path,
+                status=reply.status_code,
+                result=reply.json(),
+                **exchange,
             )
         return reply
 

@@ -89,12 +89,12 @@ def _in_process(name: str, seeds: list[int], queue: Queue[Outcome | None]) -> No
 
 def _line(outcome: Outcome) -> str:
     if outcome.violations:
-        said = f"{'; '.join(outcome.violations)}; see {outcome.kept}"
+        result = f"{'; '.join(outcome.violations)}; see {outcome.kept}"
     else:
-        said = "ok"
+        result = "ok"
     blows = ", ".join(outcome.strikes)
     return (
-        f"{outcome.kind}, seed {outcome.seed}: {outcome.seconds:.1f} s, {outcome.sessions} sessions ({blows}): {said}"
+        f"{outcome.kind}, seed {outcome.seed}: {outcome.seconds:.1f} s, {outcome.sessions} sessions ({blows}): {result}"
     )
 
 

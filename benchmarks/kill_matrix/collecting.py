@@ -95,8 +95,8 @@ class Collector:
     def wait_until_done(self, share: float) -> None:
         """Wait until that share of what this session has to do is done, or it has ended."""
         if self.wait_under_way():
-            wanted = self.said.finished + share * self.said.left_at_start
-            while self.alive and self.said.finished < wanted:
+            target = self.said.finished + share * self.said.left_at_start
+            while self.alive and self.said.finished < target:
                 time.sleep(0.01)
 
     def kill(self) -> None:
@@ -115,6 +115,7 @@ class Collector:
 
 def _before_start(largest_file: int | None) -> Callable[[], None]:
     def prepare() -> None:
+        """Limit the size of files, in the child before it starts."""
         die_with_parent()
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))

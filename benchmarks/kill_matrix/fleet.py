@@ -95,8 +95,8 @@ class Fleet:
                     return
             except (URLError, OSError):
                 time.sleep(0.03)
-        said = (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"{name} did not start: {said}")
+        log = (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{name} did not start: {log}")
 
     def kill(self, name: str) -> None:
         """SIGKILL."""
@@ -160,6 +160,7 @@ class Fleet:
         """The configuration as server ``own`` sees it: itself at its port, the others where they are reached."""
 
         def place(name: str) -> dict[str, Any]:
+            """Host and port of a server, as this one reaches it."""
             if name == own or name not in self.relays:
                 port = self._ports[name]
             else:

@@ -59,6 +59,7 @@ def kill_server(name: str) -> Callable[[Scene, Collector], None]:
     """Kill one server in the middle of the run, once or twice, and start it again after a moment."""
 
     def strike(scene: Scene, collector: Collector) -> None:
+        """Kill the server, and start it again."""
         if scene.session:
             return
         for _ in range(scene.dice.choice((1, 1, 2))):

@@ -67,22 +67,24 @@ def _sessions(kind: Kind, scene: Scene, outcome: Outcome, witness: Witness) -> N
         collector = scene.collect()
         kind.strike(scene, collector)
         code = collector.wait(scene.seconds)
-        said = collector.said
-        witness.after_session(code, said)
+        output = collector.said
+        witness.after_session(code, output)
         if code is None:
             collector.kill()
             return
         killed = code is not None and code < 0 and code in kind.ends  # maybe after its last word
-        if said.report is not None and not said.report.unfinished and not killed:
-            if code != (1 if said.report.failed else 0):
-                witness.violations.append(f"exit code {code} with {said.report.failed} failures")
+        if output.report is not None and not output.report.unfinished and not killed:
+            if code != (1 if output.report.failed else 0):
+                witness.violations.append(f"exit code {code} with {output.report.failed} failures")
             outcome.bound = scene.breaks
-            witness.at_end(outcome, said)
+            witness.at_end(outcome, output)
             return
         if code == 1:  # it gave up, or the disk was full: what was in flight is cut off
             scene.breaks += CONCURRENCY
         if code not in kind.ends:
-            witness.violations.append(f"session {scene.session} ended with code {code}: {said.crash or said.report}")
+            witness.violations.append(
+                f"session {scene.session} ended with code {code}: {output.crash or output.report}"
+            )
     witness.violations.append(f"not over after {kind.sessions} sessions")
 
 

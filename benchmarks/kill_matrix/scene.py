@@ -77,9 +77,9 @@ class Scene:
         collector.wait_until_done(self.dice.uniform(0.0, 0.7))
         self.rest(0.0, 0.1)
 
-    def struck(self, what: str, breaks: int = CONCURRENCY) -> None:
+    def struck(self, blow: str, breaks: int = CONCURRENCY) -> None:
         """Note a blow, and how many rollouts it may have broken at most."""
-        self.strikes.append(what)
+        self.strikes.append(blow)
         self.breaks += breaks
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ class Witness:
         self.violations: list[str] = []
         self._seen_before = Seen()
 
-    def after_session(self, code: int | None, said: Said) -> None:
+    def after_session(self, code: int | None, output: Said) -> None:
         """Nothing written before is gone; all that was called finished is there; no more was cut off than ran."""
         if code is None:
             self.violations.append("the collector hangs")
@@ -58,24 +58,24 @@ class Witness:
         lost = self._before - set(lines)
         if lost:
             self.violations.append(f"{len(lost)} results of earlier sessions are gone")
-        if said.finished > len(lines):
-            self.violations.append(f"{said.finished} results were reported as done, {len(lines)} are there")
-        if said.crash and not _is_disk_error(said.crash):
-            self.violations.append(f"the collector ended with: {said.crash}")
+        if output.finished > len(lines):
+            self.violations.append(f"{output.finished} results were reported as done, {len(lines)} are there")
+        if output.crash and not _is_disk_error(output.crash):
+            self.violations.append(f"the collector ended with: {output.crash}")
         self._before = set(lines)
         self._look_at_what_was_cut_off(lines)
 
     def _look_at_what_was_cut_off(self, lines: list[bytes]) -> None:
         """What the session began and left without a result or failure was in flight when it ended."""
         seen = Seen.at(self._scene.fleet.log, self._scene.run)
-        told = {key_of(orjson.loads(line)) for line in (*lines, *whole_lines(self._scene.spec.files.failures))}
+        recorded = {key_of(orjson.loads(line)) for line in (*lines, *whole_lines(self._scene.spec.files.failures))}
         open_ones = seen.begun - seen.failed - (self._seen_before.begun - self._seen_before.failed)
-        cut_off = len(set(open_ones) - told)
+        cut_off = len(set(open_ones) - recorded)
         if cut_off > CONCURRENCY:
             self.violations.append(f"{cut_off} rollouts were cut off, {CONCURRENCY} may be in flight")
         self._seen_before = seen
 
-    def at_end(self, outcome: Outcome, said: Said) -> None:
+    def at_end(self, outcome: Outcome, output: Said) -> None:
         """Every rollout once, with the reward it earned; work done again within bounds; the report agrees."""
         rows = [orjson.loads(line) for line in whole_lines(self._scene.output)]
         failures = [orjson.loads(line) for line in whole_lines(self._scene.spec.files.failures)]
@@ -90,16 +90,16 @@ class Witness:
         seen = Seen.at(self._scene.fleet.log, self._scene.run)
         self._say(len(results - seen.ended), "results are of no attempt that ended well")
         outcome.again = (seen.begun - seen.failed - Counter(set(results))).total()
-        if said.report and (said.report.done, said.report.failed) != (len(results), len(terminal)):
+        if output.report and (output.report.done, output.report.failed) != (len(results), len(terminal)):
             self.violations.append("the report disagrees with the files")
         if outcome.bound < outcome.again:
             self.violations.append(f"{outcome.again} attempts were done again, {outcome.bound} were in flight")
         outcome.results = len(results)
         outcome.terminal = len(terminal)
 
-    def _say(self, count: int, what: str) -> None:
+    def _say(self, count: int, problem: str) -> None:
         if count:
-            self.violations.append(f"{count} {what}")
+            self.violations.append(f"{count} {problem}")
 
 
 def _is_disk_error(message: str) -> bool:
@@ -120,9 +120,9 @@ class Seen:
         seen = cls()
         counts = {b"b": seen.begun, b"e": seen.ended, b"f": seen.failed}
         for line in whole_lines(log):
-            what, _, of_run, task, repeat = line.split(b" ")
+            event, _, of_run, task, repeat = line.split(b" ")
             if of_run == run.encode():
-                counts[what][int(task), int(repeat)] += 1
+                counts[event][int(task), int(repeat)] += 1
         return seen
 
 

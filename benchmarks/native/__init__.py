@@ -85,8 +85,8 @@ def drive(
         str(timeout_s),
         expected,
     ]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return Load(**json.loads(said))
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return Load(**json.loads(output))
 
 
 def _until_it_answers(port: int) -> None:

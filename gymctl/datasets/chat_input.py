@@ -79,7 +79,7 @@ def _assistant(message: Mapping[str, Any], place: str) -> Iterator[dict[str, Any
 def _tool_output(message: Mapping[str, Any], place: str) -> dict[str, Any]:
     call_id = message.get("tool_call_id")
     if not isinstance(call_id, str):
-        raise RowError(f"{place}: a tool's message needs a tool_call_id")
+        raise RowError(f"{place}: a tool message needs a tool_call_id")
     return {"type": "function_call_output", "call_id": call_id, "output": _text(message.get("content"), place)}
 
 

@@ -157,7 +157,7 @@ def _first_problem(errors: list[Any], params: Mapping[str, Any]) -> str:
 def _unknown_key(key: str) -> str:
     from gymctl.config.wording import did_you_mean
 
-    hint = did_you_mean(key, _model().model_fields) or "move it out of responses_create_params, or remove it"
+    hint = did_you_mean(key, _model().model_fields) or "move it out of responses_create_params or remove it"
     return f"responses_create_params has the unknown key {key!r}; {hint}"
 
 

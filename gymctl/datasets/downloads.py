@@ -102,7 +102,7 @@ def _identifier(declaration: Declaration, access: Access) -> GitlabIdentifier | 
             if not value
         ]
         if unset:
-            raise InputError(f"{where}: fetching from GitLab needs {' and '.join(unset)}", "set them in env.yaml")
+            raise InputError(f"{where}: downloading from GitLab needs {' and '.join(unset)}", "set them in env.yaml")
         return gitlab
     if hub:
         return hub
@@ -150,7 +150,7 @@ def _from_hub(identifier: HuggingFaceIdentifier, split: str, access: Access) -> 
         hint = "check repo_id and artifact_fpath, and hf_token if the data set is private"
         raise RunError(f"{repo}: the Hugging Face Hub answers with status {status}", hint) from error
     except OSError as error:
-        raise RunError(f"{repo}: cannot be fetched: {error}", "check the network") from error
+        raise RunError(f"{repo}: download failed: {error}", "check the network") from error
 
 
 def files_of_split(names: Sequence[str], split: str) -> list[str]:
@@ -189,7 +189,7 @@ def _from_gitlab(identifier: GitlabIdentifier, access: Access) -> Path:
         raise RunError(f"{name}: GitLab cannot be reached: {error}", "check mlflow_tracking_uri") from error
     except (KeyError, TypeError, ValueError) as error:
         hint = "check mlflow_tracking_uri"
-        raise RunError(f"{name}: the answer is not from a model registry of GitLab", hint) from error
+        raise RunError(f"{name}: the answer does not come from a GitLab model registry", hint) from error
     return cached
 
 
@@ -202,7 +202,8 @@ def _artifact_url(client: httpx.Client, identifier: GitlabIdentifier, access: Ac
     run = _json(client.get(f"{uri}/api/2.0/mlflow/runs/get", params=of_run))
     folder = run["run"]["info"]["artifact_uri"].rstrip("/")
     if urlsplit(folder).netloc != urlsplit(uri).netloc:
-        raise RunError(f"{identifier.dataset_name}: GitLab refers to another host: {folder}", "fetch the file by hand")
+        place = f"GitLab points to another host: {folder}"
+        raise RunError(f"{identifier.dataset_name}: {place}", "download the file manually")
     return f"{folder}/{identifier.artifact_fpath.lstrip('/')}"
 
 

@@ -71,7 +71,7 @@ class RowMapping(BaseModel):
         for name, value in row.items():
             new_name = self.columns.get(name, name)
             if new_name in renamed:
-                raise RowError(f"the mapping makes two columns {new_name!r}; drop one of them")
+                raise RowError(f"the mapping creates two columns {new_name!r}; drop one of them")
             if name not in self.drop:
                 renamed[new_name] = value
         return renamed

@@ -54,10 +54,10 @@ class OutputSet:
         if not path.exists():
             return
         if not path.is_file():
-            raise InputError(f"{path}: not a regular file, and a file would be written there", "choose another output")
+            raise InputError(f"{path}: not a regular file", "choose another output")
         for source in self._inputs:
             if source.exists() and path.samefile(source):
-                raise InputError(f"{path}: this file is read, and would be overwritten", "choose another output")
+                raise InputError(f"{path}: this input would be overwritten", "choose another output")
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a whole file."""

@@ -94,7 +94,7 @@ def check_changes(files: Sequence[MetricsFile], before: dict[str, Any], now: dic
         if len(changes) > _MOST_DIFFERENCES:
             listed += f"; and {len(changes) - _MOST_DIFFERENCES} more"
         if changes:
-            problems.append(f"{file.path}: the metrics differ from those that are there: {listed}")
+            problems.append(f"{file.path}: the metrics differ from the existing ones: {listed}")
     if problems:
         raise InputError("\n".join([*problems, "nothing was written; accept the new metrics with --update-metrics"]))
 

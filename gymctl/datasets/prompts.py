@@ -58,10 +58,10 @@ def prompt_template(value: Any, place: str) -> PromptTemplate:
         ConfigError: it has another form, or a template is not well-formed.
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("user"), str):
-        raise ConfigError([Problem(place, "the prompt has no text 'user'", "write user: 'Question: {question}'")])
+        raise ConfigError([Problem(place, "the prompt needs a string 'user'", "write user: 'Question: {question}'")])
     unknown = sorted(map(str, value.keys() - {"user", "system"}))
     if unknown:
-        raise ConfigError([Problem(place, f"unknown key {unknown[0]!r} in a prompt", "it has user and system")])
+        raise ConfigError([Problem(place, f"unknown key {unknown[0]!r} in a prompt", "allowed keys: user, system")])
     system = value.get("system")
     if system is not None and not isinstance(system, str):
         raise ConfigError([Problem(place, "system is not text", "quote it")])

@@ -119,7 +119,7 @@ class _Checker:
         if not rows:
             self._report.notes.append(f"{file.path}: the file has no rows")
         if without_tools:
-            text = f"{without_tools} rows offer tools, and their server has none: calls of them fail, if it runs them"
+            text = f"{without_tools} rows offer tools, but their server has none: calls to them will fail"
             self._report.notes.append(f"{file.path}: {text}")
         if large:
             self._report.notes.append(f"{file.path}: {large} rows are larger than {LARGE_BYTES >> 20} MiB")

@@ -30,7 +30,7 @@ def try_rows(
     for file in files:
         declaration = file.declaration
         if declaration is None or declaration.folder is None:
-            report.notes.append(f"{file.path}: not tried: the code of its server is not here")
+            report.notes.append(f"{file.path}: not tried: the code of its server was not found")
             continue
         try:
             tried += _try_file(declaration, config, file.path, mapping, report, count)

@@ -1,4 +1,4 @@
-"""What the collector knows of each agent's endpoint: its retry budget, and whether it is failing throughout."""
+"""State of each agent's endpoint in the collector: its retry budget, and whether all its calls are failing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _UNIFORM_S = 30.0
 
 def backoff_s(tries: int, retry_after: float | None = None, cap: float | None = None) -> float:
     """Seconds to wait after ``tries`` failures: doubling with jitter, and never less than the server asked for."""
-    jittered: float = min(cap or _PAUSE_CAP_S, _PAUSE_START_S * 2.0 ** min(tries - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+    pause = min(cap or _PAUSE_CAP_S, _PAUSE_START_S * 2.0 ** min(tries - 1, 16))
+    jittered: float = pause * random.uniform(0.5, 1.0)  # noqa: S311
     return max(jittered, min(retry_after, 60.0) * random.uniform(1.0, 1.1)) if retry_after else jittered  # noqa: S311
 
 
@@ -43,7 +44,7 @@ class Agent:
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
         self.worked = False
-        """Whether any rollout of it has succeeded, in earlier sessions too."""
+        """Whether any of its rollouts has succeeded, including earlier runs."""
         self.in_hand = self.in_flight = 0
         self.suspect_since: float | None = None
         self.last_failure: Failure | None = None
@@ -56,12 +57,12 @@ class Agent:
 
     @property
     def suspect(self) -> bool:
-        """Whether it fails throughout."""
+        """Whether all its calls are failing."""
         return self.suspect_since is not None
 
     @property
     def engaged(self) -> bool:
-        """Whether any rollout waits for it, is running on it or rests between two tries."""
+        """Whether any rollout is waiting for it, running on it or pausing between two tries."""
         return bool(self.in_hand or self._probing or self._waiting)
 
     @property
@@ -70,7 +71,7 @@ class Agent:
         return not self.suspect or (not self._probing and self._clock() >= self._paused_until)
 
     def dead_for(self, now: float) -> float:
-        """Seconds for which only probes have run on it, and failed; 0 while anything else may still succeed."""
+        """Seconds during which only probes ran and all failed; 0 while another call may still succeed."""
         if self.suspect_since is not None:
             if self.in_flight > 1:
                 return 0.0
@@ -81,7 +82,7 @@ class Agent:
         return 0.0
 
     def patience_s(self, stall_s: float) -> float:
-        """Seconds of nothing but failures after which it is given up, at most ``stall_s``."""
+        """Seconds without a success after which the agent counts as dead, at most ``stall_s``."""
         failure = self.last_failure
         if failure is None:
             return stall_s
@@ -97,7 +98,7 @@ class Agent:
 
     @property
     def last_words(self) -> str:
-        """What it last failed with, and what to change if that is known."""
+        """Its last failure, and how to fix it if that is known."""
         if self.last_failure is None:
             return self.name
         if self.worked and not self.last_failure.of_the_setup:
@@ -129,20 +130,20 @@ class Agent:
         return False
 
     def succeeded(self) -> None:
-        """A rollout ended well."""
+        """Record a successful rollout."""
         self.worked = True
         self._tokens = min(10 * BUDGET_FLOOR, self._tokens + BUDGET_RATIO)
         self.answered()
 
     def answered(self) -> None:
-        """It gave an answer, if not a result: the endpoint lives."""
+        """Record an answer that is not a result: the endpoint works."""
         self._streak = self._rounds = 0
         if self.suspect:
             self.suspect_since = None
             self.wake()
 
     def failed(self, failure: Failure, probe: bool) -> float | None:
-        """A call failed in a way that may be the endpoint's. Returns the seconds of pause when it starts or grows."""
+        """Record a failure that the endpoint may have caused. Returns the pause in seconds when one starts or grows."""
         final = failure.evidence is Evidence.FINAL
         before, self.last_failure = self.last_failure, failure
         if final and before is not None and before.kind != failure.kind:
@@ -166,12 +167,12 @@ class Agent:
         return pause
 
     def probe_over(self) -> None:
-        """The probe's call has ended, in whatever way: the next in line may go."""
+        """Record the end of the probe, whatever its outcome, so that the next call in line can start."""
         self._probing = False
         self.wake(1)
 
     def wake(self, number: int | None = None) -> None:
-        """Let that many of those who wait look again; all without a number."""
+        """Wake this many waiting calls; all of them without a number."""
         while self._waiting and number != 0:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -183,7 +184,7 @@ class Agent:
 
 
 async def halts_within(halted: asyncio.Event, seconds: float) -> bool:
-    """Sleep; True at once when the run halts."""
+    """Sleep; returns True early when the run halts."""
     if seconds <= 0:
         return halted.is_set()
     try:

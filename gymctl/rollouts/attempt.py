@@ -1,10 +1,9 @@
-"""One rollout's attempt: call the agent, judge the reply, retry on the spot if that may help, write what came of it."""
+"""One attempt at a rollout: call the agent, judge the reply, retry immediately if that may help, write the outcome."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,13 +25,13 @@ from gymctl.rollouts.failures import Evidence, Failure, failure_row
 from gymctl.rollouts.final_failures import FinalFailures, Held
 from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line
+from gymctl.rollouts.run_state import RunState
 from gymctl.rollouts.timing import parse_server_timing
 from gymctl.rollouts.tool_errors import parse_tool_errors
 from gymctl.server.calls.client import SESSION_LOST, HopFailed, unanswered
 from gymctl.server.message import TOOL_ERRORS_HEADER
 
 if TYPE_CHECKING:
-    from gymctl.rollouts.collector import Session
     from gymctl.server.calls.client import Client
 
 # A transport ends a call at its deadline; should one not, this much later the collector does.
@@ -40,20 +39,17 @@ _BELT_S = 5.0
 
 
 class Attempts:
-    """Makes attempts for a session, and keeps its agents."""
+    """Make the attempts of a collection run."""
 
-    def __init__(self, session: Session, client: Client, agents: Iterable[str]) -> None:
-        self.agents = {name: Agent(name, time.monotonic) for name in agents}
-        for name, agent in self.agents.items():
-            agent.worked = name in session.history.agents
+    def __init__(self, state: RunState, client: Client) -> None:
         self.in_flight = 0
-        self._session = session
+        self._state = state
         self._client = client
-        self._run = session.run
-        self._report = session.report
+        self._run = state.run
+        self._report = state.report
         self._done: dict[str, Pending] = {}
         self._began: dict[int, float] = {}  # of those in flight, the oldest first
-        self.final_failures = FinalFailures(self.agents, self._settle, self._control, self._run.max_attempts)
+        self.final_failures = FinalFailures(state.agents, self._settle, self._control, self._run.max_attempts)
 
     def oldest_s(self) -> float:
         """Seconds for which the oldest rollout in flight has run; 0 when there is none."""
@@ -75,11 +71,11 @@ class Attempts:
         deadline: float | None = None
         tries = 0
         while True:
-            if self._session.sets_aside(agent):
-                self._session.defer(pending)
+            if self._state.sets_aside(agent):
+                self._state.defer(pending)
                 return
-            probe = await agent.admit(self._session.halted)
-            if self._session.halted.is_set():
+            probe = await agent.admit(self._state.halted)
+            if self._state.halted.is_set():
                 return
             started = time.monotonic()
             deadline = deadline or started + self._run.deadline_s
@@ -96,14 +92,14 @@ class Attempts:
             if again is None:
                 await self._record(agent, pending, failure)
                 return
-            if await halts_within(self._session.halted, again):
+            if await halts_within(self._state.halted, again):
                 return
 
     async def _call(
         self, agent: Agent, pending: Pending, arrived: float, started: float, deadline: float, tries: int
     ) -> Failure | None:
         """Call the agent once; the result is journalled, or the failure returned."""
-        session = self._session
+        state = self._state
         agent.in_flight += 1
         self.in_flight += 1
         self._began[id(pending)] = started
@@ -118,14 +114,14 @@ class Attempts:
             if tool_errors:
                 identity[TOOL_ERRORS] = tool_errors
             line, reward = result_line(body, identity, agent.name)
-            session.limit.succeeded(self.in_flight)
+            state.limit.succeeded(self.in_flight)
             was_suspect = agent.suspect
             agent.succeeded()
             self._done.setdefault(agent.name, replace(pending, row=None))
             # in flight until it is written: a kill costs as many rollouts as may run at once, and no more
             ms = (ended - arrived) * 1000
             finished = events.Finished(agent.name, reward=reward, ms=ms, model_ms=hops.get("model", 0.0))
-            await session.results.keep(line, partial(self._count, finished, tool_errors))
+            await state.results.keep(line, partial(self._count, finished, tool_errors))
             await self.final_failures.settle(agent, started, was_suspect=was_suspect)
         except HopFailed as error:
             return Failure.of(error)
@@ -145,7 +141,7 @@ class Attempts:
         self, pending: Pending, deadline: float, tries: int
     ) -> tuple[bytes, dict[str, float], dict[str, int]]:
         """The result of a rollout, the time spent per hop, and the tool calls that failed."""
-        row = self._session.rows.body(pending)
+        row = self._state.rows.body(pending)
         episode = None
         if pending.environment_server:
             attempt = pending.tries.attempts + tries - 1
@@ -169,21 +165,21 @@ class Attempts:
     def _count(self, finished: events.Finished, tool_errors: dict[str, int]) -> None:
         self._report.done += 1
         self._report.agent(finished.agent).count(finished.reward, tool_errors)
-        self._session.emit(finished)
+        self._state.emit(finished)
 
     def _blame(self, agent: Agent, failure: Failure, probe: bool) -> None:
-        """Let the agent's endpoint and the limit learn from a failure."""
+        """Report a failure to the agent's endpoint and the concurrency limit."""
         if failure.declared and not failure.retriable:
             agent.answered()
             return
         if failure.refused or failure.failure_class == "timeout":
-            self._session.limit.refused()
+            self._state.limit.refused()
         pause = agent.failed(failure, probe)
         if pause is not None:
-            self._session.emit(events.Paused(agent.name, failure.failure_class, pause, failure.message))
+            self._state.emit(events.Paused(agent.name, failure.failure_class, pause, failure.message))
 
     def _wait_before_retry(self, agent: Agent, failure: Failure, tries: int, deadline: float) -> float | None:
-        """Seconds until the next try on the spot; None when there is to be none.
+        """Seconds until the next immediate retry; None when there will be none.
 
         A rollout whose server ended is not tried on the spot: if it was the cause, it would take its neighbours along
         again.
@@ -194,7 +190,7 @@ class Attempts:
         if time.monotonic() + delay >= deadline or not agent.take_token():
             return None
         self._report.retries += 1
-        self._session.emit(events.Retrying(agent.name, failure.failure_class, delay))
+        self._state.emit(events.Retrying(agent.name, failure.failure_class, delay))
         return delay
 
     async def _record(self, agent: Agent, pending: Pending, failure: Failure) -> None:
@@ -205,13 +201,13 @@ class Attempts:
         if evidence is Evidence.FINAL:
             await self.final_failures.add(agent, pending, failure)
             return
-        alone = self._session.alone and failure.failure_class != SESSION_LOST  # which a server's restart alone may be
+        alone = self._state.alone and failure.failure_class != SESSION_LOST  # which a server's restart alone may be
         counted = evidence is Evidence.AGAINST or (evidence is Evidence.COLLATERAL and alone)
         final = False
         if counted:
             tries.attempts += 1
             final = tries.attempts >= self._run.max_attempts
-        elif evidence is Evidence.COLLATERAL and not self._session.alone:
+        elif evidence is Evidence.COLLATERAL and not self._state.alone:
             tries.crashes += 1
         else:
             tries.refusals += 1
@@ -228,25 +224,25 @@ class Attempts:
         row = failure_row(
             failure, pending.task, pending.repeat, pending.agent_ref, attempt, counted=counted, terminal=final
         )
-        await self._session.failures.keep(row, partial(self._count_failure, agent.name, failure, final))
+        await self._state.failures.keep(row, partial(self._count_failure, agent.name, failure, final))
         if not final:
-            self._session.defer(pending)
+            self._state.defer(pending)
 
     async def _control(self, agent: Agent) -> bool | None:
-        """Send a finished rollout again and throw its result away: whether the agent works now."""
+        """Repeat a finished rollout and discard its result, to see whether the agent works."""
         pending = self._done.get(agent.name)
         if pending is None and agent.worked:
-            pending = await asyncio.to_thread(self._session.rows.first_done, agent.name, self._session.history)
-        if pending is None or self._session.halted.is_set():
+            pending = await asyncio.to_thread(self._state.rows.first_done, agent.name, self._state.history)
+        if pending is None or self._state.halted.is_set():
             return None
         self._done[agent.name] = replace(pending, row=None)
-        text = "a finished rollout is sent again to see whether the agent or a row is at fault; its result is not kept"
-        self._session.emit(events.Note(f"{agent.name}: {text}"))
+        text = "repeating a finished rollout to see whether the agent or a row is at fault; its result is discarded"
+        self._state.emit(events.Note(f"{agent.name}: {text}"))
         failure = await self._try_control(agent, pending)
         tries = 1
         # a server that has just ended is started again: what cannot be reached now may be in a moment
         while failure is not None and failure.retriable and tries < TRIES_ON_THE_SPOT:
-            if await halts_within(self._session.halted, backoff_s(tries, failure.retry_after)):
+            if await halts_within(self._state.halted, backoff_s(tries, failure.retry_after)):
                 return None
             failure = await self._try_control(agent, pending)
             tries += 1
@@ -277,8 +273,8 @@ class Attempts:
             self._report.failed += 1
             self._report.agent(name).failed[failure.failure_class] += 1
             self._report.failure_examples.setdefault(f"{name}: {failure.failure_class}", failure.message)
-        self._session.emit(events.Failed(name, failure.failure_class, failure.message, final))
-        self._session.notice_failures()
+        self._state.emit(events.Failed(name, failure.failure_class, failure.message, final))
+        self._state.notice_failures()
 
 
 def _identity(pending: Pending) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How many rollouts may be in flight: a number, or one that finds itself."""
+"""How many rollouts may be in flight: a fixed number, or one that adapts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CAP = 1024
 
 
 class Limit(Protocol):
-    """The number allowed at this moment, and what it learns from."""
+    """The current limit, and the events it adapts to."""
 
     now: int
 
@@ -18,20 +18,20 @@ class Limit(Protocol):
         """A rollout ended well while ``in_flight`` were running, itself included."""
 
     def refused(self) -> None:
-        """A server said, or showed, that it has too much to do."""
+        """A server reported or showed overload."""
 
 
 class Fixed:
-    """A number the user chose."""
+    """A fixed number chosen by the user."""
 
     def __init__(self, number: int) -> None:
         self.now = number
 
     def succeeded(self, in_flight: int) -> None:
-        """Nothing to learn."""
+        """Do nothing."""
 
     def refused(self) -> None:
-        """Nothing to learn."""
+        """Do nothing."""
 
 
 class Adaptive:
@@ -60,7 +60,7 @@ class Adaptive:
         self._refused = False
 
     def succeeded(self, in_flight: int) -> None:
-        """Count it; at the end of a window, move the limit."""
+        """Count a success; adjust the limit at the end of a window."""
         self._done += 1
         self._saturated = self._saturated or in_flight >= self.now
         if self._done >= self.now:

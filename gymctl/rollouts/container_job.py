@@ -2,7 +2,7 @@
 
 The job's specification is JSON, in the variable ``GYMCTL_JOB`` or on standard input:
 ``{"run": RunSpec.to_dict(), "urls": {"agent": "http://agent:8081"}}``. With ``"watched": true`` it is the first line of
-standard input, and the end of that stops the run in order: whoever started it is gone. Events go to standard output as
+standard input, and the end of that stops the run in order: the starter is gone. Events go to standard output as
 JSON lines, the last of them ``ended`` or ``crashed``. It exits as the command does: 0, 1, 2 for wrong input, 130 when
 interrupted; SIGINT, SIGTERM or SIGHUP stops it in order, a second one at once. It imports nothing that a server image
 does not have.
@@ -63,7 +63,7 @@ class Job:
             values = orjson.loads(text)
             return cls(RunSpec.from_dict(values["run"]), dict(values["urls"]), bool(values.get("watched")))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"the job's specification is broken: {error!r}", "it is JSON with run and urls") from error
+            raise InputError(f"invalid job specification: {error!r}", "expected JSON with run and urls") from error
 
 
 async def run_job(
@@ -77,12 +77,14 @@ async def run_job(
         InputError, RunError: as ``collect``.
     """
     raise_file_limit()
-    wanted = connections(job.run)
+    requested = connections(job.run)
     possible = open_files() - _OTHER_FILES
-    if wanted > possible:
-        on_event(events.Note(f"{possible} connections instead of {wanted}: the limit of open files (ulimit -n) is low"))
+    if requested > possible:
+        on_event(
+            events.Note(f"using {possible} connections instead of {requested}: the open-file limit (ulimit -n) is low")
+        )
     patience = seconds(os.environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)
-    connect = partial(HttpTransport, limit=max(1, min(wanted, possible)), patience_s=patience)
+    connect = partial(HttpTransport, limit=max(1, min(requested, possible)), patience_s=patience)
     client = Client(connect(job.urls) if look is None else MovingTransport(look, connect))
     try:
         return await collect(job.run, client, on_event=on_event, stop=stop, abort=abort)
@@ -118,7 +120,7 @@ def _stop_at_end_of_input(stop: asyncio.Event) -> None:
 
 
 def with_signals(stop: asyncio.Event, abort: asyncio.Event) -> None:
-    """Have the running loop set ``stop`` at the first SIGINT, SIGTERM or SIGHUP, and ``abort`` at the second."""
+    """Make the running loop set ``stop`` at the first SIGINT, SIGTERM or SIGHUP, and ``abort`` at the second."""
 
     def interrupted() -> None:
         (abort if stop.is_set() else stop).set()

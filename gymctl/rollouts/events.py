@@ -1,4 +1,4 @@
-"""What happens during a run, as small values: made by the collector, taken by a progress display or a job's stdout."""
+"""Events of a run, as small values: emitted by the collector, consumed by a progress display or a job's stdout."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Paused(_Event, frozen=True):
 
 
 class Tick(_Event, frozen=True):
-    """A sign of life, about once a second. ``oldest_s`` is how long the oldest rollout in flight has run."""
+    """A heartbeat, about once a second. ``oldest_s`` is how long the oldest rollout in flight has run."""
 
     in_flight: int
     limit: int
@@ -65,7 +65,7 @@ class Tick(_Event, frozen=True):
 
 
 class Note(_Event, frozen=True):
-    """A sentence for the user."""
+    """A message for the user."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""Why a rollout failed, in classes that decide what happens next, and the sidecar row that keeps it."""
+"""Why a rollout failed: classes that decide what happens next, and the row in the failures file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OF_THE_SETUP = frozenset((301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 407
 
 
 class Evidence(Enum):
-    """What a failure says about the rollout that met it."""
+    """What a failure implies about its rollout."""
 
     AGAINST = "against"
     """It uses up an attempt."""
@@ -144,7 +144,7 @@ class Failure:
 
     @property
     def of_the_setup(self) -> bool:
-        """Whether it is the configuration's fault, as far as its status tells."""
+        """Whether the status points to a mistake in the configuration."""
         return not self.declared and self.status in _OF_THE_SETUP
 
     @property
@@ -177,7 +177,7 @@ class Failure:
     def of_reply(
         cls, failure_class: str, message: str, hop: str, body: bytes, *, declared: bool = False, terminal: bool = False
     ) -> Failure:
-        """A reply of status 200 that is no result; ``declared`` by the environment, as ``terminal`` or not."""
+        """A reply of status 200 without a result; ``declared`` by the environment, as ``terminal`` or not."""
         return cls(
             failure_class,
             message,

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import BinaryIO
 from gymctl.errors import RunError
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
-_NOTHING_WRITTEN = ("nothing was written", "make room or choose another output")
+_NOTHING_WRITTEN = ("nothing was written", "free disk space or choose another output")
 
 
 def disk_error(error: OSError, path: Path, state: str, hint: str) -> RunError:
     """A failed write as an error of ours; ``state`` says what is safe, ``hint`` what to do."""
     if error.errno in _FULL:
-        what = f"the disk of {path} is full"
+        problem = f"the disk of {path} is full"
     else:
-        what = f"cannot write {path}: {error.strerror or error}"
-    return RunError(f"{what}: {state}", hint)
+        problem = f"cannot write {path}: {error.strerror or error}"
+    return RunError(f"{problem}: {state}", hint)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def temporary_beside(path: Path) -> Path:
 
 
 def remove_stale_temporaries(paths: tuple[Path, ...]) -> None:
-    """Remove what a killed process left beside files that only one process at a time writes, and that is this one."""
+    """Remove temporary files that a killed process left; only the one process that writes the files may call this."""
     for path in paths:
         for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             with suppress(OSError):

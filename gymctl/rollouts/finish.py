@@ -17,8 +17,8 @@ from gymctl.rollouts.spec import RunFiles, RunSpec
 if TYPE_CHECKING:
     from gymctl.server.calls.client import Client
 
-_STATE = "all results are written, in the order in which they finished"
-_HINT = "make room, then run the same command with --resume"
+_STATE = "all results are written, in completion order"
+_HINT = "free disk space, then run the same command with --resume"
 
 
 async def close_run(run: RunSpec, client: Client, report: Report, emit: events.OnEvent) -> None:

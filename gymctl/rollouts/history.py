@@ -1,4 +1,4 @@
-"""What earlier sessions of a run left: which rollouts are done, how often the others were tried."""
+"""State left by earlier sessions of a run: which rollouts are done, and how often the others were tried."""
 
 from __future__ import annotations
 
@@ -157,20 +157,24 @@ def read_history(
     history = History()
     done = _repaired(output, ResultHead, history.notes)
     tried = _repaired(failures, FailureHead, history.notes)
-    wanted = {key for key in inputs if key in done or key in tried}  # no larger than what was done, as the rest of it
-    for _, row in lines_of(output, ResultHead) if done else ():
-        if row is not None and row.key in wanted and row.key not in history.done:
-            history.done.add(row.key)
-            history.agents.setdefault(row.agent.name, AgentReport(pass_threshold=pass_threshold)).count(
-                float(row.reward), read_tool_errors(row.tool_errors)
-            )
+    known = {key for key in inputs if key in done or key in tried}  # no larger than what was done, as the rest of it
+    if done:
+        _add_results(history, output, known, pass_threshold)
     for _, failure in lines_of(failures, FailureHead) if tried and not retry_failed else ():
-        if failure is not None and failure.key in wanted and failure.key not in history.done:
+        if failure is not None and failure.key in known and failure.key not in history.done:
             _count(history, failure, max_attempts)
     others = len(done) - len(history.done)
     if others:
-        history.notes.append(f"{output}: holds {others} rollouts that are not of these inputs; kept, and not counted")
+        history.notes.append(f"{output}: {others} rollouts belong to other inputs; they are kept but not counted")
     return history
+
+
+def _add_results(history: History, output: Path, known: set[Key], pass_threshold: float) -> None:
+    for _, row in lines_of(output, ResultHead):
+        if row is not None and row.key in known and row.key not in history.done:
+            history.done.add(row.key)
+            report = history.agents.setdefault(row.agent.name, AgentReport(pass_threshold=pass_threshold))
+            report.count(float(row.reward), read_tool_errors(row.tool_errors))
 
 
 def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
@@ -183,22 +187,22 @@ def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
         history.failed[failure.key] = (failure.agent.name, failure.failure_class)
 
 
-def _repaired(path: Path, head: type[ResultHead] | type[FailureHead], said: list[str]) -> set[Key]:
-    """Remove what is no whole line; returns the keys of the others."""
+def _repaired(path: Path, head: type[ResultHead] | type[FailureHead], notes: list[str]) -> set[Key]:
+    """Remove incomplete lines; returns the keys of the others."""
     cut = cut_torn_tail(path)
     if cut:
-        said.append(f"{path}: cut a torn last line of {cut} bytes")
+        notes.append(f"{path}: removed an incomplete last line of {cut} bytes")
     if not path.exists():
         return set()
     broken = 0
-    found = set()
+    keys = set()
     for _, row in lines_of(path, head):
         if row is None:
             broken += 1
         else:
-            found.add(row.key)
+            keys.add(row.key)
     if broken:
         with replacing(path) as out:
             out.writelines(line for line, row in lines_of(path, head) if row is not None)
-        said.append(f"{path}: removed {broken} broken lines; their rollouts are done again")
-    return found
+        notes.append(f"{path}: removed {broken} broken lines; their rollouts are done again")
+    return keys

@@ -1,4 +1,4 @@
-"""What a run was started with, kept beside its output, so that only the same run is resumed."""
+"""What a run was started with, stored next to its output, so that only the same run is resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ABSENT = "nothing"
 
 
 def describe(run: RunSpec, digest: str) -> dict[str, Any]:
-    """What must be the same for results to belong to one run."""
+    """What must match for results to belong to one run."""
     options = {
         "agent": run.agent,
         "limit": run.limit,
@@ -60,8 +60,8 @@ def refuse_another_output(run: RunSpec) -> None:
     other = run.output.with_suffix(Path(str(record.get("output", run.output))).suffix)
     if other != run.output and other.exists():
         raise InputError(
-            f"{run.output} would have the same files beside it as {other}, such as {run.files.failures}",
-            f"choose another name, or give up what belongs to {other} with --force",
+            f"{run.output} would share files with {other}, such as {run.files.failures}",
+            f"choose another name, or use --force to discard the files of {other}",
         )
 
 
@@ -116,9 +116,9 @@ def refuse_another_run(record: Mapping[str, Any], run: RunSpec, digest: str) -> 
     Raises:
         InputError: it is not; every difference is named.
     """
-    found = changes(record, run, digest)
-    if found:
+    differences = changes(record, run, digest)
+    if differences:
         raise InputError(
-            f"{run.output} belongs to another run: {'; '.join(found)}",
+            f"{run.output} belongs to another run: {'; '.join(differences)}",
             "use what it was started with, choose another output, or resume anyway with --force",
         )

@@ -1,4 +1,4 @@
-"""An append-only JSONL file that holds whole lines only, whatever happens to the process or the disk."""
+"""An append-only JSONL file of complete lines only, whatever happens to the process or the disk."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ class Journal:
         except OSError as error:
             self._keep_whole(batch)
             self._report(batch)
-            hint = "free space, then go on with --resume"
-            said = f"{self.lines} lines of this run are safely written"
-            self._broken = disk_error(error, self.path, said, hint)
+            hint = "free disk space, then continue with --resume"
+            state = f"{self.lines} lines of this run are safely written"
+            self._broken = disk_error(error, self.path, state, hint)
             raise self._broken from error
         ended = time.monotonic()
         if ended - began > _QUICK_S:
@@ -137,7 +137,7 @@ class Journal:
         del batch[whole:]
 
     def sync(self) -> None:
-        """Have the disk itself hold what was written; slow, safe to call from a thread.
+        """Flush the file to the disk itself; slow, safe to call from a thread.
 
         Raises:
             RunError: the disk is broken.
@@ -148,8 +148,8 @@ class Journal:
         try:
             os.fsync(self._descriptor)
         except OSError as error:
-            state = f"the last of {self.lines} lines of this run may not survive a loss of power"
-            raise disk_error(error, self.path, state, "check the disk, then go on with --resume") from error
+            state = f"the last of {self.lines} lines of this run may not survive a power loss"
+            raise disk_error(error, self.path, state, "check the disk, then continue with --resume") from error
 
     def check(self) -> None:
         """See that the file is still the one at its path, with every line in it; safe to call from a thread.
@@ -176,8 +176,8 @@ class Journal:
         else:
             state = f"its {self.lines} lines of this run and those before are kept in {self._write_out()}"
         hint = f"rename that file to {self.path}, then continue with --resume"
-        what = f"{self.path} was removed or renamed while this run was writing it"
-        self._changed = RunError(f"{what}: {state}", hint)
+        problem = f"{self.path} was removed or renamed while this run was writing it"
+        self._changed = RunError(f"{problem}: {state}", hint)
         raise self._changed
 
     def _refuse_if_shorter(self) -> None:
@@ -187,15 +187,15 @@ class Journal:
         size = os.fstat(self._descriptor).st_size
         if size >= end:
             return
-        state = f"{size} of {end} bytes are left of it"
+        state = f"{size} of {end} bytes remain"
         hint = "continue with --resume, which collects the lost rollouts again"
         self._changed = RunError(
-            f"{self.path} was emptied or shortened by another program during this run: {state}", hint
+            f"{self.path} was emptied or truncated by another program during this run: {state}", hint
         )
         raise self._changed
 
     def _write_out(self) -> Path:
-        """Copy a file that has lost its name to the next free one beside it."""
+        """Copy a file that has lost its name to the next free name in its folder."""
         number = 1
         while os.path.lexists(copy := self.path.with_name(f"{self.path.stem}.removed{number}{self.path.suffix}")):
             number += 1
@@ -206,7 +206,7 @@ class Journal:
                 os.fsync(out.fileno())
         except OSError as error:
             raise disk_error(
-                error, copy, f"{self.path} was removed and is lost", "make room, then start again"
+                error, copy, f"{self.path} was removed and cannot be recovered", "free disk space, then start again"
             ) from error
         return copy
 

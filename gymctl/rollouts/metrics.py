@@ -37,8 +37,8 @@ _SAMPLE = 32
 # A field's text of up to so many bytes goes along: labels and extracted answers do (majority votes need them),
 # transcripts do not.
 _FIELD_BYTES = 256
-_STATE = "all results are written, only the metrics are missing"
-_HINT = "make room, then run the same command with --resume"
+_STATE = "all results are written, only the metrics are not"
+_HINT = "free disk space, then run the same command with --resume"
 _PARTS = ("agent_metrics", "key_metrics", "group_level_metrics")
 
 
@@ -141,7 +141,7 @@ async def aggregate(
 
 
 async def _wants_all(client: Client, name: str, index: ResultIndex, seconds: float) -> bool:
-    """Whether an agent is to be sent all of its results: not when its answer to a few of many is the baseline."""
+    """Whether to send an agent all of its results: not when its answer to a sample of many is the baseline."""
     if len(index) <= FEW:
         return True
     sample = list(islice(index.rows(), _SAMPLE))
@@ -160,13 +160,13 @@ async def _ask(
         reply = await client.ask(name, "/aggregate_metrics", body, deadline=time.monotonic() + seconds)
         answer = exact_json.loads(reply.body)
     except HopFailed as error:
-        notes.append(f"{error.message[:300]}: its metrics are the baseline, computed here")
+        notes.append(f"{error.message[:300]}: using baseline metrics computed by gymctl")
         return None
     except ValueError:
         answer = None
     if isinstance(answer, dict) and isinstance(answer.get("agent_metrics"), dict):
         return answer
-    notes.append(f"{name}: /aggregate_metrics did not answer metrics: they are the baseline, computed here")
+    notes.append(f"{name}: /aggregate_metrics returned no metrics; using baseline metrics computed by gymctl")
     return None
 
 

@@ -109,7 +109,7 @@ class Rows:
                 try:
                     head = self._decoder.decode(line)
                 except msgspec.MsgspecError as error:
-                    raise RunError(f"{self._path} was changed while in use: {error}", "start the run anew") from error
+                    raise RunError(f"{self._path} was changed during the run: {error}", "start a new run") from error
                 yield Pending(
                     offset=offset,
                     size=len(line) - 1,
@@ -129,7 +129,7 @@ class Rows:
         self._file.seek(pending.offset)
         row = self._file.read(pending.size)
         if len(row) < pending.size:
-            raise RunError(f"{self._path} was shortened by another program", "continue with --resume")
+            raise RunError(f"{self._path} was truncated by another program", "continue with --resume")
         return row
 
     def close(self) -> None:

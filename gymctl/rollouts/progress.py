@@ -1,4 +1,4 @@
-"""Events for the eye: a bar on a terminal, plain lines elsewhere, JSON lines between a job and its host."""
+"""Progress display: a bar on a terminal, plain lines elsewhere, JSON lines between a job and its host."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Tally:
             return f"{self.reward / self.session_done:.3f}"
         return "-"
 
-    def line(self, seconds: float, told: Mapping[str, str] = MappingProxyType({})) -> str:
+    def line(self, seconds: float, printed: Mapping[str, str] = MappingProxyType({})) -> str:
         """One plain line, ``seconds`` after the start; ``told`` are the causes, by agent, that were shown before."""
         rate = self.session_done / seconds if seconds > 0 else 0.0
         left = f", {duration((self.total - self.finished) / rate)} left" if rate and self.total > self.finished else ""
@@ -102,13 +102,13 @@ class Tally:
         if self.model_ms:
             text += f", {self.model_time} at the model each"
         for agent, why in self.pauses.items():
-            text += f"; {agent} still does not work" if told.get(agent) == why else f"; {trouble(agent, why)}"
+            text += f"; {agent} is still failing" if printed.get(agent) == why else f"; {trouble(agent, why)}"
         return text
 
 
 def trouble(agent: str, why: str) -> str:
-    """An agent that does not work, and the cause; shown once."""
-    return f"{agent} does not work now ({_cut(why)}), trying again"
+    """An agent that is failing, and the cause; printed once."""
+    return f"{agent} is failing ({_cut(why)}); retrying"
 
 
 def _cut(why: str) -> str:
@@ -142,9 +142,10 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
     tally = Tally()
     started = clock()
     due = started + _PLAIN_FIRST_S
-    told: dict[str, str] = {}
+    printed: dict[str, str] = {}
 
     def on_event(event: events.Event) -> None:
+        """Show one event."""
         nonlocal due, started
         tally.take(event)
         now = clock()
@@ -156,9 +157,9 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
         over = tally.total > 0 and tally.finished >= tally.total and isinstance(event, events.Finished | events.Failed)
         if over or now >= due:
             due = now + _PLAIN_EVERY_S
-            print(tally.line(now - started, told), file=stream, flush=True)
-            told.clear()
-            told.update(tally.pauses)
+            print(tally.line(now - started, printed), file=stream, flush=True)
+            printed.clear()
+            printed.update(tally.pauses)
 
     return on_event
 
@@ -197,17 +198,18 @@ class _Bar:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tally = Tally()
-        self._told: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
         self._task: TaskID | None = None
-        self._started = self._shown = time.monotonic()
+        self._started = self._printed_at = time.monotonic()
 
     def on_event(self, event: events.Event) -> None:
+        """Show one event."""
         self._tally.take(event)
         if isinstance(event, events.Note):
             self._say(event.text)
-        if isinstance(event, events.Paused) and self._told.get(event.agent) != self._tally.pauses[event.agent]:
-            self._told[event.agent] = self._tally.pauses[event.agent]
-            self._say(trouble(event.agent, self._told[event.agent]))
+        if isinstance(event, events.Paused) and self._printed.get(event.agent) != self._tally.pauses[event.agent]:
+            self._printed[event.agent] = self._tally.pauses[event.agent]
+            self._say(trouble(event.agent, self._printed[event.agent]))
         tally = self._tally
         now = time.monotonic()
         if isinstance(event, events.Started):
@@ -216,8 +218,8 @@ class _Bar:
             self._task = self._progress.add_task(
                 "rollouts", total=tally.total or None, rate=0.0, reward="-", flight="", trouble=""
             )
-        if now - self._shown >= 0.125 or tally.finished >= tally.total:
-            self._shown = now
+        if now - self._printed_at >= 0.125 or tally.finished >= tally.total:
+            self._printed_at = now
             self._progress.update(self._task, total=tally.total, completed=tally.finished, **self._fields(now))
 
     def _say(self, text: str) -> None:
@@ -281,7 +283,7 @@ class JsonLines:
 def replay(lines: Iterable[bytes | str], on_event: events.OnEvent) -> events.Ended | events.Crashed | None:
     """Turn a job's output back into events; returns how it ended, or None when the output just stopped.
 
-    A line that is no event (a warning of a library) becomes a ``Note``.
+    A line that is not an event (a library's warning) becomes a ``Note``.
     """
     end: events.Ended | events.Crashed | None = None
     for line in lines:

@@ -35,8 +35,8 @@ def row_digests(materialized: Path, overridden: Collection[str]) -> Digests:
                 params = {name: bytes(value) for name, value in _fields.decode(fields.pop(PARAMS)).items()}
             except (msgspec.MsgspecError, KeyError, ValueError):
                 continue
-            kept = sorted(item for item in params.items() if item[0] not in overridden)
-            digests[key] = hashlib.blake2b(repr((sorted(fields.items()), kept)).encode(), digest_size=16).digest()
+            own_params = sorted(item for item in params.items() if item[0] not in overridden)
+            digests[key] = hashlib.blake2b(repr((sorted(fields.items()), own_params)).encode(), digest_size=16).digest()
     return digests
 
 
@@ -78,9 +78,7 @@ def rematch(files: RunFiles, before: Digests, after: Digests) -> list[str]:
     if not counts[False]:
         aside.unlink()
         return [f"the inputs have changed: {counts[True]} earlier results were matched by their rows"]
-    text = (
-        f"{counts[True]} earlier results were matched by their rows, {counts[False]} belong to none and are in {aside}"
-    )
+    text = f"{counts[True]} earlier results were matched by their rows; {counts[False]} match no row: moved to {aside}"
     return [f"the inputs have changed: {text}"]
 
 

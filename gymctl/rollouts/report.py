@@ -1,4 +1,4 @@
-"""What came of a run: numbers and files, as rows of text or as JSON."""
+"""Outcome of a run: numbers and files, as rows of text or as JSON."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Report:
         """One sentence."""
         parts = [f"{self.done} of {self.total} rollouts done"]
         if self.already_done:
-            parts.append(f"{self.already_done} of them before")
+            parts.append(f"{self.already_done} of them earlier")
         if self.failed:
             parts.append(f"{self.failed} failed")
         if self.unfinished:
@@ -122,7 +122,7 @@ class Report:
         text = ", ".join(parts) + f"; {self.wall_s:.1f} s, {self.rate:.1f} rollouts/s"
         if self.stalled:
             text += f". {self.stalled}"
-        return text + (". Go on with --resume" if self.unfinished else "")
+        return text + (". Continue with --resume" if self.unfinished else "")
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready data; ``from_json`` is the reverse."""

@@ -1,4 +1,4 @@
-"""From the reply of an agent to a line of the output, touching its bytes as little as possible."""
+"""Convert an agent's reply to a line of the output, changing its bytes as little as possible."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class NotAResultError(Exception):
-    """A reply of status 200 that is no result; ``failure`` says why."""
+    """A reply of status 200 that is not a result; ``failure`` has the reason."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -112,16 +112,16 @@ def _read(body: bytes, agent: str) -> Verdict:
         if not body.isascii():
             body.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        message = f"{agent}: POST /run did not answer a JSON object: {error}"
+        message = f"{agent}: POST /run returned something other than a JSON object: {error}"
         raise NotAResultError(Failure.of_reply("bad_reply", message, agent, body)) from error
     if verdict.failure_class is not None or verdict.no_persist:
         name = str(verdict.failure_class or "killed")
-        message = f"{agent}: the environment calls this rollout a failure: {name}"
+        message = f"{agent}: the environment reports this rollout as failed: {name}"
         terminal = bool(verdict.failure_terminal)
         declared = Failure.of_reply(name, message, agent, body, declared=True, terminal=terminal)
         raise NotAResultError(declared.named(_text(verdict.failure_kind), _text(verdict.failure_reason)))
     if not is_finite(verdict.reward):
-        message = f"{agent}: POST /run answered without a reward that is a finite number"
+        message = f"{agent}: POST /run returned no finite reward"
         raise NotAResultError(Failure.of_reply("bad_reply", message, agent, body))
     return verdict
 

@@ -20,7 +20,7 @@ _OF_RESULTS = "response"
 
 
 class BadRowError(Exception):
-    """A row that cannot be used; the text says why and what would be right."""
+    """A row that cannot be used; the message says why and what is expected."""
 
 
 def parse_row(text: bytes) -> dict[str, Any]:
@@ -37,13 +37,13 @@ def parse_row(text: bytes) -> dict[str, Any]:
             raise BadRowError(problem) from error
         hint = "give one JSON object per line"
         if text in (b"[", b"{"):
-            hint += " (jq -c '.[]' makes such lines of an array)"
-        raise BadRowError(f"this is not JSON ({error}); {hint}") from error
+            hint += " (jq -c '.[]' converts an array)"
+        raise BadRowError(f"invalid JSON ({error}); {hint}") from error
     if not isinstance(row, dict):
         raise BadRowError(f"the row is {_kind(row)}; it must be a JSON object")
     place = exact_json.beyond_float(text, row)
     if place is not None:
-        raise BadRowError(f"{place} is beyond what a float can hold; write it as text, or as a smaller number")
+        raise BadRowError(f"{place} is outside the range of a float; write it as a string or use a smaller number")
     return row
 
 
@@ -71,9 +71,9 @@ def check_input(params: Mapping[str, Any]) -> None:
     """
     question = params.get("input")
     if question is None:
-        raise BadRowError(f"{PARAMS} has no input; it must be text or a list of messages")
+        raise BadRowError(f"{PARAMS} has no input; it must be a string or a list of messages")
     if not isinstance(question, str | list):
-        raise BadRowError(f"{PARAMS}.input is {_kind(question)}; it must be text or a list of messages")
+        raise BadRowError(f"{PARAMS}.input is {_kind(question)}; it must be a string or a list of messages")
     for index, item in enumerate(question if isinstance(question, list) else ()):
         if not isinstance(item, dict):
             raise BadRowError(f"{PARAMS}.input[{index}] is {_kind(item)}; it must be an object such as a message")
@@ -102,11 +102,11 @@ class TaskIndices:
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= _LARGEST_INDEX:
             raise BadRowError(f"{TASK_INDEX} is {index!r}; it must be a whole number, 0 or more")
         if index < len(self._lines_counted):
-            raise _clash(index, self._lines_counted[index], "remove it from all rows, or give every row one")
+            raise _clash(index, self._lines_counted[index], "remove it from all rows or set it in every row")
         digest = _task_digest(row)
         owner, first_line = self._brought.setdefault(index, (digest, line))
         if owner != digest:
-            raise _clash(index, first_line, "give each task its own, or remove it from all rows to have them counted")
+            raise _clash(index, first_line, "give each task its own index, or remove it from all rows")
         return index
 
     def _count(self, line: int, text: bytes) -> int:
@@ -115,7 +115,7 @@ class TaskIndices:
         if index == len(self._lines_counted):
             self._lines_counted.append(line)
             if index in self._brought:
-                cure = "this row has none and would get it; remove it from all rows, or give every row one"
+                cure = "another row without an index would get it; remove it from all rows or set it in every row"
                 raise _clash(index, self._brought[index][1], cure)
         return index
 

@@ -1,4 +1,4 @@
-"""Exclusive use of an output and the files beside it, from before anything is read until the run has ended.
+"""Exclusive use of an output and its sibling files, from before anything is read until the run has ended.
 
 The lock is on the identity file, which is written in place and never renamed: a lock on the results would stay with a
 file that was set aside, removed or replaced, and a second collector would not meet it.
@@ -26,7 +26,7 @@ _FORMAT = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 class RunLock:
-    """One collector's hold on a family of files."""
+    """One collector's lock on a family of files."""
 
     def __init__(self, files: RunFiles) -> None:
         """Take the lock.
@@ -59,7 +59,7 @@ class RunLock:
             os.fsync(self._descriptor)
         except OSError as error:
             os.ftruncate(self._descriptor, 0)
-            hint = "make room or choose another output"
+            hint = "free disk space or choose another output"
             raise disk_error(error, self.path, "no rollout was collected", hint) from error
 
     def release(self) -> None:

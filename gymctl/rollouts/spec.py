@@ -1,4 +1,4 @@
-"""What a collection run is asked to do, and the files it keeps."""
+"""Options of a collection run, and the files it writes."""
 
 from __future__ import annotations
 
@@ -77,6 +77,16 @@ class RunSpec:
     pass_threshold: float = 1.0
 
     def __post_init__(self) -> None:
+        self._check_counts()
+        self._check_times()
+        for name, values in (("num_repeats", self.num_repeats), ("responses_create_params", self.params_override)):
+            _check_json(name, values)
+        if self.max_failures is not None and not _FAILURES.fullmatch(self.max_failures):
+            raise InputError(f"--max-failures is {self.max_failures!r}", "it must be a number, or a percentage: 5%")
+        if self.retry_failed and not self.resume:
+            raise InputError("--retry-failed needs --resume", "add --resume")
+
+    def _check_counts(self) -> None:
         repeats = self.num_repeats.values() if isinstance(self.num_repeats, Mapping) else [self.num_repeats]
         for name, value in (
             ("limit", self.limit),
@@ -84,18 +94,14 @@ class RunSpec:
             *(("num_repeats", n) for n in repeats),
         ):
             if value is not None and (type(value) is not int or value < 1):
-                raise InputError(f"{name} is {value!r}", "it must be 1 or more, and a whole number")
+                raise InputError(f"{name} is {value!r}", "it must be a whole number, 1 or more")
         if self.concurrency != "auto" and self.concurrency < 1:
             raise InputError(f"concurrency is {self.concurrency}", "it must be 1 or more, or auto")
+
+    def _check_times(self) -> None:
         for name, seconds in (("the deadline", self.deadline_s), ("stall", self.stall_s)):
             if seconds is not None and not 0 < seconds <= _YEAR_S:
-                raise InputError(f"{name} is {seconds} s", "it must be above 0, and at most a year")
-        for name, values in (("num_repeats", self.num_repeats), ("responses_create_params", self.params_override)):
-            _check_json(name, values)
-        if self.max_failures is not None and not _FAILURES.fullmatch(self.max_failures):
-            raise InputError(f"--max-failures is {self.max_failures!r}", "it must be a number, or a percentage: 5%")
-        if self.retry_failed and not self.resume:
-            raise InputError("--retry-failed is for a run that goes on", "add --resume")
+                raise InputError(f"{name} is {seconds} s", "it must be above 0 and at most one year")
 
     @property
     def stall_after_s(self) -> float:
@@ -140,7 +146,7 @@ def _check_json(name: str, values: Any) -> None:
     try:
         orjson.dumps(values)
     except TypeError as error:  # a number as a key, for one
-        raise InputError(f"{name} is {values!r}, which cannot be sent: {error}", "it must be JSON") from error
+        raise InputError(f"{name} is {values!r}, which cannot be encoded: {error}", "it must be JSON") from error
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The first step of a run: check, then start afresh or find out what is left to do."""
+"""The first step of a run: check the input, then start from scratch or determine what is left to do."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _materialise_again(run: RunSpec, record: Mapping[str, Any] | None, notes: li
     if record is not None:
         notes += [f"resumed although {change}" for change in changes(record, run, inputs.digest)]
     if before is None:
-        notes.append(f"{files.materialized} of the earlier session is gone: its results are matched by their indices")
+        notes.append(f"{files.materialized} of the earlier run is missing: its results are matched by index")
     else:
         notes += rematch(files, before, row_digests(files.materialized, overridden))
     return inputs
@@ -139,7 +139,7 @@ def _holds_work(files: RunFiles) -> bool:
 
 
 def _clear(files: RunFiles, lock: RunLock, overwrite: bool, notes: list[str]) -> None:
-    """Make room for a new run. Hours of work are not lost to a forgotten option: what an earlier run left is kept."""
+    """Make room for a new run, keeping an earlier run's files: a forgotten option must not cost hours of work."""
     if _holds_work(files) and not overwrite:
         _set_aside(files, lock, notes)
     for path in files.replaceable():
@@ -158,7 +158,7 @@ def _set_aside(files: RunFiles, lock: RunLock, notes: list[str]) -> None:
                 old.rename(new)
     finally:
         its_lock.release()
-    notes.append(f"kept the earlier rollouts as {aside.output} (--resume continues a run, --force overwrites it)")
+    notes.append(f"moved the previous rollouts to {aside.output} (--resume continues a run, --force overwrites it)")
 
 
 def _next_free(files: RunFiles) -> tuple[RunFiles, RunLock]:

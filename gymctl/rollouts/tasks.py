@@ -42,11 +42,13 @@ class _Problems:
     count: int = 0
 
     def add(self, line: int, text: str) -> None:
+        """Count a row that cannot be used; the first ones are listed."""
         self.count += 1
         if len(self.shown) < _SHOWN:
             self.shown.append(f"{self.path}:{line}: {text}")
 
     def raise_if_any(self) -> None:
+        """Raise an ``InputError`` that lists the rows, if there are any."""
         if self.count:
             if self.count > _SHOWN:
                 more = [f"... and {self.count - len(self.shown)} more rows like these"]
@@ -62,11 +64,11 @@ def check_paths(run: RunSpec) -> None:
         InputError: a file or folder is missing or of the wrong kind.
     """
     if not run.input.exists():
-        raise InputError(f"there is no file {run.input}", _near(run.input))
+        raise InputError(f"file not found: {run.input}", _near(run.input))
     if run.input.is_dir():
-        raise InputError(f"{run.input} is a folder", "name a JSONL file in it")
+        raise InputError(f"{run.input} is a folder", "specify a JSONL file in it")
     if run.output.is_dir():
-        raise InputError(f"{run.output} is a folder", f"name a file in it, such as {run.output / 'rollouts.jsonl'}")
+        raise InputError(f"{run.output} is a folder", f"specify a file in it, such as {run.output / 'rollouts.jsonl'}")
     if not run.output.parent.is_dir():
         raise InputError(f"the output folder {run.output.parent} does not exist", "create it first")
     if not os.access(run.input, os.R_OK):
@@ -75,12 +77,10 @@ def check_paths(run: RunSpec) -> None:
         raise InputError(f"the output folder {run.output.parent} cannot be written", "check its permissions")
     for path in run.files.all():
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-            raise InputError(
-                f"{path} is no regular file, and a run would put one in its place", "choose another output"
-            )
+            raise InputError(f"{path} is not a regular file, and a run would replace it", "choose another output")
     clash = [path for path in run.files.all() if path.exists() and path.samefile(run.input)]
     if clash:
-        raise InputError(f"{run.input} is also a file that this run would write", "choose another output")
+        raise InputError(f"{run.input} would be overwritten by this run", "choose another output")
 
 
 def check_agent(run: RunSpec) -> None:

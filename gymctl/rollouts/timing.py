@@ -1,4 +1,4 @@
-"""Where the time of rollouts went: the per-hop times in results, and their summary."""
+"""Where rollouts spent their time: the per-hop times in results, and their summary."""
 
 from __future__ import annotations
 
@@ -97,11 +97,10 @@ def summarise(
 def summarise_file(path: Path) -> list[Waterfall]:
     """Waterfalls of an output file, read line by line.
 
-    Raises:
-        InputError: there is no such file, or no result in it has times.
+    Raises: InputError: the file does not exist, or no result in it has timings.
     """
     if not path.is_file():
-        raise InputError(f"there is no file {path}", "give the output of a collection")
+        raise InputError(f"file not found: {path}", "specify the output of a collection")
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_TimedResult)
     timings: list[tuple[str, Timing]] = []
     tool_errors: dict[str, Counter[str]] = {}
@@ -117,7 +116,7 @@ def summarise_file(path: Path) -> list[Waterfall]:
             if counts:
                 tool_errors.setdefault(result.agent.name, Counter()).update(counts)
     if not timings:
-        raise InputError(f"no result in {path} has times", "collect with gymctl, which keeps them")
+        raise InputError(f"no result in {path} has timings", "collect with gymctl, which records them")
     return summarise(timings, tool_errors)
 
 

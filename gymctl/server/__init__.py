@@ -1,4 +1,4 @@
-"""What a server is made of. A user's own server is a subclass of one of three classes, in ten lines.
+"""Building blocks of a server. Your own server is a subclass of one of three classes, in about ten lines.
 
 Names are imported when they are first used: a server has no use for what the other two kinds are made of.
 """

@@ -37,12 +37,12 @@ class ServerReference(BaseModel):
 
 
 class AgentConfig(ServerConfig):
-    """Whom an agent works with."""
+    """Configuration of an agent: the model server and the resources server it calls."""
 
     resources_server: ServerReference
     """The resources server whose tasks the agent works on."""
     model_server: ServerReference
-    """The model server that it asks."""
+    """The model server that it calls."""
     skip_verification: bool = False
     """Whether a rollout ends without a verdict."""
     skip_verification_reward: float = Field(0.0, allow_inf_nan=False)
@@ -91,7 +91,8 @@ class Rollout:
         the model gets a sentence.
 
         Raises:
-            HopFailed: the server itself could not take the call (no reply, or 502, 503, 504): that is no tool's answer.
+            HopFailed: the server itself could not take the call (no reply, or 502, 503, 504): then there is no tool
+            result.
         """
         if name not in self.offered or name in _NOT_TOOLS or not _TOOL_NAME.fullmatch(name):
             return unknown_tool(name, self.offered - _NOT_TOOLS)
@@ -250,7 +251,7 @@ class AgentServer(Server):
 
 
 def _with_time_to_tell(deadline: float | None) -> float | None:
-    """A little before the caller's deadline: else it would end the call before it was told which hop was late."""
+    """Slightly before the caller's deadline, so that the caller learns which hop was late."""
     if deadline is None:
         return None
     return deadline - min(1.0, 0.15 * max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The ASGI face of a server: straight to the endpoint, and to FastAPI only for what is no endpoint."""
+"""The ASGI application of a server: calls endpoints directly, and FastAPI only for other paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gymctl.server.run.startup import StartFailed, start
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
 
 if TYPE_CHECKING:
-    from gymctl.server.base import Server
+    from gymctl.server.hosting import HostedServer
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,7 +33,7 @@ _DOCUMENTATION = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 class Application:
     """An ASGI application around one server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: HostedServer) -> None:
         self._server = server
         self._checks = RequestChecks(server)
         self._starting: asyncio.Task[Any] | None = None
@@ -53,8 +53,8 @@ class Application:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, unless its headers or its size rule that out."""
         server = self._server
-        found = server.endpoints.get((scope["method"], plain_path(scope["path"])))
-        elsewhere = not found and (server.has_routes or scope["path"] in _DOCUMENTATION)
+        endpoint = server.endpoints.get((scope["method"], plain_path(scope["path"])))
+        elsewhere = not endpoint and (server.has_routes or scope["path"] in _DOCUMENTATION)
         refusal = self._checks.refusal(scope, only_json=not elsewhere)
         if refusal is not None:
             await _write_reply(refusal, send)
@@ -70,7 +70,7 @@ class Application:
             await server.application(scope, _replayed(body, receive), send)
             return
         work = server.handle(_call(scope, body))
-        reply = await while_wanted(work, receive) if found and found.while_wanted else await work
+        reply = await while_wanted(work, receive) if endpoint and endpoint.while_wanted else await work
         if reply is not None:
             await _write_reply(reply, send)
 
@@ -99,7 +99,7 @@ class Application:
                 log.exception("the start of %s raised:", self._server.name, exc_info=error.__cause__)
             return f"error: {error}"
         except asyncio.CancelledError:
-            return f"{self._server.name} was told to go before it had started"
+            return f"{self._server.name} was stopped before it had started"
         finally:
             self._starting = None
         return None

@@ -114,8 +114,8 @@ class Server:
 
     async def handle(self, call: Call) -> Reply:
         """Answer one call: find the endpoint, open the session, run it, turn failures into replies."""
-        found = self.endpoints.get((call.method, call.path))
-        if found is None:
+        endpoint = self.endpoints.get((call.method, call.path))
+        if endpoint is None:
             return await self._beyond(call)
         if self._in_flight >= self._most_in_flight:
             return self._busy()
@@ -124,13 +124,13 @@ class Server:
             place = ""
         else:
             place = call.place
-        session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=found.begins_session, place=place)
+        session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=endpoint.begins_session, place=place)
         self._in_flight += 1
         try:
-            if found.uses_session:
+            if endpoint.uses_session:
                 session.check()  # also where the code keeps its state elsewhere, under ``session.id``
-            reply = await found.invoke(call, session)
-            if found.ends_session and reply.status == 200 and self.sessions.holds(session):
+            reply = await endpoint.invoke(call, session)
+            if endpoint.ends_session and reply.status == 200 and self.sessions.holds(session):
                 await self.end_session(session)
         except HopFailed as failure:
             reply = failed_hop(failure)
@@ -152,7 +152,7 @@ class Server:
         self.sessions.end(session)
 
     async def _beyond(self, call: Call) -> Reply:
-        """A path that is no endpoint: a user's FastAPI route, or nothing."""
+        """A path without an endpoint: one of the user's FastAPI routes, or 404."""
         if not self.has_routes:
             return json_reply({"detail": "Not Found"}, 404)
         from gymctl.server.asgi import call_application

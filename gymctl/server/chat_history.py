@@ -42,7 +42,7 @@ def _assistant(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield _message({name: value for name, value in message.items() if name in ("role", "content", "type")})
     calls = message.get("tool_calls") or ()
     if not isinstance(calls, list | tuple):
-        raise RefusedError(("tool_calls",), "must be a list of calls", "list_type")
+        raise RefusedError(("tool_calls",), "must be a list of tool calls", "list_type")
     for index, call in enumerate(calls):
         yield _call(call, index)
     legacy = message.get("function_call")
@@ -56,10 +56,10 @@ def _call(call: Any, index: int) -> dict[str, Any]:
     else:
         function = None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise RefusedError(("tool_calls", index), "a call must be an object with the function's name", "missing")
+        raise RefusedError(("tool_calls", index), "a tool call must be an object with a function name", "missing")
     identity = call.get("id")
     if not isinstance(identity, str) or not identity:
-        raise RefusedError(("tool_calls", index, "id"), "a call in a conversation must have an id", "missing")
+        raise RefusedError(("tool_calls", index, "id"), "a tool call in a conversation must have an id", "missing")
     return {
         "type": "function_call",
         "call_id": identity,
@@ -71,12 +71,12 @@ def _call(call: Any, index: int) -> dict[str, Any]:
 def _output(message: Mapping[str, Any]) -> dict[str, Any]:
     identity = message.get("tool_call_id") or (message["role"] == "function" and f"call_{message.get('name')}")
     if not isinstance(identity, str):
-        raise RefusedError(("tool_call_id",), "a tool's message must name the call that it answers", "missing")
+        raise RefusedError(("tool_call_id",), "a tool message must have a tool_call_id", "missing")
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(_text_of(part, index) for index, part in enumerate(content))
     if content is not None and not isinstance(content, str):
-        raise RefusedError(("content",), "a tool's message must be text", "string_type")
+        raise RefusedError(("content",), "the content of a tool message must be text", "string_type")
     return {"type": "function_call_output", "call_id": identity, "output": content or ""}
 
 
@@ -86,7 +86,7 @@ def _text_of(part: Any, index: int) -> str:
     else:
         text = part
     if not isinstance(text, str):
-        raise RefusedError(("content", index), "a tool's message must be text", "string_type")
+        raise RefusedError(("content", index), "the content of a tool message must be text", "string_type")
     return text
 
 

@@ -17,8 +17,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 async def while_wanted(work: Coroutine[Any, Any, Answer], receive: Receive) -> Answer | None:
     """Do the work unless, and until, the caller hangs up.
 
-    A collector that is killed or gives up leaves rollouts at the agent, and each goes on costing model calls whose
-    answers nobody reads. A server that was frozen even finds requests whose callers left long ago.
+    A collector that is killed or gives up leaves rollouts at the agent, which would keep making model calls whose
+    answers nobody reads. A server that was frozen may also find requests whose callers left long ago.
 
     Args:
         work: what makes the answer; cancelled where it waits when the caller hangs up, and not begun after that.

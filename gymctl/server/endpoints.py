@@ -71,26 +71,28 @@ def tool(function: Function) -> Function:
 
 def marked_endpoints(owner: object) -> list[Endpoint]:
     """The endpoints that ``owner``'s class marks with ``endpoint`` and ``tool``, base classes first."""
-    found: dict[str, Endpoint] = {}
+    endpoints: dict[str, Endpoint] = {}
     for cls in reversed(type(owner).__mro__):
         for name, attribute in vars(cls).items():
             mark = getattr(attribute, _MARK, None)
             if mark:
-                path, method, typed, wanted, session = mark
-                wanted = wanted or (name in found and found[name].while_wanted)
+                path, method, typed, while_wanted, session = mark
+                while_wanted = while_wanted or (name in endpoints and endpoints[name].while_wanted)
                 bound = getattr(owner, name)
                 if typed:
-                    found[name] = typed_endpoint(path, bound)
+                    endpoints[name] = typed_endpoint(path, bound)
                 else:
-                    found[name] = Endpoint(path, bound, method, bound, uses_session=session, while_wanted=wanted)
-    return list(found.values())
+                    endpoints[name] = Endpoint(
+                        path, bound, method, bound, uses_session=session, while_wanted=while_wanted
+                    )
+    return list(endpoints.values())
 
 
 def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
     """An endpoint from a bound method's signature: its parameters are validated from the JSON body."""
     owner = getattr(function, "__self__", None)
     hints = get_type_hints(function, localns=dict(vars(type(owner))))  # a class may hold its own request models
-    wanted: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     session_name = call_name = None
     for parameter in inspect.signature(function).parameters.values():
         annotation = hints.get(parameter.name, Any)
@@ -100,9 +102,9 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
             call_name = parameter.name
         else:
             default = ... if parameter.default is parameter.empty else parameter.default
-            wanted[parameter.name] = (annotation, default)
-    whole = _whole_body(wanted)
-    model: type[BaseModel] = whole[1] if whole else create_model(f"{function.__name__}_arguments", **wanted)
+            parameters[parameter.name] = (annotation, default)
+    whole = _whole_body(parameters)
+    model: type[BaseModel] = whole[1] if whole else create_model(f"{function.__name__}_arguments", **parameters)
     is_async = inspect.iscoroutinefunction(function)
 
     async def invoke(call: Call, session: Session) -> Reply:
@@ -113,7 +115,7 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
         keep_raw = getattr(body, "keep_raw", None)
         if keep_raw is not None:
             keep_raw(call.body)
-        arguments: dict[str, Any] = {whole[0]: body} if whole else {name: getattr(body, name) for name in wanted}
+        arguments: dict[str, Any] = {whole[0]: body} if whole else {name: getattr(body, name) for name in parameters}
         if session_name:
             arguments[session_name] = session
         if call_name:
@@ -124,9 +126,9 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
     return Endpoint(path, invoke, "POST", function, model, uses_session=session_name is not None)
 
 
-def _whole_body(wanted: dict[str, Any]) -> tuple[str, type[BaseModel]] | None:
-    if len(wanted) == 1:
-        (name, (annotation, _)) = next(iter(wanted.items()))
+def _whole_body(parameters: dict[str, Any]) -> tuple[str, type[BaseModel]] | None:
+    if len(parameters) == 1:
+        (name, (annotation, _)) = next(iter(parameters.items()))
         if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
             return name, annotation
     return None

@@ -48,8 +48,8 @@ class Call:
 
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""
-        wanted = name.encode("latin-1")
-        return next((value.decode("latin-1") for key, value in self.headers if key == wanted), None)
+        encoded = name.encode("latin-1")
+        return next((value.decode("latin-1") for key, value in self.headers if key == encoded), None)
 
 
 @dataclass(slots=True)

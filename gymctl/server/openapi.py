@@ -13,10 +13,10 @@ from gymctl.server.endpoints import Endpoint
 from gymctl.server.message import Call
 
 if TYPE_CHECKING:
-    from gymctl.server.base import Server
+    from gymctl.server.hosting import HostedServer
 
 
-def build_application(server: Server) -> FastAPI:
+def build_application(server: HostedServer) -> FastAPI:
     """An application that shows every endpoint in its schema and answers it through the same dispatch."""
     app = FastAPI(title=server.name, version=__version__, description=inspect.getdoc(type(server)) or "")
     for item in server.endpoints.values():
@@ -32,7 +32,7 @@ def build_application(server: Server) -> FastAPI:
     return app
 
 
-def _route(server: Server, item: Endpoint) -> Any:
+def _route(server: HostedServer, item: Endpoint) -> Any:
     async def answer(request: Request) -> Response:
         call = Call(item.path, await request.body(), item.method, request.cookies)
         reply = await server.handle(call)

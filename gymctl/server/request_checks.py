@@ -17,7 +17,7 @@ from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, LOOPBACK_HOSTS
 from gymctl.server.message import Reply, json_reply
 
 if TYPE_CHECKING:
-    from gymctl.server.base import Server
+    from gymctl.server.hosting import HostedServer
 
 MEGABYTE = 1 << 20
 # Names by which a container engine lets containers reach the machine they run on
@@ -30,7 +30,7 @@ _MOST_NAMES = 1024  # that are remembered: a caller may make any number of them 
 class RequestChecks:
     """The checks of one server: ``most_bytes`` is the size of the largest body that it takes."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: HostedServer) -> None:
         settings = server.settings
         self.most_bytes = int(server.most_body_mb * MEGABYTE)
         self._is_local = settings.host in LOOPBACK_HOSTS
@@ -53,7 +53,7 @@ class RequestChecks:
             if name == b"host" and not self._is_known(value):
                 return _unknown_host(value)
             if name == b"origin" or (has_body and name == b"sec-fetch-site" and value in (b"cross-site", b"same-site")):
-                return json_reply({"detail": "requests from pages in a browser are not taken"}, 403)
+                return json_reply({"detail": "requests from web pages are not accepted"}, 403)
             if name == b"content-length":
                 has_body = has_body and value.lstrip(b"0") != b""
                 if len(value) > 18 or (value.isdigit() and int(value) > self.most_bytes):
@@ -67,7 +67,7 @@ class RequestChecks:
     def too_large(self) -> Reply:
         """The reply to a body beyond ``most_bytes``."""
         limit = self.most_bytes / MEGABYTE
-        return json_reply({"detail": f"the body is larger than {limit:g} MB, the most that max_body_mb allows"}, 413)
+        return json_reply({"detail": f"the body exceeds the limit of {limit:g} MB (max_body_mb)"}, 413)
 
     def _is_known(self, host: bytes) -> bool:
         verdict = self._verdicts.get(host)
@@ -106,7 +106,7 @@ def _name_of(host: str) -> str | None:
 
 def _unknown_host(host: bytes) -> Reply:
     name = host.decode("latin-1")[:100]
-    hint = f"where it is a name of this machine, add it to {ALLOWED_HOSTS_KEY} in the configuration"
+    hint = f"if it is a name of this machine, add it to {ALLOWED_HOSTS_KEY} in the configuration"
     return json_reply({"detail": f"this server is not called {name!r}; {hint}"}, 421)
 
 

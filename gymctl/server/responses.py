@@ -130,7 +130,7 @@ def function_calls(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]
 
 
 def call_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a tool call; empty when they are no JSON object."""
+    """The arguments of a tool call; empty when they are not a JSON object."""
     try:
         return parse_arguments(call.get("arguments"))
     except ArgumentsError:

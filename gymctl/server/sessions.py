@@ -42,7 +42,7 @@ class Session:
 
     @property
     def id(self) -> str:
-        """What tells this session from others.
+        """Identifies this session.
 
         Raises:
             SessionLostError: the session began before this process did, or has ended.
@@ -84,7 +84,7 @@ class SessionStore:
         self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
 
     def open(self, identity: str | None, *, anew: bool = False, place: str = "") -> Session:
-        """The session of a cookie's value, or a new one; ``anew``, also instead of one that is lost.
+        """The session of a cookie's value, or a new one; with ``anew``, a lost session is replaced too.
 
         ``place`` is the address under which this server was called; empty when no caller needs to know.
         """
@@ -114,8 +114,8 @@ class SessionStore:
         if self._is_ours(identity):
             if self.stateless:
                 return self._states.setdefault(identity, {})
-            raise SessionLostError("this session has ended with its verdict, or was idle for hours; its state is lost")
-        raise SessionLostError("this session began at a server that was stopped since; its state is lost")
+            raise SessionLostError("this session was closed after its verdict or expired; its state is lost")
+        raise SessionLostError("this session began before the server was restarted; its state is lost")
 
     def _is_ours(self, identity: str) -> bool:
         return self._mark in (identity[:8], identity[9:17])

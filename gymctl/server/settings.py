@@ -1,4 +1,4 @@
-"""What one server process is told: its own fields, its peers' addresses, and the global values.
+"""Settings of one server process: its own fields, its peers' addresses, and the global values.
 
 The contract is NeMo Gym's: ``NEMO_GYM_CONFIG_DICT`` holds YAML (interpolations and all), ``NEMO_GYM_CONFIG_PATH`` the
 server's own name. The same server therefore runs under gymctl and under NeMo Gym's own head.
@@ -72,10 +72,10 @@ class Settings:
 
 
 def settings_from_environment(environ: Mapping[str, str]) -> Settings:
-    """Read the two variables, and the times that an engine may set besides.
+    """Read the two variables, and the optional times set by an engine.
 
     Raises:
-        InputError: one is missing, the name is not in the configuration, or a time is no number.
+        InputError: one is missing, the name is not in the configuration, or a time is not a number.
     """
     text = environ.get("NEMO_GYM_CONFIG_DICT")
     name = environ.get("NEMO_GYM_CONFIG_PATH")
@@ -86,7 +86,7 @@ def settings_from_environment(environ: Mapping[str, str]) -> Settings:
             missing = "NEMO_GYM_CONFIG_PATH"
         raise InputError(
             f"{missing} is not set",
-            "a server is started by `gymctl up`; to run one by hand give it its configuration (YAML) and its name",
+            "servers are started by `gymctl up`; to start one by hand, set it to the configuration (YAML) or name",
         )
     return replace(
         settings_from_mapping(_read(text, name), name),
@@ -121,10 +121,10 @@ def _read(text: str, name: str) -> Mapping[str, Any]:
     if not isinstance(config, DictConfig):
         return data
     if name in config:
-        wanted = [name]
+        names = [name]
     else:
-        wanted = list(config)
-    for key in wanted:
+        names = list(config)
+    for key in names:
         if isinstance(config.get(key), DictConfig):
             data[str(key)] = OmegaConf.to_container(config[key], resolve=True)
     for key, value in data.items():
@@ -180,11 +180,11 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
     if not own:
         known = ", ".join(entry[0] for entry in server_entries(whole)) or "none"
         raise InputError(
-            f"NEMO_GYM_CONFIG_PATH is {name!r}, which is no server of the configuration", f"there are: {known}"
+            f"NEMO_GYM_CONFIG_PATH is {name!r}, which is not a server in the configuration", f"there are: {known}"
         )
     implementation, fields = own[0]
     if not fields.get("host") or not fields.get("port"):
-        raise InputError(f"{name} has no host or no port in its configuration", "both must be filled in")
+        raise InputError(f"{name} has no host or port in its configuration", "both must be filled in")
     return Settings(name, _kind(whole[name]), implementation, fields["host"], fields["port"], fields, peers, whole)
 
 

@@ -118,9 +118,9 @@ def offered_tools(tools: Any) -> frozenset[str]:
 def unknown_tool(name: str, offered: frozenset[str]) -> str:
     """The answer to a call of a tool that the row does not offer, as JSON text."""
     if name == UNNAMED:
-        problem = "the call names no tool"
+        problem = "the call has no tool name"
     else:
-        problem = f"no tool is named {name[:200]!r}"
+        problem = f"unknown tool {name[:200]!r}"
     return answer_text(f"Not Found: {problem}; {_listed(offered)}")
 
 

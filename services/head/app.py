@@ -74,7 +74,7 @@ class Head(Server):
             try:
                 await self._look()
             except Exception:  # one look that failed is no reason to stop watching
-                log.exception("the servers could not be looked at")
+                log.exception("the servers could not be checked")
 
     def all_endpoints(self) -> Iterator[Endpoint]:
         """Its own, and the paths that NeMo Gym's head answers health checks on."""
@@ -88,7 +88,9 @@ class Head(Server):
         """Report that every server of the stack has answered once; the status is 503 until then."""
         if not self._is_ready:
             await self._look()
-        return json_reply({"status": "ok"}) if self._is_ready else json_reply({"status": "starting"}, 503)
+        if self._is_ready:
+            return json_reply({"status": "ok"})
+        return json_reply({"status": "starting"}, 503)
 
     async def _look(self) -> None:
         """Ask every server, this stack's and those of other machines, whether it is up."""
@@ -183,8 +185,8 @@ class Head(Server):
             names = ", ".join(server.name for server in registration.servers) or "no server"
             log.info("%s registered with %s", registration.node, names)
             await asyncio.gather(*(self._probe_remote(server) for server in registration.servers))
-        found = (server for server in registration.servers if server.status == "success")
-        unreached = [server.name for server in found if self._remote[server.name]["status"] not in _FINE]
+        reachable = (server for server in registration.servers if server.status == "success")
+        unreached = [server.name for server in reachable if self._remote[server.name]["status"] not in _FINE]
         return json_reply({"expires_seconds": EXPIRES_S, "unreached": unreached})
 
     @endpoint("/nodes/leave")
@@ -200,7 +202,7 @@ class Head(Server):
     def _registration(self, call: Call) -> tuple[Registration | None, Reply]:
         """The registration in a call, or the reply that refuses it."""
         if not self._token:
-            return None, json_reply({"detail": "this head takes no workers; start it with --role coordinator"}, 403)
+            return None, json_reply({"detail": "this head accepts no workers; start it with --role coordinator"}, 403)
         try:
             registration = Registration.model_validate_json(call.body)
         except ValidationError as error:
@@ -208,8 +210,8 @@ class Head(Server):
                 {"detail": error.errors(include_url=False, include_input=False, include_context=False)}, 422
             )
         if not hmac.compare_digest(registration.token.encode(), self._token.encode()):
-            log.warning("%s was refused: its token is not this head's", registration.node)
-            return None, json_reply({"detail": "the token is not this head's"}, 401)
+            log.warning("%s was refused: its token does not match this head's", registration.node)
+            return None, json_reply({"detail": "the token does not match this head's"}, 401)
         return registration, Reply()
 
 

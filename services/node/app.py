@@ -1,6 +1,6 @@
-"""The node server: tells the head of another machine which servers this machine has, and how they are.
+"""The node server: reports this machine's servers and their status to a head on another machine.
 
-One runs in every stack that was started with ``--role worker``. It is well once the head has accepted it.
+One runs in every stack that was started with ``--role worker``. It is healthy once the head has accepted it.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ class Node(Server):
         else:
             accepted = None
         if accepted is None:
-            self._say(f"{self._head} is no head of gymctl", "warning")
+            self._say(f"{self._head} is not a gymctl head server", "warning")
             return 0
         if accepted["unreached"]:
             urls = ", ".join(server["url"] for server in servers if server["name"] in accepted["unreached"])
-            self._say(f"the head at {self._head} does not reach {urls}: is a firewall between?", "warning")
+            self._say(f"the head at {self._head} cannot reach {urls}; check for a firewall in between", "warning")
         else:
             self._say(f"registered as {self._node} with {self._head}", "info")
         return reply.status
@@ -108,11 +108,11 @@ class Node(Server):
             return {**server, "status": "timeout" if failure.kind == "timeout" else "connection_error"}
         return {**server, "status": "success"}
 
-    def _say(self, what: str, level: str) -> None:
+    def _say(self, message: str, level: str) -> None:
         """Log what is new; the same every few seconds would bury it."""
-        if what != self._last:
-            log.log(logging.getLevelName(level.upper()), "%s", what)
-        self._last = what
+        if message != self._last:
+            log.log(logging.getLevelName(level.upper()), "%s", message)
+        self._last = message
 
     @endpoint("/", method="GET")
     async def alive(self, call: Call, session: Session) -> Reply:
@@ -136,11 +136,11 @@ def _detail(reply: Reply) -> str:
 
 def _hint(status: int) -> str:
     hints = {
-        401: "take the coordinator's: it is in .gymctl/head-token there, and GYMCTL_HEAD_TOKEN or --token-file here",
-        403: "is it a head that was started with --role coordinator or --role head?",
-        409: "give this machine's server another name, or stop the one that has it",
+        401: "use the coordinator's token: copy its .gymctl/head-token here and pass it with --token-file",
+        403: "check that it is a head started with --role coordinator or --role head",
+        409: "rename this machine's server, or stop the one with that name",
     }
-    return hints.get(status, "do both machines run the same gymctl?")
+    return hints.get(status, "check that both machines run the same version of gymctl")
 
 
 if __name__ == "__main__":

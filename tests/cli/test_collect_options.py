@@ -61,11 +61,11 @@ def test_overrides_of_one_mapping_are_laid_over_one_another() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("+num_repeats={_default: x}", "num_repeats is 'x'; it must be 1 or more, and a whole number"),
-        ("+num_repeats={_default: 1.5}", "num_repeats is 1.5; it must be 1 or more, and a whole number"),
-        ("+num_repeats={_default: true}", "num_repeats is True; it must be 1 or more, and a whole number"),
-        ("+num_repeats={1: 2}", "num_repeats is {1: 2}, which cannot be sent: .*; it must be JSON"),
-        ("+responses_create_params={1: 2}", "responses_create_params is {1: 2}, which cannot be sent"),
+        ("+num_repeats={_default: x}", "num_repeats is 'x'; it must be a whole number, 1 or more"),
+        ("+num_repeats={_default: 1.5}", "num_repeats is 1.5; it must be a whole number, 1 or more"),
+        ("+num_repeats={_default: true}", "num_repeats is True; it must be a whole number, 1 or more"),
+        ("+num_repeats={1: 2}", "num_repeats is {1: 2}, which cannot be encoded: .*; it must be JSON"),
+        ("+responses_create_params={1: 2}", "responses_create_params is {1: 2}, which cannot be encoded"),
         ("+responses_create_params=3", r"\+responses_create_params is 3; it must be a mapping"),
         ("+limit.x=3", "collect has no option 'limit.x'; see gymctl collect --help"),
         ("~limit", "'~limit': an option of collect is left out, not deleted; see gymctl collect --help"),

@@ -175,7 +175,7 @@ def test_interrupted_collection_loses_nothing_and_goes_on(gymctl, folder, up):
     os.killpg(process.pid, signal.SIGINT)
     printed, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Go on with --resume" in printed
+    assert "Continue with --resume" in printed
     assert "Traceback" not in errors
     before = out.read_text().splitlines()
     assert all(json.loads(line) for line in before)

@@ -140,7 +140,7 @@ def test_a_coordinator_collects_from_agents_of_workers_too(machines):
         "--agent",
     ]
     said = machines("coordinator", *collect, "their_agent")
-    assert said.code == 2 and "there is no agent 'their_agent' in the stack" in said.err
+    assert said.code == 2 and "the stack has no agent 'their_agent'" in said.err
 
     with (machines.folders["worker"] / "worker.yaml").open("a") as file:
         file.write(AGENT_OF_THE_WORKER)
@@ -167,7 +167,7 @@ def test_a_wrong_token_is_refused_and_says_where_the_right_one_is(machines, tmp_
     wrong.write_text("not-the-token\n")
     said = worker_up(machines, "--token-file", wrong)
     assert said.code == 1
-    assert "refuses gpu1: the token is not this head's" in said.err and ".gymctl/head-token" in said.err
+    assert "refuses gpu1: the token does not match this head's" in said.err and ".gymctl/head-token" in said.err
     assert "Traceback" not in said.err
     assert get(f"{machines.head}/nodes") == []
 

@@ -85,7 +85,7 @@ CONFIGURATIONS = {
         2,
         ["no stack was brought up from"],
     ),
-    "times of nothing": ("", ["why-slow", "nope.jsonl"], 2, ["there is no file nope.jsonl"]),
+    "times of nothing": ("", ["why-slow", "nope.jsonl"], 2, ["file not found: nope.jsonl"]),
 }
 
 
@@ -221,7 +221,7 @@ def test_standard_output_that_is_full_or_closed(folder):
 BROKEN_SERVERS = {
     "ends at once": ("raise SystemExit('no table')", 2, "app.py cannot be imported: SystemExit: no table"),
     "is no Python": ("def x(:", 2, r"app.py cannot be imported: .* \(line 1\)"),
-    "needs a package": ("import no_such_package", 2, "No module named 'no_such_package'; install what it needs"),
+    "needs a package": ("import no_such_package", 2, "No module named 'no_such_package'; install its dependencies"),
     "has no server": ("x = 1", 2, "must define one server class"),
     "raises": ("1 / 0", 2, "app.py cannot be imported: ZeroDivisionError: division by zero"),
     "fails when it starts": (
@@ -304,25 +304,29 @@ COLLECTIONS = {
     "missing input": (
         ROWS,
         ["-i", "row.jsonl", "-o", "out.jsonl"],
-        ["there is no file row.jsonl; did you mean rows.jsonl?"],
+        ["file not found: row.jsonl; did you mean rows.jsonl?"],
     ),
     "an input that is a folder": (ROWS, ["-i", ".", "-o", "out.jsonl"], [". is a folder"]),
     "missing folder": (ROWS, [*INPUT, "-o", "no/out.jsonl"], ["the output folder no does not exist; create it"]),
     "an output that is a folder": (ROWS, [*INPUT, "-o", "."], ["is a folder; name a file in it"]),
-    "an output that is the input": (ROWS, [*INPUT, "-o", "rows.jsonl"], ["rows.jsonl is also a file that this run"]),
+    "an output that is the input": (
+        ROWS,
+        [*INPUT, "-o", "rows.jsonl"],
+        ["rows.jsonl would be overwritten by this run"],
+    ),
     "no rows": ([], BOTH, ["rows.jsonl has no rows; give one JSON object per line"]),
     "broken JSON": (
         [ROWS[0], '{"a": ', "[1]"],
         BOTH,
-        ["rows.jsonl:2: this is not JSON", "rows.jsonl:3: the row is a list"],
+        ["rows.jsonl:2: invalid JSON", "rows.jsonl:3: the row is a list"],
     ),
     "a row without an agent": (
         [ROWS[0], NO_AGENT],
         BOTH,
         [r"rows.jsonl:2: the row names no agent; add .* or --agent NAME"],
     ),
-    "an unknown agent": ([OTHER_AGENT], BOTH, ["rows.jsonl:1: there is no agent 'nobody' in the stack .agents: "]),
-    "an unknown agent as default": ([NO_AGENT], [*BOTH, "--agent", "nobody"], ["there is no agent 'nobody'"]),
+    "an unknown agent": ([OTHER_AGENT], BOTH, ["rows.jsonl:1: the stack has no agent 'nobody' .agents: "]),
+    "an unknown agent as default": ([NO_AGENT], [*BOTH, "--agent", "nobody"], ["the stack has no agent 'nobody'"]),
     "concurrency": (ROWS, [*BOTH, "--concurrency", "x"], ["--concurrency is 'x'; it must be a number, or auto"]),
     "no concurrency": (ROWS, [*BOTH, "--concurrency", "0"], ["concurrency is 0; it must be 1 or more"]),
     "limit": (ROWS, [*BOTH, "--limit", "-1"], ["limit is -1; it must be 1 or more"]),
@@ -333,11 +337,11 @@ COLLECTIONS = {
     "a stall without end": (
         ROWS,
         [*BOTH, "--stall", "inf"],
-        ["stall is inf s; it must be above 0, and at most a year"],
+        ["stall is inf s; it must be above 0 and at most one year"],
     ),
-    "failures of no run": (ROWS, [*BOTH, "--retry-failed"], ["--retry-failed is for a run that goes on; add --resume"]),
+    "failures of no run": (ROWS, [*BOTH, "--retry-failed"], ["--retry-failed needs --resume; add --resume"]),
     "a deleted option": (ROWS, [*BOTH, "~limit"], ["'~limit': an option .* not deleted; see gymctl collect --help"]),
-    "an agent nobody needs": (ROWS, [*BOTH, "--agent", "nobody"], ["there is no agent 'nobody' in the stack"]),
+    "an agent nobody needs": (ROWS, [*BOTH, "--agent", "nobody"], ["the stack has no agent 'nobody'"]),
     "repeats that are no number": (ROWS, [*BOTH, "+num_repeats={_default: 1.5}"], ["num_repeats is 1.5; it must be 1"]),
     "other digits": (ROWS, [*BOTH, "--num-repeats", "²"], ["the repeats hold '²'"]),
     "unknown option": (ROWS, [*BOTH, "--frob"], ["no such option: --frob .*; see gymctl collect --help"]),

@@ -200,7 +200,7 @@ def test_tools_of_a_server_without_any_are_noted(data_folder: DataFolder) -> Non
             {"name": "rows", "type": "train", "jsonl_fpath": f"{name}.jsonl"}, server="library_judge_math"
         )
         code, _, err = check(data_folder)
-        assert (code, err.count("rows offer tools, and their server has none")) == (0, notes)
+        assert (code, err.count("rows offer tools, but their server has none")) == (0, notes)
 
 
 def test_a_server_that_inherits_its_verifier(data_folder: DataFolder) -> None:

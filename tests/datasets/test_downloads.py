@@ -87,7 +87,7 @@ def test_nothing_is_fetched_unless_asked(server: Registry, data_folder: DataFold
         (HUB, {}, "other", "org/math: the Hugging Face Hub answers with status 401"),
         ({"huggingface_identifier": {"repo_id": "org/math", "artifact_fpath": "x.jsonl"}}, {}, "", "status 404"),
         (GITLAB, {}, "other", "math 1.0.0: GitLab answers with status 401; check gitlab_identifier"),
-        (GITLAB, {"mlflow_tracking_token": None}, "", "fetching from GitLab needs mlflow_tracking_token"),
+        (GITLAB, {"mlflow_tracking_token": None}, "", "downloading from GitLab needs mlflow_tracking_token"),
         (GITLAB, {"mlflow_tracking_uri": "http://127.0.0.1:9"}, "", "math 1.0.0: GitLab cannot be reached"),
         ({}, {}, "", "data/rows.jsonl is missing; add the file, or a huggingface_identifier"),
     ],
@@ -110,7 +110,7 @@ def test_the_token_goes_to_no_other_host(server: Registry, data_folder: DataFold
         server.artifact_host = other.url
         code, _, err = data_folder.prepare("--download")
     assert code == 1
-    assert "GitLab refers to another host" in err
+    assert "GitLab points to another host" in err
     assert other.requests == []
 
 

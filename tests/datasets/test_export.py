@@ -287,7 +287,7 @@ def test_a_torn_last_line_and_a_second_result_are_left_out(data_folder: DataFold
     ("options", "message_text"),
     [
         (["--to", "openai", "--kind", "kto"], "openai has no kind 'kto'; it has sft, dpo"),
-        (["--to", "csv", "--kind", "sft"], "csv has no kind 'sft'; leave --kind out"),
+        (["--to", "csv", "--kind", "sft"], "csv has no kind 'sft'; omit --kind"),
         (["--to", "trl", "--min-reward", "9"], "rollouts.jsonl: nothing to export: 1 reward_out_of_range"),
         (["--to", "trl", "--kind", "tokens"], "rollouts.jsonl: nothing to export: 1 no_tokens"),
         (["--to", "trl", "-o", "x.parquet"], "x.parquet: trl sft is written as JSON lines; name the file .jsonl"),

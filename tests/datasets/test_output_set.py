@@ -93,5 +93,5 @@ def test_an_input_is_not_overwritten(command: list[str], data_folder: DataFolder
     before = files(data_folder.path)
     code, _, err = data_folder.gymctl(*command)
     assert code == 2
-    assert "this file is read, and would be overwritten; choose another output" in err
+    assert "this input would be overwritten; choose another output" in err
     assert files(data_folder.path) == before

@@ -143,7 +143,7 @@ def test_metrics_of_the_same_data_must_not_change(data_folder: DataFolder) -> No
     path.write_text(written.replace('"Number of examples": 1', '"Number of examples": 2'))
     code, _, err = data_folder.prepare()
     assert code == 2
-    assert "out/train_metrics.json: the metrics differ from those that are there: Number of examples was 2, is 1" in err
+    assert "out/train_metrics.json: the metrics differ from the existing ones: Number of examples was 2, is 1" in err
     assert data_folder.prepare("--update-metrics")[0] == 0
     assert path.read_text() == written
 

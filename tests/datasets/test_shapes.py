@@ -138,7 +138,7 @@ def test_a_mapping_for_one_data_set(data_folder: DataFolder) -> None:
         ("prompt: {user: '{'}", "map.yaml:1: prompt: Value error, the template is malformed"),
         ("datasets: {rows: {shape: 1}}", "map.yaml:1: shape: "),
         ("columns: {b: c}", "rows.jsonl:1: the mapping renames the column 'b', which is missing; the row has"),
-        ("columns: {prompt: answer}", "rows.jsonl:1: the mapping makes two columns 'answer'"),
+        ("columns: {prompt: answer}", "rows.jsonl:1: the mapping creates two columns 'answer'"),
         ("shape: messages", "rows.jsonl:1: messages is empty or not a list"),
     ],
 )

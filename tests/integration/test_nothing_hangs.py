@@ -108,9 +108,9 @@ def test_a_dead_agent(tmp_path: Path, stack_of: StackOf, dead_port: int) -> None
     stack_of(dead_port)
     done = collect(tmp_path, "--deadline", "20", "--stall", "1")
     assert done.returncode == 1
-    assert "Gave up after 1 s of nothing but failures" in done.stdout
+    assert "Aborted after 1 s without a success" in done.stdout
     assert "some_agent: POST /run cannot be reached" in done.stdout
-    assert "Go on with --resume" in done.stdout
+    assert "Continue with --resume" in done.stdout
     assert {row["_ng_failure_class"] for row in failures(tmp_path)} == {"connect"}
 
 

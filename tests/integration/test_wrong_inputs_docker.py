@@ -164,11 +164,11 @@ COLLECTIONS = {
         json.dumps({**ROW, "agent_ref": {"name": "nobody"}}),
         "bad.jsonl",
         "out.jsonl",
-        "bad.jsonl:1: there is no agent 'nobody' in the stack",
+        "bad.jsonl:1: the stack has no agent 'nobody'",
     ),
-    "broken JSON": ('{"a": ', "bad.jsonl", "out.jsonl", "bad.jsonl:1: this is not JSON"),
+    "broken JSON": ('{"a": ', "bad.jsonl", "out.jsonl", "bad.jsonl:1: invalid JSON"),
     "no rows": ("", "bad.jsonl", "out.jsonl", "bad.jsonl has no rows"),
-    "no input": ("", "nope.jsonl", "out.jsonl", "there is no file nope.jsonl"),
+    "no input": ("", "nope.jsonl", "out.jsonl", "file not found: nope.jsonl"),
     "no folder": ("", "rows.jsonl", "no/out.jsonl", "the output folder no does not exist"),
 }
 
@@ -212,7 +212,7 @@ def test_interrupted_collection_loses_nothing_and_goes_on(running):
         [*arguments, "--concurrency", "4"], lambda: out.exists() and out.read_bytes().count(b"\n") > 20
     )
     assert process.returncode == 130
-    assert "Go on with --resume" in printed
+    assert "Continue with --resume" in printed
     assert "Traceback" not in said
     before = out.read_text().splitlines()
     assert f"{len(before)} of 2000 rollouts done" in printed

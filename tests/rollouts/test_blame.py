@@ -100,7 +100,7 @@ def test_a_row_that_is_always_refused_fails_in_the_end(tmp_path: Path, status: i
         spec, Agents(lambda _, item: web.Response(status=status) if item["n"] == 7 else None), seen.append
     )
     assert (report.done, report.failed, report.unfinished) == (19, 1, 0)
-    assert any(isinstance(event, events.Note) and "sent again" in event.text for event in seen)
+    assert any(isinstance(event, events.Note) and "repeating a finished rollout" in event.text for event in seen)
     assert sorted(keys(read(spec.output))) == [(task, 0) for task in range(20) if task != 7]
 
 
@@ -224,6 +224,6 @@ def test_a_server_that_asks_for_long_pauses_ends_the_run_by_its_stall(tmp_path: 
     spec = spec_of(tmp_path, rows, concurrency=4, stall_s=0.3)
     agents = Agents(lambda _, item: web.Response(status=429, headers={"Retry-After": "50"}))
     report = collected(spec, agents)
-    assert "Gave up after 0.3 s" in report.stalled
+    assert "Aborted after 0.3 s" in report.stalled
     assert (report.failed, report.unfinished) == (0, rows)
     assert sum(agents.served.values()) < 10

@@ -141,7 +141,7 @@ def test_results_of_a_file_that_lost_its_name_are_kept(tmp_path: Path, change: C
 def test_a_shortened_output_ends_the_run_and_is_collected_again(tmp_path: Path, change: Callable[[Path], None]) -> None:
     spec = spec_of(tmp_path, 300, concurrency=4)
     message = changed_midway(spec, change)
-    assert "emptied or shortened" in message
+    assert "emptied or truncated" in message
     report = collected(replace(spec, resume=True), Agents())
     assert sorted(keys(read(spec.output))) == [(task, 0) for task in range(300)]
     assert report.done == 300

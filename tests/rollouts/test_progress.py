@@ -81,10 +81,10 @@ def test_a_cause_is_told_once_until_it_changes() -> None:
                 on_event(events.Paused("a", "connect", 1.0, cause))
     lines = stream.getvalue().splitlines()
     assert [line.partition("; ")[2] for line in lines] == [
-        "a does not work now (no route), trying again",
-        "a still does not work",
-        "a still does not work",
-        "a does not work now (401), trying again",
+        "a is failing (no route); retrying",
+        "a is still failing",
+        "a is still failing",
+        "a is failing (401); retrying",
     ]
     assert terminal.getvalue().count("no route") == terminal.getvalue().count("401") == 1
 
@@ -133,6 +133,6 @@ def test_the_report_in_words_and_rows() -> None:
     part.failed["timeout"] += 1
     assert report.table_rows() == [("a", "3", "0.667", "2", "1 timeout")]
     assert report.summary() == (
-        "3 of 5 rollouts done, 1 of them before, 1 failed, 1 left; 2.0 s, 1.0 rollouts/s. Go on with --resume"
+        "3 of 5 rollouts done, 1 of them earlier, 1 failed, 1 left; 2.0 s, 1.0 rollouts/s. Continue with --resume"
     )
     assert report.exit_code == 1

@@ -48,7 +48,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, cut: int) -> None:
     assert sum(agents.served.values()) <= 24 - left + 1
     assert report.done == 24
     assert report.already_done + sum(agents.served.values()) == 24
-    torn = any(isinstance(event, events.Note) and "torn" in event.text for event in seen)
+    torn = any(isinstance(event, events.Note) and "incomplete last line" in event.text for event in seen)
     assert torn == (cut > 0)
 
 
@@ -133,7 +133,7 @@ def test_rollouts_of_other_inputs_are_kept_and_not_counted(tmp_path: Path, order
     assert sorted(found) == [(task, repeat) for task in range(3) for repeat in range(2)] + [(3, 0), (4, 0)]
     if order == "input":
         assert found == sorted(found)
-    assert any("2 rollouts that are not of these inputs" in note for note in report.notes)
+    assert any("2 rollouts belong to other inputs" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_outputs_that_differ_in_their_suffix_do_not_share_files(tmp_path: Path) 
     other = replace(spec, output=tmp_path / "out.json")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     for run in (other, replace(other, resume=True)):
-        with pytest.raises(InputError, match=r"out\.json would have the same files .* as \S+out\.jsonl, .*--force"):
+        with pytest.raises(InputError, match=r"out\.json would share files with \S+out\.jsonl, .*--force"):
             collected(run, Agents())
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     aside = replace(spec, output=tmp_path / "out.1.jsonl", resume=True)

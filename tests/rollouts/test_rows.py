@@ -83,13 +83,13 @@ def test_a_damaged_file_is_named(tmp_path: Path, kind: str) -> None:
     [
         ('"x": NaN', "NaN at column"),
         ('"x": [1, -Infinity]', "-Infinity at column"),
-        ('"x": "\\ud83d"', "this is not JSON"),
-        ('"x": [0, 1e400]', "x.1 is beyond what a float can hold"),
-        ('"x": {"y": -1e400}', "x.y is beyond"),
-        ('"x": 1e-400', "x is beyond"),
-        ('"x": ' + "1" + "0" * 400 + ".5", "x is beyond"),
-        ('"x": 0.' + "0" * 400 + "1", "x is beyond"),
-        ('"x": ' + "1" * 5000, "this is not JSON"),
+        ('"x": "\\ud83d"', "invalid JSON"),
+        ('"x": [0, 1e400]', "x.1 is outside the range of a float"),
+        ('"x": {"y": -1e400}', "x.y is outside"),
+        ('"x": 1e-400', "x is outside"),
+        ('"x": ' + "1" + "0" * 400 + ".5", "x is outside"),
+        ('"x": 0.' + "0" * 400 + "1", "x is outside"),
+        ('"x": ' + "1" * 5000, "invalid JSON"),
     ],
 )
 def test_what_json_lacks_is_named_with_its_line(tmp_path: Path, fields: str, problem: str) -> None:

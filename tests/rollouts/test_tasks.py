@@ -42,7 +42,7 @@ GOOD = '{"responses_create_params": {"input": "x"}, "agent_ref": {"name": "alpha
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (GOOD + "{not json}\n", "rows.jsonl:2: this is not JSON"),
+        (GOOD + "{not json}\n", "rows.jsonl:2: invalid JSON"),
         ("[1, 2]\n", "rows.jsonl:1: a JSON array, not one row per line; convert it with: jq -c '.[]'"),
         ("[\n  {}\n]\n", "jq -c '.[]'"),
         ('{"agent_ref": {"name": "alpha"}}\n', "rows.jsonl:1: the row has no responses_create_params"),
@@ -51,12 +51,12 @@ GOOD = '{"responses_create_params": {"input": "x"}, "agent_ref": {"name": "alpha
             '{"responses_create_params": {}}\n',
             'names no agent; add "agent_ref": {"name": ...} or --agent NAME (agents: alpha',
         ),
-        (GOOD.replace("alpha", "alhpa"), "no agent 'alhpa' in the stack; did you mean 'alpha'?"),
-        (GOOD.replace("alpha", "zzz"), "no agent 'zzz' in the stack (agents: alpha, beta)"),
+        (GOOD.replace("alpha", "alhpa"), "no agent 'alhpa'; did you mean 'alpha'?"),
+        (GOOD.replace("alpha", "zzz"), "no agent 'zzz' (agents: alpha, beta)"),
         (GOOD.replace('{"name": "alpha"}', '"alpha"'), "agent_ref must be an object with a name"),
         (GOOD.replace('"name"', '"type": "resources_servers", "name"'), "it must be 'responses_api_agents'"),
         (GOOD[:-2] + ', "_ng_task_index": "3"}\n', "_ng_task_index is '3'"),
-        (b'{"responses_create_params": {"input": "\xff"}}\n', "this is not JSON"),
+        (b'{"responses_create_params": {"input": "\xff"}}\n', "invalid JSON"),
         ("", "has no rows"),
         ("\n \n", "has no rows"),
     ],
@@ -79,7 +79,7 @@ def test_paths_are_checked_first(tmp_path: Path) -> None:
         (replace(spec, input=tmp_path), "is a folder"),
         (replace(spec, output=tmp_path), "is a folder"),
         (replace(spec, output=tmp_path / "no" / "out.jsonl"), "does not exist"),
-        (replace(spec, output=spec.input), "also a file that this run would write"),
+        (replace(spec, output=spec.input), "would be overwritten by this run"),
     ):
         with pytest.raises(InputError, match=said):
             materialise(wrong)
@@ -90,12 +90,12 @@ def test_what_is_no_regular_file_is_left_alone(tmp_path: Path, suffix: str) -> N
     spec = spec_of(tmp_path, 1)
     pipe = tmp_path / f"out{suffix}"
     os.mkfifo(pipe)
-    with pytest.raises(InputError, match=f"out{suffix} is no regular file"):
+    with pytest.raises(InputError, match=f"out{suffix} is not a regular file"):
         opened(replace(spec, force=True))
     assert pipe.is_fifo()
     pipe.unlink()
     pipe.symlink_to("elsewhere")
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="not a regular file"):
         opened(spec)
     assert pipe.is_symlink()
 
@@ -119,7 +119,7 @@ def test_agent_option_fills_only_rows_without_one(tmp_path: Path) -> None:
 
 def test_the_agent_option_is_checked_also_when_no_row_needs_it(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, [row(0)], agent="bta")
-    with pytest.raises(InputError, match="no agent 'bta' in the stack; did you mean 'beta'"):
+    with pytest.raises(InputError, match="no agent 'bta'; did you mean 'beta'"):
         opened(spec)
     assert opened(replace(spec, agents=())).inputs.agents == {"alpha": 1}  # not known: nothing to check against
 
@@ -139,7 +139,7 @@ def test_repeats_by_agent(tmp_path: Path) -> None:
     rows = [row(0), row(1, "beta")]
     spec = spec_of(tmp_path, rows, num_repeats={"alpha": 3, "_default": 1})
     assert materialise(spec).agents == {"alpha": 3, "beta": 1}
-    with pytest.raises(InputError, match="neither the agent 'beta' nor _default"):
+    with pytest.raises(InputError, match="no entry for agent 'beta' and no _default"):
         materialise(replace(spec, num_repeats={"alpha": 3}))
 
 

@@ -51,7 +51,7 @@ def test_values_come_back_and_processes_are_kept() -> None:
         (check_functions.sleep, (60,), "overran", "stopped after 0.5 s"),
         (check_functions.hang_in_c, (), "overran", "stopped after 0.5 s"),
         (check_functions.leave_a_child_behind, (), "overran", "stopped"),
-        (check_functions.end_suddenly, (), "died", "process that did the check ended"),
+        (check_functions.end_suddenly, (), "died", "process running the check ended"),
         (check_functions.complain, ("no",), "raised", "ValueError: no"),
         (check_functions.leave, (), "raised", "SystemExit: 3"),
         (check_functions.take, (1 << 30,), "raised", "MemoryError"),
@@ -115,7 +115,7 @@ def test_nothing_runs_before_the_first_check_and_nothing_after_the_end() -> None
 
 
 def test_what_is_no_modules_function_is_refused() -> None:
-    with pytest.raises(TypeError, match="no function of a module"):
+    with pytest.raises(TypeError, match="not a module-level function"):
         in_pool(lambda pool: pool.run(lambda: 1, (), 5))
 
 
@@ -132,7 +132,7 @@ def test_too_many_waiting_checks_are_refused_with_503(monkeypatch: pytest.Monkey
                 await checks.run(check_functions.add, 1, 2, seconds=5)
             await asyncio.gather(*waiting)
             done = await checks.run(check_functions.add, 1, 2, seconds=5)
-            assert (done.value, done.place, done.told) == (3, None, {})
+            assert (done.value, done.place, done.reply_fields, done.told) == (3, None, {}, {})
         finally:
             await checks.close()
         return caught.value

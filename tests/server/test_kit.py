@@ -296,7 +296,7 @@ def test_settings_come_from_the_two_variables(monkeypatch: pytest.MonkeyPatch):
     [
         ({}, "NEMO_GYM_CONFIG_DICT is not set"),
         ({"NEMO_GYM_CONFIG_DICT": "a: 1"}, "NEMO_GYM_CONFIG_PATH is not set"),
-        ({"NEMO_GYM_CONFIG_DICT": "a: 1", "NEMO_GYM_CONFIG_PATH": "b"}, "'b', which is no server"),
+        ({"NEMO_GYM_CONFIG_DICT": "a: 1", "NEMO_GYM_CONFIG_PATH": "b"}, "'b', which is not a server"),
     ],
 )
 def test_a_server_started_wrongly_says_what_is_missing(environ: dict[str, str], says: str):

@@ -92,9 +92,9 @@ def test_checks_run_on_the_cluster_within_their_limits(head: RayHead) -> None:
     async def use(work: Work) -> None:
         first = await work.run(check_functions.add, 1, 2, seconds=5)
         assert first.value == 3
-        assert set(first.told["verified_on"]) == {"node", "host"}
-        assert first.told["verified_on"]["host"] == socket.gethostname()
-        assert len(first.told["verified_on"]["node"]) == 56
+        assert set(first.reply_fields["verified_on"]) == {"node", "host"}
+        assert first.reply_fields["verified_on"]["host"] == socket.gethostname()
+        assert len(first.reply_fields["verified_on"]["node"]) == 56
         for function, arguments, reason in (
             (check_functions.hang_in_c, (), "overran"),
             (check_functions.end_suddenly, (), "died"),
@@ -115,7 +115,7 @@ def test_a_cluster_that_goes_is_a_503_and_one_that_comes_back_is_used_again(head
         assert (await work.run(check_functions.add, 1, 2, seconds=5)).value == 3
         head.kill()
         began = time.monotonic()
-        with pytest.raises(HopFailed, match=f"the Ray cluster at {head.address} cannot do the check") as caught:
+        with pytest.raises(HopFailed, match=f"the Ray cluster at {head.address} cannot run the check") as caught:
             await work.run(check_functions.add, 1, 2, seconds=5)
         assert time.monotonic() - began < 90
         assert (caught.value.status, caught.value.cause["hop"], caught.value.retry_after) == (503, "ray", 5.0)

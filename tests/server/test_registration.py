@@ -63,7 +63,7 @@ def test_a_name_belongs_to_one_machine_while_that_is_there(registry, clock):
     registry.register("gpu1", [a_server("policy")])
     with pytest.raises(NameTakenError, match="policy is already registered by gpu1"):
         registry.register("gpu2", [a_server("policy")])
-    with pytest.raises(NameTakenError, match="own_agent is a server of the head's own stack"):
+    with pytest.raises(NameTakenError, match="own_agent is already a server of the head's stack"):
         registry.register("gpu2", [a_server("own_agent")])
     clock.now += EXPIRES_S + 0.1
     registry.register("gpu2", [a_server("policy", "http://10.0.0.3:8000")])

@@ -143,7 +143,7 @@ def test_a_body_that_is_too_large_is_not_read() -> None:
     for length in (b"%d" % ((1 << 20) + 1), b"9" * 18, b"9" * 5000):
         status, body, read = ask(app, JSON, (b"content-length", length))
         assert (status, read) == (413, 0)
-    assert b"larger than 1 MB" in body
+    assert b"exceeds the limit of 1 MB" in body
     assert b"max_body_mb" in body
 
 

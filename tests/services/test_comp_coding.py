@@ -98,7 +98,8 @@ import json, sys
 from pathlib import Path
 folder = Path(sys.argv[1]); sys.path.insert(0, sys.argv[1])
 import solution_tests
-sources = {name: (folder / f"{name}.py").read_text() for name in ("solution_confinement", "solution_runner")}
+names = ("solution_system_calls", "solution_confinement", "solution_runner")
+sources = {name: (folder / f"{name}.py").read_text() for name in names}
 sources["solution_confinement"] += sys.argv[2]
 limits = json.loads(sys.argv[3])
 for code in json.load(sys.stdin):
@@ -295,10 +296,12 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     monkeypatch.syspath_prepend(str(FOLDER))
     import solution_tests
 
-    sources = {name: (FOLDER / f"{name}.py").read_text() for name in ("solution_confinement", "solution_runner")}
+    names = ("solution_system_calls", "solution_confinement", "solution_runner")
+    sources = {name: (FOLDER / f"{name}.py").read_text() for name in names}
 
     def run(code: str, confinement: str = "", runner: str = "", **limits: Any) -> dict[str, Any]:
         text = {
+            **sources,
             "solution_confinement": sources["solution_confinement"] + confinement,
             "solution_runner": sources["solution_runner"] + runner,
         }
@@ -313,11 +316,11 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 @pytest.mark.parametrize(
     ("confinement", "reason"),
     [
-        ("def landlock_version(): return 0", "no Landlock"),
-        ("_MACHINES = {}", "no filter of system calls"),
+        ("def landlock_version(): return 0", "does not support Landlock"),
+        ("MACHINES = {}", "no system call filter"),
         ("def refuse_system_calls(): raise SandboxMissing('not here')", "not here"),
         ("def confine(*_): os._exit(0)", "ended before it was confined"),
-        ("def drop_identity(*_, **__): raise SandboxMissing('cannot become another')", "cannot become another"),
+        ("def drop_identity(*_, **__): raise SandboxMissing('cannot switch')", "cannot switch"),
     ],
 )
 def test_without_what_confines_it_nothing_is_run(
@@ -386,9 +389,9 @@ class Filter:
     """The filter of one kind of machine, run as the kernel would."""
 
     def __init__(self, machine: str) -> None:
-        self.confinement = vars(__import__("solution_confinement"))
-        self.audit = self.confinement["_MACHINES"][machine][0]
-        self.steps = self.confinement["_filter"](machine)
+        calls = __import__("solution_system_calls")
+        self.audit = calls.MACHINES[machine].audit
+        self.steps = calls.filter_steps(machine)
 
     def __call__(self, number: int, *arguments: int) -> int | None:
         """The error that a system call ends with; None when it is let through."""

@@ -200,11 +200,11 @@ def test_a_rollout_without_failed_tools_says_nothing_of_them() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "problem"),
     [
-        ("verify", "{}", "Not Found: no tool is named 'verify'; available tools: double, echo, not_a_number, raises, "),
+        ("verify", "{}", "Not Found: unknown tool 'verify'; available tools: double, echo, not_a_number, raises, "),
         ("seed_session", "{}", "Not Found: "),
         ("../verify", "{}", "Not Found: "),
         ("docs", "{}", "Not Found: "),
-        (None, "{}", "Not Found: the call names no tool; available tools: double"),
+        (None, "{}", "Not Found: the call has no tool name; available tools: double"),
         ("echo", "{", "Invalid tool call arguments: the arguments are not valid JSON: "),
         ("echo", "[1]", "Invalid tool call arguments: the arguments are a list, not a JSON object"),
         ("echo", '"a"', "Invalid tool call arguments: the arguments are text, not a JSON object"),

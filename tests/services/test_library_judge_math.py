@@ -252,5 +252,5 @@ def test_the_rows_of_the_example_and_a_row_without_an_answer() -> None:
 def test_a_cluster_without_the_package_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("RAY_ADDRESS", "ray://nowhere:10001")
-    with pytest.raises(InputError, match="package ray is not installed"):
+    with pytest.raises(InputError, match="ray package is not installed"):
         verdicts(row("5", "5"))

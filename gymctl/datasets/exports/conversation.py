@@ -73,12 +73,12 @@ def conversation_of(
         everything = [_tidy(message) for message in messages_of([*before, *after], style)]
         tools = [_tool(tool) for tool in params.get("tools") or ()]
     except (RefusedError, KeyError, TypeError, AttributeError) as error:
-        raise NotChatError(f"an item has no place in a chat: {error}") from error
+        raise NotChatError(f"an item cannot be converted to a chat message: {error}") from error
     if params.get("instructions"):
         prompt = _led_by(params["instructions"], prompt)
         everything = _led_by(params["instructions"], everything)
     if everything[: len(prompt)] != prompt:
-        raise NotChatError("the output continues the last message of the input")
+        raise NotChatError("the output continues the last input message")
     return Conversation(prompt=prompt, completion=everything[len(prompt) :], tools=tools)
 
 

@@ -56,7 +56,7 @@ def default_kind(target: Target, kind: Kind | None) -> Kind | None:
     if kind is None:
         return next(iter(kinds), None)
     if not kinds:
-        raise InputError(f"{target} has no kind {kind.value!r}", "leave --kind out: it gets whole rollouts")
+        raise InputError(f"{target} has no kind {kind.value!r}", "omit --kind: this target exports whole rollouts")
     if kind not in kinds:
         raise InputError(f"{target} has no kind {kind.value!r}", f"it has {', '.join(kinds)}")
     return kind

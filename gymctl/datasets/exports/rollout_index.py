@@ -113,7 +113,7 @@ class RolloutIndex:
         """
         if self.inputs is None:
             name = sibling(self.path, "materialized_inputs")
-            raise InputError(f"{name}: no such file, and it has the rows of the run", "keep it next to the rollouts")
+            raise InputError(f"{name}: no such file; it has the rows of the run", "keep it next to the rollouts")
         with self.inputs.open("rb") as lines:
             for task in tasks:
                 lines.seek(self.task_offsets[task])
@@ -208,7 +208,7 @@ def _check_results(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such file", _OUTPUT)
     if is_compressed(path):
-        raise InputError(f"{path}: the file is compressed", "decompress it: rollouts are read in any order")
+        raise InputError(f"{path}: the file is compressed", "decompress it: rollouts are read in random order")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:

@@ -6,14 +6,11 @@ import datetime
 import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gymctl.errors import RunError
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.message import Call, Reply
-
-if TYPE_CHECKING:
-    from gymctl.server.base import Server
 
 # Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
 KEEPALIVE_S = 15.0
@@ -117,7 +114,7 @@ def _seconds_until(date: str) -> float | None:
 def unanswered(seconds: float) -> str:
     """What is said of a call that had that many seconds, and got no reply."""
     if seconds < _TOO_LATE_S:
-        return "the deadline of the rollout had passed before this call was made"
+        return "the rollout's deadline had passed before this call"
     return f"no reply within {seconds:.1f} s"
 
 
@@ -183,10 +180,17 @@ class Client:
         await self._transport.close()
 
 
+class CallHandler(Protocol):
+    """A server that answers calls within the process."""
+
+    async def handle(self, call: Call) -> Reply:
+        """Answer one call."""
+
+
 class LocalTransport:
     """Calls within the process: no socket, no header, the same bodies."""
 
-    def __init__(self, servers: Mapping[str, Server]) -> None:
+    def __init__(self, servers: Mapping[str, CallHandler]) -> None:
         self._servers = servers
         self._deadlines = Deadlines()
 
@@ -194,7 +198,7 @@ class LocalTransport:
         """Hand the call to the server; a deadline ends it as it would over HTTP."""
         target = self._servers.get(server)
         if target is None:
-            raise HopFailed(server, call.path, kind="connect", body=f"no server of the name {server!r} is known here")
+            raise HopFailed(server, call.path, kind="connect", body=f"unknown server {server!r}")
         if call.deadline is None:
             return await target.handle(call)
         try:

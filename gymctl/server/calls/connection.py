@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
             body: the body, of the length that ``head`` declares.
 
         Raises:
-            BrokenConnectionError: there is no complete response. The connection is closed.
+            BrokenConnectionError: the response is missing or incomplete. The connection is closed.
             asyncio.CancelledError: the caller gave up. The connection is closed, since its response may still come.
         """
         transport = self._transport
@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
         """Parse what came in; bytes that answer no request end the connection, or a later request would get them."""
         waiter = self._waiter
         if waiter is None or waiter.done():
-            self._end = "the server sent data that answers no request"
+            self._end = "the server sent unsolicited data"
             self.close()
             return
         try:
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
             waiter.set_result(self._response())
             return
         if self._status:
-            reason = "the response broke off"
+            reason = "the response was cut off"
         else:
             reason = "the connection was closed before a response"
         self._fail(BrokenConnectionError(f"{reason}: {exc}" if exc else reason))

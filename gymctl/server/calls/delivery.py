@@ -45,7 +45,7 @@ class _Wire(Protocol):
 
         Raises:
             UnreachableError: nothing was sent.
-            BrokenConnectionError: there is no complete response.
+            BrokenConnectionError: the response is missing or incomplete.
         """
         ...
 
@@ -76,7 +76,7 @@ class Delivery:
 
         Raises:
             UnreachableError: nothing was sent, or the server is leaving and has not looked at the call.
-            HopFailed: there is no reply (``reset``, ``timeout``).
+            HopFailed: no reply was received (``reset``, ``timeout``).
         """
         remaining = remaining_time(call.deadline)
         fields = {DEADLINE_HEADER: str(int(remaining * 1000))}
@@ -118,6 +118,7 @@ class _PlainWire:
         self._target = lru_cache(maxsize=_KNOWN_TARGETS)(_plain_target)
 
     async def exchange(self, base: str, call: Call, fields: dict[str, str], connect_timeout_s: float) -> Response:
+        """Send the call; as ``_Wire.exchange``."""
         address, begin = self._target(base, call.method, call.path)
         lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
         head = f"{begin}{''.join(lines)}content-length: {len(call.body)}\r\n\r\n".encode("latin-1", "replace")
@@ -129,6 +130,7 @@ class _PlainWire:
             raise UnreachableError(f"{base}: {error.strerror or error}", error.errno) from error
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._pool.close()
 
 
@@ -140,6 +142,7 @@ class _TlsWire:
         self._session: aiohttp.ClientSession | None = None
 
     async def exchange(self, base: str, call: Call, fields: dict[str, str], connect_timeout_s: float) -> Response:
+        """Send the call; as ``_Wire.exchange``."""
         import aiohttp
 
         session = self._session or self._open()
@@ -153,7 +156,7 @@ class _TlsWire:
         except aiohttp.ClientConnectorError as error:
             raise UnreachableError(str(error), error.os_error.errno) from error
         except aiohttp.ConnectionTimeoutError as error:
-            raise UnreachableError(f"{base} did not take a connection in time") from error
+            raise UnreachableError(f"{base} did not accept a connection in time") from error
         except TimeoutError:
             raise  # the call's own deadline
         except (aiohttp.ClientError, OSError) as error:
@@ -171,6 +174,7 @@ class _TlsWire:
         return self._session
 
     async def close(self) -> None:
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 

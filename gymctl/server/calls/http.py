@@ -92,7 +92,7 @@ class HttpTransport:
             return reply
         base = self._bases.get(server)
         if base is None:
-            raise HopFailed(server, call.path, kind="connect", body=f"no server of the name {server!r} is known here")
+            raise HopFailed(server, call.path, kind="connect", body=f"unknown server {server!r}")
         return await self._deliver(server, call, base)
 
     # -- a name that stands for several, or for nobody knows whom yet
@@ -100,7 +100,7 @@ class HttpTransport:
     async def _ask_replicas(self, replicas: Replicas, call: Call) -> Reply:
         """To the replica that has the session, or to any; when that one does not listen, to the next."""
         if not await replicas.known():
-            raise UnreachableError(f"the name {replicas.host} has no address: no replica of it runs")
+            raise UnreachableError(f"{replicas.host} does not resolve: no replica is running")
         if call.cookies:
             place = replicas.place(call.cookies)
         else:

@@ -34,7 +34,7 @@ class MovingTransport:
         if time.monotonic() - self._looked >= _LOOK_EVERY_S:
             await self._follow()
         if self._transport is None:
-            text = "the stack's process has ended; start it again with `gymctl up`"
+            text = "the stack has stopped; start it again with `gymctl up`"
             raise HopFailed(server, call.path, kind="connect", body=text)
         return await self._transport.send(server, call)
 

@@ -55,7 +55,7 @@ class ConnectionPool:
         """Send a request and return its response; see ``Connection.exchange``.
 
         Raises:
-            ConnectError: there is no connection, or none in ``connect_timeout_s`` (``ConnectTimeoutError``).
+            ConnectError: no connection could be made, or none within ``connect_timeout_s`` (``ConnectTimeoutError``).
             BrokenConnectionError: there is no complete response; the server may have handled the request.
         """
         async with self._places:
@@ -101,7 +101,7 @@ class ConnectionPool:
         except TimeoutError as error:
             if not limit.expired():  # the system's own timeout
                 raise ConnectError(error.errno, str(error)) from error
-            raise ConnectTimeoutError(f"{host}:{port} did not take a connection in time") from error
+            raise ConnectTimeoutError(f"{host}:{port} did not accept a connection in time") from error
         except OSError as error:
             raise ConnectError(error.errno, str(error)) from error
         _probe_while_silent(transport)

@@ -24,7 +24,7 @@ FORGET_S = 3600.0
 def _dialable(url: str) -> str:
     parts = urlsplit(url)
     if not parts.hostname or not parts.port:  # a port that is no number from 0 to 65535 is a ValueError of its own
-        raise ValueError(f"{url} names no host or no port")
+        raise ValueError(f"{url} has no host or no port")
     return url
 
 
@@ -81,15 +81,16 @@ class Registry:
     def register(self, node: str, servers: Sequence[RegisteredServer]) -> bool:
         """Note that a machine is there with these servers; returns whether it was not before.
 
-        Servers of a machine that is gone pass to the one that brings them now.
+        Servers of a machine that is gone are taken over by the machine that registers them next.
 
         Raises:
-            NameTakenError: a name is that of a server of this machine, or of another machine that is there.
+            NameTakenError: a name is already used by a server of the head's stack, or by another machine that is
+            present.
         """
         self._forget()
         for server in servers:
             if server.name in self._own:
-                raise NameTakenError(f"{server.name} is a server of the head's own stack")
+                raise NameTakenError(f"{server.name} is already a server of the head's stack")
             holder = self._holder(server.name)
             if holder is not None and holder.name != node:
                 if self.is_there(holder):

@@ -27,6 +27,7 @@ class _Way:
         self._retired = False
 
     async def send(self, call: Call) -> Reply:
+        """Deliver a call; as ``Transport.send``."""
         self._calls += 1
         try:
             return await self._transport.send(self._server, call)
@@ -44,6 +45,7 @@ class _Way:
             await self._transport.close()
 
     async def close(self) -> None:
+        """Close the connections, now or when the last call has ended."""
         await self._transport.close()
 
 
@@ -82,7 +84,7 @@ class Directory:
         self._ways = Ways(limit=8)
 
     async def url(self, server: str, deadline: float | None, *, not_this: str | None = None) -> str:
-        """The base URL of a registered server; with ``not_this`` the head is asked anew whether it has moved.
+        """The base URL of a registered server; with ``not_this`` the head is asked again whether it has moved.
 
         Raises:
             HopFailed: nobody has registered it within ``PATIENCE_S`` seconds or before the deadline.
@@ -93,8 +95,8 @@ class Directory:
             return self._urls.get(server, not_this)
         while (url := self._urls.get(server)) is None:
             if time.monotonic() >= until:
-                said = self._why or f"no machine has registered a server {server!r} with the head at {self._head}"
-                raise HopFailed(server, "", kind="connect", body=said)
+                reason = self._why or f"no machine has registered the server {server!r} with the head at {self._head}"
+                raise HopFailed(server, "", kind="connect", body=reason)
             await self._ask()
             if server not in self._urls:
                 await asyncio.sleep(min(_ASK_EVERY_S, max(0.0, until - time.monotonic())))
@@ -119,7 +121,7 @@ class Directory:
                 nodes = None
         except (HopFailed, ValueError) as error:
             nodes = None
-            self._why = f"the head at {self._head} cannot be asked: {error}"
+            self._why = f"the head at {self._head} cannot be reached: {error}"
         if nodes is not None:
             self._why = ""
             there = (server for node in nodes if node["state"] == "there" for server in node["servers"])

@@ -30,11 +30,11 @@ async def resolve(host: str) -> list[str]:
     Those of IPv4 where there are any: a stack's network has no others, and a machine's two are not two replicas.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except socket.gaierror:
         return []
-    old = [str(address[0]) for family, *_, address in found if family == socket.AF_INET]
-    return old or [f"[{address[0]}]" for family, *_, address in found if family == socket.AF_INET6]
+    old = [str(address[0]) for family, *_, address in addresses if family == socket.AF_INET]
+    return old or [f"[{address[0]}]" for family, *_, address in addresses if family == socket.AF_INET6]
 
 
 def stands_for_replicas(host: str) -> bool:
@@ -101,9 +101,9 @@ class Replicas:
         return self._looking
 
     async def _update(self) -> None:
-        found = await self._resolve(self.host)
-        if found:  # a name that is gone for a moment keeps its addresses: what answers there is what counts
-            self.addresses = tuple(dict.fromkeys(found))
+        addresses = await self._resolve(self.host)
+        if addresses:  # a name that is gone for a moment keeps its addresses: what answers there is what counts
+            self.addresses = tuple(dict.fromkeys(addresses))
             if len(self.addresses) == 1:
                 self._single = self.base(self.addresses[0])
             else:

@@ -38,19 +38,19 @@ def audio_uris(metadata: Mapping[str, Any], root: str | None) -> list[str]:
         RefusedError: two keys at once, an address that is not data, a file that is not in ``root``, is not there, or is
             not of a known kind.
     """
-    given = [key for key in AUDIO_KEYS if metadata.get(key)]
-    if len(given) > 1:
-        raise RefusedError(("metadata",), f"{', '.join(given)} are mutually exclusive; one of them can be given")
-    if not given:
+    keys = [key for key in AUDIO_KEYS if metadata.get(key)]
+    if len(keys) > 1:
+        raise RefusedError(("metadata",), f"{', '.join(keys)} are mutually exclusive; set only one")
+    if not keys:
         return []
-    key = given[0]
-    value = metadata[given[0]]
+    key = keys[0]
+    value = metadata[keys[0]]
     if key == "audio_data":
         if not isinstance(value, str) or not _DATA_URI.fullmatch(value):
             raise RefusedError(("metadata", key), "must be a data URI: data:audio/wav;base64,...")
         return [value]
     if root is None:
-        raise RefusedError(("metadata", key), "files are read from the server's audio_root, and it has none")
+        raise RefusedError(("metadata", key), "audio files need audio_root in the server's configuration")
     if key == "audio_paths":
         paths = _paths(value)
     else:
@@ -93,29 +93,31 @@ def _uris(paths: Sequence[Any], root: Path, key: str) -> Iterator[str]:
         yield f"data:audio/{subtype};base64,{base64.b64encode(content).decode()}"
 
 
-def _content(given: Any, root: Path, key: str, most: int) -> bytes:
+def _content(path_value: Any, root: Path, key: str, most: int) -> bytes:
     """A file's bytes.
 
     Raises:
         RefusedError: it is not in ``root``, cannot be read, has more than ``most`` bytes, or is not of a known kind.
     """
-    if not isinstance(given, str) or Path(given).suffix.lower() not in _SUBTYPES:
+    if not isinstance(path_value, str) or Path(path_value).suffix.lower() not in _SUBTYPES:
         known = ", ".join(sorted(_SUBTYPES))
-        raise RefusedError(("metadata", key), f"{given!r} is not of a known kind; known are {known}")
+        raise RefusedError(("metadata", key), f"{path_value!r} is not a supported type; supported: {known}")
     try:
-        path = (root / given).resolve()
+        path = (root / path_value).resolve()
         if not path.is_relative_to(root):
-            raise RefusedError(("metadata", key), f"{given!r} is not in the server's audio_root")
+            raise RefusedError(("metadata", key), f"{path_value!r} is not in the server's audio_root")
         with open(path, "rb", opener=_opened) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise RefusedError(("metadata", key), f"{given!r} is not a file")
+                raise RefusedError(("metadata", key), f"{path_value!r} is not a file")
             content = file.read(most + 1)
     except OSError as error:
-        raise RefusedError(("metadata", key), f"{given!r}: {error.strerror}") from error
+        raise RefusedError(("metadata", key), f"{path_value!r}: {error.strerror}") from error
     except ValueError as error:  # a NUL in it
-        raise RefusedError(("metadata", key), f"{given!r} is not a path") from error
+        raise RefusedError(("metadata", key), f"{path_value!r} is not a path") from error
     if len(content) > most:
-        raise RefusedError(("metadata", key), f"{given!r}: more than {_MOST_BYTES >> 20} MB of audio in one request")
+        raise RefusedError(
+            ("metadata", key), f"{path_value!r}: more than {_MOST_BYTES >> 20} MB of audio in one request"
+        )
     return content
 
 

@@ -40,14 +40,14 @@ def messages_of(items: Sequence[Any], style: Style) -> list[dict[str, Any]]:
 
 
 def prepare_messages(messages: Sequence[Any], style: Style) -> None:
-    """Chat messages as a caller has them, changed in place to what the endpoint wants: roles, and where reasoning is.
+    """Adapt a caller's chat messages in place to what the endpoint expects: roles, and the place of reasoning.
 
     Raises:
-        RefusedError: a message is no object with a role.
+        RefusedError: a message is not an object with a role.
     """
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or "role" not in message:
-            raise RefusedError(("messages", index), "an object with a role is expected", "missing")
+            raise RefusedError(("messages", index), "expected an object with a role", "missing")
         if message["role"] == "developer" and style.developer_as_system:
             message["role"] = "system"
         if message.get("tool_calls") == []:
@@ -70,10 +70,11 @@ def _take_thoughts_out(message: dict[str, Any], style: Style) -> None:
 
 
 def text_of(content: Any) -> str:
-    """The text in a content of either API; a refusal is what was said instead."""
+    """The text in a content of either API; a refusal counts as text."""
     if isinstance(content, str):
         return content
-    return "".join([part.get("text") or part.get("refusal") or "" for part in content or ()])
+    texts = [part.get("text") or part.get("refusal") or "" for part in content or ()]
+    return "".join(texts)
 
 
 class _Turn:
@@ -84,7 +85,7 @@ class _Turn:
         self._clear()
 
     def _clear(self) -> None:
-        self._said: list[tuple[bool, str]] = []  # whether it was thought, and what, in the order in which it came
+        self._spoken: list[tuple[bool, str]] = []  # whether it was thought, and what, in the order in which it came
         self._calls: list[dict[str, Any]] = []
         self._training: dict[str, Any] = {}
 
@@ -103,15 +104,15 @@ class _Turn:
         if kind == "message" and item["role"] != "assistant":
             return self._other(item)
         if kind == "message":
-            self._said.append((False, text_of(item["content"])))
+            self._spoken.append((False, text_of(item["content"])))
         elif kind == "function_call":
             function = {"name": item["name"], "arguments": history_arguments(item["arguments"])}
             self._calls.append({"id": item["call_id"], "type": "function", "function": function})
         elif kind == "reasoning":
             for part in item.get("summary") or item.get("content") or ():
-                self._said.append((True, text_of([part])))
+                self._spoken.append((True, text_of([part])))
         else:
-            raise RefusedError(("type",), f"items of the type {kind!r} have no place in a chat")
+            raise RefusedError(("type",), f"items of type {kind!r} cannot be sent to Chat Completions")
         if self._style.token_ids and item.get("prompt_token_ids"):
             self._training = {name: item[name] for name in TRAINING_FIELDS if item.get(name) is not None}
         return None
@@ -119,18 +120,18 @@ class _Turn:
     def _other(self, item: Mapping[str, Any]) -> dict[str, Any]:
         role = item["role"]
         if role not in ("user", "system", "developer"):
-            raise RefusedError(("role",), f"a role {role!r} is not known; it is user, assistant, system or developer")
+            raise RefusedError(("role",), f"unknown role {role!r}; expected user, assistant, system or developer")
         if role == "developer":
             role = _SYSTEM[self._style.developer_as_system]
         return {"role": role, "content": _content(item["content"])}
 
     def flush(self, messages: list[dict[str, Any]]) -> None:
         """Add the turn, if there was one, to ``messages``, and begin the next."""
-        if not (self._calls or any(text for _, text in self._said)):
+        if not (self._calls or any(text for _, text in self._spoken)):
             self._clear()
             return
         message: dict[str, Any] = {"role": "assistant", "content": None}
-        if self._said:
+        if self._spoken:
             message.update(self._parsed() if self._style.reasoning_parser else self._in_one_text())
         if self._calls:
             message["tool_calls"] = self._calls
@@ -138,12 +139,12 @@ class _Turn:
         self._clear()
 
     def _in_one_text(self) -> dict[str, Any]:
-        return {"content": "".join([wrap_thinking((text,)) if thought else text for thought, text in self._said])}
+        return {"content": "".join([wrap_thinking((text,)) if thought else text for thought, text in self._spoken])}
 
     def _parsed(self) -> dict[str, Any]:
         """Text apart from reasoning, also where the text holds some in tags."""
-        thoughts = [text for thought, text in self._said if thought and text]
-        tagged, text = split_thinking("".join([text for thought, text in self._said if not thought]))
+        thoughts = [text for thought, text in self._spoken if thought and text]
+        tagged, text = split_thinking("".join([text for thought, text in self._spoken if not thought]))
         thoughts += tagged
         fields = REASONING_FIELDS if thoughts and self._style.interleaved else ()
         return {"content": text, **dict.fromkeys(fields, "\n".join(thoughts))}
@@ -163,5 +164,5 @@ def _part(part: Mapping[str, Any], index: int) -> dict[str, Any]:
     if kind == "input_image" and part.get("image_url"):
         image = {"url": part["image_url"], "detail": part.get("detail") or "auto"}
         return {"type": "image_url", "image_url": image}
-    text = f"parts of the type {kind!r} cannot be sent; text, and images with an image_url, can"
+    text = f"parts of type {kind!r} cannot be sent; only text and images with an image_url are supported"
     raise RefusedError(("content", index), text)

@@ -88,13 +88,13 @@ def _logprobs(choice: Mapping[str, Any], params: Mapping[str, Any]) -> list[dict
     return None
 
 
-def _usage(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _usage(counts: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Token counts in the names that the Responses API has; details where the endpoint gives them."""
-    if not given:
+    if not counts:
         return None
-    total = usage(given.get("prompt_tokens") or 0, given.get("completion_tokens") or 0)
-    cached = (given.get("prompt_tokens_details") or {}).get("cached_tokens")
-    thought = (given.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    total = usage(counts.get("prompt_tokens") or 0, counts.get("completion_tokens") or 0)
+    cached = (counts.get("prompt_tokens_details") or {}).get("cached_tokens")
+    thought = (counts.get("completion_tokens_details") or {}).get("reasoning_tokens")
     total["input_tokens_details"]["cached_tokens"] = cached or 0
     total["output_tokens_details"]["reasoning_tokens"] = thought or 0
     return total

@@ -44,7 +44,7 @@ def request_of(params: Mapping[str, Any], style: Style) -> dict[str, Any]:
     else:
         request.pop("parallel_tool_calls", None)
         if params.get("tool_choice") not in (None, "auto", "none"):
-            raise RefusedError(("tool_choice",), f"{params['tool_choice']!r} needs at least one tool")
+            raise RefusedError(("tool_choice",), f"{params['tool_choice']!r} requires at least one tool")
     return request
 
 
@@ -64,17 +64,17 @@ def _check(params: Mapping[str, Any]) -> None:
         raise RefusedError(("input",), "Field required", "missing")
     for name in _NOT_POSSIBLE:
         if params.get(name):
-            raise RefusedError((name,), "not possible here: the endpoint speaks Chat Completions, one answer per call")
+            raise RefusedError((name,), "not supported: the endpoint speaks Chat Completions, one answer per call")
 
 
 def _messages(params: Mapping[str, Any], style: Style) -> list[dict[str, Any]]:
-    given = params["input"]
-    if isinstance(given, str):
-        messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": given}]}]
-    elif isinstance(given, list):
-        messages = messages_of(given, style)
+    input_items = params["input"]
+    if isinstance(input_items, str):
+        messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": input_items}]}]
+    elif isinstance(input_items, list):
+        messages = messages_of(input_items, style)
     else:
-        raise RefusedError(("input",), "Input should be a text or a list of items", "type_error")
+        raise RefusedError(("input",), "Input should be a string or a list of items", "type_error")
     instructions = params.get("instructions")
     if instructions:
         return _led_by(instructions, messages)
@@ -106,7 +106,7 @@ def _tool(tool: Any, index: int) -> dict[str, Any]:
             kind = tool.get("type")
         else:
             kind = tool
-        raise RefusedError(("tools", index), f"{kind!r}: only functions with a name can be offered to this endpoint")
+        raise RefusedError(("tools", index), f"{kind!r}: this endpoint supports only named functions")
     return {"type": "function", "function": {key: tool[key] for key in tool if key not in ("type", "strict")}}
 
 
@@ -117,22 +117,22 @@ def _tool_choice(choice: Any) -> dict[str, Any]:
         return {"tool_choice": choice}
     if isinstance(choice, Mapping) and choice.get("type") == "function" and "name" in choice:
         return {"tool_choice": {"type": "function", "function": {"name": choice["name"]}}}
-    raise RefusedError(("tool_choice",), "one of auto, none, required, or a function by its name can be asked for")
+    raise RefusedError(("tool_choice",), "expected auto, none, required, or a named function")
 
 
 def _text(value: Mapping[str, Any]) -> dict[str, Any]:
     """``text.format`` is ``response_format`` there, with the schema one level deeper."""
-    given = value.get("format") or {}
-    kind = given.get("type")
-    found: dict[str, Any] = {}
+    text_format = value.get("format") or {}
+    kind = text_format.get("type")
+    converted: dict[str, Any] = {}
     if kind == "json_schema":
-        schema = {key: given[key] for key in given if key != "type"}
-        found["response_format"] = {"type": "json_schema", "json_schema": schema}
+        schema = {key: text_format[key] for key in text_format if key != "type"}
+        converted["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif kind == "json_object":
-        found["response_format"] = {"type": "json_object"}
+        converted["response_format"] = {"type": "json_object"}
     if value.get("verbosity") is not None:
-        found["verbosity"] = value["verbosity"]
-    return found
+        converted["verbosity"] = value["verbosity"]
+    return converted
 
 
 def _reasoning(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,14 +36,14 @@ def check_training_fields(message: Mapping[str, Any]) -> None:
     if not isinstance(logprobs, list) or not all(isinstance(each, int | float) for each in logprobs):
         raise NoTokenIdsError("the log-probs on the message are malformed: they must be a list of numbers")
     if len(ids) != len(logprobs):
-        raise NoTokenIdsError(f"{len(ids)} token ids are on the message with {len(logprobs)} log-probs")
+        raise NoTokenIdsError(f"the message has {len(ids)} token ids but {len(logprobs)} log-probs")
 
 
 def prompt_ids(completion: Mapping[str, Any]) -> list[int] | None:
     """The prompt's token ids, if the endpoint gave them along."""
-    found = completion.get("prompt_token_ids")
-    if isinstance(found, list):
-        return found
+    ids = completion.get("prompt_token_ids")
+    if isinstance(ids, list):
+        return ids
     return None
 
 
@@ -59,21 +59,21 @@ def generated(choice: Mapping[str, Any]) -> tuple[list[int], list[float]]:
     else:
         tokens = None
     if tokens is None:
-        raise NoTokenIdsError("no log-probs came back, though the request asked for them")
+        raise NoTokenIdsError("the answer has no log-probs, although the request asked for them")
     if not _are_log_probs(tokens):
-        raise NoTokenIdsError("the log-probs that came back are malformed: each token needs a text and a number")
+        raise NoTokenIdsError("the returned log-probs are malformed: each token needs a string and a number")
     ids = choice.get("token_ids")
     if ids is None:
         try:
             ids = [int(token["token"].removeprefix(_PREFIX)) for token in tokens]
         except ValueError:
             raise NoTokenIdsError(
-                "the log-probs hold texts instead of token ids: only vLLM knows return_tokens_as_token_ids"
+                "the log-probs hold token text instead of token ids: only vLLM supports return_tokens_as_token_ids"
             ) from None
     if not _are_token_ids(ids):
-        raise NoTokenIdsError("the token ids that came back are malformed: they must be whole numbers")
+        raise NoTokenIdsError("the returned token ids are malformed: they must be whole numbers")
     if len(ids) != len(tokens):
-        raise NoTokenIdsError(f"{len(ids)} token ids came back with {len(tokens)} log-probs")
+        raise NoTokenIdsError(f"received {len(ids)} token ids but {len(tokens)} log-probs")
     return ids, [token["logprob"] for token in tokens]
 
 

@@ -41,13 +41,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     orders = socket.socket(fileno=int(sys.argv[1]))
-    told = json.loads(sys.argv[2])
-    sys.path[:] = told["path"]
-    for name in told["preload"]:
+    options = json.loads(sys.argv[2])
+    sys.path[:] = options["path"]
+    for name in options["preload"]:
         with suppress(ImportError):  # the check that needs it says so
             importlib.import_module(name)
     gc.freeze()  # the collector would touch, and thereby copy, every page the workers share
-    _obey(orders, int(told["memory"]))
+    _obey(orders, int(options["memory"]))
 
 
 def _obey(orders: socket.socket, memory: int) -> None:
@@ -93,7 +93,7 @@ def _children() -> list[int]:
 
 
 def _kill(pid: int) -> None:
-    """End a worker and whatever it started: they are one process group. Its number is no one else's before the wait."""
+    """Kill a worker's process group: the worker and what it started. Its id is not reused before the wait."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -129,8 +129,8 @@ def limit_memory(more: int) -> None:
     with open("/proc/self/statm") as file:  # noqa: PTH123 - without the import
         now = int(file.read().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    wanted = now + more
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    limit = now + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 def _work(channel: socket.socket) -> None:

@@ -42,7 +42,7 @@ class Pool:
     """At most ``workers`` processes. Belongs to the event loop that uses it first."""
 
     def __init__(self, workers: int, *, preload: Sequence[str] = (), memory: int = MEMORY) -> None:
-        self._told = {"preload": list(preload), "memory": memory}
+        self._options = {"preload": list(preload), "memory": memory}
         self._slots = asyncio.Semaphore(workers)
         self._nursery: _Nursery | None = None
         self._starting = asyncio.Lock()
@@ -62,7 +62,7 @@ class Pool:
                 try:
                     fine, value = await self._ask(job, seconds)
                 except (EOFError, ConnectionError):
-                    raise CheckFailed("died", "the process that did the check ended (out of memory?)") from None
+                    raise CheckFailed("died", "the process running the check ended (out of memory?)") from None
         if not fine:
             raise CheckFailed("raised", value)
         return value
@@ -97,11 +97,11 @@ class Pool:
     async def _start(self) -> _Worker:
         async with self._starting:
             if self._nursery is None or self._nursery.ended:
-                self._nursery = await _Nursery.start(self._told)
+                self._nursery = await _Nursery.start(self._options)
         try:
             return await asyncio.wait_for(self._nursery.fork(), _START_S)
         except TimeoutError:
-            raise CheckFailed("died", f"no worker began within {_START_S:g} s") from None
+            raise CheckFailed("died", f"no worker started within {_START_S:g} s") from None
         except (EOFError, ConnectionError) as error:
             raise CheckFailed("died", f"workers cannot be started: {error or 'their parent ended'}") from None
 
@@ -110,10 +110,10 @@ def place_of(function: Callable[..., Any]) -> tuple[str, str, str]:
     """File, module and name of a function, by which another process finds it.
 
     Raises:
-        TypeError: it is no function of a module.
+        TypeError: it is not a module-level function.
     """
     if not inspect.isfunction(function) or "." in function.__qualname__:
-        raise TypeError(f"{function!r} is no function of a module, so that no other process could find it")
+        raise TypeError(f"{function!r} is not a module-level function, so other processes cannot import it")
     return str(Path(inspect.getfile(function)).resolve()), function.__module__, function.__qualname__
 
 
@@ -126,7 +126,8 @@ class _Nursery:
         self._numbers = itertools.count()
 
     @classmethod
-    async def start(cls, told: dict[str, Any]) -> _Nursery:
+    async def start(cls, options: dict[str, Any]) -> _Nursery:
+        """Start the process."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -134,7 +135,7 @@ class _Nursery:
                 "-P",
                 fork_server.__file__,
                 str(theirs.fileno()),
-                json.dumps({**told, "path": sys.path}),
+                json.dumps({**options, "path": sys.path}),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
@@ -143,6 +144,7 @@ class _Nursery:
 
     @property
     def ended(self) -> bool:
+        """Whether the process has ended."""
         return self._process.returncode is not None
 
     async def fork(self) -> _Worker:
@@ -160,6 +162,7 @@ class _Nursery:
         return worker
 
     def kill(self, number: int) -> None:
+        """Kill a worker by its number."""
         with suppress(OSError):  # it ended, and its workers with it
             self._orders.send(b"kill %d" % number)
 
@@ -181,6 +184,7 @@ class _Worker:
         self._writer = writer
 
     async def ask(self, job: bytes) -> bytes:
+        """Send a job and return the answer."""
         self._writer.write(len(job).to_bytes(8, "big") + job)
         await self._writer.drain()
         return await self.receive()

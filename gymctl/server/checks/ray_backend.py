@@ -34,7 +34,7 @@ _UNAVAILABLE_S = 5.0  # after a failed connection, how long callers are told so 
 _CLOSING_S = 5.0
 _MESSAGES: dict[str, str] = {
     "overran": "stopped after {seconds:g} s",
-    "died": "the process that did the check ended (out of memory?)",
+    "died": "the process running the check ended (out of memory?)",
     "raised": "{value}",
 }
 
@@ -56,8 +56,8 @@ class Cluster:
             InputError: the ``ray`` package is not installed.
         """
         if importlib.util.find_spec("ray") is None:
-            raise InputError(f"checks are to run on Ray ({address}), but the package ray is not installed",
-                             "install gymctl[ray], or leave ray_head_node_address and RAY_ADDRESS out")  # fmt: skip
+            raise InputError(f"checks are configured to run on Ray ({address}), but the ray package is not installed",
+                             "install gymctl[ray], or unset ray_head_node_address and RAY_ADDRESS")  # fmt: skip
         self._address = address
         self._preload = tuple(preload)
         self._memory = memory
@@ -94,11 +94,11 @@ class Cluster:
             try:
                 return await asyncio.wait_for(self._once(function, arguments, limits), remaining)
             except TimeoutError:
-                raise self._unavailable(lost or f"no worker took the check within {PATIENCE_S:g} s") from None
+                raise self._unavailable(lost or f"no worker accepted the check within {PATIENCE_S:g} s") from None
             except HopFailed:
                 raise
             except Exception as error:  # noqa: BLE001 - Ray's errors are of many kinds, and all mean that it was lost
-                lost = _told(error)
+                lost = _summary(error)
                 await asyncio.sleep(0.2 * 4**attempt)
                 self._connecting = None  # what is wrong with the connection shows when it is made again
         raise self._unavailable(lost)
@@ -125,11 +125,11 @@ class Cluster:
         except Exception as error:
             if self._connecting is connecting:
                 self._connecting = None
-                self._down = (time.monotonic() + _UNAVAILABLE_S, _told(error))
-            raise self._unavailable(_told(error)) from error
+                self._down = (time.monotonic() + _UNAVAILABLE_S, _summary(error))
+            raise self._unavailable(_summary(error)) from error
 
     def _unavailable(self, why: str) -> HopFailed:
-        text = f"the Ray cluster at {self._address} cannot do the check: {why}"
+        text = f"the Ray cluster at {self._address} cannot run the check: {why}"
         cause = {"hop": "ray", "path": self._address, "status": 503, "body": text, "kind": "status"}
         return HopFailed("ray", self._address, status=503, body=text, retry_after=_UNAVAILABLE_S, cause=cause)
 
@@ -142,7 +142,7 @@ def _reason(outcome: str) -> Reason:
     return "raised"
 
 
-def _told(error: BaseException) -> str:
+def _summary(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
@@ -236,17 +236,17 @@ def _submit(task: Any, function: Callable[..., Any], arguments: Sequence[Any], l
 def _with_neighbours(module: ModuleType) -> list[ModuleType]:
     """A module, and those of its folder that it imports, directly or through others."""
     folder = Path(module.__file__ or "").parent
-    found = [module]
-    for each in found:
+    modules = [module]
+    for each in modules:
         named = (getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in vars(each).values())
         for other in (sys.modules.get(str(name)) for name in named):
             if (
                 other is not None
-                and other not in found
+                and other not in modules
                 and Path(getattr(other, "__file__", None) or "").parent == folder
             ):
-                found.append(other)
-    return found
+                modules.append(other)
+    return modules
 
 
 def _cancel(reference: Any) -> None:

@@ -26,17 +26,22 @@ MOST_ON_RAY = 1024  # checks that Ray holds at a time; it has its own queue
 
 @dataclass(frozen=True)
 class Done:
-    """What a check gave; ``place`` is where, when that was a node of a cluster."""
+    """Result of a check; ``place`` is the node of a cluster that ran it, if any."""
 
     value: Any
     place: Place | None = None
 
     @property
-    def told(self) -> dict[str, Any]:
+    def reply_fields(self) -> dict[str, Any]:
         """The place as a field of a reply: ``{"verified_on": {"node": ..., "host": ...}}``, or nothing."""
         if self.place:
             return {"verified_on": self.place._asdict()}
         return {}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Former name of ``reply_fields``, kept for one release."""
+        return self.reply_fields
 
 
 class Work:

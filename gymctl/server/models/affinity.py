@@ -66,7 +66,7 @@ class Affinity:
         if backend.failures >= _UNWELL:
             self._unwell -= 1
             if len(self.backends) > 1:
-                log.info("%s works again", backend.url)
+                log.info("%s has recovered", backend.url)
         backend.failures = 0
 
     def failed(self, backend: Backend) -> None:
@@ -78,5 +78,5 @@ class Affinity:
         if backend.failures == _UNWELL:
             self._unwell += 1
             if len(self.backends) > 1:
-                text = "%s failed %d times in a row; its sessions go elsewhere for %g s"
+                text = "%s failed %d times in a row; its sessions use other backends for %g s"
                 log.warning(text, backend.url, _UNWELL, self._rest_s)

@@ -92,9 +92,9 @@ def _check_item(item: Any) -> bool:
     if not isinstance(item.get("type"), str):
         raise ShapeError("the answer's output holds an item without a type")
     if item["type"].endswith("_call_output"):
-        raise ShapeError(f"the answer's output holds an item of the type {item['type']!r}, which only a tool gives")
+        raise ShapeError(f"the answer's output holds an item of type {item['type']!r}, which only tools return")
     if item.get("role", "assistant") != "assistant":
-        raise ShapeError(f"the answer's output holds a message of the role {item['role']!r}, not of the assistant")
+        raise ShapeError(f"the answer's output holds a message with role {item['role']!r}, expected assistant")
     return typeless
 
 
@@ -205,7 +205,7 @@ def _part_text(part: Mapping[str, Any], name: str) -> str:
         return value
     if value is None and part.get("type") in _TEXT_PARTS:
         return ""
-    raise ShapeError(f"the answer's {name} holds a part of the type {part.get('type')!r} without text")
+    raise ShapeError(f"the answer's {name} holds a part of type {part.get('type')!r} without text")
 
 
 def _is_value(arguments: Any) -> bool:

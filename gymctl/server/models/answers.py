@@ -129,7 +129,7 @@ def _not_json(body: bytes, error: ValueError) -> str:
     if start.startswith(b"<"):
         return "the answer is a page (HTML or XML), not JSON"
     if start.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
-        return "the answer is an event stream, which was not asked for"
+        return "the answer is an event stream, which was not requested"
     return f"the answer is not JSON: {error}"
 
 
@@ -154,7 +154,7 @@ def _raise_error_of(error: Any, api: Api, body: bytes, hop: str) -> None:
     if isinstance(error, Mapping):
         message = error.get("message") or error.get("code") or error.get("type") or error
         status = _status_of(error)
-    problem = f"the answer reports an error: {message if isinstance(message, str) else _shown(message)}"
+    problem = f"the answer reports an error: {message if isinstance(message, str) else _quoted(message)}"
     kind = "status" if status else NO_ANSWER
     raise HopFailed(hop, api.value, status=status or 200, kind=kind, body=_head(body), reason=problem)
 
@@ -181,7 +181,7 @@ def _unfinished_response(value: Mapping[str, Any]) -> str:
     if status is None and output:
         return ""
     if not isinstance(status, str) or status not in STATUSES:
-        return f"the answer has the status {_shown(status)}, not completed or incomplete"
+        return f"the answer's status is {_quoted(status)}, expected completed or incomplete"
     return ""
 
 
@@ -194,11 +194,11 @@ def _unfinished_completion(value: Mapping[str, Any]) -> str:
             return "the answer has a choice without a message"
         reason = choice.get("finish_reason")
         if not isinstance(reason, str) or reason not in ENDS:
-            return f"the generation did not end: its finish reason is {_shown(reason)}"
+            return f"the generation did not finish: its finish reason is {_quoted(reason)}"
     return ""
 
 
-def _shown(value: Any) -> str:
+def _quoted(value: Any) -> str:
     """A value of a reply for a message, cut short."""
     text = exact_json.dumps(value).decode(errors="replace")
     if len(text) <= 200:

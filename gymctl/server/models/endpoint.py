@@ -97,8 +97,8 @@ class Provider:
         from gymctl.server.models.connector import QuietConnector
 
         every = CIMultiDict(_HEADERS)
-        for given in self._headers:
-            every.update(given)
+        for header in self._headers:
+            every.update(header)
         self._http = aiohttp.ClientSession(
             connector=QuietConnector(limit=self._places or 16384, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -248,7 +248,8 @@ class Provider:
     async def _turn(self, gate: asyncio.Semaphore, place: str) -> AsyncIterator[None]:
         """Wait for one of ``max_concurrent_requests`` places; refuse at once when too many wait already."""
         if gate.locked() and self._waiting >= self._config.max_queued_requests:
-            text = f"all {self._config.max_concurrent_requests} places are taken and {self._waiting} calls wait already"
+            limit = self._config.max_concurrent_requests
+            text = f"{limit} requests in flight (the limit) and {self._waiting} queued"
             raise HopFailed(self._name, place, status=503, kind=BUSY, body=text, retry_after=1.0)
         self._waiting += 1
         try:

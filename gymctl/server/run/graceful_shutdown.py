@@ -1,4 +1,4 @@
-"""How a server goes: what it has begun it finishes, what it has not taken goes elsewhere, and callers can tell which.
+"""Graceful shutdown: a server finishes the requests it has accepted, and callers know which ones it has not.
 
 A request that meets a connection being closed is lost in a way that its caller cannot know: taken or not? To send it
 again might do a thing twice. So a connection that is idle when the server goes is given the answer "not taken" before
@@ -69,12 +69,13 @@ class _Parting(asyncio.Protocol):
         """A request that crossed our answer on its way; nobody looks at it."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Pass the end of the connection on."""
         self._timer.cancel()
         self._connection.connection_lost(exc)
 
 
 class Runner(uvicorn.Server):
-    """A uvicorn server that goes on for ``notice_s`` seconds before it stops, and loses no caller.
+    """A uvicorn server that keeps serving for ``notice_s`` seconds before it stops, and loses no request.
 
     ``give_up_start`` ends a start that is under way: what a server waits for then may never come.
     """
@@ -87,7 +88,7 @@ class Runner(uvicorn.Server):
         self._until = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start; a signal meanwhile ends that, and is no failure."""
+        """Start the server; a signal during startup stops it without an error."""
         self._loop = asyncio.get_running_loop()
         if self.should_exit:  # the signal came before there was anything to give up
             return
@@ -135,8 +136,8 @@ def in_line(listening: int) -> int:
     if not hasattr(socket, "TCP_INFO"):
         return 0
     with socket.socket(fileno=os.dup(listening)) as same:
-        told = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _STILL_IN_LINE.size)
-    return int(_STILL_IN_LINE.unpack(told)[0])
+        info = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _STILL_IN_LINE.size)
+    return int(_STILL_IN_LINE.unpack(info)[0])
 
 
 def close_line(listening: int) -> None:

@@ -29,8 +29,8 @@ def load_server_class(folder: Path, entrypoint: str) -> type[Server]:
         if inspect.isclass(value) and issubclass(value, Server) and value.__module__ == name
     ]
     if len(classes) != 1:
-        found = ", ".join(cls.__name__ for cls in classes) or "none"
-        raise InputError(f"{path} must define one server class of gymctl.server; it defines: {found}")
+        names = ", ".join(cls.__name__ for cls in classes) or "none"
+        raise InputError(f"{path} must define one server class of gymctl.server; found: {names}")
     return classes[0]
 
 
@@ -47,13 +47,13 @@ def _import(path: Path, name: str) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise InputError(f"{path} cannot be imported: {_told(error)}", _hint(error)) from error
+        raise InputError(f"{path} cannot be imported: {_one_line(error)}", _hint(error)) from error
     finally:
         sys.path.remove(str(path.parent))
     return module
 
 
-def _told(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     """What a user's code raised, in one line."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} (line {error.lineno})"
@@ -65,5 +65,5 @@ def _told(error: BaseException) -> str:
 
 def _hint(error: BaseException) -> str:
     if isinstance(error, ImportError):
-        return "install what it needs, or run it in a container: gymctl up without --engine local"
+        return "install its dependencies, or run it in a container: gymctl up without --engine local"
     return ""

@@ -24,7 +24,9 @@ from gymctl.server.sessions import SessionStore
 from gymctl.server.settings import Settings, settings_from_environment
 
 if TYPE_CHECKING:
-    from gymctl.server.base import Server
+    from collections.abc import Callable
+
+    from gymctl.server.hosting import HostedServer
 
 # Longer than any client's keep-alive (ours and upstream's: 15 s), or a request meets a socket that is being closed.
 KEEP_ALIVE_S = 75
@@ -59,7 +61,7 @@ def uvicorn_options() -> dict[str, Any]:
     }
 
 
-def serve(cls: type[Server]) -> None:
+def serve(cls: Callable[[Settings, Client], HostedServer]) -> None:
     """Run a server of class ``cls`` until SIGTERM or SIGINT, then finish what is under way.
 
     Exit 2 with one line when its configuration is wrong.
@@ -80,7 +82,7 @@ def serve(cls: type[Server]) -> None:
     _serve(server)
 
 
-def _serve(server: Server, *, shared: bool = False) -> None:
+def _serve(server: HostedServer, *, shared: bool = False) -> None:
     """Serve in this process; with ``shared``, beside others on the same port."""
     import uvicorn
 
@@ -94,7 +96,7 @@ def _serve(server: Server, *, shared: bool = False) -> None:
     sockets = None
     if shared:
         sockets = [listen(settings.host, settings.port, BACKLOG)]
-        # A session's id names its process: state that is kept after all is missed by the next worker, not made anew.
+        # A session's id names its process: the next worker must miss stored state, not create it again.
         server.sessions = SessionStore(server.sessions.cookie, stateless=server.stateless)
     if hasattr(config, "get_loop_factory"):
         loop_factory = config.get_loop_factory()
@@ -106,8 +108,8 @@ def _serve(server: Server, *, shared: bool = False) -> None:
         raise SystemExit(1)
 
 
-def _workers(server: Server) -> int:
-    """How many processes the server is to be.
+def _workers(server: HostedServer) -> int:
+    """How many processes to run for the server.
 
     Raises:
         InputError: several, though it keeps state that they would not share.
@@ -116,7 +118,7 @@ def _workers(server: Server) -> int:
     if workers > 1 and not server.stateless:
         raise InputError(
             f"{server.name}: num_workers is {workers}, but {type(server).__name__} keeps sessions in its process",
-            "leave num_workers out, or, if no request depends on an earlier one, let the class say `stateless = True`",
+            "remove num_workers or, if requests do not depend on earlier ones, set `stateless = True` in the class",
         )
     return workers
 
@@ -142,7 +144,7 @@ def transport(settings: Settings) -> Transport:
     return AcrossMachines(here, settings.remote, settings.head_url, min(MOST_CONNECTIONS, files // 8))
 
 
-async def _run(runner: Any, server: Server, sockets: list[socket.socket] | None) -> None:
+async def _run(runner: Any, server: HostedServer, sockets: list[socket.socket] | None) -> None:
     beat = asyncio.create_task(_beat(runner, server))
     try:
         await runner.serve(sockets=sockets)
@@ -153,7 +155,7 @@ async def _run(runner: Any, server: Server, sockets: list[socket.socket] | None)
         await server.client.close()
 
 
-async def _beat(runner: Any, server: Server) -> None:
+async def _beat(runner: Any, server: HostedServer) -> None:
     """Touch the ready file while the event loop turns; a loop that hangs lets it grow old."""
     while not runner.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)
@@ -193,9 +195,9 @@ def raise_file_limit() -> None:
     """Raise the soft limit of open files as far as the hard one allows, up to what many connections need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
-        wanted = WANTED_FILES
+        target = WANTED_FILES
     else:
-        wanted = min(WANTED_FILES, hard)
-    if soft < wanted:
+        target = min(WANTED_FILES, hard)
+    if soft < target:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))

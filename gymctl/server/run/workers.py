@@ -30,7 +30,7 @@ def run_workers(count: int, host: str, port: int, work: Callable[[], None]) -> i
         The exit code: 0, or that of a worker that could not start.
 
     Raises:
-        InputError: another program has the port.
+        InputError: the port is in use.
     """
     with socket.socket(_family(host)) as held:  # bound, not listening: it keeps other programs off the port
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,7 +38,9 @@ def run_workers(count: int, host: str, port: int, work: Callable[[], None]) -> i
         try:
             held.bind((host, port))
         except OSError as error:
-            raise InputError(f"port {port} on {host} cannot be taken: {error.strerror}", "give another port") from error
+            raise InputError(
+                f"port {port} on {host} is not available: {error.strerror}", "choose another port"
+            ) from error
         return _Crew(work).run(count)
 
 
@@ -51,6 +53,7 @@ class _Crew:
         self._stopping = False
 
     def run(self, count: int) -> int:
+        """Run the workers until a signal arrives; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for _ in range(count):
@@ -63,14 +66,14 @@ class _Crew:
             if self._stopping:
                 continue
             if served < _SOON_S:
-                log.error("worker %d ended at once with %d", pid, code)
+                log.error("worker %d exited immediately with code %d", pid, code)
                 if code > 0:
                     result = code
                 else:
                     result = 1
                 self._stop()
             else:
-                log.warning("worker %d ended with %d; another takes its place", pid, code)
+                log.warning("worker %d exited with code %d; starting another", pid, code)
                 self._start()
         return result
 

@@ -17,7 +17,8 @@ from gymctl.server.checks.runner import CheckFailed, Work
 from gymctl.server.responses import output_text
 
 _FOLDER = Path(__file__).parent
-_SENT = ("solution_confinement", "solution_runner")  # run where the check runs, which may not have them
+# Sent to where the check runs, which may not have them; each may import the ones before it.
+_SENT = ("solution_system_calls", "solution_confinement", "solution_runner")
 _MEGABYTE = 1 << 20
 _START_S = 60.0  # on top of the tests' own time: the sandbox starts, on a machine that may be busy
 _FENCE = "```"
@@ -95,7 +96,7 @@ class CompCoding(ResourcesServer):
         """Run an empty program, unless that is the business of other machines.
 
         Raises:
-            InputError: there is no sandbox for it.
+            InputError: the sandbox cannot be set up.
         """
         if self._work.is_remote:
             return
@@ -104,7 +105,7 @@ class CompCoding(ResourcesServer):
             await self._work.run(tested, "", [("", "")], None, self._limits(), self._sources, seconds=_START_S)
         except CheckFailed as failure:
             raise InputError(
-                f"{self.name}: submitted code cannot be kept in a sandbox here: {failure.message}",
+                f"{self.name}: cannot sandbox submitted code on this machine: {failure.message}",
                 "use Linux 5.13 or later with Landlock (lsm=landlock,...), or a Ray cluster of such machines",
             ) from failure
 
@@ -123,7 +124,8 @@ class CompCoding(ResourcesServer):
             verdict = await self._tested(code, body.verifier_metadata.unit_tests)
         tests = verdict["unit_tests"] or []
         passed = len(tests) == len(body.verifier_metadata.unit_tests.inputs) and all(test["passed"] for test in tests)
-        reward, violation = float(passed), has_format_violation(body.response)
+        reward = float(passed)
+        violation = has_format_violation(body.response)
         if violation and self.config.reasoning_format_penalty is not None:
             reward = self.config.reasoning_format_penalty
         return VerifyResponse.of(
@@ -148,17 +150,20 @@ class CompCoding(ResourcesServer):
             raise
         results = done.value
         failed = next(((place, each) for place, each in enumerate(results) if each["outcome"] != "passed"), None)
-        shown = ("stdout", "stderr") if self.config.debug else ()
+        if self.config.debug:
+            outputs = ("stdout", "stderr")
+        else:
+            outputs = ()
         return {
             "result": [True if each["outcome"] == "passed" else code_of(each) for each in results],
             "metadata": _describe(failed[1], failed[0], *pairs[failed[0]]) if failed else {},
             "unit_tests": [
                 {"passed": each["outcome"] == "passed", "outcome": each["outcome"], "seconds": each["seconds"]}
-                | {key: each[key] for key in shown}
+                | {key: each[key] for key in outputs}
                 for each in results
             ],
             "unit_tests_time_taken": round(sum(each["seconds"] for each in results), 4),
-            **done.told,
+            **done.reply_fields,
         }
 
     def _limits(self) -> dict[str, Any]:
@@ -175,7 +180,7 @@ class CompCoding(ResourcesServer):
         }
 
 
-def _describe(result: dict[str, Any], place: int, given: str, expected: str) -> dict[str, Any]:
+def _describe(result: dict[str, Any], place: int, stdin: str, expected: str) -> dict[str, Any]:
     """The first test that did not pass, texts shortened."""
     outcome = result["outcome"]
     return {
@@ -184,7 +189,7 @@ def _describe(result: dict[str, Any], place: int, given: str, expected: str) -> 
         "error_message": _MESSAGES.get(outcome, "Runtime Error"),
         "outcome": outcome,
         "error": result["stderr"].strip().rpartition("\n")[2][:300],
-        "inputs": shortened(given),
+        "inputs": shortened(stdin),
         "output": shortened(result["value"] or result["stdout"]),
         "expected": shortened(expected),
     }
@@ -194,7 +199,9 @@ def extract_code(text: str) -> str:
     """What stands between the last two fences; empty when there are fewer than two."""
     lines = text.split("\n")
     fences = [number for number, line in enumerate(lines) if _FENCE in line]
-    return "\n".join(lines[fences[-2] + 1 : fences[-1]]).strip("\n") if len(fences) > 1 else ""
+    if len(fences) > 1:
+        return "\n".join(lines[fences[-2] + 1 : fences[-1]]).strip("\n")
+    return ""
 
 
 def has_format_violation(response: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Runs submitted code, one process a test, and tells what it printed or returned. This part is ours; the code is not.
+"""Run submitted code, one process per test, and report what it printed or returned. This part is ours; the code is not.
 
 It is started with nothing in its memory or its environment but Python (without ``site``: its path is the standard
 library), gets a line of JSON for every test and answers with one. It never sees an expected output, and so cannot give
@@ -34,7 +34,8 @@ _MOST_FILES = 1000
 _FOREIGN = "<submitted>"
 _ASIDE = 200  # descriptors from here on are free
 _CONFINED = b"confined"
-_F_ADD_SEALS, _SEALS = 1033, 0b1111  # against sealing, shrinking, growing, writing
+_F_ADD_SEALS = 1033
+_SEALS = 0b1111  # against sealing, shrinking, growing, writing
 # What solutions of LeetCode's kind take for granted; those that read standard input import for themselves, or do not.
 _PRELUDE = """
 import bisect, collections, copy, datetime, functools, heapq, io, itertools, json, math, operator, os, random, re
@@ -52,7 +53,8 @@ from typing import *
 
 def main(job: dict[str, Any]) -> None:
     """Serve tests until standard input ends."""
-    orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    orders = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
     confinement.drop_identity(job["uid"], search=job["search"])
     os.chdir(job["scratch"])
     sys.path += job["packages"]
@@ -107,7 +109,8 @@ class _Test(NamedTuple):
             texts, outcome = watch.until(began + self.limits["seconds"])
         stdout, stderr, value = (bytes(text).decode("utf-8", "replace") for text in texts)
         if problem:
-            outcome, stderr = "no sandbox", problem
+            outcome = "no sandbox"
+            stderr = problem
         return {
             "outcome": outcome,
             "seconds": round(time.monotonic() - began, 4),
@@ -146,7 +149,9 @@ class _Watch:
     """Reads what a test's process says, and kills it at the first limit that the kernel does not keep by itself."""
 
     def __init__(self, pid: int, readings: list[int], limits: Mapping[str, Any], scratch: str) -> None:
-        self._pid, self._limits, self._scratch = pid, limits, os.fsencode(scratch)
+        self._pid = pid
+        self._limits = limits
+        self._scratch = os.fsencode(scratch)
         self._texts = {reading: bytearray() for reading in readings}
         self._open = set(readings)
         self._status: int | None = None
@@ -235,14 +240,15 @@ def _become(test: _Test, order: Mapping[str, Any], runner: int, stdin: int, writ
             os.dup2(writing, _ASIDE + place)
         for place in (1, 2, 3):
             os.dup2(_ASIDE + place, place)
-        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), write_through=True)
         _confine(test, runner)
         os.closerange(4, 4096)
         _do(test.code, order, dict(test.names))
         status = 0
     except BaseException as error:  # noqa: BLE001 - whatever the code raises
-        sys.stderr.write(_told(error))
+        sys.stderr.write(_traceback(error))
     finally:
         with suppress(BaseException):
             sys.stdout.flush()
@@ -276,7 +282,7 @@ def _do(code: str, order: Mapping[str, Any], names: dict[str, Any]) -> None:
     atexit._run_exitfuncs()  # fast output is often written there
 
 
-def _told(error: BaseException) -> str:
+def _traceback(error: BaseException) -> str:
     """The traceback from where the submitted code begins."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename != _FOREIGN:

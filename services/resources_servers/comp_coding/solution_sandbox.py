@@ -101,13 +101,13 @@ class Sandbox:
         )  # fmt: skip
         self._send(job)
 
-    def run(self, given: str, fn_name: str | None) -> dict[str, Any]:
+    def run(self, stdin: str, fn_name: str | None) -> dict[str, Any]:
         """The outcome of one test: ``ended`` when the code came to its end.
 
         Raises:
             SandboxFailed: it gave none.
         """
-        self._send({"input": given, "fn_name": fn_name})
+        self._send({"input": stdin, "fn_name": fn_name})
         answer = self._answer(time.monotonic() + _START_S + self.limits["seconds"])
         try:
             result: dict[str, Any] = json.loads(answer)
@@ -254,9 +254,9 @@ def _entries(folder: str) -> list[Path]:
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in os.environ}
+    variables = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in os.environ}
     own = {"HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
-    return {**kept, **own}
+    return {**variables, **own}
 
 
 def _own_user() -> int | None:
@@ -270,13 +270,14 @@ def _own_user() -> int | None:
     try:
         mapped = Path("/proc/self/uid_map").read_text(encoding="ascii")
     except OSError as error:
-        raise SandboxFailed(f"code is not run as root, and /proc is not readable: {error.strerror}") from error
+        raise SandboxFailed(f"code must not run as root, and /proc is not readable: {error.strerror}") from error
     ranges = [(int(start), int(start) + int(count)) for start, _, count in map(str.split, mapped.splitlines())]
     for first, count in _OWN_USERS:
         uid = first + os.getpid() % count
         if any(start <= uid < end for start, end in ranges):
             return uid
-    raise SandboxFailed("code is not run as root, and this container has too few user ids; run it as an ordinary user")
+    text = "code must not run as root, and this container has too few user ids; run it as an ordinary user"
+    raise SandboxFailed(text)
 
 
 def _is_open(*paths: Path) -> bool:

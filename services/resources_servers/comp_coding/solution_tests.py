@@ -33,21 +33,28 @@ def tested(
     """
     results = []
     with Sandbox(code, limits, sources) as sandbox:
-        for given, expected in tests:
-            result = _result(sandbox, given, fn_name)
+        for stdin, expected in tests:
+            result = _result(sandbox, stdin, fn_name)
             if result["outcome"] == "ended":
-                right = same_value(result["value"], expected) if fn_name else same_lines(result["stdout"], expected)
-                result["outcome"] = "passed" if right else "wrong"
+                if fn_name:
+                    right = same_value(result["value"], expected)
+                else:
+                    right = same_lines(result["stdout"], expected)
+                if right:
+                    result["outcome"] = "passed"
+                else:
+                    result["outcome"] = "wrong"
             result["value"] = shortened(result["value"])
             if not limits["debug"]:
-                result["stdout"], result["stderr"] = shortened(result["stdout"]), result["stderr"][-_CUT:]
+                result["stdout"] = shortened(result["stdout"])
+                result["stderr"] = result["stderr"][-_CUT:]
             results.append(result)
             if limits["stop_early"] and result["outcome"] != "passed":
                 break
     return results
 
 
-def _result(sandbox: Sandbox, given: str, fn_name: str | None) -> dict[str, Any]:
+def _result(sandbox: Sandbox, stdin: str, fn_name: str | None) -> dict[str, Any]:
     """One test. What ends the sandbox twice, while other code runs in it, is the submitted code's own failure.
 
     Raises:
@@ -55,7 +62,7 @@ def _result(sandbox: Sandbox, given: str, fn_name: str | None) -> dict[str, Any]
     """
     for _ in range(2):
         try:
-            return sandbox.run(given, fn_name)
+            return sandbox.run(stdin, fn_name)
         except SandboxFailed as failure:
             problem = str(failure)
             sandbox.start()
@@ -93,4 +100,6 @@ def code_of(result: Mapping[str, Any]) -> int:
 
 def shortened(text: str) -> str:
     """A text of at most 300 characters, its middle left out."""
-    return text if len(text) <= _CUT else f"{text[: _CUT // 2]}...(shortened)...{text[-_CUT // 2 :]}"
+    if len(text) <= _CUT:
+        return text
+    return f"{text[: _CUT // 2]}...(shortened)...{text[-_CUT // 2 :]}"

@@ -102,7 +102,7 @@ class GoogleSearch(ResourcesServer):
         super().__init__(settings, client)
         if importlib.util.find_spec("trafilatura") is None:
             raise InputError(
-                f"{self.name} reads pages with trafilatura, which is not installed",
+                f"{self.name} needs trafilatura to read pages, but it is not installed",
                 'pip install "gymctl[search]", or run it in containers: gymctl up without --engine local',
             )
 
@@ -122,7 +122,7 @@ class GoogleSearch(ResourcesServer):
             auto_decompress=False,
         )
         self._extraction = Extraction(self.share(config.extraction_workers), config.extraction_timeout_seconds)
-        self._kept: TTLCache[tuple[str, str], str] = TTLCache(config.cache_bytes, config.cache_seconds, getsizeof=len)
+        self._cache: TTLCache[tuple[str, str], str] = TTLCache(config.cache_bytes, config.cache_seconds, getsizeof=len)
         self._under_way: dict[tuple[str, str], asyncio.Task[str]] = {}
 
     async def shutdown(self) -> None:
@@ -153,8 +153,8 @@ class GoogleSearch(ResourcesServer):
     async def _once(self, kind: str, asked: str, work: Callable[[str], Awaitable[str]]) -> str:
         """An answer that is kept, or is under way for another caller, or is made now. Errors are not kept."""
         key = (kind, asked)
-        if (kept := self._kept.get(key)) is not None:
-            return kept
+        if (cached := self._cache.get(key)) is not None:
+            return cached
         task = self._under_way.get(key)
         if task is None:
             task = self._under_way[key] = asyncio.create_task(self._make(key, work))
@@ -167,12 +167,12 @@ class GoogleSearch(ResourcesServer):
         except PageError as error:
             return f"Error: {error}"
         with suppress(ValueError):  # larger than the whole cache
-            self._kept[key] = text
+            self._cache[key] = text
         return text
 
     async def _search(self, query: str) -> str:
         if not query or len(query) > _LONGEST_QUERY:
-            raise PageError(f"a query has 1 to {_LONGEST_QUERY} characters")
+            raise PageError(f"a query must have 1 to {_LONGEST_QUERY} characters")
         wait = self._pace.turn(self.config.patience_seconds)
         if wait is None:
             raise PageError("too many searches are waiting; try again later")
@@ -237,7 +237,7 @@ def _refusal(status: int, answer: dict[str, Any] | None) -> str:
     else:
         message = None
     if status == 200:
-        return "the search engine answered with what is no JSON object"
+        return "the search engine did not return a JSON object"
     return f"the search engine answered {status}" + (f": {str(message)[:300]}" if message else "")
 
 

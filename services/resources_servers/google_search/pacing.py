@@ -1,4 +1,4 @@
-"""Keep to a number of calls a second: each caller is told how long to wait for its turn."""
+"""Limit calls per second: each caller gets the time to wait for its turn."""
 
 from __future__ import annotations
 

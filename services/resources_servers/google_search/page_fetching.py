@@ -64,14 +64,14 @@ class CheckedResolver(AbstractResolver):
         """
         permitted: list[ResolveResult] = []
         refused = ""
-        for found in await self._inner.resolve(host, port, family):
+        for address in await self._inner.resolve(host, port, family):
             try:
-                check(ip_address(found["host"].partition("%")[0]), self._allowed)
-                permitted.append(found)
+                check(ip_address(address["host"].partition("%")[0]), self._allowed)
+                permitted.append(address)
             except AddressRefused:
-                refused = found["host"]
+                refused = address["host"]
         if refused and not permitted:
-            raise AddressRefused(f"{host} leads to {refused}, which is not an address of the public Internet")
+            raise AddressRefused(f"{host} resolves to {refused}, which is not a public Internet address")
         return permitted
 
     async def close(self) -> None:
@@ -118,7 +118,7 @@ async def fetch(session: aiohttp.ClientSession, url: str, limits: Limits, allowe
     except TimeoutError as error:
         raise PageError(f"the page did not arrive within {limits.seconds:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise PageError(_told(error)) from error
+        raise PageError(_reason(error)) from error
 
 
 def _parse(url: str) -> URL:
@@ -153,7 +153,7 @@ async def _follow(session: aiohttp.ClientSession, url: URL, limits: Limits, allo
         finally:
             response.close()
         if not location:
-            raise PageError(f"the page answered {response.status} without saying where it went")
+            raise PageError(f"the page answered {response.status} without a Location header")
         url = _parse(str(url.join(URL(location))))
     raise PageError(f"the page was redirected more than {limits.redirects} times")
 
@@ -176,7 +176,7 @@ async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
     """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in _WINDOWS:
-        raise PageError(f"the page is packed as {encoding[:40]!r}, which cannot be read here")
+        raise PageError(f"the page uses the unsupported content encoding {encoding[:40]!r}")
     if (response.content_length or 0) > most:
         raise PageError(_too_large(most))
     body = bytearray()
@@ -189,9 +189,9 @@ async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
             if unpacker.ended:  # what follows belongs to nothing, and would be kept
                 break
     except zlib.error as error:
-        raise PageError(f"the page says that it is packed as {encoding}, but is not") from error
+        raise PageError(f"the page declares content encoding {encoding}, but is not encoded that way") from error
     if not unpacker.ended and _WINDOWS[encoding]:
-        raise PageError("the page broke off before its end")
+        raise PageError("the page was cut off")
     return bytes(body)
 
 
@@ -226,7 +226,7 @@ class _Unpacker:
         return self._inner.decompress(data, most)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """What the network or a server's answer had against it, in a line."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, AddressRefused):

@@ -38,8 +38,8 @@ def decode(page: Page) -> str:
         if page.body.startswith(mark):
             return page.body.decode(name, "replace")
     head = page.body[:2048]
-    said = [found[1].decode() for found in (_XML_CHARSET.search(head), _META_CHARSET.search(head)) if found]
-    for name in filter(None, (page.charset, *said, "utf-8")):
+    declared = [match[1].decode() for match in (_XML_CHARSET.search(head), _META_CHARSET.search(head)) if match]
+    for name in filter(None, (page.charset, *declared, "utf-8")):
         with suppress(LookupError, UnicodeError, ValueError):
             codec = codecs.lookup(name)
             if codec._is_text_encoding and codec.name.replace("_", "-") not in _NOT_FOR_PAGES:
@@ -56,7 +56,7 @@ def is_html(page: Page) -> bool:
     unsaid = page.media_type in ("", "application/octet-stream")
     utf16 = page.body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or "utf-16" in page.charset.lower()
     if b"\0" in page.body[:4096] and not utf16:
-        raise PageError("the page is not text" + ("" if unsaid else f", though it says that it is {page.media_type}"))
+        raise PageError("the page is not text" + ("" if unsaid else f", although it declares {page.media_type}"))
     if page.media_type in _HTML:
         return True
     if not unsaid and not _TEXT.match(page.media_type):
@@ -100,10 +100,10 @@ class Extraction:
                 async with asyncio.timeout(self._seconds):
                     text = await worker.ask(html)
             except TimeoutError as error:
-                raise PageError(f"the text of the page was not found within {self._seconds:g} s") from error
+                raise PageError(f"extracting the text of the page took longer than {self._seconds:g} s") from error
             except (asyncio.IncompleteReadError, OSError) as error:
                 raise PageError(
-                    "the text of the page cannot be read: it takes too much memory, or is broken"
+                    "the text of the page cannot be extracted: it needs too much memory or is malformed"
                 ) from error
             else:
                 if worker.pages < _PAGES_PER_WORKER:

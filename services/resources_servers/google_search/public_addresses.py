@@ -45,12 +45,14 @@ def check(address: Address, allowed: Sequence[Network]) -> None:
     if any(each in network for each in (address, meant) for network in allowed):
         return
     if not is_public(meant):
-        raise AddressRefused(f"{address} is not an address of the public Internet")
+        raise AddressRefused(f"{address} is not a public Internet address")
 
 
 def is_public(address: Address) -> bool:
     """Whether an address is one of the public Internet's, of one host."""
-    if address.is_multicast or address.is_reserved or any(address in network for network in _METADATA):
+    if address.is_multicast or address.is_reserved:
+        return False
+    if any(address in network for network in _METADATA):
         return False
     return address.is_global and not (isinstance(address, IPv6Address) and address.is_site_local)
 

@@ -112,15 +112,15 @@ class LibraryJudgeMath(ResourcesServer):
         place: dict[str, Any] = {}
         try:
             done = await self._work.run(library_verdict, expected, generated, evaluated, seconds=seconds)
-            (equal, found, problem) = done.value
-            place = done.told
+            (equal, answer, problem) = done.value
+            place = done.reply_fields
         except CheckFailed as failure:
             if failure.reason == "raised":  # the check catches what answers cause: this is the installation's fault
                 raise
             equal = False
-            found = None
+            answer = None
             problem = failure.message
-        verdict = {"extracted_answer": found, "library_reward": float(equal), **place}
+        verdict = {"extracted_answer": answer, "library_reward": float(equal), **place}
         if problem:
             return {**verdict, "library_error": problem}
         return verdict

@@ -27,15 +27,15 @@ def library_verdict(expected: str, generated: str, only_evaluated: bool = False)
 
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it logs answers that it cannot read
     try:
-        wanted = parse(rf"\boxed{{{without_delimiters(expected)}}}", [LatexExtractionConfig()])
-        found = parse(generated, [ExprExtractionConfig(), LatexExtractionConfig()])
-        if not wanted:
+        expected_forms = parse(rf"\boxed{{{without_delimiters(expected)}}}", [LatexExtractionConfig()])
+        answers = parse(generated, [ExprExtractionConfig(), LatexExtractionConfig()])
+        if not expected_forms:
             return False, None, "expected_answer cannot be read"
-        right = next((answer for answer in found if verify(wanted, answer)), None)
-        if only_evaluated and right is not None and not is_answer(expected, wanted, generated, found):
-            return False, str(found[0]), NOT_EVALUATED
-        if right is None and found:
-            shown = found[0]
+        right = next((answer for answer in answers if verify(expected_forms, answer)), None)
+        if only_evaluated and right is not None and not is_answer(expected, expected_forms, generated, answers):
+            return False, str(answers[0]), NOT_EVALUATED
+        if right is None and answers:
+            shown = answers[0]
         else:
             shown = right
         return right is not None, None if shown is None else str(shown), None
@@ -52,13 +52,13 @@ def without_delimiters(answer: str) -> str:
     return answer
 
 
-def is_answer(expected: str, wanted: Sequence[Any], generated: str, found: Sequence[Any]) -> bool:
+def is_answer(expected: str, expected_forms: Sequence[Any], generated: str, answers: Sequence[Any]) -> bool:
     """Whether what math-verify ``found`` in a text is worked out as far as the expected answer, and has its unit."""
     unit = unit_of(generated)
     expected_unit = unit_of(expected)
     if unit and expected_unit and unit != expected_unit:
         return False
-    return _is_worked_out(found) or not _is_worked_out(wanted)
+    return _is_worked_out(answers) or not _is_worked_out(expected_forms)
 
 
 def unit_of(text: str) -> str:

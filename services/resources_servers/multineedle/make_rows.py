@@ -125,10 +125,10 @@ def main() -> None:
         ("seed", 1, "another one gives other rows"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default: {default})")
-    given = parser.parse_args()
-    if not 1 <= given.needles <= len(NEEDLES) // 2:
+    arguments = parser.parse_args()
+    if not 1 <= arguments.needles <= len(NEEDLES) // 2:
         parser.error(f"--needles must be 1 to {len(NEEDLES) // 2}")
-    for row in make_rows(given.rows, given.words, given.needles, given.seed):
+    for row in make_rows(arguments.rows, arguments.words, arguments.needles, arguments.seed):
         sys.stdout.write(json.dumps(row) + "\n")
 
 

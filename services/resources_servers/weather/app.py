@@ -49,7 +49,7 @@ class Weather(ResourcesServer):
         """Return the report for a city, or the list of cities with a report."""
         report = REPORTS.get(_spelt(city))
         if report is None:
-            return {"city": city, "error": f"there is no report; there are: {', '.join(map(str.title, REPORTS))}"}
+            return {"city": city, "error": f"no report for this city; available: {', '.join(map(str.title, REPORTS))}"}
         degrees, rain, sky = report
         return {"city": city, "temperature_celsius": degrees, "chance_of_rain_percent": rain, "sky": sky}
 
@@ -108,7 +108,7 @@ def _spelt(city: str) -> str:
 
 
 def _cities_asked(output: list[dict[str, Any]]) -> list[str]:
-    """The cities that ``get_weather`` was called for; what is no text is passed over."""
+    """The cities that ``get_weather`` was called for; other values are ignored."""
     calls = [call for call in function_calls(output) if call.get("name") == "get_weather"]
     return [_spelt(city) for call in calls if isinstance(city := call_arguments(call).get("city"), str)]
 

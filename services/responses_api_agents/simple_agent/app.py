@@ -32,12 +32,12 @@ class SimpleAgent(AgentServer):
     async def respond(self, params: dict[str, Any], rollout: Rollout) -> dict[str, Any]:
         """Run the loop; the last reply comes back with everything that was put out and the summed usage."""
         asked = input_items(params.get("input"))
-        said: list[dict[str, Any]] = []
+        items: list[dict[str, Any]] = []
         usage: dict[str, Any] | None = None
         idle = 0
         for step in count(1):
-            reply = await rollout.model({**params, "input": asked + said})
-            said += reply["output"]
+            reply = await rollout.model({**params, "input": asked + items})
+            items += reply["output"]
             usage = add_usage(usage, reply.get("usage"))
             calls = function_calls(reply["output"])
             if calls:
@@ -47,11 +47,11 @@ class SimpleAgent(AgentServer):
             if self.finished(reply, calls, idle):
                 break
             for call in calls:  # one after the other: the environment's session may depend on the order
-                said.append(function_call_output(call["call_id"], await self.run_tool(call, rollout)))
+                items.append(function_call_output(call["call_id"], await self.run_tool(call, rollout)))
             if step == self.config.max_steps:
                 reply["metadata"] = {**(reply.get("metadata") or {}), MAX_STEPS_REACHED: str(step)}
                 break
-        return {**reply, "output": said, "usage": usage}
+        return {**reply, "output": items, "usage": usage}
 
     def finished(self, reply: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], idle: int) -> bool:
         """Whether a reply ends the loop: cut short, or an answer, or too many in a row that are neither."""

@@ -85,7 +85,7 @@ class OpenAIModel(ModelServer):
                 request["input"] = without_reasoning(request["input"])
             body = msgspec.json.encode(request)
         except msgspec.DecodeError as error:
-            raise RefusedError((), f"a JSON object is expected: {error}", "json_invalid") from error
+            raise RefusedError((), f"expected a JSON object: {error}", "json_invalid") from error
         try:
             answer = await self._provider.post(path, body, session=session.id, deadline=call.deadline)
         except HopFailed as failed:
@@ -104,20 +104,20 @@ class OpenAIModel(ModelServer):
 
 
 class Item(msgspec.Struct):
-    """What is read of an input item to tell reasoning from the rest."""
+    """The field of an input item that identifies reasoning."""
 
     type: str = "message"
 
 
-def without_reasoning(given: msgspec.Raw) -> msgspec.Raw:
+def without_reasoning(items: msgspec.Raw) -> msgspec.Raw:
     """An ``input`` without its reasoning items, for an endpoint that knows nothing of another's ``rs_`` ids."""
-    if bytes(given)[:1] != b"[":
-        return given
-    kept = [
-        item for item in msgspec.json.decode(given, type=list[msgspec.Raw])
+    if bytes(items)[:1] != b"[":
+        return items
+    others = [
+        item for item in msgspec.json.decode(items, type=list[msgspec.Raw])
         if msgspec.json.decode(item, type=Item).type != "reasoning"
     ]  # fmt: skip
-    return msgspec.Raw(msgspec.json.encode(kept))
+    return msgspec.Raw(msgspec.json.encode(others))
 
 
 if __name__ == "__main__":

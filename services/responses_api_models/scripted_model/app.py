@@ -1,7 +1,7 @@
-"""A policy that is no language model: a fixed script that calls the tools it is offered, then stops.
+"""A policy without a language model: a fixed script that calls the tools it is offered, then stops.
 
 It is a pure function of the request, needs no key and no network, and answers in microseconds. Use it to see a stack
-work from end to end and in tests; its rewards say nothing about any model.
+work from end to end and in tests; its rewards do not measure any model.
 
 The script: take the offered tools in order; for each one, find arguments in the prompt (or, for arrays of numbers,
 in earlier tool outputs), make the calls that were not made yet, and go on to the next tool; then send a message.
@@ -47,22 +47,24 @@ class Conversation:
         text = content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or ())
         self.lines += text.splitlines()
         if role == "user":
-            self.question, self.made, self.outputs = text, [], []
+            self.question = text
+            self.made = []
+            self.outputs = []
 
     def numbers(self) -> list[int | float]:
         """The numbers in the question, in order, repeats kept."""
-        return [float(found) if "." in found else int(found) for found in NUMBER.findall(self.question)]
+        return [float(number) if "." in number else int(number) for number in NUMBER.findall(self.question)]
 
     def phrases(self) -> list[str]:
         """Quoted phrases on prompt lines that share a word with the question; else its names; else all of it."""
         asked = {word.lower() for word in WORDS.findall(self.question)}
-        found = [
+        phrases = [
             next(filter(None, groups))
             for line in self.lines
             if not asked.isdisjoint(word.lower() for word in WORDS.findall(QUOTED.sub("", line)))
             for groups in QUOTED.findall(line)
         ]
-        return list(dict.fromkeys(found or NAMES.findall(self.question))) or [self.question]
+        return list(dict.fromkeys(phrases or NAMES.findall(self.question))) or [self.question]
 
     def results(self) -> list[int | float]:
         """The numbers in the tool outputs so far, in order."""
@@ -112,9 +114,9 @@ def arguments_for(tool: Tool, talk: Conversation) -> list[dict[str, Any]]:
     schemas = tool.parameters.get("properties", {})
     values = {name: values_for(schemas.get(name, {}), talk) for name in tool.parameters.get("required", ())}
     if len(values) == 1:
-        ((name, found),) = values.items()
-        return [{name: value} for value in found[:MOST_CALLS]]
-    return [{name: found[min(place, len(found) - 1)] for place, (name, found) in enumerate(values.items())}]
+        ((name, choices),) = values.items()
+        return [{name: value} for value in choices[:MOST_CALLS]]
+    return [{name: choices[min(place, len(choices) - 1)] for place, (name, choices) in enumerate(values.items())}]
 
 
 def next_calls(talk: Conversation, tools: list[Tool], *, parallel: bool) -> list[tuple[str, dict[str, Any]]]:
@@ -233,7 +235,7 @@ class ScriptedModel(ModelServer):
             }
             for place, (name, arguments) in enumerate(calls)
         ]
-        said: dict[str, Any] = {"role": "assistant", "content": None if calls else self._last_words(talk)}
+        message: dict[str, Any] = {"role": "assistant", "content": None if calls else self._last_words(talk)}
         read, wrote = words(talk, calls)
         return {
             "id": f"chatcmpl-{mark}",
@@ -243,7 +245,7 @@ class ScriptedModel(ModelServer):
             "choices": [
                 {
                     "index": 0,
-                    "message": said | ({"tool_calls": tool_calls} if calls else {}),
+                    "message": message | ({"tool_calls": tool_calls} if calls else {}),
                     "finish_reason": "tool_calls" if calls else "stop",
                 }
             ],
@@ -277,8 +279,8 @@ def filled(text: str, match: re.Match[str]) -> str:
 def words(talk: Conversation, calls: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
     """Words in and words out: what stands in for tokens."""
     read = sum(len(text.split()) for text in (*talk.lines, *talk.outputs)) + len(talk.made)
-    said = " ".join(f"{name} {arguments}" for name, arguments in calls) or farewell(talk)
-    return read, len(said.split())
+    content = " ".join(f"{name} {arguments}" for name, arguments in calls) or farewell(talk)
+    return read, len(content.split())
 
 
 if __name__ == "__main__":

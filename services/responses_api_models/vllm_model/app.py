@@ -97,7 +97,7 @@ class VLLMConfig(ProviderConfig):
         if self.is_responses_native:
             for name, needed in _NATIVE_NEEDS.items():
                 if getattr(self, name) != needed:
-                    raise ValueError(f"is_responses_native passes requests on; it needs {name}: {str(needed).lower()}")
+                    raise ValueError(f"is_responses_native requires {name}: {str(needed).lower()}")
         return self
 
 
@@ -146,7 +146,7 @@ class VLLMModel(ModelServer):
         """Chat Completions, with reasoning as ``<think>`` in the text, and the training fields on the message."""
         request = json_object(call.body)
         if request.get("stream"):
-            raise RefusedError(("stream",), "answers come whole here; leave it out")
+            raise RefusedError(("stream",), "streaming is not supported; remove it")
         messages = request.get("messages")
         if not isinstance(messages, list) or not messages:
             raise RefusedError(("messages",), "Input should be a list of messages", "missing")
@@ -165,7 +165,7 @@ class VLLMModel(ModelServer):
             await self._add_audio(request)
         last = request["messages"][-1:]
         if last and not self.config.sequential_reasoning_allowed and only_thought(last[0]):
-            return stopped(self.config.model, "content_filter", "reasoning without an answer is not to be continued")
+            return stopped(self.config.model, "content_filter", "reasoning without an answer cannot be continued")
         request = self._filled_in(request)
         # Encoded once: a call of /tokenize needs the same bytes again.
         request["messages"] = orjson.Fragment(exact_json.dumps(request["messages"]))
@@ -225,10 +225,10 @@ class VLLMModel(ModelServer):
 
     async def _tokenized(self, request: Mapping[str, Any], until: float, session: Session) -> list[int]:
         asked = {name: request[name] for name in _OF_THE_PROMPT if name in request}
-        found = (await self._post("../tokenize", asked, until, session)).get("tokens")
-        if not isinstance(found, list):
+        ids = (await self._post("../tokenize", asked, until, session)).get("tokens")
+        if not isinstance(ids, list):
             raise HopFailed(self.name, "/tokenize", status=200, body="the answer has no list of tokens")
-        return found
+        return ids
 
     async def _native(self, params: dict[str, Any], call: Call, session: Session) -> Reply:
         template = self.config.chat_template_kwargs
@@ -269,7 +269,7 @@ def _in_metadata(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
     except ValueError as error:
         raise RefusedError(("metadata", name), f"JSON decode error: {error}") from error
     if not isinstance(value, dict):
-        raise RefusedError(("metadata", name), "a JSON object is expected")
+        raise RefusedError(("metadata", name), "expected a JSON object")
     return value
 
 

@@ -55,11 +55,11 @@ def test_files_are_sent_as_data(tmp_path: Path) -> None:
     ("metadata", "text"),
     [
         ({"audio_path": "b.wav"}, "No such file"),
-        ({"audio_path": "a.txt"}, "not of a known kind"),
+        ({"audio_path": "a.txt"}, "not a supported type"),
         ({"audio_path": "../private.wav"}, "not in the server's audio_root"),
         ({"audio_path": "sub/../../private.wav"}, "not in the server's audio_root"),
         ({"audio_path": "../audio-more/a.wav"}, "not in the server's audio_root"),
-        ({"audio_path": "/etc/passwd"}, "not of a known kind"),
+        ({"audio_path": "/etc/passwd"}, "not a supported type"),
         ({"audio_path": "/proc/self/a.wav"}, "not in the server's audio_root"),
         ({"audio_path": "link.wav"}, "not in the server's audio_root"),
         ({"audio_path": "folder/private.wav"}, "not in the server's audio_root"),
@@ -67,7 +67,7 @@ def test_files_are_sent_as_data(tmp_path: Path) -> None:
         ({"audio_path": "dir.wav"}, "Is a directory|not a file"),
         ({"audio_path": "a\x00.wav"}, "not a path|not in"),
         ({"audio_path": "x" * 5000 + ".wav"}, "name too long"),
-        ({"audio_path": 3}, "not of a known kind"),
+        ({"audio_path": 3}, "not a supported type"),
         ({"audio_path": "http://169.254.169.254/a.wav"}, "No such file"),
         ({"audio_paths": ["a.wav", "../private.wav"]}, "not in the server's audio_root"),
         ({"audio_paths": "a.wav"}, "must be a list"),
@@ -100,7 +100,7 @@ def test_what_is_not_sent(metadata: dict[str, Any], text: str, tmp_path: Path) -
 def test_without_a_folder_no_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     for metadata in ({"audio_path": str(tmp_path / "a.wav")}, {"audio_path": "a.wav"}, {"audio_paths": ["a.wav"]}):
-        with pytest.raises(RefusedError, match="audio_root, and it has none"):
+        with pytest.raises(RefusedError, match="audio files need audio_root"):
             audio_uris(metadata, None)
 
 

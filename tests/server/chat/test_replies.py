@@ -168,13 +168,13 @@ def test_token_ids_of_either_vllm() -> None:
 @pytest.mark.parametrize(
     ("choice", "text"),
     [
-        ({}, "no log-probs came back"),
-        ({"logprobs": None}, "no log-probs came back"),
-        ({"logprobs": {"content": None}}, "no log-probs came back"),
-        ({"logprobs": {"content": [token(" the")]}}, "texts instead of token ids"),
+        ({}, "the answer has no log-probs"),
+        ({"logprobs": None}, "the answer has no log-probs"),
+        ({"logprobs": {"content": None}}, "the answer has no log-probs"),
+        ({"logprobs": {"content": [token(" the")]}}, "token text instead of token ids"),
         (
             {"logprobs": {"content": [token("token_id:5")]}, "token_ids": [5, 6]},
-            "2 token ids came back with 1 log-probs",
+            "received 2 token ids but 1 log-probs",
         ),
     ],
 )

@@ -214,18 +214,18 @@ def test_instructions_lead_and_take_the_system_messages_behind_them_in() -> None
 
 WRONG: dict[str, tuple[dict[str, Any], list[Any], str]] = {
     "no input": ({}, ["input"], "Field required"),
-    "an input of a number": ({"input": 1}, ["input"], "a text or a list of items"),
+    "an input of a number": ({"input": 1}, ["input"], "a string or a list of items"),
     "an unknown parameter": ({"input": "u", "stop": "x"}, ["stop"], "Extra inputs are not permitted"),
-    "a stream": ({"input": "u", "stream": True}, ["stream"], "not possible here"),
-    "another response": ({"input": "u", "previous_response_id": "r"}, ["previous_response_id"], "not possible here"),
+    "a stream": ({"input": "u", "stream": True}, ["stream"], "not supported"),
+    "another response": ({"input": "u", "previous_response_id": "r"}, ["previous_response_id"], "not supported"),
     "an item that is a text": ({"input": ["u"]}, ["input", 0], "malformed"),
-    "an item of no type": ({"input": [{}]}, ["input", 0, "type"], "have no place in a chat"),
+    "an item of no type": ({"input": [{}]}, ["input", 0, "type"], "cannot be sent to Chat"),
     "an item of another kind": (
         {"input": [user("u"), {"type": "mcp_call"}]},
         ["input", 1, "type"],
-        "'mcp_call' have no place",
+        "'mcp_call' cannot be sent",
     ),
-    "an unknown role": ({"input": [{"role": "judge", "content": "x"}]}, ["input", 0, "role"], "'judge' is not known"),
+    "an unknown role": ({"input": [{"role": "judge", "content": "x"}]}, ["input", 0, "role"], "unknown role 'judge'"),
     "no content": ({"input": [{"role": "user"}]}, ["input", 0], "'content' is missing"),
     "an output without its call": (
         {"input": [{"type": "function_call_output", "output": "x"}]},
@@ -242,12 +242,12 @@ WRONG: dict[str, tuple[dict[str, Any], list[Any], str]] = {
         ["input", 0, "content", 0],
         "with an image_url",
     ),
-    "a tool of the provider": ({"input": "u", "tools": [{"type": "web_search"}]}, ["tools", 0], "only functions"),
+    "a tool of the provider": ({"input": "u", "tools": [{"type": "web_search"}]}, ["tools", 0], "only named functions"),
     "a required tool of none": ({"input": "u", "tool_choice": "required"}, ["tool_choice"], "at least one tool"),
     "one of several tools": (
         {"input": "u", "tools": [TOOL], "tool_choice": {"type": "allowed_tools"}},
         ["tool_choice"],
-        "one of auto, none, required",
+        "expected auto, none, required",
     ),
     "instructions of a number": ({"input": "u", "instructions": 3}, ["instructions"], "valid string"),
 }

@@ -42,8 +42,8 @@ class CountingAgent(SimpleAgent):  # type: ignore[valid-type, misc]
         self._note("e" if reply.status == 200 else "f", who)
         return reply
 
-    def _note(self, what: str, who: str) -> None:
-        os.write(self._log, f"{what} {time.monotonic():.4f} {who}\n".encode())
+    def _note(self, event: str, who: str) -> None:
+        os.write(self._log, f"{event} {time.monotonic():.4f} {who}\n".encode())
 
 
 if __name__ == "__main__":

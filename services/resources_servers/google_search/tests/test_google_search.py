@@ -145,20 +145,20 @@ PAGES = [
     (reply(zlib.compress(HTML.encode(), wbits=-15), content_encoding="deflate"), "quick brown fox"),
     (reply("", kind="text/html"), "No text found"),
     (reply("<html>" + "<div>" * 20_000, kind="text/html"), "No text found"),
-    (reply(b"\x89PNG\r\n\x1a\n\0\0", kind="image/png"), "Error: the page is not text, though it says"),
+    (reply(b"\x89PNG\r\n\x1a\n\0\0", kind="image/png"), "Error: the page is not text, although it declares"),
     (reply(b"%PDF-1.7 \xe2", kind="application/pdf"), "Error: the page is application/pdf, not text"),
-    (reply(b"MZ\0\0\0", kind="text/html"), "Error: the page is not text, though it says that it is text/html"),
+    (reply(b"MZ\0\0\0", kind="text/html"), "Error: the page is not text, although it declares text/html"),
     (reply(HTML, status="500 Oops"), "Error: the page answered 500 Oops"),
     (reply(HTML, status="404 Not Found"), "Error: the page answered 404 Not Found"),
-    (reply(b"not gzip at all", content_encoding="gzip"), "Error: the page says that it is packed as gzip, but"),
-    (reply(gzip.compress(HTML.encode())[:-30], content_encoding="gzip"), "Error: the page broke off"),
-    (reply(b"x", content_encoding="br"), "Error: the page is packed as 'br'"),
-    (reply(b"x", content_encoding="gzip, gzip"), "Error: the page is packed as 'gzip, gzip'"),
+    (reply(b"not gzip at all", content_encoding="gzip"), "Error: the page declares content encoding gzip, but"),
+    (reply(gzip.compress(HTML.encode())[:-30], content_encoding="gzip"), "Error: the page was cut off"),
+    (reply(b"x", content_encoding="br"), "Error: the page uses the unsupported content encoding 'br'"),
+    (reply(b"x", content_encoding="gzip, gzip"), "Error: the page uses the unsupported content encoding 'gzip, gzip'"),
     (reply(HTML)[:-20], "Error: the page cannot be read"),
     (b"", "Error: the page cannot be read"),
     (b"SSH-2.0-OpenSSH_9.2\r\n", "Error: the page cannot be read"),
     (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "Error: the page cannot be read"),
-    (reply(status="302 Found"), "Error: the page answered 302 without saying where it went"),
+    (reply(status="302 Found"), "Error: the page answered 302 without a Location header"),
     (reply(status="302 Found", location="http://[bad"), "Error: the page cannot be read"),
     (reply(status="302 Found", location="file:///etc/passwd"), "Error: 'file:///etc/passwd' is not an http://"),
     (reply(status="302 Found", location="/loop"), "Error: the page was redirected more than 3 times"),
@@ -227,7 +227,7 @@ def test_endless_pages_end(page, wanted):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
 
 
-REFUSED = "is not an address of the public Internet"
+REFUSED = "is not a public Internet address"
 
 
 SPELLINGS = [
@@ -341,7 +341,7 @@ def test_a_name_that_leads_elsewhere_the_next_time_is_refused_then():
     resolver = Changing(["127.0.0.1"], ["127.0.0.2"])
     outcomes, asked = fetched(resolver, 2)
     assert outcomes[0] == b"public"
-    assert "rebinding.test leads to 127.0.0.2" in outcomes[1]
+    assert "rebinding.test resolves to 127.0.0.2" in outcomes[1]
     assert asked == []
     assert resolver.asked == 2  # one look-up for a connection: none between the check and the use
 
@@ -412,7 +412,7 @@ def test_a_page_that_takes_too_long_to_read_is_given_up_and_the_next_one_is_read
             return late["page_content"], seconds, fast
 
     late, seconds, _ = asyncio.run(work())
-    assert late == "Error: the text of the page was not found within 0.6 s"
+    assert late == "Error: extracting the text of the page took longer than 0.6 s"
     assert seconds < 3
 
 
@@ -486,8 +486,8 @@ def test_callers_who_ask_the_same_at_once_share_one_search():
         (reply('{"error": {"message": "Quota of engine-of-the-test exceeded"}}', status="429 Too Many"),
          "Error: the search engine answered 429: Quota of **** exceeded"),
         (reply("<html>", status="502 Bad Gateway"), "Error: the search engine answered 502"),
-        (reply("not json"), "Error: the search engine answered with what is no JSON object"),
-        (reply("[]"), "Error: the search engine answered with what is no JSON object"),
+        (reply("not json"), "Error: the search engine did not return a JSON object"),
+        (reply("[]"), "Error: the search engine did not return a JSON object"),
         (reply("{}"), '{"items":[]}'),
         (reply('{"items": [1, {"title": 2}], "error": 3}'), '{"items":[{"title":2}]}'),
         (reply(status="302 Found", location="http://elsewhere.test/"), "Error: the search engine answered 302"),
@@ -505,7 +505,7 @@ def test_a_search_engine_that_fails_is_told_without_the_keys(page, wanted):
 @pytest.mark.parametrize("query", ["", "  ", "x" * 3000])
 def test_a_query_has_a_length(query):
     text, asked = searched(reply("{}"), query)
-    assert text.startswith("Error: a query has")
+    assert text.startswith("Error: a query must have")
     assert asked == []
 
 
