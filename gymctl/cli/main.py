@@ -20,7 +20,7 @@ from gymctl.errors import GymctlError
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 _GONE = (
-    "the working directory does not exist any more; change to one that does, "
+    "the working directory no longer exists; change to an existing one, "
     "or stop its stack from anywhere: docker compose --project-name NAME down"
 )
 
@@ -28,7 +28,7 @@ app = typer.Typer(
     name="gymctl",
     cls=CommandsByEitherName,
     context_settings=CONTEXT,
-    help="Run NeMo Gym environments in containers: layered YAML in, a running stack out, rollouts collected from it.",
+    help="Run NeMo Gym environments in containers: render layered YAML, start the stack, collect rollouts.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich costs more to import than the help text is worth
     pretty_exceptions_enable=False,

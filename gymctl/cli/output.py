@@ -161,7 +161,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
     for name, path in report.files.items():
         console.print(f"  {name}: {path}", markup=False, highlight=False, soft_wrap=True)
     if report.failed:
-        text = f"To try the failed rollouts again:\n  {_retry_command(sys.argv[1:])}"
+        text = f"To retry the failed rollouts:\n  {_retry_command(sys.argv[1:])}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

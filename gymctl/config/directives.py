@@ -109,7 +109,7 @@ class _Pass:
             return source
         if not isinstance(source, dict):
             name = ".".join(directive.source)
-            self.findings.problem(path, f"{dotted(path)} takes its keys from {name}, which is no mapping")
+            self.findings.problem(path, f"{dotted(path)} takes its keys from {name}, which is not a mapping")
             return beside
         merge_plain(source, beside, path, self.findings)
         return source
@@ -128,7 +128,7 @@ class _Pass:
                     hint = did_you_mean(part, map(str, below))
                 else:
                     hint = ""
-                self.findings.problem(path, f"{dotted(path)} takes from {'.'.join(source)}, which is not there", hint)
+                self.findings.problem(path, f"{dotted(path)} takes from {'.'.join(source)}, which does not exist", hint)
                 return {}
             found = below[part]
         if self._is_too_much(found, path):
@@ -146,8 +146,8 @@ class _Pass:
         self._values += _count(value)
         if self._is_full and not was_full:
             limit = f"more than {_MOST_DIRECTIVES:,} directives or {_MOST_VALUES:,} values"
-            message = f"{dotted(path)}: the directives up to here come to {limit}"
-            self.findings.problem(path, message, "do they take from each other?")
+            message = f"{dotted(path)}: the directives so far add up to {limit}"
+            self.findings.problem(path, message, "check for directives that refer to each other")
         return self._is_full
 
     @property

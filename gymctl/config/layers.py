@@ -73,8 +73,8 @@ def read_layers(
     if not named:
         emptied = next((f"{item.text} is empty" for item in overrides if item.path == (_PATHS,)), "")
         raise InputError(
-            f"{emptied} (is a shell variable in it unset?)" if emptied else "no configuration was given",
-            "name one or more YAML files, a directory with a stack in it, or +config_paths=[a.yaml,b.yaml]",
+            f"{emptied} (is it using an unset shell variable?)" if emptied else "no configuration was given",
+            "give one or more YAML files, a directory that contains a stack, or +config_paths=[a.yaml,b.yaml]",
         )
     layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
     tree = _read_tree(named, Finder(roots, cwd), environ)

@@ -134,7 +134,7 @@ def _report_empty(layers: Layers, findings: Findings) -> None:
     """No server was found; unless something else explains that, it is a problem of all the files."""
     if not findings.problems:
         names = ", ".join(document.name for document in layers.files)
-        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
+        findings.problems.append(Problem(names, "no server is defined", "add a configuration that defines one"))
 
 
 def _unfinished(raw: Mapping[str, Any], resolved: dict[str, Any], layers: Layers, findings: Findings) -> Loaded:
@@ -174,7 +174,9 @@ def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers
 
 def _check_credentials(resolved: Mapping[str, Any], findings: Findings) -> None:
     for path in long_numbers(resolved):
-        findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
+        findings.problem(
+            path, f"{dotted(path)} contains a credential as a number", "put it in quotes: a secret must be a string"
+        )
 
 
 def _servers(resolved: Mapping[str, Any], layers: Layers, findings: Findings) -> dict[str, ServerInstance]:

@@ -196,7 +196,7 @@ def _popen(
             process_group=0,
         )
     except FileNotFoundError as error:
-        raise CommandFailed(argv, 127, f"there is no command {argv[0]!r}") from error
+        raise CommandFailed(argv, 127, f"command not found: {argv[0]!r}") from error
     except OSError as error:
         raise CommandFailed(argv, 126, str(error)) from error
 

@@ -79,7 +79,9 @@ def state_folder(directory: Path) -> Path:
         if not (folder / ".gitignore").exists():
             write_atomically(folder / ".gitignore", "*\n")
     except OSError as error:
-        raise EngineError(f"{folder} cannot be written: {error.strerror}", "run gymctl where you may write") from error
+        raise EngineError(
+            f"{folder} cannot be written: {error.strerror}", "run gymctl in a writable directory"
+        ) from error
     except EngineError:
         with suppress(OSError):
             folder.rmdir()  # only when there is nothing in it
@@ -100,7 +102,7 @@ def _make_own(folder: Path) -> None:
     if owners != {os.geteuid()}:
         owner = next(iter(owners - {os.geteuid()}))
         raise EngineError(
-            f"{folder} belongs to another user (uid {owner}), who could read the keys in it",
+            f"{folder} belongs to another user (uid {owner}), who could read its secrets",
             "run gymctl as that user, or in a directory of your own",
         )
     folder.chmod(0o700)

@@ -252,7 +252,7 @@ def _plan_notes(parts: _Parts, servers: _Servers, secrets: Mapping[str, str]) ->
         yield from part.notes()
     yield from parts.options.egress.notes()
     if HUB_TOKEN in secrets:
-        yield f"vllm services use the hub's token in {HUB_TOKEN}, since the configuration has no hf_token"
+        yield f"vllm services use the Hugging Face token from {HUB_TOKEN}; the configuration has no hf_token"
 
 
 def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

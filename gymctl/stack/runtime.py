@@ -116,12 +116,12 @@ class Runtimes:
         missing = self.folder(server) is None
         if self._of[server.name] is Runtime.GYMCTL:
             if server.folder is not None and missing:
-                return f"{what} is written for NeMo Gym, and gymctl has none", "leave `runtime` out"
+                return f"{what} is written for NeMo Gym; gymctl has no implementation of it", "remove `runtime`"
         elif server.implementation in upstream.NOT_IN_CONTAINERS:
-            hint = "use vllm_model with a `vllm:` block, or with the base_url of a vLLM beside the stack"
-            return f"{what} starts vLLM through Ray on the machine itself, which no container is", hint
+            hint = "use vllm_model with a `vllm:` block, or with the base_url of a separate vLLM"
+            return f"{what} starts vLLM through Ray directly on a machine, which does not work in a container", hint
         elif checkout and missing and not (checkout / what / server.entrypoint).is_file():
-            return f"no {what}/{server.entrypoint} in {checkout}", "see how it is called there"
+            return f"no {what}/{server.entrypoint} in {checkout}", "check its name there"
         return None
 
     def _decide(self, server: ServerInstance) -> Runtime:

@@ -146,7 +146,7 @@ def test_a_process_that_ended_is_seen_and_not_mistaken_for_another(gymctl, folde
     assert {status["state"] for status in json.loads(said.out)} == {"exited"}
     said = gymctl("collect", "--input", EXAMPLE / "rows.jsonl", "--output", "out.jsonl")
     assert said.code == 1
-    assert said.err == "error: the stack trial has stopped: its process is gone; start it again with `gymctl up`\n"
+    assert said.err == "error: the stack trial has stopped: its process has exited; start it again with `gymctl up`\n"
     assert gymctl("down").code == 0
     assert contents(folder) == {}
 

@@ -104,8 +104,8 @@ def test_rules_need_an_address_of_the_head(gymctl, files, head, options):
     said = gymctl("plan-nodes", *files, "--firewall", *options)
     assert (said.code, said.out) == (2, "")
     assert said.err == (
-        "error: rules for the workers need the address of the head's machine; "
-        "set head_server.host to the address that workers dial\n"
+        "error: rules for workers need the address of the head's machine; "
+        "set head_server.host to the address that workers use\n"
     )
     assert gymctl("plan-nodes", *files).code == 0
 

@@ -58,8 +58,11 @@ def test_compose_publishes_on_one_address(gymctl):
         (["--target", "swram"], "invalid value for '--target': 'swram' is not one of 'compose', 'swarm'"),
         (["--target", "swarm", "--publish", "10.0.0.7"], "--publish 10.0.0.7: Swarm cannot publish on one address"),
         (["--publish", "everyone"], "--publish 'everyone' is not an IPv4 address; give one of this machine's"),
-        (["--json"], "--json lists what --target swarm changed, next to a file; add --target swarm -o stack.yaml"),
-        (["--json", "--target", "swarm"], "--json lists what --target swarm changed, next to a file"),
+        (
+            ["--json"],
+            "--json prints the changes of --target swarm and needs an output file; add --target swarm -o stack.yaml",
+        ),
+        (["--json", "--target", "swarm"], "--json prints the changes of --target swarm and needs an output file"),
     ],
 )
 def test_wrong_options(gymctl, folder, options, error):

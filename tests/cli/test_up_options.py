@@ -61,4 +61,4 @@ def test_images_are_not_built_where_no_engine_answers(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     result = CliRunner().invoke(app, ["images", "push", "examples/quickstart", "--registry", "r.example/gym"])
     assert isinstance(result.exception, EngineError)
-    assert "no Docker engine answers at tcp://127.0.0.1:9" in str(result.exception)
+    assert "no response from a Docker engine at tcp://127.0.0.1:9" in str(result.exception)

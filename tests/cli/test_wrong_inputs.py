@@ -146,9 +146,9 @@ DOCKER = {
     "no daemon": (
         {"docker": ""},
         "tcp://127.0.0.1:1",
-        "no Docker engine answers at tcp://127.0.0.1:1: Connection refused",
+        "no response from a Docker engine at tcp://127.0.0.1:1: Connection refused",
     ),
-    "an address that is none": ({"docker": ""}, "foo", "no Docker engine answers at foo: "),
+    "an address that is none": ({"docker": ""}, "foo", "no response from a Docker engine at foo: "),
 }
 
 
@@ -170,7 +170,9 @@ def test_no_socket_of_docker(folder, commands):
     commands(docker="")
     done = run("up", "stack.yaml", env={**os.environ, "DOCKER_HOST": "unix:///nonexistent"})
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no Docker engine at unix:///nonexistent: there is no such socket; install or")
+    assert done.stderr.startswith(
+        "error: no Docker engine at unix:///nonexistent: the socket does not exist; install or"
+    )
     assert done.stderr.count("\n") == 1
     assert list(contents(folder)) == ["stack.yaml"]
 
@@ -190,7 +192,7 @@ def test_folder_that_may_not_be_written(gymctl, folder, monkeypatch):
     check(gymctl("quickstart", "-o", "/sys/q"), 2, ["/sys/q cannot be created: .*; choose another with --output"])
     monkeypatch.chdir("/sys")
     said = gymctl("up", folder / "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
-    check(said, 1, ["/sys/.gymctl cannot be written: .*; run gymctl where you may write"])
+    check(said, 1, ["/sys/.gymctl cannot be written: .*; run gymctl in a writable directory"])
 
 
 def test_disk_that_is_full(folder):
@@ -260,7 +262,7 @@ def test_server_that_never_gets_healthy(gymctl, folder):
         said = gymctl("up", "stack.yaml", "--engine", "local", port, "--timeout", seconds)
         assert said.code == 1
         first, *rest = said.lines
-        assert first == f"error: the servers did not come up: not all of them answer after {seconds} s"
+        assert first == f"error: the servers did not start: not all of them answer after {seconds} s"
         if rest:
             break
     assert all(line.startswith("  | ") for line in rest)
@@ -308,7 +310,7 @@ COLLECTIONS = {
     ),
     "an input that is a folder": (ROWS, ["-i", ".", "-o", "out.jsonl"], [". is a folder"]),
     "missing folder": (ROWS, [*INPUT, "-o", "no/out.jsonl"], ["the output folder no does not exist; create it"]),
-    "an output that is a folder": (ROWS, [*INPUT, "-o", "."], ["is a folder; name a file in it"]),
+    "an output that is a folder": (ROWS, [*INPUT, "-o", "."], ["is a folder; give the path of a file in it"]),
     "an output that is the input": (ROWS, [*INPUT, "-o", "rows.jsonl"], ["rows.jsonl is also a file that this run"]),
     "no rows": ([], BOTH, ["rows.jsonl has no rows; give one JSON object per line"]),
     "broken JSON": (

@@ -173,7 +173,7 @@ class TestPaths:
         for name in ("dev", "prod"):
             folder.write(f"configs/{name}.yaml", "config_paths: [base/a.yaml]\n")
         assert folder.refusal("configs") == (
-            "configs: holds several configurations (dev.yaml, prod.yaml); name the one you mean: configs/dev.yaml"
+            "configs: contains several configurations (dev.yaml, prod.yaml); name the one you mean: configs/dev.yaml"
         )
 
     def test_a_comma_separated_text_counts_as_a_list(self, folder: Folder) -> None:
@@ -229,7 +229,7 @@ def test_a_list_over_a_mapping_names_both_places(folder: Folder) -> None:
     with pytest.raises(ConfigError) as caught:
         folder.load("one.yaml", "two.yaml")
     assert str(caught.value) == (
-        "two.yaml:2: x.y is a list here but a mapping at one.yaml:7; make them alike, or rename one"
+        "two.yaml:2: x.y is a list here but a mapping at one.yaml:7; make them the same type, or rename one"
     )
 
 

@@ -111,8 +111,7 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ("vllm: {model: a/b, profile: tpu}", "b.yaml:1: vllm.profile is 'tpu'; it must be gpu or cpu"),
         (
             "vllm: {model: a/b, gpu_memory_utilization: 90}",
-            "b.yaml:1: vllm.gpu_memory_utilization is 90; "
-            "it must be a part of each GPU's memory, above 0 and at most 1",
+            "b.yaml:1: vllm.gpu_memory_utilization is 90; it must be a fraction above 0 and at most 1",
         ),
         (
             "vllm: {model: a/b, instances: 100000}",
@@ -137,12 +136,12 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         (
             "vllm: {model: a/b, cache_volume: ./x}",
             "b.yaml:1: vllm.cache_volume is './x'; "
-            "it must be the name of a volume, or a folder of this machine that begins with /",
+            "it must be the name of a volume, or an absolute path of a folder on this machine",
         ),
         (
             "vllm: {model: a/b, cache_volume: a b}",
             "b.yaml:1: vllm.cache_volume is 'a b'; "
-            "it must be the name of a volume, or a folder of this machine that begins with /",
+            "it must be the name of a volume, or an absolute path of a folder on this machine",
         ),
         (
             "vllm: {model: a/b, port: 10999, instances: 2}",
@@ -155,15 +154,15 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, extra_args: {tensor-parallel-size: 2}}",
-            "b.yaml:1: vllm: extra_args holds --tensor-parallel-size; it is the block's key tensor_parallel_size",
+            "b.yaml:1: vllm: extra_args holds --tensor-parallel-size; use the block's key tensor_parallel_size",
         ),
         (
             "vllm: {model: a/b, extra_args: [-tp, 2]}",
-            "b.yaml:1: vllm: extra_args holds --tp; it is the block's key tensor_parallel_size",
+            "b.yaml:1: vllm: extra_args holds --tp; use the block's key tensor_parallel_size",
         ),
         (
             "vllm: {model: a/b, extra_args: [--api-key=secret]}",
-            "b.yaml:1: vllm: extra_args holds --api-key; the stack sets it: leave it out",
+            "b.yaml:1: vllm: extra_args holds --api-key; remove it; the stack sets it",
         ),
         (
             "vllm: {model: a/b, ipc: host, shm_size: 1gb}",
@@ -176,7 +175,7 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, chat_template: nowhere.jinja}",
-            "b.yaml:1: vllm.chat_template: there is no file {cwd}/nowhere.jinja; name a Jinja file",
+            "b.yaml:1: vllm.chat_template: there is no file {cwd}/nowhere.jinja; give the path of a Jinja file",
         ),
         (
             "vllm: {model: ./nowhere}",
@@ -214,7 +213,7 @@ def test_what_follows_from_a_wrong_block_is_not_missing_besides(folder: Folder) 
     [
         (
             "tensor_parallel_size: 4, gpus: 3",
-            "GYM030 3 GPUs for each instance, and parallel sizes that use 4 (tensor 4 x pipeline 1 x data 1 = 4)",
+            "GYM030 3 GPUs per instance, but the parallel sizes use 4 (tensor 4 x pipeline 1 x data 1 = 4)",
         ),
         ("tensor_parallel_size: 2, gpus: 4", "data_parallel_size: 2 would use them all, or ask for 2"),
         ("gpu_ids: [0, 1, 2], instances: 2", "GYM031 gpu_ids names 3, not 2 for 2 instances of 1"),
@@ -257,7 +256,7 @@ def test_attention_heads_of_a_model_at_hand(folder: Folder) -> None:
     (problem,) = problems(folder, block % 8)
     assert problem == (
         "b.yaml:1: vllm: GYM033 tensor_parallel_size is 8, and the model has 12 attention heads; "
-        "it must divide them: 1, 2, 3, 4, 6"
+        "it must be a divisor: 1, 2, 3, 4, 6"
     )
     config = loaded(folder, block % 4)
     assert only(config).model == str(folder.path / "tiny")
@@ -316,8 +315,7 @@ def test_the_parser_of_a_family(model: str, parser: str | None) -> None:
 
 def test_a_server_that_does_not_say_which_block(folder: Folder) -> None:
     assert problems(folder, "vllm: {a: {model: a/b}, b: {model: c/d}}") == [
-        "server.yaml:4: policy_model has no base_url, and there are 2 vllm blocks; "
-        "add `vllm: a` to it, or another of: b"
+        "server.yaml:4: policy_model has no base_url, and there are 2 vllm blocks; add `vllm: a` to it, or one of: b"
     ]
 
 
@@ -325,7 +323,7 @@ def test_notes_on_parsers(folder: Folder) -> None:
     (note,) = loaded(folder, "vllm: {model: Qwen/Qwen2.5-7B-Instruct, tool_call_parser: lama3_json}").notes
     assert note == (
         "b.yaml:1: vllm: the tool-call parser of Qwen2.5 models is hermes, not lama3_json; "
-        "with another one calls arrive as text; is it spelt right? [vllm-parser]"
+        "with another parser, tool calls arrive as text; check the spelling [vllm-parser]"
     )
     (note,) = loaded(folder, "vllm: {model: a/unheard-of}").notes
     assert "gymctl knows no tool-call parser for a/unheard-of" in note
@@ -341,7 +339,7 @@ def test_who_takes_the_thoughts_out(folder: Folder) -> None:
     (problem,) = problems(folder, block, server=SERVER.replace("parser: true", "parser: false"))
     assert problem == (
         "server.yaml:9: policy_model: uses_reasoning_parser is false, but vllm has reasoning_parser: qwen3; "
-        "set it to true, or take the parser out: the model server finds <think> itself"
+        "set it to true, or remove the parser: the model server finds <think> itself"
     )
 
 
@@ -358,7 +356,7 @@ def test_a_name_that_is_no_block(folder: Folder) -> None:
     (problem,) = problems(folder, "vllm: {judge: {model: a/b}, policy: {model: c/d}}", server=server)
     assert problem == ("server.yaml:10: policy_model.vllm: there is no vllm block 'judg'; did you mean 'judge'?")
     (problem,) = problems(folder, "{}", server=server)
-    assert problem.endswith("there is no vllm block; add one at the top: vllm: {model: ORGANISATION/NAME}")
+    assert problem.endswith("there is no vllm block; add one at the top level: vllm: {model: ORGANISATION/NAME}")
 
 
 def test_a_server_and_a_service_of_one_name(folder: Folder) -> None:

@@ -125,7 +125,7 @@ def test_servers_trust_a_bundle_and_the_machines_own(tmp_path, monkeypatch):
     assert server_certificates(None, {"SSL_CERT_FILE": str(machine)}) == "", "images have public certificates"
     assert server_certificates(None, {}) == ""
     (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
-    with pytest.raises(InputError, match=r"key.pem holds no certificate"):
+    with pytest.raises(InputError, match=r"key.pem contains no certificate"):
         server_certificates(tmp_path / "key.pem", {})
 
 

@@ -36,7 +36,7 @@ SERVERS = {
         "",
         "no-such-package-at-all>=99\n",
         [],
-        [r"^error: image \S+-mine:\S+ cannot be built at .*; see the requirements of mine$", "no-such-package-at-all"],
+        [r"^error: image \S+-mine:\S+ cannot be built at .*; check the requirements of mi", "no-such-package-at-all"],
         False,
     ),
     "a server that exits at start": (
@@ -124,7 +124,7 @@ def test_a_port_that_is_taken(folder):
     finally:
         folder.docker("rm", "-f", f"{folder.name}-port")
     assert done.returncode == 1
-    assert f"is taken by the container {folder.name}-port; stop that, or take another one: +head_server" in done.stderr
+    assert f"is already used by the container {folder.name}-port; stop it, or choose another port: +head_server" in done.stderr
     assert folder.files() == set()
 
 

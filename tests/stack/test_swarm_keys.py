@@ -263,7 +263,7 @@ def test_a_key_that_nobody_knows_is_an_error(extra: str) -> None:
         unheard_of: str | None = None
 
     document.services["a"] = Newer(image="i", unheard_of="yes")
-    with pytest.raises(ConfigError, match="'unheard_of' has no translation to Swarm"):
+    with pytest.raises(ConfigError, match="'unheard_of' cannot be translated to Swarm"):
         translate(document)
 
 

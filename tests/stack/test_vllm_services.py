@@ -153,7 +153,7 @@ def test_a_secret_where_inspect_would_show_it_is_refused(folder: Folder) -> None
     with pytest.raises(ConfigError) as caught:
         folder.plan(block)
     assert str(caught.value) == (
-        "vllm.yaml:1: vllm.environment.HF_TOKEN holds a secret, which `docker inspect` would show; "
+        "vllm.yaml:1: vllm.environment.HF_TOKEN holds a secret, which would be visible in `docker inspect`; "
         "a token of the hub goes to the top as hf_token: containers get it as a file"
     )
 

@@ -28,12 +28,12 @@ def check_port(client: docker.DockerClient, project: str, host: str, port: int, 
     if owner is not None and owner["Labels"].get(PROJECT) == project:
         return
     if number == errno.EACCES:
-        raise EngineError(f"port {port} on {host} may not be opened by this user", _another(host, port, of))
+        raise EngineError(f"port {port} on {host} cannot be opened by this user", _another(host, port, of))
     if owner is not None:
         who = _describe(owner)
     else:
         who = _process(port)
-    raise EngineError(f"port {port} on {host} is taken by {who}", _another(host, port, of))
+    raise EngineError(f"port {port} on {host} is already used by {who}", _another(host, port, of))
 
 
 def _bind(host: str, port: int) -> int:
@@ -56,7 +56,7 @@ def _another(host: str, port: int, of: str) -> str:
     else:
         setting = f"port: {free} for {of}"
     if free:
-        return f"stop that, or take another one: {setting}"
+        return f"stop it, or choose another port: {setting}"
     return "stop that"
 
 

@@ -61,7 +61,7 @@ class Container:
         """Why it ran out of memory, as the end of a sentence."""
         if self.memory_limit:
             return f"out of memory: its limit is {size_in_words(self.memory_limit)} (resources.memory)"
-        return "out of memory: this machine had no more (it has no limit of its own)"
+        return "out of memory: this machine ran out of memory (the container has no limit)"
 
     @property
     def uptime_seconds(self) -> float | None:

@@ -27,15 +27,15 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
     if not config.is_worker and addresses[HEAD_NAME].bind == LOOPBACK and head not in (None, *LOOPBACK_HOSTS):
         where = str(config.origins.of((HEAD_NAME, "host")) or "")
         what = f"{HEAD_NAME}.host: {head} is not an address of this machine"
-        problems.append(Problem(where, what, "set it to the one at which workers reach this machine"))
+        problems.append(Problem(where, what, "set it to this machine's address for workers"))
     for name, server in config.servers.items():
         wanted = server.host or (config.membership and config.membership.advertise)
         if addresses[name].host == LOOPBACK and (config.is_worker or wanted) and wanted not in LOOPBACK_HOSTS:
             if wanted:
                 what = f"{name}: {wanted} is not an address of this machine"
             else:
-                what = f"{name} has no address for others"
-            hint = "set its `host:` to this machine's address, or give --advertise ADDRESS for all"
+                what = f"{name} has no address for other machines"
+            hint = "set its `host:` to this machine's address, or use --advertise ADDRESS for all servers"
             problems.append(Problem(str(server.location or ""), what, hint))
     if problems:
         raise ConfigError(problems)

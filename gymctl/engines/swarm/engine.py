@@ -102,8 +102,8 @@ class SwarmEngine:
         if registry or hosts or not others:
             return ()
         return (
-            f"the images are on this node only, and tasks may be put on {', '.join(others[:3])} too: "
-            "--registry HOST/PREFIX pushes them, --host ssh://USER@NODE (repeated) loads them there",
+            f"the images are on this node only, but tasks may also run on {', '.join(others[:3])} too: "
+            "--registry HOST/PREFIX pushes them, --host ssh://USER@NODE (repeated) copies them there",
         )
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
@@ -114,7 +114,7 @@ class SwarmEngine:
         if before is None and find_services(client, name):
             raise EngineError(
                 f"the stack name {name} is in use on this Swarm",
-                f"give this one another name: --name NAME; or remove that one: docker stack rm {name}",
+                f"choose another name with --name NAME, or remove the other stack: docker stack rm {name}",
             )
 
     @spoken_errors()

@@ -66,7 +66,7 @@ def _rolled_back(service: SwarmService, failed: Sequence[Task]) -> Judgement:
     if service.update not in _GAVE_UP:
         return Judgement("rolling back", "", culprit=culprit)
     if service.update == "rollback_completed":
-        how = "was updated in vain, and was rolled back"
+        how = "update failed and was rolled back"
     else:
         how = service.said
     if culprit:
@@ -85,7 +85,7 @@ def _hopeless(service: SwarmService, failed: Sequence[Task]) -> tuple[str, Task 
             return f"cannot be started on {task.node}: {task.error}", task
         earlier = [other for other in failed if other.slot == task.slot]
         if len(earlier) >= _FAILURES and not service.update:
-            return f"{told(task)}, and is restarted again and again", task
+            return f"{told(task)}, repeatedly (restart loop)", task
     return "", None
 
 

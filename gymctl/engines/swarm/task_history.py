@@ -91,7 +91,7 @@ def _ended(task: Task, node: Node | None, heir: Task | None) -> str:
     if node is None or task.state == "orphaned":
         if task.wanted:
             return ""
-        return "was lost: its node has left the Swarm"
+        return "was lost: its node left the Swarm"
     if node.state == "down" and task.state in ("running", "starting"):
         return f"was lost: the node is down{f' ({node.message})' if node.message else ''}"
     if task.wanted or task.state not in ("shutdown", "complete"):
@@ -104,7 +104,7 @@ def _stopped(task: Task, node: Node, heir: Task | None) -> str:
     if heir is not None and _unforced(heir) != _unforced(task):
         return "was replaced: its definition changed"
     if node.availability == "drain":
-        return "had to leave: the node is drained"
+        return "was moved: the node is drained"
     if heir is not None and heir.node_id != task.node_id:
         return "was moved"
     return "was stopped"

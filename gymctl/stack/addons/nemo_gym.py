@@ -75,13 +75,13 @@ class NemoGym:
         if self.ray_users:
             users = listing([server.name for server in self.ray_users])
             yield (
-                f"{RAY_SERVICE} is started for {users}: 0.6 GB, and 0.2 GB for each that uses it; "
-                f"+{RAY_ADDRESS_KEY}=ray://HOST:{RAY_CLIENT_PORT} uses a cluster of yours instead"
+                f"{RAY_SERVICE} is started for {users}; memory: 0.6 GB, plus 0.2 GB per user; "
+                f"+{RAY_ADDRESS_KEY}=ray://HOST:{RAY_CLIENT_PORT} selects an existing cluster instead"
             )
         if self._given and not self._given.startswith("ray://"):
             yield (
-                f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; "
-                f"a container is none and needs ray://HOST:{RAY_CLIENT_PORT}"
+                f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can use; "
+                f"containers need ray://HOST:{RAY_CLIENT_PORT}"
             )
 
 

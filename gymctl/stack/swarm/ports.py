@@ -25,9 +25,12 @@ def translate_ports(service: Service, report: Report, problems: list[Problem]) -
 def _port(port: Port, service: Service, report: Report, problems: list[Problem]) -> Port | None:
     published = port.published or "a port"
     if port.host_ip not in _EVERYWHERE:
-        what = f"{port.host_ip}:{published} is not published: Swarm binds no address, it would be open to the world"
+        what = (
+            f"{port.host_ip}:{published} is not published: Swarm cannot bind to one address, so the "
+            "port would be open on every interface"
+        )
         if _is_asked_for(service):
-            hint = f"leave it out, or open it on every interface of its node: {_OPTION}"
+            hint = f"remove it, or open it on every interface of its node: {_OPTION}"
             problems.append(Problem(f"services.{report.service}.ports", what, hint))
         else:
             report.lost("ports", f"{what}; {_OPTION} opens it on every interface of its node")

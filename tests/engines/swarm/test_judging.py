@@ -38,7 +38,7 @@ def test_an_update_that_was_rolled_back_names_its_culprit():
     judgement = judge(services[AGENT], tasks)
     assert not judgement.done
     assert judgement.culprit is not None and judgement.culprit.exit_code == 2
-    assert judgement.reason == f"was updated in vain, and was rolled back: {told(judgement.culprit)}"
+    assert judgement.reason == f"update failed and was rolled back: {told(judgement.culprit)}"
     assert judge(services["policy_model"], tasks).done
 
 
@@ -107,7 +107,7 @@ def test_the_second_failure_in_a_slot_is_one_too_many():
     elsewhere = [*once, task(3, "failed", slot=2, desired="shutdown", exit_code=3)]
     assert judge(SERVICE, elsewhere).reason == ""
     again = [*once, task(3, "failed", desired="shutdown", exit_code=3)]
-    assert judge(SERVICE, again).reason == "ended with code 3 on n1, and is restarted again and again"
+    assert judge(SERVICE, again).reason == "ended with code 3 on n1, repeatedly (restart loop)"
 
 
 def test_an_image_that_is_not_there_fails_at_once():
