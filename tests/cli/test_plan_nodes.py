@@ -115,7 +115,7 @@ def test_ufw_takes_no_names(gymctl, files):
     workers.write_text(WORKER.replace("192.168.1.102", "worker-2"))
     said = gymctl("plan-nodes", *files, "--firewall", "ufw")
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("error: ufw takes addresses, and worker-2 is a name; write its address, or use")
+    assert said.err.startswith("error: ufw needs addresses, but worker-2 is a host name; use its address, or")
     assert "worker-2 } tcp dport 11000 accept" in gymctl("plan-nodes", *files, "--firewall", "nftables").out
 
 

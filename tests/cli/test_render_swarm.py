@@ -79,7 +79,7 @@ def test_placement_is_followed_by_swarm_and_noted_for_compose(gymctl):
     assert deploy["placement"] == {"constraints": ["node.role==worker"]}
     assert "placement" not in swarm.err
     compose = gymctl("render", "stack.yaml", place)
-    assert "note: placement (head, policy_model, weather and 1 more) has no effect here" in compose.err
+    assert "note: placement (head, policy_model, weather and 1 more) is ignored by Compose" in compose.err
 
 
 def test_replicas_that_share_gpus_on_one_machine_are_told(gymctl):

@@ -47,7 +47,7 @@ def test_a_base_image_of_the_environment_is_for_other_engines(monkeypatch):
         (["a"], "'a': expected SERVER=REPLICAS"),
         (["a=two"], "'a=two': expected SERVER=REPLICAS"),
         (["a=-1"], "'a=-1': expected SERVER=REPLICAS"),
-        (["a=2", "a=3"], "a is named twice"),
+        (["a=2", "a=3"], "a is given twice"),
     ],
 )
 def test_numbers_of_replicas_that_cannot_be_read(counts, said):

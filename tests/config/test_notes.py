@@ -73,7 +73,7 @@ def test_a_note_can_be_silenced(weather: Folder, silence: str) -> None:
 def test_a_file_can_silence_too_and_a_wrong_code_is_told(weather: Folder) -> None:
     assert weather.loaded(WEATHER + "gymctl:\n  silence: [unread-key]\n").notes == ()
     assert weather.problems(WEATHER + "gymctl:\n  silence: [unread-kye]\n") == [
-        "a.yaml:10: there is no note 'unread-kye' to silence; did you mean 'unread-key'?"
+        "a.yaml:10: unknown note code 'unread-kye'; did you mean 'unread-key'?"
     ]
 
 
@@ -139,9 +139,9 @@ def test_siblings_that_an_override_drops(folder: Folder) -> None:
     )
     folder.write("two.yaml", "x:\n  l:\n  - {name: a, n: 2}\n  m: null\n  s: [3]\n  t: 2\n")
     assert folder.load("one.yaml", "two.yaml").notes == (
-        "two.yaml:2: x.l replaces that of one.yaml:7 whole, which also had b; repeat the entries to keep "
+        "two.yaml:2: x.l replaces the whole value from one.yaml:7; lost: b; repeat the entries to keep "
         "[dropped-siblings]",
-        "two.yaml:4: x.m replaces that of one.yaml:8 whole, which also had p, q; repeat the entries to keep "
+        "two.yaml:4: x.m replaces the whole value from one.yaml:8; lost: p, q; repeat the entries to keep "
         "[dropped-siblings]",
     )
     assert folder.load("one.yaml", "+x.m=null", "+x.l=[]").notes == ()

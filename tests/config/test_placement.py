@@ -109,9 +109,15 @@ def test_limits(folder: Folder) -> None:
         ("resources: {cpus: 0}", "tool: resources.cpus is 0; it must be a number of processors"),
         ("resources: {cpus: true}", "tool: resources.cpus is True; it must be a number of processors"),
         ("resources: {memory: 4}", "tool: resources.memory is 4; it must be a size with its unit"),
-        ("resources: {gpus: []}", "tool: resources.gpus is []; it must be how many, a list of their ids (numbers or"),
-        ("resources: {gpus: [0, '0']}", "tool: resources.gpus is [0, '0']; it must be how many, a list of their ids"),
-        ("resources: {gpus: [-1]}", "tool: resources.gpus is [-1]; it must be how many, a list of their ids"),
+        (
+            "resources: {gpus: []}",
+            "tool: resources.gpus is []; it must be a number of GPUs, a list of GPU ids (numbers or",
+        ),
+        (
+            "resources: {gpus: [0, '0']}",
+            "tool: resources.gpus is [0, '0']; it must be a number of GPUs, a list of GPU ids",
+        ),
+        ("resources: {gpus: [-1]}", "tool: resources.gpus is [-1]; it must be a number of GPUs, a list of GPU ids"),
         ("resources: {reserve: {pids: 3}}", "tool: unknown key 'resources.reserve.pids'; there are cpus, memory"),
         (
             "resources: {memory: 512mb, reserve: {memory: 1gb}}",

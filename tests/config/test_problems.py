@@ -52,7 +52,7 @@ def test_aliases_that_multiply(folder: Folder) -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     folder.write("laughs.yaml", "\n".join(lines))
-    assert folder.refusal("laughs.yaml").startswith("laughs.yaml:1: stands for more than 100,000 values")
+    assert folder.refusal("laughs.yaml").startswith("laughs.yaml:1: expands to more than 100,000 values")
 
 
 def test_files_that_cannot_be_read(folder: Folder) -> None:
@@ -180,7 +180,7 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
         ("tool:\n", "allowed_hosts: ['http://a']\ntool:\n", "a.yaml:8: allowed_hosts is ['http://a']; it must be a list of host names, such as [gym.example.com]"),
         ("tool:\n", "allowed_hosts: ['a:80']\ntool:\n", "a.yaml:8: allowed_hosts is ['a:80']; it must be a list of host names, such as [gym.example.com]"),
         ("tool:\n", "default_host: 5\ntool:\n", "a.yaml:8: default_host is 5; it must be a host name or address"),
-        ("tool:\n", "7:\n", "a.yaml:8: the server name 7 is no text; put it in quotes"),
+        ("tool:\n", "7:\n", "a.yaml:8: the server name 7 is not a string; put it in quotes"),
     ],
 )  # fmt: skip
 def test_what_upstream_refuses_or_ignores(folder: Folder, old: str, new: str, message: str) -> None:
@@ -208,7 +208,7 @@ def test_nested_references_are_checked_too(folder: Folder) -> None:
         ("{type: example, jsonl_fpath: x}", "agent: datasets[0] has no name; add `name`"),
         ("{name: t, type: example, jsonl_fpath: x, num_repeats: 0}", "num_repeats is 0; it must be a number of at least 1"),
         ("{name: t, type: benchmark, jsonl_fpath: x}", "dataset 't' is missing prepare_script"),
-        ("{name: t, type: example, jsonl_fpath: x, source: {type: gitlab, version: 1}}", "source has no dataset_name, artifact_fpath"),
+        ("{name: t, type: example, jsonl_fpath: x, source: {type: gitlab, version: 1}}", "source lacks dataset_name, artifact_fpath"),
         ("{name: t, type: example, jsonl_fpath: x, source: {type: s3}}", "datasets[0].source.type is 's3'; it must be gitlab or huggingface"),
         ("{name: t, type: example, jsonl_fpath: x, source: {type: huggingface, repo_id: r}, gitlab_identifier: {a: 1}}", "has both source and gitlab_identifier"),
         ("text", "agent: datasets[0] is 'text'; it must be a mapping of name, type, jsonl_fpath"),

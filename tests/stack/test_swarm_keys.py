@@ -255,7 +255,7 @@ def test_a_key_that_nobody_knows_is_an_error(extra: str) -> None:
     service = Service.model_construct(image="i", healthcheck=compose.Healthcheck(**{"x-note": 1}))
     document = ComposeDocument(services={"a": service})
     if extra == "x-note":
-        with pytest.raises(ConfigError, match=r"services.a.healthcheck.x-note.*may not hold 'x-note' here"):
+        with pytest.raises(ConfigError, match=r"services.a.healthcheck.x-note.*'x-note' is not allowed here"):
             translate(document)
         return
 

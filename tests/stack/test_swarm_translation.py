@@ -55,7 +55,7 @@ def test_memory_becomes_mounts_with_sizes_in_bytes() -> None:
     ]
     assert {"shm_size", "tmpfs"}.isdisjoint(service)
     assert "exec on /big" in said(translation, Outcome.LOST)
-    assert "the volume v is each node's own" in said(translation, Outcome.LOST)
+    assert "the volume v is local to each node" in said(translation, Outcome.LOST)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_what_must_end_before_others_start_is_left_out() -> None:
     service, translation = one(depends_on={"db": {"condition": "service_completed_successfully"}}, entrypoint=["x"])
     assert list(translation.document.services) == ["it"]
     assert service["entrypoint"] == ["x"]
-    assert "left out: Swarm has no way to wait for its end; it does without" in said(translation, Outcome.LOST)
+    assert "left out: Swarm cannot wait until it has finished; it runs without" in said(translation, Outcome.LOST)
 
 
 def test_every_service_resolves_to_its_tasks_and_is_replaced_carefully() -> None:

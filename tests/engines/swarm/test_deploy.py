@@ -38,7 +38,7 @@ def test_replicas_go_back_too(swarm, tmp_path):
 def test_a_way_back_that_fails_is_not_called_done(swarm, tmp_path, monkeypatch):
     monkeypatch.setattr(deploying, "_ROLLBACK_S", 0.1)
     swarm.write(stuck=True)
-    with pytest.raises(ServerFailed, match="is not done yet") as failed:
+    with pytest.raises(ServerFailed, match="still in progress") as failed:
         update(swarm, tmp_path, agent=("old", 3), tools=("broken", 1), model=("old", 1))
     assert not failed.value.rolled_back
 
