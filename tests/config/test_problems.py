@@ -348,7 +348,7 @@ def test_fields_that_a_server_cannot_do_without_are_named_together(folder):
         """
     ) == [
         "a.yaml:4: policy: responses_api_models/openai_model needs openai_base_url, openai_api_key; "
-        "add them, as responses_api_models/openai_model/configs does"
+        "add them; see responses_api_models/openai_model/configs for an example"
     ]
 
 

@@ -154,15 +154,15 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, extra_args: {tensor-parallel-size: 2}}",
-            "b.yaml:1: vllm: extra_args holds --tensor-parallel-size; use the block's key tensor_parallel_size",
+            "b.yaml:1: vllm: extra_args contains --tensor-parallel-size; use the block's key tensor_parallel_size",
         ),
         (
             "vllm: {model: a/b, extra_args: [-tp, 2]}",
-            "b.yaml:1: vllm: extra_args holds --tp; use the block's key tensor_parallel_size",
+            "b.yaml:1: vllm: extra_args contains --tp; use the block's key tensor_parallel_size",
         ),
         (
             "vllm: {model: a/b, extra_args: [--api-key=secret]}",
-            "b.yaml:1: vllm: extra_args holds --api-key; remove it; the stack sets it",
+            "b.yaml:1: vllm: extra_args contains --api-key; remove it; the stack sets it",
         ),
         (
             "vllm: {model: a/b, ipc: host, shm_size: 1gb}",

@@ -129,7 +129,7 @@ def test_while_swarm_rolls_back_there_is_nothing_to_raise():
 @pytest.mark.parametrize(
     ("swarm", "message", "hint"),
     [
-        ({"LocalNodeState": "inactive"}, "no Swarm", "docker swarm init"),
+        ({"LocalNodeState": "inactive"}, "not part of a Swarm", "docker swarm init"),
         ({"LocalNodeState": "locked"}, "locked", "docker swarm unlock"),
         ({"LocalNodeState": "error", "Error": "no leader"}, "no leader", ""),
         (
