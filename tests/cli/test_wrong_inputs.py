@@ -340,7 +340,11 @@ COLLECTIONS = {
         ["stall is inf s; it must be above 0, and at most a year"],
     ),
     "failures of no run": (ROWS, [*BOTH, "--retry-failed"], ["--retry-failed is for a run that goes on; add --resume"]),
-    "a deleted option": (ROWS, [*BOTH, "~limit"], ["'~limit': options of collect cannot be deleted; omit it instead; see gymctl collect --help"]),
+    "a deleted option": (
+        ROWS,
+        [*BOTH, "~limit"],
+        ["'~limit': options of collect cannot be deleted; omit it instead; see gymctl collect --help"],
+    ),
     "an agent nobody needs": (ROWS, [*BOTH, "--agent", "nobody"], ["there is no agent 'nobody' in the stack"]),
     "repeats that are no number": (ROWS, [*BOTH, "+num_repeats={_default: 1.5}"], ["num_repeats is 1.5; it must be 1"]),
     "other digits": (ROWS, [*BOTH, "--num-repeats", "²"], ["the repeats hold '²'"]),
