@@ -136,7 +136,7 @@ def _run() -> int:
     except _UsageError as error:
         code = _refuse(error)
     except OSError as error:
-        # a standard output that is full, a file that went away: where we write ourselves it is told with more words
+        # a full standard output, a file that disappeared; more specific messages are raised where gymctl writes
         if error.filename:
             where = f"{error.filename}: "
         else:
@@ -170,7 +170,7 @@ def _refuse(error: Any) -> int:
 
 
 def _discard_output() -> None:
-    """What is still to be written to standard output has nowhere to go: the interpreter shall not try again."""
+    """Discard pending output: standard output is gone, and the interpreter must not try to flush it."""
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
     os.close(sink)

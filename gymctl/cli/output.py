@@ -129,7 +129,7 @@ def _cells(status: ServerStatus, *, is_wide: bool) -> dict[str, Text | str]:
 
 
 def history_table(statuses: Sequence[ServerStatus]) -> Table:
-    """What became of replicas that are no more, in order of time."""
+    """The fate of replicas that have ended, in order of time."""
     from rich.table import Table
 
     table = Table("when", "replica", "on", "what happened", box=None, pad_edge=False, header_style="bold")

@@ -16,7 +16,7 @@ from gymctl.config.upstream import BUNDLED_CONFIGS, BUNDLED_NAMES
 
 
 def bundled_name(text: str) -> str | None:
-    """What stands for a configuration of NeMo Gym among the bundled ones; None for any other path."""
+    """The bundled replacement of one of NeMo Gym's configurations; None for any other path."""
     return BUNDLED_CONFIGS.get(text)
 
 

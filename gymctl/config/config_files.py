@@ -1,4 +1,4 @@
-"""Which files one CONFIG argument stands for."""
+"""Resolve a CONFIG argument to files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finder:
     cwd: Path
 
     def find(self, text: str, beside: Path | None = None) -> list[Path]:
-        """The files that ``text`` stands for: itself, a glob's matches, or the stack in a directory.
+        """Resolve ``text`` to files: itself, a glob's matches, or the stack in a directory.
 
         ``beside`` is the folder of an including file, looked in last.
 

@@ -1,6 +1,6 @@
 """What a server's container gets apart from its server: time to start, volumes, variables, networks, a log driver.
 
-The keys may be in a server's fields or beside its kind key. Only engines that run containers use them.
+The keys may be in a server's fields or next to its kind key. Only engines that run containers use them.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Location:
 class Origins:
     """Every place that set a value, by key path, in merge order: the last one won.
 
-    ``written`` runs beside ``places``: what stood there, before interpolation.
+    ``written`` is parallel to ``places``: the values before interpolation.
     """
 
     places: dict[KeyPath, list[Location]] = field(default_factory=dict)

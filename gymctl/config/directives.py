@@ -1,8 +1,8 @@
 """Directives that move or copy a part of the configuration to another place, before interpolations are resolved.
 
 ``${swap_key:a.b}`` (0.2), ``${inherit_from:a.b}`` and ``_inherit_from: a.b`` move (the source is gone afterwards);
-``${copy:a.b}`` and ``_copy: a.b`` copy; the keys beside a property are merged over what came. ``_delete_key: "k, l"``
-drops keys: those written beside it before, the others after. Sources are read as they were before any directive.
+``${copy:a.b}`` and ``_copy: a.b`` copy; the keys next to a property override the copied ones. ``_delete_key: "k, l"``
+drops keys: those written next to it before, the others after. Sources are read as they were before any directive.
 Unlike upstream, a source that itself inherits is followed, and directives work in list items too.
 """
 
@@ -95,7 +95,7 @@ class _Pass:
         return _Directive(tuple(str(source).split(".")), present[0] == _INHERIT, True)
 
     def _taken(self, directive: _Directive, value: Any, path: KeyPath) -> Any:
-        """What stands at ``path`` once the directive is carried out; ``value`` are the keys beside a property."""
+        """The value at ``path`` after the directive is applied; ``value`` are the keys next to a property."""
         if directive.is_property:
             beside = value
         else:

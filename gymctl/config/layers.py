@@ -1,7 +1,7 @@
 """From command-line arguments to the ordered layers of a configuration: files, then ``env.yaml``, then overrides.
 
 A file's own ``config_paths`` bring further files. Paths resolve from ``NEMO_GYM_EXTRA_ROOTS``, the current directory,
-the bundled ``services/`` (that order is NeMo Gym's since 0.5), and a nested one from beside its includer too.
+the bundled ``services/`` (that order is NeMo Gym's since 0.5), and a nested one also from its includer's folder.
 """
 
 from __future__ import annotations

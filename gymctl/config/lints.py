@@ -67,7 +67,7 @@ def _unread_fields(server: ServerInstance, findings: Findings) -> None:
 
 
 def _unread_siblings(server: ServerInstance, entry: Mapping[str, Any], findings: Findings) -> None:
-    """Keys beside the kind key: NeMo Gym takes no notice of them, so an override that lands there does nothing."""
+    """Keys next to the kind key: NeMo Gym ignores them, so an override that lands there has no effect."""
     for key, value in entry.items():
         if key in _KINDS or key in OuterFields.model_fields or str(key).startswith(("_", "x-")):
             continue

@@ -77,7 +77,7 @@ def read_config(
     gym_root: Path | None = None,
     role: Role = Role.ALL,
 ) -> Loaded:
-    """As ``load_config``, but what is wrong in the configuration is returned beside it.
+    """As ``load_config``, but problems of the configuration are returned with it.
 
     Raises:
         InputError: an argument is wrong, or a file is missing.

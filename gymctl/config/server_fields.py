@@ -84,7 +84,7 @@ class Dataset(OpenBlock):
 
 
 class OuterFields(ContainerSettings):
-    """Fields of a server that may also stand beside its kind key."""
+    """Fields of a server that are also allowed next to its kind key."""
 
     replicas: (
         Annotated[int, Field(ge=1, le=MOST_REPLICAS), Must(f"a number of replicas from 1 to {MOST_REPLICAS}")] | None

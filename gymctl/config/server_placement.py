@@ -19,7 +19,7 @@ _GROUP_OF = {ServerKind.MODEL: "models", ServerKind.AGENT: "agents", ServerKind.
 def place_servers(
     servers: Mapping[str, ServerInstance], placements: Placements, cwd: Path, findings: Findings
 ) -> dict[str, ServerInstance]:
-    """The servers with the placement that holds for each: its own, over that of its group, over the stack's.
+    """The servers with the effective placement of each: its own, then its group's, then the stack's.
 
     Paths of volumes become absolute; they are relative to ``cwd``.
     """

@@ -19,7 +19,7 @@ from gymctl.errors import ConfigError, Problem
 _BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
-_FLOAT = re.compile(  # beside YAML 1.1's own rule: an exponent needs no sign, and no point before it
+_FLOAT = re.compile(  # in addition to YAML 1.1's rule: an exponent needs no sign, and no point before it
     rf"^(?:[-+]?{_DIGITS}(?:\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?{_DIGITS}\.[0-9_]*|\.{_DIGITS}(?:[eE][-+][0-9]+)?)$"
 )
 _DEEPEST = 100
@@ -51,7 +51,7 @@ def read_document(path: Path, cwd: Path) -> Document:
     """Read one YAML file.
 
     Raises:
-        ConfigError: the file cannot be read, is no YAML, holds a key twice, or is not a mapping.
+        ConfigError: the file cannot be read, is not YAML, has a duplicate key, or is not a mapping.
     """
     name = shown(path, cwd)
     try:
@@ -66,7 +66,7 @@ def read_document(path: Path, cwd: Path) -> Document:
 
 
 def parse_document(text: str, name: str) -> Document:
-    """Parse YAML text; ``name`` stands for the file in messages.
+    """Parse YAML text; ``name`` is the file's name in messages.
 
     Raises:
         ConfigError: as ``read_document``.

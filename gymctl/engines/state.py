@@ -40,8 +40,8 @@ class StackState:
     """A stack that was brought up from a directory.
 
     ``compose_digest`` is the SHA-256 of the file as it was written; ``arguments`` are those of ``up``;
-    ``config_digest`` tells one configuration from another; ``head_url`` is the head's address on this machine;
-    ``nofile`` and ``image`` are for jobs on the stack's network; ``files`` were written beside the rendered one;
+    ``config_digest`` identifies the configuration; ``head_url`` is the head's address on this machine;
+    ``nofile`` and ``image`` are for jobs on the stack's network; ``files`` were written next to the rendered one;
     ``role`` is this machine's in a stack on several; ``code`` is the digest of each server's code.
     """
 
@@ -174,7 +174,7 @@ def clear_state(directory: Path) -> None:
 
 
 def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...]:
-    """Write each secret to ``.gymctl/secrets/NAME``, remove those that are no more; returns the names that changed.
+    """Write each secret to ``.gymctl/secrets/NAME``, remove obsolete ones; returns the names that changed.
 
     The folder is entered by its owner only. The files are readable to all, because a container's user (uid 10001)
     meets them as bind mounts, without passing through the folder.

@@ -50,7 +50,7 @@ class ServerTests:
 
 
 def find_tests(name: str, directory: Path) -> ServerTests:
-    """The tests of the server ``name``: of one's own below ``directory``, else of the bundled one.
+    """The tests of the server ``name``: the user's below ``directory``, else the bundled one.
 
     ``name`` may also be ``<kind>/<name>``, or the path of the folder.
 

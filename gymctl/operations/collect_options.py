@@ -114,7 +114,7 @@ def _here_or_bundled(rows: Path) -> Path:
 
 
 def _link_target(output: Path) -> Path:
-    """Where a symbolic link leads: the results go there, and the files beside them too; the link stays."""
+    """Where a symbolic link leads: the results and the files next to them go there; the link stays."""
     leads_to_a_file = output.is_file() or not output.exists()
     if output.is_symlink() and leads_to_a_file:
         return Path(os.path.realpath(output))

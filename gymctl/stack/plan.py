@@ -39,7 +39,9 @@ class StackOptions:
     slice_mode: SliceMode = SliceMode.CLOSURE
     image_prefix: str = "gymctl"
     publish_host: str = LOOPBACK
-    gym_version: str | None = None  # of nemo-gym on PyPI; None: a checkout beside the servers, else a tested one
+    gym_version: str | None = (
+        None  # of nemo-gym on PyPI; None: the checkout that contains the servers, else a tested version
+    )
     gym_root: Path | None = None  # a NeMo Gym checkout
     bounded_logs: bool = True
     """Whether logs get a limit; not where the daemon's log driver is another than json-file or local."""

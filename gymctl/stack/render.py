@@ -38,7 +38,7 @@ _PROBE = (
 # Without a bound json-file, Docker's default, fills the disk. A daemon with another driver keeps it (``bounded_logs``).
 _BOUNDED_LOGS = Logging(driver="json-file", options={"max-size": "20m", "max-file": "5"})
 
-# OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless told to trust it; a node takes two characters or more.
+# OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless it is trusted; a node takes two characters or more.
 _MANY_NODES = 20_000
 
 

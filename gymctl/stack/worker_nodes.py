@@ -185,7 +185,7 @@ def outer_ports(servers: Mapping[str, ServerInstance], head_port: int, ports: Ma
 
 
 def node_fields(config: Config, head: Address, url_of: Callable[[ServerInstance], str | None]) -> dict[str, Any]:
-    """What a worker's node server is told, but for its own address and the token: whom to register, and where."""
+    """Configuration of a worker's node server without its address and the token: servers to register, and the head."""
     assert config.membership is not None  # noqa: S101 - asked of workers only
     servers = [
         {

@@ -72,7 +72,7 @@ FAMILIES: tuple[Family, ...] = (
 
 
 def family_of(model: str) -> Family | None:
-    """The family that a model's name tells; None when it tells none."""
+    """The model family according to the model's name; None when it is unknown."""
     name = model.lower().replace("_", "-")
     return next((family for family in FAMILIES if re.search(family.pattern, name)), None)
 

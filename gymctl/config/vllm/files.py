@@ -59,7 +59,7 @@ def check_heads(blocks: Collection[VllmBlock], findings: Findings) -> None:
 def heads_problem(block: VllmBlock, config_json: Path) -> tuple[str, str] | None:
     """What is wrong, and what would be right, when a model's heads cannot be shared out evenly.
 
-    vLLM refuses to start then, after the weights are there. A file that cannot be read says nothing.
+    vLLM refuses to start then, after the weights are there. Unreadable files are ignored.
     """
     size = block.tensor_parallel_size
     if size > 1:

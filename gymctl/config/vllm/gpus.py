@@ -82,7 +82,7 @@ def with_gpus(blocks: Mapping[str, VllmBlock]) -> dict[str, VllmBlock]:
     """Numbers for the GPUs that only a count was given for, as soon as there are two services of them.
 
     Docker gives a service that asks for a count the first ones of the machine, whoever has them already. So a single
-    service may ask for a count; several are each told theirs, and none the same.
+    service may ask for a count; several need distinct ids.
     """
     services = sum(block.instances for block in blocks.values() if block.profile == "gpu")
     if services < 2:

@@ -126,7 +126,7 @@ def named_blocks(written: Any) -> dict[str, Any]:
 
 
 def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
-    """What a server that names no block calls; None where it would have to say which (or there is no block at all)."""
+    """The block that a server without `vllm` calls; None when there are several blocks, or none."""
     names = [name or VLLM_KEY for name in named_blocks(written)]
     if len(names) > 1:
         what = f"{path[0]} has no base_url, but there are {len(names)} vllm blocks"

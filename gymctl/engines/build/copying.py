@@ -88,7 +88,7 @@ def _copy_folder(source: Path, target: Path, parents: FolderIds, on_note: OnNote
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Copy content and mode; what fails while reading is told from what fails while writing."""
+    """Copy content and mode; distinguishes read errors from write errors."""
     with _readable(source):
         original = source.open("rb")
     with original, target.open("wb") as copy:

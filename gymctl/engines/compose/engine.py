@@ -187,7 +187,7 @@ class ComposeEngine:
 
     @spoken_errors()
     def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:
-        """Have so many replicas of each server; the others are not touched. The next ``up`` knows nothing of it.
+        """Set the replica count of each server; other servers are not touched. The next ``up`` resets it.
 
         Those that go finish what is under way first, which may take ``timeout`` seconds as getting healthy may.
 

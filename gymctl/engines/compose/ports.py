@@ -78,7 +78,7 @@ def _describe(container: dict[str, dict[str, str]]) -> str:
 
 
 def _process(port: int) -> str:
-    """The process that listens on a port, as far as /proc tells this user."""
+    """The process that listens on a port, as far as this user can read it from /proc."""
     inodes = {f"socket:[{inode}]" for name in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / name, port)}
     for link in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
         try:

@@ -29,7 +29,7 @@ def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str,
     """The wanted number of replicas by the name of the service that has them.
 
     Raises:
-        InputError: there is no such server, it can be but one, or the number cannot be.
+        InputError: there is no such server, it can have only one replica, or the count is out of range.
     """
     known = {server.name: server for server in state.servers}
     found: dict[str, int] = {}
@@ -58,7 +58,7 @@ def scale_project(
     timeout: float,
     on_event: OnServer,
 ) -> None:
-    """Have so many containers of each service of a Compose project; the others are not touched.
+    """Set the number of containers of each service of a Compose project; the others are not touched.
 
     Those that go take nothing new, finish what is under way (at most ``timeout`` seconds), and are removed. The file
     and the state say the new numbers from the start, so that whoever runs Compose meanwhile does not undo it.

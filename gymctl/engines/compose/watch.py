@@ -58,7 +58,7 @@ class Watch:
     """One start of a stack: the servers that must get healthy, and how their containers were before.
 
     Compose recreates and restarts containers while it works: until it has ended, a container that was there before
-    and has not been started anew says nothing about this start.
+    and has not been restarted is not part of this start.
     """
 
     client: docker.DockerClient

@@ -33,7 +33,7 @@ _SECONDS = re.compile(r"(\.\d{1,6})\d*")  # Docker gives nanoseconds, Python tak
 
 @dataclass(frozen=True)
 class Container:
-    """One container. ``started_at`` is Docker's text (it tells one run of a container from another)."""
+    """One container. ``started_at`` is Docker's text (it identifies one run of a container)."""
 
     id: str
     service: str
@@ -204,7 +204,7 @@ def log_tail(client: docker.DockerClient, container: Container, count: int = 15)
 
 
 def last_exit_code(client: docker.DockerClient, container: Container) -> int | None:
-    """The exit code of a container's latest end, from the engine's recent events; None when they say nothing."""
+    """The exit code of a container's latest end, from the engine's recent events; None if there is none."""
     now = int(time.time())
     filters = {"container": container.id, "event": "die"}
     events = client.api.events(since=now - _RECENT_S, until=now + 1, filters=filters, decode=True)

@@ -34,25 +34,25 @@ def check_clusters(checks: Iterable[RayCheck]) -> None:
         raise ConfigError(problems)
 
 
-def cluster_problems(check: RayCheck, told: Mapping[str, Any]) -> Iterator[Problem]:
-    """What keeps ``check.servers`` from using the cluster; ``told`` is what ``ray_probe`` printed."""
+def cluster_problems(check: RayCheck, report: Mapping[str, Any]) -> Iterator[Problem]:
+    """What keeps ``check.servers`` from using the cluster; ``report`` is what ``ray_probe`` printed."""
     where = str(check.location or "")
     users = ", ".join(check.servers)
-    error = told.get("error", "")
-    if told.get("failed") == "connect":
+    error = report.get("error", "")
+    if report.get("failed") == "connect":
         hint = (
             "check that it is running and listens on an address that containers can reach, not only "
             f"127.0.0.1; {_HINT_PORT}"
         )
         yield Problem(where, f"{users}: no Ray cluster at {check.shown}: {error}, asked from a container", hint)
-    elif told.get("failed"):
+    elif report.get("failed"):
         hint = f"{_HINT_PORT} (6379 is for its nodes); the cluster's logs are in /tmp/ray/session_latest/logs"
-        own = told.get("own", {}).get("ray", "")
+        own = report.get("own", {}).get("ray", "")
         what = f"the server at {check.shown} does not answer like a cluster of Ray {own}: {_first_line(error)}"
         yield Problem(where, f"{users}: {what}", hint)
     else:
-        own = told["own"]
-        theirs = told["theirs"]
+        own = report["own"]
+        theirs = report["theirs"]
         if own["ray"] != theirs["ray"]:
             what = f"{users}: the cluster at {check.shown} has Ray {theirs['ray']}"
             what += f", the image {check.image} Ray {own['ray']}"

@@ -83,13 +83,13 @@ class LocalEngine:
             raise
         return state
 
-    def _start(self, state: StackState, told: str, timeout: float, on_event: OnServer) -> None:
-        """Start the process that runs what it is ``told``, and wait for its servers."""
+    def _start(self, state: StackState, configuration: str, timeout: float, on_event: OnServer) -> None:
+        """Start the process with ``configuration`` on its standard input, and wait for its servers."""
         log = state_folder(self.directory) / _LOG
         log.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "gymctl.engines.local.process"]
         hosts = [urlsplit(server.address).hostname or "" for server in state.servers]
-        process = detached(argv, stdin=told, log=log, cwd=self.directory, env=direct_calls(hosts, os.environ))
+        process = detached(argv, stdin=configuration, log=log, cwd=self.directory, env=direct_calls(hosts, os.environ))
         try:
             write_atomically(self._folder / _PID, str(process.pid))
             save_state(self.directory, state)
@@ -100,14 +100,14 @@ class LocalEngine:
 
     def _wait(self, state: StackState, poll: Callable[[], int | None], timeout: float, on_event: OnServer) -> None:
         began = time.monotonic()
-        told: set[str] = set()
+        reported: set[str] = set()
         while True:
             seconds = time.monotonic() - began
             ended = poll() is not None
             statuses = ask_all(state)
             for status in statuses:
-                if status.ok and status.name not in told:
-                    told.add(status.name)
+                if status.ok and status.name not in reported:
+                    reported.add(status.name)
                     on_event(ServerEvent(status.name, status.state, status.health, seconds))
             if ended or seconds > timeout:
                 raise self._failed("their process ended" if ended else f"not all of them respond after {timeout:g} s")

@@ -54,7 +54,7 @@ def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[
 
 
 def with_node(whole: dict[str, Any], config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
-    """The configuration with what the node server is told; other machines dial the addresses that servers bind."""
+    """The configuration with the node server's entry; other machines use the addresses that servers bind."""
     assert config.membership is not None  # noqa: S101 - asked of workers only
     own = node_fields(config, addresses[HEAD_NAME], lambda server: addresses[server.name].url)
     own |= {"token": config.membership.token, "host": addresses[NODE_KEY].bind, "port": addresses[NODE_KEY].port}

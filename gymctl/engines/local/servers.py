@@ -92,7 +92,7 @@ class LocalStack:
     _started: list[Server] = field(default_factory=list)
 
     async def start(self) -> None:
-        """Run every server's ``startup`` but the node's, which tells the head that they are there: see ``join``."""
+        """Run every server's ``startup`` except the node's, which registers them with the head: see ``join``."""
         for name in self.servers:
             if name != NODE_KEY:
                 await self._start(name)

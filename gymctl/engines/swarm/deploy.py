@@ -1,4 +1,4 @@
-"""Tell a Swarm what a stack is to be, see it done, and take it back when it fails."""
+"""Deploy a stack to a Swarm, wait for it, and roll it back on failure."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequenc
 def scale(
     client: docker.DockerClient, stack: str, counts: Mapping[str, int], *, timeout: float, on_event: OnServer
 ) -> None:
-    """Have so many replicas of each server, and wait until they are healthy.
+    """Set the replica count of each server, and wait until they are healthy.
 
     Raises:
         ServerFailed: they are not.

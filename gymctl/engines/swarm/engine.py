@@ -1,4 +1,4 @@
-"""The Swarm engine: a stack on all the machines of a Swarm, told to one of its managers.
+"""The Swarm engine: a stack on all machines of a Swarm, controlled through a manager.
 
 ``docker`` and gymctl talk to the same engine (``DOCKER_HOST``, the context), which must be a manager. What Swarm's
 commands return means little; what became of the tasks is asked for.
@@ -70,7 +70,7 @@ class SwarmEngine:
     ) -> tuple[int, dict[str, str]]:
         """Check that the stack can be started here, build its images and give them to the nodes.
 
-        They are pushed to ``registry`` (``HOST/PREFIX``), or loaded into the engines at ``hosts`` besides this one.
+        They are pushed to ``registry`` (``HOST/PREFIX``), or loaded into the engines at ``hosts`` as well as this one.
 
         Returns:
             The open-files limit to render with, and the image to deploy for each of the plan's.
@@ -242,7 +242,7 @@ class SwarmEngine:
 
     @spoken_errors()
     def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:
-        """Have so many replicas of each server, and wait until they are healthy. The next ``up`` knows nothing of it.
+        """Set the replica count of each server, and wait until they are healthy. The next ``up`` resets it.
 
         Raises:
             InputError: no stack was brought up here.
@@ -253,7 +253,7 @@ class SwarmEngine:
 
     @spoken_errors()
     def drain(self, name: str, *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> tuple[str, ...]:
-        """Empty a node: this stack's servers start elsewhere first, then what is left there is told to go.
+        """Empty a node: this stack's servers start elsewhere first, then the remaining tasks are stopped.
 
         Returns:
             The servers that moved.

@@ -85,7 +85,7 @@ def find_node(client: docker.DockerClient, name: str) -> Node:
     """The node of that name or id.
 
     Raises:
-        InputError: there is none, or the name is that of several.
+        InputError: there is none, or several have that name.
     """
     nodes = find_nodes(client)
     found = [node for node in nodes if name in (node.name, node.id)]

@@ -89,7 +89,7 @@ def _tasks(client: docker.DockerClient, stack: str) -> list[dict[str, Any]]:
 
 
 def _stored(client: docker.DockerClient, stack: str) -> Iterator[tuple[str, Any, Callable[..., Any]]]:
-    """What a stack has besides tasks: kind, those that are there, how one is removed."""
+    """Objects of a stack other than tasks: kind, existing ones, how to remove one."""
     api = client.api
     filters = {"label": f"{NAMESPACE}={stack}"}
     yield "services", api.services(filters=filters), api.remove_service
@@ -132,7 +132,7 @@ def _remove_files(directory: Path, state: StackState) -> Iterator[str]:
 
 
 def sweep(client: docker.DockerClient, stack: str, servers: Collection[str]) -> None:
-    """After a deployment: services of servers that are no more, and secrets and configs that nothing refers to.
+    """After a deployment: services of removed servers, and unused secrets and configs.
 
     What a rollback would need (a service's previous definition) stays.
     """

@@ -1,6 +1,6 @@
-"""Watch a deployed stack until every server is healthy, or one has failed. Swarm's own exit codes say nothing.
+"""Watch a deployed stack until every server is healthy, or one has failed. Swarm's own exit codes do not reflect it.
 
-What ``docker stack deploy`` and ``docker service scale`` return is that the Swarm has been told; whether the tasks then
+What ``docker stack deploy`` and ``docker service scale`` return is that the Swarm accepted it; whether the tasks then
 run is asked here, of tasks and of each service's update status.
 """
 

@@ -28,7 +28,7 @@ from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, reroute_addres
 
 WORKER_SERVICE = "ray-worker"
 CODE = "/opt/gymctl"  # in the image: gymctl itself, on Python's path
-# `ray start` gives a node 30 s, which no option changes: a busy machine may need longer, and what failed is begun anew
+# `ray start` gives a node 30 s, which no option changes: a busy machine may need longer, and a failed start is repeated
 _TRIES = 4
 
 

@@ -126,7 +126,7 @@ Stickiness = Literal["never", "preferred", "always"]
 
 
 def _stickiness(server: ServerInstance) -> Stickiness:
-    """Environments keep state; a model may have its prompts cached; an agent begins each time anew."""
+    """Environments keep state; a model may have its prompts cached; an agent starts from scratch each time."""
     kinds: dict[ServerKind, Stickiness] = {ServerKind.RESOURCES: "always", ServerKind.MODEL: "preferred"}
     return kinds.get(server.kind, "never")
 

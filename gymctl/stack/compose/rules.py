@@ -1,4 +1,4 @@
-"""What a Compose document must keep besides the specification's schema. Each rule has a code that stays.
+"""Rules for a Compose document in addition to the specification's schema. Each rule has a code that stays.
 
 GYM001 the schema                          GYM010 one host port published twice
 GYM002 a network that is not declared      GYM011 an environment variable the kernel refuses

@@ -126,7 +126,7 @@ def _shown(argument: str) -> str:
 
 
 def _commented(lines: Sequence[str], document: ComposeDocument) -> Iterator[str]:
-    """The lines with a comment above each service and beside each ulimit. Only keys stand at two or four blanks."""
+    """The lines with a comment above each service and next to each ulimit. Only keys are indented by two or four."""
     section = previous = ""
     for line in lines:
         if line[:1] not in ("", " ", "-"):

@@ -1,4 +1,4 @@
-"""Memory and volumes of a service: ``tmpfs`` and ``shm_size`` become mounts, and what stays on one node is told."""
+"""Memory and volumes of a service: ``tmpfs`` and ``shm_size`` become mounts, and node-local data is reported."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def translate_ports(service: Service, report: Report, problems: list[Problem]) -
     """The ports of a service, each on the node that its task runs on (``mode: host``).
 
     A port of one address is refused: Docker would open it on all of them. What gymctl publishes by itself is left out
-    and told; what the user asked for is a problem.
+    and reported; what the user asked for is a problem.
     """
     return [port for item in service.ports or () if (port := _port(item, service, report, problems))] or None
 

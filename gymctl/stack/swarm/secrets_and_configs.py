@@ -1,4 +1,4 @@
-"""Secrets and configs, under names that tell their content: Swarm changes none, so a new content is a new one."""
+"""Secrets and configs, with a digest in the name: Swarm cannot change one, so new content needs a new name."""
 
 from __future__ import annotations
 

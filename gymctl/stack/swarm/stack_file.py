@@ -19,7 +19,7 @@ from gymctl.stack.swarm.translation import translate
 class SwarmRendering:
     """A stack file's text, and what the translation changed.
 
-    ``name`` is the stack's, which ``docker stack deploy`` takes as an argument; ``files`` are to be written beside the
+    ``name`` is the stack's, which ``docker stack deploy`` takes as an argument; ``files`` belong next to the
     stack file (path relative to it -> bytes). ``services`` are those of the plan that the stack file has.
     """
 

@@ -21,7 +21,7 @@ _BRIDGE_OPTIONS = "com.docker.network.bridge."
 
 @dataclass(frozen=True)
 class Translation:
-    """A stack file's document, what changed on the way, and files to write beside it (relative path -> bytes)."""
+    """A stack file's document, the translation report, and files to write next to it (relative path -> bytes)."""
 
     name: str
     document: ComposeDocument
@@ -73,7 +73,7 @@ def _name_problems(document: ComposeDocument, stack: str) -> Iterator[Problem]:
 
 
 def _networks(document: ComposeDocument, report: Report) -> dict[str, Network | None]:
-    """All networks as overlays; that of services which name none is written down, so that jobs can join it."""
+    """All networks as overlays; the default network is written explicitly, so that jobs can join it."""
     networks: dict[str, Network | None] = {
         name: _network(name, item, report) for name, item in (document.networks or {}).items()
     }

@@ -10,7 +10,7 @@ import pytest
 
 from gymctl.engines.state import ServerAddress
 from gymctl.engines.swarm.nodes import parse_node, swarm_problem
-from gymctl.engines.swarm.task_health import judge, told
+from gymctl.engines.swarm.task_health import describe_failure, judge
 from gymctl.engines.swarm.task_history import server_status
 from gymctl.engines.swarm.tasks import SwarmService, Task, parse_service, parse_task
 
@@ -38,7 +38,7 @@ def test_an_update_that_was_rolled_back_names_its_culprit():
     judgement = judge(services[AGENT], tasks)
     assert not judgement.done
     assert judgement.culprit is not None and judgement.culprit.exit_code == 2
-    assert judgement.reason == f"update failed and was rolled back: {told(judgement.culprit)}"
+    assert judgement.reason == f"update failed and was rolled back: {describe_failure(judgement.culprit)}"
     assert judge(services["policy_model"], tasks).done
 
 
