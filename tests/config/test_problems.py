@@ -33,10 +33,13 @@ tool:
             "a: 1\nb: 2\na: 3\n",
             "bad.yaml:3: duplicate key 'a' (first on line 1); remove or rename one",
         ),
-        ("- a\n", "bad.yaml:1: holds a sequence; a configuration is a mapping of names to values"),
-        ("just text\n", "bad.yaml:1: holds a scalar; a configuration is a mapping"),
+        ("- a\n", "bad.yaml:1: contains a sequence; a configuration is a mapping of names to values"),
+        ("just text\n", "bad.yaml:1: contains a scalar; a configuration is a mapping"),
         ("a: {{x}}\n", "bad.yaml:1: a key is a mapping or list; quote text that starts with { or ["),
-        ("a: &x {b: *x}\n", "bad.yaml:1: is nested more than 100 deep; check for an anchor that contains itself"),
+        (
+            "a: &x {b: *x}\n",
+            "bad.yaml:1: is nested more than 100 levels deep; check for an anchor that contains itself",
+        ),
         ("~: 1\n", "bad.yaml:1: a key is null; quote it"),
         ("a: *nowhere\n", "bad.yaml:1: is not valid YAML: found undefined alias"),
         ("a: !!python/object:os.system {}\n", "bad.yaml:1: is not valid YAML: could not determine a constructor"),
@@ -150,7 +153,7 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
     ("old", "new", "message"),
     [
         ("name: tool}", "name: tol}", "a.yaml:6: agent.resources_server refers to resources_servers/'tol', which is not defined; did you mean 'tool'?"),
-        ("name: policy_model}", "name: tool}", "a.yaml:7: agent.model_server refers to responses_api_models/'tool', which is not defined; tool is one of resources_servers"),
+        ("name: policy_model}", "name: tool}", "a.yaml:7: agent.model_server refers to responses_api_models/'tool', which is not defined; tool is defined under resources_servers"),
         ("      domain: agent", "      domain: agnet", "a.yaml:12: tool: domain is 'agnet'; did you mean 'agent'?"),
         ("      domain: agent", "", "a.yaml:10: tool: a resources server needs a domain; one of math, coding"),
         ("      domain: agent", "      domain: agent\n      port: 80800", "a.yaml:13: tool: port is 80800; it must be a number from 1 to 65535"),
@@ -248,7 +251,7 @@ def test_two_servers_on_one_port(folder: Folder) -> None:
 def test_two_models_under_one_name(folder: Folder) -> None:
     text = "policy_model:\n  responses_api_models:\n    openai_model: {entrypoint: app.py}\n"
     assert folder.problems(text) == [
-        "a.yaml:2: policy_model.responses_api_models holds 2 implementations (scripted_model at model.yaml:4, "
+        "a.yaml:2: policy_model.responses_api_models has 2 implementations (scripted_model at model.yaml:4, "
         "openai_model at a.yaml:3); it must have exactly one; files that use the same name are merged"
     ]
 
@@ -256,7 +259,9 @@ def test_two_models_under_one_name(folder: Folder) -> None:
 def test_an_entry_of_two_kinds(folder: Folder) -> None:
     text = "policy_model:\n  resources_servers:\n    x: {entrypoint: app.py, domain: math}\n"
     (problem,) = folder.problems(text)
-    assert problem.startswith("a.yaml:1: policy_model is of 2 kinds (responses_api_models, resources_servers)")
+    assert problem.startswith(
+        "a.yaml:1: policy_model is defined with 2 kinds (responses_api_models, resources_servers)"
+    )
 
 
 def test_an_almost_server_can_be_skipped(folder: Folder) -> None:

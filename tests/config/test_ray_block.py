@@ -134,7 +134,7 @@ def test_an_address_of_the_environment_is_checked_too(folder: Folder) -> None:
     with pytest.raises(ConfigError) as caught:
         with_environ(folder, "", "ray://cluster:0")
     assert str(caught.value).startswith(
-        "RAY_ADDRESS: ray_head_node_address is 'ray://cluster:0', which is not the address"
+        "RAY_ADDRESS: ray_head_node_address is 'ray://cluster:0', which is not a cluster address"
     )
 
 

@@ -255,7 +255,7 @@ def test_attention_heads_of_a_model_at_hand(folder: Folder) -> None:
     block = f"vllm: {{model: {model}, tensor_parallel_size: %s}}"
     (problem,) = problems(folder, block % 8)
     assert problem == (
-        "b.yaml:1: vllm: GYM033 tensor_parallel_size is 8, and the model has 12 attention heads; "
+        "b.yaml:1: vllm: GYM033 tensor_parallel_size is 8, but the model has 12 attention heads; "
         "it must be a divisor: 1, 2, 3, 4, 6"
     )
     config = loaded(folder, block % 4)
