@@ -117,5 +117,5 @@ def test_heads_of_a_model_in_the_cache(tmp_path):
     environ = {"HF_HOME": str(tmp_path)}
     check_hub_heads([VllmBlock(model="org/big", tensor_parallel_size=8)], environ)
     check_hub_heads([VllmBlock(model="org/unknown", tensor_parallel_size=16)], environ)
-    with pytest.raises(ConfigError, match="GYM033 tensor_parallel_size is 16, and the model has 40 attention heads"):
+    with pytest.raises(ConfigError, match="GYM033 tensor_parallel_size is 16, but the model has 40 attention heads"):
         check_hub_heads([VllmBlock(model="org/big", tensor_parallel_size=16)], environ)

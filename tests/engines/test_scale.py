@@ -34,8 +34,8 @@ def test_a_server_behind_a_proxy_is_scaled_by_its_own_name_too() -> None:
 @pytest.mark.parametrize(
     ("name", "count", "message"),
     [
-        ("agnet", 2, "there is no server 'agnet' here; did you mean 'agent'?"),
-        ("xyz", 2, "there is no server 'xyz' here; there are: tools-replica, agent"),
+        ("agnet", 2, "no server 'agnet' here; did you mean 'agent'?"),
+        ("xyz", 2, "no server 'xyz' here; there are: tools-replica, agent"),
         ("agent", 0, "agent: 0 replicas are not possible; it must be a number from 1 to 100"),
         ("agent", 101, "agent: 101 replicas are not possible"),
         ("head", 2, "head can have only one replica; clients know it by a single address"),
