@@ -93,7 +93,7 @@ def test_one_machine_needs_nothing_open(gymctl, folder):
     (folder / "all.yaml").write_text(text)
     machines = planned(gymctl, "all.yaml")
     assert [(item["role"], item["openings"]) for item in machines.values()] == [("alone", [])]
-    assert "nothing needs to be open" in gymctl("plan-nodes", "all.yaml", "--firewall", "ufw").out
+    assert "no open ports needed" in gymctl("plan-nodes", "all.yaml", "--firewall", "ufw").out
 
 
 @pytest.mark.parametrize("head", ["head_server: {port: 11000}", "head_server: {host: 127.0.0.1}"])

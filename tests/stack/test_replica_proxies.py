@@ -109,7 +109,7 @@ def test_the_proxy_is_hardened_and_asks_for_nothing_that_starts_python() -> None
     ("name", "fields", "message"),
     [
         ("tools", {"replicas": 2, "port": 8404}, "port 8404 is used by its proxy's health check; choose another port"),
-        ("t" * 60, {"replicas": 2}, "too long for a host; use a name of at most 55 characters"),
+        ("t" * 60, {"replicas": 2}, "too long for a host name; use a name of at most 55 characters"),
         ("policy", {"replicas": 2}, "its replicas are named policy-replica, like another server"),
     ],
 )
