@@ -39,9 +39,7 @@ class StackOptions:
     slice_mode: SliceMode = SliceMode.CLOSURE
     image_prefix: str = "gymctl"
     publish_host: str = LOOPBACK
-    gym_version: str | None = (
-        None  # of nemo-gym on PyPI; None: the checkout that contains the servers, else a tested version
-    )
+    gym_version: str | None = None  # of nemo-gym on PyPI; None: the checkout of the servers, or a tested version
     gym_root: Path | None = None  # a NeMo Gym checkout
     bounded_logs: bool = True
     """Whether logs get a limit; not where the daemon's log driver is another than json-file or local."""
@@ -282,21 +280,20 @@ def _notes(rerouted: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:
     for fields, names in rerouted.items():
         if fields:
             yield (
-                f"{listing(names)}: {', '.join(fields)} names localhost, which inside a container is the container "
-                f"itself; {GATEWAY} (this machine) takes its place. What listens there must accept connections from "
-                f"Docker's bridge, not only from {LOOPBACK}"
+                f"{listing(names)}: {', '.join(fields)} points to localhost; containers will use {GATEWAY} instead. "
+                f"Make sure that server listens on an address that containers can reach, not only {LOOPBACK}"
             )
 
 
 def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
     """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
+    key = "default_host"
+    wanted = config.values.get(key)
     if config.head.host:
         key = "head_server.host"
-    else:
-        key = "default_host"
-    wanted = config.head.host or config.values.get("default_host")
+        wanted = config.head.host
     if config.membership is None and wanted and wanted not in LOOPBACK_HOSTS and options.publish_host in LOOPBACK_HOSTS:
         yield (
             f"{key} is {wanted}, but the head is published on {options.publish_host}:{config.head.port}, "
-            "for this machine only; --publish ADDRESS opens it to others"
+            "which only this machine can reach; use --publish ADDRESS to open it"
         )

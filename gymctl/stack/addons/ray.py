@@ -86,7 +86,9 @@ class RayCluster:
 
         if self._given and self.users and not CLIENT_ADDRESS.fullmatch(self._given):
             what = f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can use"
-            yield Problem(str(self._location or ""), what, f"use ray://HOST:{RAY_CLIENT_PORT}, the port for Ray clients")
+            yield Problem(
+                str(self._location or ""), what, f"use ray://HOST:{RAY_CLIENT_PORT}, the port for Ray clients"
+            )
 
     @property
     def _location(self) -> Location | None:
