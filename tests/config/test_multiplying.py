@@ -54,7 +54,7 @@ def test_what_multiplies_is_refused_with_its_place(name: str, tmp_path: Path) ->
 
 def test_a_variable_that_is_long(tmp_path: Path) -> None:
     (tmp_path / "bomb.yaml").write_text("i: '" + "${oc.env:LONG}" * 200 + "'\n")
-    with pytest.raises(ConfigError, match="(?:expand|add up) to more than"):
+    with pytest.raises(ConfigError, match=r"(?:expand|add up) to more than"):
         load_config(["bomb.yaml"], cwd=tmp_path, environ={"LONG": "x" * 100_000})
 
 
@@ -94,5 +94,5 @@ def test_large_configurations_are_taken(tmp_path: Path) -> None:
 def test_the_name_of_an_include_that_multiplies(tmp_path: Path) -> None:
     names = lines("i0: x", lambda n: tenfold(f"${{i{n - 1}}}"))
     (tmp_path / "bomb.yaml").write_text(f"config_paths: ['${{i8}}.yaml']\n{names}")
-    with pytest.raises(ConfigError, match="(?:expand|add up) to more than"):
+    with pytest.raises(ConfigError, match=r"(?:expand|add up) to more than"):
         load_config(["bomb.yaml"], cwd=tmp_path, environ={})
