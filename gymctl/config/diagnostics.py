@@ -104,7 +104,7 @@ class NoteCode(StrEnum):
 
 
 CODES: Mapping[NoteCode, str] = {
-    NoteCode.SKIPPED_SERVER: "an incomplete server entry is not started (+error_on_almost_servers=false)",
+    NoteCode.SKIPPED_SERVER: "an entry is left out: no file defines it, or +error_on_almost_servers=false skips it",
     NoteCode.UNREAD_KEY: "a key that no server reads",
     NoteCode.SAME_NAME: "one server is defined in two files, which merge",
     NoteCode.DROPPED: "a list or mapping was replaced as a whole; entries that only the old one had are lost",
