@@ -49,7 +49,7 @@ RUN --mount=type=bind,source=gymctl_ray.py,target=/tmp/gymctl_ray.py \
     /opt/uv/bin/uv pip freeze --python /opt/venv/bin/python | grep -E '^(ray|openai)==' > /opt/build/constraints.txt
 COPY --chmod=0755 entrypoint.sh /usr/local/bin/gymctl-entrypoint
 COPY requirements.py /opt/build/
-# Ray says home how it is used unless told not to. What servers download to keep goes where a container may write.
+# Disable usage statistics of Ray. Servers store downloads where a container may write.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp HF_HOME=/tmp/huggingface \
     RAY_USAGE_STATS_ENABLED=0
 # Python images come without byte code of the standard library; importing what servers import compiles what they need

@@ -53,7 +53,7 @@ WORKDIR /opt/gymctl
 ENTRYPOINT ["/usr/local/bin/gymctl-entrypoint"]
 CMD ["python", "app.py"]
 
-# `gymctl env test`: the same image with what a server's tests need besides; the server's folder is mounted when they run.
+# `gymctl env test`: the same image with the packages of a server's tests; the server's folder is mounted when they run.
 FROM server AS test
 USER root
 RUN --mount=type=bind,from=packages,source=/opt/uv,target=/opt/uv \

@@ -1,4 +1,4 @@
-"""What one NeMo Gym server needs besides NeMo Gym: ``requirements.py FOLDER TARGET`` prints a file for uv, or nothing.
+"""Packages of a NeMo Gym server other than NeMo Gym: ``requirements.py FOLDER TARGET`` prints a file for uv.
 
 The file is the folder's ``requirements.txt`` or ``pyproject.toml`` without what names NeMo Gym, which is installed
 already, and from another place than the ``../..`` that the line means.

@@ -25,40 +25,40 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue an earlier run:
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="JSONL file for the results.", show_default=False)]
 Agent = Annotated[
     str | None,
-    typer.Option(help="Agent for the rows that name none.", show_default=False, autocompletion=completion.agents),
+    typer.Option(help="Agent for rows without one.", show_default=False, autocompletion=completion.agents),
 ]
-PassThreshold = Annotated[float, typer.Option(help="Reward from which on a rollout counts as passed.")]
+PassThreshold = Annotated[float, typer.Option(help="Minimum reward of a passed rollout.")]
 Repeats = Annotated[
     str | None,
-    typer.Option(help="Rollouts per row: a number, or by agent: math=4,_default=1.", metavar="N", show_default="1"),
+    typer.Option(help="Rollouts per row: a number, or per agent: math=4,_default=1.", metavar="N", show_default="1"),
 ]
 Concurrency = Annotated[
-    str | None, typer.Option(help="Rollouts in flight at most, or auto.", metavar="N", show_default="auto")
+    str | None, typer.Option(help="Maximum number of rollouts in flight, or auto.", metavar="N", show_default="auto")
 ]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Overwrite an earlier run, or continue one that was started with other options."),
+    typer.Option("--force", help="Overwrite existing output; with --resume, continue even if settings changed."),
 ]
 Stall = Annotated[
     float | None,
     typer.Option(
         help="Abort after this many seconds in which every call to every agent failed.",
-        show_default="600, or the deadline if that is less",
+        show_default="600, or the deadline if it is shorter",
     ),
 ]
 MaxFailures = Annotated[
     str | None,
     typer.Option(
         "--max-failures",
-        help="Stop when more rollouts than this fail for good: 20, or 5% of all.",
+        help="Stop when more rollouts than this fail permanently: 20, or 5% of all.",
         show_default="no limit",
         metavar="N|P%",
     ),
 ]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="With --resume, retry rollouts that failed for good before.")
+    bool, typer.Option("--retry-failed", help="With --resume, retry rollouts that had failed permanently.")
 ]
-Deadline = Annotated[float, typer.Option(help="Seconds that one rollout may take.")]
+Deadline = Annotated[float, typer.Option(help="Time limit of one rollout, in seconds.")]
 NoReport = Annotated[
     bool, typer.Option("--no-report", help="Do not write an HTML page of the run (see gymctl report).")
 ]
@@ -83,7 +83,7 @@ def collect(
     order: Annotated[ResultOrder, typer.Option(help="Order of the results.")] = ResultOrder.COMPLETION,
     deadline: Deadline = 1800.0,
     stall: Stall = None,
-    max_attempts: Annotated[int, typer.Option(help="How often a rollout is tried in all.")] = 3,
+    max_attempts: Annotated[int, typer.Option(help="Maximum attempts per rollout.")] = 3,
     max_failures: MaxFailures = None,
     retry_failed: RetryFailed = False,
     pass_threshold: PassThreshold = 1.0,
@@ -93,7 +93,7 @@ def collect(
 ) -> None:
     """Collect rollouts from the running stack.
 
-    Failures are kept in a file next to the results. Ctrl-C stops in order; continue with --resume.
+    Failed rollouts go to a separate file. Ctrl-C stops cleanly; use --resume to continue.
 
     \b
     Examples:

@@ -16,7 +16,7 @@ from gymctl.config.wording import counted
 commands = typer.Typer(
     cls=GroupedCommands,
     name="config",
-    help="Look at a configuration: resolved, checked, explained. Nothing is started.",
+    help="Inspect a configuration: show, check, explain. Nothing is started.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -30,10 +30,10 @@ def register(app: typer.Typer) -> None:
 @commands.command()
 def show(
     configuration: Configuration = None,
-    form: ConfigFormat = typer.Option(ConfigFormat.YAML, "--format", help="How it is printed."),
+    form: ConfigFormat = typer.Option(ConfigFormat.YAML, "--format", help="Output format."),
     merge_order: MergeOrderOption = None,
 ) -> None:
-    """Print the resolved configuration, credentials masked."""
+    """Print the resolved configuration with credentials masked."""
     from gymctl.config import formatting
 
     typer.echo(formatting.show(load_configuration(configuration, merge_order), form), nl=False)
@@ -41,7 +41,7 @@ def show(
 
 @commands.command()
 def check(configuration: Configuration = None, merge_order: MergeOrderOption = None, as_json: AsJson = False) -> None:
-    """Say everything that is wrong, with its place. Exit code 2 when something is."""
+    """Report every problem with file and line. Exits with 2 if there are any."""
     from gymctl.errors import ConfigError, InputError
     from gymctl.operations.configuration import check as check_stack
 
@@ -81,7 +81,7 @@ def explain(
     merge_order: MergeOrderOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which file and line set a value, what it overrode, and what it refers to."""
+    """Show which file and line set a value, what it overrode, and what it refers to."""
     from gymctl.config import formatting
     from gymctl.config.explain import explain as explain_value
     from gymctl.operations.configuration import read
@@ -108,10 +108,10 @@ def schema() -> None:
 @commands.command()
 def graph(
     configuration: Configuration = None,
-    form: GraphFormat = typer.Option(GraphFormat.TEXT, "--format", help="How it is printed."),
+    form: GraphFormat = typer.Option(GraphFormat.TEXT, "--format", help="Output format."),
     merge_order: MergeOrderOption = None,
 ) -> None:
-    """Print which server refers to which."""
+    """Print the references between servers."""
     from gymctl.config import formatting
 
     config = load_configuration(configuration, merge_order, quiet=True)

@@ -45,9 +45,9 @@ Like = Annotated[
     Release | None,
     typer.Option("--like", help="Write the files of this NeMo Gym release.", show_default="rows for all releases"),
 ]
-Invalid = Annotated[InvalidRows, typer.Option("--invalid", help="What to do with rows that no agent accepts.")]
+Invalid = Annotated[InvalidRows, typer.Option("--invalid", help="How to handle rows that no agent accepts.")]
 UpdateMetrics = Annotated[
-    bool, typer.Option("--update-metrics", help="Accept metrics that differ from those of an earlier run.")
+    bool, typer.Option("--update-metrics", help="Accept metrics that differ from an earlier run.")
 ]
 MappingOption = Annotated[
     Path | None, typer.Option("--mapping", help="YAML file that converts rows of other shapes.", show_default=False)
@@ -58,7 +58,7 @@ Sidecars = Annotated[
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")]
 Source = Annotated[
     DataSource | None,
-    typer.Option("--source", help="Registry for data sets that name both.", show_default="huggingface"),
+    typer.Option("--source", help="Registry for data sets that have both.", show_default="huggingface"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -34,9 +34,9 @@ def check(
     gym_root: GymRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check rows against the environments that they go to. Nothing is started.
+    """Check rows against their environments. Nothing is started.
 
-    The exit code is 2 when a row is wrong.
+    Exits with 2 if a row is invalid.
 
     \b
     Examples:

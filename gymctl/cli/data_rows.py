@@ -10,7 +10,7 @@ import typer
 
 Rows = Annotated[Path, typer.Argument(help="File of rows.", metavar="ROWS")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
-Seed = Annotated[int, typer.Option("--seed", help="Another seed chooses other rows.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the random choice.")]
 
 
 def register(group: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def split(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Split rows into several files. A row stays in its file when others are added.
+    """Split rows into several files. Each row stays in its file when others are added.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def mix(
     count: Annotated[
         int | None, typer.Option("--rows", help="Rows to write.", min=1, show_default="as many as the weights allow")
     ] = None,
-    repeat: Annotated[bool, typer.Option("--repeat", help="Repeat rows of an agent that has too few.")] = False,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Repeat rows of agents that have too few.")] = False,
     seed: Seed = 0,
 ) -> None:
     """Mix rows of several agents in a random order, by weights.
@@ -85,10 +85,10 @@ def sample(
     ] = None,
     min_pass_rate: Annotated[float, typer.Option(help="With --from-run, lowest share of passed rollouts.")] = 0.0,
     max_pass_rate: Annotated[float, typer.Option(help="With --from-run, highest share of passed rollouts.")] = 1.0,
-    threshold: Annotated[float, typer.Option(help="Reward from which a rollout has passed.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="Minimum reward of a passed rollout.")] = 0.5,
     seed: Seed = 0,
 ) -> None:
-    """Take some of the rows: at random, or those that a run solved neither always nor never.
+    """Select rows: at random, or by the pass rate of an earlier run.
 
     \b
     Examples:

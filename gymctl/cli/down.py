@@ -21,9 +21,9 @@ def down(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Stop the stack and leave nothing of it behind.
+    """Stop the stack and remove everything it created.
 
-    Its containers, network, secrets, state and rendered file are removed; what was collected stays.
+    Removes its containers, network, secrets, state and rendered file. Images and collected results are kept.
     """
     from gymctl.operations.stack import down as stop
 

@@ -13,7 +13,11 @@ from gymctl.cli.options import BaseImage, CaBundle, check_container_options
 from gymctl.config.choices import TestEngine
 
 commands = typer.Typer(
-    cls=GroupedCommands, name="env", help="Environments of your own.", no_args_is_help=True, rich_markup_mode=None
+    cls=GroupedCommands,
+    name="env",
+    help="Create and test your own environments.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -29,19 +33,19 @@ def _group() -> None:
 
 @commands.command()
 def init(name: str = typer.Argument(..., help="Name of the new resources server, such as number_game.")) -> None:
-    """Write a new resources server into this directory: code, configuration, rows, a test. It runs at once."""
+    """Create a resources server in this directory: code, configuration, rows and a test. Ready to run."""
     from gymctl.environments.scaffold import create_environment
 
     for path in create_environment(name, Path.cwd()):
         typer.echo(path.relative_to(Path.cwd()))
     typer.echo(
-        "\nTry it, in one process:\n"
+        "\nTry it in one process:\n"
         "  gymctl up --engine local responses_api_models/scripted_model/configs/scripted_model.yaml "
         f"resources_servers/{name}/configs/{name}.yaml\n"
         f"  gymctl collect --input resources_servers/{name}/data/example.jsonl --output rollouts.jsonl "
         f"--agent {name}_simple_agent\n"
         "  gymctl down\n"
-        "Its tests, in its image (in this Python: --engine local):\n"
+        "Run its tests in its image (or in this Python with --engine local):\n"
         f"  gymctl env test {name}"
     )
 
@@ -51,14 +55,14 @@ def test(
     context: typer.Context,
     name: str = typer.Argument(
         ...,
-        help="The server: its name, kind/name, or folder; your own, else a bundled one.",
+        help="The server: a name, kind/name, or folder; your own, or a bundled one.",
         autocompletion=completion.environments,
     ),
     arguments: list[str] = typer.Argument(
-        None, metavar="[-- PYTEST OPTIONS]", help="For pytest, such as: -- -k reward -x", show_default=False
+        None, metavar="[-- PYTEST OPTIONS]", help="Options for pytest, such as: -- -k reward -x", show_default=False
     ),
     engine: TestEngine = typer.Option(
-        TestEngine.COMPOSE, "--engine", help="In the server's image, or in this Python (no Docker)."
+        TestEngine.COMPOSE, "--engine", help="Run in the server's image, or in this Python (no Docker)."
     ),
     base_image: BaseImage = None,
     ca_bundle: CaBundle = None,

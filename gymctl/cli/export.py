@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from gymctl.datasets.exports.export_report import ExportReport
 
 Rollouts = Annotated[Path, typer.Argument(help="Output of gymctl collect.", metavar="ROLLOUTS")]
-TargetOption = Annotated[Target, typer.Option("--to", help="Who reads the export.")]
+TargetOption = Annotated[Target, typer.Option("--to", help="Framework that reads the export.")]
 KindOption = Annotated[
-    Kind | None, typer.Option("--kind", help="What the export is for.", show_default="the target's first")
+    Kind | None, typer.Option("--kind", help="Kind of training data.", show_default="the target's first")
 ]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="File, or folder for atif.", show_default="ROLLOUTS_TARGET_KIND.jsonl"),
 ]
-ReasoningOption = Annotated[Reasoning, typer.Option("--reasoning", help="Where the model's reasoning goes.")]
+ReasoningOption = Annotated[Reasoning, typer.Option("--reasoning", help="Where to put the model's reasoning.")]
 Arguments = Annotated[
-    ToolArguments, typer.Option("--tool-arguments", help="Form of tool calls' arguments, for nemo-rl and trl.")
+    ToolArguments, typer.Option("--tool-arguments", help="Format of tool call arguments, for nemo-rl and trl.")
 ]
 MinReward = Annotated[float | None, typer.Option(help="Leave out rollouts with a lower reward.", show_default=False)]
 MaxReward = Annotated[float | None, typer.Option(help="Leave out rollouts with a higher reward.", show_default=False)]
 MinPassRate = Annotated[float | None, typer.Option(help="Leave out tasks solved less often.", show_default=False)]
 MaxPassRate = Annotated[float | None, typer.Option(help="Leave out tasks solved more often.", show_default=False)]
-Threshold = Annotated[float, typer.Option(help="Reward from which a rollout has passed.")]
+Threshold = Annotated[float, typer.Option(help="Minimum reward of a passed rollout.")]
 CompleteGroups = Annotated[
-    bool, typer.Option("--complete-groups", help="Leave out tasks of which a rollout failed, was masked or is missing.")
+    bool, typer.Option("--complete-groups", help="Leave out tasks with a failed, masked or missing rollout.")
 ]
 Best = Annotated[
     int | None, typer.Option(help="Keep the best N rollouts of each task.", metavar="N", min=1, show_default=False)
 ]
-Margin = Annotated[float, typer.Option(help="Least difference in reward of a pair.")]
-Pairs = Annotated[int, typer.Option(help="Pairs per task at most.", min=1)]
+Margin = Annotated[float, typer.Option(help="Minimum difference in reward of a pair.")]
+Pairs = Annotated[int, typer.Option(help="Maximum number of pairs per task.", min=1)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -68,7 +68,7 @@ def export(
 ) -> None:
     """Export rollouts as training data, with a manifest that accounts for every rollout.
 
-    Rollouts that failed or were masked are left out. They never become a reward of 0.
+    Failed and masked rollouts are omitted; they never count as a reward of 0.
 
     \b
     Examples:

@@ -25,7 +25,7 @@ from gymctl.cli.options import (
 commands = typer.Typer(
     cls=GroupedCommands,
     name="images",
-    help="Give images to the nodes of a Swarm.",
+    help="Distribute images to the nodes of a Swarm.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -81,7 +81,7 @@ def push(
 @commands.command("load")
 def load_into(
     configuration: Configuration = None,
-    host: list[str] = typer.Option(..., "--host", help="ssh://USER@NODE or tcp://NODE:2376; repeat it."),
+    host: list[str] = typer.Option(..., "--host", help="ssh://USER@NODE or tcp://NODE:2376; may be repeated."),
     name: StackName = None,
     merge_order: MergeOrderOption = None,
     base_image: BaseImage = None,
@@ -91,7 +91,7 @@ def load_into(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Build a configuration's images and copy them to other nodes' engines; what is there already is not sent.
+    """Build a configuration's images and copy missing ones to the engines of other nodes.
 
     \b
     Examples:
@@ -111,4 +111,4 @@ def load_into(
         typer.echo(json.dumps([asdict(item) for item in loaded]))
         return
     for item in loaded:
-        typer.echo(f"{item.host}: {item.sent} sent, {item.present} there already")
+        typer.echo(f"{item.host}: {item.sent} sent, {item.present} already there")

@@ -15,15 +15,19 @@ def register(app: typer.Typer) -> None:
 
 def logs(
     servers: list[str] = typer.Argument(
-        None, metavar="SERVER", help="All when none is named.", show_default=False, autocompletion=completion.servers
+        None,
+        metavar="SERVER",
+        help="Servers to show; all by default.",
+        show_default=False,
+        autocompletion=completion.servers,
     ),
-    follow: bool = typer.Option(False, "--follow", "-f", help="Follow new lines until Ctrl-C."),
+    follow: bool = typer.Option(False, "--follow", "-f", help="Follow until Ctrl-C."),
     tail: int = typer.Option(
         None, "--tail", "-n", help="Show only the last N lines of each server.", show_default=False, min=0
     ),
-    since: str = typer.Option("", "--since", help="Show only lines since then, such as 10m (containers only)."),
+    since: str = typer.Option("", "--since", help="Show only lines since a time, e.g. 10m (containers only)."),
 ) -> None:
-    """Show log lines of the servers.
+    """Show server logs.
 
     \b
     Examples:

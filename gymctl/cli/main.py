@@ -20,7 +20,7 @@ from gymctl.errors import GymctlError
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 _GONE = (
-    "the working directory does not exist any more; change to one that does, "
+    "the working directory no longer exists; change to an existing one, "
     "or stop its stack from anywhere: docker compose --project-name NAME down"
 )
 
@@ -28,7 +28,7 @@ app = typer.Typer(
     name="gymctl",
     cls=CommandsByEitherName,
     context_settings=CONTEXT,
-    help="Run NeMo Gym environments in containers: layered YAML in, a running stack out, rollouts collected from it.",
+    help="Run NeMo Gym environments in containers: render layered YAML, start the stack, collect rollouts.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich costs more to import than the help text is worth
     pretty_exceptions_enable=False,
@@ -142,7 +142,7 @@ def _run() -> int:
     except _UsageError as error:
         code = _refuse(error)
     except OSError as error:
-        # a standard output that is full, a file that went away: where we write ourselves it is told with more words
+        # a full standard output, a file that disappeared; more specific messages are raised where gymctl writes
         if error.filename:
             where = f"{error.filename}: "
         else:
@@ -176,7 +176,7 @@ def _refuse(error: Any) -> int:
 
 
 def _discard_output() -> None:
-    """What is still to be written to standard output has nowhere to go: the interpreter shall not try again."""
+    """Discard pending output: standard output is gone, and the interpreter must not try to flush it."""
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
     os.close(sink)

@@ -78,8 +78,10 @@ def nodes_table(nodes: Sequence[Node], servers: Mapping[str, Sequence[str]] | No
 
 @commands.command()
 def drain(
-    node: str = typer.Argument(..., help="Its name or id."),
-    timeout: float = typer.Option(180.0, "--timeout", help="Seconds to wait until the servers run elsewhere.", min=1),
+    node: str = typer.Argument(..., help="Name or id of the node."),
+    timeout: float = typer.Option(
+        180.0, "--timeout", help="Seconds to wait until its servers run on other nodes.", min=1
+    ),
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -95,14 +97,14 @@ def drain(
     if moved:
         what = f"{', '.join(moved)} moved"
     else:
-        what = "no server of this directory's stack was on it"
-    typer.echo(f"{node} is drained: {what}; to take it back: gymctl nodes activate {node}")
+        what = "it had no servers of this directory's stack"
+    typer.echo(f"{node} is drained: {what}; make it available again with: gymctl nodes activate {node}")
 
 
 @commands.command()
-def activate(node: str = typer.Argument(..., help="Its name or id.")) -> None:
+def activate(node: str = typer.Argument(..., help="Name or id of the node.")) -> None:
     """Let a node take tasks again; what runs elsewhere stays there."""
     from gymctl.operations.nodes import activate as take_back
 
     take_back(node)
-    typer.echo(f"{node} takes tasks again")
+    typer.echo(f"{node} accepts tasks again")

@@ -32,8 +32,8 @@ MergeOrderOption = Annotated[
     MergeOrder | None,
     typer.Option(
         "--merge-order",
-        help="Whether an included file wins over its includer (includes-last, as NeMo Gym 0.2 to 0.5) or not "
-        "(includes-first, as its main branch).",
+        help="Precedence: an included file overrides its includer (includes-last, NeMo Gym 0.2 to 0.5) or not "
+        "(includes-first, its main branch).",
         show_default="gymctl.merge_order of the configuration, else includes-last",
     ),
 ]
@@ -64,50 +64,52 @@ BaseImage = Annotated[
 ]
 GymRoot = Annotated[
     Path | None,
-    typer.Option("--gym-root", help="NeMo Gym checkout to find configurations in; its servers run without changes."),
+    typer.Option("--gym-root", help="NeMo Gym checkout to search for configurations; its servers run unchanged."),
 ]
 GymVersion = Annotated[
     str | None,
     typer.Option(
         "--gym-version",
-        help="Version of nemo-gym for servers of NeMo Gym, from PyPI.",
+        help="Version of nemo-gym (on PyPI) for NeMo Gym's servers.",
         show_default=upstream.DEFAULT.version,
     ),
 ]
 CaBundle = Annotated[
     Path | None,
     typer.Option(
-        "--ca-bundle", help="CA certificates that builds and servers trust.", show_default="the machine's own"
+        "--ca-bundle", help="CA bundle that image builds and servers trust.", show_default="the machine's own"
     ),
 ]
 Registry = Annotated[
     str | None,
     typer.Option(
-        "--registry", help="Swarm: push the images to HOST/PREFIX, deploy them by digest.", show_default=False
+        "--registry", help="(swarm) Push the images to HOST/PREFIX and deploy them by digest.", show_default=False
     ),
 ]
 Hosts = Annotated[
     list[str] | None,
     typer.Option(
         "--host",
-        help="Swarm: load the images into the engine at ssh://USER@NODE or tcp://NODE:2376; repeat it.",
+        help="(swarm) Copy the images to this Docker host, e.g. ssh://USER@NODE or tcp://NODE:2376; may be repeated.",
         show_default=False,
     ),
 ]
 RoleOption = Annotated[
     Role,
-    typer.Option("--role", help="This machine's part in a stack on several machines; all: it is on this one alone."),
+    typer.Option(
+        "--role", help="Role of this machine in a stack on several machines; all: the stack is on this machine only."
+    ),
 ]
 Advertise = Annotated[
     str | None,
-    typer.Option("--advertise", help="Address at which other machines reach those servers that have no `host`."),
+    typer.Option("--advertise", help="Address that other machines use for servers without a `host`."),
 ]
 TokenFile = Annotated[
     Path | None,
     typer.Option("--token-file", help="File with the head's token.", show_default=f"${HEAD_TOKEN}, .gymctl/head-token"),
 ]
 NodeName = Annotated[
-    str | None, typer.Option("--node", help="This machine's name on the head's list.", show_default="the host name")
+    str | None, typer.Option("--node", help="Name of this machine in the head's list.", show_default="the host name")
 ]
 
 
@@ -125,7 +127,7 @@ def _set_verbosity(value: bool) -> bool:
 Verbose = Annotated[
     bool,
     typer.Option(
-        "--verbose", "-v", help="Print the commands that gymctl runs, on standard error.", callback=_set_verbosity
+        "--verbose", "-v", help="Print the commands that gymctl runs to standard error.", callback=_set_verbosity
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -197,7 +199,7 @@ def check_container_options(context: typer.Context, engine: str) -> None:
     for parameter in context.command.params:
         if parameter.name in _OPTIONS_OF_CONTAINERS and _is_typed(context, parameter.name):
             message = f"{parameter.opts[0]} is for containers, and --engine local does not start any"
-            raise InputError(message, "leave it out, or use another engine")
+            raise InputError(message, "remove it, or use another engine")
 
 
 def typed_options(context: typer.Context) -> tuple[str, ...]:

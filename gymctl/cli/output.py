@@ -134,7 +134,7 @@ def _cells(status: ServerStatus, *, is_wide: bool) -> dict[str, Text | str]:
 
 
 def history_table(statuses: Sequence[ServerStatus]) -> Table:
-    """What became of replicas that are no more, in order of time."""
+    """The fate of replicas that have ended, in order of time."""
     from rich.table import Table
 
     table = Table("when", "replica", "on", "what happened", box=None, pad_edge=False, header_style="bold")
@@ -166,7 +166,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
     for name, path in report.files.items():
         console.print(f"  {name}: {path}", markup=False, highlight=False, soft_wrap=True)
     if report.failed:
-        text = f"To try the failed rollouts again:\n  {_retry_command(sys.argv[1:])}"
+        text = f"To retry the failed rollouts:\n  {_retry_command(sys.argv[1:])}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

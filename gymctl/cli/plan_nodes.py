@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def plan_nodes(
     configuration: Configuration = None,
-    firewall: Firewall = typer.Option(None, "--firewall", help="Print firewall rules, machine by machine."),
+    firewall: Firewall = typer.Option(None, "--firewall", help="Print the firewall rules of each machine."),
     as_json: AsJson = False,
     merge_order: MergeOrderOption = None,
     gym_root: GymRoot = None,
@@ -73,7 +73,7 @@ def _rules(machines: Sequence[Machine], firewall: Firewall) -> str:
 
     texts = [(machine, firewall_rules(machine, firewall)) for machine in machines]
     parts = [f"# on {machine.address} ({machine.role})\n{text}" for machine, text in texts if text]
-    return "\n".join(parts).rstrip() or "# one machine: nothing needs to be open"
+    return "\n".join(parts).rstrip() or "# one machine: no open ports needed"
 
 
 def _table(machines: Sequence[Machine]) -> Table:

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def quickstart(
     output: Path = typer.Option(
-        Path("gymctl-quickstart"), "--output", "-o", help="Folder for the results; made when it is not there."
+        Path("gymctl-quickstart"), "--output", "-o", help="Output folder (created if missing)."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:

@@ -44,21 +44,19 @@ def render(
     context: typer.Context,
     configuration: Configuration = None,
     output: str = typer.Option(_STANDARD_OUTPUT, "--output", "-o", help="File to write; - is standard output."),
-    target: Target = typer.Option(Target.COMPOSE, "--target", help="What the file is for."),
+    target: Target = typer.Option(Target.COMPOSE, "--target", help="Engine to render the file for."),
     name: StackName = None,
     merge_order: MergeOrderOption = None,
     slices: SliceOption = SliceMode.CLOSURE,
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
-    nofile: int = typer.Option(65535, "--nofile", help="Open files that a container may have.", min=256),
+    nofile: int = typer.Option(65535, "--nofile", help="Open-file limit of each container.", min=256),
     publish: Publish = None,
     role: RoleOption = Role.ALL,
     advertise: Advertise = None,
     node: NodeName = None,
     token_file: TokenFile = None,
-    as_json: bool = typer.Option(
-        False, "--json", help="Print what --target swarm changed as JSON, on standard output."
-    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the list of Swarm changes as JSON."),
 ) -> None:
     """Write the Compose or Swarm file of a configuration; start nothing.
 
@@ -106,7 +104,9 @@ def _check_json(target: Target, *, as_json: bool, is_printed: bool) -> None:
     from gymctl.errors import InputError
 
     if as_json and (target is not Target.SWARM or is_printed):
-        raise InputError("--json lists what --target swarm changed, next to a file", "add --target swarm -o stack.yaml")
+        raise InputError(
+            "--json prints the changes of --target swarm and needs an output file", "add --target swarm -o stack.yaml"
+        )
 
 
 def _print_changes(rendering: Rendering, *, as_json: bool) -> None:

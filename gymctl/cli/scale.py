@@ -62,6 +62,6 @@ def _parse(texts: list[str]) -> dict[str, int]:
         if not (name and equals and count.isdecimal()):
             raise InputError(f"invalid argument {text!r}: expected SERVER=REPLICAS", "e.g. my_agent=4")
         if name in requested:
-            raise InputError(f"{name} is named twice", "give one replica count per server")
+            raise InputError(f"{name} is given twice", "give one replica count per server")
         requested[name] = int(count)
     return requested

@@ -13,7 +13,7 @@ from gymctl.config.choices import SliceMode
 commands = typer.Typer(
     cls=GroupedCommands,
     name="secrets",
-    help="Which container can read which secret.",
+    help="Show which container can read which secret.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

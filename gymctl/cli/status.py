@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def status(
     as_json: AsJson = False,
     form: StatusFormat = typer.Option(
-        StatusFormat.NORMAL, "--output", "-o", help="wide: with implementation and address of each server."
+        StatusFormat.NORMAL, "--output", "-o", help="wide: show the implementation and address of each server."
     ),
     watch: bool = typer.Option(False, "--watch", "-w", help="Repeat until Ctrl-C."),
 ) -> None:

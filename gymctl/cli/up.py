@@ -44,7 +44,7 @@ Timeout = Annotated[
         "--timeout",
         help="Seconds to wait until every server is healthy.",
         min=1,
-        show_default="180; longer where a model is fetched and loaded",
+        show_default="180; longer if a model is downloaded and loaded",
     ),
 ]
 

@@ -16,7 +16,7 @@ from gymctl.config.upstream import BUNDLED_CONFIGS, BUNDLED_NAMES
 
 
 def bundled_name(text: str) -> str | None:
-    """What stands for a configuration of NeMo Gym among the bundled ones; None for any other path."""
+    """The bundled replacement of one of NeMo Gym's configurations; None for any other path."""
     return BUNDLED_CONFIGS.get(text)
 
 
@@ -42,8 +42,8 @@ def find_bundled(resolved: Mapping[str, Any], roots: Sequence[Path], findings: F
                 continue
             renamed[name, kind, theirs] = ours
             findings.origins.graft((name, kind, theirs), (name, kind, ours))
-            what = f"{name}: gymctl's {ours} takes the place of NeMo Gym's {theirs}, which is not here"
-            findings.note(NoteCode.RENAMED, (name, kind, ours), what, "`runtime: nemo-gym` runs NeMo Gym's own")
+            what = f"{name}: gymctl's {ours} replaces NeMo Gym's {theirs}, which is not available"
+            findings.note(NoteCode.RENAMED, (name, kind, ours), what, "`runtime: nemo-gym` selects NeMo Gym's own")
     return renamed
 
 

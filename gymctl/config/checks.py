@@ -78,14 +78,14 @@ def _unknown_reference(
     same_kind = [other.name for other in servers.values() if other.kind is reference.kind]
     namesake = servers.get(reference.name)
     if namesake is not None:
-        hint = f"{reference.name} is one of {namesake.kind.value}"
+        hint = f"{reference.name} is defined under {namesake.kind.value}"
     elif same_kind:
         hint = did_you_mean(reference.name, same_kind) or f"there are: {', '.join(same_kind)}"
     else:
         hint = f"add a configuration that defines a server under {reference.kind.value}"
     what = f"{server.name}.{dotted(reference.path)} refers to {reference.kind.value}/{reference.name!r}"
     path = (*server.path, *reference.path, "name")
-    what += ", which no configuration defines"
+    what += ", which is not defined"
     if len(reference.path) > 1:
         findings.note(NoteCode.UNKNOWN_REFERENCE, path, what, hint)
     else:

@@ -1,4 +1,4 @@
-"""Which files one CONFIG argument stands for."""
+"""Resolve a CONFIG argument to files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finder:
     cwd: Path
 
     def find(self, text: str, beside: Path | None = None) -> list[Path]:
-        """The files that ``text`` stands for: itself, a glob's matches, or the stack in a directory.
+        """Resolve ``text`` to files: itself, a glob's matches, or the stack in a directory.
 
         ``beside`` is the folder of an including file, looked in last.
 
@@ -81,14 +81,14 @@ class Finder:
         else:
             above = None
         if above:
-            return f"it is below {above}: run gymctl there, or set NEMO_GYM_EXTRA_ROOTS={above}"
+            return f"it exists in {above}: run gymctl there, or set NEMO_GYM_EXTRA_ROOTS={above}"
         bundled = [str(path.relative_to(self.roots[-1])) for path in self.roots[-1].glob("*/*/configs/*.yaml")]
         local = [path.name for path in self.cwd.glob("*.yaml") if path.name not in _NOT_LAYERS]
         by_name = {Path(path).name: path for path in bundled}
         named = nearest(Path(text).name, [*local, *by_name], cutoff=0.8)
         if named:
             return f"did you mean {by_name.get(named, named)!r}?"
-        return self._beside_its_server(Path(text)) or "check the path, or run gymctl from the folder it starts in"
+        return self._beside_its_server(Path(text)) or "check the path (relative paths start at the current directory)"
 
     def _beside_its_server(self, wanted: Path) -> str:
         """For KIND/IMPLEMENTATION/...: what that server has instead, or which servers of the kind there are."""
@@ -103,7 +103,10 @@ class Finder:
             elsewhere = ""
         else:
             elsewhere = " (NeMo Gym's own are found with NEMO_GYM_EXTRA_ROOTS=CHECKOUT)"
-        return f"no server {implementation!r} is here or bundled; there are: {', '.join(known)}{elsewhere}"
+        return (
+            f"no server {implementation!r} found here or among the bundled ones; available: "
+            f"{', '.join(known)}{elsewhere}"
+        )
 
 
 def _glob(wanted: Path, root: Path) -> Iterator[Path]:
@@ -129,12 +132,12 @@ def _stack_in(folder: Path, cwd: Path) -> list[Path]:
         if path.name not in _NOT_LAYERS and not path.name.startswith(("compose", "docker-compose"))
     )
     if not files:
-        raise InputError(f"{shown(folder, cwd)}: no YAML file in this directory", "put a stack.yaml there")
+        raise InputError(f"{shown(folder, cwd)}: no YAML file in this directory", "add a stack.yaml")
     tops = [path for path in files if _INCLUDES.search(path.read_text(encoding="utf-8", errors="replace"))]
     if len(tops) > 1:
         names = ", ".join(path.name for path in tops)
         raise InputError(
-            f"{shown(folder, cwd)}: holds several configurations ({names})",
-            f"name the one you mean: {shown(tops[0], cwd)}",
+            f"{shown(folder, cwd)}: contains several configurations ({names})",
+            f"choose one, e.g. {shown(tops[0], cwd)}",
         )
     return files

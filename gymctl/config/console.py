@@ -12,7 +12,7 @@ from gymctl.config.terminal_text import plain
 
 
 class Console(console.Console):
-    """A console whose own control sequences reach the terminal, and no others; brackets in a text are no markup."""
+    """A console that writes only its own control sequences to the terminal and treats brackets as plain text."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})

@@ -1,6 +1,6 @@
 """What a server's container gets apart from its server: time to start, volumes, variables, networks, a log driver.
 
-The keys may be in a server's fields or beside its kind key. Only engines that run containers use them.
+The keys may be in a server's fields or next to its kind key. Only engines that run containers use them.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _OWN_TARGETS = ("/opt/gymctl", "/run/secrets", "/tmp")  # noqa: S108 - places of
 class VolumeMount(Block):
     """A folder or file of this machine, or a named volume, at ``target`` in the container."""
 
-    source: str = Field(description="A path of this machine (/..., ./..., ~/...), or the name of a volume.")
+    source: str = Field(description="A path on this machine (/..., ./..., ~/...), or the name of a volume.")
     target: str = Field(description="Path in the container.")
-    read_only: bool = Field(False, description="Whether the container may only read it.")
+    read_only: bool = Field(False, description="Mount it read-only.")
 
     @property
     def is_bind(self) -> bool:
@@ -126,13 +126,14 @@ def _logging(value: Any) -> Any:
     return value
 
 
-_START_PERIOD = "the time that it may need to start, such as 90s, 10m or 1h (at most 24h)"
+_START_PERIOD = "a duration such as 90s, 10m or 1h (at most 24h)"
 _VOLUMES = (
-    "a list of SOURCE:TARGET or SOURCE:TARGET:ro, with a path of this machine (/..., ./..., ~/...) or the name of a "
-    "volume for the source and a path below / for the target"
+    "a list of SOURCE:TARGET or SOURCE:TARGET:ro, where SOURCE is a path on this machine (/..., ./..., "
+    "~/...) or the name of a "
+    "volume, and TARGET is an absolute path"
 )
-_ENVIRONMENT = "a mapping of variables to text or numbers, without those of NeMo Gym's configuration"
-_NETWORKS = "a list of names of networks that exist already"
+_ENVIRONMENT = "a mapping of variable names to strings or numbers, excluding NeMo Gym's configuration variables"
+_NETWORKS = "a list of names of existing networks"
 _LOGGING = "a mapping of driver and options, such as {driver: local, options: {max-size: 50m}}"
 _A_LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 
@@ -143,14 +144,14 @@ class ContainerSettings(Block):
     start_period: (
         Annotated[int, BeforeValidator(_seconds), Must(_START_PERIOD), WithJsonSchema({"type": ["string", "integer"]})]
         | None
-    ) = Field(None, description="How long it may need to start before it counts as unhealthy.")
+    ) = Field(None, description="Time allowed for startup before it counts as unhealthy.")
     volumes: Annotated[
         tuple[VolumeMount, ...],
         BeforeValidator(_volumes),
         AfterValidator(_check_volumes),
         Must(_VOLUMES),
         WithJsonSchema({"type": "array", "items": {"type": ["string", "object"]}}),
-    ] = Field((), description="Folders of this machine and volumes in its container.")
+    ] = Field((), description="Folders and volumes mounted into its container.")
     environment: Annotated[
         dict[str, str],
         BeforeValidator(_texts),
@@ -159,10 +160,10 @@ class ContainerSettings(Block):
         WithJsonSchema({"type": "object"}),
     ] = Field({}, description="Environment variables of its container.")
     networks: Annotated[tuple[str, ...], BeforeValidator(_networks), Must(_NETWORKS), WithJsonSchema(_A_LIST)] = Field(
-        (), description="Further networks of its container."
+        (), description="Additional networks of its container."
     )
     logging: Annotated[LogSettings, BeforeValidator(_logging), Must(_LOGGING)] | None = Field(
-        None, description="Where the output of its container goes."
+        None, description="Log driver of its container."
     )
 
     def below(self, folder: Path) -> ContainerSettings:

@@ -32,7 +32,7 @@ class Location:
 class Origins:
     """Every place that set a value, by key path, in merge order: the last one won.
 
-    ``written`` runs beside ``places``: what stood there, before interpolation.
+    ``written`` is parallel to ``places``: the values before interpolation.
     """
 
     places: dict[KeyPath, list[Location]] = field(default_factory=dict)
@@ -107,12 +107,12 @@ CODES: Mapping[NoteCode, str] = {
     NoteCode.SKIPPED_SERVER: "an entry is left out: no file defines it, or +error_on_almost_servers=false skips it",
     NoteCode.UNREAD_KEY: "a key that no server reads",
     NoteCode.SAME_NAME: "one server is defined in two files, which merge",
-    NoteCode.DROPPED: "a list or mapping was replaced whole, and what only the old one had is gone",
-    NoteCode.INCLUDE_WON: "a file's value was overridden by a file that it includes",
-    NoteCode.UNKNOWN_REFERENCE: "a reference inside a field leads nowhere (NeMo Gym does not check those)",
-    NoteCode.RENAMED: "a bundled server takes the place of NeMo Gym's, which has another name and is not here",
-    NoteCode.MISSPELT_KEY: "a top-level key that is nearly one with a meaning (an error unless silenced)",
-    NoteCode.VLLM_PARSER: "a vllm block has no parser for its model's tool calls or thoughts, or an unusual one",
+    NoteCode.DROPPED: "a list or mapping was replaced as a whole; entries that only the old one had are lost",
+    NoteCode.INCLUDE_WON: "a file's value is overridden by a file that it includes",
+    NoteCode.UNKNOWN_REFERENCE: "a reference inside a field has no target (NeMo Gym does not check these)",
+    NoteCode.RENAMED: "a bundled server replaces one of NeMo Gym's that has another name and is not available",
+    NoteCode.MISSPELT_KEY: "a top-level key that looks like a misspelt known key (an error unless silenced)",
+    NoteCode.VLLM_PARSER: "a vllm block has no parser, or an unusual one, for its model's tool calls or reasoning",
     NoteCode.VLLM_UNUSED: "no model server calls a vllm block, or one of its keys has no effect",
     NoteCode.RAY_ADDRESS: "the address of the Ray cluster was taken from the environment",
 }

@@ -1,8 +1,8 @@
 """Directives that move or copy a part of the configuration to another place, before interpolations are resolved.
 
 ``${swap_key:a.b}`` (0.2), ``${inherit_from:a.b}`` and ``_inherit_from: a.b`` move (the source is gone afterwards);
-``${copy:a.b}`` and ``_copy: a.b`` copy; the keys beside a property are merged over what came. ``_delete_key: "k, l"``
-drops keys: those written beside it before, the others after. Sources are read as they were before any directive.
+``${copy:a.b}`` and ``_copy: a.b`` copy; the keys next to a property override the copied ones. ``_delete_key: "k, l"``
+drops keys: those written next to it before, the others after. Sources are read as they were before any directive.
 Unlike upstream, a source that itself inherits is followed, and directives work in list items too.
 """
 
@@ -95,7 +95,7 @@ class _Pass:
         return _Directive(tuple(str(source).split(".")), present[0] == _INHERIT, True)
 
     def _taken(self, directive: _Directive, value: Any, path: KeyPath) -> Any:
-        """What stands at ``path`` once the directive is carried out; ``value`` are the keys beside a property."""
+        """The value at ``path`` after the directive is applied; ``value`` are the keys next to a property."""
         if directive.is_property:
             beside = value
         else:
@@ -109,7 +109,7 @@ class _Pass:
             return source
         if not isinstance(source, dict):
             name = ".".join(directive.source)
-            self.findings.problem(path, f"{dotted(path)} takes its keys from {name}, which is no mapping")
+            self.findings.problem(path, f"{dotted(path)} takes its keys from {name}, which is not a mapping")
             return beside
         merge_plain(source, beside, path, self.findings)
         return source
@@ -128,7 +128,7 @@ class _Pass:
                     hint = did_you_mean(part, map(str, below))
                 else:
                     hint = ""
-                self.findings.problem(path, f"{dotted(path)} takes from {'.'.join(source)}, which is not there", hint)
+                self.findings.problem(path, f"{dotted(path)} takes from {'.'.join(source)}, which does not exist", hint)
                 return {}
             found = below[part]
         if self._is_too_much(found, path):
@@ -146,8 +146,8 @@ class _Pass:
         self._values += _count(value)
         if self._is_full and not was_full:
             limit = f"more than {_MOST_DIRECTIVES:,} directives or {_MOST_VALUES:,} values"
-            message = f"{dotted(path)}: the directives up to here come to {limit}"
-            self.findings.problem(path, message, "do they take from each other?")
+            message = f"{dotted(path)}: the directives so far add up to {limit}"
+            self.findings.problem(path, message, "check for directives that refer to each other")
         return self._is_full
 
     @property

@@ -47,7 +47,7 @@ def agents_of(fields: Mapping[str, Any]) -> list[str]:
 
 
 def relay_name(agent: str, implementation: str) -> str:
-    """The name that NeMo Gym's parser gives the relay of an agent: that of its environment.
+    """The name that NeMo Gym's parser gives the relay of an agent: the name of its environment.
 
     >>> relay_name("workplace_assistant_simple_agent", "simple_agent")
     'workplace_assistant_environment_server'

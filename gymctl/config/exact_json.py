@@ -133,7 +133,7 @@ def dumps_finite(value: Any, default: Callable[[Any], Any] | None = None) -> byt
     if b"null" in text:
         place = _place_of(value, default, lambda number: not _is_finite(number))
         if place is not None:
-            raise NotFiniteError(f"{place or 'the value'} is not a finite number, and JSON has no other")
+            raise NotFiniteError(f"{place or 'the value'} is not a finite number; JSON supports only finite numbers")
     return text
 
 
@@ -142,7 +142,7 @@ def explain(text: bytes) -> str:
     outside = _STRING.sub(lambda match: b'"' * len(match[0]), text)
     match = _NOT_A_NUMBER.search(outside)
     if match:
-        return f"{match[1].decode()} at column {match.start() + 1}: JSON has no such number; write null or a number"
+        return f"{match[1].decode()} at column {match.start() + 1}: not a JSON number; write null or a number"
     return ""
 
 

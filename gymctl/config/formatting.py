@@ -75,7 +75,7 @@ def _explained(explanation: Explanation, margin: str) -> Iterator[str]:
             as_what = ""
         yield f"{margin}  set by {setting.place}{as_what}"
     for setting in reversed(explanation.settings[:-1]):
-        yield f"{margin}  over {setting.place}, which has {_inline(setting.written)}"
+        yield f"{margin}  overrides {setting.place}: {_inline(setting.written)}"
     if explanation.doc is not None:
         yield from _doc_lines(explanation.doc, margin)
     for other in explanation.refers_to:

@@ -17,7 +17,7 @@ MOST_REFERENCES = 100_000
 _ENVIRONMENT = "oc.env"
 _BY_NAME = frozenset({"oc.select", "oc.dict.keys", "oc.dict.values", "oc.deprecated"})
 _LONGEST_NAME = 1000  # of a key whose name is computed
-_MOST_HOPS = 20  # from one mapping to another that it stands for
+_MOST_HOPS = 20  # from one mapping to the mapping that it refers to
 _PLAIN_NAME = re.compile(r"\.*[^\s.\[\]{}$:,()]+(?:\.[^\s.\[\]{}$:,()]+|\[[^\[\]{}$:]+\])*")
 
 

@@ -1,7 +1,7 @@
 """From command-line arguments to the ordered layers of a configuration: files, then ``env.yaml``, then overrides.
 
 A file's own ``config_paths`` bring further files. Paths resolve from ``NEMO_GYM_EXTRA_ROOTS``, the current directory,
-the bundled ``services/`` (that order is NeMo Gym's since 0.5), and a nested one from beside its includer too.
+the bundled ``services/`` (that order is NeMo Gym's since 0.5), and a nested one also from its includer's folder.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def read_layers(
     if not named:
         emptied = next((f"{item.text} is empty" for item in overrides if item.path == (_PATHS,)), "")
         raise InputError(
-            f"{emptied} (is a shell variable in it unset?)" if emptied else "no configuration was given",
-            "name one or more YAML files, a directory with a stack in it, or +config_paths=[a.yaml,b.yaml]",
+            f"{emptied} (is it using an unset shell variable?)" if emptied else "no configuration was given",
+            "give one or more YAML files, a directory that contains a stack, or +config_paths=[a.yaml,b.yaml]",
         )
     layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
     tree = _read_tree(named, Finder(roots, cwd), environ)

@@ -34,8 +34,8 @@ def silenced_codes(layers: Sequence[Document]) -> frozenset[str]:
             for code in codes if isinstance(codes, list) else [codes]:
                 if code not in list(NoteCode):
                     where = str(layer.marks.get(path) or layer.name)
-                    hint = did_you_mean(code, NoteCode) or f"the codes are {', '.join(CODES)}"
-                    raise ConfigError([Problem(where, f"there is no note {code!r} to silence", hint)])
+                    hint = did_you_mean(code, NoteCode) or f"valid codes: {',  '.join(CODES)}"
+                    raise ConfigError([Problem(where, f"unknown note code {code!r}", hint)])
                 silenced.add(str(code))
     return frozenset(silenced)
 
@@ -61,19 +61,19 @@ def _unread_fields(server: ServerInstance, findings: Findings) -> None:
         return
     for key in unknown:
         if not implementation.reads(key):
-            hint = did_you_mean(key, implementation.fields | known) or "remove it, or have the server read it"
+            hint = did_you_mean(key, implementation.fields | known) or "remove it, or add it to the server's settings"
             what = f"{server.name}: {server.kind.value}/{server.implementation} reads no {key!r}"
             findings.note(NoteCode.UNREAD_KEY, (*server.path, key), what, hint)
 
 
 def _unread_siblings(server: ServerInstance, entry: Mapping[str, Any], findings: Findings) -> None:
-    """Keys beside the kind key: NeMo Gym takes no notice of them, so an override that lands there does nothing."""
+    """Keys next to the kind key: NeMo Gym ignores them, so an override that lands there has no effect."""
     for key, value in entry.items():
         if key in _KINDS or key in OuterFields.model_fields or str(key).startswith(("_", "x-")):
             continue
         outer = nearest(key, OuterFields.model_fields, cutoff=0.8)
         close = None if isinstance(value, dict) else nearest(key, _known_fields(server), cutoff=0.8)
-        hint = f"fields of the server stand under {dotted(server.path)}"
+        hint = f"settings of a server belong under {dotted(server.path)}"
         if outer:
             hint = f"did you mean {dotted((server.name, outer))}?"
         elif close or isinstance(value, dict):
@@ -103,5 +103,5 @@ def _same_names(servers: Mapping[str, ServerInstance], files: Sequence[Document]
                 NoteCode.SAME_NAME,
                 path,
                 f"{name} is defined here and at {others}; the two are merged into one server",
-                "rename one, or leave out its entrypoint if it is an overlay",
+                "rename one, or remove its entrypoint if it is an overlay",
             )

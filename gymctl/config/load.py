@@ -78,7 +78,7 @@ def read_config(
     gym_root: Path | None = None,
     role: Role = Role.ALL,
 ) -> Loaded:
-    """As ``load_config``, but what is wrong in the configuration is returned beside it.
+    """As ``load_config``, but problems of the configuration are returned with it.
 
     Raises:
         InputError: an argument is wrong, or a file is missing.
@@ -135,7 +135,7 @@ def _report_empty(layers: Layers, findings: Findings) -> None:
     """No server was found; unless something else explains that, it is a problem of all the files."""
     if not findings.problems:
         names = ", ".join(document.name for document in layers.files)
-        findings.problems.append(Problem(names, "no server is defined here", "add a configuration that defines one"))
+        findings.problems.append(Problem(names, "no server is defined", "add a configuration that defines one"))
 
 
 def _unfinished(raw: Mapping[str, Any], resolved: dict[str, Any], layers: Layers, findings: Findings) -> Loaded:
@@ -175,7 +175,9 @@ def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers
 
 def _check_credentials(resolved: Mapping[str, Any], findings: Findings) -> None:
     for path in long_numbers(resolved):
-        findings.problem(path, f"{dotted(path)} holds a credential as a number", "put it in quotes: a secret is text")
+        findings.problem(
+            path, f"{dotted(path)} contains a credential as a number", "put it in quotes: a secret must be a string"
+        )
 
 
 def _servers(resolved: Mapping[str, Any], layers: Layers, findings: Findings) -> dict[str, ServerInstance]:

@@ -80,7 +80,7 @@ class _Merger:
     def _mismatch(self, path: KeyPath, is_now: str, was: str) -> None:
         here = self.document.marks.get(path) or self.document.name
         message = f"{dotted(path)} is {is_now} here but {was} at {self.findings.place(path)}"
-        self.findings.problems.append(Problem(str(here), message, "make them alike, or rename one"))
+        self.findings.problems.append(Problem(str(here), message, "make them the same type, or rename one"))
 
     def _note_loss(self, old: Any, value: Any, path: KeyPath) -> None:
         """What a reader of this file may not expect: an includer overruled, or siblings gone."""
@@ -92,12 +92,12 @@ class _Merger:
             self.findings.note(
                 NoteCode.INCLUDE_WON,
                 path,
-                f"{dotted(path)} is overridden at {now}, in a file that this one includes",
-                "--merge-order includes-first (or gymctl: {merge_order: includes-first}) lets this file win",
+                f"{dotted(path)} is overridden at {now}, in a file included by this one",
+                "--merge-order includes-first (or gymctl: {merge_order: includes-first}) gives this file precedence",
             )
         elif dropped := _dropped(old, value):
-            message = f"{dotted(path)} replaces that of {was} whole, which also had {dropped}"
-            self.findings.note_at(NoteCode.DROPPED, str(now), message, "repeat what is to stay")
+            message = f"{dotted(path)} replaces the whole value from {was}; lost: {dropped}"
+            self.findings.note_at(NoteCode.DROPPED, str(now), message, "repeat the entries to keep")
 
 
 def merge_plain(old: dict[Any, Any], new: Mapping[Any, Any], path: KeyPath, findings: Findings) -> None:

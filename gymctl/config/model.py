@@ -92,7 +92,7 @@ class ConfigSource:
 class Config:
     """A complete configuration: merged, resolved, checked.
 
-    ``values`` are the resolved top-level entries that are no servers; ``secrets`` maps environment names to values
+    ``values`` are the resolved top-level entries other than servers; ``secrets`` maps environment names to values
     that must never be written down; ``notes`` are lines the user should read once, ``advice`` the same with their
     codes. ``remote`` are servers that references name and other machines have; ``membership`` is set for such a stack.
     """

@@ -52,7 +52,7 @@ def parse_override(argument: str) -> Override:
     shown = f"{sign}{key}"  # never the value: it may be a credential, and places are printed
     if sign == "~":
         raise InputError(
-            f"{shown}: a key of a file cannot be deleted from the command line (nor upstream)",
+            f"{shown}: keys from a file cannot be deleted on the command line (nor in NeMo Gym)",
             f"set it to null with ++{key}=null",
         )
     if not equals:
@@ -106,7 +106,7 @@ class _Reader:
 
     def error(self, what: str) -> InputError:
         return InputError(
-            f"{self._argument}: {what}", "lists are [a,b], dicts {a: 1}, quote text that holds , : ] or }"
+            f"{self._argument}: {what}", "lists are [a,b], dicts {a: 1}; quote text that contains , : ] or }"
         )
 
     def rest(self) -> str:
@@ -127,7 +127,7 @@ class _Reader:
         items: list[Any] = []
         while not self._closes("]"):
             if self._peek() == ",":
-                raise self.error("an item of a list is empty (is a shell variable in it unset?)")
+                raise self.error("an item of a list is empty (is it using an unset shell variable?)")
             items.append(self.value(",]"))
             self._separator("]")
         return items

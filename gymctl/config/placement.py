@@ -26,7 +26,7 @@ _VALUE = re.compile(r"!?[A-Za-z0-9_./: -]+")
 
 def _constraint(value: Any) -> Any:
     if isinstance(value, str) and not _VALUE.fullmatch(value):
-        raise ValueError("not a value of a constraint")
+        raise ValueError("not a constraint value")
     return value
 
 
@@ -65,7 +65,7 @@ def _each_once(ids: tuple[str, ...]) -> tuple[str, ...]:
     return ids
 
 
-_HOST = "one host name, or !NAME for all but that one; to choose among several, label them: labels: {pool: big}"
+_HOST = "one host name, or !NAME to exclude one; to allow several, use a label: labels: {pool: big}"
 _LABELS = "a mapping of node labels to values, such as {disk: ssd} or {disk: '!hdd'}"
 _MAPPING = {"type": "object"}  # of texts, and of what YAML reads as numbers
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -76,21 +76,26 @@ class Placement(Block):
 
     role: Literal["manager", "worker"] | None = Field(None, description="Role of the node in the swarm.")
     host: Annotated[str, BeforeValidator(_constraint), Must(_HOST)] | None = Field(
-        None, description="Host name of the node; `!NAME`: any node but that one."
+        None, description="Host name of the node; `!NAME`: any other node."
     )
     labels: (
         Annotated[Mapping[str, str | None], BeforeValidator(_labels), Must(_LABELS), WithJsonSchema(_MAPPING)] | None
-    ) = Field(None, description="Labels that the node must have; `!VALUE`: must not have; null: any value again.")
+    ) = Field(
+        None,
+        description=(
+            "Labels that the node must have; `!VALUE`: must not have; null: any value (removes an inherited setting)."
+        ),
+    )
     gpu: Annotated[bool | str, BeforeValidator(_constraint), Must("true, false, or the kind of GPU")] | None = Field(
-        None, description="true: a node with a GPU; false: one without; a text: one with that kind of GPU."
+        None, description="true: a node with a GPU; false: a node without; a string: a node with that kind of GPU."
     )
     spread: (
         Annotated[
             tuple[str, ...], BeforeValidator(_spread), Must("a node label, or a list of them"), WithJsonSchema(_TEXTS)
         ]
         | None
-    ) = Field(None, description="Node labels over whose values replicas are spread.")
-    max_replicas_per_node: PositiveCount | None = Field(None, description="How many replicas one node may run.")
+    ) = Field(None, description="Node labels across whose values replicas are spread.")
+    max_replicas_per_node: PositiveCount | None = Field(None, description="Maximum number of replicas on one node.")
 
     def over(self, other: Placement) -> Placement:
         """This placement where it says something, else ``other``; labels are merged one by one."""
@@ -121,7 +126,7 @@ class Placements(Placement):
     models: Placement | None = Field(None, description="Placement of model servers.")
     agents: Placement | None = Field(None, description="Placement of agents and environment servers.")
     resources: Placement | None = Field(None, description="Placement of resources servers.")
-    addons: Placement | None = Field(None, description="Placement of what the stack adds: vLLM, Ray, proxies.")
+    addons: Placement | None = Field(None, description="Placement of added services: vLLM, Ray, proxies.")
 
     def of(self, group: str, own: Placement | None = None) -> Placement | None:
         """What holds for a member of ``group`` (one of ``GROUPS``) that has ``own``; None when nothing is set."""
@@ -135,25 +140,25 @@ class Placements(Placement):
 class Reservation(Block):
     """What is kept for a server alone."""
 
-    cpus: Cpus | None = Field(None, description="Processors that nobody else gets.")
-    memory: Size | None = Field(None, description="Memory that nobody else gets.")
+    cpus: Cpus | None = Field(None, description="CPUs to reserve.")
+    memory: Size | None = Field(None, description="Memory to reserve.")
 
 
 class ResourceLimits(Block):
     """What one replica of a server may take of a machine."""
 
-    cpus: Cpus | None = Field(None, description="Most processors that it may use.")
-    memory: Size | None = Field(None, description="Most memory that it may use.")
-    pids: PositiveCount | None = Field(None, description="Most processes that it may have.")
-    tmp: Size | None = Field(None, description="Size of its `/tmp`, which takes memory as it fills.")
+    cpus: Cpus | None = Field(None, description="CPU limit.")
+    memory: Size | None = Field(None, description="Memory limit.")
+    pids: PositiveCount | None = Field(None, description="Limit on the number of processes.")
+    tmp: Size | None = Field(None, description="Size limit of its `/tmp`, which is kept in memory.")
     gpus: (
         Annotated[
             PositiveCount | Literal["all"] | Annotated[GpuIds, AfterValidator(_each_once)],
-            Must("how many, a list of their ids (numbers or UUIDs, each once), or all"),
+            Must("a number of GPUs, a list of GPU ids (numbers or UUIDs, each once), or all"),
         ]
         | None
-    ) = Field(None, description="GPUs that are kept for it: how many, their ids, or `all`.")
-    reserve: Reservation = Field(Reservation(), description="What is kept for it alone.")
+    ) = Field(None, description="GPUs to reserve: a number, a list of ids, or `all`.")
+    reserve: Reservation = Field(Reservation(), description="Reserved resources.")
 
     @model_validator(mode="after")
     def _reserves_no_more_than_the_limit(self) -> ResourceLimits:
@@ -162,7 +167,7 @@ class ResourceLimits(Block):
             reserved = getattr(self.reserve, key)
             if limit is not None and reserved is not None and _amount(reserved) > _amount(limit):
                 message = f"reserve.{key} is {reserved}, more than its limit {limit}"
-                raise wrong(message, "reserve no more than the limit", "reserve", key)
+                raise wrong(message, "lower the reservation, or raise the limit", "reserve", key)
         return self
 
 

@@ -47,19 +47,19 @@ class RayKeys(Block):
     )
     cpus: (
         Annotated[int, Field(ge=1, le=_MOST), Must(f"a number of task slots for each node, from 1 to {_MOST}")] | None
-    ) = Field(None, description="Tasks at one time on each node; by default as many as its machine has cores.")
+    ) = Field(None, description="Concurrent tasks on each node; by default the number of cores of its machine.")
     object_store: Size = Field("200mb", description="Size of each node's object store.")
-    shm_size: Size = Field("512mb", description="Shared memory of each node, which holds the object store.")
-    memory: Size | None = Field(None, description="Most memory of the head and of each node.")
+    shm_size: Size = Field("512mb", description="Shared memory of each node; contains the object store.")
+    memory: Size | None = Field(None, description="Memory limit of the head and of each node.")
     dashboard: Annotated[bool | Port, Must("true, false, or a port")] = Field(
         True,
-        description=f"true (port {RAY_DASHBOARD_PORT} of this machine's loopback interface), another port, or false.",
+        description=f"true (port {RAY_DASHBOARD_PORT} on this machine's loopback interface), another port, or false.",
     )
     version: Annotated[str, BeforeValidator(_version), Must(f"a version of Ray in quotes, such as '{VERSION}'")] = (
         Field(VERSION, description="Version of Ray in the images of the nodes and of the servers.")
     )
     placement: Placement | None = Field(
-        None, description="Machines that the nodes run on, over `placement.addons`, which the head follows too."
+        None, description="Placement of the nodes, in addition to `placement.addons`, which also applies to the head."
     )
 
 
@@ -85,8 +85,8 @@ def read_ray(written: Any, address: Any, findings: Findings) -> RayBlock | None:
         return None
     block = read_block(RayKeys, written, (RAY_BLOCK,), findings)
     for key in sorted(block.model_fields_set - {"version"}) if block and address else ():
-        message = f"ray.{key} is set, but {RAY_ADDRESS_KEY} names a cluster of yours, which the stack does not start"
-        findings.problem((RAY_BLOCK, key), message, f"leave it out, or leave {RAY_ADDRESS_KEY} out")
+        message = f"ray.{key} is set, but {RAY_ADDRESS_KEY} names an external cluster, which the stack does not start"
+        findings.problem((RAY_BLOCK, key), message, "remove one of them")
     if block is None:
         return RayBlock()
     return RayBlock(
@@ -105,7 +105,7 @@ def cluster_address(
     if has_block or not address or resolved.get(RAY_ADDRESS_KEY) is not None:
         return None
     if not address.startswith("ray://"):
-        what = f"RAY_ADDRESS is {address}, an address for the nodes of a cluster; containers do not use it"
+        what = f"RAY_ADDRESS is {address}, an address for cluster nodes; containers do not use it"
         hint = f"to use that cluster: {RAY_ADDRESS_KEY}: ray://HOST:{RAY_CLIENT_PORT}"
         findings.note_at(NoteCode.RAY_ADDRESS, "", f"{what}; {hint}")
         return None
@@ -120,9 +120,9 @@ def check_address(address: Any, findings: Findings) -> None:
     match = CLIENT_ADDRESS.fullmatch(str(address)) or _NODES_ADDRESS.fullmatch(str(address))
     if match is None or not is_port(int(match["port"])):
         hint = (
-            f"write ray://HOST:PORT; a cluster's port for clients is {RAY_CLIENT_PORT}, "
-            "unless it was started with another"
+            f"use ray://HOST:PORT; the client port of a cluster is {RAY_CLIENT_PORT}, "
+            "unless it was started with a different one"
         )
         where = findings.place((RAY_ADDRESS_KEY,)) or "RAY_ADDRESS"
-        message = f"{RAY_ADDRESS_KEY} is {address!r}, which is not the address of a cluster"
+        message = f"{RAY_ADDRESS_KEY} is {address!r}, which is not a cluster address"
         findings.problems.append(Problem(where, message, hint))

@@ -52,7 +52,7 @@ def resolve_text(text: str, values: Mapping[str, Any], environ: Mapping[str, str
     if "${" not in text:
         return text
     if not Measure({**values, _TEXT: text}, environ).at((_TEXT,)).is_bounded:
-        raise ValueError(f"its interpolations come to {_TOO_MUCH}")
+        raise ValueError(f"its interpolations expand to {_TOO_MUCH}")
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -76,8 +76,8 @@ def _multiply(
     for path, text in references:
         total += measure.at(path)
         if not total.is_bounded:
-            message = f"{dotted(path)}: with {text[:60]!r} the interpolations come to {_TOO_MUCH}"
-            findings.problem(path, message, "do they refer to each other?")
+            message = f"{dotted(path)}: with {text[:60]!r} the interpolations expand to {_TOO_MUCH}"
+            findings.problem(path, message, "check for values that refer to each other")
             for place, _ in references:
                 _put(resolved, place, None)
             return True
@@ -142,7 +142,7 @@ def _is_malformed(path: KeyPath, text: str, resolved: dict[str, Any], findings: 
     try:
         OmegaConf.create({"value": text})
     except GrammarParseError:
-        findings.problem(path, f"{dotted(path)}: {text!r} is no interpolation", r"write \${ for the characters ${")
+        findings.problem(path, f"{dotted(path)}: {text!r} is not a valid interpolation", r"write \${ for a literal ${")
         _put(resolved, path, None)
         return True
     return False
@@ -203,10 +203,10 @@ def _explain(error: BaseException, path: KeyPath, text: str, merged: Mapping[str
         hint = hint or f"set it in env.yaml, or on the command line: ++{wanted}=VALUE"
         findings.problem(path, f"{dotted(path)} refers to {wanted}, which is not set", hint)
     elif found := _NO_VARIABLE.search(reason):
-        hint = f"export it, or give a default: ${{oc.env:{found[1]},VALUE}}"
+        hint = f"export it, or set a default: ${{oc.env:{found[1]},VALUE}}"
         findings.problem(path, f"{dotted(path)} refers to the environment variable {found[1]}, which is not set", hint)
     elif isinstance(error, RecursionError) or "ecursi" in reason:
-        findings.problem(path, f"{dotted(path)}: {text} leads back to itself", "break the circle")
+        findings.problem(path, f"{dotted(path)}: {text} refers to itself", "remove one of the references")
     else:
         findings.problem(path, f"{dotted(path)}: {text} cannot be resolved: {reason}")
 

@@ -87,7 +87,7 @@ def open_decompressed(path: Path) -> Iterator[io.BufferedReader]:
         InputError: the file is missing or not readable, or zstandard is not installed.
     """
     if path.is_dir():
-        raise InputError(f"{path}: is a directory", "name a file in it")
+        raise InputError(f"{path}: is a directory", "give the path of a file in it")
     try:
         raw = io.BufferedReader(path.open("rb", buffering=0), _BLOCK)
     except OSError as error:
@@ -222,7 +222,7 @@ def _check_header(path: Path, header: list[str]) -> None:
     if "" in header:
         raise InputError(f"{path}:1: column {header.index('') + 1} has no name", "name every column in the first line")
     if repeated is not None:
-        raise InputError(f"{path}:1: two columns are named {repeated!r}", "rename one of them")
+        raise InputError(f"{path}:1: two columns are named {repeated!r}", "rename one")
 
 
 def _parquet(path: Path, content: io.BufferedReader, report: OnProblem) -> Iterator[tuple[int, bytes]]:
@@ -230,7 +230,7 @@ def _parquet(path: Path, content: io.BufferedReader, report: OnProblem) -> Itera
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError as error:
-        raise InputError(f"{path}: a Parquet file, and pyarrow is not installed", _EXTRA) from error
+        raise InputError(f"{path}: a Parquet file, but pyarrow is not installed", _EXTRA) from error
     number = 0
     try:
         with parquet.ParquetFile(path) as table:
@@ -258,7 +258,7 @@ def _zstandard(path: Path) -> Any:
     try:
         import zstandard
     except ImportError as error:
-        raise InputError(f"{path}: compressed with zstd, and zstandard is not installed", _EXTRA) from error
+        raise InputError(f"{path}: compressed with zstd, but zstandard is not installed", _EXTRA) from error
     return zstandard
 
 

@@ -180,7 +180,7 @@ def _setting(
 
 
 def _default(value: ast.expr | None) -> ast.expr | None:
-    """The expression of the default: the value, or that of a call of ``Field``; None for a required setting."""
+    """The expression of the default: the value, or the argument of ``Field``; None for a required setting."""
     if not _is_field(value):
         return value
     assert isinstance(value, ast.Call)  # noqa: S101 - that is what makes it one

@@ -30,7 +30,7 @@ class ReferenceKeys(Block):
 class DatasetSource(OpenBlock):
     """Where a data set is downloaded from (NeMo Gym 0.4 and later)."""
 
-    type: Literal["gitlab", "huggingface"] = Field(description="What kind of place it is.")
+    type: Literal["gitlab", "huggingface"] = Field(description="Type of the source.")
     dataset_name: Text | None = Field(None, description="Name on GitLab.")
     version: Any = Field(None, description="Version on GitLab.")
     artifact_fpath: Text | None = Field(None, description="File to download.")
@@ -40,7 +40,7 @@ class DatasetSource(OpenBlock):
     def _is_complete(self) -> DatasetSource:
         needed = _SOURCE_KEYS[self.type]
         if missing := [key for key in needed if getattr(self, key) is None]:
-            raise wrong(f"source has no {', '.join(missing)}", f"a {self.type} source has {', '.join(needed)}", "type")
+            raise wrong(f"source lacks {', '.join(missing)}", f"a {self.type} source has {', '.join(needed)}", "type")
         return self
 
 
@@ -48,16 +48,18 @@ class Dataset(OpenBlock):
     """Rows of a server, one JSON object a line."""
 
     name: Text = Field(description="Name of the data set.")
-    type: Annotated[str, choice(*DATASET_TYPES)] = Field(description="What its rows are for.")
+    type: Annotated[str, choice(*DATASET_TYPES)] = Field(description="Purpose of its rows.")
     jsonl_fpath: Text = Field(description="File with its rows.")
-    num_repeats: Annotated[int, Field(ge=1)] | None = Field(None, description="How often each row is collected.")
+    num_repeats: Annotated[int, Field(ge=1)] | None = Field(None, description="Number of rollouts per row.")
     license: Annotated[str, choice(*LICENSES)] | None = Field(
-        None, description="License of the rows; needed for train and validation."
+        None, description="License of the rows; required for train and validation."
     )
     source: DatasetSource | None = Field(None, description="Where NeMo Gym downloads it from.")
-    gitlab_identifier: Any = Field(None, description="Where NeMo Gym downloads it from, before `source`.")
-    huggingface_identifier: Any = Field(None, description="Where NeMo Gym downloads it from, before `source`.")
-    prepare_script: Any = Field(None, description="Script that writes the rows of a benchmark.")
+    gitlab_identifier: Any = Field(None, description="Where NeMo Gym downloads it from; the older form of `source`.")
+    huggingface_identifier: Any = Field(
+        None, description="Where NeMo Gym downloads it from; the older form of `source`."
+    )
+    prepare_script: Any = Field(None, description="Script that generates the rows of a benchmark.")
     agent: Text | None = Field(None, description="Agent that runs its rows, where several could (NeMo Gym 0.6).")
     taskset: Text | None = Field(None, description="Name of its tasks in `environment_server_routes` (NeMo Gym 0.7).")
 
@@ -75,53 +77,55 @@ class Dataset(OpenBlock):
         older = [key for key in _IDENTIFIERS if getattr(self, key) is not None]
         if self.type == "benchmark":
             if self.prepare_script is None:
-                hint = "a benchmark has one, which writes its jsonl_fpath"
-                raise wrong(f"{title} has no prepare_script", hint, "prepare_script")
+                hint = "a benchmark needs a script that writes its jsonl_fpath"
+                raise wrong(f"{title} is missing prepare_script", hint, "prepare_script")
         elif self.source is not None and older:
-            raise wrong(f"{title} has both source and {older[0]}", "keep source, which is the newer one", "source")
+            raise wrong(f"{title} has both source and {older[0]}", "keep source, which is the newer form", "source")
         elif self.type in _NEED_A_LICENSE and self.license is None:
             raise wrong(f"{title} needs a license", "add `license:`, such as Apache 2.0 or TBD", "license")
         return self
 
 
 class OuterFields(ContainerSettings):
-    """Fields of a server that may also stand beside its kind key."""
+    """Fields of a server that are also allowed next to its kind key."""
 
     replicas: (
-        Annotated[
-            int, Field(ge=1, le=MOST_REPLICAS), Must(f"how many of it run side by side, from 1 to {MOST_REPLICAS}")
-        ]
-        | None
-    ) = Field(None, description="How many of it run side by side.")
-    placement: Placement | None = Field(None, description="Machines that it may run on (Swarm).")
-    resources: ResourceLimits | None = Field(None, description="What one replica may take of a machine.")
-    needs_ray: bool = Field(False, description="Whether it cannot do without a Ray cluster.")
+        Annotated[int, Field(ge=1, le=MOST_REPLICAS), Must(f"a number of replicas from 1 to {MOST_REPLICAS}")] | None
+    ) = Field(None, description="Number of replicas.")
+    placement: Placement | None = Field(None, description="Nodes that it may run on (Swarm).")
+    resources: ResourceLimits | None = Field(None, description="Resources reserved for and allowed to each replica.")
+    needs_ray: bool = Field(False, description="Whether it requires a Ray cluster.")
 
 
 class ServerFields(OuterFields, OpenBlock):
     """Fields of any server; its own code may read more."""
 
-    entrypoint: Annotated[str, Must("a file name such as app.py")] = Field(description="File to run, in its folder.")
-    host: Host | None = Field(None, description="Address that other servers call; by default each engine's own choice.")
-    port: Port | None = Field(None, description="Port that it listens on; by default a free one.")
+    entrypoint: Annotated[str, Must("a file name such as app.py")] = Field(
+        description="File to run, relative to its folder."
+    )
+    host: Host | None = Field(None, description="Address that other servers call; chosen by the engine by default.")
+    port: Port | None = Field(None, description="Port that it listens on; a free one by default.")
     num_workers: Annotated[int, Field(ge=1, le=1024), Must("a number of processes, at least 1")] | None = Field(
-        None, description="Processes that serve its requests together."
+        None, description="Number of processes that serve its requests."
     )
     runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
-        None, description="What it runs on: gymctl's own kit, or NeMo Gym; by default where its code was found decides."
+        None, description="Server framework: gymctl or NeMo Gym; determined by the location of its code by default."
     )
-    slice: Annotated[str, choice(*SliceMode), Must("closure (what it can reach) or full (all)")] | None = Field(
-        None, description="Configuration given to its container: what it references (closure) or everything (full)."
+    slice: Annotated[str, choice(*SliceMode), Must("closure (only what it references) or full (everything)")] | None = (
+        Field(
+            None,
+            description="Configuration given to its container: only what it references (closure) or everything (full).",
+        )
     )
     domain: Annotated[str, choice(*DOMAINS)] | None = Field(
-        None, description="What a resources server trains or tests; it must have one."
+        None, description="Domain that a resources server trains or tests; required."
     )
-    datasets: list[Dataset] | None = Field(None, description="Data sets that come with it.")
+    datasets: list[Dataset] | None = Field(None, description="Its data sets.")
     name: Any = Field(None, description="Title of the environment (NeMo Gym).")
-    description: Any = Field(None, description="What the environment is about (NeMo Gym).")
-    verified: Any = Field(None, description="Whether training on it was tried (NeMo Gym).")
-    verified_url: Any = Field(None, description="Where that is reported (NeMo Gym).")
-    value: Any = Field(None, description="What it improves (NeMo Gym).")
+    description: Any = Field(None, description="Description of the environment (NeMo Gym).")
+    verified: Any = Field(None, description="Whether it was verified by a training run (NeMo Gym).")
+    verified_url: Any = Field(None, description="URL of the report of that run (NeMo Gym).")
+    value: Any = Field(None, description="Capability that it improves (NeMo Gym).")
 
 
 GYMCTL_FIELDS = frozenset({"runtime", "slice", *OuterFields.model_fields})

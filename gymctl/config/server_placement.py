@@ -24,7 +24,7 @@ _GROUP_OF = {
 def place_servers(
     servers: Mapping[str, ServerInstance], placements: Placements, cwd: Path, findings: Findings
 ) -> dict[str, ServerInstance]:
-    """The servers with the placement that holds for each: its own, over that of its group, over the stack's.
+    """The servers with the effective placement of each: its own, then its group's, then the stack's.
 
     Paths of volumes become absolute; they are relative to ``cwd``.
     """
@@ -35,8 +35,8 @@ def place_servers(
             path: KeyPath = (*server.path, "resources", "gpus")
             if "resources" not in server.fields:
                 path = (name, "resources", "gpus")
-            what = f"{name} asks for GPUs, and its placement is gpu: false"
-            findings.problem(path, what, "leave one of them out")
+            what = f"{name} requests GPUs, but its placement is gpu: false"
+            findings.problem(path, what, "remove one of them")
         if server.container:
             container = server.container.below(cwd)
         else:
@@ -49,14 +49,14 @@ def without_effect(config: Config) -> Iterator[str]:
     """What servers ask for and one process cannot give."""
     servers = config.servers.items()
     if placed := [name for name, server in servers if server.placement or server.limits]:
-        yield f"placement and resources ({listing(placed)}) have no effect in one process"
+        yield f"placement and resources ({listing(placed)}) have no effect with the local engine"
     if replicated := [name for name, server in servers if server.replicas > 1]:
-        yield f"replicas ({listing(replicated)}) have no effect in one process, which has each server once"
+        yield f"replicas ({listing(replicated)}) have no effect with the local engine, which runs one of each server"
     if several := [name for name, server in servers if (server.num_workers or 1) > 1]:
-        yield f"num_workers ({listing(several)}) has no effect in one process"
+        yield f"num_workers ({listing(several)}) has no effect with the local engine"
     if contained := [name for name, server in servers if server.container]:
-        yield f"{', '.join(CONTAINER_KEYS)} ({listing(contained)}) have no effect in one process"
+        yield f"{', '.join(CONTAINER_KEYS)} ({listing(contained)}) have no effect with the local engine"
     if needing := [name for name, server in servers if server.needs_ray]:
-        yield f"needs_ray ({listing(needing)}) has no effect in one process: checks run in processes beside it"
+        yield f"needs_ray ({listing(needing)}) has no effect with the local engine: checks run in subprocesses"
     if config.ray is not None and not config.values.get(RAY_ADDRESS_KEY):
-        yield "ray has no effect in one process: checks run in processes beside it, and no cluster is started"
+        yield "ray has no effect with the local engine: checks run in subprocesses, and no cluster is started"

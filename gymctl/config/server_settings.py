@@ -52,7 +52,7 @@ def _check_missing(server: ServerInstance, code: Implementation, findings: Findi
         else:
             them = "them"
         message = f"{server.name}: {where} needs {', '.join(missing)}"
-        findings.problem(server.path, message, f"add {them}, as {where}/configs does")
+        findings.problem(server.path, message, f"add {them}; see {where}/configs for an example")
 
 
 @lru_cache(maxsize=256)

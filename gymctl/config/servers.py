@@ -79,10 +79,10 @@ class _Entry:
         """The server, or None with a problem that says why not."""
         kinds = [kind for kind in ServerKind if kind.value in self.value]
         if not isinstance(self.name, str):
-            self.findings.problem((self.name,), f"the server name {self.name!r} is no text", "put it in quotes")
+            self.findings.problem((self.name,), f"the server name {self.name!r} is not a string", "put it in quotes")
         elif len(kinds) > 1:
-            what = f"{self.name} is of {len(kinds)} kinds ({', '.join(kinds)})"
-            self.findings.problem((self.name,), what, "give each its own name")
+            what = f"{self.name} is defined with {len(kinds)} kinds ({', '.join(kinds)})"
+            self.findings.problem((self.name,), what, "give each a different name")
         elif implementation := self._implementation(kinds[0]):
             return self._instance(kinds[0], implementation)
         return None
@@ -95,12 +95,14 @@ class _Entry:
                 found = [f"{key} at {self.findings.place((*path, key))}" for key in inner]
             else:
                 found = []
-            what = f"{dotted(path)} holds {len(found)} implementations"
+            what = f"{dotted(path)} has {len(found)} implementations"
             if found:
                 shown = f" ({', '.join(found)})"
             else:
                 shown = ""
-            self.findings.problem(path, what + shown, "it must hold exactly one; a name used in two files merges")
+            self.findings.problem(
+                path, what + shown, "it must have exactly one; files that use the same name are merged"
+            )
             return None
         implementation, fields = next(iter(inner.items()))
         if isinstance(fields, dict) and isinstance(fields.get("entrypoint"), str):
@@ -220,7 +222,7 @@ def _check_spelling(name: str, value: Any, findings: Findings) -> None:
     if not hint and isinstance(value, dict):  # names of blocks are short: one letter too many or too few, or a capital
         hint = did_you_mean(str(name).lower(), BLOCK_KEYS, cutoff=0.85)
     if hint and NoteCode.MISSPELT_KEY not in findings.silenced:
-        findings.problem((name,), f"unknown key {name!r}", f"{hint} (+silence=[misspelt-key] if it is meant)")
+        findings.problem((name,), f"unknown key {name!r}", f"{hint} (+silence=[misspelt-key] if intended)")
     for key, inner in value.items() if isinstance(value, dict) else ():
         if isinstance(inner, dict) and (hint := did_you_mean(key, _KIND_NAMES, cutoff=0.85)):
             findings.problem((name, key), f"{name}: unknown kind of server {key!r}", hint)

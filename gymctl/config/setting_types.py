@@ -23,25 +23,25 @@ def _endpoint(url: str) -> str:
         if re.match(r"[\w.-]+(:\d+)?(/|$)", url):
             hint = f"did you mean 'http://{url}'?"
         else:
-            hint = "begin it with http://"
-        raise wrong(f"is {url!r}, which does not begin with http:// or https://", hint)
+            hint = "add http://"
+        raise wrong(f"is {url!r}, which does not start with http:// or https://", hint)
     try:
         parts = urlsplit(url)
         is_complete = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         is_complete = False
     if not is_complete or re.search(r"\s", url):
-        raise wrong(f"is {url!r}, which is not a URL", "write it like http://HOST:PORT/v1")
+        raise wrong(f"is {url!r}, which is not a URL", "expected a URL like http://HOST:PORT/v1")
     call = next((call for call in _CALLS if parts.path.rstrip("/").endswith(call)), None)
     if call is not None:
         base = url[: url.index(call)]
-        raise wrong(f"is {url!r}, the address of one call", f"write {base}: the server adds {call}")
+        raise wrong(f"is {url!r}, the address of a single endpoint", f"use {base}; the server appends {call}")
     return url
 
 
 def _header_text(text: str) -> str:
     if _CONTROL.search(text):
-        raise wrong("holds a line break or another control character, which no header can have", "remove it")
+        raise wrong("holds a line break or another control character, which headers cannot contain", "remove it")
     return text
 
 
@@ -65,7 +65,7 @@ def _api_key(text: str) -> str:
 
 
 EndpointUrl = Annotated[
-    str, AfterValidator(_endpoint), Must("a URL that begins with http:// or https://, such as http://HOST:8000/v1")
+    str, AfterValidator(_endpoint), Must("a URL that starts with http:// or https://, such as http://HOST:8000/v1")
 ]
 """The base URL of an HTTP API, to which the server appends the names of calls such as ``chat/completions``."""
 

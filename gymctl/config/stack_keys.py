@@ -31,69 +31,69 @@ class HeadKeys(OpenBlock):
     @classmethod
     def _has_one_address(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and value.get("replicas") not in (None, 1):
-            raise wrong("cannot have replicas: it is the one address that clients know", "remove it", "replicas")
+            raise wrong("cannot have replicas: clients know it by a single address", "remove it", "replicas")
         return value
 
 
 class GymctlKeys(Block):
     """Settings of gymctl itself, which NeMo Gym ignores."""
 
-    silence: Codes | None = Field(None, description="Codes of notes that are not to be printed.")
+    silence: Codes | None = Field(None, description="Codes of notes to suppress.")
     merge_order: Annotated[str, choice(*MergeOrder)] | None = Field(
-        None, description="Whether an included file wins over the file that includes it."
+        None, description="Precedence between an included file and the file that includes it."
     )
 
 
 class GlobalKeys(OpenBlock):
     """The top-level keys that hold single values."""
 
-    config_paths: Paths | None = Field(None, description="Further files to load; by default they win over this one.")
+    config_paths: Paths | None = Field(None, description="Additional files to load; by default they override this one.")
     silence: Codes | None = Field(None, description="The same as `gymctl.silence`, for the command line.")
     runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
-        None, description="What every server runs on that does not say so itself."
+        None, description="Default framework of servers without a `runtime`."
     )
     ray_head_node_address: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
         None, description=f"An existing Ray cluster, such as ray://HOST:{RAY_CLIENT_PORT}."
     )
-    default_host: Host | None = Field(None, description="Host of servers that have none of their own.")
+    default_host: Host | None = Field(None, description="Host of servers without a `host`.")
     allowed_hosts: Annotated[list[HostName], Must("a list of host names, such as [gym.example.com]")] | None = Field(
-        None, description="Further host names by which callers may reach servers, without a scheme or a port."
+        None, description="Additional host names under which servers accept requests, without scheme or port."
     )
     use_absolute_ip: bool = Field(False, description="Whether NeMo Gym's servers use this machine's IP address.")
     port_range_low: Port = Field(_DEFAULTS["port_range_low"], description="Lowest port for servers without one.")
     port_range_high: Port = Field(_DEFAULTS["port_range_high"], description="Highest port for servers without one.")
     disallowed_ports: Annotated[list[Port], Must("a list of ports, such as [8080, 9090]")] = Field(
-        [], description="Ports that no server may be given."
+        [], description="Ports never assigned to a server."
     )
     error_on_almost_servers: bool = Field(
-        True, description="Whether an entry that is almost a server is an error; else it is left out, with a note."
+        True, description="Whether an incomplete server entry is an error; otherwise it is skipped with a note."
     )
     dry_run: bool = Field(False, description="NeMo Gym: prepare environments of servers and stop.")
     hf_token: Any = Field(None, description="Token of the Hugging Face hub, for weights and data sets.")
     nemo_gym_log_dir: Any = Field(None, description="NeMo Gym: folder for the logs of servers.")
     entrypoint: Any = Field(None, description="NeMo Gym: file that a command runs.")
-    head_server_deps: Any = Field(None, description="NeMo Gym: what it installs for the head server.")
-    python_version: Any = Field(None, description="NeMo Gym: Python of the environments that it makes.")
-    pip_install_verbose: Any = Field(None, description="NeMo Gym: whether installing prints its progress.")
-    uv_pip_set_python: Any = Field(None, description="NeMo Gym: whether uv is given the Python to install for.")
+    head_server_deps: Any = Field(None, description="NeMo Gym: packages to install for the head server.")
+    python_version: Any = Field(None, description="NeMo Gym: Python version of server environments.")
+    pip_install_verbose: Any = Field(None, description="NeMo Gym: print the progress of installations.")
+    uv_pip_set_python: Any = Field(None, description="NeMo Gym: pass the Python to install for to uv.")
     uv_cache_dir: Any = Field(None, description="NeMo Gym: uv's cache.")
     uv_venv_dir: Any = Field(None, description="NeMo Gym: folder for the environments of servers.")
-    skip_venv_if_present: Any = Field(None, description="NeMo Gym: whether an existing environment is kept.")
-    verbose: Any = Field(None, description="NeMo Gym: whether a command prints more.")
-    json_: Any = Field(None, alias="json", description="NeMo Gym: whether a command prints JSON.")
-    query: Any = Field(None, description="NeMo Gym: what a command looks for.")
+    skip_venv_if_present: Any = Field(None, description="NeMo Gym: reuse existing environments.")
+    verbose: Any = Field(None, description="NeMo Gym: verbose output.")
+    json_: Any = Field(None, alias="json", description="NeMo Gym: JSON output.")
+    query: Any = Field(None, description="NeMo Gym: search query of a command.")
     results_dir: Any = Field(None, description="NeMo Gym: folder for results.")
     cache_dir: Any = Field(None, description="NeMo Gym: folder for caches.")
     inherit_from_: Any = Field(None, alias="_inherit_from", description="Move another part of the configuration here.")
     copy_: Any = Field(None, alias="_copy", description="Copy another part of the configuration here.")
     model_endpoint_readiness_timeout_seconds: Any = Field(
-        None, description="NeMo Gym (main): how long its servers wait for a model's endpoint."
+        None, description="NeMo Gym (main): seconds to wait for a model endpoint."
     )
-    observability_enabled: Any = Field(None, description="NeMo Gym (main): whether its servers record what they do.")
+    observability_enabled: Any = Field(None, description="NeMo Gym (main): enable observability of servers.")
     model_call_capture_dir: Any = Field(None, description="NeMo Gym (main): folder for recorded calls to models.")
     token_id_capture: Any = Field(None, description="NeMo Gym (main): whether token ids are recorded.")
-    component_name: Any = Field(None, description="NeMo Gym (main): name in what is recorded.")
-    allow_openai_version_skew: Any = Field(None, description="NeMo Gym (main): accept another version of openai.")
+    component_name: Any = Field(None, description="NeMo Gym (main): component name in records.")
+    allow_openai_version_skew: Any = Field(None, description="NeMo Gym (main): accept a different openai version.")
     skip_verification: bool | None = Field(
         None, description="Whether rollouts of agents that do not say so themselves end without a verdict."
     )
@@ -124,7 +124,7 @@ class GlobalKeys(OpenBlock):
             else:
                 key = "port_range_high"
             message = f"the port range {self.port_range_low} to {self.port_range_high} is empty"
-            raise wrong(message, "port_range_low must be the smaller one", key)
+            raise wrong(message, "port_range_low must be less than port_range_high", key)
         return self
 
 
@@ -132,9 +132,9 @@ class StackKeys(GlobalKeys):
     """What the top level of a configuration may hold apart from servers: single values, and blocks."""
 
     gymctl: GymctlKeys | None = Field(None, description="Settings of gymctl itself.")
-    placement: Placements | None = Field(None, description="Machines that everything may run on, or one group of it.")
+    placement: Placements | None = Field(None, description="Nodes that all services, or a group of them, may run on.")
     vllm: Annotated[dict[str, VllmKeys] | VllmKeys, Must("a block, or a mapping of names to blocks")] | None = Field(
-        None, description="A model that the stack serves itself, or several by name."
+        None, description="A model served by the stack, or several by name."
     )
     ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
     head_server: HeadKeys | None = Field(None, description="The head server's address.")

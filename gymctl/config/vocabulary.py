@@ -36,9 +36,9 @@ class Role(StrEnum):
 MISSING = "???"  # a value that is still to be given
 HEAD_NAME = "head_server"  # the head's key in a configuration, and its name among the addresses of a stack
 HEAD_PORT = 11000
-MOST_REPLICAS = 100  # of one server: as many addresses as Docker's DNS tells in one answer over UDP
+MOST_REPLICAS = 100  # of one server: the number of addresses that fit into one UDP answer of Docker's DNS
 NODE_PORT = 11001  # of the server that registers a worker with the head; only its own container's
-# What servers are told besides: the node server's own entry, and the servers of other machines (name -> kind).
+# Additional keys for servers: the node server's own entry, and the servers of other machines (name -> kind).
 NODE_KEY = "gymctl_node"
 REMOTE_KEY = "gymctl_remote"
 HEAD_TOKEN = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a secret

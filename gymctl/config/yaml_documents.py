@@ -19,7 +19,7 @@ from gymctl.errors import ConfigError, Problem
 _BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
-_FLOAT = re.compile(  # beside YAML 1.1's own rule: an exponent needs no sign, and no point before it
+_FLOAT = re.compile(  # in addition to YAML 1.1's rule: an exponent needs no sign, and no point before it
     rf"^(?:[-+]?{_DIGITS}(?:\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?{_DIGITS}\.[0-9_]*|\.{_DIGITS}(?:[eE][-+][0-9]+)?)$"
 )
 _DEEPEST = 100
@@ -51,7 +51,7 @@ def read_document(path: Path, cwd: Path) -> Document:
     """Read one YAML file.
 
     Raises:
-        ConfigError: the file cannot be read, is no YAML, holds a key twice, or is not a mapping.
+        ConfigError: the file cannot be read, is not YAML, has a duplicate key, or is not a mapping.
     """
     name = shown(path, cwd)
     try:
@@ -66,7 +66,7 @@ def read_document(path: Path, cwd: Path) -> Document:
 
 
 def parse_document(text: str, name: str) -> Document:
-    """Parse YAML text; ``name`` stands for the file in messages.
+    """Parse YAML text; ``name`` is the file's name in messages.
 
     Raises:
         ConfigError: as ``read_document``.
@@ -79,7 +79,9 @@ def parse_document(text: str, name: str) -> Document:
             return document
         if not isinstance(node, yaml.MappingNode):
             where = f"{name}:{node.start_mark.line + 1}"
-            raise ConfigError([Problem(where, f"holds a {node.id}", "a configuration is a mapping of names to values")])
+            raise ConfigError(
+                [Problem(where, f"contains a {node.id}", "a configuration is a mapping of names to values")]
+            )
         _Marker(loader, document).mark(node, ())
         document.data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
@@ -103,7 +105,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, name: str, text: str) -> Proble
     else:
         line = []
     tab = bool(line) and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]
-    return Problem(where, f"is not valid YAML: {what}", "indent with spaces, a tab is none" if tab else "")
+    return Problem(where, f"is not valid YAML: {what}", "indent with spaces, not tabs" if tab else "")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ class _Marker:
     def mark(self, node: Any, path: KeyPath) -> None:
         """Record everything below ``node``."""
         if len(path) > _DEEPEST:
-            raise self._refusal(node, f"is nested more than {_DEEPEST} deep", "does an anchor hold itself?")
+            raise self._refusal(
+                node, f"is nested more than {_DEEPEST} levels deep", "check for an anchor that contains itself"
+            )
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self._place(item, (*path, index), item.start_mark)
@@ -127,7 +131,7 @@ class _Marker:
         seen: dict[Any, int] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise self._refusal(key, "a key is a mapping or list", "quote text that begins with { or [")
+                raise self._refusal(key, "a key is a mapping or list", "quote text that starts with { or [")
             if key.tag == _MERGE:
                 continue
             if key.tag == _TEXT:
@@ -137,14 +141,16 @@ class _Marker:
             if name is None:
                 raise self._refusal(key, "a key is null", "quote it")
             if name in seen:
-                what = f"key {name!r} stands twice in one mapping (first on line {seen[name]})"
-                raise self._refusal(key, what, "remove or rename one of them")
+                what = f"duplicate key {name!r} (first on line {seen[name]})"
+                raise self._refusal(key, what, "remove or rename one")
             seen[name] = key.start_mark.line + 1
             self._place(value, (*path, name), key.start_mark)
 
     def _place(self, node: Any, path: KeyPath, mark: Any) -> None:
         if len(self.document.marks) >= _MOST:
-            raise self._refusal(node, f"stands for more than {_MOST:,} values", "do anchors hold each other?")
+            raise self._refusal(
+                node, f"expands to more than {_MOST:,} values", "check for anchors that contain each other"
+            )
         self.document.marks[path] = Location(self.document.name, mark.line + 1, mark.column + 1)
         self.mark(node, path)
 

@@ -67,7 +67,7 @@ def refuse_while_collecting(
     if running:
         one = running[0]
         raise EngineError(
-            f"a collection into {one.output} runs from this stack (process {one.pid}), and its configuration or code "
-            "would change under it",
-            f"wait for it, or stop it with `kill -INT {one.pid}`; --resume continues it",
+            f"a collection into {one.output} is using this stack (process {one.pid}), and its configuration or code "
+            "would change",
+            f"wait for it, or stop it with `kill -INT {one.pid}` and continue it later with --resume",
         )

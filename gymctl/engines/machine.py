@@ -22,7 +22,7 @@ def machine_egress(environ: Mapping[str, str], ca_bundle: Path | None = None) ->
     """The proxies and certificates that servers use for calls to the outside.
 
     Raises:
-        InputError: ``ca_bundle`` does not exist, or holds no certificate.
+        InputError: ``ca_bundle`` does not exist, or contains no certificate.
     """
     return read_egress(environ, _docker_proxies(environ), server_certificates(ca_bundle, environ))
 

@@ -28,7 +28,7 @@ class ServerStatus:
 
     ``state`` is Docker's word (created, running, restarting, exited, paused, dead), ``missing``, or ``done`` for what
     was to end by itself and did; ``health`` is healthy, unhealthy, starting or, without a health check, empty.
-    ``exit_code`` is that of a server that ended.
+    ``exit_code`` is set for a server that ended.
     ``replicas`` are wanted and ``running`` are there (None: the engine does not count), on ``nodes`` (a Swarm's
     have ids too, since two may have one name); ``error`` is why one is not; ``history`` is what became of those before.
     ``node`` is the machine that registered it; its state may be ``gone`` and its health ``unreachable``.
@@ -161,7 +161,7 @@ class Engine(Protocol):
         """Pass on the log lines of the servers, of all when none is named."""
 
     def scale(self, counts: Mapping[str, int], *, timeout: float, on_event: OnServer) -> None:
-        """Have so many replicas of each server, and wait until they are healthy."""
+        """Set the replica count of each server, and wait until they are healthy."""
 
     def down(self, *, volumes: bool) -> Removed:
         """Stop and remove everything of the stack."""

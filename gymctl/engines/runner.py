@@ -1,6 +1,6 @@
 """The one place where subprocesses start. Never a shell; one error type; Ctrl-C ends the child before it ends us.
 
-A child gets a process group of its own, so that it is told about an interrupt once, by us, wherever the signal came
+A child gets a process group of its own, so that it receives an interrupt once, from gymctl, wherever the signal came
 from (a terminal signals a whole group, ``kill`` one process). The third interrupt kills the group.
 """
 
@@ -90,7 +90,7 @@ def stream(
 
     ``on_line`` takes standard output in the calling thread; ``on_error_line`` takes standard error in another one.
     With ``holds_stdin`` the child's standard input stays open after ``stdin``, until it or this process ends.
-    With ``raise_interrupt=False`` an interrupt is the child's business: it is told, and ends as it sees fit.
+    With ``raise_interrupt=False`` an interrupt is passed to the child, which handles it itself.
 
     Raises:
         CommandFailed, KeyboardInterrupt: as for ``run``.
@@ -115,7 +115,7 @@ def stream(
 
 
 class Background:
-    """A command that runs beside us. ``poll()`` is its exit code, None while it runs."""
+    """A command that runs in the background. ``poll()`` is its exit code, None while it runs."""
 
     def __init__(self, process: subprocess.Popen[str], on_line: OnLine | None = None) -> None:
         self._process = process
@@ -144,7 +144,7 @@ class Background:
 
 @contextmanager
 def background(argv: Sequence[str], *, cwd: Path | None = None, on_line: OnLine | None = None) -> Iterator[Background]:
-    """Run a command beside the body; one that still runs when the body ends is interrupted and waited for.
+    """Run a command in parallel with the body; one that still runs when the body ends is interrupted and waited for.
 
     ``on_line`` takes each line of both its streams, in another thread.
 
@@ -196,7 +196,7 @@ def _popen(
             process_group=0,
         )
     except FileNotFoundError as error:
-        raise CommandFailed(argv, 127, f"there is no command {argv[0]!r}") from error
+        raise CommandFailed(argv, 127, f"command not found: {argv[0]!r}") from error
     except OSError as error:
         raise CommandFailed(argv, 126, str(error)) from error
 
@@ -223,18 +223,18 @@ def _rest(process: subprocess.Popen[str]) -> str:
 def _child(
     argv: Sequence[str], piped: bool, env: Mapping[str, str] | None, cwd: Path | None
 ) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A child and the interrupts it was told about; whatever happens, it has ended when the block has."""
+    """A child and the interrupts passed to it; it has always ended when the block ends."""
     interrupts: list[int] = []
     process: subprocess.Popen[str] | None = None
 
-    def tell(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         interrupts.append(number)
         if process is not None and len(interrupts) > _PATIENCE:
             _kill(process)
         elif process is not None:
             process.send_signal(signal.SIGINT)
 
-    with _handling(tell):
+    with _handling(forward):
         process = _popen(argv, piped=piped, env=env, cwd=cwd, stderr=subprocess.PIPE)
         try:
             if interrupts:  # it came while the child was being made

@@ -40,8 +40,8 @@ class StackState:
     """A stack that was brought up from a directory.
 
     ``compose_digest`` is the SHA-256 of the file as it was written; ``arguments`` are those of ``up``;
-    ``config_digest`` tells one configuration from another; ``head_url`` is the head's address on this machine;
-    ``nofile`` and ``image`` are for jobs on the stack's network; ``files`` were written beside the rendered one;
+    ``config_digest`` identifies the configuration; ``head_url`` is the head's address on this machine;
+    ``nofile`` and ``image`` are for jobs on the stack's network; ``files`` were written next to the rendered one;
     ``role`` is this machine's in a stack on several; ``code`` is the digest of each server's code.
     """
 
@@ -79,7 +79,9 @@ def state_folder(directory: Path) -> Path:
         if not (folder / ".gitignore").exists():
             write_atomically(folder / ".gitignore", "*\n")
     except OSError as error:
-        raise EngineError(f"{folder} cannot be written: {error.strerror}", "run gymctl where you may write") from error
+        raise EngineError(
+            f"{folder} cannot be written: {error.strerror}", "run gymctl in a writable directory"
+        ) from error
     except EngineError:
         with suppress(OSError):
             folder.rmdir()  # only when there is nothing in it
@@ -100,7 +102,7 @@ def _make_own(folder: Path) -> None:
     if owners != {os.geteuid()}:
         owner = next(iter(owners - {os.geteuid()}))
         raise EngineError(
-            f"{folder} belongs to another user (uid {owner}), who could read the keys in it",
+            f"{folder} belongs to another user (uid {owner}), who could read its secrets",
             "run gymctl as that user, or in a directory of your own",
         )
     folder.chmod(0o700)
@@ -172,7 +174,7 @@ def clear_state(directory: Path) -> None:
 
 
 def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...]:
-    """Write each secret to ``.gymctl/secrets/NAME``, remove those that are no more; returns the names that changed.
+    """Write each secret to ``.gymctl/secrets/NAME``, remove obsolete ones; returns the names that changed.
 
     The folder is entered by its owner only. The files are readable to all, because a container's user (uid 10001)
     meets them as bind mounts, without passing through the folder.

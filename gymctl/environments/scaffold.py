@@ -38,7 +38,7 @@ def create_environment(name: str, directory: Path) -> list[Path]:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InputError(
-            f"{name!r} cannot name a server", "use lower-case letters, digits and _, beginning with a letter"
+            f"{name!r} cannot name a server", "use lower-case letters, digits and _, starting with a letter"
         )
     folder = directory / "resources_servers" / name
     if folder.exists():
@@ -54,7 +54,7 @@ def create_environment(name: str, directory: Path) -> list[Path]:
             path.write_text(text, encoding="utf-8")
             written.append(path)
     except OSError as error:
-        raise EngineError(f"{folder} cannot be written: {error.strerror}", "run it where you may write") from error
+        raise EngineError(f"{folder} cannot be written: {error.strerror}", "run it in a writable directory") from error
     return written
 
 

@@ -50,7 +50,7 @@ class ServerTests:
 
 
 def find_tests(name: str, directory: Path) -> ServerTests:
-    """The tests of the server ``name``: of one's own below ``directory``, else of the bundled one.
+    """The tests of the server ``name``: the user's below ``directory``, else the bundled one.
 
     ``name`` may also be ``<kind>/<name>``, or the path of the folder.
 
@@ -59,7 +59,7 @@ def find_tests(name: str, directory: Path) -> ServerTests:
     """
     folder = next((place for place in _places(name, directory) if (place / "app.py").is_file()), None)
     if folder is None:
-        raise InputError(f"there is no server {name!r} here or among the bundled ones", _known(directory))
+        raise InputError(f"no server {name!r} here or among the bundled ones", _known(directory))
     shown = f"{folder.parent.name}/{folder.name}"
     if imports_nemo_gym(folder, "app.py"):
         raise InputError(f"{shown} is written for NeMo Gym", "run its tests there: gym env test")
@@ -68,7 +68,7 @@ def find_tests(name: str, directory: Path) -> ServerTests:
     else:
         paths = sorted(folder.glob("test_*.py"))
     if not paths:
-        raise InputError(f"{shown} has no tests", f"put some into {shown}/tests/test_{folder.name}.py")
+        raise InputError(f"{shown} has no tests", f"add some in {shown}/tests/test_{folder.name}.py")
     return ServerTests(folder, folder.parent.name, folder.name, tuple(paths))
 
 
@@ -112,7 +112,7 @@ def build_image(
     Raises:
         EngineError: there is no Docker, or the image cannot be built.
     """
-    client = connect(f", or do without Docker: gymctl env test {tests.name} --engine local")
+    client = connect(f", or run without Docker: gymctl env test {tests.name} --engine local")
     check_engine(client)
     check_location(client)
     plan = image_for(tests)

@@ -134,9 +134,9 @@ def agents_of(state: StackState) -> tuple[str, ...]:
         return agents
     hint = "add one to its configuration"
     if state.role == "worker":
-        hint = "collect where the coordinator was brought up"
+        hint = "collect on the coordinator"
     elif state.takes_workers:
-        hint = "bring up a worker with one (gymctl status lists those that are there)"
+        hint = "start a worker with an agent (gymctl status lists registered servers)"
     raise InputError(f"the stack {state.name} has no agent", hint)
 
 

@@ -23,7 +23,7 @@ class CollectOptions(TypedDict, total=False):
     """What may be chosen about a run; what is left out has the default of ``RunSpec``."""
 
     agent: str | None
-    """Agent for the rows that name none."""
+    """Agent for rows without one."""
     limit: int | None
     """Read only that many rows."""
     num_repeats: Repeats
@@ -33,17 +33,17 @@ class CollectOptions(TypedDict, total=False):
     resume: bool
     """Continue an earlier run: skip the rollouts that are in the output already."""
     force: bool
-    """Overwrite an earlier run, or continue one that was started with other options."""
+    """Overwrite existing output; with --resume, continue even if settings changed."""
     retry_failed: bool
     """With ``resume``, retry what failed for good before."""
     order: ResultOrder
     """The order of the results."""
     deadline_s: float
-    """Seconds that one rollout may take."""
+    """Time limit of one rollout, in seconds."""
     stall_s: float | None
     """Seconds of failures of every agent after which the run ends; by default 600, or the deadline if less."""
     max_attempts: int
-    """How often a rollout is tried in all."""
+    """Maximum attempts per rollout."""
     max_failures: str | None
     """End the run when more rollouts than this fail for good: ``"20"``, or ``"5%"`` of all."""
     pass_threshold: float
@@ -73,7 +73,9 @@ _UPSTREAM = {
     "output_jsonl_fpath": _UpstreamOption("output", (str,), "a path"),
     "agent_name": _UpstreamOption("agent", (str,), "a name"),
     "limit": _UpstreamOption("limit", (int,), "a number"),
-    "num_repeats": _UpstreamOption("num_repeats", (int, dict), "a number, or one for each agent: {agent: 2}"),
+    "num_repeats": _UpstreamOption(
+        "num_repeats", (int, dict), "a number, or a mapping from agent to number: {agent: 2}"
+    ),
     "num_samples_in_parallel": _UpstreamOption("concurrency", (int,), "a number"),
     "resume_from_cache": _UpstreamOption("resume", (bool,), "true or false"),
     "agent_map": _UpstreamOption(
@@ -124,7 +126,7 @@ def _here_or_bundled(rows: Path) -> Path:
 
 
 def _link_target(output: Path) -> Path:
-    """Where a symbolic link leads: the results go there, and the files beside them too; the link stays."""
+    """Where a symbolic link leads: the results and the files next to them go there; the link stays."""
     leads_to_a_file = output.is_file() or not output.exists()
     if output.is_symlink() and leads_to_a_file:
         return Path(os.path.realpath(output))
@@ -149,7 +151,7 @@ def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for argument in overrides:
         if argument.startswith("~"):
-            raise InputError(f"{argument!r}: an option of collect is left out, not deleted", _HELP)
+            raise InputError(f"{argument!r}: options of collect cannot be deleted; omit it instead", _HELP)
         override = parse_override(argument)
         key = override.path[0]
         if key in _NOT_OURS:

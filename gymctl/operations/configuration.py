@@ -39,7 +39,7 @@ class PlanOptions:
     publish: str | None = None
     """IPv4 address to publish the head's port on; by default 127.0.0.1, on a Swarm none."""
     nofile: int = NOFILE
-    """Open files that a container may have."""
+    """Open-file limit of each container."""
     bounded_logs: bool = True
     """Whether containers get a limit on their logs; not where the engine's log driver is another one."""
     ca_bundle: Path | None = None
@@ -196,7 +196,7 @@ def check_swarm_publish(publish: str | None) -> None:
         InputError: it is a single address; Swarm publishes on all interfaces.
     """
     if publish not in (None, EVERY_INTERFACE):
-        hint = "--publish 0.0.0.0 opens the head on every interface of its node; without it nothing is published"
+        hint = "--publish 0.0.0.0 opens the head on every interface of its node; by default it is not published"
         raise InputError(f"--publish {publish}: Swarm cannot publish on one address", hint)
 
 

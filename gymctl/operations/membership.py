@@ -68,7 +68,7 @@ def published_head(config: Config, publish: str | None) -> str | None:
     host = config.head.host
     if host is None:
         hint = "set head_server.host to this machine's address, or give --publish ADDRESS"
-        raise InputError("the workers of other machines have no address at which to find the head", hint)
+        raise InputError("workers on other machines have no address for the head", hint)
     try:
         return str(ip_address(host))
     except ValueError:
@@ -82,7 +82,7 @@ def check_swarm_role(role: Role) -> None:
         InputError: it has one.
     """
     if role is not Role.ALL:
-        raise InputError("--role is for machines without a Swarm", "on a Swarm `placement` decides what runs where")
+        raise InputError("--role is for machines without a Swarm", "on a Swarm, use `placement` instead")
 
 
 def store_token(config: Config, directory: Path) -> None:

@@ -27,7 +27,7 @@ class Rendering:
     changes: tuple[Change, ...] = ()
     """What the translation for Swarm changed."""
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """Files to write beside it: path relative to it, content."""
+    """Files to write next to it: path relative to it, content."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment name and value of each secret that a container reads from a file."""
     next_command: str = "gymctl up"
@@ -82,7 +82,7 @@ def check_target(target: Target, role: Role, publish: str | None) -> None:
 
 
 def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
-    """Write a rendered file, and beside it the secrets and files that it names.
+    """Write a rendered file, and next to it the secrets and files that it refers to.
 
     Raises:
         InputError: the folder does not exist, or the file was not written by gymctl.

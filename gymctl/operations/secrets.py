@@ -1,4 +1,4 @@
-"""Which container can read which secret."""
+"""Show which container can read which secret."""
 
 from __future__ import annotations
 

@@ -150,19 +150,19 @@ def check_engine_options(engine: EngineKind, role: Role, publish: str | None, im
     """
     for option, value in (("--registry", images.registry), ("--host", images.hosts)):
         if value and engine is not EngineKind.SWARM:
-            raise InputError(f"{option} is for --engine swarm", "leave it out, or add --engine swarm")
+            raise InputError(f"{option} is for --engine swarm", "remove it, or add --engine swarm")
     if engine is EngineKind.SWARM:
         check_swarm_role(role)
         check_swarm_publish(publish)
     if publish is not None and engine is EngineKind.LOCAL:
-        raise InputError("--publish is for containers", "a local stack's head listens where head_server.host says")
+        raise InputError("--publish is for containers", "set head_server.host for a local stack")
 
 
 def _stopped(before: StackState | None, directory: Path) -> list[str]:
     """A sentence about the stack that made room for one that did not come up."""
     if before is None or find_state(directory) is not None:
         return []
-    return [f"the stack {before.name}, which was up here before, is down now"]
+    return [f"the previous stack {before.name} has been stopped"]
 
 
 def _up_local(start: _Start) -> StackState:

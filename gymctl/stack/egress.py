@@ -70,9 +70,9 @@ class Egress:
         """What containers are given that the configuration does not name."""
         if self.proxies:
             shown = ", ".join(f"{name} ({_without_password(url)})" for name, url in self.proxies.items())
-            yield f"model and resources servers call endpoints outside of the stack through {shown}"
+            yield f"model and resources servers call endpoints outside the stack through {shown}"
             if hidden := [name for name, url in self.proxies.items() if _has_password(url)]:
-                yield f"vllm services do not use {', '.join(hidden)}: its URL holds a password"
+                yield f"vllm services do not use {', '.join(hidden)}: its URL contains a password"
 
     def _proxy_environment(self, peers: Sequence[str]) -> dict[str, str]:
         """In upper and lower case: programs differ in which they read, and Docker may set either."""

@@ -77,7 +77,7 @@ class ImageChoice:
     def of(self, server: ServerInstance, added: tuple[str, ...] = ()) -> str:
         """The tag of one server's image; one of gymctl's kit must have been found.
 
-        ``added`` are packages on top of its own: Ray, for a server of one's own that uses it.
+        ``added`` are packages on top of its own: Ray, for a user's server that uses it.
         """
         found = self._runtimes.folder(server)
         if self._runtimes.of(server.name) is Runtime.NEMO_GYM:

@@ -73,7 +73,7 @@ def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
     """What one machine cannot do for those that say where they want to run, or want GPUs for each of several."""
     placed = [service.name for service in services if service.placement is not None]
     if placed:
-        yield f"placement ({listing(placed)}) has no effect here: Compose has one machine; --target swarm follows it"
+        yield f"placement ({listing(placed)}) is ignored by Compose, which runs on one machine; use --target swarm"
     for service in services:
         if service.bounds:
             kept = service.bounds.reservations
@@ -81,4 +81,4 @@ def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
             kept = None
         if service.replicas > 1 and kept and kept.devices:
             what = f"{service.name}: Compose gives all {service.replicas} replicas the same GPUs"
-            yield f"{what}; Swarm keeps some for each, and so does a vllm block with instances"
+            yield f"{what}; Swarm, or a vllm block with instances, assigns separate ones"

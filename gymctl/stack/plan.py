@@ -38,7 +38,7 @@ class StackOptions:
     slice_mode: SliceMode = SliceMode.CLOSURE
     image_prefix: str = "gymctl"
     publish_host: str = LOOPBACK
-    gym_version: str | None = None  # of nemo-gym on PyPI; None: a checkout beside the servers, else a tested one
+    gym_version: str | None = None  # of nemo-gym on PyPI; None: the checkout of the servers, or a tested version
     gym_root: Path | None = None  # a NeMo Gym checkout
     bounded_logs: bool = True
     """Whether logs get a limit; not where the daemon's log driver is another than json-file or local."""
@@ -253,7 +253,7 @@ def _plan_notes(parts: _Parts, servers: _Servers, secrets: Mapping[str, str]) ->
         yield from part.notes()
     yield from parts.options.egress.notes()
     if HUB_TOKEN in secrets:
-        yield f"vllm services use the hub's token in {HUB_TOKEN}, since the configuration has no hf_token"
+        yield f"vllm services use the Hugging Face token from {HUB_TOKEN}; the configuration has no hf_token"
 
 
 def _probed(parts: _Parts) -> set[str]:
@@ -284,13 +284,13 @@ def container_addresses(config: Config) -> dict[str, Address]:
 
 def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
     """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
+    key = "default_host"
+    wanted = config.values.get(key)
     if config.head.host:
         key = "head_server.host"
-    else:
-        key = "default_host"
-    wanted = config.head.host or config.values.get("default_host")
+        wanted = config.head.host
     if config.membership is None and wanted and wanted not in LOOPBACK_HOSTS and options.publish_host in LOOPBACK_HOSTS:
         yield (
             f"{key} is {wanted}, but the head is published on {options.publish_host}:{config.head.port}, "
-            "for this machine only; --publish ADDRESS opens it to others"
+            "which only this machine can reach; use --publish ADDRESS to open it"
         )

@@ -37,7 +37,7 @@ def plan_problems(config: Config, name: str, runtimes: Runtimes) -> Iterator[Pro
 def stack_name_problems(name: str) -> Iterator[Problem]:
     """What keeps ``name`` from being a stack's, on whichever engine."""
     if not _STACK_NAME.fullmatch(name):
-        hint = "use lower-case letters, digits, - and _, beginning with a letter or digit"
+        hint = "use lower-case letters, digits, - and _, starting with a letter or digit"
         yield Problem("", f"{name!r} cannot be the name of a stack", hint)
 
 
@@ -47,13 +47,13 @@ def _name_problems(config: Config) -> Iterator[Problem]:
         where = str(server.location or "")
         if name.lower() in _OWN_SERVICES:
             what = _OWN_SERVICES[name.lower()]
-            yield Problem(where, f"a server is called {name!r}, which is {what} service name", "rename it")
+            yield Problem(where, f"a server is named {name!r}, which is {what} service name", "rename it")
         elif not _SERVICE_NAME.fullmatch(name):
-            hint = "use at most 63 letters, digits, - . and _, beginning with a letter, digit or _"
+            hint = "use at most 63 letters, digits, - . and _, starting with a letter, digit or _"
             yield Problem(where, f"{name!r} cannot be the name of a service", hint)
         elif name.lower() in lower:
             other = lower[name.lower()]
-            yield Problem(where, f"{name!r} and {other!r} are one host name: names ignore case", "rename one of them")
+            yield Problem(where, f"{name!r} and {other!r} are the same host name: host names ignore case", "rename one")
         lower.setdefault(name.lower(), name)
 
 
@@ -65,7 +65,7 @@ def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
         kind = server.kind.value
         known = sorted({path.parent.name for root in roots for path in root.glob(f"{kind}/*/{server.entrypoint}")})
         hint = suggestion(server.implementation, known) or "there is none"
-        hint += "; if it is one of NeMo Gym's, add `runtime: nemo-gym` under it"
+        hint += "; for a server of NeMo Gym, add `runtime: nemo-gym`"
         message = f"{server.name}: no server {server.implementation!r} under {kind}/ here or among the bundled ones"
         message += f" (no {kind}/{server.implementation}/{server.entrypoint})"
         yield Problem(str(server.location or ""), message, hint)
@@ -83,7 +83,7 @@ def _address_problems(config: Config) -> Iterator[Problem]:
         address = (server.host, server.port)
         if address in taken:
             message = f"{server.name}: {server.host}:{server.port} is already the address of {taken[address]}"
-            yield Problem(str(server.location or ""), message, "give it another port, or leave `port` out")
+            yield Problem(str(server.location or ""), message, "choose another port, or remove `port`")
         taken.setdefault(address, server.name)
 
 
@@ -98,13 +98,13 @@ def size_problems(service: ServicePlan, config: Config, mode: SliceMode) -> Iter
     else:
         where = ""
     message = (
-        f"{service.name}: its configuration is {size:,} bytes, gymctl's limit is {MAX_SLICE:,} "
-        f"(Linux refuses an environment variable of {MAX_VARIABLE:,})"
+        f"{service.name}: its configuration is {size:,} bytes, over gymctl's limit of {MAX_SLICE:,} "
+        f"(Linux rejects environment variables of {MAX_VARIABLE:,})"
     )
     if mode == SliceMode.FULL and service.kind != "head":
         hint = "use --slice closure"
     elif service.kind == "head":
-        hint = f"the head holds all {len(config.servers)} servers: split the stack in two"
+        hint = f"the head holds all {len(config.servers)} servers; split the stack in two"
     else:
         hint = "move large values (prompts, tables) to files that the server reads"
     yield Problem(where, message, hint)

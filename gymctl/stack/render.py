@@ -31,14 +31,14 @@ SECRETS_DIR = "./.gymctl/secrets"
 # the shell in its container costs most of that, so a probe waits for a server that is not there yet.
 _PROBE = (
     "n=0; until test -e /tmp/gymctl-ready || test $n -ge 20; do n=$((n+1)); sleep 0.2; done; "
-    "test -e /tmp/gymctl-ready || { echo the server does not listen yet; exit 1; }; "
+    "test -e /tmp/gymctl-ready || { echo the server is not listening yet; exit 1; }; "
     'test -n "$(find /tmp/gymctl-ready -mmin -0.5)" || { echo the event loop has not run for 30 s; exit 1; }'
 )
 
 # Without a bound json-file, Docker's default, fills the disk. A daemon with another driver keeps it (``bounded_logs``).
 _BOUNDED_LOGS = Logging(driver="json-file", options={"max-size": "20m", "max-file": "5"})
 
-# OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless told to trust it; a node takes two characters or more.
+# OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless it is trusted; a node takes two characters or more.
 _MANY_NODES = 20_000
 
 

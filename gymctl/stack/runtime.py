@@ -56,7 +56,7 @@ class Runtimes:
     """The runtime of every server of a configuration, the folder each takes its files from, and NeMo Gym's source."""
 
     def __init__(self, config: Config, *, version: str | None = None, root: Path | None = None) -> None:
-        """``version`` and ``root`` are what the user asked for; a root that was found beside a server is taken too."""
+        """``version`` and ``root`` are the user's options; otherwise a root found around a server is used."""
         self._config = config
         self._root = root.resolve() if root else None
         self._of = {server.name: self._decide(server) for server in config.servers.values()}
@@ -95,7 +95,7 @@ class Runtimes:
         return server.folder is not None and server.folder.resolve().is_relative_to(bundled)
 
     def uses_ray(self, server: ServerInstance) -> bool:
-        """Whether a server of NeMo Gym calls Ray, as far as can be told; one that nobody knows may."""
+        """Whether a server of NeMo Gym is known to call Ray; an unknown server is assumed to."""
         folder = self.folder(server)
         if folder is None and self.source.checkout is not None:
             folder = self.source.checkout / server.kind.value / server.implementation
@@ -116,12 +116,12 @@ class Runtimes:
         missing = self.folder(server) is None
         if self._of[server.name] is Runtime.GYMCTL:
             if server.folder is not None and missing:
-                return f"{what} is written for NeMo Gym, and gymctl has none", "leave `runtime` out"
+                return f"{what} is written for NeMo Gym; gymctl has no implementation of it", "remove `runtime`"
         elif server.implementation in upstream.NOT_IN_CONTAINERS:
-            hint = "use vllm_model with a `vllm:` block, or with the base_url of a vLLM beside the stack"
-            return f"{what} starts vLLM through Ray on the machine itself, which no container is", hint
+            hint = "use vllm_model with a `vllm:` block, or with the base_url of a separate vLLM"
+            return f"{what} starts vLLM through Ray directly on a machine, which does not work in a container", hint
         elif checkout and missing and not (checkout / what / server.entrypoint).is_file():
-            return f"no {what}/{server.entrypoint} in {checkout}", "see how it is called there"
+            return f"no {what}/{server.entrypoint} in {checkout}", "check its name there"
         return None
 
     def _decide(self, server: ServerInstance) -> Runtime:
@@ -143,7 +143,7 @@ def _checkout_of(folder: Path | None) -> Path | None:
 
 @lru_cache(maxsize=256)
 def imports_nemo_gym(folder: Path, entrypoint: str) -> bool:
-    """Whether a server's code is written for NeMo Gym: its entrypoint imports it, else a module beside that does."""
+    """Whether a server's code is written for NeMo Gym: its entrypoint or a module next to it imports it."""
     modules = [folder / entrypoint, *sorted(folder.glob("*.py"))]
     for path in modules:
         imported = _imported(path)
@@ -169,7 +169,7 @@ def imports_ray(folder: Path) -> bool:
 
 @lru_cache(maxsize=256)
 def uses_work(folder: Path) -> bool:
-    """Whether a server of gymctl's kit runs checks beside its event loop, which a Ray cluster can take."""
+    """Whether a server of gymctl's kit runs checks outside its event loop, which a Ray cluster can run."""
     return any(_WORK.search(path.read_text(encoding="utf-8", errors="replace")) for path in folder.glob("*.py"))
 
 

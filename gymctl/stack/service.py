@@ -20,7 +20,7 @@ class ServicePlan:
     image: str
     port: int
     slice_text: str
-    config_path: str  # the value of NEMO_GYM_CONFIG_PATH; empty: an add-on, which is no server
+    config_path: str  # the value of NEMO_GYM_CONFIG_PATH; empty: an add-on, not a server
     command: tuple[str, ...]
     working_dir: str
     secrets: tuple[str, ...] = ()

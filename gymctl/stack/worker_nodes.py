@@ -67,15 +67,15 @@ class Machines:
             return
         if self.is_worker and self._config.head.host in (None, *EVERY_INTERFACE_HOSTS):
             hint = "set head_server.host to the coordinator's address"
-            yield Problem("", "a worker must know where the head is", hint)
+            yield Problem("", "a worker needs the address of the head", hint)
         for server in self._config.servers.values():
             where = str(server.location or "")
             if self.is_worker and self.url(server) is None:
-                hint = "set its `host:` to this machine's address, or give --advertise ADDRESS for all"
-                yield Problem(where, f"{server.name}: other machines cannot tell how to reach it", hint)
+                hint = "set its `host:` to this machine's address, or use --advertise ADDRESS for all servers"
+                yield Problem(where, f"{server.name}: other machines have no address for it", hint)
             away = [item.name for item in server.references if item.name in self._config.remote]
             if away and runtimes.of(server.name) is Runtime.NEMO_GYM:
-                hint = f"run {server.name} on the machine that has {away[0]}, or on gymctl's own kit"
+                hint = f"run {server.name} on the machine that has {away[0]}, or use gymctl's own server"
                 what = f"{server.name} runs on NeMo Gym, which cannot look up {away[0]}, a server of another machine"
                 yield Problem(where, what, hint)
 
@@ -185,7 +185,7 @@ def outer_ports(servers: Mapping[str, ServerInstance], head_port: int, ports: Ma
 
 
 def node_fields(config: Config, head: Address, url_of: Callable[[ServerInstance], str | None]) -> dict[str, Any]:
-    """What a worker's node server is told, but for its own address and the token: whom to register, and where."""
+    """Configuration of a worker's node server without its address and the token: servers to register, and the head."""
     assert config.membership is not None  # noqa: S101 - asked of workers only
     servers = [
         {

@@ -68,7 +68,7 @@ def test_overrides_of_one_mapping_are_laid_over_one_another() -> None:
         ("+responses_create_params={1: 2}", "responses_create_params is {1: 2}, which cannot be encoded"),
         ("+responses_create_params=3", r"\+responses_create_params is 3; it must be a mapping"),
         ("+limit.x=3", "collect has no option 'limit.x'; see gymctl collect --help"),
-        ("~limit", "'~limit': an option of collect is left out, not deleted; see gymctl collect --help"),
+        ("~limit", "'~limit': options of collect cannot be deleted; omit it instead; see gymctl collect --help"),
     ],
 )
 def test_overrides_that_make_no_sense_are_refused(override: str, said: str) -> None:

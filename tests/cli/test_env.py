@@ -53,7 +53,7 @@ def test_the_printed_steps_work_when_they_are_copied(tmp_path: Path) -> None:
             ["weather", "--engine", "swarm"],
             "error: invalid value for '--engine': 'swarm' is not one of",
         ),
-        (["responses_api_agents/simple_agent"], "error: responses_api_agents/simple_agent has no tests; put some into"),
+        (["responses_api_agents/simple_agent"], "error: responses_api_agents/simple_agent has no tests; add some in"),
         ([], "error: missing argument 'name'"),
     ],
 )
@@ -76,4 +76,4 @@ def test_without_docker_the_other_way_is_shown(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     done = gymctl(tmp_path, "gymctl env test weather")
     assert done.returncode == 1
-    assert "or do without Docker: gymctl env test weather --engine local" in done.stderr
+    assert "or run without Docker: gymctl env test weather --engine local" in done.stderr

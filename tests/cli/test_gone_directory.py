@@ -14,5 +14,5 @@ def test_a_directory_that_is_gone_is_named(gymctl: Callable[..., Said], folder: 
     folder.rmdir()
     done = gymctl(*arguments)
     assert done.code == 1
-    assert done.err.startswith("error: the working directory does not exist any more; change to one that does")
+    assert done.err.startswith("error: the working directory no longer exists; change to an existing one")
     assert len(done.err.splitlines()) == 1

@@ -124,7 +124,7 @@ def test_what_had_to_make_room_for_a_failure_is_said(gymctl, folder, up):
     failing_server(folder, "raise RuntimeError('no table')")
     said = up("stack.yaml")
     assert said.code == 1
-    assert said.lines[0] == "note: the stack trial, which was up here before, is down now"
+    assert said.lines[0] == "note: the previous stack trial has been stopped"
     assert "weather could not start" in said.lines[1]
     assert contents(folder).keys() & {".gymctl"} == set()
 
@@ -146,7 +146,7 @@ def test_a_process_that_ended_is_seen_and_not_mistaken_for_another(gymctl, folde
     assert {status["state"] for status in json.loads(said.out)} == {"exited"}
     said = gymctl("collect", "--input", EXAMPLE / "rows.jsonl", "--output", "out.jsonl")
     assert said.code == 1
-    assert said.err == "error: the stack trial has stopped: its process is gone; start it again with `gymctl up`\n"
+    assert said.err == "error: the stack trial has stopped: its process has exited; start it again with `gymctl up`\n"
     assert gymctl("down").code == 0
     assert contents(folder) == {}
 
@@ -211,7 +211,7 @@ def test_an_interrupt_says_what_had_to_make_room(folder, up):
     process = start("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
     wait_for(lambda: number.read_text() != before, process)
     os.killpg(process.pid, signal.SIGINT)
-    said = "note: the stack trial, which was up here before, is down now\ninterrupted; nothing was started\n"
+    said = "note: the previous stack trial has been stopped\ninterrupted; nothing was started\n"
     assert process.communicate(timeout=30) == ("", said)
     assert not (folder / ".gymctl").exists()
 

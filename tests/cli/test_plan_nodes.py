@@ -93,7 +93,7 @@ def test_one_machine_needs_nothing_open(gymctl, folder):
     (folder / "all.yaml").write_text(text)
     machines = planned(gymctl, "all.yaml")
     assert [(item["role"], item["openings"]) for item in machines.values()] == [("alone", [])]
-    assert "nothing needs to be open" in gymctl("plan-nodes", "all.yaml", "--firewall", "ufw").out
+    assert "no open ports needed" in gymctl("plan-nodes", "all.yaml", "--firewall", "ufw").out
 
 
 @pytest.mark.parametrize("head", ["head_server: {port: 11000}", "head_server: {host: 127.0.0.1}"])
@@ -104,8 +104,8 @@ def test_rules_need_an_address_of_the_head(gymctl, files, head, options):
     said = gymctl("plan-nodes", *files, "--firewall", *options)
     assert (said.code, said.out) == (2, "")
     assert said.err == (
-        "error: rules for the workers need the address of the head's machine; "
-        "set head_server.host to the address that workers dial\n"
+        "error: rules for workers need the address of the head's machine; "
+        "set head_server.host to the address that workers use\n"
     )
     assert gymctl("plan-nodes", *files).code == 0
 
@@ -115,7 +115,7 @@ def test_ufw_takes_no_names(gymctl, files):
     workers.write_text(WORKER.replace("192.168.1.102", "worker-2"))
     said = gymctl("plan-nodes", *files, "--firewall", "ufw")
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("error: ufw takes addresses, and worker-2 is a name; write its address, or use")
+    assert said.err.startswith("error: ufw needs addresses, but worker-2 is a host name; use its address, or")
     assert "worker-2 } tcp dport 11000 accept" in gymctl("plan-nodes", *files, "--firewall", "nftables").out
 
 

@@ -58,8 +58,11 @@ def test_compose_publishes_on_one_address(gymctl):
         (["--target", "swram"], "invalid value for '--target': 'swram' is not one of 'compose', 'swarm'"),
         (["--target", "swarm", "--publish", "10.0.0.7"], "--publish 10.0.0.7: Swarm cannot publish on one address"),
         (["--publish", "everyone"], "--publish 'everyone' is not an IPv4 address; give one of this machine's"),
-        (["--json"], "--json lists what --target swarm changed, next to a file; add --target swarm -o stack.yaml"),
-        (["--json", "--target", "swarm"], "--json lists what --target swarm changed, next to a file"),
+        (
+            ["--json"],
+            "--json prints the changes of --target swarm and needs an output file; add --target swarm -o stack.yaml",
+        ),
+        (["--json", "--target", "swarm"], "--json prints the changes of --target swarm and needs an output file"),
     ],
 )
 def test_wrong_options(gymctl, folder, options, error):
@@ -76,7 +79,7 @@ def test_placement_is_followed_by_swarm_and_noted_for_compose(gymctl):
     assert deploy["placement"] == {"constraints": ["node.role==worker"]}
     assert "placement" not in swarm.err
     compose = gymctl("render", "stack.yaml", place)
-    assert "note: placement (head, policy_model, weather and 1 more) has no effect here" in compose.err
+    assert "note: placement (head, policy_model, weather and 1 more) is ignored by Compose" in compose.err
 
 
 def test_replicas_that_share_gpus_on_one_machine_are_told(gymctl):

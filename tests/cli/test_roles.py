@@ -157,7 +157,7 @@ def test_where_no_agent_is_nothing_is_collected(machines):
     (machines.folders["worker"] / "rows.jsonl").write_text((assets.folder("services") / ROWS).read_text())
     said = machines("worker", "collect", "--input", "rows.jsonl", "--output", "rollouts.jsonl", "--agent", "any")
     assert said.code == 2
-    assert said.err == "error: the stack worker has no agent; collect where the coordinator was brought up\n"
+    assert said.err == "error: the stack worker has no agent; collect on the coordinator\n"
     assert not (machines.folders["worker"] / "rollouts.jsonl").exists()
 
 
@@ -199,7 +199,7 @@ def test_a_head_alone_lists_those_who_come(machines):
         ("worker", ["worker.yaml", "--role", "boss"], "'boss' is not one of"),
         ("worker", ["worker.yaml", "--node", "x"], "--role"),
         ("coordinator", ["coordinator.yaml", "--role", "coordinator", "++head_server.host=null"], "find the head;"),
-        ("coordinator", ["coordinator.yaml"], "'policy_model', which no configuration defines"),
+        ("coordinator", ["coordinator.yaml"], "'policy_model', which is not defined"),
         ("worker", ["worker.yaml", "--role", "worker", "--token-file", "nowhere"], "cannot be read"),
     ],
 )

@@ -47,7 +47,7 @@ def test_a_base_image_of_the_environment_is_for_other_engines(monkeypatch):
         (["a"], "'a': expected SERVER=REPLICAS"),
         (["a=two"], "'a=two': expected SERVER=REPLICAS"),
         (["a=-1"], "'a=-1': expected SERVER=REPLICAS"),
-        (["a=2", "a=3"], "a is named twice"),
+        (["a=2", "a=3"], "a is given twice"),
     ],
 )
 def test_numbers_of_replicas_that_cannot_be_read(counts, said):
@@ -61,4 +61,4 @@ def test_images_are_not_built_where_no_engine_answers(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     result = CliRunner().invoke(app, ["images", "push", "examples/quickstart", "--registry", "r.example/gym"])
     assert isinstance(result.exception, EngineError)
-    assert "no Docker engine answers at tcp://127.0.0.1:9" in str(result.exception)
+    assert "no response from a Docker engine at tcp://127.0.0.1:9" in str(result.exception)

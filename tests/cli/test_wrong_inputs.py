@@ -30,7 +30,7 @@ X = "+policy_model.responses_api_models.scripted_model.x"
 CONFIGURATIONS = {
     "missing file": ("", ["render", "nope.yaml"], 2, ["nope.yaml: no such file"]),
     "missing folder": ("", ["up", "nope/"], 2, ["nope/: no such file"]),
-    "no configuration": ("", ["up"], 2, ["no configuration was given; name one or more YAML files"]),
+    "no configuration": ("", ["up"], 2, ["no configuration was given; give one or more YAML files"]),
     "bad YAML": ("a: [1, 2\nb: }", ["render", "stack.yaml"], 2, [r"stack.yaml:2: is not valid YAML"]),
     "tab in YAML": ("a:\n\t- x", ["render", "stack.yaml"], 2, ["stack.yaml:2: .* indent with spaces"]),
     "a list": ("- a", ["render", "stack.yaml"], 2, ["stack.yaml:1: holds a sequence"]),
@@ -137,7 +137,7 @@ def commands(tmp_path, monkeypatch):
 
 
 DOCKER = {
-    "no command": ({}, "", "the docker command does not work: there is no command 'docker'; install docker-ce-cli"),
+    "no command": ({}, "", "the docker command does not work: command not found: 'docker'; install docker-ce-cli"),
     "no Compose": (
         {"docker": '[ "$1" = --version ]'},
         "",
@@ -146,9 +146,9 @@ DOCKER = {
     "no daemon": (
         {"docker": ""},
         "tcp://127.0.0.1:1",
-        "no Docker engine answers at tcp://127.0.0.1:1: Connection refused",
+        "no response from a Docker engine at tcp://127.0.0.1:1: Connection refused",
     ),
-    "an address that is none": ({"docker": ""}, "foo", "no Docker engine answers at foo: "),
+    "an address that is none": ({"docker": ""}, "foo", "no response from a Docker engine at foo: "),
 }
 
 
@@ -160,7 +160,7 @@ def test_no_docker(gymctl, folder, commands, monkeypatch, scripts, host, pattern
         monkeypatch.setenv("DOCKER_HOST", host)
     said = gymctl("up", "stack.yaml")
     check(said, 1, [pattern])
-    assert said.err.endswith("or do without Docker: gymctl up --engine local\n")
+    assert said.err.endswith("or run without Docker: gymctl up --engine local\n")
     assert list(contents(folder)) == ["stack.yaml"]
 
 
@@ -170,7 +170,9 @@ def test_no_socket_of_docker(folder, commands):
     commands(docker="")
     done = run("up", "stack.yaml", env={**os.environ, "DOCKER_HOST": "unix:///nonexistent"})
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no Docker engine at unix:///nonexistent: there is no such socket; install or")
+    assert done.stderr.startswith(
+        "error: no Docker engine at unix:///nonexistent: the socket does not exist; install or"
+    )
     assert done.stderr.count("\n") == 1
     assert list(contents(folder)) == ["stack.yaml"]
 
@@ -190,7 +192,7 @@ def test_folder_that_may_not_be_written(gymctl, folder, monkeypatch):
     check(gymctl("quickstart", "-o", "/sys/q"), 2, ["/sys/q cannot be created: .*; choose another with --output"])
     monkeypatch.chdir("/sys")
     said = gymctl("up", folder / "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
-    check(said, 1, ["/sys/.gymctl cannot be written: .*; run gymctl where you may write"])
+    check(said, 1, ["/sys/.gymctl cannot be written: .*; run gymctl in a writable directory"])
 
 
 def test_disk_that_is_full(folder):
@@ -260,7 +262,7 @@ def test_server_that_never_gets_healthy(gymctl, folder):
         said = gymctl("up", "stack.yaml", "--engine", "local", port, "--timeout", seconds)
         assert said.code == 1
         first, *rest = said.lines
-        assert first == f"error: the servers did not come up: not all of them answer after {seconds} s"
+        assert first == f"error: the servers did not start: not all of them respond after {seconds} s"
         if rest:
             break
     assert all(line.startswith("  | ") for line in rest)
@@ -276,7 +278,9 @@ def test_port_of_another_process(gymctl, folder):
         port = taken.getsockname()[1]
         said = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={port}")
     check(
-        said, 1, [rf"port {port} on 127.0.0.1 is taken \(head_server wants it\); stop what holds it, or take another"]
+        said,
+        1,
+        [rf"port {port} on 127.0.0.1 is already in use \(needed by head_server\); stop the process"],
     )
     assert list(contents(folder)) == ["stack.yaml"]
 

@@ -68,9 +68,12 @@ def test_a_directive(text: str, result: dict[str, Any] | None) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{alpha: {x: 1}, b: {_inherit_from: alpah}}", "b takes from alpah, which is not there; did you mean 'alpha'?"),
+        (
+            "{alpha: {x: 1}, b: {_inherit_from: alpah}}",
+            "b takes from alpah, which does not exist; did you mean 'alpha'?",
+        ),
         ("{a: {x: 1}, b: {_copy: a, _delete_key: q}}", "b: no key 'q' to delete; there are: x"),
-        ("{a: {x: 1}, b: {_copy: a.x, y: 2}}", "b takes its keys from a.x, which is no mapping"),
+        ("{a: {x: 1}, b: {_copy: a.x, y: 2}}", "b takes its keys from a.x, which is not a mapping"),
         ("{a: {_copy: b}, b: {_copy: a}}", "b: a takes its keys from itself"),
         (
             "{a: {x: 1}, d: {y: 1}, b: {_copy: a, _inherit_from: d}}",

@@ -106,5 +106,5 @@ def test_what_cannot_be_read_is_a_value_error(text: bytes) -> None:
     ],
 )
 def test_numbers_that_json_lacks_are_named(text: bytes, problem: str) -> None:
-    assert exact_json.explain(text).startswith(f"{problem}: JSON has no such number")
+    assert exact_json.explain(text).startswith(f"{problem}: not a JSON number")
     assert exact_json.explain(b'{"a": "NaN"') == ""

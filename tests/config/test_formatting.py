@@ -72,9 +72,9 @@ def test_explain_names_the_winner_and_the_overridden(run: Any) -> None:
     assert text.stdout == (
         'policy_model.responses_api_models.openai_model.openai_base_url = "http://n/v1"\n'
         "  set by command line (+policy_model.openai_model.openai_base_url)\n"
-        f'  over services/{OPENAI}:6, which has "${{policy_base_url}}"\n'
+        f'  overrides services/{OPENAI}:6: "${{policy_base_url}}"\n'
         "  Base URL of the API, to which the server adds the names of calls.\n"
-        "  must be a URL that begins with http:// or https://, such as http://HOST:8000/v1\n"
+        "  must be a URL that starts with http:// or https://, such as http://HOST:8000/v1\n"
     )
 
 

@@ -173,7 +173,7 @@ class TestPaths:
         for name in ("dev", "prod"):
             folder.write(f"configs/{name}.yaml", "config_paths: [base/a.yaml]\n")
         assert folder.refusal("configs") == (
-            "configs: holds several configurations (dev.yaml, prod.yaml); name the one you mean: configs/dev.yaml"
+            "configs: contains several configurations (dev.yaml, prod.yaml); choose one, e.g. configs/dev.yaml"
         )
 
     def test_a_comma_separated_text_counts_as_a_list(self, folder: Folder) -> None:
@@ -229,7 +229,7 @@ def test_a_list_over_a_mapping_names_both_places(folder: Folder) -> None:
     with pytest.raises(ConfigError) as caught:
         folder.load("one.yaml", "two.yaml")
     assert str(caught.value) == (
-        "two.yaml:2: x.y is a list here but a mapping at one.yaml:7; make them alike, or rename one"
+        "two.yaml:2: x.y is a list here but a mapping at one.yaml:7; make them the same type, or rename one"
     )
 
 
@@ -239,6 +239,6 @@ def test_a_path_from_the_top_of_a_checkout_named_from_elsewhere(folder: Folder, 
     (tmp_path / "elsewhere").mkdir()
     here = Folder(tmp_path / "elsewhere")
     text = here.refusal(str(tmp_path / "gym/benchmarks/b/config.yaml"))
-    assert text.endswith(f"it is below {tmp_path}/gym: run gymctl there, or set NEMO_GYM_EXTRA_ROOTS={tmp_path}/gym")
+    assert text.endswith(f"it exists in {tmp_path}/gym: run gymctl there, or set NEMO_GYM_EXTRA_ROOTS={tmp_path}/gym")
     config = here.load("benchmarks/b/config.yaml", environ={"NEMO_GYM_EXTRA_ROOTS": f"{tmp_path}/gym"})
     assert list(config.servers) == ["policy_model"]

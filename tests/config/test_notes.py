@@ -73,7 +73,7 @@ def test_a_note_can_be_silenced(weather: Folder, silence: str) -> None:
 def test_a_file_can_silence_too_and_a_wrong_code_is_told(weather: Folder) -> None:
     assert weather.loaded(WEATHER + "gymctl:\n  silence: [unread-key]\n").notes == ()
     assert weather.problems(WEATHER + "gymctl:\n  silence: [unread-kye]\n") == [
-        "a.yaml:10: there is no note 'unread-kye' to silence; did you mean 'unread-key'?"
+        "a.yaml:10: unknown note code 'unread-kye'; did you mean 'unread-key'?"
     ]
 
 
@@ -85,7 +85,7 @@ def test_an_override_that_lands_beside_the_server(folder: Folder) -> None:
         "command line (+policy_model.vllm_model.base_url): nothing reads policy_model.vllm_model; "
         "did you mean policy_model.responses_api_models.scripted_model? [unread-key]",
         "command line (+policy_model.temperature): nothing reads policy_model.temperature; "
-        "fields of the server stand under policy_model.responses_api_models.scripted_model [unread-key]",
+        "settings of a server belong under policy_model.responses_api_models.scripted_model [unread-key]",
         "command line (+policy_model.num_worker): nothing reads policy_model.num_worker; "
         "did you mean policy_model.responses_api_models.scripted_model.num_workers? [unread-key]",
     ]
@@ -122,7 +122,7 @@ def test_one_name_in_two_files(folder: Folder) -> None:
     (note,) = folder.load("one.yaml", "two.yaml").advice
     assert str(note) == (
         "two.yaml:5: policy_model is defined here and at one.yaml:5; the two are merged into one server; "
-        "rename one, or leave out its entrypoint if it is an overlay [same-name]"
+        "rename one, or remove its entrypoint if it is an overlay [same-name]"
     )
 
 
@@ -139,9 +139,9 @@ def test_siblings_that_an_override_drops(folder: Folder) -> None:
     )
     folder.write("two.yaml", "x:\n  l:\n  - {name: a, n: 2}\n  m: null\n  s: [3]\n  t: 2\n")
     assert folder.load("one.yaml", "two.yaml").notes == (
-        "two.yaml:2: x.l replaces that of one.yaml:7 whole, which also had b; repeat what is to stay "
+        "two.yaml:2: x.l replaces the whole value from one.yaml:7; lost: b; repeat the entries to keep "
         "[dropped-siblings]",
-        "two.yaml:4: x.m replaces that of one.yaml:8 whole, which also had p, q; repeat what is to stay "
+        "two.yaml:4: x.m replaces the whole value from one.yaml:8; lost: p, q; repeat the entries to keep "
         "[dropped-siblings]",
     )
     assert folder.load("one.yaml", "+x.m=null", "+x.l=[]").notes == ()

@@ -50,15 +50,17 @@ placement:
     assert config.placements.of("head") == Placement(role="manager")
     assert config.placements.of("addons") == Placement(role="worker")
     (note,) = without_effect(config)
-    assert note == "placement and resources (policy_model, tool) have no effect in one process"
+    assert note == "placement and resources (policy_model, tool) have no effect with the local engine"
 
 
 def test_one_process_starts_no_cluster_for_a_server_that_needs_ray(folder: Folder) -> None:
     (note,) = without_effect(folder.loaded(SERVERS.format(own="needs_ray: true")))
-    assert note == "needs_ray (tool) has no effect in one process: checks run in processes beside it"
+    assert note == "needs_ray (tool) has no effect with the local engine: checks run in subprocesses"
 
 
-@pytest.mark.parametrize(("workers", "notes"), [(1, []), (4, ["num_workers (tool) has no effect in one process"])])
+@pytest.mark.parametrize(
+    ("workers", "notes"), [(1, []), (4, ["num_workers (tool) has no effect with the local engine"])]
+)
 def test_several_processes_are_not_one(folder: Folder, workers: int, notes: list[str]) -> None:
     config = folder.loaded(SERVERS.format(own=f"num_workers: {workers}"))
     assert list(without_effect(config)) == notes
@@ -107,17 +109,23 @@ def test_limits(folder: Folder) -> None:
         ("resources: {cpus: 0}", "tool: resources.cpus is 0; it must be a number of processors"),
         ("resources: {cpus: true}", "tool: resources.cpus is True; it must be a number of processors"),
         ("resources: {memory: 4}", "tool: resources.memory is 4; it must be a size with its unit"),
-        ("resources: {gpus: []}", "tool: resources.gpus is []; it must be how many, a list of their ids (numbers or"),
-        ("resources: {gpus: [0, '0']}", "tool: resources.gpus is [0, '0']; it must be how many, a list of their ids"),
-        ("resources: {gpus: [-1]}", "tool: resources.gpus is [-1]; it must be how many, a list of their ids"),
+        (
+            "resources: {gpus: []}",
+            "tool: resources.gpus is []; it must be a number of GPUs, a list of GPU ids (numbers or",
+        ),
+        (
+            "resources: {gpus: [0, '0']}",
+            "tool: resources.gpus is [0, '0']; it must be a number of GPUs, a list of GPU ids",
+        ),
+        ("resources: {gpus: [-1]}", "tool: resources.gpus is [-1]; it must be a number of GPUs, a list of GPU ids"),
         ("resources: {reserve: {pids: 3}}", "tool: unknown key 'resources.reserve.pids'; there are cpus, memory"),
         (
             "resources: {memory: 512mb, reserve: {memory: 1gb}}",
-            "tool: reserve.memory is 1gb, more than its limit 512mb; reserve no more than the limit",
+            "tool: reserve.memory is 1gb, more than its limit 512mb; lower the reservation, or raise the limit",
         ),
         (
             "resources: {gpus: 1}\n      placement: {gpu: false}",
-            "tool asks for GPUs, and its placement is gpu: false; leave one of them out",
+            "tool requests GPUs, but its placement is gpu: false; remove one of them",
         ),
     ],
 )
@@ -129,7 +137,7 @@ def test_what_is_wrong_has_its_place(folder: Folder, own: str, problem: str) -> 
 def test_keys_beside_the_kind_have_their_place_too(folder: Folder) -> None:
     beside = "tool: {resources: {gpus: 1}, placement: {gpu: false}}\n"
     (said,) = folder.problems(SERVERS.format(own=""), f"++{beside.replace(': ', '=', 1).strip()}")
-    assert said.startswith("command line (++tool): tool asks for GPUs, and its placement is gpu: false")
+    assert said.startswith("command line (++tool): tool requests GPUs, but its placement is gpu: false")
 
 
 def test_the_top_level_is_checked_too(folder: Folder) -> None:

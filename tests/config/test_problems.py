@@ -27,16 +27,19 @@ tool:
         ("a: [1\nb: 2\n", "bad.yaml:2: is not valid YAML: did not find expected ',' or ']'"),
         (
             "a:\n\tb: 1\n",
-            "bad.yaml:2: is not valid YAML: found character that cannot start any token; indent with spaces, a tab is none",
+            "bad.yaml:2: is not valid YAML: found character that cannot start any token; indent with spaces, not tabs",
         ),
         (
             "a: 1\nb: 2\na: 3\n",
-            "bad.yaml:3: key 'a' stands twice in one mapping (first on line 1); remove or rename one",
+            "bad.yaml:3: duplicate key 'a' (first on line 1); remove or rename one",
         ),
-        ("- a\n", "bad.yaml:1: holds a sequence; a configuration is a mapping of names to values"),
-        ("just text\n", "bad.yaml:1: holds a scalar; a configuration is a mapping"),
-        ("a: {{x}}\n", "bad.yaml:1: a key is a mapping or list; quote text that begins with { or ["),
-        ("a: &x {b: *x}\n", "bad.yaml:1: is nested more than 100 deep; does an anchor hold itself?"),
+        ("- a\n", "bad.yaml:1: contains a sequence; a configuration is a mapping of names to values"),
+        ("just text\n", "bad.yaml:1: contains a scalar; a configuration is a mapping"),
+        ("a: {{x}}\n", "bad.yaml:1: a key is a mapping or list; quote text that starts with { or ["),
+        (
+            "a: &x {b: *x}\n",
+            "bad.yaml:1: is nested more than 100 levels deep; check for an anchor that contains itself",
+        ),
         ("~: 1\n", "bad.yaml:1: a key is null; quote it"),
         ("a: *nowhere\n", "bad.yaml:1: is not valid YAML: found undefined alias"),
         ("a: !!python/object:os.system {}\n", "bad.yaml:1: is not valid YAML: could not determine a constructor"),
@@ -52,7 +55,7 @@ def test_aliases_that_multiply(folder: Folder) -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     folder.write("laughs.yaml", "\n".join(lines))
-    assert folder.refusal("laughs.yaml").startswith("laughs.yaml:1: stands for more than 100,000 values")
+    assert folder.refusal("laughs.yaml").startswith("laughs.yaml:1: expands to more than 100,000 values")
 
 
 def test_files_that_cannot_be_read(folder: Folder) -> None:
@@ -62,7 +65,7 @@ def test_files_that_cannot_be_read(folder: Folder) -> None:
     folder.write("comment.yaml", "# nothing\n")
     folder.write("begun.yaml", "---\n# nothing\n")
     assert folder.refusal("empty.yaml", "comment.yaml", "begun.yaml") == (
-        "empty.yaml, comment.yaml, begun.yaml: no server is defined here; add a configuration that defines one"
+        "empty.yaml, comment.yaml, begun.yaml: no server is defined; add a configuration that defines one"
     )
 
 
@@ -96,13 +99,13 @@ def test_every_problem_is_told_at_once(folder: Folder) -> None:
     assert problems == [
         "a.yaml:8: agent.responses_api_agents.simple_agent.resources_server.name has no value (???); "
         "set it: ++agent.responses_api_agents.simple_agent.resources_server.name=VALUE",
-        r"a.yaml:11: odd: '${unclosed' is no interpolation; write \${ for the characters ${",
+        r"a.yaml:11: odd: '${unclosed' is not a valid interpolation; write \${ for a literal ${",
         "a.yaml:9: agent.responses_api_agents.simple_agent.model_server.name refers to model, which is not set; "
         "set it in env.yaml, or on the command line: ++model=VALUE",
         "a.yaml:10: key refers to the environment variable NOT_SET_ANYWHERE, which is not set; "
-        "export it, or give a default: ${oc.env:NOT_SET_ANYWHERE,VALUE}",
-        "a.yaml:12: one: ${two} leads back to itself; break the circle",
-        "a.yaml:13: two: ${one} leads back to itself; break the circle",
+        "export it, or set a default: ${oc.env:NOT_SET_ANYWHERE,VALUE}",
+        "a.yaml:12: one: ${two} refers to itself; remove one of the references",
+        "a.yaml:13: two: ${one} refers to itself; remove one of the references",
     ]
 
 
@@ -149,26 +152,26 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name: tool}", "name: tol}", "a.yaml:6: agent.resources_server refers to resources_servers/'tol', which no configuration defines; did you mean 'tool'?"),
-        ("name: policy_model}", "name: tool}", "a.yaml:7: agent.model_server refers to responses_api_models/'tool', which no configuration defines; tool is one of resources_servers"),
+        ("name: tool}", "name: tol}", "a.yaml:6: agent.resources_server refers to resources_servers/'tol', which is not defined; did you mean 'tool'?"),
+        ("name: policy_model}", "name: tool}", "a.yaml:7: agent.model_server refers to responses_api_models/'tool', which is not defined; tool is defined under resources_servers"),
         ("      domain: agent", "      domain: agnet", "a.yaml:12: tool: domain is 'agnet'; did you mean 'agent'?"),
         ("      domain: agent", "", "a.yaml:10: tool: a resources server needs a domain; one of math, coding"),
         ("      domain: agent", "      domain: agent\n      port: 80800", "a.yaml:13: tool: port is 80800; it must be a number from 1 to 65535"),
         ("      domain: agent", "      domain: agent\n      port: '80'", "a.yaml:13: tool: port is '80'; it must be a number"),
         ("      domain: agent", "      domain: agent\n      num_workers: 0", "a.yaml:13: tool: num_workers is 0; it must be"),
-        ("      domain: agent", "      domain: agent\n      replicas: 0", "a.yaml:13: tool: replicas is 0; it must be how many of it run side by side, from 1 to 100"),
+        ("      domain: agent", "      domain: agent\n      replicas: 0", "a.yaml:13: tool: replicas is 0; it must be a number of replicas from 1 to 100"),
         ("      domain: agent", "      domain: agent\n      replicas: many", "a.yaml:13: tool: replicas is 'many'; it must be"),
-        ("      domain: agent", "      domain: agent\n      slice: ful", "a.yaml:13: tool: slice is 'ful'; it must be closure (what it can reach) or full (all)"),
+        ("      domain: agent", "      domain: agent\n      slice: ful", "a.yaml:13: tool: slice is 'ful'; it must be closure (only what it references) or full (everything)"),
         ("tool:\n", "vlm: {model: a/b}\ntool:\n", "a.yaml:8: unknown key 'vlm'; did you mean 'vllm'?"),
         ("tool:\n", "vLLM: {model: a/b}\ntool:\n", "a.yaml:8: unknown key 'vLLM'; did you mean 'vllm'?"),
         ("tool:\n", "rayy: {workers: 2}\ntool:\n", "a.yaml:8: unknown key 'rayy'; did you mean 'ray'?"),
-        ("tool:\n", "head_server: {replicas: 2}\ntool:\n", "a.yaml:8: head_server: cannot have replicas: it is the one address that clients know; remove it"),
+        ("tool:\n", "head_server: {replicas: 2}\ntool:\n", "a.yaml:8: head_server: cannot have replicas: clients know it by a single address; remove it"),
         ("      domain: agent", "      domain: agent\n      host: 8", "a.yaml:13: tool: host is 8; it must be a host name"),
         ("      domain: agent", "      domain: agent\n      port: 11000", "a.yaml:13: tool: port 11000 is already used by the head server; choose another port"),
         ("  resources_servers:\n", "  resource_servers:\n", "a.yaml:9: tool: unknown kind of server 'resource_servers'; did you mean 'resources_servers'?"),
         ("entrypoint: app.py\n      domain", "entry_point: app.py\n      domain", "a.yaml:10: tool looks like a server but has no entrypoint; rename entry_point to entrypoint"),
         ("entrypoint: app.py\n      domain", "entrypoint: 3\n      domain", "a.yaml:11: tool: entrypoint is 3; it must be a file name"),
-        ("tool:\n", "head_sever: {port: 1}\ntool:\n", "a.yaml:8: unknown key 'head_sever'; did you mean 'head_server'? (+silence=[misspelt-key] if it is meant)"),
+        ("tool:\n", "head_sever: {port: 1}\ntool:\n", "a.yaml:8: unknown key 'head_sever'; did you mean 'head_server'? (+silence=[misspelt-key] if intended)"),
         ("tool:\n", "head_server: {port: 0.5}\ntool:\n", "a.yaml:8: head_server.port is 0.5; it must be a number from 1 to 65535"),
         ("tool:\n", "head_server: {port: 0}\ntool:\n", "a.yaml:8: head_server.port is 0; it must be a number from 1 to 65535"),
         ("tool:\n", "head_server: 3\ntool:\n", "a.yaml:8: head_server is 3; it must be a mapping of host, port"),
@@ -180,7 +183,7 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
         ("tool:\n", "allowed_hosts: ['http://a']\ntool:\n", "a.yaml:8: allowed_hosts is ['http://a']; it must be a list of host names, such as [gym.example.com]"),
         ("tool:\n", "allowed_hosts: ['a:80']\ntool:\n", "a.yaml:8: allowed_hosts is ['a:80']; it must be a list of host names, such as [gym.example.com]"),
         ("tool:\n", "default_host: 5\ntool:\n", "a.yaml:8: default_host is 5; it must be a host name or address"),
-        ("tool:\n", "7:\n", "a.yaml:8: the server name 7 is no text; put it in quotes"),
+        ("tool:\n", "7:\n", "a.yaml:8: the server name 7 is not a string; put it in quotes"),
     ],
 )  # fmt: skip
 def test_what_upstream_refuses_or_ignores(folder: Folder, old: str, new: str, message: str) -> None:
@@ -194,7 +197,7 @@ def test_nested_references_are_checked_too(folder: Folder) -> None:
     config = folder.loaded(text, "+silence=[unread-key]")
     assert [reference.path for reference in config.servers["tool"].references] == [("judges", 1, "server")]
     assert list(config.notes) == [
-        "a.yaml:14: tool.judges[0].server refers to responses_api_models/'judge', which no configuration defines; "
+        "a.yaml:14: tool.judges[0].server refers to responses_api_models/'judge', which is not defined; "
         "there are: policy_model [unknown-reference]"
     ]
 
@@ -207,8 +210,8 @@ def test_nested_references_are_checked_too(folder: Folder) -> None:
         ("{name: t, type: exmple, jsonl_fpath: x}", "agent: datasets[0].type is 'exmple'; did you mean 'example'?"),
         ("{type: example, jsonl_fpath: x}", "agent: datasets[0] has no name; add `name`"),
         ("{name: t, type: example, jsonl_fpath: x, num_repeats: 0}", "num_repeats is 0; it must be a number of at least 1"),
-        ("{name: t, type: benchmark, jsonl_fpath: x}", "dataset 't' has no prepare_script"),
-        ("{name: t, type: example, jsonl_fpath: x, source: {type: gitlab, version: 1}}", "source has no dataset_name, artifact_fpath"),
+        ("{name: t, type: benchmark, jsonl_fpath: x}", "dataset 't' is missing prepare_script"),
+        ("{name: t, type: example, jsonl_fpath: x, source: {type: gitlab, version: 1}}", "source lacks dataset_name, artifact_fpath"),
         ("{name: t, type: example, jsonl_fpath: x, source: {type: s3}}", "datasets[0].source.type is 's3'; it must be gitlab or huggingface"),
         ("{name: t, type: example, jsonl_fpath: x, source: {type: huggingface, repo_id: r}, gitlab_identifier: {a: 1}}", "has both source and gitlab_identifier"),
         ("text", "agent: datasets[0] is 'text'; it must be a mapping of name, type, jsonl_fpath"),
@@ -248,15 +251,17 @@ def test_two_servers_on_one_port(folder: Folder) -> None:
 def test_two_models_under_one_name(folder: Folder) -> None:
     text = "policy_model:\n  responses_api_models:\n    openai_model: {entrypoint: app.py}\n"
     assert folder.problems(text) == [
-        "a.yaml:2: policy_model.responses_api_models holds 2 implementations (scripted_model at model.yaml:4, "
-        "openai_model at a.yaml:3); it must hold exactly one; a name used in two files merges"
+        "a.yaml:2: policy_model.responses_api_models has 2 implementations (scripted_model at model.yaml:4, "
+        "openai_model at a.yaml:3); it must have exactly one; files that use the same name are merged"
     ]
 
 
 def test_an_entry_of_two_kinds(folder: Folder) -> None:
     text = "policy_model:\n  resources_servers:\n    x: {entrypoint: app.py, domain: math}\n"
     (problem,) = folder.problems(text)
-    assert problem.startswith("a.yaml:1: policy_model is of 2 kinds (responses_api_models, resources_servers)")
+    assert problem.startswith(
+        "a.yaml:1: policy_model is defined with 2 kinds (responses_api_models, resources_servers)"
+    )
 
 
 def test_an_almost_server_can_be_skipped(folder: Folder) -> None:
@@ -348,7 +353,7 @@ def test_fields_that_a_server_cannot_do_without_are_named_together(folder):
         """
     ) == [
         "a.yaml:4: policy: responses_api_models/openai_model needs openai_base_url, openai_api_key; "
-        "add them, as responses_api_models/openai_model/configs does"
+        "add them; see responses_api_models/openai_model/configs for an example"
     ]
 
 
@@ -356,11 +361,12 @@ def test_the_nearest_configuration_of_the_server_is_named(folder):
     assert folder.refusal("responses_api_agents/simple_agent/config.yaml").endswith(
         "did you mean 'responses_api_agents/simple_agent/configs/simple_agent.yaml'?"
     )
-    assert "no server 'nothing_like_it' is here or bundled; there are: azure_openai_model, " in folder.refusal(
-        "responses_api_models/nothing_like_it/configs/it.yaml"
+    assert (
+        "no server 'nothing_like_it' found here or among the bundled ones; available: azure_openai_model, "
+        in folder.refusal("responses_api_models/nothing_like_it/configs/it.yaml")
     )
 
 
 @pytest.mark.parametrize("emptied", ["+config_paths=[]", "+config_paths=[,]"])
 def test_a_shell_variable_that_is_not_set_is_suspected(folder, emptied):
-    assert "(is a shell variable in it unset?)" in folder.refusal(emptied)
+    assert "(is it using an unset shell variable?)" in folder.refusal(emptied)

@@ -85,11 +85,11 @@ def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, por
         ("ray: {version: latest}", f"such as '{VERSION}'"),
         ("ray: {placement: gpu}", "ray.placement is 'gpu'; it must be a mapping of role, host, labels"),
         ("ray: {placement: {rule: worker}}", "did you mean 'role'?"),
-        (f"ray: {{workers: 2}}\nray_head_node_address: {ADDRESS}", "names a cluster of yours"),
-        ("ray_head_node_address: foo", "is 'foo', which is not the address of a cluster; write ray://HOST:PORT"),
-        ("ray_head_node_address: ray://h:99999", "is 'ray://h:99999', which is not the address of a cluster"),
-        ("ray_head_node_address: ray://h", "is 'ray://h', which is not the address of a cluster"),
-        ("ray_head_node_address: 6379", "is 6379, which is not the address of a cluster"),
+        (f"ray: {{workers: 2}}\nray_head_node_address: {ADDRESS}", "names an external cluster"),
+        ("ray_head_node_address: foo", "is 'foo', which is not a cluster address; use ray://HOST:PORT"),
+        ("ray_head_node_address: ray://h:99999", "is 'ray://h:99999', which is not a cluster address"),
+        ("ray_head_node_address: ray://h", "is 'ray://h', which is not a cluster address"),
+        ("ray_head_node_address: 6379", "is 6379, which is not a cluster address"),
         ("ray: {dashboard: 11000}", "ray.dashboard: port 11000 of this machine is already used by the head server"),
     ],
 )
@@ -134,7 +134,7 @@ def test_an_address_of_the_environment_is_checked_too(folder: Folder) -> None:
     with pytest.raises(ConfigError) as caught:
         with_environ(folder, "", "ray://cluster:0")
     assert str(caught.value).startswith(
-        "RAY_ADDRESS: ray_head_node_address is 'ray://cluster:0', which is not the address"
+        "RAY_ADDRESS: ray_head_node_address is 'ray://cluster:0', which is not a cluster address"
     )
 
 

@@ -61,12 +61,12 @@ def test_a_wrong_setting_of_a_model_server(folder: Folder, line: str, problem: s
     ("url", "problem"),
     [
         ("localhost:8000/v1", "did you mean 'http://localhost:8000/v1'?"),
-        ("ftp://host/v1", "does not begin with http:// or https://"),
+        ("ftp://host/v1", "does not start with http:// or https://"),
         ("http://", "is not a URL"),
         ("http://host:99999/v1", "is not a URL"),
         ("http://host/v 1", "is not a URL"),
-        ("http://host:9/v1/chat/completions", "write http://host:9/v1: the server adds /chat/completions"),
-        ("http://host:9/v1/responses/", "write http://host:9/v1: the server adds /responses"),
+        ("http://host:9/v1/chat/completions", "use http://host:9/v1; the server appends /chat/completions"),
+        ("http://host:9/v1/responses/", "use http://host:9/v1; the server appends /responses"),
     ],
 )
 def test_a_wrong_url(folder: Folder, url: str, problem: str) -> None:

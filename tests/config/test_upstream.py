@@ -33,7 +33,7 @@ def test_their_configuration_is_ours_with_a_note(folder: Folder, config: str) ->
     assert server.fields["domain"] == "other"
     assert loaded.agent_names == (f"{theirs}_simple_agent",)
     (note,) = loaded.notes
-    assert f"{theirs}: gymctl's {ours} takes the place of NeMo Gym's {theirs}, which is not here" in note
+    assert f"{theirs}: gymctl's {ours} replaces NeMo Gym's {theirs}, which is not available" in note
     (plain,) = folder.load(SCRIPTED, config).notes
     assert plain.startswith(f"services/resources_servers/{ours}/configs/")
     assert folder.load(SCRIPTED, config, "+silence=[renamed]").notes == ()

@@ -85,8 +85,8 @@ def test_a_server_names_its_block_and_an_endpoint_then_says_nothing(folder: Fold
 def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
     block = "vllm: {model: Qwen/Qwen3-8B}"
     assert problems(folder, block, "+policy_model_name=gpt-4") == [
-        "server.yaml:8: policy_model asks for the model 'gpt-4', and vllm serves 'Qwen/Qwen3-8B'; "
-        "leave model out, or set vllm.served_model_name to the same"
+        "server.yaml:8: policy_model requests the model 'gpt-4', but vllm serves 'Qwen/Qwen3-8B'; "
+        "remove model, or set vllm.served_model_name to the same name"
     ]
     config = loaded(folder, block, "+policy_model_name=gpt-4", "++vllm.served_model_name=gpt-4")
     assert fields(config)["model"] == "gpt-4"
@@ -111,8 +111,7 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ("vllm: {model: a/b, profile: tpu}", "b.yaml:1: vllm.profile is 'tpu'; it must be gpu or cpu"),
         (
             "vllm: {model: a/b, gpu_memory_utilization: 90}",
-            "b.yaml:1: vllm.gpu_memory_utilization is 90; "
-            "it must be a part of each GPU's memory, above 0 and at most 1",
+            "b.yaml:1: vllm.gpu_memory_utilization is 90; it must be a fraction above 0 and at most 1",
         ),
         (
             "vllm: {model: a/b, instances: 100000}",
@@ -137,12 +136,12 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         (
             "vllm: {model: a/b, cache_volume: ./x}",
             "b.yaml:1: vllm.cache_volume is './x'; "
-            "it must be the name of a volume, or a folder of this machine that begins with /",
+            "it must be the name of a volume, or an absolute path of a folder on this machine",
         ),
         (
             "vllm: {model: a/b, cache_volume: a b}",
             "b.yaml:1: vllm.cache_volume is 'a b'; "
-            "it must be the name of a volume, or a folder of this machine that begins with /",
+            "it must be the name of a volume, or an absolute path of a folder on this machine",
         ),
         (
             "vllm: {model: a/b, port: 10999, instances: 2}",
@@ -155,15 +154,15 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, extra_args: {tensor-parallel-size: 2}}",
-            "b.yaml:1: vllm: extra_args holds --tensor-parallel-size; it is the block's key tensor_parallel_size",
+            "b.yaml:1: vllm: extra_args contains --tensor-parallel-size; use the block's key tensor_parallel_size",
         ),
         (
             "vllm: {model: a/b, extra_args: [-tp, 2]}",
-            "b.yaml:1: vllm: extra_args holds --tp; it is the block's key tensor_parallel_size",
+            "b.yaml:1: vllm: extra_args contains --tp; use the block's key tensor_parallel_size",
         ),
         (
             "vllm: {model: a/b, extra_args: [--api-key=secret]}",
-            "b.yaml:1: vllm: extra_args holds --api-key; the stack sets it: leave it out",
+            "b.yaml:1: vllm: extra_args contains --api-key; remove it; the stack sets it",
         ),
         (
             "vllm: {model: a/b, ipc: host, shm_size: 1gb}",
@@ -176,12 +175,12 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: a/b, chat_template: nowhere.jinja}",
-            "b.yaml:1: vllm.chat_template: there is no file {cwd}/nowhere.jinja; name a Jinja file",
+            "b.yaml:1: vllm.chat_template: file {cwd}/nowhere.jinja does not exist; give the path of a Jinja file",
         ),
         (
             "vllm: {model: ./nowhere}",
-            "b.yaml:1: vllm.model: {cwd}/nowhere is no folder; name a folder as `save_pretrained` writes it; "
-            "a model of the hub has neither / nor . before it",
+            "b.yaml:1: vllm.model: {cwd}/nowhere is not a folder; give a folder written by `save_pretrained`; "
+            "names of models on the hub do not start with / or .",
         ),
     ],
 )
@@ -214,11 +213,11 @@ def test_what_follows_from_a_wrong_block_is_not_missing_besides(folder: Folder) 
     [
         (
             "tensor_parallel_size: 4, gpus: 3",
-            "GYM030 3 GPUs for each instance, and parallel sizes that use 4 (tensor 4 x pipeline 1 x data 1 = 4)",
+            "GYM030 3 GPUs per instance, but the parallel sizes use 4 (tensor 4 x pipeline 1 x data 1 = 4)",
         ),
-        ("tensor_parallel_size: 2, gpus: 4", "data_parallel_size: 2 would use them all, or ask for 2"),
-        ("gpu_ids: [0, 1, 2], instances: 2", "GYM031 gpu_ids names 3, not 2 for 2 instances of 1"),
-        ("gpu_ids: [0, 1, 0, 2], instances: 2, tensor_parallel_size: 2", "GYM032 gpu_ids names 0 twice"),
+        ("tensor_parallel_size: 2, gpus: 4", "data_parallel_size: 2 would use all of them; or request 2"),
+        ("gpu_ids: [0, 1, 2], instances: 2", "GYM031 gpu_ids has 3, expected 2 for 2 instances of 1"),
+        ("gpu_ids: [0, 1, 0, 2], instances: 2, tensor_parallel_size: 2", "GYM032 gpu_ids lists 0 twice"),
     ],
 )
 def test_gpus_that_do_not_come_out_even(folder: Folder, block: str, message: str) -> None:
@@ -230,7 +229,7 @@ def test_two_blocks_on_one_gpu(folder: Folder) -> None:
     block = "vllm:\n  a: {model: a/b, gpu_ids: [3]%s}\n  b: {model: c/d, gpu_ids: [3]%s}\n"
     server = SERVER + "      vllm: a\n"
     (problem,) = problems(folder, block % ("", ""), server=server)
-    assert problem.startswith("b.yaml:3: vllm.b: GYM032 GPU 3 is already that of vllm.a (memory 0.92 + 0.92 > 1)")
+    assert problem.startswith("b.yaml:3: vllm.b: GYM032 GPU 3 is already used by vllm.a (memory 0.92 + 0.92 > 1)")
     shared = loaded(folder, block % ((", gpu_memory_utilization: 0.5",) * 2), server=server)
     assert [block.gpu_ids for block in shared.vllm.values()] == [("3",), ("3",)]
 
@@ -256,8 +255,8 @@ def test_attention_heads_of_a_model_at_hand(folder: Folder) -> None:
     block = f"vllm: {{model: {model}, tensor_parallel_size: %s}}"
     (problem,) = problems(folder, block % 8)
     assert problem == (
-        "b.yaml:1: vllm: GYM033 tensor_parallel_size is 8, and the model has 12 attention heads; "
-        "it must divide them: 1, 2, 3, 4, 6"
+        "b.yaml:1: vllm: GYM033 tensor_parallel_size is 8, but the model has 12 attention heads; "
+        "it must be a divisor: 1, 2, 3, 4, 6"
     )
     config = loaded(folder, block % 4)
     assert only(config).model == str(folder.path / "tiny")
@@ -269,15 +268,14 @@ def test_weights_that_a_container_may_not_read(folder: Folder) -> None:
     weights = folder.path / "tiny" / "model.safetensors"
     weights.touch(mode=0o600)
     (problem,) = problems(folder, f"vllm: {{model: {model}}}")
-    assert f"only its owner may read {weights}, and a container runs as another user; chmod -R a+rX" in problem
+    assert f"{weights} is readable only by its owner, but the container runs as another user; chmod -R a+rX" in problem
 
 
 def test_the_cpu_profile_makes_nothing_of_gpus_and_says_so(folder: Folder) -> None:
     config = loaded(folder, "vllm: {model: Qwen/Qwen2.5-0.5B-Instruct, tensor_parallel_size: 4}", "++vllm.profile=cpu")
     assert only(config).gpus_used == 1
     assert config.notes == (
-        "command line (++vllm.profile): vllm: with profile: cpu there are no GPUs, "
-        "so tensor_parallel_size has no effect [vllm-unused]",
+        "command line (++vllm.profile): vllm: tensor_parallel_size is ignored with `profile: cpu` [vllm-unused]",
     )
 
 
@@ -316,8 +314,7 @@ def test_the_parser_of_a_family(model: str, parser: str | None) -> None:
 
 def test_a_server_that_does_not_say_which_block(folder: Folder) -> None:
     assert problems(folder, "vllm: {a: {model: a/b}, b: {model: c/d}}") == [
-        "server.yaml:4: policy_model has no base_url, and there are 2 vllm blocks; "
-        "add `vllm: a` to it, or another of: b"
+        "server.yaml:4: policy_model has no base_url, but there are 2 vllm blocks; add `vllm: a` to it, or one of: b"
     ]
 
 
@@ -325,10 +322,10 @@ def test_notes_on_parsers(folder: Folder) -> None:
     (note,) = loaded(folder, "vllm: {model: Qwen/Qwen2.5-7B-Instruct, tool_call_parser: lama3_json}").notes
     assert note == (
         "b.yaml:1: vllm: the tool-call parser of Qwen2.5 models is hermes, not lama3_json; "
-        "with another one calls arrive as text; is it spelt right? [vllm-parser]"
+        "with another parser, tool calls arrive as text; check the spelling [vllm-parser]"
     )
     (note,) = loaded(folder, "vllm: {model: a/unheard-of}").notes
-    assert "gymctl knows no tool-call parser for a/unheard-of" in note
+    assert "no known tool-call parser for a/unheard-of" in note
     assert loaded(folder, "vllm: {model: a/unheard-of, tool_call_parser: none}").notes == ()
     (note,) = loaded(folder, "vllm: {model: deepseek-ai/DeepSeek-R1-0528}").notes
     assert "add reasoning_parser: deepseek_r1" in note
@@ -341,7 +338,7 @@ def test_who_takes_the_thoughts_out(folder: Folder) -> None:
     (problem,) = problems(folder, block, server=SERVER.replace("parser: true", "parser: false"))
     assert problem == (
         "server.yaml:9: policy_model: uses_reasoning_parser is false, but vllm has reasoning_parser: qwen3; "
-        "set it to true, or take the parser out: the model server finds <think> itself"
+        "set it to true, or remove the parser: the model server finds <think> itself"
     )
 
 
@@ -358,7 +355,7 @@ def test_a_name_that_is_no_block(folder: Folder) -> None:
     (problem,) = problems(folder, "vllm: {judge: {model: a/b}, policy: {model: c/d}}", server=server)
     assert problem == ("server.yaml:10: policy_model.vllm: there is no vllm block 'judg'; did you mean 'judge'?")
     (problem,) = problems(folder, "{}", server=server)
-    assert problem.endswith("there is no vllm block; add one at the top: vllm: {model: ORGANISATION/NAME}")
+    assert problem.endswith("there is no vllm block; add one at the top level: vllm: {model: ORGANISATION/NAME}")
 
 
 def test_a_server_and_a_service_of_one_name(folder: Folder) -> None:

@@ -78,7 +78,7 @@ def test_a_kill_for_memory_is_named_with_its_limit_after_the_restart() -> None:
 def test_a_kill_is_named_before_the_restart_and_without_a_limit() -> None:
     ended = container("1", out_of_memory=True, memory_limit=2 * 2**30)
     assert server_status(SERVER, [ended]).error.endswith("its limit is 2 GiB (resources.memory)")
-    assert "this machine had no more" in server_status(SERVER, [container("1", out_of_memory=True)]).error
+    assert "this machine ran out of memory" in server_status(SERVER, [container("1", out_of_memory=True)]).error
 
 
 def test_the_engine_is_not_asked_where_nothing_was_restarted() -> None:

@@ -17,7 +17,9 @@ def test_no_socket(monkeypatch, tmp_path):
 
 def test_nothing_answers(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    with pytest.raises(EngineError, match=r"no Docker engine answers at tcp://127\.0\.0\.1:9: Connection refused"):
+    with pytest.raises(
+        EngineError, match=r"no response from a Docker engine at tcp://127\.0\.0\.1:9: Connection refused"
+    ):
         connect()
 
 
@@ -25,7 +27,7 @@ def test_the_way_without_docker_is_shown_only_where_there_is_one(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     with pytest.raises(EngineError) as refused:
         connect()
-    assert refused.value.hint == "start it, or correct DOCKER_HOST, or do without Docker: gymctl up --engine local"
+    assert refused.value.hint == "start it, or correct DOCKER_HOST, or run without Docker: gymctl up --engine local"
     with pytest.raises(EngineError) as refused:
         connect("")
     assert refused.value.hint == "start it, or correct DOCKER_HOST"
@@ -33,7 +35,7 @@ def test_the_way_without_docker_is_shown_only_where_there_is_one(monkeypatch):
 
 def test_address_that_is_none(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "nonsense//x")
-    with pytest.raises(EngineError, match="no Docker engine answers at nonsense//x"):
+    with pytest.raises(EngineError, match="no response from a Docker engine at nonsense//x"):
         connect()
 
 

@@ -76,7 +76,7 @@ def test_the_wishes_are_those_of_the_plan():
         (Wish("v", 2, ()), None),
         (Wish("v", "all", ()), None),
         (Wish("v", None, ("1", "GPU-a")), None),
-        (Wish("v", 8, ()), "GYM034 v asks for 8 GPUs, and this machine has 2"),
+        (Wish("v", 8, ()), "GYM034 v requests 8 GPUs, but this machine has 2"),
         (Wish("v", None, ("0", "2", "GPU-z")), "GYM034 v: this machine has no GPU 2, GPU-z; there are 0, 1"),
     ],
 )
@@ -117,5 +117,5 @@ def test_heads_of_a_model_in_the_cache(tmp_path):
     environ = {"HF_HOME": str(tmp_path)}
     check_hub_heads([VllmBlock(model="org/big", tensor_parallel_size=8)], environ)
     check_hub_heads([VllmBlock(model="org/unknown", tensor_parallel_size=16)], environ)
-    with pytest.raises(ConfigError, match="GYM033 tensor_parallel_size is 16, and the model has 40 attention heads"):
+    with pytest.raises(ConfigError, match="GYM033 tensor_parallel_size is 16, but the model has 40 attention heads"):
         check_hub_heads([VllmBlock(model="org/big", tensor_parallel_size=16)], environ)

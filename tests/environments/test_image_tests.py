@@ -54,7 +54,7 @@ def test_what_cannot_be_tested_is_said(dice: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no server 'dise'.*; there are: .*dice, .*weather"):
         find_tests("dise", tmp_path)
     (dice / "tests" / "test_app.py").unlink()
-    with pytest.raises(InputError, match=r"resources_servers/dice has no tests; put some into \S+/tests/test_dice.py"):
+    with pytest.raises(InputError, match=r"resources_servers/dice has no tests; add some in \S+/tests/test_dice.py"):
         find_tests("dice", tmp_path)
     upstreams = tmp_path / "resources_servers" / "upstreams"
     upstreams.mkdir()

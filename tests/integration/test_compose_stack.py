@@ -264,7 +264,7 @@ def test_what_may_fail_at_first_is_begun_anew(stack, tries):
     )
     plan = replace(plan, services=(*plan.services, node))
     if tries == 1:
-        with pytest.raises(ServerFailed, match="restarted again and again"):
+        with pytest.raises(ServerFailed, match="repeatedly"):
             stack.engine.up(plan, stack.render(plan=plan), timeout=90)
         return
     stack.engine.up(plan, stack.render(plan=plan), timeout=90)

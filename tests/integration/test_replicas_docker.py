@@ -159,6 +159,6 @@ def test_what_cannot_be_scaled_is_said(folder: Folder) -> None:
     up(folder, "gymctl")
     refused = folder.gymctl("scale", "head=2")
     assert refused.returncode == 2
-    assert refused.stderr == "error: head can have one replica only; it is the one address that clients know\n"
+    assert refused.stderr == "error: head can have only one replica; clients know it by a single address\n"
     assert folder.gymctl("scale", f"{AGENT}=two").returncode == 2
     assert "did you mean" in folder.gymctl("scale", f"{AGENT[:-1]}=2").stderr

@@ -222,9 +222,9 @@ def test_a_broken_image_is_rolled_back_and_the_reason_shown(running):
     kept = (running.path / "swarm.yaml").read_text(), (running.path / ".gymctl" / "stack.json").read_text()
     collection = running.collecting(200)
     said = running.up("stack.yaml", code=1)
-    assert f"{TOOL} was updated in vain, and was rolled back: ended with code 1" in said
+    assert f"{TOOL} update failed and was rolled back: ended with code 1" in said
     assert "No module named 'gymctl_has_no_such_module'" in said
-    assert "the stack runs as it did before" in said
+    assert "the previous version of the stack is running" in said
     assert running.results(collection, 1000) == []
     after = running.status()
     assert all(server["ok"] for server in after.values())

@@ -54,8 +54,8 @@ def test_up_without_a_gpu_says_so_before_docker_does(tmp_path: Path, free_port: 
     done = folder.up("stack.yaml")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        "error: GYM035 vllm: no GPU is to be seen (nvidia-smi), and Docker has no NVIDIA runtime to reserve GPUs with; "
-        "take `profile: cpu` (++vllm.profile=cpu), or a machine with GPUs; "
+        "error: GYM035 vllm: nvidia-smi finds no GPU, and Docker has no NVIDIA runtime; "
+        "use `profile: cpu` (++vllm.profile=cpu), or a machine with GPUs; "
         "with GPUs here: install the NVIDIA Container Toolkit and restart Docker"
     )
     assert folder.left() == []

@@ -36,14 +36,14 @@ SERVERS = {
         "",
         "no-such-package-at-all>=99\n",
         [],
-        [r"^error: image \S+-mine:\S+ cannot be built at .*; see the requirements of mine$", "no-such-package-at-all"],
+        [r"^error: image \S+-mine:\S+ cannot be built at .*; check the requirements of mi", "no-such-package-at-all"],
         False,
     ),
     "a server that exits at start": (
         "raise SystemExit('no table')",
         "",
         [],
-        [r"^error: weather ended with code 1.*; the rest: docker compose logs weather; to clean up: gymctl down$",
+        [r"^error: weather ended with code 1.*; full log: docker compose logs weather; to clean up: gymctl down$",
          r"^  \| no table$"],
         True,
     ),
@@ -51,7 +51,7 @@ SERVERS = {
         HANGS,
         "",
         ["--timeout", "12"],
-        [r"^error: weather is not healthy after 12 s.*; the rest: docker compose logs weather; to clean up: gymctl",
+        [r"^error: weather is not healthy after 12 s.*; full log: docker compose logs weather; to clean up: gymctl",
          r"^  \| loads its table$"],
         True,
     ),
@@ -109,7 +109,9 @@ def test_a_port_that_is_taken(folder):
         taken.bind(("127.0.0.1", folder.port))
         taken.listen()
         done = folder.up(EXAMPLE)
-    pattern = rf"error: port {folder.port} on 127.0.0.1 is taken by process {os.getpid()} \(.*\); stop that, or take"
+    pattern = (
+        rf"error: port {folder.port} on 127.0.0.1 is already used by process {os.getpid()} \(.*\); stop it, or choose"
+    )
     assert done.returncode == 1
     assert len(errors(done)) == 1 and re.match(pattern, done.stderr), done.stderr
 
@@ -124,7 +126,10 @@ def test_a_port_that_is_taken(folder):
     finally:
         folder.docker("rm", "-f", f"{folder.name}-port")
     assert done.returncode == 1
-    assert f"is taken by the container {folder.name}-port; stop that, or take another one: +head_server" in done.stderr
+    assert (
+        f"is already used by the container {folder.name}-port; stop it, or choose another port: +head_server"
+        in done.stderr
+    )
     assert folder.files() == set()
 
 

@@ -128,7 +128,7 @@ def test_our_own_implementation_in_the_place_of_theirs(tmp_path: Path) -> None:
     one = server("a", AGENT, {"runtime": "gymctl"}, folder=folder)
     whole = config(replace(one, runtime="gymctl"))
     assert [image.tag for image in plan(whole).images] == ["gymctl-server:1.2.3"]
-    with pytest.raises(ConfigError, match="is written for NeMo Gym, and gymctl has none"):
+    with pytest.raises(ConfigError, match="is written for NeMo Gym; gymctl has no implementation of it"):
         plan(mine(folder_of(tmp_path, THEIRS), runtime="gymctl"))
 
 
@@ -185,7 +185,7 @@ def test_a_cluster_on_this_machine_is_reached_through_the_gateway(tmp_path: Path
 
 def test_an_address_that_only_nodes_can_dial_is_told(tmp_path: Path) -> None:
     notes = plan(ray_stack(tmp_path, values={"ray_head_node_address": "10.0.0.1:6379"})).notes
-    assert any("a container is none and needs ray://HOST:10001" in note for note in notes)
+    assert any("containers need ray://HOST:10001" in note for note in notes)
 
 
 def test_a_server_may_not_take_rays_name() -> None:

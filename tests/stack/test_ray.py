@@ -162,6 +162,6 @@ def test_a_cluster_that_nobody_uses_is_not_looked_at() -> None:
 
 @pytest.mark.parametrize("address", ["10.0.0.9:6379", "auto", "ray://10.0.0.9", "http://10.0.0.9:10001"])
 def test_an_address_for_nodes_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="a container is none") as caught:
+    with pytest.raises(ConfigError, match="which only nodes of that cluster can use") as caught:
         plan(stack(address=address))
     assert "ray://HOST:10001" in str(caught.value)

@@ -102,15 +102,15 @@ def test_the_proxy_is_hardened_and_asks_for_nothing_that_starts_python() -> None
     assert proxy.healthcheck is not None
     assert "8404" in str(proxy.healthcheck.test)
     assert [image.tag for image in plan.images if image.dockerfile] == ["gymctl-proxy:1.2.3"]
-    assert any("a proxy stands before tools" in note for note in plan.notes)
+    assert any("a proxy is added in front of tools" in note for note in plan.notes)
 
 
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("tools", {"replicas": 2, "port": 8404}, "port 8404 is that of its proxy's health; give it another port"),
-        ("t" * 60, {"replicas": 2}, "too long for a host; use a name of at most 55 characters"),
-        ("policy", {"replicas": 2}, "its replicas are called policy-replica, and so is another server"),
+        ("tools", {"replicas": 2, "port": 8404}, "port 8404 is used by its proxy's health check; choose another port"),
+        ("t" * 60, {"replicas": 2}, "too long for a host name; use a name of at most 55 characters"),
+        ("policy", {"replicas": 2}, "its replicas are named policy-replica, like another server"),
     ],
 )
 def test_what_a_proxy_cannot_do(name: str, fields: dict[str, Any], message: str) -> None:

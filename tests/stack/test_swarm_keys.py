@@ -255,7 +255,7 @@ def test_a_key_that_nobody_knows_is_an_error(extra: str) -> None:
     service = Service.model_construct(image="i", healthcheck=compose.Healthcheck(**{"x-note": 1}))
     document = ComposeDocument(services={"a": service})
     if extra == "x-note":
-        with pytest.raises(ConfigError, match=r"services.a.healthcheck.x-note.*may not hold 'x-note' here"):
+        with pytest.raises(ConfigError, match=r"services.a.healthcheck.x-note.*'x-note' is not allowed here"):
             translate(document)
         return
 
@@ -263,7 +263,7 @@ def test_a_key_that_nobody_knows_is_an_error(extra: str) -> None:
         unheard_of: str | None = None
 
     document.services["a"] = Newer(image="i", unheard_of="yes")
-    with pytest.raises(ConfigError, match="'unheard_of' has no translation to Swarm"):
+    with pytest.raises(ConfigError, match="'unheard_of' cannot be translated to Swarm"):
         translate(document)
 
 

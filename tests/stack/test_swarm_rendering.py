@@ -30,7 +30,7 @@ def test_a_stack_file_has_neither_name_nor_version() -> None:
     assert {"name", "version"}.isdisjoint(document)
     assert list(document["services"]) == ["head", "policy", "weather", "weather_agent", "judge"]
     assert rendering.text.startswith(
-        "# Rendered by gymctl. Changes by hand are lost; to render it again: gymctl render"
+        "# Rendered by gymctl. Manual changes will be overwritten. Regenerate with: gymctl render"
     )
     assert rendering.text == rendered(weather()).text
 

@@ -55,7 +55,7 @@ def test_memory_becomes_mounts_with_sizes_in_bytes() -> None:
     ]
     assert {"shm_size", "tmpfs"}.isdisjoint(service)
     assert "exec on /big" in said(translation, Outcome.LOST)
-    assert "the volume v is each node's own" in said(translation, Outcome.LOST)
+    assert "the volume v is local to each node" in said(translation, Outcome.LOST)
 
 
 @pytest.mark.parametrize(
@@ -173,14 +173,14 @@ def test_a_wait_that_cannot_be_is_reported(needs: dict[str, Any], lost: str) -> 
 def test_a_service_of_a_profile_is_left_out() -> None:
     _, translation = one()
     assert "job" not in translation.document.services
-    assert "left out: it belongs to once" in said(translation, Outcome.LOST)
+    assert "left out: it is in profile once" in said(translation, Outcome.LOST)
 
 
 def test_what_must_end_before_others_start_is_left_out() -> None:
     service, translation = one(depends_on={"db": {"condition": "service_completed_successfully"}}, entrypoint=["x"])
     assert list(translation.document.services) == ["it"]
     assert service["entrypoint"] == ["x"]
-    assert "left out: Swarm has no way to wait for its end; it does without" in said(translation, Outcome.LOST)
+    assert "left out: Swarm cannot wait until it has finished; it runs without" in said(translation, Outcome.LOST)
 
 
 def test_every_service_resolves_to_its_tasks_and_is_replaced_carefully() -> None:
@@ -269,7 +269,7 @@ def test_names_are_not_longer_than_a_swarm_takes() -> None:
 
 
 def test_what_a_swarm_does_not_store_is_refused() -> None:
-    with pytest.raises(ConfigError, match="500,001 bytes, and a swarm stores 500,000"):
+    with pytest.raises(ConfigError, match="500,001 bytes; Swarm's limit is 500,000"):
         stored(b"x" * 500_001)
 
 

@@ -57,8 +57,8 @@ def test_a_gpu_that_a_server_takes_too_is_noted(folder: Folder) -> None:
     block = "vllm: {model: Qwen/Qwen3-8B, tensor_parallel_size: 2}\n"
     asking = "++policy_model.responses_api_models.vllm_model.resources={gpus: 1}"
     (note,) = (note for note in folder.plan(block, asking).notes if "GPU" in note)
-    assert note.startswith("GPU 0 goes to policy_model and vllm: Docker gives the first ones")
-    assert note.endswith("name which (gpus: [ID], gpu_ids)")
+    assert note.startswith("GPU 0 goes to policy_model and vllm: Docker assigns the first GPUs")
+    assert note.endswith("give ids instead (gpus: [ID], gpu_ids)")
     named = ("vllm: {model: Qwen/Qwen3-8B, gpu_ids: [0]}\n", asking.replace("gpus: 1", "gpus: ['0']"))
     assert "GPU 0 goes to policy_model and vllm" in folder.plan(*named).notes
     other = "++policy_model.responses_api_models.vllm_model.resources={gpus: ['7']}"
@@ -153,8 +153,8 @@ def test_a_secret_where_inspect_would_show_it_is_refused(folder: Folder) -> None
     with pytest.raises(ConfigError) as caught:
         folder.plan(block)
     assert str(caught.value) == (
-        "vllm.yaml:1: vllm.environment.HF_TOKEN holds a secret, which `docker inspect` would show; "
-        "a token of the hub goes to the top as hf_token: containers get it as a file"
+        "vllm.yaml:1: vllm.environment.HF_TOKEN holds a secret, which would be visible in `docker inspect`; "
+        "set the hub token as the top-level key hf_token; containers receive it as a file"
     )
 
 

@@ -46,7 +46,7 @@ def taken_argument(arguments: Collection[str], keys: Collection[str]) -> tuple[s
     for argument in arguments:
         name = argument.lstrip("-").partition("=")[0].replace("_", "-")
         if argument.startswith("-") and name in _OF_THE_STACK:
-            return name, "the stack sets it: leave it out"
+            return name, "remove it; the stack sets it"
         if argument.startswith("-") and name in taken:
-            return name, f"it is the block's key {taken[name]}"
+            return name, f"use the block's key {taken[name]}"
     return None

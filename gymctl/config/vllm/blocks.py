@@ -58,7 +58,7 @@ def _read(name: Any, fields: Mapping[str, Any], findings: Findings) -> VllmBlock
     values = {key: getattr(keys, key) for key in keys.model_fields_set}
     idle = [key for key in GPU_KEYS if key in values]
     if keys.profile == "cpu" and idle:
-        message = f"with profile: cpu there are no GPUs, so {', '.join(idle)} has no effect"
+        message = f"{', '.join(idle)} is ignored with `profile: cpu`"
         findings.note(NoteCode.VLLM_UNUSED, (*path, "profile"), f"{'.'.join(map(str, path))}: {message}")
     used = {key: value for key, value in values.items() if keys.profile == "gpu" or key not in idle}
     return VllmBlock(**used, name=name, location=findings.origins.of(path))

@@ -72,7 +72,7 @@ FAMILIES: tuple[Family, ...] = (
 
 
 def family_of(model: str) -> Family | None:
-    """The family that a model's name tells; None when it tells none."""
+    """The model family according to the model's name; None when it is unknown."""
     name = model.lower().replace("_", "-")
     return next((family for family in FAMILIES if re.search(family.pattern, name)), None)
 
@@ -101,19 +101,21 @@ def note_parsers(block: VllmBlock, findings: Findings) -> None:
     family = family_of(block.model)
     given = block.tool_call_parser
     if given is None and not (family and family.tools):
-        what = f"{block.title}: gymctl knows no tool-call parser for {block.model}, so it answers without tool calls"
+        what = f"{block.title}: no known tool-call parser for {block.model}; it will answer without tool calls"
         hint = "add tool_call_parser: NAME (see vLLM's page on tool calling), or tool_call_parser: none"
         findings.note(NoteCode.VLLM_PARSER, block.path, what, hint)
     elif given not in (None, NONE) and family and family.tools and given not in family.tools:
         what = (
             f"{block.title}: the tool-call parser of {family.title} models is {' or '.join(family.tools)}, not {given}"
         )
-        hint = "with another one calls arrive as text" + ("" if given in _known_tools() else "; is it spelt right?")
+        hint = "with another parser, tool calls arrive as text" + (
+            "" if given in _known_tools() else "; check the spelling"
+        )
         findings.note(NoteCode.VLLM_PARSER, (*block.path, "tool_call_parser"), what, hint)
     asked = reasoning_parser(block)
     if asked and family and family.reasoning and asked != family.reasoning:
         what = f"{block.title}: the reasoning parser of {family.title} models is {family.reasoning}, not {asked}"
-        findings.note(NoteCode.VLLM_PARSER, (*block.path, "reasoning_parser"), what, "take that one")
+        findings.note(NoteCode.VLLM_PARSER, (*block.path, "reasoning_parser"), what, "use that one")
 
 
 def _known_tools() -> set[str]:

@@ -17,20 +17,24 @@ def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:
         folder = _absolute(block.model, cwd)
         if not (folder / "config.json").is_file():
             if not folder.is_dir():
-                what = "is no folder"
+                what = "is not a folder"
             else:
-                what = "holds no config.json, so it is no model"
-            hint = "name a folder as `save_pretrained` writes it; a model of the hub has neither / nor . before it"
+                what = "has no config.json, so it is not a model"
+            hint = "give a folder written by `save_pretrained`; names of models on the hub do not start with / or ."
             findings.problem((*block.path, "model"), f"{block.title}.model: {folder} {what}", hint)
         elif hidden := _hidden(folder):
-            what = f"{block.title}.model: only its owner may read {hidden}, and a container runs as another user"
+            what = (
+                f"{block.title}.model: {hidden} is readable only by its owner, but the container runs as another user"
+            )
             findings.problem((*block.path, "model"), what, f"chmod -R a+rX {folder}")
         block = block.model_copy(update={"model": str(folder), "served_model_name": block.served_name})
     if block.chat_template is not None:
         template = _absolute(block.chat_template, cwd)
         if not template.is_file():
             path = (*block.path, "chat_template")
-            findings.problem(path, f"{block.title}.chat_template: there is no file {template}", "name a Jinja file")
+            findings.problem(
+                path, f"{block.title}.chat_template: file {template} does not exist", "give the path of a Jinja file"
+            )
         block = block.model_copy(update={"chat_template": str(template)})
     return block
 
@@ -55,7 +59,7 @@ def check_heads(blocks: Collection[VllmBlock], findings: Findings) -> None:
 def heads_problem(block: VllmBlock, config_json: Path) -> tuple[str, str] | None:
     """What is wrong, and what would be right, when a model's heads cannot be shared out evenly.
 
-    vLLM refuses to start then, after the weights are there. A file that cannot be read says nothing.
+    vLLM refuses to start then, after the weights are there. Unreadable files are ignored.
     """
     size = block.tensor_parallel_size
     if size > 1:
@@ -65,8 +69,8 @@ def heads_problem(block: VllmBlock, config_json: Path) -> tuple[str, str] | None
     if heads is None or heads % size == 0:
         return None
     fitting = [number for number in (2, 3, 4, 5, 6, 7, 8, 16) if heads % number == 0]
-    what = f"{block.title}: GYM033 tensor_parallel_size is {size}, and the model has {heads} attention heads"
-    return what, f"it must divide them: {', '.join(map(str, [1, *fitting]))}"
+    what = f"{block.title}: GYM033 tensor_parallel_size is {size}, but the model has {heads} attention heads"
+    return what, f"it must be a divisor: {', '.join(map(str, [1, *fitting]))}"
 
 
 def attention_heads(config_json: Path) -> int | None:

@@ -39,27 +39,27 @@ def _own_problems(block: VllmBlock) -> Iterator[tuple[str, str, str]]:
         each = f"{block.gpus_each * block.instances} for {block.instances} instances of {block.gpus_each}"
         yield (
             "gpu_ids",
-            f"GYM031 gpu_ids names {ids}, not {each}",
-            "name those of all instances, in order",
+            f"GYM031 gpu_ids has {ids}, expected {each}",
+            "list the GPUs of all instances, in order",
         )
     elif block.gpus_each != used:
         if not ids:
             key = "gpus"
         else:
             key = "gpu_ids"
-        what = f"GYM030 {block.gpus_each} GPUs for each instance, and parallel sizes that use {used} ({sizes})"
+        what = f"GYM030 {block.gpus_each} GPUs per instance, but the parallel sizes use {used} ({sizes})"
         if block.gpus_each % used == 0:
             more = block.gpus_each // used
         else:
             more = 0
-        hint = f"data_parallel_size: {more * block.data_parallel_size} would use them all, or ask for {used}"
-        yield key, what, hint if more else f"ask for {used}, or set tensor_parallel_size so that they come to the same"
+        hint = f"data_parallel_size: {more * block.data_parallel_size} would use all of them; or request {used}"
+        yield key, what, hint if more else f"request {used}, or change tensor_parallel_size to match"
     if len(set(block.gpu_ids)) < ids:
         again = next(one for one in block.gpu_ids if block.gpu_ids.count(one) > 1)
         yield (
             "gpu_ids",
-            f"GYM032 gpu_ids names {again} twice",
-            "give each instance GPUs of its own",
+            f"GYM032 gpu_ids lists {again} twice",
+            "give each instance different GPUs",
         )
 
 
@@ -73,8 +73,8 @@ def _given_twice(blocks: Collection[VllmBlock], findings: Findings) -> None:
             parts = [one.gpu_memory_utilization or DEFAULT_UTILIZATION for one in others]
             if len(others) > 1 and sum(parts) > 1.0001:
                 shares = " + ".join(f"{part:g}" for part in parts)
-                what = f"{block.title}: GYM032 GPU {gpu} is already that of {others[0].title} (memory {shares} > 1)"
-                hint = "name another, or set gpu_memory_utilization of both so that they come to 1 at most"
+                what = f"{block.title}: GYM032 GPU {gpu} is already used by {others[0].title} (memory {shares} > 1)"
+                hint = "choose another GPU, or lower gpu_memory_utilization of both to a total of at most 1"
                 findings.problem((*block.path, "gpu_ids"), what, hint)
 
 
@@ -82,7 +82,7 @@ def with_gpus(blocks: Mapping[str, VllmBlock]) -> dict[str, VllmBlock]:
     """Numbers for the GPUs that only a count was given for, as soon as there are two services of them.
 
     Docker gives a service that asks for a count the first ones of the machine, whoever has them already. So a single
-    service may ask for a count; several are each told theirs, and none the same.
+    service may ask for a count; several need distinct ids.
     """
     services = sum(block.instances for block in blocks.values() if block.profile == "gpu")
     if services < 2:

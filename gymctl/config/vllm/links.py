@@ -89,8 +89,8 @@ def _with_block(own: Mapping[str, Any], path: KeyPath, block: VllmBlock, finding
     if key is None:
         fields["model"] = block.served_name
     elif fields[key] != block.served_name:
-        what = f"{path[0]} asks for the model {fields[key]!r}, and {block.title} serves {block.served_name!r}"
-        hint = f"leave {key} out, or set {block.title}.served_model_name to the same"
+        what = f"{path[0]} requests the model {fields[key]!r}, but {block.title} serves {block.served_name!r}"
+        hint = f"remove {key}, or set {block.title}.served_model_name to the same name"
         findings.problem((*path, key), what, hint)
     _check_reasoning(fields, path, block, findings)
     return fields
@@ -126,11 +126,11 @@ def named_blocks(written: Any) -> dict[str, Any]:
 
 
 def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
-    """What a server that names no block calls; None where it would have to say which (or there is no block at all)."""
+    """The block that a server without `vllm` calls; None when there are several blocks, or none."""
     names = [name or VLLM_KEY for name in named_blocks(written)]
     if len(names) > 1:
-        what = f"{path[0]} has no base_url, and there are {len(names)} vllm blocks"
-        findings.problem(path, what, f"add `vllm: {names[0]}` to it, or another of: {', '.join(names[1:])}")
+        what = f"{path[0]} has no base_url, but there are {len(names)} vllm blocks"
+        findings.problem(path, what, f"add `vllm: {names[0]}` to it, or one of: {', '.join(names[1:])}")
     if len(names) == 1:
         return names[0]
     return None
@@ -142,9 +142,9 @@ def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> 
     title = dotted((path[0], VLLM_KEY))
     known = [name or VLLM_KEY for name in named_blocks(written)]
     if path[-1] == "openai_model":
-        findings.problem(place, f"{title}: openai_model calls no vllm block", "use vllm_model")
+        findings.problem(place, f"{title}: openai_model cannot use a vllm block", "use vllm_model")
     elif not known:
-        hint = "add one at the top: vllm: {model: ORGANISATION/NAME}"
+        hint = "add one at the top level: vllm: {model: ORGANISATION/NAME}"
         findings.problem(place, f"{title}: there is no vllm block", hint)
     elif named not in known:
         hint = suggestion(named, known, "there is: ")
@@ -167,11 +167,14 @@ def _check_reasoning(fields: Mapping[str, Any], path: KeyPath, block: VllmBlock,
     family = family_of(block.model)
     if asked and is_used is False:
         what = f"{path[0]}: uses_reasoning_parser is false, but {block.title} has reasoning_parser: {asked}"
-        hint = "set it to true, or take the parser out: the model server finds <think> itself"
+        hint = "set it to true, or remove the parser: the model server finds <think> itself"
         findings.problem((*path, "uses_reasoning_parser"), what, hint)
     elif is_used and not asked and family and family.opens_thoughts and block.reasoning_parser is None:
         what = (
-            f"{block.title}: the chat template of {family.title} models opens <think> itself, and answers only close it"
+            f"{block.title}: the chat template of {family.title} models opens <think>, so answers "
+            "contain only the closing tag"
         )
-        hint = f"add reasoning_parser: {family.reasoning}, or thoughts stay in the text ({path[0]} looks for both tags)"
+        hint = (
+            f"add reasoning_parser: {family.reasoning}, or reasoning stays in the text ({path[0]} looks for both tags)"
+        )
         findings.note(NoteCode.VLLM_PARSER, block.path, what, hint)

@@ -47,55 +47,63 @@ Arguments = Annotated[
 class VllmKeys(Block):
     """One model that the stack serves, in one vLLM service for each instance."""
 
-    model: Text = Field(description="Name on the Hugging Face hub, or the path of a folder (begins with / or ./).")
+    model: Text = Field(description="Name on the Hugging Face hub, or the path of a folder (starts with / or ./).")
     served_model_name: Text | None = Field(
-        None, description="Name that callers use; by default the model's name, or its directory's."
+        None, description="Name that callers use; by default the name of the model or its folder."
     )
-    profile: Literal["gpu", "cpu"] = Field("gpu", description="What it runs on.")
-    instances: Count = Field(1, description="How many services serve the model.")
-    tensor_parallel_size: Count = Field(1, description="GPUs that share each layer, in one instance.")
-    pipeline_parallel_size: Count = Field(1, description="Groups of GPUs that the layers are split over.")
-    data_parallel_size: Count = Field(1, description="Copies of the model in one instance.")
-    gpus: Count | None = Field(None, description="GPUs of one instance; by default what the parallel sizes need.")
+    profile: Literal["gpu", "cpu"] = Field("gpu", description="Hardware that it runs on.")
+    instances: Count = Field(1, description="Number of services that serve the model.")
+    tensor_parallel_size: Count = Field(
+        1, description="Tensor parallel size: GPUs that share each layer of an instance."
+    )
+    pipeline_parallel_size: Count = Field(
+        1, description="Pipeline parallel size: groups of GPUs that the layers are split across."
+    )
+    data_parallel_size: Count = Field(1, description="Data parallel size: copies of the model in one instance.")
+    gpus: Count | None = Field(None, description="GPUs of one instance; by default the product of the parallel sizes.")
     gpu_ids: Annotated[GpuIds, Must("a list of GPU numbers or UUIDs (GPU-..., MIG-...)")] = Field(
-        (), description="Numbers or UUIDs of the GPUs of all instances, in their order; by default Docker chooses."
+        (), description="Numbers or UUIDs of the GPUs of all instances, in order; by default Docker chooses."
     )
-    gpu_memory_utilization: (
-        Annotated[float, Field(gt=0, le=1), Must("a part of each GPU's memory, above 0 and at most 1")] | None
-    ) = Field(None, description="Part of each GPU's memory that vLLM may use.")
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1), Must("a fraction above 0 and at most 1")] | None = (
+        Field(None, description="Fraction of each GPU's memory that vLLM may use.")
+    )
     max_model_len: Annotated[int, Field(ge=1, le=_MOST), Must(f"a number of tokens from 1 to {_MOST}")] | None = Field(
-        None, description="Longest prompt and answer together, in tokens; by default the model's."
+        None, description="Maximum length of prompt and answer together, in tokens; by default the model's own."
     )
     # of `vllm serve --dtype` (vllm/config/model.py, ModelDType)
     dtype: Literal["auto", "half", "float16", "bfloat16", "float", "float32"] | None = Field(
         None, description="Type of the weights and activations."
     )
     tool_call_parser: Text | None = Field(
-        None, description="vLLM's parser of tool calls, or `none`; by default the one of the model's family."
+        None, description="vLLM's tool call parser, or `none`; by default the parser of the model's family."
     )
-    reasoning_parser: Text | None = Field(None, description="vLLM's parser of thoughts, or `none`; by default none.")
-    chat_template: Text | None = Field(None, description="A Jinja file in place of the model's own chat template.")
+    reasoning_parser: Text | None = Field(None, description="vLLM's reasoning parser, or `none`; by default none.")
+    chat_template: Text | None = Field(None, description="A Jinja file that replaces the model's chat template.")
     revision: Text | None = Field(None, description="Branch, tag or commit of the model on the hub.")
-    trust_remote_code: bool = Field(False, description="Whether code that comes with the model may run.")
-    extra_args: Arguments = Field((), description="Further arguments of `vllm serve`, as a list or as name: value.")
+    trust_remote_code: bool = Field(False, description="Whether to run code that comes with the model.")
+    extra_args: Arguments = Field((), description="Additional arguments of `vllm serve`, as a list or as name: value.")
     environment: Annotated[
         Mapping[str, str],
         BeforeValidator(_variables),
-        Must("a mapping of names to text"),
+        Must("a mapping of names to strings"),
         WithJsonSchema({"type": "object"}),
     ] = Field({}, description="Environment variables of the service.")
-    image: ImageName | None = Field(None, description="Image to run; by default vLLM's own of the tested version.")
+    image: ImageName | None = Field(None, description="Image to run; by default vLLM's image of the tested version.")
     cache_volume: (
         Annotated[
             str,
             BeforeValidator(_volume),
-            Must("the name of a volume, or a folder of this machine that begins with /"),
+            Must("the name of a volume, or an absolute path of a folder on this machine"),
         ]
         | None
-    ) = Field(None, description="Volume or folder that keeps downloaded weights.")
+    ) = Field(None, description="Volume or folder for downloaded weights.")
     shm_size: Size | None = Field(None, description="Shared memory of the service.")
-    ipc: Literal["host", "private"] | None = Field(None, description="Whose shared memory the service uses.")
-    port: Port | None = Field(None, description="Port of this machine for the first instance; others get the next.")
+    ipc: Literal["host", "private"] | None = Field(
+        None, description="IPC mode: the service's own shared memory or the host's."
+    )
+    port: Port | None = Field(
+        None, description="Port on this machine for the first instance; the others get the following ports."
+    )
     prefetch: bool = Field(
         False, description="Whether a service downloads the weights before the first instance starts."
     )
@@ -103,18 +111,18 @@ class VllmKeys(Block):
     @model_validator(mode="after")
     def _goes_together(self) -> VllmKeys:
         if taken := taken_argument(self.extra_args, VllmKeys.model_fields):
-            raise wrong(f"extra_args holds --{taken[0]}", taken[1], "extra_args")
+            raise wrong(f"extra_args contains --{taken[0]}", taken[1], "extra_args")
         for name in self.environment:
             if not _VARIABLE.fullmatch(name):
                 message = f"{name!r} is not a name of an environment variable"
                 raise wrong(message, "use letters, digits and _", "environment", name)
         if self.prefetch and self.is_local:
-            raise wrong(f"{self.model} is a folder, there is nothing to fetch", "leave it out", "prefetch")
+            raise wrong(f"{self.model} is a folder; there is nothing to fetch", "leave it out", "prefetch")
         if self.ipc == "host" and self.shm_size:
             message = "shm_size has no effect with `ipc: host`, which uses the host's shared memory"
             raise wrong(message, "keep one of them", "shm_size")
         if self.port and self.port + self.instances > 65536:
-            raise wrong(f"no ports are left above {self.port}", "choose a lower one", "port")
+            raise wrong(f"not enough ports above {self.port}", "choose a lower port", "port")
         return self
 
     @property

@@ -31,7 +31,9 @@ def stage_addon(target: Path, name: str, base: str | None, environ: Mapping[str,
     wheels = environ.get(WHEELS, "")
     is_index = "://" in wheels
     if wheels and not is_index and not Path(wheels).is_dir():
-        raise InputError(f"{WHEELS} is {wheels}, which is no folder", "name a folder of wheels, or the URL of an index")
+        raise InputError(
+            f"{WHEELS} is {wheels}, which is not a folder", "use a folder of wheels, or the URL of an index"
+        )
     return Build(
         dockerfile=dockerfiles / f"{name}.Dockerfile",
         base=environ.get(VLLM_BASE) or None,
@@ -45,7 +47,7 @@ def addon_hint(name: str, text: str) -> str:
     if name != VLLM_CPU:
         return ""
     if "load metadata for" in text:
-        return f"{VLLM_BASE} names the Python 3.11 image to build {name} on"
+        return f"{VLLM_BASE} sets the Python 3.11 base image for {name}"
     if "torch" in text and ("No solution found" in text or "no version of torch" in text):
-        return f"PyPI has no CPU build of torch: {WHEELS} names a folder of wheels, or an index that has it"
+        return f"PyPI has no CPU build of torch: {WHEELS} can be set to a folder of wheels, or an index that has it"
     return ""

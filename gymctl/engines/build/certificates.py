@@ -38,7 +38,7 @@ def server_certificates(path: Path | None, environ: Mapping[str, str]) -> str:
     Empty when neither names more than the machine's own bundle: the images have one of their own.
 
     Raises:
-        InputError: ``path`` does not exist, or holds no certificate.
+        InputError: ``path`` does not exist, or contains no certificate.
     """
     if path is None:
         machine = {Path(name).resolve() for name in _MACHINE_FILES}
@@ -49,7 +49,7 @@ def server_certificates(path: Path | None, environ: Mapping[str, str]) -> str:
         raise InputError(f"the CA bundle {path} does not exist")
     own = _certificates(path)
     if not own:
-        raise InputError(f"the CA bundle {path} holds no certificate", "name a file in PEM format")
+        raise InputError(f"the CA bundle {path} contains no certificate", "give a file in PEM format")
     machine_file = next((Path(name) for name in _MACHINE_FILES if Path(name).is_file()), None)
     if machine_file:
         public = _certificates(machine_file)

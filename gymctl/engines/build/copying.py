@@ -88,7 +88,7 @@ def _copy_folder(source: Path, target: Path, parents: FolderIds, on_note: OnNote
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Copy content and mode; what fails while reading is told from what fails while writing."""
+    """Copy content and mode; distinguishes read errors from write errors."""
     with _readable(source):
         original = source.open("rb")
     with original, target.open("wb") as copy:
@@ -109,11 +109,11 @@ def _exclusion(path: Path, parents: FolderIds) -> str:
             raise
         return f"a link to {_printable(path.readlink())}, which does not exist"
     if stat.S_ISDIR(status.st_mode):
-        return "a link to a folder that contains it" if (status.st_dev, status.st_ino) in parents else ""
+        return "a link to a parent folder" if (status.st_dev, status.st_ino) in parents else ""
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     if path.suffix == ".jsonl" and path.parent.name == "data" and status.st_size > _BIG_ROWS:
-        return f"{status.st_size / 2**20:.0f} MiB of rows"
+        return f"{status.st_size / 2**20:.0f} MiB of data"
     return ""
 
 

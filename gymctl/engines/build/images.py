@@ -35,9 +35,11 @@ _NOISE = re.compile(r"--mount=\S+ |if \[ -s /run/ca\.crt \]; then .*?; fi; ?|\bU
 _CLOCK = re.compile(r"^\d+\.\d+ ")
 # What uv says, and what helps
 _GYM_HINTS = {
-    "Git executable not found": "its packages come from Git, which the base image must have: --base-image python:3.12",
-    "does not satisfy Python": "this NeMo Gym wants another Python: --base-image python:3.13-slim, or 3.12",
-    "no version of nemo-gym": "--gym-version takes a version of nemo-gym that PyPI has",
+    (
+        "Git executable not found"
+    ): "its packages are installed with Git; use a base image that has it: --base-image python:3.12",
+    "does not satisfy Python": "this NeMo Gym needs another Python version: --base-image python:3.13-slim, or 3.12",
+    "no version of nemo-gym": "set --gym-version to a version of nemo-gym on PyPI",
 }
 _FAILED_STEP = re.compile(r"^ > (\[.*?\].*?):?$")
 
@@ -216,13 +218,13 @@ def _hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
 def _common_hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
     if "load metadata for" in step:
         name = base or "the base image"
-        return f"{name} is not on this machine and cannot be pulled; --base-image NAME takes another"
+        return f"{name} is not on this machine and cannot be pulled; choose another with --base-image NAME"
     if "certificate" in text.lower():
-        return "--ca-bundle FILE names the certificates that this network needs"
+        return "give this network's CA certificates with --ca-bundle FILE"
     if "no space left" in text:
         return "free some space: docker system prune"
     if image.gym is not None:
         return next((hint for clue, hint in _GYM_HINTS.items() if clue in text), "")
     if "requirements.txt" in step and image.requirements:
-        return f"see the requirements of {image.folder.name if image.folder else image.tag}"
+        return f"check the requirements of {image.folder.name if image.folder else image.tag}"
     return ""

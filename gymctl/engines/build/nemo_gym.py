@@ -34,11 +34,11 @@ def stage_gym(target: Path, build: GymBuild, folder: Path | None, on_note: Calla
     ``folder`` is a server's own ``<kind>/<implementation>`` folder; it takes the place of NeMo Gym's one of that name.
 
     Raises:
-        InputError: ``folder`` is no folder, or the version is none that could be on PyPI.
+        InputError: ``folder`` is not a folder, or the version is none that could be on PyPI.
     """
     source = build.source
     if source.checkout is None and not source.version.replace(".", "").isalnum():
-        raise InputError(f"--gym-version is {source.version!r}", "it must be a version, such as 0.4.0")
+        raise InputError(f"--gym-version is {source.version!r}", "expected a version, such as 0.4.0")
     dockerfiles = assets.folder("dockerfiles")
     shutil.copyfile(dockerfiles / "entrypoint.sh", target / "entrypoint.sh")
     for name in ("gymctl_ray.py", "requirements.py"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# As Compose looks for them beside a compose.yaml: the first one counts.
+# As Compose looks for them next to a compose.yaml: the first one counts.
 _OVERRIDES = (
     "compose.override.yml",
     "compose.override.yaml",

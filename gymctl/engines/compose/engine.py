@@ -95,7 +95,7 @@ class ComposeEngine:
             nofile=nofile_limit(built.images[0].tag),
             images=images,
             bounded_logs=takes_log_limit(info),
-            notes=(f"{override.name} of this directory is applied",) if override else (),
+            notes=(f"{override.name} in this directory is applied",) if override else (),
         )
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
@@ -187,7 +187,7 @@ class ComposeEngine:
 
     @spoken_errors()
     def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:
-        """Have so many replicas of each server; the others are not touched. The next ``up`` knows nothing of it.
+        """Set the replica count of each server; other servers are not touched. The next ``up`` resets it.
 
         Those that go finish what is under way first, which may take ``timeout`` seconds as getting healthy may.
 
@@ -269,7 +269,7 @@ def check_ours(path: Path) -> None:
         with path.open(encoding="utf-8", errors="replace") as file:
             first = file.readline()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", "name a file that can be written") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}", "choose a writable file") from error
     if not first.startswith(MARKER):
         raise InputError(
             f"{path} was not written by gymctl and would be overwritten", "move it away, or work in another directory"

@@ -44,7 +44,7 @@ def check_leftovers(client: docker.DockerClient, plan: StackPlan) -> None:
     network = f"{plan.name}_default"
     for found in client.api.networks(names=[network]):
         if found["Name"] == network and (found.get("Labels") or {}).get(PROJECT) != plan.name:
-            message = f"there is a network {network} that is not this stack's"
+            message = f"a network {network} of another stack exists"
             raise EngineError(message, f"remove it: docker network rm {network}, {_ANOTHER_NAME}")
     numbered = ((service.name, number + 1) for service in plan.services for number in range(service.replicas))
     names = {f"/{plan.name}-{name}-{number}" for name, number in numbered}
@@ -52,5 +52,5 @@ def check_leftovers(client: docker.DockerClient, plan: StackPlan) -> None:
         taken = names & set(container.get("Names") or ())
         if taken and container["Labels"].get(PROJECT) != plan.name:
             name = min(taken).removeprefix("/")
-            message = f"there is a container {name} that is not this stack's"
+            message = f"a container {name} of another stack exists"
             raise EngineError(message, f"remove it: docker rm -f {name}, {_ANOTHER_NAME}")

@@ -28,12 +28,12 @@ def check_port(client: docker.DockerClient, project: str, host: str, port: int, 
     if owner is not None and owner["Labels"].get(PROJECT) == project:
         return
     if number == errno.EACCES:
-        raise EngineError(f"port {port} on {host} may not be opened by this user", _another(host, port, of))
+        raise EngineError(f"port {port} on {host} cannot be opened by this user", _another(host, port, of))
     if owner is not None:
         who = _describe(owner)
     else:
         who = _process(port)
-    raise EngineError(f"port {port} on {host} is taken by {who}", _another(host, port, of))
+    raise EngineError(f"port {port} on {host} is already used by {who}", _another(host, port, of))
 
 
 def _bind(host: str, port: int) -> int:
@@ -56,7 +56,7 @@ def _another(host: str, port: int, of: str) -> str:
     else:
         setting = f"port: {free} for {of}"
     if free:
-        return f"stop that, or take another one: {setting}"
+        return f"stop it, or choose another port: {setting}"
     return "stop that"
 
 
@@ -78,7 +78,7 @@ def _describe(container: dict[str, dict[str, str]]) -> str:
 
 
 def _process(port: int) -> str:
-    """The process that listens on a port, as far as /proc tells this user."""
+    """The process that listens on a port, as far as this user can read it from /proc."""
     inodes = {f"socket:[{inode}]" for name in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / name, port)}
     for link in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
         try:

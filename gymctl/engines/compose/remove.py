@@ -80,6 +80,6 @@ def _remove_file(file: Path, digest: str) -> tuple[str, ...]:
     if not file.is_file():
         return ()
     if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-        return (f"{file.name} was changed since it was rendered: it is left where it is",)
+        return (f"{file.name} was changed after rendering; it is not removed",)
     file.unlink()
     return ()

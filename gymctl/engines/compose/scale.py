@@ -29,7 +29,7 @@ def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str,
     """The wanted number of replicas by the name of the service that has them.
 
     Raises:
-        InputError: there is no such server, it can be but one, or the number cannot be.
+        InputError: there is no such server, it can have only one replica, or the count is out of range.
     """
     known = {server.name: server for server in state.servers}
     found: dict[str, int] = {}
@@ -37,11 +37,13 @@ def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str,
         server = known.get(f"{name}{REPLICA_SUFFIX}") or known.get(name)
         if server is None:
             names = [item.name for item in state.servers if not item.single]
-            raise InputError(f"there is no server {name!r} here", did_you_mean(name, known) or suggestion("", names))
+            raise InputError(f"no server {name!r} here", did_you_mean(name, known) or suggestion("", names))
         if not 1 <= count <= MOST_REPLICAS:
-            raise InputError(f"{name}: {count} replicas cannot be", f"it must be a number from 1 to {MOST_REPLICAS}")
+            raise InputError(
+                f"{name}: {count} replicas are not possible", f"it must be a number from 1 to {MOST_REPLICAS}"
+            )
         if server.single:
-            raise InputError(f"{name} can have one replica only", server.single)
+            raise InputError(f"{name} can have only one replica", server.single)
         found[server.name] = count
     return found
 
@@ -56,7 +58,7 @@ def scale_project(
     timeout: float,
     on_event: OnServer,
 ) -> None:
-    """Have so many containers of each service of a Compose project; the others are not touched.
+    """Set the number of containers of each service of a Compose project; the others are not touched.
 
     Those that go take nothing new, finish what is under way (at most ``timeout`` seconds), and are removed. The file
     and the state say the new numbers from the start, so that whoever runs Compose meanwhile does not undo it.
@@ -83,7 +85,7 @@ def _write(directory: Path, state: StackState, counts: Mapping[str, int]) -> Non
         text = file.read_text(encoding="utf-8")
         after = with_replicas(text, counts)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be changed: {error}", "render it anew: gymctl up CONFIG...") from error
+        raise InputError(f"{file} cannot be changed: {error}", "render it again: gymctl up CONFIG...") from error
     servers = tuple(
         replace(item, replicas=counts[item.name]) if item.name in counts else item for item in state.servers
     )

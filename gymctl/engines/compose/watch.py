@@ -41,7 +41,7 @@ class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like Com
         self.reason = reason
         self.lines = tuple(lines)
         self.rolled_back = rolled_back
-        hint = f"the rest: {command or f'docker compose logs {server}'}"
+        hint = f"full log: {command or f'docker compose logs {server}'}"
         if rolled_back:
             hint += ""
         else:
@@ -58,7 +58,7 @@ class Watch:
     """One start of a stack: the servers that must get healthy, and how their containers were before.
 
     Compose recreates and restarts containers while it works: until it has ended, a container that was there before
-    and has not been started anew says nothing about this start.
+    and has not been restarted is not part of this start.
     """
 
     client: docker.DockerClient
@@ -126,7 +126,7 @@ class Watch:
                 code = last_exit_code(self.client, container)
             else:
                 code = container.exit_code
-            return f"ended{_with(code, container)} and is restarted again and again"
+            return f"ended{_with(code, container)} repeatedly (restart loop)"
         if container.state in ("exited", "dead"):
             return f"ended{_with(container.exit_code, container)}" + (f": {container.error}" if container.error else "")
         if container.state == "created" and container.error:
@@ -139,7 +139,7 @@ class Watch:
         for name in self.servers:
             container = worst.get(name)
             if container is None:
-                raise ServerFailed(name, "has no container any more: something removed it")
+                raise ServerFailed(name, "has no container any more; it was removed")
             if not _is_well(container):
                 return False
         return True
@@ -194,6 +194,6 @@ def _said(container: Container) -> str:
 
 def _compose_failed(output: str) -> EngineError:
     lines = last_lines(output, 5)
-    errors = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["it said nothing"]
+    errors = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["there was no output"]
     reason = errors[-1].removeprefix("Error response from daemon: ")
     return EngineError(f"Compose could not start the stack: {reason}", "to clean up: gymctl down")

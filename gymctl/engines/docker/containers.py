@@ -33,7 +33,7 @@ _SECONDS = re.compile(r"(\.\d{1,6})\d*")  # Docker gives nanoseconds, Python tak
 
 @dataclass(frozen=True)
 class Container:
-    """One container. ``started_at`` is Docker's text (it tells one run of a container from another)."""
+    """One container. ``started_at`` is Docker's text (it identifies one run of a container)."""
 
     id: str
     service: str
@@ -61,7 +61,7 @@ class Container:
         """Why it ran out of memory, as the end of a sentence."""
         if self.memory_limit:
             return f"out of memory: its limit is {size_in_words(self.memory_limit)} (resources.memory)"
-        return "out of memory: this machine had no more (it has no limit of its own)"
+        return "out of memory: this machine ran out of memory (the container has no limit)"
 
     @property
     def uptime_seconds(self) -> float | None:
@@ -204,7 +204,7 @@ def log_tail(client: docker.DockerClient, container: Container, count: int = 15)
 
 
 def last_exit_code(client: docker.DockerClient, container: Container) -> int | None:
-    """The exit code of a container's latest end, from the engine's recent events; None when they say nothing."""
+    """The exit code of a container's latest end, from the engine's recent events; None if there is none."""
     now = int(time.time())
     filters = {"container": container.id, "event": "die"}
     events = client.api.events(since=now - _RECENT_S, until=now + 1, filters=filters, decode=True)

@@ -53,19 +53,19 @@ def _unreachable(address: str, error: BaseException, without: str) -> EngineErro
     number = _errno(error)
     if number in (errno.EACCES, errno.EPERM):
         return EngineError(
-            f"this user may not talk to the Docker engine at {address}",
-            "add the user to its group (sudo usermod -aG docker $USER, then log in again)" + without,
+            f"this user has no access to the Docker engine at {address}",
+            "add the user to the docker group (sudo usermod -aG docker $USER, then log in again)" + without,
         )
     start = "start it (sudo systemctl start docker, or Docker Desktop)"
     if number == errno.ENOENT:
-        return EngineError(f"no Docker engine at {address}: there is no such socket", f"install or {start}{without}")
+        return EngineError(f"no Docker engine at {address}: the socket does not exist", f"install or {start}{without}")
     if os.environ.get("DOCKER_HOST"):
         start = "start it, or correct DOCKER_HOST"
     if number:
         reason = os.strerror(number)
     else:
         reason = str(error)
-    return EngineError(f"no Docker engine answers at {address}: {reason}", f"{start}{without}")
+    return EngineError(f"no response from a Docker engine at {address}: {reason}", f"{start}{without}")
 
 
 def _errno(error: BaseException | None) -> int | None:
@@ -93,6 +93,6 @@ def spoken_errors() -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise EngineError(f"the Docker engine refuses: {error.explanation or error}") from error
+        raise EngineError(f"the Docker engine rejected the request: {error.explanation or error}") from error
     except (DockerException, RequestException) as error:
         raise EngineError(f"the Docker engine stopped answering: {error}", "see `docker info`") from error

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _QUERY = ("nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader")
 _HOOK = "nvidia-container-runtime-hook"
 _TOOLKIT = "install the NVIDIA Container Toolkit and restart Docker"
-_WITHOUT = "take `profile: cpu` (++vllm.profile=cpu), or a machine with GPUs"
+_WITHOUT = "use `profile: cpu` (++vllm.profile=cpu), or a machine with GPUs"
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ def gpu_problems(wishes: Sequence[Wish], gpus: Sequence[Gpu] | None, *, has_runt
         if gpus:
             found = f"this machine has {len(gpus)} GPUs, but "
         else:
-            found = "no GPU is to be seen (nvidia-smi), and "
+            found = "nvidia-smi finds no GPU, and "
         if gpus:
             hint = f"{_TOOLKIT}, or {_WITHOUT}"
         else:
             hint = f"{_WITHOUT}; with GPUs here: {_TOOLKIT}"
-        yield Problem("", f"GYM035 {names}: {found}Docker has no NVIDIA runtime to reserve GPUs with", hint)
+        yield Problem("", f"GYM035 {names}: {found}Docker has no NVIDIA runtime", hint)
     elif gpus is not None and not gpus:
         yield Problem("", f"GYM035 {names}: nvidia-smi finds no GPU on this machine", _WITHOUT)
     if not gpus:
@@ -117,8 +117,8 @@ def gpu_problems(wishes: Sequence[Wish], gpus: Sequence[Gpu] | None, *, has_runt
             hint = f"there are {', '.join(gpu.index for gpu in gpus)}"
             yield Problem("", f"GYM034 {wish.service}: this machine has no GPU {', '.join(missing)}", hint)
         if isinstance(wish.count, int) and wish.count > len(gpus):
-            what = f"GYM034 {wish.service} asks for {wish.count} GPUs, and this machine has {len(gpus)}"
-            yield Problem("", what, "lower tensor_parallel_size or gpus, or take a larger machine")
+            what = f"GYM034 {wish.service} requests {wish.count} GPUs, but this machine has {len(gpus)}"
+            yield Problem("", what, "lower tensor_parallel_size or gpus, or use a machine with more GPUs")
 
 
 def check_hub_heads(blocks: Iterable[VllmBlock], environ: Mapping[str, str]) -> None:

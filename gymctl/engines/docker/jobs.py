@@ -75,8 +75,8 @@ def run_on_network(
     if done.code in _DOCKER_RUN_FAILED and not done.interrupted:
         hint = "see gymctl status"
         if "bind source path does not exist" in output:
-            hint = "the files of a job must be on the machine of its engine: run this command there"
-        raise EngineError(f"the job could not be started: {output or 'docker run said nothing'}", hint)
+            hint = "a job's files must be on its engine's machine; run this command there"
+        raise EngineError(f"the job could not be started: {output or 'docker run printed nothing'}", hint)
     return JobResult(done.code, output, done.interrupted)
 
 

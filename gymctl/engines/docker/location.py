@@ -33,8 +33,8 @@ def check_location(client: docker.DockerClient) -> None:
     if name in (socket.gethostname(), *_SHARING):
         return
     raise EngineError(
-        f"the engine at {endpoint.address} is on another machine ({name}): it sees neither the secrets nor the outputs "
-        "of a stack, which are files of this one",
+        f"the engine at {endpoint.address} is on another machine ({name}): it cannot access the secrets and outputs "
+        "of a stack, which are files on this machine",
         "run gymctl on that machine; or, if it is a manager of a Swarm, use --engine swarm",
     )
 

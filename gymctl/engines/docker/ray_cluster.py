@@ -19,7 +19,7 @@ from gymctl.stack import RayCheck
 _PROBE = Path(__file__).with_name("ray_probe.py")
 _PATIENCE_S = 150.0  # the cluster starts a process for each client, which takes half a minute where it is busy
 _REMOVAL_S = 30.0
-_HINT_PORT = "a Ray client's port is 10001 unless `ray start --ray-client-server-port` says otherwise"
+_HINT_PORT = "the Ray client port is 10001 unless set with `ray start --ray-client-server-port`"
 _OLDEST = (3, 11)  # Python, that gymctl's servers run on
 
 
@@ -34,22 +34,25 @@ def check_clusters(checks: Iterable[RayCheck]) -> None:
         raise ConfigError(problems)
 
 
-def cluster_problems(check: RayCheck, told: Mapping[str, Any]) -> Iterator[Problem]:
-    """What keeps ``check.servers`` from using the cluster; ``told`` is what ``ray_probe`` printed."""
+def cluster_problems(check: RayCheck, report: Mapping[str, Any]) -> Iterator[Problem]:
+    """What keeps ``check.servers`` from using the cluster; ``report`` is what ``ray_probe`` printed."""
     where = str(check.location or "")
     users = ", ".join(check.servers)
-    error = told.get("error", "")
-    if told.get("failed") == "connect":
-        hint = f"see that it runs, and listens on an address that containers reach, not only 127.0.0.1; {_HINT_PORT}"
+    error = report.get("error", "")
+    if report.get("failed") == "connect":
+        hint = (
+            "check that it is running and listens on an address that containers can reach, not only "
+            f"127.0.0.1; {_HINT_PORT}"
+        )
         yield Problem(where, f"{users}: no Ray cluster at {check.shown}: {error}, asked from a container", hint)
-    elif told.get("failed"):
+    elif report.get("failed"):
         hint = f"{_HINT_PORT} (6379 is for its nodes); the cluster's logs are in /tmp/ray/session_latest/logs"
-        own = told.get("own", {}).get("ray", "")
-        what = f"what listens at {check.shown} does not answer Ray {own} as a cluster does: {_first_line(error)}"
+        own = report.get("own", {}).get("ray", "")
+        what = f"the server at {check.shown} does not answer like a cluster of Ray {own}: {_first_line(error)}"
         yield Problem(where, f"{users}: {what}", hint)
     else:
-        own = told["own"]
-        theirs = told["theirs"]
+        own = report["own"]
+        theirs = report["theirs"]
         if own["ray"] != theirs["ray"]:
             what = f"{users}: the cluster at {check.shown} has Ray {theirs['ray']}"
             what += f", the image {check.image} Ray {own['ray']}"
@@ -62,13 +65,16 @@ def cluster_problems(check: RayCheck, told: Mapping[str, Any]) -> Iterator[Probl
 
 def _ray_hint(check: RayCheck, theirs: str, own: str) -> str:
     if check.is_nemo_gym:
-        return f"NeMo Gym's image has the Ray that it is locked to: give the cluster ray[default]=={own}"
-    return f"ray: {{version: '{theirs}'}} (+ray.version={theirs}) puts that one into the image"
+        return f"the Ray version of NeMo Gym's image is fixed: run the cluster with ray[default]=={own}"
+    return f"ray: {{version: '{theirs}'}} (+ray.version={theirs}) installs that version in the image"
 
 
 def _python_hint(theirs: str, own: str) -> str:
     if _minor(theirs) >= _OLDEST:
-        return f"--base-image python:{'.'.join(map(str, _minor(theirs)))}-slim builds the servers' images on that one"
+        return (
+            f"--base-image python:{'.'.join(map(str, _minor(theirs)))}-slim builds the servers' "
+            "images with that version"
+        )
     return f"start the cluster with Python {'.'.join(map(str, _minor(own)))}: gymctl's servers do not run on {theirs}"
 
 
@@ -84,7 +90,7 @@ def _look(check: RayCheck) -> Mapping[str, Any]:
         over = failure.code is not None
         found = {"failed": "talk", "error": str(failure) if failure.code is not None else f"none in {_PATIENCE_S:g} s"}
     except (ValueError, IndexError):
-        found = {"failed": "talk", "error": "the probe said nothing"}
+        found = {"failed": "talk", "error": "the probe printed nothing"}
     finally:
         if not over:  # only the docker command has ended
             with suppress(CommandFailed):

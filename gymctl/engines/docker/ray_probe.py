@@ -23,10 +23,10 @@ def look(host: str, port: int) -> dict[str, Any]:
 
     own = {"ray": ray.__version__, "python": platform.python_version()}
     try:
-        told = client.connect(f"{host}:{port}", connection_retries=1, ignore_version=True)
+        report = client.connect(f"{host}:{port}", connection_retries=1, ignore_version=True)
     except Exception as error:  # noqa: BLE001 - of whatever kind, it is what a server would end with
         return {"failed": "talk", "error": f"{type(error).__name__}: {error}", "own": own}
-    return {"own": own, "theirs": {"ray": told["ray_version"], "python": told["python_version"]}}
+    return {"own": own, "theirs": {"ray": report["ray_version"], "python": report["python_version"]}}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from gymctl.errors import EngineError
 if TYPE_CHECKING:
     import docker
 
-WITHOUT_DOCKER = ", or do without Docker: gymctl up --engine local"
+WITHOUT_DOCKER = ", or run without Docker: gymctl up --engine local"
 
 LEAST_ENGINE = "25.0"
 """The first release with ``start_interval`` of health checks."""

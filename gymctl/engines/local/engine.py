@@ -83,13 +83,13 @@ class LocalEngine:
             raise
         return state
 
-    def _start(self, state: StackState, told: str, timeout: float, on_event: OnServer) -> None:
-        """Start the process that runs what it is ``told``, and wait for its servers."""
+    def _start(self, state: StackState, configuration: str, timeout: float, on_event: OnServer) -> None:
+        """Start the process with ``configuration`` on its standard input, and wait for its servers."""
         log = state_folder(self.directory) / _LOG
         log.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "gymctl.engines.local.process"]
         hosts = [urlsplit(server.address).hostname or "" for server in state.servers]
-        process = detached(argv, stdin=told, log=log, cwd=self.directory, env=direct_calls(hosts, os.environ))
+        process = detached(argv, stdin=configuration, log=log, cwd=self.directory, env=direct_calls(hosts, os.environ))
         try:
             write_atomically(self._folder / _PID, str(process.pid))
             save_state(self.directory, state)
@@ -100,17 +100,17 @@ class LocalEngine:
 
     def _wait(self, state: StackState, poll: Callable[[], int | None], timeout: float, on_event: OnServer) -> None:
         began = time.monotonic()
-        told: set[str] = set()
+        reported: set[str] = set()
         while True:
             seconds = time.monotonic() - began
             ended = poll() is not None
             statuses = ask_all(state)
             for status in statuses:
-                if status.ok and status.name not in told:
-                    told.add(status.name)
+                if status.ok and status.name not in reported:
+                    reported.add(status.name)
                     on_event(ServerEvent(status.name, status.state, status.health, seconds))
             if ended or seconds > timeout:
-                raise self._failed("their process ended" if ended else f"not all of them answer after {timeout:g} s")
+                raise self._failed("their process ended" if ended else f"not all of them respond after {timeout:g} s")
             if all(status.ok for status in statuses):
                 return
             time.sleep(_EVERY_S)
@@ -119,7 +119,7 @@ class LocalEngine:
         """What the process said last: its own error, else whatever it printed."""
         lines = last_lines((self._folder / _LOG).read_text(errors="replace"), 15)
         said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return EngineError(said[-1] if said else "\n  | ".join([f"the servers did not come up: {how}", *lines]))
+        return EngineError(said[-1] if said else "\n  | ".join([f"the servers did not start: {how}", *lines]))
 
     def status(self) -> list[ServerStatus]:
         """Every server, asked now.
@@ -139,7 +139,10 @@ class LocalEngine:
             InputError: always.
         """
         names = ", ".join(counts)
-        raise InputError(f"{names}: the local engine is one process with each server once", "gymctl up runs containers")
+        raise InputError(
+            f"{names}: the local engine runs one of each server in a single process",
+            "gymctl up without --engine local runs containers",
+        )
 
     def nodes(self) -> list[Node]:
         """None: the servers are on this machine."""
@@ -151,7 +154,9 @@ class LocalEngine:
         Raises:
             EngineError: always.
         """
-        raise EngineError("the local engine runs no jobs", "its servers listen on this machine: call them directly")
+        raise EngineError(
+            "the local engine does not run jobs", "call its servers directly; they listen on this machine"
+        )
 
     def serves_loopback(self) -> bool:
         """True: processes of this machine reach the servers.
@@ -161,7 +166,7 @@ class LocalEngine:
         """
         if self._pid() is None:
             raise EngineError(
-                f"the stack {load_state(self.directory).name} has stopped: its process is gone",
+                f"the stack {load_state(self.directory).name} has stopped: its process has exited",
                 "start it again with `gymctl up`",
             )
         return True
@@ -181,7 +186,7 @@ class LocalEngine:
             InputError: ``since`` was given: which containers' logs know, and this one does not.
         """
         if since:
-            raise InputError("the local engine's log cannot be cut by time", "use --tail")
+            raise InputError("the local engine's log cannot be filtered by time", "use --tail")
         with (self._folder / _LOG).open(encoding="utf-8", errors="replace") as lines:
             chosen = [line.rstrip("\n") for line in lines if not servers or is_of(line, servers)]
             for line in chosen if tail is None else last_of_each(chosen, tail):

@@ -27,15 +27,15 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
     if not config.is_worker and addresses[HEAD_NAME].bind == LOOPBACK and head not in (None, *LOOPBACK_HOSTS):
         where = str(config.origins.of((HEAD_NAME, "host")) or "")
         what = f"{HEAD_NAME}.host: {head} is not an address of this machine"
-        problems.append(Problem(where, what, "set it to the one at which workers reach this machine"))
+        problems.append(Problem(where, what, "set it to this machine's address for workers"))
     for name, server in config.servers.items():
         wanted = server.host or (config.membership and config.membership.advertise)
         if addresses[name].host == LOOPBACK and (config.is_worker or wanted) and wanted not in LOOPBACK_HOSTS:
             if wanted:
                 what = f"{name}: {wanted} is not an address of this machine"
             else:
-                what = f"{name} has no address for others"
-            hint = "set its `host:` to this machine's address, or give --advertise ADDRESS for all"
+                what = f"{name} has no address for other machines"
+            hint = "set its `host:` to this machine's address, or use --advertise ADDRESS for all servers"
             problems.append(Problem(str(server.location or ""), what, hint))
     if problems:
         raise ConfigError(problems)
@@ -54,7 +54,7 @@ def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[
 
 
 def with_node(whole: dict[str, Any], config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:
-    """The configuration with what the node server is told; other machines dial the addresses that servers bind."""
+    """The configuration with the node server's entry; other machines use the addresses that servers bind."""
     assert config.membership is not None  # noqa: S101 - asked of workers only
     own = node_fields(config, addresses[HEAD_NAME], lambda server: addresses[server.name].url)
     own |= {"token": config.membership.token, "host": addresses[NODE_KEY].bind, "port": addresses[NODE_KEY].port}

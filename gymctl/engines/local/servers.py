@@ -79,7 +79,7 @@ def _free_port(low: int, high: int, taken: set[int]) -> int:
                 except OSError:
                     continue
                 return port
-    raise EngineError(f"no free port from {low} to {high}", "widen +port_range_low and +port_range_high")
+    raise EngineError(f"no free port from {low} to {high}", "widen the range with +port_range_low and +port_range_high")
 
 
 @dataclass
@@ -92,7 +92,7 @@ class LocalStack:
     _started: list[Server] = field(default_factory=list)
 
     async def start(self) -> None:
-        """Run every server's ``startup`` but the node's, which tells the head that they are there: see ``join``."""
+        """Run every server's ``startup`` except the node's, which registers them with the head: see ``join``."""
         for name in self.servers:
             if name != NODE_KEY:
                 await self._start(name)
@@ -167,8 +167,8 @@ def whole_with_addresses(config: Config, addresses: Mapping[str, Address]) -> di
 def _of_nemo_gym(runtimes: Runtimes) -> Iterator[Problem]:
     """Servers of NeMo Gym need its packages and a Ray: containers have them."""
     for server in runtimes.nemo_gym:
-        what = f"{server.name} is written for NeMo Gym, which runs in containers only"
-        yield Problem(str(server.location or ""), what, "leave --engine local out, or say `runtime: gymctl`")
+        what = f"{server.name} is written for NeMo Gym, which runs only in containers"
+        yield Problem(str(server.location or ""), what, "omit --engine local, or set `runtime: gymctl`")
 
 
 def _not_found(config: Config, server: ServerInstance) -> Problem:
@@ -218,11 +218,12 @@ def bound(name: str, address: Address) -> socket.socket:
         else:
             port = f"give {name} another port"
         if error.errno == errno.EACCES:
-            what = "may not be opened by this user"
+            what = "cannot be opened by this user"
         else:
-            what = f"is taken ({name} wants it)"
+            what = f"is already in use (needed by {name})"
         raise EngineError(
-            f"port {address.port} on {address.bind} {what}", f"stop what holds it, or take another one: {port}"
+            f"port {address.port} on {address.bind} {what}",
+            f"stop the process that uses it, or choose another port: {port}",
         ) from error
     return opened
 

@@ -1,4 +1,4 @@
-"""Tell a Swarm what a stack is to be, see it done, and take it back when it fails."""
+"""Deploy a stack to a Swarm, wait for it, and roll it back on failure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def deploy(
     try:
         run([*argv, "--compose-file", file.name, stack], cwd=file.parent, timeout=300)
     except CommandFailed as error:
-        refused = f"Docker refuses the stack: {_said(error)}"
+        refused = f"Docker rejected the stack: {_said(error)}"
         if not earlier:
             raise EngineError(refused, "to clean up: gymctl down") from error
         back = not _take_back(client, stack, earlier) or _until_as_before(client, stack, earlier)
@@ -68,7 +68,7 @@ def _said(error: CommandFailed) -> str:
     lines = [line.strip() for line in error.output.splitlines() if line.strip()]
     if lines:
         return lines[-1].removeprefix("Error response from daemon: ")
-    return "it said nothing"
+    return "there was no output"
 
 
 def _take_back(client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService]) -> bool:
@@ -87,8 +87,8 @@ def _take_back(client: docker.DockerClient, stack: str, earlier: Mapping[str, Sw
 
 def _how(back: bool) -> str:
     if back:
-        return "the stack runs as it did before"
-    return "going back to what ran before is not done yet: gymctl status"
+        return "the previous version of the stack is running"
+    return "rollback is still in progress; check `gymctl status`"
 
 
 def _until_as_before(client: docker.DockerClient, stack: str, earlier: Mapping[str, SwarmService]) -> bool:
@@ -113,7 +113,7 @@ def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequenc
 def scale(
     client: docker.DockerClient, stack: str, counts: Mapping[str, int], *, timeout: float, on_event: OnServer
 ) -> None:
-    """Have so many replicas of each server, and wait until they are healthy.
+    """Set the replica count of each server, and wait until they are healthy.
 
     Raises:
         ServerFailed: they are not.

@@ -1,4 +1,4 @@
-"""The Swarm engine: a stack on all the machines of a Swarm, told to one of its managers.
+"""The Swarm engine: a stack on all machines of a Swarm, controlled through a manager.
 
 ``docker`` and gymctl talk to the same engine (``DOCKER_HOST``, the context), which must be a manager. What Swarm's
 commands return means little; what became of the tasks is asked for.
@@ -70,7 +70,7 @@ class SwarmEngine:
     ) -> tuple[int, dict[str, str]]:
         """Check that the stack can be started here, build its images and give them to the nodes.
 
-        They are pushed to ``registry`` (``HOST/PREFIX``), or loaded into the engines at ``hosts`` besides this one.
+        They are pushed to ``registry`` (``HOST/PREFIX``), or loaded into the engines at ``hosts`` as well as this one.
 
         Returns:
             The open-files limit to render with, and the image to deploy for each of the plan's.
@@ -102,8 +102,8 @@ class SwarmEngine:
         if registry or hosts or not others:
             return ()
         return (
-            f"the images are on this node only, and tasks may be put on {', '.join(others[:3])} too: "
-            "--registry HOST/PREFIX pushes them, --host ssh://USER@NODE (repeated) loads them there",
+            f"the images are on this node only, but tasks may also run on {', '.join(others[:3])} too: "
+            "--registry HOST/PREFIX pushes them, --host ssh://USER@NODE (repeated) copies them there",
         )
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
@@ -114,7 +114,7 @@ class SwarmEngine:
         if before is None and find_services(client, name):
             raise EngineError(
                 f"the stack name {name} is in use on this Swarm",
-                f"give this one another name: --name NAME; or remove that one: docker stack rm {name}",
+                f"choose another name with --name NAME, or remove the other stack: docker stack rm {name}",
             )
 
     @spoken_errors()
@@ -242,7 +242,7 @@ class SwarmEngine:
 
     @spoken_errors()
     def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:
-        """Have so many replicas of each server, and wait until they are healthy. The next ``up`` knows nothing of it.
+        """Set the replica count of each server, and wait until they are healthy. The next ``up`` resets it.
 
         Raises:
             InputError: no stack was brought up here.
@@ -253,7 +253,7 @@ class SwarmEngine:
 
     @spoken_errors()
     def drain(self, name: str, *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> tuple[str, ...]:
-        """Empty a node: this stack's servers start elsewhere first, then what is left there is told to go.
+        """Empty a node: this stack's servers start elsewhere first, then the remaining tasks are stopped.
 
         Returns:
             The servers that moved.

@@ -50,7 +50,7 @@ def check_registry(registry: str) -> None:
     """
     if not is_registry(registry):
         hint = "give HOST/PREFIX in lower case, such as registry.example:5000/gym"
-        raise InputError(f"{registry!r} cannot be a registry", hint)
+        raise InputError(f"{registry!r} is not a valid registry", hint)
 
 
 def _push(client: docker.DockerClient, image: str, registry: str, on_event: OnBuild) -> str:
@@ -63,9 +63,9 @@ def _push(client: docker.DockerClient, image: str, registry: str, on_event: OnBu
         run(["docker", "push", "--quiet", f"{target}:{version}"], timeout=_TRANSFER_S)
     except CommandFailed as error:
         host = registry.partition("/")[0]
-        said = error.output.strip().splitlines()[-1:] or ["it said nothing"]
+        said = error.output.strip().splitlines()[-1:] or ["there was no output"]
         message = f"{target}:{version} cannot be pushed: {said[0]}"
-        raise EngineError(message, f"log in (docker login {host}), or see that {host} can be reached") from error
+        raise EngineError(message, f"log in (docker login {host}), or check that {host} can be reached") from error
     digests = client.api.inspect_image(f"{target}:{version}").get("RepoDigests") or ()
     digest = next((item.partition("@")[2] for item in digests if item.startswith(f"{target}@")), "")
     if not digest:
@@ -142,5 +142,5 @@ def _on(host: str, *arguments: str, timeout: float) -> str:
     try:
         return run(["docker", "--host", host, *arguments], timeout=timeout).stdout
     except CommandFailed as error:
-        said = error.output.strip().splitlines()[-1:] or ["it said nothing"]
+        said = error.output.strip().splitlines()[-1:] or ["there was no output"]
         raise EngineError(f"the engine at {host}: {said[0]}", f"see: docker --host {host} info") from error

@@ -65,8 +65,11 @@ def swarm_problem(swarm: Mapping[str, Any]) -> EngineError | None:
     """Why a stack cannot be deployed through an engine, from the part ``Swarm`` of its ``GET /info``."""
     state = swarm.get("LocalNodeState", "inactive")
     if state == "inactive":
-        hint = "make one: docker swarm init (on other machines then the `docker swarm join` line that it prints)"
-        return EngineError("this Docker engine is in no Swarm", hint)
+        hint = (
+            "create one with docker swarm init (and run the `docker swarm join` command that it "
+            "prints on other machines)"
+        )
+        return EngineError("this Docker engine is not part of a Swarm", hint)
     if state == "locked":
         return EngineError("this Docker engine's Swarm is locked", "unlock it: docker swarm unlock")
     if state != "active":
@@ -74,7 +77,7 @@ def swarm_problem(swarm: Mapping[str, Any]) -> EngineError | None:
     if not swarm.get("ControlAvailable"):
         managers = ", ".join(peer["Addr"].rpartition(":")[0] for peer in swarm.get("RemoteManagers") or ())
         hint = f"run gymctl on a manager{f' ({managers})' if managers else ''}, or point DOCKER_HOST at one"
-        return EngineError("this Docker engine is a worker of its Swarm, and only a manager takes stacks", hint)
+        return EngineError("this Docker engine is a worker of its Swarm, but stacks need a manager", hint)
     return None
 
 
@@ -82,7 +85,7 @@ def find_node(client: docker.DockerClient, name: str) -> Node:
     """The node of that name or id.
 
     Raises:
-        InputError: there is none, or the name is that of several.
+        InputError: there is none, or several have that name.
     """
     nodes = find_nodes(client)
     found = [node for node in nodes if name in (node.name, node.id)]
@@ -90,7 +93,7 @@ def find_node(client: docker.DockerClient, name: str) -> Node:
         raise InputError(f"the Swarm has no node {name!r}", f"there are: {', '.join(node.name for node in nodes)}")
     if len(found) > 1:
         ids = ", ".join(f"{node.id} ({node.state})" for node in found)
-        raise InputError(f"{len(found)} nodes are called {name}", f"give the id: {ids}")
+        raise InputError(f"{len(found)} nodes are named {name}", f"give the id: {ids}")
     return found[0]
 
 

@@ -51,7 +51,9 @@ def _until_gone(client: docker.DockerClient, stack: str) -> None:
     deadline = time.monotonic() + _LONGEST_S
     while left := _left(client, stack):
         if time.monotonic() > deadline:
-            raise EngineError(f"the stack {stack} does not go away: {', '.join(left[:5])} stay", "see docker stack ps")
+            raise EngineError(
+                f"the stack {stack} is not removed yet: {', '.join(left[:5])} remain", "see docker stack ps"
+            )
         for kind, listed, remove in _stored(client, stack):
             for item in listed if kind != "services" else ():
                 with suppress(EngineError):
@@ -78,7 +80,7 @@ def _left_on_dead_nodes(client: docker.DockerClient, stack: str) -> Iterator[str
     dead = _dead_nodes(client)
     names = {dead[task["NodeID"]] for task in _tasks(client, stack) if task.get("NodeID") in dead}
     if names:
-        yield f"{', '.join(sorted(names))} does not answer: what ran there ends when it is back"
+        yield f"{', '.join(sorted(names))} does not respond; its tasks end when it is back"
 
 
 def _tasks(client: docker.DockerClient, stack: str) -> list[dict[str, Any]]:
@@ -87,7 +89,7 @@ def _tasks(client: docker.DockerClient, stack: str) -> list[dict[str, Any]]:
 
 
 def _stored(client: docker.DockerClient, stack: str) -> Iterator[tuple[str, Any, Callable[..., Any]]]:
-    """What a stack has besides tasks: kind, those that are there, how one is removed."""
+    """Objects of a stack other than tasks: kind, existing ones, how to remove one."""
     api = client.api
     filters = {"label": f"{NAMESPACE}={stack}"}
     yield "services", api.services(filters=filters), api.remove_service
@@ -114,7 +116,7 @@ def _volumes(client: docker.DockerClient, stack: str) -> Iterator[str]:
         _quietly(client.api.remove_volume, volume["Name"])
     others = [node for node in client.api.nodes() if not (node.get("ManagerStatus") or {}).get("Leader")]
     if others:
-        yield f"volumes of {stack} on other nodes are theirs: docker volume rm there"
+        yield f"volumes of {stack} on other nodes are not removed; use docker volume rm there"
 
 
 def _remove_files(directory: Path, state: StackState) -> Iterator[str]:
@@ -124,13 +126,13 @@ def _remove_files(directory: Path, state: StackState) -> Iterator[str]:
     if not file.is_file():
         return
     if hashlib.sha256(file.read_bytes()).hexdigest() != state.compose_digest:
-        yield f"{file.name} was changed since it was rendered: it is left where it is"
+        yield f"{file.name} was changed after rendering; it is not removed"
     else:
         file.unlink()
 
 
 def sweep(client: docker.DockerClient, stack: str, servers: Collection[str]) -> None:
-    """After a deployment: services of servers that are no more, and secrets and configs that nothing refers to.
+    """After a deployment: services of removed servers, and unused secrets and configs.
 
     What a rollback would need (a service's previous definition) stays.
     """

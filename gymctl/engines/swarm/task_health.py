@@ -66,11 +66,11 @@ def _rolled_back(service: SwarmService, failed: Sequence[Task]) -> Judgement:
     if service.update not in _GAVE_UP:
         return Judgement("rolling back", "", culprit=culprit)
     if service.update == "rollback_completed":
-        how = "was updated in vain, and was rolled back"
+        how = "update failed and was rolled back"
     else:
         how = service.said
     if culprit:
-        reason = f"{how}: {told(culprit)}"
+        reason = f"{how}: {describe_failure(culprit)}"
     elif service.said and how != service.said:
         reason = f"{how}: {service.said}"
     else:
@@ -79,17 +79,17 @@ def _rolled_back(service: SwarmService, failed: Sequence[Task]) -> Judgement:
 
 
 def _hopeless(service: SwarmService, failed: Sequence[Task]) -> tuple[str, Task | None]:
-    """Why it will not come up, when there is no update that Swarm watches over."""
+    """Why it will not start, when Swarm does not monitor an update."""
     for task in reversed(failed):
         if _NO_IMAGE in task.error:
             return f"cannot be started on {task.node}: {task.error}", task
         earlier = [other for other in failed if other.slot == task.slot]
         if len(earlier) >= _FAILURES and not service.update:
-            return f"{told(task)}, and is restarted again and again", task
+            return f"{describe_failure(task)}, repeatedly (restart loop)", task
     return "", None
 
 
-def told(task: Task) -> str:
+def describe_failure(task: Task) -> str:
     """How a task failed, and where: the end of a sentence."""
     if task.state == "rejected":
         return f"cannot be started{f' on {task.node}' if task.node else ''}: {task.error or task.message}"

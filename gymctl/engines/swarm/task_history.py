@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from gymctl.engines.docker.containers import seconds_since
 from gymctl.engines.protocol import MISSING, Moment, Node, ServerStatus
 from gymctl.engines.state import ServerAddress
-from gymctl.engines.swarm.task_health import fault, told
+from gymctl.engines.swarm.task_health import describe_failure, fault
 from gymctl.engines.swarm.tasks import SwarmService, Task
 
 
@@ -36,7 +36,7 @@ def server_status(
         running=len(running),
         nodes=tuple(sorted({task.node for task in running})),
         node_ids=tuple(sorted({task.node_id for task in running})),
-        error=(waiting or [told(task) for task in failed if not running] or [""])[-1],
+        error=(waiting or [describe_failure(task) for task in failed if not running] or [""])[-1],
         history=tuple(history(mine, nodes)),
     )
 
@@ -63,7 +63,7 @@ def _state(service: SwarmService, wanted: Sequence[Task], running: Sequence[Task
 
 
 def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
-    """What became of each task that is no more, in order of time, and where its place was taken."""
+    """The fate of each task that has ended, in order of time, and the node of its replacement."""
     moments = []
     for task in tasks:
         later = [other for other in tasks if other.slot == task.slot and other.created > task.created]
@@ -85,17 +85,17 @@ def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
 
 
 def _ended(task: Task, node: Node | None, heir: Task | None) -> str:
-    """How a task ended, as a sentence without a subject; empty when it goes on."""
+    """How a task ended, as a sentence without a subject; empty while it runs."""
     if task.failed:
         return fault(task)
     if node is None or task.state == "orphaned":
         if task.wanted:
             return ""
-        return "was lost: its node has left the Swarm"
+        return "was lost: its node left the Swarm"
     if node.state == "down" and task.state in ("running", "starting"):
         return f"was lost: the node is down{f' ({node.message})' if node.message else ''}"
     if task.wanted or task.state not in ("shutdown", "complete"):
-        return ""  # it goes on, or is about to end
+        return ""  # it is running, or about to end
     return _stopped(task, node, heir)
 
 
@@ -104,7 +104,7 @@ def _stopped(task: Task, node: Node, heir: Task | None) -> str:
     if heir is not None and _unforced(heir) != _unforced(task):
         return "was replaced: its definition changed"
     if node.availability == "drain":
-        return "had to leave: the node is drained"
+        return "was moved: the node is drained"
     if heir is not None and heir.node_id != task.node_id:
         return "was moved"
     return "was stopped"

@@ -21,7 +21,7 @@ _GIVEN_UP = ("shutdown", "remove", "complete")
 class Task:
     """One task. ``service`` is the server's name; ``created`` and ``changed`` are times in Docker's text.
 
-    ``node`` is the name of its node, for people: another may have it too, or the same machine after it joined anew.
+    ``node`` is the name of its node, for people: another may have it too, or the same machine after it rejoined.
     """
 
     id: str
@@ -84,7 +84,7 @@ def find_services(client: docker.DockerClient, stack: str) -> dict[str, SwarmSer
 
 
 def find_tasks(client: docker.DockerClient, stack: str) -> list[Task]:
-    """All tasks of a stack that the Swarm still knows (five a slot, unless it was told otherwise), oldest first."""
+    """All tasks of a stack that the Swarm still knows (five per slot by default), oldest first."""
     services = {service.id: service.name for service in find_services(client, stack).values()}
     nodes = {node["ID"]: node["Description"]["Hostname"] for node in client.api.nodes()}
     listed = client.api.tasks(filters={"label": f"{NAMESPACE}={stack}"})

@@ -1,6 +1,6 @@
-"""Watch a deployed stack until every server is healthy, or one has failed. Swarm's own exit codes say nothing.
+"""Watch a deployed stack until every server is healthy, or one has failed. Swarm's own exit codes do not reflect it.
 
-What ``docker stack deploy`` and ``docker service scale`` return is that the Swarm has been told; whether the tasks then
+What ``docker stack deploy`` and ``docker service scale`` return is that the Swarm accepted it; whether the tasks then
 run is asked here, of tasks and of each service's update status.
 """
 
@@ -63,7 +63,7 @@ class DeployWatch:
     def _judge(self, name: str, services: dict[str, SwarmService], tasks: Sequence[Task]) -> Judgement:
         service = services.get(name)
         if service is None:
-            raise ServerFailed(name, "has no service any more: something removed it", command="gymctl logs")
+            raise ServerFailed(name, "has no service any more; it was removed", command="gymctl logs")
         return judge(service, tasks, self.before)
 
     def _tell(self, judged: dict[str, Judgement]) -> None:
@@ -81,7 +81,7 @@ class DeployWatch:
         if not judgement.waiting:
             self._unplaced.pop(name, None)
         elif time.monotonic() - self._unplaced.setdefault(name, time.monotonic()) > _PATIENCE_S:
-            raise self._failed(name, f"finds no node: {judgement.waiting}", None)
+            raise self._failed(name, f"has no suitable node: {judgement.waiting}", None)
 
     def _give_up(self, judged: dict[str, Judgement], tasks: Sequence[Task], timeout: float) -> None:
         late = [name for name, judgement in judged.items() if not judgement.done]
@@ -99,7 +99,7 @@ class DeployWatch:
         else:
             lines = ()
         if "No such image" in reason:
-            reason += "; give every node the images: --host ssh://USER@NODE (repeated), or --registry HOST/PREFIX"
+            reason += "; copy the images to every node: --host ssh://USER@NODE (repeated), or --registry HOST/PREFIX"
         return ServerFailed(name, reason, lines, command=f"gymctl logs {name}")
 
     def _keep_tail(self, task: Task) -> tuple[str, ...]:

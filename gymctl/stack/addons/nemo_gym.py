@@ -1,7 +1,7 @@
 """Servers of NeMo Gym in a stack: how they are started and found to be well, and the Ray that some of them use.
 
 Every one calls ``ray.init`` before it listens (server_utils.py). Without an address each would start a private Ray of
-ten processes; with one, each holds a process of 200 MB beside Ray's head. Few ever use it. So they are given an
+ten processes; with one, each keeps a process of 200 MB in addition to Ray's head. Few ever use it. So they are given an
 address that connects at the first use (``dockerfiles/nemo-gym/gymctl_ray.py``), and a Ray only when one of them needs
 it. An address in the configuration is passed on as it is.
 """
@@ -26,7 +26,7 @@ RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_CLIENT_PORT}"
 _CONNECT_LATER = f"gymctl_ray://{RAY_SERVICE}:{RAY_CLIENT_PORT}"
 
 # A server listens once its imports are done and a Ray of the configuration's has answered: minutes on a busy machine.
-# Ray 2.59 and later want a token unless told not to: on both sides, or neither. Only the stack's network reaches it.
+# Ray 2.59 and later require a token by default: on both sides, or neither. Only the stack's network reaches it.
 _OPEN_RAY = (("RAY_AUTH_MODE", "disabled"),)
 
 
@@ -75,13 +75,13 @@ class NemoGym:
         if self.ray_users:
             users = listing([server.name for server in self.ray_users])
             yield (
-                f"{RAY_SERVICE} is started for {users}: 0.6 GB, and 0.2 GB for each that uses it; "
-                f"+{RAY_ADDRESS_KEY}=ray://HOST:{RAY_CLIENT_PORT} uses a cluster of yours instead"
+                f"{RAY_SERVICE} is started for {users}; memory: 0.6 GB, plus 0.2 GB per user; "
+                f"+{RAY_ADDRESS_KEY}=ray://HOST:{RAY_CLIENT_PORT} selects an existing cluster instead"
             )
         if self._given and not self._given.startswith("ray://"):
             yield (
-                f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; "
-                f"a container is none and needs ray://HOST:{RAY_CLIENT_PORT}"
+                f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can use; "
+                f"containers need ray://HOST:{RAY_CLIENT_PORT}"
             )
 
 

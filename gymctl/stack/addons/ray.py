@@ -28,7 +28,7 @@ from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, reroute_addres
 
 WORKER_SERVICE = "ray-worker"
 CODE = "/opt/gymctl"  # in the image: gymctl itself, on Python's path
-# `ray start` gives a node 30 s, which no option changes: a busy machine may need longer, and what failed is begun anew
+# `ray start` gives a node 30 s, which no option changes: a busy machine may need longer, and a failed start is repeated
 _TRIES = 4
 
 
@@ -76,14 +76,19 @@ class RayCluster:
         if self.is_ours and self.users and self._gym.ray_users:
             ours = self.users[0]
             theirs = self._gym.ray_users[0]
-            what = f"{ours.name} (gymctl's kit) and {theirs.name} (NeMo Gym) cannot share one Ray: it has one image"
-            hint = f"without `ray` and `{NEEDS_KEY}` {ours.name} checks in processes of its own; or name a cluster"
+            what = (
+                f"{ours.name} (gymctl's kit) and {theirs.name} (NeMo Gym) cannot share one Ray "
+                "cluster, which has a single image"
+            )
+            hint = f"without `ray` and `{NEEDS_KEY}` {ours.name} runs checks in subprocesses; or use a cluster"
             hint += f" that has the packages of both: {RAY_ADDRESS_KEY}"
             yield Problem(str(ours.location or ""), what, hint)
 
         if self._given and self.users and not CLIENT_ADDRESS.fullmatch(self._given):
-            what = f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can dial; a container is none"
-            yield Problem(str(self._location or ""), what, f"ray://HOST:{RAY_CLIENT_PORT}, the port for Ray's clients")
+            what = f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can use"
+            yield Problem(
+                str(self._location or ""), what, f"use ray://HOST:{RAY_CLIENT_PORT}, the port for Ray clients"
+            )
 
     @property
     def _location(self) -> Location | None:
@@ -226,6 +231,6 @@ class RayCluster:
         nodes = f"{RAY_SERVICE} and {self.block.workers} x {WORKER_SERVICE}" if self.block.workers else RAY_SERVICE
         users = [server.name for server in self.users] or [server.name for server in self._gym.ray_users]
         if not users:
-            yield f"{nodes}: no server of this stack uses Ray; leave the ray block out, or keep it for jobs of your own"
+            yield f"{nodes}: no server of this stack uses Ray; remove the ray block unless your own jobs need it"
         elif self.users:
-            yield f"{nodes}: checks of {', '.join(users)} run there; 0.8 GB for the head, 0.3 GB for each node"
+            yield f"{nodes}: checks of {', '.join(users)} run there; memory: 0.8 GB for the head, 0.3 GB per node"

@@ -26,11 +26,9 @@ HEALTH_PORT = 8404  # of the proxy: its own health, and /metrics
 COOKIE = "gymctl-replica"
 
 _LONGEST_NAME = 63  # of a host
-_HEAD = "it is the one address that clients know"
-_PUBLISHED = "it is published on a port of this machine, which only one can have"
-_PROXY = (
-    "NeMo Gym needs a proxy for that, which `replicas: 2` (or more) in the configuration brings; then run gymctl up"
-)
+_HEAD = "clients know it by a single address"
+_PUBLISHED = "it is published on a port on this machine, which only one container can use"
+_PROXY = "NeMo Gym needs a proxy for replicas: set `replicas: 2` (or more) in the configuration, then run gymctl up"
 
 
 class Replication:
@@ -56,14 +54,14 @@ class Replication:
             where = self._where(server)
             replicas = server.name + REPLICA_SUFFIX
             if replicas.lower() in names:
-                what = f"{server.name}: its replicas are called {replicas}, and so is another server"
-                yield Problem(where, what, "rename one of them")
+                what = f"{server.name}: its replicas are named {replicas}, like another server"
+                yield Problem(where, what, "rename one")
             if len(replicas) > _LONGEST_NAME:
-                what = f"{server.name}: its replicas are called {replicas}, too long for a host"
+                what = f"{server.name}: its replicas are named {replicas}, which is too long for a host name"
                 yield Problem(where, what, f"use a name of at most {_LONGEST_NAME - len(REPLICA_SUFFIX)} characters")
             if server.port == HEALTH_PORT:
-                what = f"{server.name}: port {HEALTH_PORT} is that of its proxy's health"
-                yield Problem(where, what, "give it another port")
+                what = f"{server.name}: port {HEALTH_PORT} is used by its proxy's health check"
+                yield Problem(where, what, "choose another port")
 
     def published(self, services: Sequence[ServicePlan]) -> Iterator[Problem]:
         """Servers of several replicas that would share a port of the machine."""
@@ -71,7 +69,7 @@ class Replication:
             server = self._config.servers.get(service.name)
             if server is not None and service.published and server.replicas > 1:
                 what = f"{server.name} cannot have {server.replicas} replicas: {_PUBLISHED}"
-                yield Problem(self._where(server), what, "run more of it on further machines, or under other names")
+                yield Problem(self._where(server), what, "run more instances on other machines, or under other names")
 
     def _where(self, server: ServerInstance) -> str:
         return str(self._config.origins.of((*server.path, "replicas")) or server.location or "")
@@ -83,7 +81,7 @@ class Replication:
     def _planned(self, service: ServicePlan, choice: ImageChoice) -> Iterator[ServicePlan]:
         server = self._config.servers.get(service.name)
         if server is None:
-            yield replace(service, single=_HEAD if service.kind == "head" else "it is no server")
+            yield replace(service, single=_HEAD if service.kind == "head" else "it is not a server")
         elif service.published:
             yield replace(service, single=_PUBLISHED)
         elif not self._wants_proxy(server):
@@ -109,7 +107,7 @@ class Replication:
             environment=(("GYMCTL_PROXY", proxy_configuration(service, _stickiness(server))),),
             placement=node_placement(self._config.placements.of("addons")),
             fragment=fragment("proxy"),
-            single=f"it is the proxy; its replicas are {service.name}{REPLICA_SUFFIX}",
+            single=f"it is a proxy; its replicas are {service.name}{REPLICA_SUFFIX}",
         )
 
     def notes(self) -> Iterator[str]:
@@ -119,8 +117,8 @@ class Replication:
         ]
         if names:
             yield (
-                f"a proxy stands before {listing(names)}, since NeMo Gym knows nothing of replicas "
-                f"(they are NAME{REPLICA_SUFFIX})"
+                f"a proxy is added in front of {listing(names)}, since NeMo Gym does not support replicas "
+                f"(they are named NAME{REPLICA_SUFFIX})"
             )
 
 
@@ -128,7 +126,7 @@ Stickiness = Literal["never", "preferred", "always"]
 
 
 def _stickiness(server: ServerInstance) -> Stickiness:
-    """Environments keep state; a model may have its prompts cached; an agent begins each time anew."""
+    """Environments keep state; a model may have its prompts cached; an agent starts from scratch each time."""
     kinds: dict[ServerKind, Stickiness] = {ServerKind.RESOURCES: "always", ServerKind.MODEL: "preferred"}
     return kinds.get(server.kind, "never")
 

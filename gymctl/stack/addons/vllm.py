@@ -56,8 +56,8 @@ def vllm_problems(config: Config) -> Iterator[Problem]:
         texts["extra_args"] = " ".join(block.extra_args)
         for key, text in texts.items():
             if any(piece.secret for piece in finder.split(text)):
-                hint = f"a token of the hub goes to the top as {_TOKEN}: containers get it as a file"
-                what = f"{block.title}.{key} holds a secret, which `docker inspect` would show"
+                hint = f"set the hub token as the top-level key {_TOKEN}; containers receive it as a file"
+                what = f"{block.title}.{key} holds a secret, which would be visible in `docker inspect`"
                 yield Problem(str(block.location or ""), what, hint)
 
 
@@ -74,7 +74,10 @@ def gpu_notes(services: Iterable[ServicePlan]) -> Iterator[str]:
         if len(users) > 1 and any(user.kind != KIND for user in users):
             names = " and ".join(user.name for user in users)
             if any(not _names_gpus(user) for user in users):
-                names += ": Docker gives the first ones to whoever asks for a number; name which (gpus: [ID], gpu_ids)"
+                names += (
+                    ": Docker assigns the first GPUs to every request for a number; give ids "
+                    "instead (gpus: [ID], gpu_ids)"
+                )
             yield f"GPU {gpu} goes to {names}"
             return
 

@@ -31,15 +31,15 @@ def rules(machine: Machine, firewall: Firewall) -> str:
 def _check_caller(caller: str, firewall: Firewall) -> None:
     """A rule is loaded only where the caller's address is one."""
     if caller == HERE:
-        hint = "set head_server.host to the address that workers dial"
-        raise InputError("rules for the workers need the address of the head's machine", hint)
+        hint = "set head_server.host to the address that workers use"
+        raise InputError("rules for workers need the address of the head's machine", hint)
     if firewall == Firewall.UFW and not _is_address(caller):
-        hint = "write its address, or use --firewall nftables, which looks names up when the rules are loaded"
-        raise InputError(f"ufw takes addresses, and {caller} is a name", hint)
+        hint = "use its address, or --firewall nftables, which resolves names when the rules are loaded"
+        raise InputError(f"ufw needs addresses, but {caller} is a host name", hint)
 
 
 def _ufw(machine: Machine) -> Iterator[str]:
-    yield "# ports that Docker publishes are open past ufw; nftables closes those too"
+    yield "# ports published by Docker bypass ufw; nftables also closes those"
     for opening in machine.openings:
         for caller in opening.callers:
             comment = re.sub(r"[^A-Za-z0-9 ._-]", "_", opening.server)

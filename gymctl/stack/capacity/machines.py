@@ -80,7 +80,7 @@ def _place(server: ServerInstance, config: Config) -> str:
 
 
 def _is_at(service: ServicePlan, place: str, places: Mapping[str, str], head: str) -> bool:
-    """Servers are where their host says; what a server on a machine needs (vLLM beside it) is there too."""
+    """Servers run on the machine of their host, with the services that they need, such as vLLM."""
     if service.name in places:
         return places[service.name] == place
     users = [places[name] for name in service.used_by if name in places]

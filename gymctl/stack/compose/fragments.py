@@ -28,7 +28,7 @@ def fragment(name: str) -> Service:
 
 
 def _undoubled(value: Any) -> Any:
-    """Every ``$$`` as the ``$`` it stands for: in a document ``$`` is a ``$`` until it is written."""
+    """Replace every ``$$`` by ``$``: in a document ``$`` is not escaped until it is written."""
     if isinstance(value, dict):
         return {key: _undoubled(item) for key, item in value.items()}
     if isinstance(value, list):

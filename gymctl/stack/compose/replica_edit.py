@@ -13,9 +13,9 @@ _REPLICAS = "      replicas: "
 
 
 def with_replicas(text: str, counts: Mapping[str, int]) -> str:
-    """The Compose file ``text`` with so many replicas of each service of ``counts``.
+    """The Compose file ``text`` with the replica counts of ``counts``.
 
-    Compose tells by a service's other keys whether its containers are of its present definition: where there was no
+    Compose compares a service's other keys with the definition of its containers: where there was no
     ``deploy``, ``scale`` says it and the containers that run stay as they are.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a Compose document must keep besides the specification's schema. Each rule has a code that stays.
+"""Rules for a Compose document in addition to the specification's schema. Each rule has a code that stays.
 
 GYM001 the schema                          GYM010 one host port published twice
 GYM002 a network that is not declared      GYM011 an environment variable the kernel refuses
@@ -61,7 +61,7 @@ def _declared(where: str, service: Service, document: ComposeDocument) -> Iterat
 
 
 def _near(name: str, known: set[str], what: str) -> str:
-    return did_you_mean(name, known) or f"declare it under the document's {what}s"
+    return did_you_mean(name, known) or f"declare it under the top-level {what}s"
 
 
 def _sources(items: list[Any] | None) -> list[str]:
@@ -97,7 +97,7 @@ def _durations(where: str, service: Service, _: ComposeDocument) -> Iterator[Pro
             values |= {}
     for key, value in values.items():
         if value is not None and not _DURATION.fullmatch(value):
-            yield Problem(f"{where}.{key}", f"GYM008 {value!r} is not a duration", "write it like 1m30s or 250ms")
+            yield Problem(f"{where}.{key}", f"GYM008 {value!r} is not a duration", "use a form like 1m30s or 250ms")
     if health and health.start_interval and not health.start_period:
         yield Problem(f"{where}.healthcheck", "GYM016 start_interval has no effect without start_period", "set both")
 
@@ -119,7 +119,7 @@ def _sizes(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem
             values[f"deploy.resources.{part}.memory"] = None
     for key, value in values.items():
         if value is not None and not is_size(value):
-            yield Problem(f"{where}.{key}", f"GYM015 {value!r} is not a size", "write it like 512mb or 16gb")
+            yield Problem(f"{where}.{key}", f"GYM015 {value!r} is not a size", "use a form like 512mb or 16gb")
 
 
 def _ports(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
@@ -137,7 +137,7 @@ def _devices(where: str, service: Service, _: ComposeDocument) -> Iterator[Probl
     for device in (bounds.reservations.devices if bounds and bounds.reservations else None) or ():
         if device.count is not None and device.device_ids is not None:
             place = f"{where}.deploy.resources.reservations.devices"
-            yield Problem(place, "GYM012 count and device_ids exclude each other", "keep one of them")
+            yield Problem(place, "GYM012 count and device_ids are mutually exclusive", "keep one of them")
 
 
 def _environment(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
@@ -145,10 +145,10 @@ def _environment(where: str, service: Service, _: ComposeDocument) -> Iterator[P
         place = f"{where}.environment.{name}"
         size = len(name.encode()) + len(value.encode()) + 2
         if size > MAX_VARIABLE:
-            message = f"GYM011 {size:,} bytes are more than one environment variable can hold ({MAX_VARIABLE:,})"
+            message = f"GYM011 {size:,} bytes exceed the limit of one environment variable ({MAX_VARIABLE:,})"
             yield Problem(place, message, "mount it as a file")
         if "\0" in value:
-            yield Problem(place, "GYM017 an environment variable cannot hold a NUL character", "remove it")
+            yield Problem(place, "GYM017 an environment variable cannot contain a NUL character", "remove it")
 
 
 def _dependencies(document: ComposeDocument) -> Iterator[Problem]:
@@ -164,8 +164,8 @@ def _dependencies(document: ComposeDocument) -> Iterator[Problem]:
             graph[name].add(other)
             check = services[other].healthcheck
             if dependency.condition == "service_healthy" and (check is None or check.disable):
-                message = f"GYM014 it waits for the health of {other!r}, which has no healthcheck here"
-                yield Problem(where, message, "give that one a healthcheck, or wait for service_started")
+                message = f"GYM014 it waits for {other!r} to be healthy, but {other!r} has no healthcheck"
+                yield Problem(where, message, "add a healthcheck to it, or wait for service_started")
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -185,8 +185,8 @@ def _published_twice(document: ComposeDocument) -> Iterator[Problem]:
                 (other for ip, other in here.items() if ip == address or EVERY_INTERFACE in (ip, address)), None
             )
             if clash is not None:
-                message = f"GYM010 port {port.published} of this machine is already published by {clash}"
-                yield Problem(f"services.{name}.ports", message, "publish another one")
+                message = f"GYM010 port {port.published} on this machine is already published by {clash}"
+                yield Problem(f"services.{name}.ports", message, "publish another port")
             here.setdefault(address, name)
 
 
@@ -194,7 +194,7 @@ def _dollar_keys(value: Any, where: str) -> Iterator[Problem]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             if "$" in key:
-                yield Problem(where, f"GYM013 the key {key!r} holds a $", "Compose has no way to write that; rename it")
+                yield Problem(where, f"GYM013 the key {key!r} contains a $", "rename it; Compose cannot express it")
             yield from _dollar_keys(item, f"{where}.{key}" if where else key)
     elif isinstance(value, list):
         for item in value:

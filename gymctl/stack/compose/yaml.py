@@ -96,10 +96,13 @@ def render_compose(document: ComposeDocument, *, arguments: Sequence[str] = ()) 
         arguments: what the user gave, for the header, without the values of overrides (may be secret).
     """
     header = (
-        f"{MARKER}. Changes by hand are lost; to render it again: {again(arguments, '-o compose.yaml')}",
-        "# `gymctl up` builds the images and writes the secrets' files that this file names, then starts it.",
-        "# docker compose logs, ps, restart, kill, exec and stats work beside gymctl.",
-        "# NEMO_GYM_CONFIG_DICT is all that one server is told; a $ is written $$ for Compose.",
+        f"{MARKER}. Manual changes will be overwritten. Regenerate with: {again(arguments, '-o compose.yaml')}",
+        "# `gymctl up` builds the images, writes the secret files that this file refers to, and starts the stack.",
+        "# docker compose logs, ps, restart, kill, exec and stats can be used together with gymctl.",
+        (
+            "# NEMO_GYM_CONFIG_DICT is the part of the configuration that a server needs; `$` is escaped as "
+            "`$$` for Compose."
+        ),
     )
     return render_document(document, header)
 
@@ -123,7 +126,7 @@ def _shown(argument: str) -> str:
 
 
 def _commented(lines: Sequence[str], document: ComposeDocument) -> Iterator[str]:
-    """The lines with a comment above each service and beside each ulimit. Only keys stand at two or four blanks."""
+    """The lines with a comment above each service and next to each ulimit. Only keys are indented by two or four."""
     section = previous = ""
     for line in lines:
         if line[:1] not in ("", " ", "-"):
@@ -134,7 +137,7 @@ def _commented(lines: Sequence[str], document: ComposeDocument) -> Iterator[str]
                 yield ""
             yield f"  # {_described(found['name'], document)}"
         elif section == "services:" and line == _ULIMITS:
-            line = f"{line}  # a container does not start with more open files than the Docker daemon itself may have"  # noqa: PLW2901
+            line = f"{line}  # must not exceed the Docker daemon's own limit"  # noqa: PLW2901
         yield line
         previous = line
 
@@ -147,7 +150,7 @@ def _described(name: str, document: ComposeDocument) -> str:
     if kind is None:
         return f"{name}: {service.image}"
     if kind == "head":
-        what = "the head server: the configuration, and how the servers are"
+        what = "head server: configuration and server status"
     else:
         what = f"{kind}/{implementation}"
     if PORT in labels:
@@ -161,4 +164,4 @@ def _described(name: str, document: ComposeDocument) -> str:
         outside = f"; published on {', '.join(published)}"
     else:
         outside = ""
-    return f"{what}, at {address} in the stack's network{outside}"
+    return f"{what}, reachable at {address} in the stack's network{outside}"

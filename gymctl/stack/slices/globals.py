@@ -1,4 +1,4 @@
-"""Which global values a server sees besides its own entry."""
+"""Global values that a server sees in addition to its own entry."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The escaping rule, the same in OmegaConf 2.3 and 2.4: a string is parsed only if it holds ``${``. Then a run of
 backslashes right before ``${`` is halved, and an odd one left over makes that ``${`` literal; every other backslash
-stands for itself.
+is literal.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from gymctl.config import ServerInstance, ServerKind
 from gymctl.stack.slices.host_gateway import reroute
 from gymctl.stack.slices.interpolation import Piece, Pieces, SecretFinder, written
 
-# Written anew for each slice, or the engine's business: one replica more is no reason to start the others again.
+# Written for each slice, or handled by the engine: adding a replica must not restart the others.
 _NOT_TOLD = ("entrypoint", "host", "port", "replicas")
 
 

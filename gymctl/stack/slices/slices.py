@@ -1,4 +1,4 @@
-"""What each server is told: its own entry, the addresses of those it can reach, the globals that servers read.
+"""Configuration of each server: its own entry, the addresses of those it can reach, the globals that servers read.
 
 An address has two sides (NeMo Gym uses one ``host`` key for both): ``host`` is what others dial, ``bind`` what the
 server itself listens on. A container binds all its interfaces and is dialled by its service name.
@@ -78,7 +78,7 @@ class Slices:
         self.secrets: dict[str, str] = {name: piece.text for piece, name in self._names.items()}
 
     def data(self, name: str) -> dict[str, Any]:
-        """What one server is told: its own entry first, then its peers, then the head and the globals."""
+        """Configuration of one server: its own entry first, then its peers, then the head and the globals."""
         entries = {peer: self._entry(peer, own=own, whole=whole) for peer, own, whole in self._entries(name)}
         return {**entries, **self._rest(name)}
 

@@ -24,12 +24,12 @@ def left_out(document: ComposeDocument, report: Callable[[str], Report]) -> set[
     for name, service in document.services.items():
         if service.profiles:
             absent.add(name)
-            detail = f"left out: it belongs to {', '.join(service.profiles)}, and Swarm has no profiles"
+            detail = f"left out: it is in profile {', '.join(service.profiles)}, and Swarm has no profiles"
             report(name).lost("profiles", detail)
         for other, dependency in (service.depends_on or {}).items():
             if dependency.condition == "service_completed_successfully" and other not in absent:
                 absent.add(other)
-                detail = f"left out: Swarm has no way to wait for its end; {name} does without what it prepares"
+                detail = f"left out: Swarm cannot wait until it has finished; {name} runs without its preparation"
                 report(other).lost("depends_on", detail)
     return absent
 
@@ -57,8 +57,8 @@ def wait_for_dependencies(service: Service, absent: Collection[str], report: Rep
         return {"command": [*wait, *service.command]}
     report.lost(
         "depends_on",
-        f"it starts without waiting for {shown}, and is started again until it can; "
-        "an `entrypoint` of its own would be made to wait",
+        f"it starts without waiting for {shown} and is restarted until it succeeds; "
+        "set an `entrypoint` to have it wait",
     )
     return {}
 

@@ -22,7 +22,7 @@ GPU_KIND = "NVIDIA-GPU"
 GPU_LABEL = f"node.labels.{labels.GPU}==true"
 GPU_VARIABLE = "NVIDIA_VISIBLE_DEVICES"
 
-_NODE = f'each GPU node says what it has: "node-generic-resources": ["{GPU_KIND}=UUID", ...] in its daemon.json'
+_NODE = f'declare the GPUs of each node: "node-generic-resources": ["{GPU_KIND}=UUID", ...] in its daemon.json'
 _MONITOR = "10s"  # a task that fails this soon after it was healthy fails the update
 _RESTART_DELAY = "2s"
 _RESTARTS = {"always": "any", "unless-stopped": "any", "on-failure": "on-failure", "no": "none"}
@@ -61,7 +61,7 @@ def _updates(
     """How tasks are replaced, and how that is taken back."""
     if deploy.update_config is None and not _is_job(deploy):
         order, why = _order(service, deploy, resources)
-        report.added("deploy.update_config", f"{order}{why}; one task after the other, rolled back when one fails")
+        report.added("deploy.update_config", f"{order}{why}; one task at a time, rolled back on failure")
         policies = {"update_config": _policy(order, "rollback"), "rollback_config": _policy(order, "pause")}
         return {**policies, **({"rollback_config": deploy.rollback_config} if deploy.rollback_config else {})}
     return {}
@@ -70,14 +70,14 @@ def _updates(
 def _restart_policy(service: Service, deploy: Deploy, report: Report) -> RestartPolicy:
     if deploy.restart_policy is not None:
         if service.restart is not None:
-            report.lost("restart", "deploy.restart_policy is there too, and holds")
+            report.lost("restart", "deploy.restart_policy takes precedence")
         return deploy.restart_policy
     word, _, attempts = (service.restart or "no").partition(":")
     condition = _RESTARTS.get(word, "any")
     if condition == "any" and _is_job(deploy):
         condition = "on-failure"
     if service.restart is None:
-        report.added("deploy.restart_policy", "none: Swarm would restart it for ever")
+        report.added("deploy.restart_policy", "none: Swarm would restart it forever")
     else:
         report.translated("restart", f"deploy.restart_policy: {condition}")
     policy = RestartPolicy(condition=condition)
@@ -94,9 +94,9 @@ def _order(service: Service, deploy: Deploy, resources: ResourceBounds | None) -
         reserved = None
     volumes = [item for item in service.volumes or () if isinstance(item, str) or item.type != "tmpfs"]
     if service.ports:
-        return "stop-first", ", since two tasks cannot have one port of a node"
+        return "stop-first", ", since two tasks cannot use the same port of a node"
     if reserved and reserved.generic_resources:
-        return "stop-first", ", since GPUs are not there twice"
+        return "stop-first", ", since two tasks cannot use the same GPUs"
     if deploy.placement and deploy.placement.max_replicas_per_node:
         return "stop-first", ", since a node has no room for one more than max_replicas_per_node"
     if volumes:
@@ -119,10 +119,10 @@ def _resources(
     limits = bounds.limits
     reserved = bounds.reservations
     if limits is not None and (limits.devices or limits.generic_resources):
-        report.lost("deploy.resources.limits", "devices are reserved, not limited")
+        report.lost("deploy.resources.limits", "devices can only be reserved, not limited")
         limits = limits.model_copy(update={"devices": None, "generic_resources": None})
     if reserved is not None and reserved.pids is not None:
-        report.lost("deploy.resources.reservations.pids", "processes are limited, not reserved")
+        report.lost("deploy.resources.reservations.pids", "processes can only be limited, not reserved")
         reserved = reserved.model_copy(update={"pids": None})
     constraint = ""
     variables = dict[str, str]()

@@ -88,8 +88,8 @@ def _unknown_in(part: Part, where: str) -> Iterator[Problem]:
     for key in type(part).model_fields:
         value = getattr(part, key)
         if value is not None and key not in known_keys(type(part)):
-            hint = "leave it out, or render for Compose"
-            yield Problem(f"{before}{key}", f"the key {key!r} has no translation to Swarm", hint)
+            hint = "remove it, or render for Compose"
+            yield Problem(f"{before}{key}", f"the key {key!r} cannot be translated to Swarm", hint)
         yield from _unknown(value, f"{before}{key}")
     for key in () if isinstance(part, _EXTENSIBLE) else part.model_extra or ():
-        yield Problem(f"{before}{key}", f"a stack file may not hold {key!r} here", "move it up to the service")
+        yield Problem(f"{before}{key}", f"{key!r} is not allowed here in a stack file", "move it to the service level")

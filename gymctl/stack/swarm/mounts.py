@@ -1,4 +1,4 @@
-"""Memory and volumes of a service: ``tmpfs`` and ``shm_size`` become mounts, and what stays on one node is told."""
+"""Memory and volumes of a service: ``tmpfs`` and ``shm_size`` become mounts, and node-local data is reported."""
 
 from __future__ import annotations
 
@@ -32,9 +32,12 @@ def _volume(item: str | Mount, report: Report) -> str | Mount:
         kind = item.type
         source = item.source or ""
     if kind == "bind":
-        report.lost("volumes", f"{source} must be there on every node that it can run on; Swarm copies no files")
+        report.lost("volumes", f"{source} must exist on every node that it can run on; Swarm does not copy files")
     elif kind == "volume" and source:
-        detail = f"the volume {source} is each node's own: a task that moves finds another; `placement` keeps it there"
+        detail = (
+            f"the volume {source} is local to each node: a task that moves gets another one; use "
+            "`placement` to keep it on one node"
+        )
         report.lost("volumes", detail)
     if isinstance(item, Mount) and item.tmpfs is not None:
         return item.model_copy(update={"tmpfs": _options(item.tmpfs, report)})
@@ -43,7 +46,7 @@ def _volume(item: str | Mount, report: Report) -> str | Mount:
 
 def _options(tmpfs: Tmpfs, report: Report) -> Tmpfs:
     if tmpfs.mode is not None:
-        report.lost("volumes", f"a tmpfs mount has no mode {tmpfs.mode:o} in Swarm; everyone may write to it")
+        report.lost("volumes", f"a tmpfs mount has no mode {tmpfs.mode:o} in Swarm; it is world-writable")
     if tmpfs.size is None:
         return Tmpfs()
     size = size_in_bytes(tmpfs.size)

@@ -1,4 +1,4 @@
-"""What the translation to Swarm is told besides the document."""
+"""Options of the translation to Swarm."""
 
 from __future__ import annotations
 

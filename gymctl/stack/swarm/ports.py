@@ -17,7 +17,7 @@ def translate_ports(service: Service, report: Report, problems: list[Problem]) -
     """The ports of a service, each on the node that its task runs on (``mode: host``).
 
     A port of one address is refused: Docker would open it on all of them. What gymctl publishes by itself is left out
-    and told; what the user asked for is a problem.
+    and reported; what the user asked for is a problem.
     """
     return [port for item in service.ports or () if (port := _port(item, service, report, problems))] or None
 
@@ -25,9 +25,12 @@ def translate_ports(service: Service, report: Report, problems: list[Problem]) -
 def _port(port: Port, service: Service, report: Report, problems: list[Problem]) -> Port | None:
     published = port.published or "a port"
     if port.host_ip not in _EVERYWHERE:
-        what = f"{port.host_ip}:{published} is not published: Swarm binds no address, it would be open to the world"
+        what = (
+            f"{port.host_ip}:{published} is not published: Swarm cannot bind to one address, so the "
+            "port would be open on every interface"
+        )
         if _is_asked_for(service):
-            hint = f"leave it out, or open it on every interface of its node: {_OPTION}"
+            hint = f"remove it, or open it on every interface of its node: {_OPTION}"
             problems.append(Problem(f"services.{report.service}.ports", what, hint))
         else:
             report.lost("ports", f"{what}; {_OPTION} opens it on every interface of its node")

@@ -1,4 +1,4 @@
-"""Secrets and configs, under names that tell their content: Swarm changes none, so a new content is a new one."""
+"""Secrets and configs, with a digest in the name: Swarm cannot change one, so new content needs a new name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def translate_stored(
             if now[key].content is not None:
                 file = f"{FILES_DIR}/{name}"
                 files[file] = content
-                report.translated(f"{kind}.{key}.content", f"the file {file}: a stack file cannot hold it")
+                report.translated(f"{kind}.{key}.content", f"the file {file}: a stack file cannot include it")
             now[key] = now[key].model_copy(update={"name": name, "file": file, "content": None})
         stored[kind] = now or None
         _say(kind, now, known, report)
@@ -56,7 +56,7 @@ def _too_large(kind: str, known: Mapping[str, bytes]) -> list[Problem]:
     return [
         Problem(
             f"{kind}.{key}",
-            f"{key} has {len(content):,} bytes, and a swarm stores {_LARGEST[kind]:,}",
+            f"{key} has {len(content):,} bytes; Swarm's limit is {_LARGEST[kind]:,}",
             "put it into the image or a volume",
         )
         for key, content in known.items()
@@ -66,9 +66,11 @@ def _too_large(kind: str, known: Mapping[str, bytes]) -> list[Problem]:
 
 def _say(kind: str, now: Stored, known: Mapping[str, bytes], report: Report) -> None:
     if known:
-        report.translated(kind, f"{', '.join(known)}: named with a digest; a changed one restarts its readers")
+        report.translated(
+            kind, f"{', '.join(known)}: names include a digest; a change restarts the services that use it"
+        )
     if unknown := [key for key, item in now.items() if key not in known and not item.external]:
-        report.lost(kind, f"{', '.join(unknown)}: no digest in the name, so that a changed one cannot be deployed")
+        report.lost(kind, f"{', '.join(unknown)}: no digest in the name, so a changed one cannot be deployed")
 
 
 def stored_name(stack: str, key: str, content: bytes, *, slow: bool) -> str:

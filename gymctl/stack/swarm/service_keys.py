@@ -20,7 +20,7 @@ from gymctl.stack.swarm.report import Report
 MOVING = {"GYMCTL_NOTICE_S": "4", "GYMCTL_PATIENCE_S": "60"}
 GRACE = "120s"
 
-_DAEMON = '"no-new-privileges": true in the daemon.json of each node does it for all its containers'
+_DAEMON = '"no-new-privileges": true in the daemon.json of each node applies it to all containers'
 
 _BRACES = '{{"{{"}}'  # the Go template that gives {{
 
@@ -51,7 +51,7 @@ def _environment(service: Service, report: Report) -> dict[str, str]:
     after = {name: value.replace("{{", _BRACES) for name, value in before.items()}
     if after != before:
         changed = ", ".join(name for name in before if after[name] != before[name])
-        report.translated("environment", f"{changed}: {{{{ is written {_BRACES}, since Swarm expands templates")
+        report.translated("environment", f"{changed}: {{{{ is written {_BRACES}, because Swarm expands templates")
     return after
 
 
@@ -64,7 +64,9 @@ def _grace(service: Service, report: Report) -> str | None:
     if not _is_server(service):
         return service.stop_grace_period
     was = service.stop_grace_period or "10s"
-    report.translated("stop_grace_period", f"{GRACE} instead of {was}: a server that moves ends what it has begun")
+    report.translated(
+        "stop_grace_period", f"{GRACE} instead of {was}: a server that moves finishes its current requests"
+    )
     return GRACE
 
 
@@ -72,12 +74,14 @@ def _image(service: Service, options: SwarmOptions, report: Report) -> str:
     image = options.images.get(service.image, service.image)
     if image != service.image:
         report.translated("image", image)
-        report.translated("pull_policy", "none: a node pulls the image that it has not, by its digest")
+        report.translated("pull_policy", "none: a node pulls a missing image by its digest")
     elif service.pull_policy in ("never", "missing"):
         detail = "docker stack deploy --resolve-image never; each node needs the image: gymctl images push|load"
         report.translated("pull_policy", detail)
     elif service.pull_policy is not None:
-        report.lost("pull_policy", f"{service.pull_policy}: Swarm neither builds nor pulls what it has")
+        report.lost(
+            "pull_policy", f"{service.pull_policy}: Swarm neither builds images nor pulls those that are present"
+        )
     return image
 
 
@@ -91,4 +95,4 @@ def _report_lost(service: Service, report: Report) -> None:
     if service.ipc is not None:
         report.lost("ipc", f"{service.ipc}: Swarm ignores it; shm_size gives shared memory of its own")
     if any(GATEWAY in host for host in service.extra_hosts or ()):
-        report.translated("extra_hosts", f"{GATEWAY} is the node that the task runs on, whichever that is")
+        report.translated("extra_hosts", f"{GATEWAY} is the node that the task runs on")

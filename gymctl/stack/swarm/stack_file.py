@@ -19,7 +19,7 @@ from gymctl.stack.swarm.translation import translate
 class SwarmRendering:
     """A stack file's text, and what the translation changed.
 
-    ``name`` is the stack's, which ``docker stack deploy`` takes as an argument; ``files`` are to be written beside the
+    ``name`` is the stack's, which ``docker stack deploy`` takes as an argument; ``files`` belong next to the
     stack file (path relative to it -> bytes). ``services`` are those of the plan that the stack file has.
     """
 
@@ -67,8 +67,14 @@ def render_swarm(
 
 def _header(name: str, arguments: Sequence[str]) -> list[str]:
     return [
-        f"{MARKER}. Changes by hand are lost; to render it again: {again(arguments, '--target swarm -o stack.yaml')}",
-        f"# docker stack deploy --resolve-image never -c FILE {name}, after the images are on every node and the",
-        "# secrets' files that this file names are there; `gymctl up --engine swarm` does both.",
-        "# NEMO_GYM_CONFIG_DICT is all that one server is told; a $ is written $$ for Docker.",
+        (
+            f"{MARKER}. Manual changes will be overwritten. Regenerate with: "
+            f"{again(arguments, '--target swarm -o stack.yaml')}"
+        ),
+        f"# docker stack deploy --resolve-image never -c FILE {name}, once the images are on every node and the",
+        "# secret files that this file refers to exist; `gymctl up --engine swarm` takes care of both.",
+        (
+            "# NEMO_GYM_CONFIG_DICT is the part of the configuration that a server needs; `$` is escaped as "
+            "`$$` for Docker."
+        ),
     ]

@@ -21,7 +21,7 @@ _BRIDGE_OPTIONS = "com.docker.network.bridge."
 
 @dataclass(frozen=True)
 class Translation:
-    """A stack file's document, what changed on the way, and files to write beside it (relative path -> bytes)."""
+    """A stack file's document, the translation report, and files to write next to it (relative path -> bytes)."""
 
     name: str
     document: ComposeDocument
@@ -41,7 +41,7 @@ def translate(document: ComposeDocument, options: SwarmOptions | None = None) ->
     if problems:
         raise ConfigError(problems)
     whole = Report()
-    whole.translated("name", f"the stack's name: docker stack deploy -c FILE {name}")
+    whole.translated("name", f"the stack name: docker stack deploy -c FILE {name}")
     reports = {service_name: Report(service_name) for service_name in document.services}
     absent = left_out(document, reports.__getitem__)
     services = {
@@ -68,32 +68,32 @@ def _name_problems(document: ComposeDocument, stack: str) -> Iterator[Problem]:
             )
             if not (len(stack) > long):
                 hint = "rename the server"
-            what = f"{stack}_{name} is {long} characters longer than the name of a service in a swarm may be"
+            what = f"{stack}_{name} is {long} characters longer than Swarm's limit for service names"
             yield Problem(f"services.{name}", what, hint)
 
 
 def _networks(document: ComposeDocument, report: Report) -> dict[str, Network | None]:
-    """All networks as overlays; that of services which name none is written down, so that jobs can join it."""
+    """All networks as overlays; the default network is written explicitly, so that jobs can join it."""
     networks: dict[str, Network | None] = {
         name: _network(name, item, report) for name, item in (document.networks or {}).items()
     }
     attached = (item.networks for item in document.services.values())
     if DEFAULT_NETWORK not in networks and any(names is None or DEFAULT_NETWORK in names for names in attached):
         networks[DEFAULT_NETWORK] = Network(driver="overlay", attachable=True)
-        report.translated("networks", f"{DEFAULT_NETWORK}: an overlay over all nodes, which jobs may attach to")
+        report.translated("networks", f"{DEFAULT_NETWORK}: an attachable overlay across all nodes")
     return networks
 
 
 def _network(name: str, network: Network | None, report: Report) -> Network:
     before = network or Network()
     if before.external:
-        report.translated("networks", f"{name}: it must be an attachable overlay that is there already")
+        report.translated("networks", f"{name}: it must already exist as an attachable overlay")
         return before
     if before.driver not in (None, "bridge", "overlay"):
         report.lost("networks", f"{name}: whether a {before.driver} network can be in a swarm, Docker will say")
         return before
     options = {key: value for key, value in (before.driver_opts or {}).items() if not key.startswith(_BRIDGE_OPTIONS)}
     for key in sorted(set(before.driver_opts or {}) - set(options)):
-        report.lost("networks", f"{name}: {key} is an option of bridges, and this is an overlay")
-    report.translated("networks", f"{name}: an overlay over all nodes, which jobs may attach to")
+        report.lost("networks", f"{name}: {key} applies to bridge networks; this is an overlay")
+    report.translated("networks", f"{name}: an attachable overlay across all nodes")
     return before.model_copy(update={"driver": "overlay", "attachable": True, "driver_opts": options or None})

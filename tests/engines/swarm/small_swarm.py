@@ -40,7 +40,7 @@ elif words[:2] == ["service", "update"]:
 json.dump(state, open(path, "w"))
 sys.exit(code)
 """
-HEADER = "# Rendered by gymctl. Changes by hand are lost.\n"
+HEADER = "# Rendered by gymctl. Manual changes will be overwritten.\n"
 
 
 class SmallSwarm:

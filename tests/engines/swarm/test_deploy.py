@@ -27,7 +27,7 @@ def update(swarm, folder, **services):
 
 
 def test_replicas_go_back_too(swarm, tmp_path):
-    with pytest.raises(ServerFailed, match="the stack runs as it did before") as failed:
+    with pytest.raises(ServerFailed, match="the previous version of the stack is running") as failed:
         update(swarm, tmp_path, agent=("old", 1), tools=("broken", 1), model=("old", 1), more=("new", 1))
     assert failed.value.server == "tools" and failed.value.rolled_back
     assert "gymctl down" not in str(failed.value)
@@ -38,13 +38,13 @@ def test_replicas_go_back_too(swarm, tmp_path):
 def test_a_way_back_that_fails_is_not_called_done(swarm, tmp_path, monkeypatch):
     monkeypatch.setattr(deploying, "_ROLLBACK_S", 0.1)
     swarm.write(stuck=True)
-    with pytest.raises(ServerFailed, match="is not done yet") as failed:
+    with pytest.raises(ServerFailed, match="still in progress") as failed:
         update(swarm, tmp_path, agent=("old", 3), tools=("broken", 1), model=("old", 1))
     assert not failed.value.rolled_back
 
 
 def test_a_file_that_is_refused_halfway_changes_nothing(swarm, tmp_path):
-    with pytest.raises(EngineError, match="no such network; the stack runs as it did before"):
+    with pytest.raises(EngineError, match="no such network; the previous version of the stack is running"):
         update(swarm, tmp_path, agent=("new", 1), refused=("", 1))
     assert swarm.runs() == BEFORE
 

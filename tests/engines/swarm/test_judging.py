@@ -10,7 +10,7 @@ import pytest
 
 from gymctl.engines.state import ServerAddress
 from gymctl.engines.swarm.nodes import parse_node, swarm_problem
-from gymctl.engines.swarm.task_health import judge, told
+from gymctl.engines.swarm.task_health import describe_failure, judge
 from gymctl.engines.swarm.task_history import server_status
 from gymctl.engines.swarm.tasks import SwarmService, Task, parse_service, parse_task
 
@@ -38,7 +38,7 @@ def test_an_update_that_was_rolled_back_names_its_culprit():
     judgement = judge(services[AGENT], tasks)
     assert not judgement.done
     assert judgement.culprit is not None and judgement.culprit.exit_code == 2
-    assert judgement.reason == f"was updated in vain, and was rolled back: {told(judgement.culprit)}"
+    assert judgement.reason == f"update failed and was rolled back: {describe_failure(judgement.culprit)}"
     assert judge(services["policy_model"], tasks).done
 
 
@@ -107,7 +107,7 @@ def test_the_second_failure_in_a_slot_is_one_too_many():
     elsewhere = [*once, task(3, "failed", slot=2, desired="shutdown", exit_code=3)]
     assert judge(SERVICE, elsewhere).reason == ""
     again = [*once, task(3, "failed", desired="shutdown", exit_code=3)]
-    assert judge(SERVICE, again).reason == "ended with code 3 on n1, and is restarted again and again"
+    assert judge(SERVICE, again).reason == "ended with code 3 on n1, repeatedly (restart loop)"
 
 
 def test_an_image_that_is_not_there_fails_at_once():
@@ -129,7 +129,7 @@ def test_while_swarm_rolls_back_there_is_nothing_to_raise():
 @pytest.mark.parametrize(
     ("swarm", "message", "hint"),
     [
-        ({"LocalNodeState": "inactive"}, "no Swarm", "docker swarm init"),
+        ({"LocalNodeState": "inactive"}, "not part of a Swarm", "docker swarm init"),
         ({"LocalNodeState": "locked"}, "locked", "docker swarm unlock"),
         ({"LocalNodeState": "error", "Error": "no leader"}, "no leader", ""),
         (

@@ -45,7 +45,7 @@ def up(swarm, tmp_path):
 def test_the_directory_describes_the_stack_that_runs(up, swarm, services):
     up("first", head=("old", 1))
     before = (up.folder / "swarm.yaml").read_text()
-    with pytest.raises(EngineError, match="the stack runs as it did before"):
+    with pytest.raises(EngineError, match="the previous version of the stack is running"):
         up("second", **services)
     assert (up.folder / "swarm.yaml").read_text() == before == HEADER + '{"head": ["old", 1]}'
     assert load_state(up.folder).config_digest == "first"
