@@ -93,17 +93,22 @@ class App {
       }
     } catch (error) {
       if (number !== this.#number) return;
-      this.view?.stop?.();
-      this.view = null;
-      this.#name = '';
+      this.#leave();
       this.fail(error);
     }
     document.title = [this.view?.title, 'gymctl view'].filter(Boolean).map(plainLine).join(' – ');
     this.update();
   }
 
+  #leave() {
+    this.view?.stop?.();
+    this.view = null;
+    this.#name = '';
+  }
+
   async #useRun(runId) {
-    if (this.run?.id === runId) return;
+    if ((this.run?.id ?? '') === runId) return;
+    this.#leave(); // a view reads its run when it is drawn
     this.#events?.stop();
     this.#events = undefined;
     this.run = null;
