@@ -125,7 +125,7 @@ def repeats_of(target: Target, repeats: int | Mapping[str, int]) -> int:
         return repeats
     count = next((repeats[name] for name in (*target.names, DEFAULT_ROUTE) if name in repeats), None)
     if count is None:
-        raise BadRowError(f"the repeats name neither the agent {target.agent!r} nor _default; add one of them")
+        raise BadRowError(f"num_repeats has no entry for agent {target.agent!r} and no _default; add one of them")
     return count
 
 
@@ -136,7 +136,7 @@ def no_such_agent(name: str, agents: Sequence[str]) -> str:
         hint = f"; {match}"
     else:
         hint = _listed(agents)
-    return f"there is no agent {name!r} in the stack{hint}"
+    return f"the stack has no agent {name!r}{hint}"
 
 
 def _listed(agents: Sequence[str]) -> str:

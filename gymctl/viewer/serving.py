@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import uvicorn
 
-from gymctl.config.vocabulary import LOOPBACK, LOOPBACK_HOSTS, base_url
+from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, LOOPBACK, LOOPBACK_HOSTS, base_url
 from gymctl.errors import GymctlError, InputError
 from gymctl.viewer.access import TOKEN_PARAMETER, Access
 from gymctl.viewer.app import create_app
@@ -83,7 +83,7 @@ def choose_token(options: ViewOptions) -> str:
 
 def page_address(host: str, port: int, token: str) -> str:
     """The address to open in a browser."""
-    if host in ("0.0.0.0", "::"):
+    if host in EVERY_INTERFACE_HOSTS:
         host = socket.gethostname()
     address = base_url(host, port)
     if not token:

@@ -54,7 +54,7 @@ def test_a_relay_is_no_server_and_stays_in_the_configuration(folder: Folder) -> 
 @pytest.mark.parametrize("text", [TURN, RELAY])
 def test_the_agent_must_be_there(folder: Folder, text: str) -> None:
     (problem,) = folder.problems(AGENT + text.replace("name: asker", "name: aksen"))
-    assert "agent_server refers to responses_api_agents/'aksen', which no configuration defines" in problem
+    assert "agent_server refers to responses_api_agents/'aksen', which is not defined" in problem
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rollout_stack import TIMING, Agents, collected, keys, read, row, spec_of
 
-from gymctl.rollouts import collector, events
+from gymctl.rollouts import events, run_state
 
 
 def test_results_are_verdicts_with_their_identity(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ class Wavering:
 def test_a_limit_that_falls_while_many_end_at_once_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collector, "Adaptive", Wavering)
+    monkeypatch.setattr(run_state, "Adaptive", Wavering)
     agents = Agents(slow=lambda row: 0.01)
     report = collected(spec_of(tmp_path, 400, concurrency="auto"), agents)
     assert (report.done, report.unfinished) == (400, 0)

@@ -29,7 +29,7 @@ def test_each_class_has_a_name_of_nemo_gym_and_is_on_the_page(failure_class: str
 @pytest.mark.parametrize(
     ("fields", "kind", "reason"),
     [
-        ({"_ng_failure_class": "judge_failed"}, "judge_failed", "calls this rollout a failure: judge_failed"),
+        ({"_ng_failure_class": "judge_failed"}, "judge_failed", "reports this rollout as failed: judge_failed"),
         ({"_ng_failure_class": "Disk full!"}, "environment:disk_full", "Disk full!"),
         (
             {"_ng_failure_class": "x", "failure_kind": "provider_oom_killed", "failure_reason": "137"},

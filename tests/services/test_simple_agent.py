@@ -140,10 +140,10 @@ def test_reasoning_alone_is_asked_again_but_not_for_ever() -> None:
     ("answer", "problem"),
     [
         ({"object": "error"}, "no list of output items"),
-        (says(message("4"), status="failed"), "the status"),
-        (says(message("4"), status="cancelled"), "the status"),
+        (says(message("4"), status="failed"), "answer's status"),
+        (says(message("4"), status="cancelled"), "answer's status"),
         (says(message("4"), error={"code": "server_error", "message": "broke off"}), "broke off"),
-        ({**says(), "status": None}, "the status"),
+        ({**says(), "status": None}, "answer's status"),
         (says({"type": "message", "content": 3}), "a number"),
         (["x"], "not a JSON object"),
     ],

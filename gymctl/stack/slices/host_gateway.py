@@ -79,9 +79,8 @@ def gateway_notes(rerouted: Mapping[tuple[str, ...], Sequence[str]], probed: Col
         noted = [name for name in names if name not in probed]
         if fields and noted:
             yield (
-                f"{listing(noted)}: {', '.join(fields)} names localhost, which inside a container is the container "
-                f"itself; {GATEWAY} (this machine) takes its place. What listens there must accept connections from "
-                f"Docker's bridge, not only from {LOOPBACK}"
+                f"{listing(noted)}: {', '.join(fields)} points to localhost; containers will use {GATEWAY} instead. "
+                f"Make sure that server listens on an address that containers can reach, not only {LOOPBACK}"
             )
 
 
