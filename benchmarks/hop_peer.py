@@ -106,7 +106,7 @@ def _closing(body: bytes, choice: random.Random) -> Pieces:
 
 
 def _closing_in_silence(body: bytes, choice: random.Random) -> Pieces:
-    """The connection is kept by the response, and closed all the same."""
+    """The connection is kept by the response, and closed anyway."""
     return [_plain(body)], "close"
 
 
