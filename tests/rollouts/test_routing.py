@@ -101,7 +101,7 @@ def test_a_row_that_leads_nowhere_is_refused_with_its_line(tmp_path: Path, row: 
 
 
 def test_an_agent_of_the_map_must_be_in_the_stack(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no agent 'gamma' in the stack"):
+    with pytest.raises(InputError, match="the stack has no agent 'gamma'"):
         materialise(spec_for(tmp_path, OF_SOURCE, agent_map={"maths": "gamma"}))
 
 
