@@ -80,7 +80,7 @@ def completed(paths: list[str]) -> dict[str, Any]:
     """Parse, and as long as the parser says what is missing, add that and parse again."""
     added: dict[str, Any] = {}
     variables: dict[str, str] = {}
-    implementation = paths[-1].split("/")[1]
+    implementation = "".join(paths[-1].split("/")[1:2])  # <kind>/<implementation>/...; other files have none
     first = error = ""
     result = None
     for attempt in range(20):

@@ -288,7 +288,7 @@ def test_a_replica_that_is_added_gets_its_share(monkeypatch: pytest.MonkeyPatch)
 def test_a_name_without_an_address_is_told_as_such() -> None:
     async def work() -> None:
         async with replicated(Echo, 0) as stack:
-            with pytest.raises(HopFailed, match="has no address") as failure:
+            with pytest.raises(HopFailed, match="no replica is running") as failure:
                 await stack.client.ask(NAME, "/v1/responses", b"{}", deadline=time.monotonic() + 0.3)
             assert failure.value.kind == "connect"
 
