@@ -204,7 +204,7 @@ def test_disk_that_is_full(running, tmp_path):
     finally:
         subprocess.run(["umount", small], check=True)
     assert done.returncode == 1
-    assert re.fullmatch(r"error: the disk of \S+ is full: nothing was written; make room .*\n", done.stderr), (
+    assert re.fullmatch(r"error: the disk of \S+ is full: nothing was written; free disk space .*\n", done.stderr), (
         done.stderr
     )
     assert left == []
