@@ -110,7 +110,7 @@ def test_a_port_that_is_taken_leaves_what_runs_alone(gymctl, folder, up):
         port = taken.getsockname()[1]
         said = gymctl("up", EXAMPLE, "--engine", "local", f"+head_server.port={port}")
     assert (said.code, len(said.lines)) == (1, 1)
-    assert f"port {port} on 127.0.0.1 is taken" in said.err
+    assert f"port {port} on 127.0.0.1 is already in use" in said.err
     assert gymctl("status").code == 0
 
 
