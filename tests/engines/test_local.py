@@ -102,7 +102,7 @@ def test_a_taken_port_is_named_with_a_way_out(tmp_path: Path):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", config.head.port))
         holder.listen()
-        with pytest.raises(EngineError, match=rf"port {config.head.port} .*taken.*head_server.port"):
+        with pytest.raises(EngineError, match=rf"port {config.head.port} .*already in use.*head_server.port"):
             asyncio.run(start())
 
 

@@ -45,7 +45,7 @@ class Slow(ResourcesServer):
 if __name__ == "__main__":
     Slow.serve()
 """
-REQUEST = b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+REQUEST = b"POST /wait HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
 
 
 def free_port() -> int:
