@@ -138,7 +138,7 @@ def test_the_report_as_json_says_it_too(tmp_path: Path, stack_of: StackOf, dead_
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert (report["total"], report["done"], report["unfinished"]) == (20, 0, 20)
-    assert report["stalled"].startswith("Gave up")
+    assert report["stalled"].startswith("Aborted")
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["dead", "silent"])

@@ -67,7 +67,7 @@ def ask(port: int, path: str = "/who") -> dict[str, int]:
     """One call over a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("POST", path, b"{}")
+        connection.request("POST", path, b"{}", {"content-type": "application/json"})
         return orjson.loads(connection.getresponse().read())
     finally:
         connection.close()
@@ -137,7 +137,7 @@ def test_a_port_that_another_program_has_is_named(tmp_path: Path) -> None:
         )
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=REPOSITORY, check=False)
     assert ran.returncode == 1
-    assert f"port {port} on 127.0.0.1 cannot be taken".encode() in ran.stderr
+    assert f"port {port} on 127.0.0.1 is not available".encode() in ran.stderr
 
 
 def test_a_worker_that_cannot_start_ends_the_server() -> None:
