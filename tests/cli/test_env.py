@@ -48,7 +48,7 @@ def test_the_printed_steps_work_when_they_are_copied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["wether"], "error: there is no server 'wether' here or among the bundled ones; there are: "),
+        (["wether"], "error: no server 'wether' here or among the bundled ones; there are: "),
         (
             ["weather", "--engine", "swarm"],
             "error: invalid value for '--engine': 'swarm' is not one of",
