@@ -198,7 +198,11 @@ def test_a_head_alone_lists_those_who_come(machines):
         ("worker", ["worker.yaml", "--role", "worker"], "a worker needs the head's token"),
         ("worker", ["worker.yaml", "--role", "boss"], "'boss' is not one of"),
         ("worker", ["worker.yaml", "--node", "x"], "--role"),
-        ("coordinator", ["coordinator.yaml", "--role", "coordinator", "++head_server.host=null"], "no address for the head;"),
+        (
+            "coordinator",
+            ["coordinator.yaml", "--role", "coordinator", "++head_server.host=null"],
+            "no address for the head",
+        ),
         ("coordinator", ["coordinator.yaml"], "'policy_model', which is not defined"),
         ("worker", ["worker.yaml", "--role", "worker", "--token-file", "nowhere"], "cannot be read"),
     ],

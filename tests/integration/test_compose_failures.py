@@ -94,7 +94,7 @@ def test_port_of_another_process(stack):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", stack.port))
         taken.listen()
-        with pytest.raises(EngineError, match=rf"port {stack.port} .* already used by process \d+ .*\+head_server\.port=\d+"):
+        with pytest.raises(EngineError, match=rf"port {stack.port} .* used by process \d+ .*\+head_server\.port=\d+"):
             stack.engine.prepare(stack.plan())
 
 

@@ -150,6 +150,7 @@ class CompCoding(ResourcesServer):
             raise
         results = done.value
         failed = next(((place, each) for place, each in enumerate(results) if each["outcome"] != "passed"), None)
+        outputs: tuple[str, ...]
         if self.config.debug:
             outputs = ("stdout", "stderr")
         else:
