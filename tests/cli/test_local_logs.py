@@ -90,7 +90,7 @@ def test_volumes_are_for_containers(gymctl, stack):
 def test_a_level_that_does_not_exist(gymctl, folder: Path, stack, monkeypatch):
     gymctl("down")
     said = gymctl("up", "stack.yaml", "++tools.resources_servers.mine.log_level=loud", "--engine", "local")
-    assert said.code == 2 and "log_level: Input should be 'debug', 'info', 'warning' or 'error'" in said.err
+    assert said.code == 2 and "log_level is 'loud'; it must be one of debug, info, warning, error" in said.err
     monkeypatch.setenv("GYMCTL_LOG_LEVEL", "loud")
     said = gymctl("up", "stack.yaml", "--engine", "local")
     assert said.code == 2 and "GYMCTL_LOG_LEVEL is 'loud'; it must be one of debug, info, warning, error" in said.err

@@ -35,8 +35,10 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "upstream_conversions
 CONFIG = service("responses_api_models", "vllm_model") / "configs" / "vllm_model.yaml"
 Line = dict[str, Any]
 
-# Cases of our own that differ: what NeMo Gym does there. docs/models.md says why ours is right.
+# Cases that differ: what NeMo Gym does there. docs/models.md says why ours is right.
 DIFFERENCES = {
+    "TestAudioPathSplice.test_absolute_path_encodes_to_data_uri": "reads any file that a row names",
+    "TestAudioPathSplice.test_audio_paths_list_emits_one_block_per_clip_in_order": "the same",
     "own: an image without detail": "refuses a detail of null",
     "own: a refusal": "refuses it in an easy message, and drops its text in others",
     "own: an output of parts": "refuses it",
