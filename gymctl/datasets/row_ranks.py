@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gymctl.config.row_files import read_rows
 from gymctl.datasets.exports.rollout_index import read_index
 from gymctl.datasets.exports.selection import pass_rates
 from gymctl.datasets.json_values import agent_name
 from gymctl.datasets.output_set import OutputSet
 from gymctl.datasets.prompts import PARAMS, RowError
-from gymctl.datasets.rows import RowProblems, parse_row
+from gymctl.datasets.rows import RowProblems, read_parsed
 from gymctl.errors import InputError
 
 _SCALE = 1 << 64
@@ -60,12 +59,7 @@ def _parsed(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
         InputError: rows are not JSON objects; the first of them by line.
     """
     problems = RowProblems()
-    for line, text in read_rows(path, lambda line, message: problems.add(path, line, message)):
-        try:
-            row = parse_row(text)
-        except RowError as error:
-            problems.add(path, line, error)
-            continue
+    for line, text, row in read_parsed(path, problems):
         if not problems.count:
             yield line, text, row
     problems.raise_if_any(_HINT)

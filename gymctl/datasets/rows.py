@@ -93,10 +93,16 @@ def read_objects(path: Path, problems: RowProblems) -> Iterator[tuple[int, dict[
     Raises:
         InputError: the file cannot be read.
     """
+    for line, _, row in read_parsed(path, problems):
+        yield line, row
+
+
+def read_parsed(path: Path, problems: RowProblems) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """As ``read_objects``, with each row's text: (line, text, object)."""
     for line, text in read_rows(path, lambda line, message: problems.add(path, line, message)):
         try:
             row = parse_row(text)
         except RowError as error:
             problems.add(path, line, error)
             continue
-        yield line, row
+        yield line, text, row
