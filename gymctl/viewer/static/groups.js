@@ -2,7 +2,7 @@
 import {html, nothing} from './vendor/lit-html.js';
 import {ask, asObject, link} from './api.js';
 import {decimal, plural, whole} from './format.js';
-import {groupCells} from './panels.js';
+import {groupCells, moveAlongRows} from './panels.js';
 import {line, plainLine} from './text.js';
 
 const PAGE = 100;
@@ -50,12 +50,7 @@ export class View {
   }
 
   key(event) {
-    const links = [...document.querySelectorAll('main tbody th a')];
-    const step = {j: 1, ArrowDown: 1, k: -1, ArrowUp: -1}[event.key];
-    if (!step || !links.length) return false;
-    const at = links.indexOf(document.activeElement);
-    links[at < 0 ? 0 : Math.min(links.length - 1, Math.max(0, at + step))].focus();
-    return true;
+    return moveAlongRows(event);
   }
 
   template() {

@@ -115,4 +115,14 @@ function passKind(value, threshold) {
   return value >= threshold ? 'passed' : 'missed';
 }
 
+/** Move the focus between the links of a table's rows with j, k and the arrow keys; false for other keys. */
+export function moveAlongRows(event) {
+  const links = [...document.querySelectorAll('main tbody th a')];
+  const step = {j: 1, ArrowDown: 1, k: -1, ArrowUp: -1}[event.key];
+  if (!step || !links.length) return false;
+  const at = links.indexOf(document.activeElement);
+  links[at < 0 ? 0 : Math.min(links.length - 1, Math.max(0, at + step))].focus();
+  return true;
+}
+
 export {plural, nothing};
