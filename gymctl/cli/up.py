@@ -52,6 +52,13 @@ Probe = Annotated[
     bool,
     typer.Option("--probe/--no-probe", help="Try every model endpoint once, and note those that do not answer."),
 ]
+WhileCollecting = Annotated[
+    bool,
+    typer.Option(
+        "--while-collecting",
+        help="Change the stack although a collection runs: its later results are those of the new stack.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +86,7 @@ def up(
     node: NodeName = None,
     token_file: TokenFile = None,
     probe: Probe = True,
+    while_collecting: WhileCollecting = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -113,6 +121,7 @@ def up(
             images=images,
             timeout=timeout,
             probe=probe,
+            while_collecting=while_collecting,
             typed_options=typed_options(context),
             on_event=display.on_event,
         )

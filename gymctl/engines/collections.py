@@ -53,21 +53,28 @@ def running_collections(directory: Path) -> list[RunningCollection]:
     return running
 
 
-def refuse_while_collecting(
+def disturbed_collections(
     directory: Path, before: StackState | None, config_digest: str, code: dict[str, str]
-) -> None:
-    """See that no collection runs whose stack would become another one.
-
-    Raises:
-        EngineError: one does, and the configuration or a server's code differs from what it began with.
-    """
+) -> list[RunningCollection]:
+    """The running collections whose stack would become another one: another configuration, or another server's code."""
     if before is None or (before.config_digest == config_digest and dict(before.code) == code):
-        return
-    running = running_collections(directory)
-    if running:
-        one = running[0]
-        raise EngineError(
-            f"a collection into {one.output} is using this stack (process {one.pid}), and its configuration or code "
-            "would change",
-            f"wait for it, or stop it with `kill -INT {one.pid}` and continue it later with --resume",
-        )
+        return []
+    return running_collections(directory)
+
+
+def collection_in_the_way(collection: RunningCollection) -> EngineError:
+    """The error of a change that would give one collection results of two stacks."""
+    return EngineError(
+        f"a collection into {collection.output} is using this stack (process {collection.pid}), and its configuration "
+        "or code would change",
+        f"wait for it, or stop it with `kill -INT {collection.pid}` and continue it later with --resume; "
+        "--while-collecting changes the stack under it",
+    )
+
+
+def changed_under(collection: RunningCollection) -> str:
+    """The note about a collection whose stack changes while it runs."""
+    return (
+        f"the collection into {collection.output} continues on the changed stack: its results are those of two "
+        "configurations, and --resume will refuse them without --force"
+    )

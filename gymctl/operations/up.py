@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config import Config, EngineKind, Role
-from gymctl.engines.collections import refuse_while_collecting
+from gymctl.engines.collections import changed_under, collection_in_the_way, disturbed_collections
 from gymctl.engines.server_code import code_digests
 from gymctl.engines.state import StackState, find_state, save_state
 from gymctl.errors import GymctlError, InputError
@@ -90,6 +90,7 @@ def up(
     directory: Path | None = None,
     typed_options: Sequence[str] = (),
     probe: bool = True,
+    while_collecting: bool = False,
     on_event: OnStackEvent = ignore,
 ) -> StackState:
     """Start a configuration's stack in a directory and wait until every server is healthy.
@@ -103,6 +104,7 @@ def up(
         directory: by default the working directory. One directory has one stack.
         typed_options: options to put into the command, in the rendered file's first lines, that renders it again.
         probe: try every model endpoint once, and note those that do not answer.
+        while_collecting: change the stack although a collection runs from it.
         on_event: takes notes, image builds and the states of servers.
 
     Raises:
@@ -126,7 +128,16 @@ def up(
     )
     before = find_state(directory)
     code = code_digests(config.servers)
-    refuse_while_collecting(directory, before, config_digest(config), code)
+    start.note(_changed_collections(start, before, code, allowed=while_collecting))
+    state = _bring_up(start, engine, before, code)
+    if probe:
+        start.note(list(endpoint_notes(config, state, directory)))
+    return state
+
+
+def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code: dict[str, str]) -> StackState:
+    """Start the servers and save the state; say what became of the stack that was there if that does not end well."""
+    directory = start.directory
     try:
         state = replace(_ENGINES[engine](start), code=code)
         save_state(directory, state)
@@ -137,9 +148,19 @@ def up(
     except GymctlError:
         start.note(_stopped(before, directory))
         raise
-    if probe:
-        start.note(list(endpoint_notes(config, state, directory)))
     return state
+
+
+def _changed_collections(start: _Start, before: StackState | None, code: dict[str, str], *, allowed: bool) -> list[str]:
+    """What to say about the collections whose stack changes.
+
+    Raises:
+        EngineError: there are some, and that is not allowed.
+    """
+    disturbed = disturbed_collections(start.directory, before, config_digest(start.config), code)
+    if disturbed and not allowed:
+        raise collection_in_the_way(disturbed[0])
+    return [changed_under(collection) for collection in disturbed]
 
 
 def check_engine_options(engine: EngineKind, role: Role, publish: str | None, images: ImageOptions) -> None:

@@ -9,25 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from gymctl.engines.collections import refuse_while_collecting, registered, running_collections
+from gymctl.engines.collections import (
+    collection_in_the_way,
+    disturbed_collections,
+    registered,
+    running_collections,
+)
 from gymctl.engines.server_code import folder_digest
 from gymctl.engines.state import StackState
-from gymctl.errors import EngineError
 
 STATE = StackState(engine="local", name="s", head_url="", servers=(), config_digest="a", code={"judge": "1"})
 
 
-def test_another_configuration_or_code_is_refused_while_a_collection_runs(tmp_path: Path) -> None:
+def test_another_configuration_or_code_disturbs_a_running_collection(tmp_path: Path) -> None:
     with registered(tmp_path, tmp_path / "out.jsonl"):
         (running,) = running_collections(tmp_path)
         assert running.output == str(tmp_path / "out.jsonl")
-        refuse_while_collecting(tmp_path, STATE, "a", {"judge": "1"})
-        refuse_while_collecting(tmp_path, None, "b", {})
+        assert disturbed_collections(tmp_path, STATE, "a", {"judge": "1"}) == []
+        assert disturbed_collections(tmp_path, None, "b", {}) == []
         for state in (replace(STATE, config_digest="b"), replace(STATE, code={"judge": "2"})):
-            with pytest.raises(EngineError, match="kill -INT"):
-                refuse_while_collecting(tmp_path, state, "a", {"judge": "1"})
+            assert disturbed_collections(tmp_path, state, "a", {"judge": "1"}) == [running]
+        refusal = collection_in_the_way(running)
+        assert f"{running.output} is using this stack (process {running.pid})" in str(refusal)
     assert running_collections(tmp_path) == []
-    refuse_while_collecting(tmp_path, STATE, "b", {})
+    assert disturbed_collections(tmp_path, STATE, "b", {}) == []
 
 
 @pytest.mark.processes

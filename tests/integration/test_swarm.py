@@ -205,7 +205,7 @@ def test_a_drained_node_fails_no_rollout(lab, running, how):
 
 def test_an_update_in_the_middle_loses_no_row(running):
     collection = running.collecting(400)
-    running.up("stack.yaml", f"++{AGENT}.responses_api_agents.simple_agent.max_steps=7")
+    running.up("stack.yaml", "--while-collecting", f"++{AGENT}.responses_api_agents.simple_agent.max_steps=7")
     assert running.results(collection, 2000) == []
     ended = datetime.fromtimestamp((running.path / "out.jsonl").stat().st_mtime, UTC).isoformat()
     moments = [moment for moment in running.status()[AGENT]["history"] if "its definition changed" in moment["what"]]
@@ -221,7 +221,7 @@ def test_a_broken_image_is_rolled_back_and_the_reason_shown(running):
     (own / "app.py").write_text("import gymctl.server\nimport gymctl_has_no_such_module\n")
     kept = (running.path / "swarm.yaml").read_text(), (running.path / ".gymctl" / "stack.json").read_text()
     collection = running.collecting(200)
-    said = running.up("stack.yaml", code=1)
+    said = running.up("stack.yaml", "--while-collecting", code=1)
     assert f"{TOOL} update failed and was rolled back: ended with code 1" in said
     assert "No module named 'gymctl_has_no_such_module'" in said
     assert "the previous version of the stack is running" in said

@@ -10,6 +10,8 @@ import sys
 from typing import Any
 
 _CONNECT_S = 5.0
+# A cluster on a busy machine may need longer than one try to start the process that serves a client.
+_TRIES = 3
 
 
 def look(host: str, port: int) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def look(host: str, port: int) -> dict[str, Any]:
 
     own = {"ray": ray.__version__, "python": platform.python_version()}
     try:
-        report = client.connect(f"{host}:{port}", connection_retries=1, ignore_version=True)
+        report = client.connect(f"{host}:{port}", connection_retries=_TRIES, ignore_version=True)
     except Exception as error:  # noqa: BLE001 - of whatever kind, it is what a server would end with
         return {"failed": "talk", "error": f"{type(error).__name__}: {error}", "own": own}
     return {"own": own, "theirs": {"ray": report["ray_version"], "python": report["python_version"]}}
