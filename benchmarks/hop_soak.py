@@ -20,8 +20,8 @@ from pathlib import Path
 
 import uvloop
 
-from gymctl.server.calls.connection import BrokenConnectionError
-from gymctl.server.calls.pool import Address, ConnectError, ConnectionPool
+from gymctl.server.calls.connection_pool import Address, ConnectError, ConnectionPool
+from gymctl.server.calls.http_connection import BrokenConnectionError
 
 _CANCELLED_SHARE = 0.02
 _LONGEST_S = 0.02

@@ -32,7 +32,7 @@ from gymctl.config.server_fields import (
     ServerFields,
 )
 from gymctl.config.stack_keys import GymctlKeys, HeadKeys, StackKeys
-from gymctl.config.vllm.model import VllmKeys
+from gymctl.config.vllm.served_model import VllmKeys
 from gymctl.config.vocabulary import ServerKind
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "configuration.md"

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from gymctl.config.model import Config, Head, Membership, Reference, ServerInstance
     from gymctl.config.placement import Placement, Placements, ResourceLimits
     from gymctl.config.secrets import holds_credential, mask
-    from gymctl.config.server_placement import without_effect
-    from gymctl.config.vllm.model import VLLM_PORT, VllmBlock
+    from gymctl.config.vllm.served_model import VLLM_PORT, VllmBlock
     from gymctl.config.vocabulary import HEAD_PORT, MOST_REPLICAS, RESERVED_KEYS, Role, ServerKind
 
 __all__ = [
@@ -49,7 +48,6 @@ __all__ = [
     "holds_credential",
     "load_config",
     "mask",
-    "without_effect",
 ]
 
 _MODULES = {
@@ -59,8 +57,7 @@ _MODULES = {
     "model": ("Config", "Head", "Membership", "Reference", "ServerInstance"),
     "vocabulary": ("HEAD_PORT", "MOST_REPLICAS", "RESERVED_KEYS", "Role", "ServerKind"),
     "placement": ("Placement", "Placements", "ResourceLimits"),
-    "server_placement": ("without_effect",),
     "secrets": ("holds_credential", "mask"),
-    "vllm.model": ("VLLM_PORT", "VllmBlock"),
+    "vllm.served_model": ("VLLM_PORT", "VllmBlock"),
 }
 __getattr__ = names_on_demand(__name__, _MODULES)

@@ -18,7 +18,7 @@ from gymctl.config.server_code import Setting, implementation_of
 from gymctl.config.server_fields import FIELDS_OF, OuterFields
 from gymctl.config.server_settings import settings_model
 from gymctl.config.stack_keys import StackKeys
-from gymctl.config.vllm.model import VLLM_KEY, VllmKeys
+from gymctl.config.vllm.served_model import VLLM_KEY, VllmKeys
 from gymctl.config.vocabulary import ServerKind
 
 

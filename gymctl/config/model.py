@@ -12,7 +12,7 @@ from gymctl.config.container_settings import ContainerSettings
 from gymctl.config.diagnostics import KeyPath, Location, Note, Origins
 from gymctl.config.placement import Placement, Placements, ResourceLimits
 from gymctl.config.ray import RayBlock
-from gymctl.config.vllm.model import VllmBlock
+from gymctl.config.vllm.served_model import VllmBlock
 from gymctl.config.vocabulary import HEAD_PORT, Role, ServerKind
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from gymctl.config.diagnostics import Findings, KeyPath
 from gymctl.config.model import Head, ServerInstance
 from gymctl.config.ray import RayBlock
-from gymctl.config.vllm.model import VllmBlock
+from gymctl.config.vllm.served_model import VllmBlock
 from gymctl.config.vocabulary import RAY_BLOCK, Role, is_this_machine
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gymctl.config.container_settings import CONTAINER_KEYS
 from gymctl.config.diagnostics import Findings, KeyPath
-from gymctl.config.model import Config, ServerInstance
+from gymctl.config.model import ServerInstance
 from gymctl.config.placement import Placements
-from gymctl.config.vocabulary import RAY_ADDRESS_KEY, ServerKind
-from gymctl.config.wording import listing
+from gymctl.config.vocabulary import ServerKind
 
 _GROUP_OF = {
     ServerKind.MODEL: "models",
@@ -43,20 +41,3 @@ def place_servers(
             container = None
         placed[name] = replace(server, placement=placement, container=container)
     return placed
-
-
-def without_effect(config: Config) -> Iterator[str]:
-    """What servers ask for and one process cannot give."""
-    servers = config.servers.items()
-    if placed := [name for name, server in servers if server.placement or server.limits]:
-        yield f"placement and resources ({listing(placed)}) have no effect with the local engine"
-    if replicated := [name for name, server in servers if server.replicas > 1]:
-        yield f"replicas ({listing(replicated)}) have no effect with the local engine, which runs one of each server"
-    if several := [name for name, server in servers if (server.num_workers or 1) > 1]:
-        yield f"num_workers ({listing(several)}) has no effect with the local engine"
-    if contained := [name for name, server in servers if server.container]:
-        yield f"{', '.join(CONTAINER_KEYS)} ({listing(contained)}) have no effect with the local engine"
-    if needing := [name for name, server in servers if server.needs_ray]:
-        yield f"needs_ray ({listing(needing)}) has no effect with the local engine: checks run in subprocesses"
-    if config.ray is not None and not config.values.get(RAY_ADDRESS_KEY):
-        yield "ray has no effect with the local engine: checks run in subprocesses, and no cluster is started"

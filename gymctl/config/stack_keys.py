@@ -13,7 +13,7 @@ from gymctl.config.choices import MergeOrder
 from gymctl.config.diagnostics import NoteCode
 from gymctl.config.placement import Placements
 from gymctl.config.ray import RayKeys
-from gymctl.config.vllm.model import VllmKeys
+from gymctl.config.vllm.served_model import VllmKeys
 from gymctl.config.vocabulary import HEAD_PORT, RAY_CLIENT_PORT, RUNTIMES
 
 _DEFAULTS = upstream.DEFAULT.defaults

@@ -88,7 +88,7 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
         InputError: the folder does not exist, or the file was not written by gymctl.
         EngineError: the folder cannot be written.
     """
-    from gymctl.engines.compose.engine import check_ours
+    from gymctl.engines.rendered_file import check_ours
     from gymctl.engines.state import new_file_mode, write_atomically, write_files, write_secrets
 
     directory = path.resolve().parent

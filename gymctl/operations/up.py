@@ -187,15 +187,15 @@ def _stopped(before: StackState | None, directory: Path) -> list[str]:
 
 
 def _up_local(start: _Start) -> StackState:
-    from gymctl.config import without_effect
     from gymctl.engines.local.engine import LocalEngine
+    from gymctl.engines.local.ignored_settings import ignored_settings
 
     config = start.config
     if config.vllm:
         hint = "use --engine compose, or give the model server a base_url and remove the block"
         raise InputError("the local engine does not start vLLM", hint)
     name = stack_name(start.options.name, start.directory)
-    start.note(list(without_effect(config)))
+    start.note(list(ignored_settings(config)))
     first = "node" if config.is_worker else "head"
     start.on_event(ServersExpected((first, *config.servers)))
     state = LocalEngine(start.directory).up(
@@ -245,6 +245,7 @@ def _up_swarm(start: _Start) -> StackState:
     """Plan, build, give the images to the nodes, render, deploy and watch."""
     from gymctl.engines.compose.watch import patience
     from gymctl.engines.swarm.engine import SwarmEngine
+    from gymctl.engines.swarm.preparation import distribution_notes
     from gymctl.stack.swarm import Outcome, grouped, render_swarm
 
     engine = SwarmEngine(start.directory)
@@ -262,7 +263,7 @@ def _up_swarm(start: _Start) -> StackState:
     stack = start.plan(nofile)
     rendering = render_swarm(stack, arguments=start.command, images=deployed)
     lost = [change for change in rendering.changes if change.outcome is Outcome.LOST]
-    start.note([*grouped(lost), *engine.notes(registry=images.registry, hosts=images.hosts)])
+    start.note([*grouped(lost), *distribution_notes(registry=images.registry, hosts=images.hosts)])
     start.on_event(ServersExpected(rendering.services))
     return engine.up(
         stack,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from config_files import Folder
 
-from gymctl.config import without_effect
+from gymctl.engines.local.ignored_settings import ignored_settings
 from gymctl.errors import ConfigError
 
 SERVER = """
@@ -48,7 +48,7 @@ logging: {driver: local, options: {max-size: 50m, max-file: 2}}"""
     assert (settings.logging.driver, settings.logging.options) == ("local", {"max-size": "50m", "max-file": "2"})
     config = folder.load("stack.yaml")
     assert config.notes == ()
-    assert any("start_period" in line and "mine" in line for line in without_effect(config))
+    assert any("start_period" in line and "mine" in line for line in ignored_settings(config))
 
 
 def test_none_of_them_is_none(folder: Folder) -> None:

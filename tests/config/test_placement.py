@@ -8,9 +8,10 @@ import pytest
 import yaml
 from config_files import Folder
 
-from gymctl.config import Placement, ResourceLimits, without_effect
+from gymctl.config import Placement, ResourceLimits
 from gymctl.config.diagnostics import Findings
 from gymctl.config.placement import Reservation, read_placement, read_placements, read_resources
+from gymctl.engines.local.ignored_settings import ignored_settings
 
 SERVERS = """
 tool:
@@ -26,7 +27,7 @@ def test_nobody_says_anything(folder: Folder) -> None:
     config = folder.loaded(SERVERS.format(own=""))
     assert {(server.placement, server.limits) for server in config.servers.values()} == {(None, None)}
     assert config.placements.of("head") is None
-    assert list(without_effect(config)) == []
+    assert list(ignored_settings(config)) == []
 
 
 def test_the_nearer_one_wins_key_by_key(folder: Folder) -> None:
@@ -49,12 +50,12 @@ placement:
     )
     assert config.placements.of("head") == Placement(role="manager")
     assert config.placements.of("addons") == Placement(role="worker")
-    (note,) = without_effect(config)
+    (note,) = ignored_settings(config)
     assert note == "placement and resources (policy_model, tool) have no effect with the local engine"
 
 
 def test_one_process_starts_no_cluster_for_a_server_that_needs_ray(folder: Folder) -> None:
-    (note,) = without_effect(folder.loaded(SERVERS.format(own="needs_ray: true")))
+    (note,) = ignored_settings(folder.loaded(SERVERS.format(own="needs_ray: true")))
     assert note == "needs_ray (tool) has no effect with the local engine: checks run in subprocesses"
 
 
@@ -63,7 +64,7 @@ def test_one_process_starts_no_cluster_for_a_server_that_needs_ray(folder: Folde
 )
 def test_several_processes_are_not_one(folder: Folder, workers: int, notes: list[str]) -> None:
     config = folder.loaded(SERVERS.format(own=f"num_workers: {workers}"))
-    assert list(without_effect(config)) == notes
+    assert list(ignored_settings(config)) == notes
 
 
 def test_labels_are_taken_back_with_null(folder: Folder) -> None:

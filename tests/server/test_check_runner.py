@@ -15,8 +15,8 @@ import pytest
 from gymctl.server import Client, HopFailed, LocalTransport, ResourcesServer, Settings
 from gymctl.server.checks import runner
 from gymctl.server.checks.forked_call import Limits, run_limited
-from gymctl.server.checks.pool import CheckFailed, Pool
 from gymctl.server.checks.runner import Work
+from gymctl.server.checks.worker_pool import CheckFailed, Pool
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 

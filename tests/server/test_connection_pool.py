@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gymctl.server.calls.connection import PIECE, BrokenConnectionError
-from gymctl.server.calls.pool import ConnectError, ConnectionPool, ConnectTimeoutError
+from gymctl.server.calls.connection_pool import ConnectError, ConnectionPool, ConnectTimeoutError
+from gymctl.server.calls.http_connection import PIECE, BrokenConnectionError
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -18,8 +18,8 @@ import check_functions
 import pytest
 
 from gymctl.server import Client, HopFailed, LocalTransport, ResourcesServer, Settings
-from gymctl.server.checks.pool import CheckFailed
 from gymctl.server.checks.runner import Work
+from gymctl.server.checks.worker_pool import CheckFailed
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.lab, pytest.mark.filterwarnings("ignore")]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gymctl.server import Call, Client, LocalTransport, Reply, Server, Session, endpoint
 from gymctl.server.asgi import Application
-from gymctl.server.run.connection import BoundedConnection
+from gymctl.server.run.bounded_connection import BoundedConnection
 from gymctl.server.run.serve import uvicorn_options
 from gymctl.server.settings import settings_from_mapping
 

@@ -11,7 +11,7 @@ from gymctl.config.block_reader import read_block
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode
 from gymctl.config.vllm.files import check_heads, with_files
 from gymctl.config.vllm.gpus import GPU_KEYS, check_gpus, with_gpus
-from gymctl.config.vllm.model import VLLM_KEY, VllmBlock, VllmKeys, is_single
+from gymctl.config.vllm.served_model import VLLM_KEY, VllmBlock, VllmKeys, is_single
 from gymctl.config.vocabulary import is_server_entry
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?")

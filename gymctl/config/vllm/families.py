@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from gymctl.config.diagnostics import Findings, NoteCode
-from gymctl.config.vllm.model import VllmBlock
+from gymctl.config.vllm.served_model import VllmBlock
 
 NONE = "none"  # what a user writes as a parser to have none
 

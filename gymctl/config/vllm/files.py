@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from gymctl.config.diagnostics import Findings
-from gymctl.config.vllm.model import VllmBlock
+from gymctl.config.vllm.served_model import VllmBlock
 
 
 def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from gymctl.config.diagnostics import Findings
-from gymctl.config.vllm.model import VllmBlock
+from gymctl.config.vllm.served_model import VllmBlock
 
 DEFAULT_UTILIZATION = 0.92  # of vLLM 0.32; earlier ones take 0.9
 GPU_KEYS = "gpus gpu_ids gpu_memory_utilization tensor_parallel_size pipeline_parallel_size data_parallel_size".split()

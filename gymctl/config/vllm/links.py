@@ -12,7 +12,7 @@ from typing import Any
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.nested import follow, value_at, with_value
 from gymctl.config.vllm.families import family_of, note_parsers, reasoning_parser
-from gymctl.config.vllm.model import VLLM_KEY, VLLM_PORT, VllmBlock, is_single
+from gymctl.config.vllm.served_model import VLLM_KEY, VLLM_PORT, VllmBlock, is_single
 from gymctl.config.vocabulary import MISSING, ServerKind, is_server_entry
 from gymctl.config.wording import suggestion
 

@@ -25,11 +25,12 @@ from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import Container, find_containers, memory_kills, server_status
 from gymctl.engines.docker.daemon import connect, is_on_this_machine, spoken_errors
 from gymctl.engines.docker.gpus import check_gpus
-from gymctl.engines.docker.jobs import nofile_limit, run_on_network
+from gymctl.engines.docker.jobs import job_image, nofile_limit, run_on_network
 from gymctl.engines.docker.location import check_location, check_sources
 from gymctl.engines.docker.ray_cluster import check_clusters
 from gymctl.engines.docker.requirements import check_commands, check_engine
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
+from gymctl.engines.rendered_file import check_ours
 from gymctl.engines.runner import OnLine, background, run, stream
 from gymctl.engines.state import (
     ServerAddress,
@@ -41,8 +42,7 @@ from gymctl.engines.state import (
     write_atomically,
     write_secrets,
 )
-from gymctl.errors import EngineError, InputError
-from gymctl.stack.compose.yaml import MARKER
+from gymctl.errors import EngineError
 
 if TYPE_CHECKING:
     import docker
@@ -257,36 +257,11 @@ class ComposeEngine:
         return remove_stack(connect(""), self.directory, state, self._command, volumes=volumes)
 
 
-def check_ours(path: Path) -> None:
-    """See that ``path`` is free, or was rendered by gymctl.
-
-    Raises:
-        InputError: it is someone else's file.
-    """
-    if not path.exists():
-        return
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            first = file.readline()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", "choose a writable file") from error
-    if not first.startswith(MARKER):
-        raise InputError(
-            f"{path} was not written by gymctl and would be overwritten", "move it away, or work in another directory"
-        )
-
-
 def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
     """Where a server is reached: the head from this machine, the others inside the stack's network."""
     address = plan.head_url if service.kind == "head" else service.address
     identity = (service.name, str(service.kind), service.implementation)
     return ServerAddress(*identity, address, replicas=service.replicas, single=service.single)
-
-
-def job_image(plan: StackPlan) -> str:
-    """The image that jobs run in: one without a user's server, since only gymctl's own packages are needed."""
-    own = [image.tag for image in plan.images if not (image.folder or image.gym or image.dockerfile)]
-    return (own or [plan.images[0].tag])[0]
 
 
 def _network(client: docker.DockerClient, project: str) -> str:

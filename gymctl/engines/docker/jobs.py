@@ -27,6 +27,8 @@ from gymctl.stack.limits import COLLECTOR
 if TYPE_CHECKING:
     import docker
 
+    from gymctl.stack import StackPlan
+
 WANTED_FILES = 65535
 NAME_VARIABLE = "GYMCTL_CONTAINER"  # a job's own name, so that it can say how it is stopped
 _DOCKER_RUN_FAILED = (125, 126, 127)
@@ -189,3 +191,11 @@ def as_this_user(client: docker.DockerClient) -> list[str]:
     if os.getuid() == 0:
         return [*user, "--cap-add", "DAC_OVERRIDE"]
     return user
+
+
+def job_image(plan: StackPlan) -> str:
+    """The image that jobs run in: one without a user's server, since only gymctl's own packages are needed."""
+    for image in plan.images:
+        if not (image.folder or image.gym or image.dockerfile):
+            return image.tag
+    return plan.images[0].tag

@@ -233,7 +233,7 @@ async def _listen(server: Server, opened: socket.socket) -> None:
     import uvicorn
 
     from gymctl.server.asgi import Application
-    from gymctl.server.run.connection import BoundedConnection
+    from gymctl.server.run.bounded_connection import BoundedConnection
     from gymctl.server.run.serve import uvicorn_options
 
     config = uvicorn.Config(Application(server), **{**uvicorn_options(), "http": BoundedConnection, "lifespan": "off"})

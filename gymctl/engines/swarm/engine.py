@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 
 from gymctl import __version__
 from gymctl.engines.build.images import OnBuild, build_images
-from gymctl.engines.compose.engine import check_ours, job_image
 from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.daemon import connect, spoken_errors
-from gymctl.engines.docker.jobs import nofile_limit, run_on_network
+from gymctl.engines.docker.jobs import job_image, nofile_limit, run_on_network
 from gymctl.engines.docker.ray_cluster import check_clusters
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
+from gymctl.engines.rendered_file import check_ours
 from gymctl.engines.runner import OnLine
 from gymctl.engines.state import (
     ServerAddress,
     StackState,
-    find_own_state,
     find_state,
     load_state,
     new_file_mode,
@@ -37,6 +36,7 @@ from gymctl.engines.swarm.deploy import deploy, move_away, scale
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
 from gymctl.engines.swarm.logs import stream_logs
 from gymctl.engines.swarm.nodes import check_manager, find_node, find_nodes, new_enough_manager, set_availability
+from gymctl.engines.swarm.preparation import check_names
 from gymctl.engines.swarm.remove import remove_stack
 from gymctl.engines.swarm.task_history import server_status
 from gymctl.engines.swarm.tasks import find_services, find_tasks
@@ -44,8 +44,6 @@ from gymctl.errors import EngineError
 from gymctl.stack.swarm.service_keys import MOVING
 
 if TYPE_CHECKING:
-    import docker
-
     from gymctl.stack import StackPlan
     from gymctl.stack.swarm import SwarmRendering
 
@@ -84,7 +82,7 @@ class SwarmEngine:
         if registry:
             check_registry(registry)
         client = new_enough_manager()
-        self._check_names(client, plan.name)
+        check_names(client, self.directory, plan.name)
         images = build_images(
             plan.images, directory=self.directory, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build
         )
@@ -95,27 +93,6 @@ class SwarmEngine:
         if registry:
             images = push_images(client, images, registry, on_build)
         return nofile_limit(built.images[0].tag), images
-
-    def notes(self, *, registry: str, hosts: Sequence[str]) -> tuple[str, ...]:
-        """What the user should know before the stack is deployed."""
-        others = [node.name for node in find_nodes(connect("")) if node.usable and not node.leader]
-        if registry or hosts or not others:
-            return ()
-        return (
-            f"the images are on this node only, but tasks may also run on {', '.join(others[:3])} too: "
-            "--registry HOST/PREFIX pushes them, --host ssh://USER@NODE (repeated) copies them there",
-        )
-
-    def _check_names(self, client: docker.DockerClient, name: str) -> None:
-        """One directory, one stack; one stack name, one directory."""
-        before = find_own_state(self.directory, "swarm")
-        if before is not None and before.name != name and find_services(client, before.name):
-            raise EngineError(f"this directory already runs the stack {before.name}", "stop it first: gymctl down")
-        if before is None and find_services(client, name):
-            raise EngineError(
-                f"the stack name {name} is in use on this Swarm",
-                f"choose another name with --name NAME, or remove the other stack: docker stack rm {name}",
-            )
 
     @spoken_errors()
     def up(
@@ -140,17 +117,19 @@ class SwarmEngine:
         """
         check_ours(self.file)
         client = connect("")
-        before = find_state(self.directory), self.file.read_text("utf-8") if self.file.exists() else None
+        state_before = find_state(self.directory)
+        text_before = self.file.read_text("utf-8") if self.file.exists() else None
         image = job_image(plan)
         state = self._state(plan, rendering, images.get(image, image), arguments, config_digest)
-        names, earlier = [server.name for server in state.servers], find_services(client, plan.name)
+        names = [server.name for server in state.servers]
+        earlier = find_services(client, plan.name)
         try:
             self._write(state, rendering.text, rendering.files, plan.secrets)
             deploy(client, plan.name, self.file, names, earlier, timeout=timeout, on_event=on_event)
         except EngineError:
-            if earlier and before[0] is not None and before[1] is not None:
-                save_state(self.directory, before[0])
-                write_atomically(self.file, before[1], mode=new_file_mode())
+            if earlier and state_before is not None and text_before is not None:
+                save_state(self.directory, state_before)
+                write_atomically(self.file, text_before, mode=new_file_mode())
             raise
         return state
 
@@ -191,9 +170,11 @@ class SwarmEngine:
             InputError: no stack was brought up here.
             EngineError: no manager answers.
         """
-        state, client = load_state(self.directory), connect("")
+        state = load_state(self.directory)
+        client = connect("")
         check_manager(client)
-        services, tasks = find_services(client, state.name), find_tasks(client, state.name)
+        services = find_services(client, state.name)
+        tasks = find_tasks(client, state.name)
         nodes = {node.id: node for node in find_nodes(client)}
         return [server_status(server, services.get(server.name), tasks, nodes) for server in state.servers]
 
@@ -233,7 +214,8 @@ class SwarmEngine:
             InputError: no stack was brought up here.
             EngineError: its network is gone, or Docker could not start the job.
         """
-        state, client = load_state(self.directory), connect("")
+        state = load_state(self.directory)
+        client = connect("")
         name = f"{state.name}_default"
         if not any(network["Name"] == name for network in client.api.networks(names=[name])):
             raise EngineError(f"the stack {state.name} is not running: it has no network", "start it: gymctl up")
@@ -262,7 +244,8 @@ class SwarmEngine:
             InputError: no such node.
             ServerFailed: a server finds no other node. After this or any other failure the node is as it was.
         """
-        client, state = connect(""), find_state(self.directory)
+        client = connect("")
+        state = find_state(self.directory)
         check_manager(client)
         node = find_node(client, name)
         moved: tuple[str, ...] = ()
@@ -295,6 +278,7 @@ class SwarmEngine:
             InputError: no stack was brought up here.
             EngineError: no manager answers, or something stays.
         """
-        state, client = load_state(self.directory), connect("")
+        state = load_state(self.directory)
+        client = connect("")
         check_manager(client)
         return remove_stack(client, self.directory, state, volumes=volumes)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
 from gymctl.server.calls.client import KEEPALIVE_S, HopFailed, unanswered
-from gymctl.server.calls.connection import BrokenConnectionError, Response
+from gymctl.server.calls.connection_pool import Address, ConnectError, ConnectionPool, ConnectTimeoutError
 from gymctl.server.calls.deadlines import Deadlines
-from gymctl.server.calls.pool import Address, ConnectError, ConnectionPool, ConnectTimeoutError
+from gymctl.server.calls.http_connection import BrokenConnectionError, Response
 from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, PASSED_HEADERS, Call, Reply
 
 if TYPE_CHECKING:

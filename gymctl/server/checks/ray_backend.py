@@ -23,7 +23,7 @@ from gymctl.errors import InputError
 from gymctl.server.calls.client import HopFailed
 from gymctl.server.checks import fork_server, forked_call
 from gymctl.server.checks.forked_call import Limits
-from gymctl.server.checks.pool import CheckFailed, Reason
+from gymctl.server.checks.worker_pool import CheckFailed, Reason
 
 Value = TypeVar("Value")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.config.vocabulary import RAY_ADDRESS_KEY
 from gymctl.server.calls.client import HopFailed
-from gymctl.server.checks.pool import MEMORY, CheckFailed, Pool
 from gymctl.server.checks.ray_backend import Cluster, Place
+from gymctl.server.checks.worker_pool import MEMORY, CheckFailed, Pool
 
 if TYPE_CHECKING:
     from gymctl.server.base import Server

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from gymctl.server.calls.connection import Connection, Response
+from gymctl.server.calls.http_connection import Connection, Response
 
 # A peer's machine that vanished is noticed while its answer is awaited: probes after 10 s, given up at 25 s.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
