@@ -24,38 +24,38 @@ PORTS = 21_000  # of the backend; the sides' follow
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases asked for; 1 when a request failed on our side."""
-    asked = _parse(arguments)
+    options = _parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an orderly way out, so that no stack is left behind
-    asked.results.mkdir(parents=True, exist_ok=True)
-    samples = [sample for file in asked.add for sample in report.read(file)]
-    names = [*dict.fromkeys(side.name for side in _sides(asked, asked.results, one_process=False))]
-    pythons = {"gymctl": machine.python_version(asked.python)}
-    if asked.upstream:
-        pythons["nemo-gym"] = machine.python_version(asked.upstream / "bin" / "python")
+    options.results.mkdir(parents=True, exist_ok=True)
+    samples = [sample for file in options.add for sample in report.read(file)]
+    names = [*dict.fromkeys(side.name for side in _sides(options, options.results, one_process=False))]
+    pythons = {"gymctl": machine.python_version(options.python)}
+    if options.upstream:
+        pythons["nemo-gym"] = machine.python_version(options.upstream / "bin" / "python")
     about = {
         "command": "python -m benchmarks " + " ".join(sys.argv[1:] if arguments is None else arguments),
         "machine": machine.description(),
         "pythons": pythons,
     }
-    for case in asked.cases:
+    for case in options.cases:
         with tempfile.TemporaryDirectory(prefix=f"gymctl-bench-{case}-") as folder:
-            plan = _plan(asked, case, Path(folder))
-            for sample in _samples(asked, case, plan):
+            plan = _plan(options, case, Path(folder))
+            for sample in _samples(options, case, plan):
                 samples.append(sample)
                 _progress(sample)
-                report.save(asked.results / "results.json", samples, about)
-    report.save(asked.results / "results.json", samples, about)
+                report.save(options.results / "results.json", samples, about)
+    report.save(options.results / "results.json", samples, about)
     lines = report.lines(samples, names)
     sys.stdout.write("\n" + report.table(lines, names) + "\n")
-    (asked.results / "table.md").write_text(report.table(lines, names) + "\n")
+    (options.results / "table.md").write_text(report.table(lines, names) + "\n")
     for quantity, title in (
         ("cpu_ms", "CPU per operation, ms: less is better"),
         ("rate", "Per second: more is better"),
     ):
         drawn = chart.chart([line for line in lines if line.quantity == quantity], title)
-        (asked.results / f"{quantity}.svg").write_text(drawn)
-    if asked.write_docs:
-        sys.stderr.write(f"written: {', '.join(page.write(asked.write_docs, samples))}\n")
+        (options.results / f"{quantity}.svg").write_text(drawn)
+    if options.write_docs:
+        sys.stderr.write(f"written: {', '.join(page.write(options.write_docs, samples))}\n")
     return int(any(sample.values.get("failed") for sample in samples if sample.side == "gymctl"))
 
 
@@ -85,33 +85,33 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--upstream-most", type=int, default=4096, help="the most in flight for NeMo Gym in a sweep (4096: minutes)"
     )
     parser.add_argument("--write-docs", type=Path, metavar="DOCS", help="put tables and chart into DOCS/performance.*")
-    asked = parser.parse_args(arguments)
-    asked.concurrency = asked.concurrency or (sweep.CONCURRENCIES if asked.sweep else [64])
-    asked.repeats = asked.repeats or (3 if asked.sweep else 5)
-    return asked
+    options = parser.parse_args(arguments)
+    options.concurrency = options.concurrency or (sweep.CONCURRENCIES if options.sweep else [64])
+    options.repeats = options.repeats or (3 if options.sweep else 5)
+    return options
 
 
-def _samples(asked: argparse.Namespace, case: str, plan: Plan) -> Iterator[Sample]:
-    if asked.sweep and case == "rollouts":
-        return sweep.sweep(plan, asked.upstream_most)
+def _samples(options: argparse.Namespace, case: str, plan: Plan) -> Iterator[Sample]:
+    if options.sweep and case == "rollouts":
+        return sweep.sweep(plan, options.upstream_most)
     return CASES[case](plan)
 
 
-def _plan(asked: argparse.Namespace, case: str, folder: Path) -> Plan:
-    if asked.only_slow_model:
+def _plan(options: argparse.Namespace, case: str, folder: Path) -> Plan:
+    if options.only_slow_model:
         delays = [SLOW_MODEL_MS]
-    elif asked.slow_model:
+    elif options.slow_model:
         delays = [0, SLOW_MODEL_MS]
     else:
         delays = [0]
-    sides = _sides(asked, folder, one_process=case == "allinone")
-    return Plan(sides, folder, PORTS, asked.count, asked.repeats, asked.concurrency, delays)
+    sides = _sides(options, folder, one_process=case == "allinone")
+    return Plan(sides, folder, PORTS, options.count, options.repeats, options.concurrency, delays)
 
 
-def _sides(asked: argparse.Namespace, folder: Path, *, one_process: bool) -> list[Side]:
-    sides = [Side("gymctl", asked.python.absolute(), PORTS + 10, PORTS, folder / "gymctl", one_process)]
-    if asked.upstream:
-        python = asked.upstream.absolute() / "bin" / "python"
+def _sides(options: argparse.Namespace, folder: Path, *, one_process: bool) -> list[Side]:
+    sides = [Side("gymctl", options.python.absolute(), PORTS + 10, PORTS, folder / "gymctl", one_process)]
+    if options.upstream:
+        python = options.upstream.absolute() / "bin" / "python"
         sides.append(Side("nemo-gym", python, PORTS + 30, PORTS, folder / "nemo-gym"))
     return sides
 

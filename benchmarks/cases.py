@@ -124,9 +124,9 @@ def compose(plan: Plan) -> Iterator[Sample]:
 def replicas(plan: Plan) -> Iterator[Sample]:
     """Rollouts with 1, 2 and 4 replicas of a verifier that needs 40 ms of a core; ours alone, under Compose."""
     side = next(side for side in plan.sides if not side.is_upstream)
-    for shown, limit in replicated.LIMITS.items():
+    for title, limit in replicated.LIMITS.items():
         for number, values in replicated.measure(side, limit, plan.count, plan.repeats, plan.concurrency[0]):
-            label = f"verifier of {replicated.VERIFY_MS} ms CPU{shown}, {number} replica{'s' if number > 1 else ''}"
+            label = f"verifier of {replicated.VERIFY_MS} ms CPU{title}, {number} replica{'s' if number > 1 else ''}"
             yield Sample(label, side.name, values)
 
 

@@ -136,8 +136,8 @@ def main() -> int:
     parser.add_argument("environments", nargs="*", default=[*ROWS], help=", ".join(ROWS))
     parser.add_argument("-n", "--count", type=int, default=1000)
     parser.add_argument("-c", "--concurrency", type=int, default=256)
-    asked = parser.parse_args()
-    results = [run(measure(name, asked.count, asked.concurrency)) for name in asked.environments]
+    options = parser.parse_args()
+    results = [run(measure(name, options.count, options.concurrency)) for name in options.environments]
     sys.stdout.write(table(results) + "\n")
     return int(any(each.right != each.count for each in results))
 

@@ -158,9 +158,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def note(kind: str, config: Any, given: Any, **more: Any) -> None:
+def note(kind: str, config: Any, inputs: Any, **more: Any) -> None:
     """Add a line."""
-    lines.append({"test": now["test"], "kind": kind, "config": plain(config), "given": given, **more})
+    lines.append({"test": now["test"], "kind": kind, "config": plain(config), "given": inputs, **more})
 
 
 def watch() -> None:

@@ -89,7 +89,7 @@ def _in_process(name: str, seeds: list[int], queue: Queue[Outcome | None]) -> No
 
 def _line(outcome: Outcome) -> str:
     if outcome.violations:
-        result = f"{'; '.join(outcome.violations)}; see {outcome.kept}"
+        result = f"{'; '.join(outcome.violations)}; see {outcome.saved_in}"
     else:
         result = "ok"
     blows = ", ".join(outcome.strikes)

@@ -36,7 +36,7 @@ class Backend:
 
     async def responses(self, request: web.Request) -> web.StreamResponse:
         """One model call."""
-        asked = json.loads(await request.read())
+        body = json.loads(await request.read())
         fault = self._fault
         if fault and self._random.random() < fault.get("share", 1.0):
             if fault["kind"] == "status":
@@ -46,7 +46,7 @@ class Backend:
                 return web.Response()
             await self._over.wait()
         await asyncio.sleep(DELAY_S)
-        return web.json_response(response("scripted", [answer(asked["input"])], usage=usage(10, 5)))
+        return web.json_response(response("scripted", [answer(body["input"])], usage=usage(10, 5)))
 
 
 def answer(items: list[dict[str, Any]]) -> dict[str, Any]:

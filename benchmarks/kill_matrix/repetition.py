@@ -34,7 +34,7 @@ def repeat(kind: Kind, seeds: list[int]) -> Iterator[Outcome]:
             outcome = once(kind, seed, fleet, place)
             if outcome.violations:
                 wrong = True
-                outcome.kept = str(place)
+                outcome.saved_in = str(place)
             yield outcome
     finally:
         fleet.close()

@@ -36,7 +36,7 @@ class Outcome:
     terminal: int = 0
     again: int = 0
     bound: int = 0
-    kept: str = ""
+    saved_in: str = ""
     strikes: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 

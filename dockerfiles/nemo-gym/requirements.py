@@ -40,10 +40,10 @@ def main(folder: Path, target: Path) -> str:
         kind = folder.parent
         known = sorted(path.parent.name for path in kind.glob("*/app.py"))
         sys.exit(f"error: no {kind.name}/{folder.name} in this NeMo Gym; there are: {', '.join(known) or 'none'}")
-    found = without_gym(folder)
-    if found is None:
+    requirements = without_gym(folder)
+    if requirements is None:
         return ""
-    name, text = found
+    name, text = requirements
     target.mkdir(parents=True, exist_ok=True)
     (target / name).write_text(text, encoding="utf-8")
     return str(target / name)

@@ -95,10 +95,10 @@ def drain(
         typer.echo(json.dumps({"node": node, "moved": list(moved)}))
         return
     if moved:
-        what = f"{', '.join(moved)} moved"
+        result = f"{', '.join(moved)} moved"
     else:
-        what = "it had no servers of this directory's stack"
-    typer.echo(f"{node} is drained: {what}; make it available again with: gymctl nodes activate {node}")
+        result = "it had no servers of this directory's stack"
+    typer.echo(f"{node} is drained: {result}; make it available again with: gymctl nodes activate {node}")
 
 
 @commands.command()

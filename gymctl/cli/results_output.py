@@ -117,11 +117,11 @@ def print_page(index: Index, query: Query, *, content: bool, as_json: bool) -> N
     typer.echo(page_note(len(page.rollouts), page.total, query.offset, "rollouts"))
 
 
-def page_note(shown: int, total: int, offset: int, what: str) -> str:
+def page_note(on_page: int, total: int, offset: int, noun: str) -> str:
     """How much of a list was printed."""
-    if shown == total:
-        return f"{total} {what}"
-    return f"{shown} of {total} {what}, from {offset + 1}; see --limit and --offset"
+    if on_page == total:
+        return f"{total} {noun}"
+    return f"{on_page} of {total} {noun}, from {offset + 1}; see --limit and --offset"
 
 
 def last_answer(index: Index, rollout: Rollout) -> str:

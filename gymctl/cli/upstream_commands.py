@@ -31,7 +31,7 @@ class CommandsByEitherName(GroupedCommands):
             return super().get_command(ctx, cmd_name)
         if short not in upstream.COMMANDS:
             raise InputError(f"gymctl has no {cmd_name} yet", upstream.OTHER_COMMANDS.get(short, "see gymctl --help"))
-        found: Any = super()
+        command: Any = super()
         for name in upstream.COMMANDS[short]:
-            found = found.get_command(ctx, name)
-        return found
+            command = command.get_command(ctx, name)
+        return command

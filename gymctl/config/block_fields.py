@@ -18,7 +18,7 @@ def block_of(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in (Union, UnionType, Annotated, list, tuple):
-        return next((found for item in get_args(annotation) if (found := block_of(item))), None)
+        return next((block for item in get_args(annotation) if (block := block_of(item))), None)
     return None
 
 

@@ -42,8 +42,10 @@ def find_bundled(resolved: Mapping[str, Any], roots: Sequence[Path], findings: F
                 continue
             renamed[name, kind, theirs] = ours
             findings.origins.graft((name, kind, theirs), (name, kind, ours))
-            what = f"{name}: gymctl's {ours} replaces NeMo Gym's {theirs}, which is not available"
-            findings.note(NoteCode.RENAMED, (name, kind, ours), what, "`runtime: nemo-gym` selects NeMo Gym's own")
+            substitution = f"{name}: gymctl's {ours} replaces NeMo Gym's {theirs}, which is not available"
+            findings.note(
+                NoteCode.RENAMED, (name, kind, ours), substitution, "`runtime: nemo-gym` selects NeMo Gym's own"
+            )
     return renamed
 
 

@@ -53,8 +53,8 @@ def check_references(
                 continue
             _unknown_reference(server, reference, servers, findings)
         if lost:
-            kept = tuple(reference for reference in server.references if reference not in lost)
-            checked[server.name] = replace(server, references=kept)
+            remaining = tuple(reference for reference in server.references if reference not in lost)
+            checked[server.name] = replace(server, references=remaining)
     return _without_relays(checked), remote
 
 
@@ -83,13 +83,13 @@ def _unknown_reference(
         hint = did_you_mean(reference.name, same_kind) or f"there are: {', '.join(same_kind)}"
     else:
         hint = f"add a configuration that defines a server under {reference.kind.value}"
-    what = f"{server.name}.{dotted(reference.path)} refers to {reference.kind.value}/{reference.name!r}"
+    problem = f"{server.name}.{dotted(reference.path)} refers to {reference.kind.value}/{reference.name!r}"
     path = (*server.path, *reference.path, "name")
-    what += ", which is not defined"
+    problem += ", which is not defined"
     if len(reference.path) > 1:
-        findings.note(NoteCode.UNKNOWN_REFERENCE, path, what, hint)
+        findings.note(NoteCode.UNKNOWN_REFERENCE, path, problem, hint)
     else:
-        findings.problem(path, what, hint)
+        findings.problem(path, problem, hint)
 
 
 def check_addresses(servers: Mapping[str, ServerInstance], head: Head, default: Any, findings: Findings) -> None:
@@ -101,8 +101,8 @@ def check_addresses(servers: Mapping[str, ServerInstance], head: Head, default: 
         host = server.host or default or LOOPBACK
         other = next((name for place, port, name in taken if port == server.port and _same(host, place)), None)
         if other:
-            what = f"{server.name}: port {server.port} is already used by {other}"
-            findings.problem((*server.path, "port"), what, "choose another port, or remove `port`")
+            problem = f"{server.name}: port {server.port} is already used by {other}"
+            findings.problem((*server.path, "port"), problem, "choose another port, or remove `port`")
         taken.append((host, server.port, server.name))
 
 
@@ -113,5 +113,5 @@ def _same(one: str, other: str) -> bool:
 def check_domain(server: ServerInstance, findings: Findings) -> None:
     """A resources server has a domain: NeMo Gym refuses to start without one."""
     if server.kind is ServerKind.RESOURCES and server.fields.get("domain") is None:
-        what = f"{server.name}: a resources server needs a domain"
-        findings.problem(server.path, what, f"one of {', '.join(DOMAINS)}")
+        problem = f"{server.name}: a resources server needs a domain"
+        findings.problem(server.path, problem, f"one of {', '.join(DOMAINS)}")

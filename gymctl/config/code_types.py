@@ -76,9 +76,9 @@ class _Types:
             return self._class(self._classes[name])
         if name in self._aliases and name not in self._open:
             self._open.add(name)
-            found = self.of(self._aliases[name])
+            values = self.of(self._aliases[name])
             self._open.remove(name)
-            return found
+            return values
         return _NAMES.get(name, Any)
 
     def _class(self, node: ast.ClassDef) -> Any:

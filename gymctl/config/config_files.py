@@ -37,8 +37,8 @@ class Finder:
         """
         try:
             for root in (*self._roots_for(text), *((beside,) if beside else ())):
-                if found := self._under(root, text):
-                    return found
+                if path := self._under(root, text):
+                    return path
             example = assets.example(text)
             if example:
                 return self._under(example.parent, example.name)
@@ -51,14 +51,14 @@ class Finder:
         raise InputError(f"{text}: no such file ({self._looked_in(beside)})", self._suggestion(text, beside))
 
     def _under(self, root: Path, text: str) -> list[Path]:
-        wanted = Path(text).expanduser()
-        place = Path(os.path.normpath(root / wanted))
+        path = Path(text).expanduser()
+        place = Path(os.path.normpath(root / path))
         if place.is_dir():
             return _stack_in(place, self.cwd)
         if place.is_file():
             return [place]
         if any(letter in text for letter in "*?["):
-            return sorted(_glob(wanted, root))
+            return sorted(_glob(path, root))
         return []
 
     def _roots_for(self, text: str) -> tuple[Path, ...]:
@@ -90,11 +90,11 @@ class Finder:
             return f"did you mean {by_name.get(named, named)!r}?"
         return self._beside_its_server(Path(text)) or "check the path (relative paths start at the current directory)"
 
-    def _beside_its_server(self, wanted: Path) -> str:
+    def _beside_its_server(self, relative: Path) -> str:
         """For KIND/IMPLEMENTATION/...: what that server has instead, or which servers of the kind there are."""
-        if len(wanted.parts) < 3 or wanted.parts[0] not in _KINDS:
+        if len(relative.parts) < 3 or relative.parts[0] not in _KINDS:
             return ""
-        kind, implementation = wanted.parts[:2]
+        kind, implementation = relative.parts[:2]
         for root in self.roots:
             if configs := sorted((root / kind / implementation / "configs").glob("*.yaml")):
                 return f"did you mean '{kind}/{implementation}/configs/{configs[0].name}'?"
@@ -109,15 +109,15 @@ class Finder:
         )
 
 
-def _glob(wanted: Path, root: Path) -> Iterator[Path]:
-    if wanted.is_absolute():
-        start = Path(wanted.anchor)
+def _glob(relative: Path, root: Path) -> Iterator[Path]:
+    if relative.is_absolute():
+        start = Path(relative.anchor)
     else:
         start = root
-    if wanted.is_absolute():
-        pattern = wanted.relative_to(start)
+    if relative.is_absolute():
+        pattern = relative.relative_to(start)
     else:
-        pattern = wanted
+        pattern = relative
     return (path for path in start.glob(str(pattern)) if path.is_file())
 
 

@@ -95,15 +95,15 @@ def _texts(value: Any) -> dict[str, str]:
     """A mapping whose values are text or numbers, as text."""
     if not isinstance(value, Mapping):
         raise ValueError
-    found = {}
+    texts = {}
     for key, item in value.items():
         if not isinstance(key, str) or not isinstance(item, str | int | float | bool):
             raise ValueError
         if isinstance(item, bool):
-            found[key] = str(item).lower()
+            texts[key] = str(item).lower()
         else:
-            found[key] = str(item)
-    return found
+            texts[key] = str(item)
+    return texts
 
 
 def _check_variables(variables: dict[str, str]) -> dict[str, str]:

@@ -46,8 +46,8 @@ class Origins:
     def of(self, path: KeyPath) -> Location | None:
         """The place that won for ``path``, or for the nearest enclosing key that has one."""
         for cut in range(len(path), 0, -1):
-            if found := self.places.get(path[:cut]):
-                return found[-1]
+            if location := self.places.get(path[:cut]):
+                return location[-1]
         return None
 
     def history(self, path: KeyPath) -> tuple[Location, ...]:

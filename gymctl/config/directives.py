@@ -118,9 +118,9 @@ class _Pass:
         if source in self._active:
             self.findings.problem(path, f"{dotted(path)}: {'.'.join(source)} takes its keys from itself")
             return {}
-        found: Any = self.before
+        value: Any = self.before
         for part in source:
-            below = follow(found, self.before)
+            below = follow(value, self.before)
             if below == MISSING:
                 return MISSING
             if not isinstance(below, dict) or part not in below:
@@ -130,10 +130,10 @@ class _Pass:
                     hint = ""
                 self.findings.problem(path, f"{dotted(path)} takes from {'.'.join(source)}, which does not exist", hint)
                 return {}
-            found = below[part]
-        if self._is_too_much(found, path):
+            value = below[part]
+        if self._is_too_much(value, path):
             return {}
-        holder = {source[-1]: copied(found)}
+        holder = {source[-1]: copied(value)}
         self._active.append(source)
         self.walk(holder, source[:-1])
         self._active.pop()

@@ -141,10 +141,10 @@ def _path(config: Config, text: str) -> KeyPath:
     if server := config.servers.get(parts[0]):
         rest = parts[2:] if parts[1:2] == [server.implementation] else parts[1:]
         candidates.append([*server.path, *rest])
-    found = [path for candidate in candidates if (path := _typed(config.resolved, candidate)) is not None]
-    if not found:
+    matches = [path for candidate in candidates if (path := _typed(config.resolved, candidate)) is not None]
+    if not matches:
         raise InputError(f"no value is set at {text}", _hint(config, parts))
-    return found[0]
+    return matches[0]
 
 
 def _typed(value: Any, parts: list[str]) -> KeyPath | None:

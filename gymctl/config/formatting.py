@@ -102,8 +102,8 @@ def graph_mermaid(config: Config) -> str:
     names = {name: f"s{index}" for index, name in enumerate(config.servers)}
     lines = ["flowchart LR"]
     for server in config.servers.values():
-        shown = server.name.replace('"', "#quot;")
-        lines.append(f'  {names[server.name]}["{shown}<br/>{server.kind.value}/{server.implementation}"]')
+        label = server.name.replace('"', "#quot;")
+        lines.append(f'  {names[server.name]}["{label}<br/>{server.kind.value}/{server.implementation}"]')
     for name, identity in names.items():
         for field, target in _edges(config, name):
             lines.append(f'  {identity} -->|"{field}"| {names[target]}')

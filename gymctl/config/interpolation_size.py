@@ -121,10 +121,10 @@ class Measure:
         value: Any = self._whole
         for place, key in enumerate(path):
             if isinstance(value, str):
-                found = list(_groups(value))
-                if len(found) != 1 or value.strip() != f"${{{found[0]}}}":
+                groups = list(_groups(value))
+                if len(groups) != 1 or value.strip() != f"${{{groups[0]}}}":
                     return None
-                target = _target(found[0].strip(), path[:place])
+                target = _target(groups[0].strip(), path[:place])
                 return self._value((*target, *path[place:]), hops + 1) if hops < _MOST_HOPS else None
             if isinstance(value, dict):
                 value = value.get(key, value.get(int(key)) if str(key).isdigit() else None)

@@ -78,8 +78,8 @@ def read_layers(
         )
     layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
     tree = _read_tree(named, Finder(roots, cwd), environ)
-    given = [*tree.documents.values(), *((env,) if env else ()), *layers]
-    order = order or _order_of(given) or MergeOrder.INCLUDES_LAST
+    documents = [*tree.documents.values(), *((env,) if env else ()), *layers]
+    order = order or _order_of(documents) or MergeOrder.INCLUDES_LAST
     return Layers(tuple(flatten(tree, order)), env, layers, roots, order, tree.includes())
 
 
@@ -110,8 +110,8 @@ def _config_paths(overrides: Sequence[Override], env: Document | None, environ: 
         values = {}
     for override in reversed(overrides):
         if override.path == (_PATHS,):
-            given = {str(item.path[0]): item.value for item in overrides if len(item.path) == 1}
-            return _paths(override.value, f"command line ({override.text})", {**values, **given}, environ)
+            overridden = {str(item.path[0]): item.value for item in overrides if len(item.path) == 1}
+            return _paths(override.value, f"command line ({override.text})", {**values, **overridden}, environ)
     if env is None or from_env is None:
         return []
     return _paths(from_env, str(env.marks[_PATHS,]), values, environ)
@@ -140,7 +140,7 @@ def _resolved(text: str, where: str, values: Mapping[str, Any], environ: Mapping
 
 def _order_of(documents: Sequence[Document]) -> MergeOrder | None:
     """``gymctl.merge_order`` as the layers set it (it decides their order, so the last one read wins)."""
-    found: MergeOrder | None = None
+    order: MergeOrder | None = None
     for document in documents:
         own = document.data.get(OWN_KEY)
         if isinstance(own, dict):
@@ -153,8 +153,8 @@ def _order_of(documents: Sequence[Document]) -> MergeOrder | None:
             where = str(document.marks.get((OWN_KEY, "merge_order"), document.name))
             hint = did_you_mean(written, MergeOrder) or f"one of {', '.join(MergeOrder)}"
             raise ConfigError([Problem(where, f"merge_order is {written!r}", hint)])
-        found = MergeOrder(written)
-    return found
+        order = MergeOrder(written)
+    return order
 
 
 def _read_tree(named: Sequence[str], finder: Finder, environ: Mapping[str, str]) -> Tree:
@@ -175,14 +175,14 @@ def _children(document: Document, path: Path, finder: Finder, environ: Mapping[s
     if _PATHS not in document.data:
         return []
     texts = _paths(document.data.pop(_PATHS) or [], str(document.marks[_PATHS,]), document.data, environ)
-    found: list[Path] = []
+    children: list[Path] = []
     for index, text in enumerate(texts):
         try:
-            found += finder.find(text, beside=path.parent)
+            children += finder.find(text, beside=path.parent)
         except InputError as error:
             where = str(document.marks.get((_PATHS, index)) or document.marks[_PATHS,])
             raise ConfigError([Problem(where, error.message, error.hint)]) from error
-    return found
+    return children
 
 
 @dataclass
@@ -196,20 +196,20 @@ class Tree:
     def includes(self) -> Mapping[str, frozenset[str]]:
         """For every file the names of those it brings in, near and far."""
         return {
-            self.documents[path].name: frozenset(self.documents[found].name for found in self._below(path))
+            self.documents[path].name: frozenset(self.documents[child].name for child in self._below(path))
             for path, below in self.children.items()
             if below
         }
 
     def _below(self, path: Path) -> set[Path]:
-        found: set[Path] = set()
+        paths: set[Path] = set()
         pending = list(self.children[path])
         while pending:
             here = pending.pop()
-            if here != path and here not in found:
-                found.add(here)
+            if here != path and here not in paths:
+                paths.add(here)
                 pending += self.children[here]
-        return found
+        return paths
 
 
 def flatten(tree: Tree, order: MergeOrder) -> Iterator[Document]:

@@ -62,8 +62,8 @@ def _unread_fields(server: ServerInstance, findings: Findings) -> None:
     for key in unknown:
         if not implementation.reads(key):
             hint = did_you_mean(key, implementation.fields | known) or "remove it, or add it to the server's settings"
-            what = f"{server.name}: {server.kind.value}/{server.implementation} reads no {key!r}"
-            findings.note(NoteCode.UNREAD_KEY, (*server.path, key), what, hint)
+            problem = f"{server.name}: {server.kind.value}/{server.implementation} reads no {key!r}"
+            findings.note(NoteCode.UNREAD_KEY, (*server.path, key), problem, hint)
 
 
 def _unread_siblings(server: ServerInstance, entry: Mapping[str, Any], findings: Findings) -> None:

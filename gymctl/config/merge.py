@@ -112,8 +112,8 @@ def _dropped(old: Any, new: Any) -> str:
     if not isinstance(old, list) or not isinstance(new, list):
         return ""
     names = [item.get("name", f"item {index}") for index, item in enumerate(old) if isinstance(item, dict)]
-    kept = {item.get("name") for item in new if isinstance(item, dict)}
-    return ", ".join(str(name) for name in names if name not in kept)
+    new_names = {item.get("name") for item in new if isinstance(item, dict)}
+    return ", ".join(str(name) for name in names if name not in new_names)
 
 
 def _expand_shorthand(layer: Document, merged: Mapping[str, Any]) -> Document:

@@ -42,13 +42,13 @@ def follow(text: Any, whole: Mapping[str, Any]) -> Any:
             match = None
         if not match:
             break
-        found: Any = whole
+        value: Any = whole
         for part in match[1].split("."):
-            if isinstance(found, dict):
-                found = found.get(part)
+            if isinstance(value, dict):
+                value = value.get(part)
             else:
-                found = None
-        if found is None:
+                value = None
+        if value is None:
             break
-        text = found
+        text = value
     return text

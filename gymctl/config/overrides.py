@@ -49,15 +49,15 @@ def parse_override(argument: str) -> Override:
     if not match:
         raise InputError(f"{argument!r} is not an override", "write +key.path=value")
     sign, key, equals, value = match.groups()
-    shown = f"{sign}{key}"  # never the value: it may be a credential, and places are printed
+    place = f"{sign}{key}"  # never the value: it may be a credential, and places are printed
     if sign == "~":
         raise InputError(
-            f"{shown}: keys from a file cannot be deleted on the command line (nor in NeMo Gym)",
+            f"{place}: keys from a file cannot be deleted on the command line (nor in NeMo Gym)",
             f"set it to null with ++{key}=null",
         )
     if not equals:
-        raise InputError(f"{shown} has no value", f"write {shown}=value")
-    return Override(tuple(key.split(".")), parse_value(value, shown), shown)
+        raise InputError(f"{place} has no value", f"write {place}=value")
+    return Override(tuple(key.split(".")), parse_value(value, place), place)
 
 
 def override_document(override: Override) -> Document:
@@ -104,9 +104,9 @@ class _Reader:
         self._at = 0
         self._argument = argument
 
-    def error(self, what: str) -> InputError:
+    def error(self, problem: str) -> InputError:
         return InputError(
-            f"{self._argument}: {what}", "lists are [a,b], dicts {a: 1}; quote text that contains , : ] or }"
+            f"{self._argument}: {problem}", "lists are [a,b], dicts {a: 1}; quote text that contains , : ] or }"
         )
 
     def rest(self) -> str:

@@ -32,8 +32,8 @@ def check_published(
         taken[head.port] = "the head server"
     for title, path, port in _wanted(blocks, ray):
         if port in taken:
-            what = f"{title}: port {port} of this machine is already used by {taken[port]}"
-            findings.problem(path, what, "choose another port")
+            problem = f"{title}: port {port} of this machine is already used by {taken[port]}"
+            findings.problem(path, problem, "choose another port")
         taken.setdefault(port, title)
 
 

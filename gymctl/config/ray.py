@@ -105,9 +105,9 @@ def cluster_address(
     if has_block or not address or resolved.get(RAY_ADDRESS_KEY) is not None:
         return None
     if not address.startswith("ray://"):
-        what = f"RAY_ADDRESS is {address}, an address for cluster nodes; containers do not use it"
+        problem = f"RAY_ADDRESS is {address}, an address for cluster nodes; containers do not use it"
         hint = f"to use that cluster: {RAY_ADDRESS_KEY}: ray://HOST:{RAY_CLIENT_PORT}"
-        findings.note_at(NoteCode.RAY_ADDRESS, "", f"{what}; {hint}")
+        findings.note_at(NoteCode.RAY_ADDRESS, "", f"{problem}; {hint}")
         return None
     findings.note_at(NoteCode.RAY_ADDRESS, "", f"RAY_ADDRESS names the Ray cluster: {address}")
     return address

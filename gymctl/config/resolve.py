@@ -196,15 +196,15 @@ def _put(data: Any, path: KeyPath, value: Any) -> None:
 
 def _explain(error: BaseException, path: KeyPath, text: str, merged: Mapping[str, Any], findings: Findings) -> None:
     reason = _first_line(error)
-    if found := _NOT_FOUND.search(reason):
-        wanted = found[1]
+    if match := _NOT_FOUND.search(reason):
+        missing = match[1]
         scalars = [str(key) for key, value in merged.items() if not isinstance(value, dict)]
-        hint = did_you_mean(wanted, scalars, cutoff=0.85)
-        hint = hint or f"set it in env.yaml, or on the command line: ++{wanted}=VALUE"
-        findings.problem(path, f"{dotted(path)} refers to {wanted}, which is not set", hint)
-    elif found := _NO_VARIABLE.search(reason):
-        hint = f"export it, or set a default: ${{oc.env:{found[1]},VALUE}}"
-        findings.problem(path, f"{dotted(path)} refers to the environment variable {found[1]}, which is not set", hint)
+        hint = did_you_mean(missing, scalars, cutoff=0.85)
+        hint = hint or f"set it in env.yaml, or on the command line: ++{missing}=VALUE"
+        findings.problem(path, f"{dotted(path)} refers to {missing}, which is not set", hint)
+    elif match := _NO_VARIABLE.search(reason):
+        hint = f"export it, or set a default: ${{oc.env:{match[1]},VALUE}}"
+        findings.problem(path, f"{dotted(path)} refers to the environment variable {match[1]}, which is not set", hint)
     elif isinstance(error, RecursionError) or "ecursi" in reason:
         findings.problem(path, f"{dotted(path)}: {text} refers to itself", "remove one of the references")
     else:

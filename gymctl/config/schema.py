@@ -89,8 +89,8 @@ def _settings_schema(code: Implementation, definitions: dict[str, Any]) -> dict[
 def bundled_servers(kind: ServerKind) -> tuple[tuple[Path, Implementation], ...]:
     """The folders of the bundled servers of a kind, and what their code reads."""
     folders = sorted(path.parent for path in assets.folder("services").glob(f"{kind.value}/*/app.py"))
-    found = ((folder, implementation_of(folder, "app.py")) for folder in folders)
-    return tuple((folder, code) for folder, code in found if code)
+    servers = ((folder, implementation_of(folder, "app.py")) for folder in folders)
+    return tuple((folder, code) for folder, code in servers if code)
 
 
 def _model_schema(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +114,12 @@ def _lax(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lax_property(value: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value[key] for key in _KEPT if value.get(key) is not None}
+    annotations = {key: value[key] for key in _KEPT if value.get(key) is not None}
     rest = {key: item for key, item in value.items() if key not in (*_KEPT, "title")}
     options = list(_options(rest))
     if options:
-        return {**kept, "anyOf": [*options, _REFERENCE]}
-    return kept
+        return {**annotations, "anyOf": [*options, _REFERENCE]}
+    return annotations
 
 
 def _options(value: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -33,8 +33,8 @@ def place_servers(
             path: KeyPath = (*server.path, "resources", "gpus")
             if "resources" not in server.fields:
                 path = (name, "resources", "gpus")
-            what = f"{name} requests GPUs, but its placement is gpu: false"
-            findings.problem(path, what, "remove one of them")
+            problem = f"{name} requests GPUs, but its placement is gpu: false"
+            findings.problem(path, problem, "remove one of them")
         if server.container:
             container = server.container.below(cwd)
         else:

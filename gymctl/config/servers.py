@@ -40,8 +40,8 @@ def find_servers(values: Mapping[str, Any], roots: Sequence[Path], findings: Fin
         entry = _Entry(name, value, roots, findings, values.get("runtime"))
         if entry.is_override:
             overrides.append(entry)
-        elif found := entry.server():
-            servers[name] = found
+        elif instance := entry.server():
+            servers[name] = instance
     needed = {item.name for server in servers.values() for item in server.references if len(item.path) == 1}
     for entry in overrides:
         if entry.name in needed or not servers:
@@ -81,8 +81,8 @@ class _Entry:
         if not isinstance(self.name, str):
             self.findings.problem((self.name,), f"the server name {self.name!r} is not a string", "put it in quotes")
         elif len(kinds) > 1:
-            what = f"{self.name} is defined with {len(kinds)} kinds ({', '.join(kinds)})"
-            self.findings.problem((self.name,), what, "give each a different name")
+            problem = f"{self.name} is defined with {len(kinds)} kinds ({', '.join(kinds)})"
+            self.findings.problem((self.name,), problem, "give each a different name")
         elif implementation := self._implementation(kinds[0]):
             return self._instance(kinds[0], implementation)
         return None
@@ -92,16 +92,16 @@ class _Entry:
         path = (self.name, kind.value)
         if not isinstance(inner, dict) or len(inner) != 1:
             if isinstance(inner, dict):
-                found = [f"{key} at {self.findings.place((*path, key))}" for key in inner]
+                definitions = [f"{key} at {self.findings.place((*path, key))}" for key in inner]
             else:
-                found = []
-            what = f"{dotted(path)} has {len(found)} implementations"
-            if found:
-                shown = f" ({', '.join(found)})"
+                definitions = []
+            problem = f"{dotted(path)} has {len(definitions)} implementations"
+            if definitions:
+                listed = f" ({', '.join(definitions)})"
             else:
-                shown = ""
+                listed = ""
             self.findings.problem(
-                path, what + shown, "it must have exactly one; files that use the same name are merged"
+                path, problem + listed, "it must have exactly one; files that use the same name are merged"
             )
             return None
         implementation, fields = next(iter(inner.items()))
@@ -117,11 +117,11 @@ class _Entry:
             hint = "add `entrypoint: app.py` under it"
         here = (*path, implementation)
         if isinstance(fields, dict) and "entrypoint" in fields:
-            what = f"{self.name}: entrypoint is {fields['entrypoint']!r}"
-            self.findings.problem((*here, "entrypoint"), what, "it must be a file name such as app.py")
+            problem = f"{self.name}: entrypoint is {fields['entrypoint']!r}"
+            self.findings.problem((*here, "entrypoint"), problem, "it must be a file name such as app.py")
         else:
-            what = f"{self.name} looks like a server but has no entrypoint"
-            self.findings.problem(here, what, f"{hint}{SKIP}")
+            problem = f"{self.name} looks like a server but has no entrypoint"
+            self.findings.problem(here, problem, f"{hint}{SKIP}")
         return None
 
     def _instance(self, kind: ServerKind, implementation: str) -> ServerInstance:

@@ -45,5 +45,5 @@ def is_registry(text: str) -> bool:
 
 
 def _fits(pattern: re.Pattern[str], text: str) -> bool:
-    found = pattern.fullmatch(text)
-    return found is not None and (found["port"] is None or is_port(int(found["port"])))
+    match = pattern.fullmatch(text)
+    return match is not None and (match["port"] is None or is_port(int(match["port"])))

@@ -99,13 +99,13 @@ def _syntax_problem(error: yaml.MarkedYAMLError, name: str, text: str) -> Proble
         where = f"{name}:{mark.line + 1}"
     else:
         where = name
-    what = error.problem or error.context or "it cannot be parsed"
+    problem = error.problem or error.context or "it cannot be parsed"
     if mark:
         line = text.splitlines()[mark.line : mark.line + 1]
     else:
         line = []
     tab = bool(line) and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]
-    return Problem(where, f"is not valid YAML: {what}", "indent with spaces, not tabs" if tab else "")
+    return Problem(where, f"is not valid YAML: {problem}", "indent with spaces, not tabs" if tab else "")
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ class _Marker:
             if name is None:
                 raise self._refusal(key, "a key is null", "quote it")
             if name in seen:
-                what = f"duplicate key {name!r} (first on line {seen[name]})"
-                raise self._refusal(key, what, "remove or rename one")
+                problem = f"duplicate key {name!r} (first on line {seen[name]})"
+                raise self._refusal(key, problem, "remove or rename one")
             seen[name] = key.start_mark.line + 1
             self._place(value, (*path, name), key.start_mark)
 
@@ -154,5 +154,5 @@ class _Marker:
         self.document.marks[path] = Location(self.document.name, mark.line + 1, mark.column + 1)
         self.mark(node, path)
 
-    def _refusal(self, node: Any, what: str, hint: str) -> ConfigError:
-        return ConfigError([Problem(f"{self.document.name}:{node.start_mark.line + 1}", what, hint)])
+    def _refusal(self, node: Any, problem: str, hint: str) -> ConfigError:
+        return ConfigError([Problem(f"{self.document.name}:{node.start_mark.line + 1}", problem, hint)])

@@ -19,7 +19,7 @@ class Moment:
     when: str
     replica: int
     node: str
-    what: str
+    event: str
 
 
 @dataclass(frozen=True)

@@ -172,10 +172,10 @@ def _finished(done: Completed, check: bool, *, raise_interrupt: bool = True) -> 
     return done
 
 
-def _drain(source: IO[str], kept: deque[str], on_line: OnLine | None) -> None:
+def _drain(source: IO[str], last_lines: deque[str], on_line: OnLine | None) -> None:
     for line in source:
         text = line.rstrip("\r\n")
-        kept.append(text)
+        last_lines.append(text)
         if on_line is not None:
             on_line(text)
 

@@ -119,10 +119,10 @@ def load_state(directory: Path) -> StackState:
     Raises:
         InputError: there is none.
     """
-    found = find_state(directory)
-    if found is None:
+    state = find_state(directory)
+    if state is None:
         raise InputError(f"no stack was brought up from {directory}", "start one with `gymctl up CONFIG...`")
-    return found
+    return state
 
 
 def find_state(directory: Path) -> StackState | None:
@@ -149,12 +149,12 @@ def find_own_state(directory: Path, engine: str) -> StackState | None:
     Raises:
         EngineError: the directory's stack runs on another engine.
     """
-    found = find_state(directory)
-    if found is not None and found.engine != engine:
+    state = find_state(directory)
+    if state is not None and state.engine != engine:
         raise EngineError(
-            f"this directory already runs the stack {found.name} {found.where}", "stop it first: gymctl down"
+            f"this directory already runs the stack {state.name} {state.where}", "stop it first: gymctl down"
         )
-    return found
+    return state
 
 
 def _parse(values: dict[str, Any]) -> StackState:

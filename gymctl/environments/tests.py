@@ -60,15 +60,15 @@ def find_tests(name: str, directory: Path) -> ServerTests:
     folder = next((place for place in _places(name, directory) if (place / "app.py").is_file()), None)
     if folder is None:
         raise InputError(f"no server {name!r} here or among the bundled ones", _known(directory))
-    shown = f"{folder.parent.name}/{folder.name}"
+    title = f"{folder.parent.name}/{folder.name}"
     if imports_nemo_gym(folder, "app.py"):
-        raise InputError(f"{shown} is written for NeMo Gym", "run its tests there: gym env test")
+        raise InputError(f"{title} is written for NeMo Gym", "run its tests there: gym env test")
     if any(folder.glob("tests/**/test_*.py")):
         paths = [folder / "tests"]
     else:
         paths = sorted(folder.glob("test_*.py"))
     if not paths:
-        raise InputError(f"{shown} has no tests", f"add some in {shown}/tests/test_{folder.name}.py")
+        raise InputError(f"{title} has no tests", f"add some in {title}/tests/test_{folder.name}.py")
     return ServerTests(folder, folder.parent.name, folder.name, tuple(paths))
 
 
@@ -81,8 +81,8 @@ def _places(name: str, directory: Path) -> Iterator[Path]:
 
 def _known(directory: Path) -> str:
     roots = (directory, assets.folder("services"))
-    found = {path.parent.name for root in roots for path in (root / ServerKind.RESOURCES.value).glob("*/app.py")}
-    return f"there are: {', '.join(sorted(found))}"
+    names = {path.parent.name for root in roots for path in (root / ServerKind.RESOURCES.value).glob("*/app.py")}
+    return f"there are: {', '.join(sorted(names))}"
 
 
 def replace_with_tests(tests: ServerTests, arguments: Sequence[str]) -> NoReturn:

@@ -94,8 +94,8 @@ def run_spec(options: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunSp
     Raises:
         InputError: input or output is missing, or a value does not fit.
     """
-    given = {key: value for key, value in options.items() if value is not None}
-    values = {**_from_overrides(overrides), **given}
+    given_options = {key: value for key, value in options.items() if value is not None}
+    values = {**_from_overrides(overrides), **given_options}
     for key, example in (("input", "rows.jsonl"), ("output", "rollouts.jsonl")):
         if not values.get(key):
             raise InputError(f"no {key} file was given", f"add --{key} {example}")

@@ -201,7 +201,7 @@ def _up_local(start: _Start) -> StackState:
     state = LocalEngine(start.directory).up(
         config,
         name=name,
-        shown=display_arguments(config),
+        display_args=display_arguments(config),
         config_digest=config_digest(config),
         timeout=start.timeout or _LOCAL_TIMEOUT_S,
         on_event=start.on_event,

@@ -207,8 +207,8 @@ class Index:
         """Put the ids of the rows that contain the query's text into a temporary table."""
         self.sql.execute("CREATE TEMP TABLE IF NOT EXISTS found (id INTEGER PRIMARY KEY)")
         self.sql.execute("DELETE FROM temp.found")
-        found = ((rollout.id,) for rollout, _ in self.matches(query.text, ignore_case=query.ignore_case))
-        self.sql.executemany("INSERT OR IGNORE INTO temp.found VALUES (?)", found)
+        ids = ((rollout.id,) for rollout, _ in self.matches(query.text, ignore_case=query.ignore_case))
+        self.sql.executemany("INSERT OR IGNORE INTO temp.found VALUES (?)", ids)
 
 
 def _connect_or_replace(

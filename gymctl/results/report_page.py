@@ -85,7 +85,7 @@ def _aggregates(index: Index, pass_threshold: float) -> dict[str, Any]:
     groups = read_groups(
         index, pass_threshold=pass_threshold, sort=GroupSort.SPREAD, descending=True, limit=_MOST_GROUPS
     )
-    shown = [asdict(group) for group in groups.groups]
+    rows = [asdict(group) for group in groups.groups]
     histograms = [asdict(read_histogram(index, measure)) for measure in Measure]
     return {
         "label": index.path.name,
@@ -97,7 +97,7 @@ def _aggregates(index: Index, pass_threshold: float) -> dict[str, Any]:
         "stretches": [asdict(stretch) for stretch in read_stretches(index, pass_threshold=pass_threshold)],
         "groups": {
             "total": groups.total,
-            "groups": [{**group, "repeats": group["repeats"][:_MOST_REPEATS]} for group in shown],
+            "groups": [{**group, "repeats": group["repeats"][:_MOST_REPEATS]} for group in rows],
         },
     }
 

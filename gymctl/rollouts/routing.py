@@ -91,8 +91,8 @@ class Router:
             raise BadRowError(no_such_agent(name, self._run.agents))
         fronts = self._routes.fronts.get(name, ())
         if len(fronts) > 1:
-            what = f"the agent {name!r} has several environment servers ({', '.join(fronts)})"
-            raise BadRowError(f"{what}; prepare the rows as tasks with a taskset, which names one")
+            problem = f"the agent {name!r} has several environment servers ({', '.join(fronts)})"
+            raise BadRowError(f"{problem}; prepare the rows as tasks with a taskset, which names one")
         if name != own:
             reference = {"name": name}
         names = dict.fromkeys(part for part in (name, basis) if part)

@@ -38,23 +38,23 @@ class Inputs:
 @dataclass
 class _Problems:
     path: Path
-    shown: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
     count: int = 0
 
     def add(self, line: int, text: str) -> None:
         """Count a row that cannot be used; the first ones are listed."""
         self.count += 1
-        if len(self.shown) < _SHOWN:
-            self.shown.append(f"{self.path}:{line}: {text}")
+        if len(self.listed) < _SHOWN:
+            self.listed.append(f"{self.path}:{line}: {text}")
 
     def raise_if_any(self) -> None:
         """Raise an ``InputError`` that lists the rows, if there are any."""
         if self.count:
             if self.count > _SHOWN:
-                more = [f"... and {self.count - len(self.shown)} more rows like these"]
+                more = [f"... and {self.count - len(self.listed)} more rows like these"]
             else:
                 more = []
-            raise InputError("\n".join(self.shown + more))
+            raise InputError("\n".join(self.listed + more))
 
 
 def check_paths(run: RunSpec) -> None:

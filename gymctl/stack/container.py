@@ -54,8 +54,8 @@ def container_problems(config: Config) -> Iterator[Problem]:
         for name, value in variables.items():
             if any(piece.secret for piece in finder.split(value)):
                 where = str(config.origins.of((*server.path, "environment", name)) or server.location or "")
-                what = f"{server.name}.environment.{name} holds a secret, which would be visible in `docker inspect`"
-                yield Problem(where, what, "put it into a field of the server; containers receive those as files")
+                problem = f"{server.name}.environment.{name} holds a secret, which would be visible in `docker inspect`"
+                yield Problem(where, problem, "put it into a field of the server; containers receive those as files")
 
 
 def with_start_period(service: ServicePlan, seconds: float) -> ServicePlan:

@@ -39,8 +39,8 @@ class Egress:
     @property
     def secrets(self) -> dict[str, str]:
         """What containers get as files: proxies whose URL holds a password, and the certificates."""
-        found = {name: url for name, url in self._rerouted.items() if _has_password(url)}
-        return {**found, **({CERTIFICATES: self.certificates} if self.certificates else {})}
+        secrets = {name: url for name, url in self._rerouted.items() if _has_password(url)}
+        return {**secrets, **({CERTIFICATES: self.certificates} if self.certificates else {})}
 
     @property
     def _rerouted(self) -> dict[str, str]:
@@ -69,8 +69,8 @@ class Egress:
     def notes(self) -> Iterator[str]:
         """What containers are given that the configuration does not name."""
         if self.proxies:
-            shown = ", ".join(f"{name} ({_without_password(url)})" for name, url in self.proxies.items())
-            yield f"model and resources servers call endpoints outside the stack through {shown}"
+            listed = ", ".join(f"{name} ({_without_password(url)})" for name, url in self.proxies.items())
+            yield f"model and resources servers call endpoints outside the stack through {listed}"
             if hidden := [name for name, url in self.proxies.items() if _has_password(url)]:
                 yield f"vllm services do not use {', '.join(hidden)}: its URL contains a password"
 
@@ -88,9 +88,9 @@ def read_egress(environ: Mapping[str, str], docker: Mapping[str, str], certifica
     ``docker`` are the ``proxies.default`` of Docker's own configuration, which it would give to containers itself.
     """
     spelled = {"HTTP_PROXY": "httpProxy", "HTTPS_PROXY": "httpsProxy", "ALL_PROXY": "allProxy", _EXCEPTIONS: "noProxy"}
-    found = {name: _variable(environ, name) or docker.get(spelled[name], "") for name in spelled}
-    exceptions = found.pop(_EXCEPTIONS)
-    return Egress({name: url for name, url in found.items() if url}, exceptions, certificates)
+    proxies = {name: _variable(environ, name) or docker.get(spelled[name], "") for name in spelled}
+    exceptions = proxies.pop(_EXCEPTIONS)
+    return Egress({name: url for name, url in proxies.items() if url}, exceptions, certificates)
 
 
 def no_proxy(exceptions: str, hosts: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ class ImageChoice:
 
     def ray(self, users: Sequence[ServerInstance], added: tuple[str, ...]) -> str:
         """The tag of the image that Ray's nodes and those of its users that are bundled share."""
-        folders = [found for user in users if (found := self._runtimes.folder(user))]
+        folders = [own_folder for user in users if (own_folder := self._runtimes.folder(user))]
         packages = sorted({line for folder in folders for line in read_requirements(folder)} | set(added))
         return self._add(ImagePlan(self._tag(f"{self._prefix}-ray"), None, tuple(packages)))
 
@@ -79,11 +79,11 @@ class ImageChoice:
 
         ``added`` are packages on top of its own: Ray, for a user's server that uses it.
         """
-        found = self._runtimes.folder(server)
+        own_folder = self._runtimes.folder(server)
         if self._runtimes.of(server.name) is Runtime.NEMO_GYM:
-            return self._of_nemo_gym(server, found.resolve() if found else None)
-        assert found is not None  # noqa: S101 - the plan refuses servers without a folder first
-        folder = found.resolve()
+            return self._of_nemo_gym(server, own_folder.resolve() if own_folder else None)
+        assert own_folder is not None  # noqa: S101 - the plan refuses servers without a folder first
+        folder = own_folder.resolve()
         requirements = read_requirements(folder)
         if folder.is_relative_to(self._bundled):
             if not requirements:

@@ -15,13 +15,13 @@ def node_placement(placement: Placement | None) -> compose.Placement | None:
     """Constraints and preferences on nodes, or None where everything may run everywhere."""
     if placement is None:
         return None
-    found = compose.Placement(
+    node = compose.Placement(
         constraints=list(_constraints(placement)) or None,
         preferences=[compose.Preference(spread=f"node.labels.{label}") for label in placement.spread or ()] or None,
         max_replicas_per_node=placement.max_replicas_per_node,
     )
-    if found.plain():
-        return found
+    if node.plain():
+        return node
     return None
 
 
@@ -38,10 +38,10 @@ def _constraints(placement: Placement) -> Iterator[str]:
         yield _compared(f"node.labels.{labels.GPU_KIND}", placement.gpu)
 
 
-def _compared(what: str, value: str) -> str:
+def _compared(attribute: str, value: str) -> str:
     if value.startswith("!"):
-        return f"{what}!={value[1:]}"
-    return f"{what}=={value}"
+        return f"{attribute}!={value[1:]}"
+    return f"{attribute}=={value}"
 
 
 def resource_bounds(limits: ResourceLimits | None) -> compose.ResourceBounds | None:
@@ -49,12 +49,14 @@ def resource_bounds(limits: ResourceLimits | None) -> compose.ResourceBounds | N
     if limits is None:
         return None
     most = compose.Resources(cpus=_cpus(limits.cpus), memory=limits.memory, pids=limits.pids)
-    kept = compose.Resources(
+    reservations = compose.Resources(
         cpus=_cpus(limits.reserve.cpus),
         memory=limits.reserve.memory,
         devices=[_gpus(limits)] if limits.gpus is not None else None,
     )
-    return compose.ResourceBounds(limits=most if most.plain() else None, reservations=kept if kept.plain() else None)
+    return compose.ResourceBounds(
+        limits=most if most.plain() else None, reservations=reservations if reservations.plain() else None
+    )
 
 
 def _cpus(cpus: float | None) -> str | None:
@@ -76,9 +78,9 @@ def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
         yield f"placement ({listing(placed)}) is ignored by Compose, which runs on one machine; use --target swarm"
     for service in services:
         if service.bounds:
-            kept = service.bounds.reservations
+            reservations = service.bounds.reservations
         else:
-            kept = None
-        if service.replicas > 1 and kept and kept.devices:
-            what = f"{service.name}: Compose gives all {service.replicas} replicas the same GPUs"
-            yield f"{what}; Swarm, or a vllm block with instances, assigns separate ones"
+            reservations = None
+        if service.replicas > 1 and reservations and reservations.devices:
+            problem = f"{service.name}: Compose gives all {service.replicas} replicas the same GPUs"
+            yield f"{problem}; Swarm, or a vllm block with instances, assigns separate ones"

@@ -285,12 +285,12 @@ def container_addresses(config: Config) -> dict[str, Address]:
 def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
     """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
     key = "default_host"
-    wanted = config.values.get(key)
+    value = config.values.get(key)
     if config.head.host:
         key = "head_server.host"
-        wanted = config.head.host
-    if config.membership is None and wanted and wanted not in LOOPBACK_HOSTS and options.publish_host in LOOPBACK_HOSTS:
+        value = config.head.host
+    if config.membership is None and value and value not in LOOPBACK_HOSTS and options.publish_host in LOOPBACK_HOSTS:
         yield (
-            f"{key} is {wanted}, but the head is published on {options.publish_host}:{config.head.port}, "
+            f"{key} is {value}, but the head is published on {options.publish_host}:{config.head.port}, "
             "which only this machine can reach; use --publish ADDRESS to open it"
         )

@@ -46,8 +46,8 @@ def _name_problems(config: Config) -> Iterator[Problem]:
     for name, server in config.servers.items():
         where = str(server.location or "")
         if name.lower() in _OWN_SERVICES:
-            what = _OWN_SERVICES[name.lower()]
-            yield Problem(where, f"a server is named {name!r}, which is {what} service name", "rename it")
+            problem = _OWN_SERVICES[name.lower()]
+            yield Problem(where, f"a server is named {name!r}, which is {problem} service name", "rename it")
         elif not _SERVICE_NAME.fullmatch(name):
             hint = "use at most 63 letters, digits, - . and _, starting with a letter, digit or _"
             yield Problem(where, f"{name!r} cannot be the name of a service", hint)

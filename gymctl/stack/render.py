@@ -62,13 +62,13 @@ def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
     """A server's service, hardened; an add-on's is its fragment, with what the plan says laid over it."""
     own = _of_plan(service, plan, ending)
     if service.fragment is not None:
-        said = {key: getattr(own, key) for key in own.model_fields_set if getattr(own, key) is not None}
+        settings = {key: getattr(own, key) for key in own.model_fields_set if getattr(own, key) is not None}
         if service.fragment.tmpfs:
-            said["tmpfs"] = [_with_size(item, tmp_size(service)) for item in service.fragment.tmpfs]
+            settings["tmpfs"] = [_with_size(item, tmp_size(service)) for item in service.fragment.tmpfs]
         health = service.fragment.healthcheck
         if health is not None:
-            said["healthcheck"] = health.model_copy(update={"start_period": service.start_period})
-        return service.fragment.model_copy(update=said)
+            settings["healthcheck"] = health.model_copy(update={"start_period": service.start_period})
+        return service.fragment.model_copy(update=settings)
     return own.model_copy(
         update={
             "healthcheck": None if service.completes else _healthcheck(service),

@@ -61,7 +61,7 @@ class Runtimes:
         self._root = root.resolve() if root else None
         self._of = {server.name: self._decide(server) for server in config.servers.values()}
         if self._root is None and version is None:
-            self._root = next((found for server in self.nemo_gym if (found := _checkout_of(server.folder))), None)
+            self._root = next((checkout for server in self.nemo_gym if (checkout := _checkout_of(server.folder))), None)
         self.source = GymSource(version or upstream.DEFAULT.version, self._root)
 
     @property
@@ -107,21 +107,21 @@ class Runtimes:
     def problems(self) -> Iterator[Problem]:
         """Servers that their runtime does not have, or cannot run in a container."""
         for server in self._config.servers.values():
-            if found := self._problem(server, f"{server.kind.value}/{server.implementation}"):
-                what, hint = found
-                yield Problem(str(server.location or ""), f"{server.name}: {what}", hint)
+            if problem := self._problem(server, f"{server.kind.value}/{server.implementation}"):
+                text, hint = problem
+                yield Problem(str(server.location or ""), f"{server.name}: {text}", hint)
 
-    def _problem(self, server: ServerInstance, what: str) -> tuple[str, str] | None:
+    def _problem(self, server: ServerInstance, title: str) -> tuple[str, str] | None:
         checkout = self.source.checkout
         missing = self.folder(server) is None
         if self._of[server.name] is Runtime.GYMCTL:
             if server.folder is not None and missing:
-                return f"{what} is written for NeMo Gym; gymctl has no implementation of it", "remove `runtime`"
+                return f"{title} is written for NeMo Gym; gymctl has no implementation of it", "remove `runtime`"
         elif server.implementation in upstream.NOT_IN_CONTAINERS:
             hint = "use vllm_model with a `vllm:` block, or with the base_url of a separate vLLM"
-            return f"{what} starts vLLM through Ray directly on a machine, which does not work in a container", hint
-        elif checkout and missing and not (checkout / what / server.entrypoint).is_file():
-            return f"no {what}/{server.entrypoint} in {checkout}", "check its name there"
+            return f"{title} starts vLLM through Ray directly on a machine, which does not work in a container", hint
+        elif checkout and missing and not (checkout / title / server.entrypoint).is_file():
+            return f"no {title}/{server.entrypoint} in {checkout}", "check its name there"
         return None
 
     def _decide(self, server: ServerInstance) -> Runtime:

@@ -76,8 +76,8 @@ class Machines:
             away = [item.name for item in server.references if item.name in self._config.remote]
             if away and runtimes.of(server.name) is Runtime.NEMO_GYM:
                 hint = f"run {server.name} on the machine that has {away[0]}, or use gymctl's own server"
-                what = f"{server.name} runs on NeMo Gym, which cannot look up {away[0]}, a server of another machine"
-                yield Problem(where, what, hint)
+                problem = f"{server.name} runs on NeMo Gym, which cannot look up {away[0]}, a server of another machine"
+                yield Problem(where, problem, hint)
 
     def url(self, server: ServerInstance) -> str | None:
         """Where other machines dial a server of this one; None when they are not meant to."""
@@ -162,10 +162,10 @@ class Machines:
         if self._member is None:
             return None
         if server.host not in (None, *LOOPBACK_HOSTS, *EVERY_INTERFACE_HOSTS):
-            given = server.host
+            host = server.host
         else:
-            given = None
-        return given or self._member.advertise
+            host = None
+        return host or self._member.advertise
 
 
 def outer_ports(servers: Mapping[str, ServerInstance], head_port: int, ports: Mapping[str, int]) -> dict[str, int]:

@@ -43,8 +43,8 @@ def rollouts(index: RunIndex, values: QueryParams) -> dict[str, Any]:
     """A page of rollouts that filters select."""
     query = read_query(values)
     page = index.read(lambda reader: reader.rollouts(query))
-    shown = [rollout_payload(rollout, query.pass_threshold) for rollout in page.rollouts]
-    return {"total": page.total, "offset": query.offset, "rollouts": shown}
+    rows = [rollout_payload(rollout, query.pass_threshold) for rollout in page.rollouts]
+    return {"total": page.total, "offset": query.offset, "rollouts": rows}
 
 
 def distributions(index: RunIndex, values: QueryParams) -> dict[str, Any]:
@@ -105,8 +105,8 @@ def groups(index: RunIndex, values: QueryParams) -> dict[str, Any]:
             limit=PAGE,
         )
     )
-    shown = [{**asdict(group), "zero_variance": group.zero_variance} for group in page.groups]
-    return {"total": page.total, "offset": offset, "groups": shown, "threshold": least}
+    rows = [{**asdict(group), "zero_variance": group.zero_variance} for group in page.groups]
+    return {"total": page.total, "offset": offset, "groups": rows, "threshold": least}
 
 
 def rollout(index: RunIndex, values: QueryParams) -> dict[str, Any]:

@@ -24,15 +24,15 @@ class StackView:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
-        self._asked = -_FRESH_S
+        self._asked_at = -_FRESH_S
         self._answer: dict[str, Any] = _NO_STACK
 
     def status(self) -> dict[str, Any]:
         """The servers and nodes. ``name`` is None without a stack; ``problem`` is why its engine does not answer."""
         with self._lock:
-            if time.monotonic() - self._asked >= _FRESH_S:
+            if time.monotonic() - self._asked_at >= _FRESH_S:
                 self._answer = self._ask()
-                self._asked = time.monotonic()
+                self._asked_at = time.monotonic()
             return self._answer
 
     def log(self, server: str, tail: int) -> list[str]:

@@ -150,7 +150,7 @@ def test_a_cluster_of_the_users_is_passed_on_and_looked_at(tmp_path: Path) -> No
 def test_a_cluster_on_this_machine_is_reached_from_containers() -> None:
     planned = plan(stack(RayBlock(version="2.60.0"), address="ray://localhost:10001"))
     (check,) = planned.ray_checks
-    assert (check.host, check.shown) == ("host.docker.internal", "ray://localhost:10001")
+    assert (check.host, check.written_address) == ("host.docker.internal", "ray://localhost:10001")
     assert check.extra_hosts == services(planned)["math"].extra_hosts == ("host.docker.internal:host-gateway",)
     assert "ray[default]==2.60.0" in planned.images[-1].requirements
 

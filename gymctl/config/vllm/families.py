@@ -99,23 +99,23 @@ def reasoning_parser(block: VllmBlock) -> str | None:
 def note_parsers(block: VllmBlock, findings: Findings) -> None:
     """Notes where a parser does not fit the model, or where there is none and nobody said so."""
     family = family_of(block.model)
-    given = block.tool_call_parser
-    if given is None and not (family and family.tools):
-        what = f"{block.title}: no known tool-call parser for {block.model}; it will answer without tool calls"
+    parser = block.tool_call_parser
+    if parser is None and not (family and family.tools):
+        problem = f"{block.title}: no known tool-call parser for {block.model}; it will answer without tool calls"
         hint = "add tool_call_parser: NAME (see vLLM's page on tool calling), or tool_call_parser: none"
-        findings.note(NoteCode.VLLM_PARSER, block.path, what, hint)
-    elif given not in (None, NONE) and family and family.tools and given not in family.tools:
-        what = (
-            f"{block.title}: the tool-call parser of {family.title} models is {' or '.join(family.tools)}, not {given}"
+        findings.note(NoteCode.VLLM_PARSER, block.path, problem, hint)
+    elif parser not in (None, NONE) and family and family.tools and parser not in family.tools:
+        problem = (
+            f"{block.title}: the tool-call parser of {family.title} models is {' or '.join(family.tools)}, not {parser}"
         )
         hint = "with another parser, tool calls arrive as text" + (
-            "" if given in _known_tools() else "; check the spelling"
+            "" if parser in _known_tools() else "; check the spelling"
         )
-        findings.note(NoteCode.VLLM_PARSER, (*block.path, "tool_call_parser"), what, hint)
-    asked = reasoning_parser(block)
-    if asked and family and family.reasoning and asked != family.reasoning:
-        what = f"{block.title}: the reasoning parser of {family.title} models is {family.reasoning}, not {asked}"
-        findings.note(NoteCode.VLLM_PARSER, (*block.path, "reasoning_parser"), what, "use that one")
+        findings.note(NoteCode.VLLM_PARSER, (*block.path, "tool_call_parser"), problem, hint)
+    reasoning = reasoning_parser(block)
+    if reasoning and family and family.reasoning and reasoning != family.reasoning:
+        problem = f"{block.title}: the reasoning parser of {family.title} models is {family.reasoning}, not {reasoning}"
+        findings.note(NoteCode.VLLM_PARSER, (*block.path, "reasoning_parser"), problem, "use that one")
 
 
 def _known_tools() -> set[str]:

@@ -17,16 +17,16 @@ def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:
         folder = _absolute(block.model, cwd)
         if not (folder / "config.json").is_file():
             if not folder.is_dir():
-                what = "is not a folder"
+                problem = "is not a folder"
             else:
-                what = "has no config.json, so it is not a model"
+                problem = "has no config.json, so it is not a model"
             hint = "give a folder written by `save_pretrained`; names of models on the hub do not start with / or ."
-            findings.problem((*block.path, "model"), f"{block.title}.model: {folder} {what}", hint)
+            findings.problem((*block.path, "model"), f"{block.title}.model: {folder} {problem}", hint)
         elif hidden := _hidden(folder):
-            what = (
+            problem = (
                 f"{block.title}.model: {hidden} is readable only by its owner, but the container runs as another user"
             )
-            findings.problem((*block.path, "model"), what, f"chmod -R a+rX {folder}")
+            findings.problem((*block.path, "model"), problem, f"chmod -R a+rX {folder}")
         block = block.model_copy(update={"model": str(folder), "served_model_name": block.served_name})
     if block.chat_template is not None:
         template = _absolute(block.chat_template, cwd)
@@ -69,8 +69,8 @@ def heads_problem(block: VllmBlock, config_json: Path) -> tuple[str, str] | None
     if heads is None or heads % size == 0:
         return None
     fitting = [number for number in (2, 3, 4, 5, 6, 7, 8, 16) if heads % number == 0]
-    what = f"{block.title}: GYM033 tensor_parallel_size is {size}, but the model has {heads} attention heads"
-    return what, f"it must be a divisor: {', '.join(map(str, [1, *fitting]))}"
+    problem = f"{block.title}: GYM033 tensor_parallel_size is {size}, but the model has {heads} attention heads"
+    return problem, f"it must be a divisor: {', '.join(map(str, [1, *fitting]))}"
 
 
 def attention_heads(config_json: Path) -> int | None:
@@ -83,5 +83,5 @@ def attention_heads(config_json: Path) -> int | None:
         parts = [known, known.get("text_config")]
     else:
         parts = []
-    found = [part.get("num_attention_heads") for part in parts if isinstance(part, dict)]
-    return next((heads for heads in found if isinstance(heads, int)), None)
+    counts = [part.get("num_attention_heads") for part in parts if isinstance(part, dict)]
+    return next((heads for heads in counts if isinstance(heads, int)), None)

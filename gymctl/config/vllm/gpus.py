@@ -22,8 +22,8 @@ def check_gpus(blocks: Collection[VllmBlock], findings: Findings) -> None:
     """Problems of the GPU blocks, each by itself and together."""
     of_gpus = [block for block in blocks if block.profile == "gpu"]
     for block in of_gpus:
-        for key, what, hint in _own_problems(block):
-            findings.problem((*block.path, key), f"{block.title}: {what}", hint)
+        for key, problem, hint in _own_problems(block):
+            findings.problem((*block.path, key), f"{block.title}: {problem}", hint)
     _given_twice(of_gpus, findings)
 
 
@@ -47,13 +47,13 @@ def _own_problems(block: VllmBlock) -> Iterator[tuple[str, str, str]]:
             key = "gpus"
         else:
             key = "gpu_ids"
-        what = f"GYM030 {block.gpus_each} GPUs per instance, but the parallel sizes use {used} ({sizes})"
+        problem = f"GYM030 {block.gpus_each} GPUs per instance, but the parallel sizes use {used} ({sizes})"
         if block.gpus_each % used == 0:
             more = block.gpus_each // used
         else:
             more = 0
         hint = f"data_parallel_size: {more * block.data_parallel_size} would use all of them; or request {used}"
-        yield key, what, hint if more else f"request {used}, or change tensor_parallel_size to match"
+        yield key, problem, hint if more else f"request {used}, or change tensor_parallel_size to match"
     if len(set(block.gpu_ids)) < ids:
         again = next(one for one in block.gpu_ids if block.gpu_ids.count(one) > 1)
         yield (
@@ -73,9 +73,9 @@ def _given_twice(blocks: Collection[VllmBlock], findings: Findings) -> None:
             parts = [one.gpu_memory_utilization or DEFAULT_UTILIZATION for one in others]
             if len(others) > 1 and sum(parts) > 1.0001:
                 shares = " + ".join(f"{part:g}" for part in parts)
-                what = f"{block.title}: GYM032 GPU {gpu} is already used by {others[0].title} (memory {shares} > 1)"
+                problem = f"{block.title}: GYM032 GPU {gpu} is already used by {others[0].title} (memory {shares} > 1)"
                 hint = "choose another GPU, or lower gpu_memory_utilization of both to a total of at most 1"
-                findings.problem((*block.path, "gpu_ids"), what, hint)
+                findings.problem((*block.path, "gpu_ids"), problem, hint)
 
 
 def with_gpus(blocks: Mapping[str, VllmBlock]) -> dict[str, VllmBlock]:

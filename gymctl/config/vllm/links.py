@@ -89,9 +89,9 @@ def _with_block(own: Mapping[str, Any], path: KeyPath, block: VllmBlock, finding
     if key is None:
         fields["model"] = block.served_name
     elif fields[key] != block.served_name:
-        what = f"{path[0]} requests the model {fields[key]!r}, but {block.title} serves {block.served_name!r}"
+        problem = f"{path[0]} requests the model {fields[key]!r}, but {block.title} serves {block.served_name!r}"
         hint = f"remove {key}, or set {block.title}.served_model_name to the same name"
-        findings.problem((*path, key), what, hint)
+        findings.problem((*path, key), problem, hint)
     _check_reasoning(fields, path, block, findings)
     return fields
 
@@ -102,8 +102,8 @@ def _check_names(resolved: Mapping[str, Any], blocks: Mapping[str, VllmBlock], f
     for block in blocks.values():
         for name in (*block.services, *([block.prefetch_service] if block.prefetch else [])):
             if name in taken:
-                what = f"{block.title} has a service {name}, which is also the name of {taken[name]}"
-                findings.problem(block.path, what, "rename one")
+                problem = f"{block.title} has a service {name}, which is also the name of {taken[name]}"
+                findings.problem(block.path, problem, "rename one")
             taken[name] = f"one of {block.title}"
 
 
@@ -129,8 +129,8 @@ def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
     """The block that a server without `vllm` calls; None when there are several blocks, or none."""
     names = [name or VLLM_KEY for name in named_blocks(written)]
     if len(names) > 1:
-        what = f"{path[0]} has no base_url, but there are {len(names)} vllm blocks"
-        findings.problem(path, what, f"add `vllm: {names[0]}` to it, or one of: {', '.join(names[1:])}")
+        problem = f"{path[0]} has no base_url, but there are {len(names)} vllm blocks"
+        findings.problem(path, problem, f"add `vllm: {names[0]}` to it, or one of: {', '.join(names[1:])}")
     if len(names) == 1:
         return names[0]
     return None
@@ -156,25 +156,27 @@ def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> 
 
 def _is_open(value: Any, raw: Mapping[str, Any]) -> bool:
     """Whether a value was left to be filled in: nothing, ``???``, or a plain interpolation that leads to neither."""
-    found = follow(value, raw)
-    return found in (None, "", MISSING, []) or (isinstance(found, str) and found.startswith("${") and found == value)
+    target = follow(value, raw)
+    return target in (None, "", MISSING, []) or (
+        isinstance(target, str) and target.startswith("${") and target == value
+    )
 
 
 def _check_reasoning(fields: Mapping[str, Any], path: KeyPath, block: VllmBlock, findings: Findings) -> None:
     """Who takes the thoughts out of an answer: vLLM's parser, or the model server that looks for ``<think>``."""
-    asked = reasoning_parser(block)
+    parser = reasoning_parser(block)
     is_used = fields.get("uses_reasoning_parser")
     family = family_of(block.model)
-    if asked and is_used is False:
-        what = f"{path[0]}: uses_reasoning_parser is false, but {block.title} has reasoning_parser: {asked}"
+    if parser and is_used is False:
+        problem = f"{path[0]}: uses_reasoning_parser is false, but {block.title} has reasoning_parser: {parser}"
         hint = "set it to true, or remove the parser: the model server finds <think> itself"
-        findings.problem((*path, "uses_reasoning_parser"), what, hint)
-    elif is_used and not asked and family and family.opens_thoughts and block.reasoning_parser is None:
-        what = (
+        findings.problem((*path, "uses_reasoning_parser"), problem, hint)
+    elif is_used and not parser and family and family.opens_thoughts and block.reasoning_parser is None:
+        problem = (
             f"{block.title}: the chat template of {family.title} models opens <think>, so answers "
             "contain only the closing tag"
         )
         hint = (
             f"add reasoning_parser: {family.reasoning}, or reasoning stays in the text ({path[0]} looks for both tags)"
         )
-        findings.note(NoteCode.VLLM_PARSER, block.path, what, hint)
+        findings.note(NoteCode.VLLM_PARSER, block.path, problem, hint)

@@ -40,7 +40,7 @@ def context_digest(
         digest.update(f"{path.relative_to(context)} {path.stat().st_mode:o}\n".encode())
         if path.is_file():
             digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for path in sorted(found for folder in folders for found in folder.iterdir()):
+    for path in sorted(entry for folder in folders for entry in folder.iterdir()):
         digest.update(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
     text = dockerfile.read_text(encoding="utf-8")
     name = base or "".join(_BASE.findall(text)[:1])

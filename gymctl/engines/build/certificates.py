@@ -29,7 +29,9 @@ def find_ca_bundle(path: Path | None, environ: Mapping[str, str]) -> Path | None
         if not path.is_file():
             raise InputError(f"the CA bundle {path} does not exist")
         return path
-    return next((found for found in (*_named(environ), *map(Path, _MACHINE_FILES)) if found.is_file()), None)
+    return next(
+        (candidate for candidate in (*_named(environ), *map(Path, _MACHINE_FILES)) if candidate.is_file()), None
+    )
 
 
 def server_certificates(path: Path | None, environ: Mapping[str, str]) -> str:
@@ -42,7 +44,10 @@ def server_certificates(path: Path | None, environ: Mapping[str, str]) -> str:
     """
     if path is None:
         machine = {Path(name).resolve() for name in _MACHINE_FILES}
-        path = next((found for found in _named(environ) if found.is_file() and found.resolve() not in machine), None)
+        path = next(
+            (candidate for candidate in _named(environ) if candidate.is_file() and candidate.resolve() not in machine),
+            None,
+        )
     if path is None:
         return ""
     if not path.is_file():
@@ -64,4 +69,4 @@ def _named(environ: Mapping[str, str]) -> tuple[Path, ...]:
 
 def _certificates(path: Path) -> tuple[str, ...]:
     text = path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")
-    return tuple(found.rstrip("\n") + "\n" for found in _CERTIFICATE.findall(text))
+    return tuple(certificate.rstrip("\n") + "\n" for certificate in _CERTIFICATE.findall(text))

@@ -64,5 +64,5 @@ def build_command(
 def build_proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The variables of ``environ`` that name proxies for a build: not those on this machine, out of its reach."""
     names = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-    found = [name for lower in names for name in (lower, lower.upper()) if environ.get(name)]
-    return tuple(name for name in found if name.lower() == "no_proxy" or not reroute_address(environ[name], GATEWAY))
+    proxies = [name for lower in names for name in (lower, lower.upper()) if environ.get(name)]
+    return tuple(name for name in proxies if name.lower() == "no_proxy" or not reroute_address(environ[name], GATEWAY))

@@ -190,8 +190,8 @@ def _failure(image: ImagePlan, output: Sequence[str], base: str | None) -> Build
     step = ""
     lines: list[str] = []
     for number, line in enumerate(output):
-        if (found := _FAILED_STEP.match(line)) and number and output[number - 1].startswith("----"):
-            step = _short(found[1])
+        if (match := _FAILED_STEP.match(line)) and number and output[number - 1].startswith("----"):
+            step = _short(match[1])
             lines = []
         elif step and line.startswith("----"):
             break

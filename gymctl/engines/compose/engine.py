@@ -130,10 +130,11 @@ class ComposeEngine:
         changed = write_secrets(self.directory, plan.secrets)
         save_state(self.directory, state)
         write_atomically(self.file, text, mode=new_file_mode())
-        found = find_containers(client, plan.name)
-        if self._stop_readers_of(plan, changed, found):
-            found = find_containers(client, plan.name)  # one that restarts again and again may have done so meanwhile
-        before = {item.id: item for item in found}
+        containers = find_containers(client, plan.name)
+        if self._stop_readers_of(plan, changed, containers):
+            # one that restarts repeatedly may have done so meanwhile
+            containers = find_containers(client, plan.name)
+        before = {item.id: item for item in containers}
         watch = Watch(client, plan.name, [item.name for item in plan.services], on_event, before)
         start = self._command(plan.name, "up", "--detach", "--no-build", "--remove-orphans")
         with background(start, cwd=self.directory) as compose:
@@ -196,9 +197,9 @@ class ComposeEngine:
             ServerFailed: a replica did not come up.
         """
         state = load_state(self.directory)
-        wanted = services_to_scale(state, counts)
+        requested = services_to_scale(state, counts)
         client = connect("")
-        scale_project(client, self.directory, state, wanted, self._command, timeout=timeout, on_event=on_event)
+        scale_project(client, self.directory, state, requested, self._command, timeout=timeout, on_event=on_event)
 
     def logs(
         self,

@@ -42,8 +42,8 @@ def check_leftovers(client: docker.DockerClient, plan: StackPlan) -> None:
         EngineError: one does, with the command that removes it.
     """
     network = f"{plan.name}_default"
-    for found in client.api.networks(names=[network]):
-        if found["Name"] == network and (found.get("Labels") or {}).get(PROJECT) != plan.name:
+    for existing in client.api.networks(names=[network]):
+        if existing["Name"] == network and (existing.get("Labels") or {}).get(PROJECT) != plan.name:
             message = f"a network {network} of another stack exists"
             raise EngineError(message, f"remove it: docker network rm {network}, {_ANOTHER_NAME}")
     numbered = ((service.name, number + 1) for service in plan.services for number in range(service.replicas))

@@ -64,8 +64,8 @@ def _container(client: docker.DockerClient, host: str, port: int) -> dict[str, d
     for container in client.api.containers():
         for published in container.get("Ports") or ():
             if published.get("PublicPort") == port and published.get("IP") in (host, *EVERY_INTERFACE_HOSTS, None):
-                found: dict[str, dict[str, str]] = container
-                return found
+                details: dict[str, dict[str, str]] = container
+                return details
     return None
 
 

@@ -32,7 +32,7 @@ def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str,
         InputError: there is no such server, it can have only one replica, or the count is out of range.
     """
     known = {server.name: server for server in state.servers}
-    found: dict[str, int] = {}
+    services: dict[str, int] = {}
     for name, count in counts.items():
         server = known.get(f"{name}{REPLICA_SUFFIX}") or known.get(name)
         if server is None:
@@ -44,8 +44,8 @@ def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str,
             )
         if server.single:
             raise InputError(f"{name} can have only one replica", server.single)
-        found[server.name] = count
-    return found
+        services[server.name] = count
+    return services
 
 
 def scale_project(
@@ -100,11 +100,11 @@ def _write(directory: Path, state: StackState, counts: Mapping[str, int]) -> Non
 
 def _surplus(containers: Iterable[Container], counts: Mapping[str, int]) -> list[Container]:
     """Those to go: what does not run first, then the youngest."""
-    found = []
+    surplus = []
     for name, count in counts.items():
         mine = sorted((item for item in containers if item.service == name), key=lambda item: item.started_at)
-        found += sorted(mine, key=lambda item: item.badness)[count:]
-    return found
+        surplus += sorted(mine, key=lambda item: item.badness)[count:]
+    return surplus
 
 
 def _drain(client: docker.DockerClient, containers: list[Container], timeout: float) -> None:

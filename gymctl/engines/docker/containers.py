@@ -89,12 +89,12 @@ def seconds_since(moment: str) -> float:
 def find_containers(client: docker.DockerClient, project: str) -> list[Container]:
     """All containers of a Compose project, running or not; jobs and one-off ``run`` containers are not among them."""
     filters = {"label": [f"{PROJECT}={project}", "com.docker.compose.oneoff=False"]}
-    found = []
+    containers = []
     for listed in client.api.containers(all=True, filters=filters):
         inspected = _inspect(client, listed["Id"])
         if inspected is not None:
-            found.append(_parse(inspected))
-    return found
+            containers.append(_parse(inspected))
+    return containers
 
 
 def _inspect(client: docker.DockerClient, identity: str) -> dict[str, Any] | None:

@@ -67,10 +67,10 @@ def wished(services: Sequence[ServicePlan]) -> Iterator[Wish]:
     """The GPUs that services reserve."""
     for service in services:
         if service.bounds:
-            kept = service.bounds.reservations
+            reservations = service.bounds.reservations
         else:
-            kept = None
-        for device in (kept.devices if kept else None) or ():
+            reservations = None
+        for device in (reservations.devices if reservations else None) or ():
             if "gpu" in device.capabilities:
                 yield Wish(service.name, device.count, tuple(device.device_ids or ()))
 
@@ -94,31 +94,43 @@ def gpus_here() -> tuple[Gpu, ...] | None:
 
 
 def gpu_problems(wishes: Sequence[Wish], gpus: Sequence[Gpu] | None, *, has_runtime: bool) -> Iterator[Problem]:
-    """Everything that keeps the wishes from being granted; ``gpus`` is None where nobody can say which there are."""
+    """Everything that keeps the wishes from being granted; ``gpus`` is None if it is unknown which there are."""
     names = ", ".join(dict.fromkeys(wish.service for wish in wishes))
     if not has_runtime:
-        if gpus:
-            found = f"this machine has {len(gpus)} GPUs, but "
-        else:
-            found = "nvidia-smi finds no GPU, and "
-        if gpus:
-            hint = f"{_TOOLKIT}, or {_WITHOUT}"
-        else:
-            hint = f"{_WITHOUT}; with GPUs here: {_TOOLKIT}"
-        yield Problem("", f"GYM035 {names}: {found}Docker has no NVIDIA runtime", hint)
+        yield _no_runtime(names, len(gpus or ()))
     elif gpus is not None and not gpus:
         yield Problem("", f"GYM035 {names}: nvidia-smi finds no GPU on this machine", _WITHOUT)
     if not gpus:
         return
-    known = {name for gpu in gpus for name in (gpu.index, gpu.uuid)}
     for wish in wishes:
-        missing = [name for name in wish.ids if name not in known and not name.startswith("MIG-")]
-        if missing:
-            hint = f"there are {', '.join(gpu.index for gpu in gpus)}"
-            yield Problem("", f"GYM034 {wish.service}: this machine has no GPU {', '.join(missing)}", hint)
-        if isinstance(wish.count, int) and wish.count > len(gpus):
-            what = f"GYM034 {wish.service} requests {wish.count} GPUs, but this machine has {len(gpus)}"
-            yield Problem("", what, "lower tensor_parallel_size or gpus, or use a machine with more GPUs")
+        yield from _wish_problems(wish, gpus)
+
+
+def _no_runtime(names: str, gpus: int) -> Problem:
+    """The containers ``names`` request GPUs, and Docker has no NVIDIA runtime on this machine with ``gpus`` of them."""
+    if gpus:
+        return Problem(
+            "",
+            f"GYM035 {names}: this machine has {gpus} GPUs, but Docker has no NVIDIA runtime",
+            f"{_TOOLKIT}, or {_WITHOUT}",
+        )
+    return Problem(
+        "",
+        f"GYM035 {names}: nvidia-smi finds no GPU, and Docker has no NVIDIA runtime",
+        f"{_WITHOUT}; with GPUs here: {_TOOLKIT}",
+    )
+
+
+def _wish_problems(wish: Wish, gpus: Sequence[Gpu]) -> Iterator[Problem]:
+    """GPUs of a wish that this machine does not have, by name and by number."""
+    known = {name for gpu in gpus for name in (gpu.index, gpu.uuid)}
+    missing = [name for name in wish.ids if name not in known and not name.startswith("MIG-")]
+    if missing:
+        hint = f"there are {', '.join(gpu.index for gpu in gpus)}"
+        yield Problem("", f"GYM034 {wish.service}: this machine has no GPU {', '.join(missing)}", hint)
+    if isinstance(wish.count, int) and wish.count > len(gpus):
+        problem = f"GYM034 {wish.service} requests {wish.count} GPUs, but this machine has {len(gpus)}"
+        yield Problem("", problem, "lower tensor_parallel_size or gpus, or use a machine with more GPUs")
 
 
 def check_hub_heads(blocks: Iterable[VllmBlock], environ: Mapping[str, str]) -> None:
@@ -133,8 +145,8 @@ def check_hub_heads(blocks: Iterable[VllmBlock], environ: Mapping[str, str]) -> 
             known = None
         else:
             known = hub_config(block.model, environ)
-        if known is not None and (found := heads_problem(block, known)):
-            problems.append(Problem(str(block.location or ""), *found))
+        if known is not None and (problem := heads_problem(block, known)):
+            problems.append(Problem(str(block.location or ""), *problem))
     if problems:
         raise ConfigError(problems)
 
@@ -143,7 +155,7 @@ def hub_config(model: str, environ: Mapping[str, str]) -> Path | None:
     """A model's ``config.json`` in this machine's Hugging Face cache, None when it is not there."""
     home = Path(environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     hub = Path(environ.get("HF_HUB_CACHE") or home / "hub")
-    found = sorted(hub.glob(f"models--{model.replace('/', '--')}/snapshots/*/config.json"), key=os.path.getmtime)
-    if found:
-        return found[-1]
+    snapshots = sorted(hub.glob(f"models--{model.replace('/', '--')}/snapshots/*/config.json"), key=os.path.getmtime)
+    if snapshots:
+        return snapshots[-1]
     return None

@@ -134,11 +134,11 @@ def _daemons_own() -> tuple[int, bool]:
         rights = _RIGHTS.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
     except (OSError, AttributeError, ValueError):
         return 0, True
-    found = _OPEN_FILES.search(limits)
-    if found and found[1] == "unlimited":
+    match = _OPEN_FILES.search(limits)
+    if match and match[1] == "unlimited":
         own = WANTED_FILES
-    elif found:
-        own = int(found[1])
+    elif match:
+        own = int(match[1])
     else:
         own = 0
     return own, rights is None or bool(int(rights[1], 16) & _CAP_SYS_RESOURCE)

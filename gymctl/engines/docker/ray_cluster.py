@@ -44,23 +44,27 @@ def cluster_problems(check: RayCheck, report: Mapping[str, Any]) -> Iterator[Pro
             "check that it is running and listens on an address that containers can reach, not only "
             f"127.0.0.1; {_HINT_PORT}"
         )
-        yield Problem(where, f"{users}: no Ray cluster at {check.shown}: {error}, asked from a container", hint)
+        yield Problem(
+            where, f"{users}: no Ray cluster at {check.written_address}: {error}, asked from a container", hint
+        )
     elif report.get("failed"):
         hint = f"{_HINT_PORT} (6379 is for its nodes); the cluster's logs are in /tmp/ray/session_latest/logs"
         own = report.get("own", {}).get("ray", "")
-        what = f"the server at {check.shown} does not answer like a cluster of Ray {own}: {_first_line(error)}"
-        yield Problem(where, f"{users}: {what}", hint)
+        problem = (
+            f"the server at {check.written_address} does not answer like a cluster of Ray {own}: {_first_line(error)}"
+        )
+        yield Problem(where, f"{users}: {problem}", hint)
     else:
         own = report["own"]
         theirs = report["theirs"]
         if own["ray"] != theirs["ray"]:
-            what = f"{users}: the cluster at {check.shown} has Ray {theirs['ray']}"
-            what += f", the image {check.image} Ray {own['ray']}"
-            yield Problem(where, what, _ray_hint(check, theirs["ray"], own["ray"]))
+            problem = f"{users}: the cluster at {check.written_address} has Ray {theirs['ray']}"
+            problem += f", the image {check.image} Ray {own['ray']}"
+            yield Problem(where, problem, _ray_hint(check, theirs["ray"], own["ray"]))
         if _minor(own["python"]) != _minor(theirs["python"]):
-            what = f"{users}: the cluster at {check.shown} has Python {theirs['python']}"
-            what += f", the image {check.image} Python {own['python']}"
-            yield Problem(where, what, _python_hint(theirs["python"], own["python"]))
+            problem = f"{users}: the cluster at {check.written_address} has Python {theirs['python']}"
+            problem += f", the image {check.image} Python {own['python']}"
+            yield Problem(where, problem, _python_hint(theirs["python"], own["python"]))
 
 
 def _ray_hint(check: RayCheck, theirs: str, own: str) -> str:
@@ -79,23 +83,26 @@ def _python_hint(theirs: str, own: str) -> str:
 
 
 def _look(check: RayCheck) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = {}
+    details: Mapping[str, Any] = {}
     name = f"gymctl-ray-probe-{token_hex(4)}"
     over = False
     try:
         done = run(_argv(check, name), stdin=_PROBE.read_text(encoding="utf-8"), timeout=_PATIENCE_S)
         over = True
-        found = json.loads(done.stdout.strip().splitlines()[-1])
+        details = json.loads(done.stdout.strip().splitlines()[-1])
     except CommandFailed as failure:
         over = failure.code is not None
-        found = {"failed": "talk", "error": str(failure) if failure.code is not None else f"none in {_PATIENCE_S:g} s"}
+        details = {
+            "failed": "talk",
+            "error": str(failure) if failure.code is not None else f"none in {_PATIENCE_S:g} s",
+        }
     except (ValueError, IndexError):
-        found = {"failed": "talk", "error": "the probe printed nothing"}
+        details = {"failed": "talk", "error": "the probe printed nothing"}
     finally:
         if not over:  # only the docker command has ended
             with suppress(CommandFailed):
                 run(["docker", "rm", "--force", name], check=False, timeout=_REMOVAL_S)
-    return found
+    return details
 
 
 def _argv(check: RayCheck, name: str) -> Sequence[str]:

@@ -54,7 +54,7 @@ class LocalEngine:
         config: Config,
         *,
         name: str,
-        shown: Sequence[str],
+        display_args: Sequence[str],
         config_digest: str,
         timeout: float,
         on_event: OnServer,
@@ -62,7 +62,7 @@ class LocalEngine:
         """Start the process and wait until every server answers; one that runs already is replaced.
 
         It is stopped only when nothing is seen to be wrong with the new one; what fails then leaves neither.
-        ``shown`` are the configuration's arguments as they may be written down.
+        ``display_args`` are the configuration's arguments as they may be written down.
 
         Raises:
             EngineError: a port is taken, or the process ended before its servers answered.
@@ -76,7 +76,7 @@ class LocalEngine:
             self._stop()
             addresses = plan_addresses(config)
             _check_free(config, addresses)
-            state = _state(config, addresses, name, shown, config_digest)
+            state = _state(config, addresses, name, display_args, config_digest)
             self._start(state, process_input(config, addresses), timeout, on_event)
         except BaseException:
             self._clear()
@@ -118,8 +118,8 @@ class LocalEngine:
     def _failed(self, how: str) -> EngineError:
         """What the process said last: its own error, else whatever it printed."""
         lines = last_lines((self._folder / _LOG).read_text(errors="replace"), 15)
-        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return EngineError(said[-1] if said else "\n  | ".join([f"the servers did not start: {how}", *lines]))
+        messages = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return EngineError(messages[-1] if messages else "\n  | ".join([f"the servers did not start: {how}", *lines]))
 
     def status(self) -> list[ServerStatus]:
         """Every server, asked now.

@@ -26,17 +26,17 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
     head = config.head.host
     if not config.is_worker and addresses[HEAD_NAME].bind == LOOPBACK and head not in (None, *LOOPBACK_HOSTS):
         where = str(config.origins.of((HEAD_NAME, "host")) or "")
-        what = f"{HEAD_NAME}.host: {head} is not an address of this machine"
-        problems.append(Problem(where, what, "set it to this machine's address for workers"))
+        problem = f"{HEAD_NAME}.host: {head} is not an address of this machine"
+        problems.append(Problem(where, problem, "set it to this machine's address for workers"))
     for name, server in config.servers.items():
-        wanted = server.host or (config.membership and config.membership.advertise)
-        if addresses[name].host == LOOPBACK and (config.is_worker or wanted) and wanted not in LOOPBACK_HOSTS:
-            if wanted:
-                what = f"{name}: {wanted} is not an address of this machine"
+        address = server.host or (config.membership and config.membership.advertise)
+        if addresses[name].host == LOOPBACK and (config.is_worker or address) and address not in LOOPBACK_HOSTS:
+            if address:
+                problem = f"{name}: {address} is not an address of this machine"
             else:
-                what = f"{name} has no address for other machines"
+                problem = f"{name} has no address for other machines"
             hint = "set its `host:` to this machine's address, or use --advertise ADDRESS for all servers"
-            problems.append(Problem(str(server.location or ""), what, hint))
+            problems.append(Problem(str(server.location or ""), problem, hint))
     if problems:
         raise ConfigError(problems)
 

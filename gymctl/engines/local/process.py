@@ -81,11 +81,11 @@ def main() -> None:
     """Entry point of the background process."""
     from gymctl.server.run.serve import raise_file_limit
 
-    given = json.load(sys.stdin)
+    document = json.load(sys.stdin)
     raise_file_limit()
-    addresses = {name: Address(*planned) for name, planned in given["addresses"].items()}
+    addresses = {name: Address(*planned) for name, planned in document["addresses"].items()}
     try:
-        config = _configuration(given)
+        config = _configuration(document)
         import uvloop
 
         uvloop.run(serve_until_told(config, addresses))
@@ -94,17 +94,17 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
 
 
-def _configuration(given: Mapping[str, Any]) -> Config:
-    if given["membership"]:
-        member = Membership(**{**given["membership"], "role": Role(given["membership"]["role"])})
+def _configuration(document: Mapping[str, Any]) -> Config:
+    if document["membership"]:
+        member = Membership(**{**document["membership"], "role": Role(document["membership"]["role"])})
     else:
         member = None
     config = load_config(
-        given["arguments"],
-        cwd=Path(given["cwd"]),
+        document["arguments"],
+        cwd=Path(document["cwd"]),
         environ=os.environ,
-        merge_order=MergeOrder(given["order"]),
-        gym_root=Path(given["gym_root"]) if given["gym_root"] else None,
+        merge_order=MergeOrder(document["order"]),
+        gym_root=Path(document["gym_root"]) if document["gym_root"] else None,
         role=member.role if member else Role.ALL,
     )
     return replace(config, membership=member)

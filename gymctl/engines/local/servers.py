@@ -167,15 +167,15 @@ def whole_with_addresses(config: Config, addresses: Mapping[str, Address]) -> di
 def _of_nemo_gym(runtimes: Runtimes) -> Iterator[Problem]:
     """Servers of NeMo Gym need its packages and a Ray: containers have them."""
     for server in runtimes.nemo_gym:
-        what = f"{server.name} is written for NeMo Gym, which runs only in containers"
-        yield Problem(str(server.location or ""), what, "omit --engine local, or set `runtime: gymctl`")
+        problem = f"{server.name} is written for NeMo Gym, which runs only in containers"
+        yield Problem(str(server.location or ""), problem, "omit --engine local, or set `runtime: gymctl`")
 
 
 def _not_found(config: Config, server: ServerInstance) -> Problem:
     known = sorted({path.parent.name for root in config.roots for path in root.glob(f"{server.kind.value}/*/app.py")})
     hint = suggestion(server.implementation, known)
-    wanted = f"{server.kind.value}/{server.implementation}/{server.entrypoint}"
-    return Problem(str(server.location or ""), f"{server.name}: no {wanted} here or among the bundled servers", hint)
+    expected = f"{server.kind.value}/{server.implementation}/{server.entrypoint}"
+    return Problem(str(server.location or ""), f"{server.name}: no {expected} here or among the bundled servers", hint)
 
 
 @asynccontextmanager
@@ -218,11 +218,11 @@ def bound(name: str, address: Address) -> socket.socket:
         else:
             port = f"give {name} another port"
         if error.errno == errno.EACCES:
-            what = "cannot be opened by this user"
+            reason = "cannot be opened by this user"
         else:
-            what = f"is already in use (needed by {name})"
+            reason = f"is already in use (needed by {name})"
         raise EngineError(
-            f"port {address.port} on {address.bind} {what}",
+            f"port {address.port} on {address.bind} {reason}",
             f"stop the process that uses it, or choose another port: {port}",
         ) from error
     return opened

@@ -105,7 +105,7 @@ def _until_as_before(client: docker.DockerClient, stack: str, earlier: Mapping[s
 def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequence[Task]) -> bool:
     if now is None or (now.template, now.replicas) != (before.template, before.replicas):
         return False
-    mine = [task for task in tasks if task.service == before.name and task.wanted]
+    mine = [task for task in tasks if task.service == before.name and task.is_desired]
     running = [task for task in mine if task.runs]
     return len(running) == before.replicas and all(now.made(task) for task in mine)
 
@@ -135,7 +135,7 @@ def move_away(
         ServerFailed: a server finds no other node, or does not come up there.
     """
     tasks = find_tasks(client, stack)
-    servers = tuple(dict.fromkeys(task.service for task in tasks if task.node_id == node.id and task.wanted))
+    servers = tuple(dict.fromkeys(task.service for task in tasks if task.node_id == node.id and task.is_desired))
     for name in servers:
         argv = ["docker", "service", "update", "--force", "--detach", "--no-resolve-image", f"{stack}_{name}"]
         run(argv, timeout=60)

@@ -63,8 +63,8 @@ def _push(client: docker.DockerClient, image: str, registry: str, on_event: OnBu
         run(["docker", "push", "--quiet", f"{target}:{version}"], timeout=_TRANSFER_S)
     except CommandFailed as error:
         host = registry.partition("/")[0]
-        said = error.output.strip().splitlines()[-1:] or ["there was no output"]
-        message = f"{target}:{version} cannot be pushed: {said[0]}"
+        last_line = error.output.strip().splitlines()[-1:] or ["there was no output"]
+        message = f"{target}:{version} cannot be pushed: {last_line[0]}"
         raise EngineError(message, f"log in (docker login {host}), or check that {host} can be reached") from error
     digests = client.api.inspect_image(f"{target}:{version}").get("RepoDigests") or ()
     digest = next((item.partition("@")[2] for item in digests if item.startswith(f"{target}@")), "")
@@ -99,9 +99,9 @@ def load_images(images: Sequence[str], hosts: Sequence[str], on_event: OnBuild =
         EngineError: an engine does not answer, or refuses.
     """
     check_hosts(hosts)
-    wanted = tuple(dict.fromkeys(images))
+    names = tuple(dict.fromkeys(images))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        missing = dict(zip(hosts, pool.map(lambda host: _missing(host, wanted), hosts), strict=True))
+        missing = dict(zip(hosts, pool.map(lambda host: _missing(host, names), hosts), strict=True))
         if not any(missing.values()):
             return dict.fromkeys(hosts, 0)
         with TemporaryDirectory(prefix="gymctl-images-") as folder:
@@ -142,5 +142,5 @@ def _on(host: str, *arguments: str, timeout: float) -> str:
     try:
         return run(["docker", "--host", host, *arguments], timeout=timeout).stdout
     except CommandFailed as error:
-        said = error.output.strip().splitlines()[-1:] or ["there was no output"]
-        raise EngineError(f"the engine at {host}: {said[0]}", f"see: docker --host {host} info") from error
+        last_line = error.output.strip().splitlines()[-1:] or ["there was no output"]
+        raise EngineError(f"the engine at {host}: {last_line[0]}", f"see: docker --host {host} info") from error

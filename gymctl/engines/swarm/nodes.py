@@ -88,13 +88,13 @@ def find_node(client: docker.DockerClient, name: str) -> Node:
         InputError: there is none, or several have that name.
     """
     nodes = find_nodes(client)
-    found = [node for node in nodes if name in (node.name, node.id)]
-    if not found:
+    matches = [node for node in nodes if name in (node.name, node.id)]
+    if not matches:
         raise InputError(f"the Swarm has no node {name!r}", f"there are: {', '.join(node.name for node in nodes)}")
-    if len(found) > 1:
-        ids = ", ".join(f"{node.id} ({node.state})" for node in found)
-        raise InputError(f"{len(found)} nodes are named {name}", f"give the id: {ids}")
-    return found[0]
+    if len(matches) > 1:
+        ids = ", ".join(f"{node.id} ({node.state})" for node in matches)
+        raise InputError(f"{len(matches)} nodes are named {name}", f"give the id: {ids}")
+    return matches[0]
 
 
 def set_availability(client: docker.DockerClient, node: Node, availability: str) -> None:

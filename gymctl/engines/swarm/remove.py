@@ -84,8 +84,8 @@ def _left_on_dead_nodes(client: docker.DockerClient, stack: str) -> Iterator[str
 
 
 def _tasks(client: docker.DockerClient, stack: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = client.api.tasks(filters={"label": f"{NAMESPACE}={stack}"})
-    return found
+    tasks: list[dict[str, Any]] = client.api.tasks(filters={"label": f"{NAMESPACE}={stack}"})
+    return tasks
 
 
 def _stored(client: docker.DockerClient, stack: str) -> Iterator[tuple[str, Any, Callable[..., Any]]]:

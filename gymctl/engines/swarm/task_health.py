@@ -35,8 +35,8 @@ def judge(service: SwarmService, tasks: Sequence[Task], before: Collection[str] 
     It is done when as many replicas as wanted run, all of the present definition, and nothing of an earlier one does.
     """
     mine = [task for task in tasks if task.service == service.name]
-    current = [task for task in mine if task.wanted and service.made(task)]
-    stale = [task for task in mine if task.wanted and not service.made(task) and task.state == "running"]
+    current = [task for task in mine if task.is_desired and service.made(task)]
+    stale = [task for task in mine if task.is_desired and not service.made(task) and task.state == "running"]
     running = [task for task in current if task.runs]
     failed = [task for task in mine if task.failed and task.id not in before]
     if service.update in _ROLLING_BACK:
@@ -68,11 +68,11 @@ def _rolled_back(service: SwarmService, failed: Sequence[Task]) -> Judgement:
     if service.update == "rollback_completed":
         how = "update failed and was rolled back"
     else:
-        how = service.said
+        how = service.update_message
     if culprit:
         reason = f"{how}: {describe_failure(culprit)}"
-    elif service.said and how != service.said:
-        reason = f"{how}: {service.said}"
+    elif service.update_message and how != service.update_message:
+        reason = f"{how}: {service.update_message}"
     else:
         reason = how
     return Judgement("rolled back", "", reason=reason, culprit=culprit)

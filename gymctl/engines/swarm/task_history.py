@@ -21,9 +21,9 @@ def server_status(
     mine = [task for task in tasks if task.service == server.name]
     # a task on a node that is gone is still said to run there, until the node comes back to deny it
     running = [task for task in mine if task.runs and _is_up(nodes.get(task.node_id))]
-    state, health = _state(service, [task for task in mine if task.wanted], running)
+    state, health = _state(service, [task for task in mine if task.is_desired], running)
     failed = [task for task in mine if task.failed]
-    waiting = [task.error for task in mine if task.wanted and not task.runs and task.error]
+    waiting = [task.error for task in mine if task.is_desired and not task.runs and task.error]
     return ServerStatus(
         *identity,
         state,
@@ -45,10 +45,10 @@ def _is_up(node: Node | None) -> bool:
     return node is not None and node.state == "ready"
 
 
-def _state(service: SwarmService, wanted: Sequence[Task], running: Sequence[Task]) -> tuple[str, str]:
+def _state(service: SwarmService, desired: Sequence[Task], running: Sequence[Task]) -> tuple[str, str]:
     if len(running) >= service.replicas:
         return "running", "healthy"
-    others = [task for task in wanted if not task.runs]
+    others = [task for task in desired if not task.runs]
     if others:
         newest = max(others, key=lambda task: task.created)
     else:
@@ -74,13 +74,13 @@ def history(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[Moment]:
                 heir = later[-1]
             else:
                 heir = later[0]
-        what = _ended(task, nodes.get(task.node_id), heir)
-        if what:
+        ending = _ended(task, nodes.get(task.node_id), heir)
+        if ending:
             if heir is not None and heir.node:
                 where = f"; then on {heir.node}"
             else:
                 where = ""
-            moments.append(Moment(_when(task, heir), task.slot, task.node, what + where))
+            moments.append(Moment(_when(task, heir), task.slot, task.node, ending + where))
     return sorted(moments, key=lambda moment: moment.when)
 
 
@@ -89,12 +89,12 @@ def _ended(task: Task, node: Node | None, heir: Task | None) -> str:
     if task.failed:
         return fault(task)
     if node is None or task.state == "orphaned":
-        if task.wanted:
+        if task.is_desired:
             return ""
         return "was lost: its node left the Swarm"
     if node.state == "down" and task.state in ("running", "starting"):
         return f"was lost: the node is down{f' ({node.message})' if node.message else ''}"
-    if task.wanted or task.state not in ("shutdown", "complete"):
+    if task.is_desired or task.state not in ("shutdown", "complete"):
         return ""  # it is running, or about to end
     return _stopped(task, node, heir)
 

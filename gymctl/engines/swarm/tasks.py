@@ -39,14 +39,14 @@ class Task:
     template: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def wanted(self) -> bool:
+    def is_desired(self) -> bool:
         """Whether the Swarm wants it to run (or to be about to)."""
         return self.desired not in _GIVEN_UP
 
     @property
     def runs(self) -> bool:
         """Whether it runs, healthy, and is to go on."""
-        return self.wanted and self.state == "running"
+        return self.is_desired and self.state == "running"
 
     @property
     def failed(self) -> bool:
@@ -66,7 +66,7 @@ class SwarmService:
     replicas: int
     version: int
     update: str = ""
-    said: str = ""
+    update_message: str = ""
     template: Mapping[str, Any] = field(default_factory=dict, repr=False)
     previous: Mapping[str, Any] | None = field(default=None, repr=False)
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -104,7 +104,7 @@ def parse_service(listed: Mapping[str, Any], stack: str) -> SwarmService:
         replicas=(mode.get("Replicated") or {}).get("Replicas", 1),
         version=listed["Version"]["Index"],
         update=update.get("State", ""),
-        said=update.get("Message", ""),
+        update_message=update.get("Message", ""),
         template=definition(spec["TaskTemplate"]),
         previous=definition(before["TaskTemplate"]) if before else None,
         spec=spec,
@@ -134,5 +134,5 @@ def parse_task(listed: Mapping[str, Any], services: Mapping[str, str], nodes: Ma
 
 def definition(template: Mapping[str, Any]) -> Mapping[str, Any]:
     """What of a task's specification makes Swarm replace the task when it changes (its placement alone does not)."""
-    kept = ("ContainerSpec", "Resources", "ForceUpdate", "LogDriver")
-    return {key: template[key] for key in kept if template.get(key)}
+    keys = ("ContainerSpec", "Resources", "ForceUpdate", "LogDriver")
+    return {key: template[key] for key in keys if template.get(key)}

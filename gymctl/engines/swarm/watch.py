@@ -89,9 +89,9 @@ class DeployWatch:
             also = f" (nor {', '.join(late[1:])})"
         else:
             also = ""
-        newest = [task for task in tasks if task.service == late[0] and task.wanted]
-        said = next((f": {task.error}" for task in newest if task.error), "")
-        raise self._failed(late[0], f"is not healthy after {timeout:g} s{also}{said}", newest[-1] if newest else None)
+        newest = [task for task in tasks if task.service == late[0] and task.is_desired]
+        reason = next((f": {task.error}" for task in newest if task.error), "")
+        raise self._failed(late[0], f"is not healthy after {timeout:g} s{also}{reason}", newest[-1] if newest else None)
 
     def _failed(self, name: str, reason: str, culprit: Task | None) -> ServerFailed:
         if culprit is not None:

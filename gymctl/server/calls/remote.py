@@ -79,7 +79,7 @@ class Directory:
         self._head = head_url
         self._urls: dict[str, str] = {}
         self._asking: asyncio.Task[None] | None = None
-        self._asked = float("-inf")
+        self._asked_at = float("-inf")
         self._why = ""
         self._ways = Ways(limit=8)
 
@@ -105,13 +105,13 @@ class Directory:
     async def _ask(self) -> None:
         """Ask the head, once for all who wait and not more often than once a second."""
         if self._asking is None or self._asking.done():
-            if time.monotonic() - self._asked < _ASK_EVERY_S:
+            if time.monotonic() - self._asked_at < _ASK_EVERY_S:
                 return
             self._asking = asyncio.create_task(self._refresh())
         await asyncio.shield(self._asking)
 
     async def _refresh(self) -> None:
-        self._asked = time.monotonic()
+        self._asked_at = time.monotonic()
         call = Call("/nodes", method="GET", deadline=time.monotonic() + _ASK_TIMEOUT_S)
         try:
             reply = await self._ways.send("head", self._head, call)

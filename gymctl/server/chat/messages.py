@@ -63,8 +63,8 @@ def _take_thoughts_out(message: dict[str, Any], style: Style) -> None:
     thoughts: list[str] = []
     for holder in holders:
         if isinstance(holder, dict) and isinstance(holder.get(name), str):
-            found, holder[name] = split_thinking(holder[name])
-            thoughts += found
+            reasoning, holder[name] = split_thinking(holder[name])
+            thoughts += reasoning
     if thoughts and style.interleaved:
         message.update(dict.fromkeys(REASONING_FIELDS, "\n".join(thoughts)))
 

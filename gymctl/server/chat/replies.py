@@ -43,20 +43,20 @@ def response_of(completion: Mapping[str, Any], params: Mapping[str, Any], model:
 
 
 def output_items(
-    said: Mapping[str, Any], style: Style, logprobs: list[dict[str, Any]] | None = None
+    reply: Mapping[str, Any], style: Style, logprobs: list[dict[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
     """Items of an assistant's chat message, in the order reasoning, message, function calls; one at least.
 
     The training fields, where the message has them, are on the last item.
     """
-    text = said.get("content") or said.get("refusal") or ""
+    text = reply.get("content") or reply.get("refusal") or ""
     thoughts: list[str] = []
     if style.reasoning_parser:
         thoughts, text = split_thinking(text)
-    parsed = reasoning_of(said)
+    parsed = reasoning_of(reply)
     if parsed:
         thoughts.insert(0, parsed)
-    calls = said.get("tool_calls") or ()
+    calls = reply.get("tool_calls") or ()
     if thoughts:
         items = [reasoning(thoughts)]
     else:
@@ -70,8 +70,8 @@ def output_items(
         item["id"] = item["call_id"]  # as upstream: one id for both
         items.append(item)
     for name in TRAINING_FIELDS:
-        if said.get(name) is not None:
-            items[-1][name] = said[name]
+        if reply.get(name) is not None:
+            items[-1][name] = reply[name]
     return items
 
 

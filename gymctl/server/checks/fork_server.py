@@ -163,8 +163,8 @@ def _packed(fine: bool, value: Any, grown: bool) -> bytes:
 def _module(path: str, name: str) -> Any:
     """The module a check is in: by name when that leads to the same file, else from the file."""
     with suppress(ImportError, ValueError):
-        found = importlib.util.find_spec(name)
-        if name != "__main__" and found is not None and found.origin == path:
+        module_spec = importlib.util.find_spec(name)
+        if name != "__main__" and module_spec is not None and module_spec.origin == path:
             return importlib.import_module(name)
     spec = importlib.util.spec_from_file_location(f"checks_in_{name.replace('.', '_')}", path)
     if spec is None or spec.loader is None:

@@ -228,8 +228,8 @@ def exceeds_context(status: int, body: str, request: Mapping[str, Any]) -> bool:
         request: what was asked, in the parameters of either API: one that asks for no token at all, or for as many as
             the context has, is wrong and not too long.
     """
-    asked = next((request[name] for name in LIMITS_OF_OUTPUT if isinstance(request.get(name), int)), None)
-    if asked is not None and asked < 1:
+    requested = next((request[name] for name in LIMITS_OF_OUTPUT if isinstance(request.get(name), int)), None)
+    if requested is not None and requested < 1:
         return False
     codes, message = parts_of(body)
     for limit in CONTEXT_LIMITS:
@@ -237,7 +237,7 @@ def exceeds_context(status: int, body: str, request: Mapping[str, Any]) -> bool:
             continue
         match = _match(limit, codes, message)
         if match is not None:
-            return not _asks_for_all(match, asked)
+            return not _asks_for_all(match, requested)
     return False
 
 
@@ -250,9 +250,9 @@ def _match(limit: ContextLimit, codes: list[str], message: str) -> re.Match[str]
     return None
 
 
-def _asks_for_all(match: re.Match[str], asked: int | None) -> bool:
+def _asks_for_all(match: re.Match[str], requested: int | None) -> bool:
     groups = match.groupdict()
     if groups.get("limit") is None:
         return False
-    tokens = asked if asked is not None else groups.get("asked")
+    tokens = requested if requested is not None else groups.get("asked")
     return tokens is not None and int(tokens) >= int(groups["limit"])

@@ -36,12 +36,14 @@ class NemoGym:
     def __init__(self, config: Config, runtimes: Runtimes) -> None:
         self._source = runtimes.source
         self._names = [server.name for server in runtimes.nemo_gym]
-        self._given = str(config.values.get(RAY_ADDRESS_KEY) or "")
-        using = [] if self._given else [server for server in runtimes.nemo_gym if runtimes.uses_ray(server)]
+        self._configured_address = str(config.values.get(RAY_ADDRESS_KEY) or "")
+        using = (
+            [] if self._configured_address else [server for server in runtimes.nemo_gym if runtimes.uses_ray(server)]
+        )
         self.ray_users = tuple(using)
-        moved = reroute_address(self._given, GATEWAY)
+        moved = reroute_address(self._configured_address, GATEWAY)
         self._is_rerouted = moved is not None
-        self._address = moved or self._given or _CONNECT_LATER
+        self._address = moved or self._configured_address or _CONNECT_LATER
 
     @property
     def added(self) -> Mapping[str, Mapping[str, Any]]:
@@ -78,9 +80,9 @@ class NemoGym:
                 f"{RAY_SERVICE} is started for {users}; memory: 0.6 GB, plus 0.2 GB per user; "
                 f"+{RAY_ADDRESS_KEY}=ray://HOST:{RAY_CLIENT_PORT} selects an existing cluster instead"
             )
-        if self._given and not self._given.startswith("ray://"):
+        if self._configured_address and not self._configured_address.startswith("ray://"):
             yield (
-                f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can use; "
+                f"{RAY_ADDRESS_KEY} is {self._configured_address}, which only nodes of that cluster can use; "
                 f"containers need ray://HOST:{RAY_CLIENT_PORT}"
             )
 

@@ -36,14 +36,14 @@ _TRIES = 4
 class RayCheck:
     """What must be so before ``servers`` start: ``image``'s Ray and Python are those of the cluster at ``host:port``.
 
-    ``shown`` is the address as it was written; from a container it may be another.
+    ``written_address`` is the address as it was written; from a container it may be another.
     """
 
     image: str
     servers: tuple[str, ...]
     host: str
     port: int
-    shown: str
+    written_address: str
     extra_hosts: tuple[str, ...] = ()
     is_nemo_gym: bool = False
     location: Location | None = None
@@ -56,16 +56,16 @@ class RayCluster:
         self._config = config
         self._runtimes = runtimes
         self._gym = gym
-        self._given = str(config.values.get(RAY_ADDRESS_KEY) or "")
+        self._configured_address = str(config.values.get(RAY_ADDRESS_KEY) or "")
         needing = [server for server in config.servers.values() if server.needs_ray]
-        wanted = config.ray is not None or bool(self._given) or bool(needing)
+        wanted = config.ray is not None or bool(self._configured_address) or bool(needing)
         kit = [server for server in config.servers.values() if runtimes.of(server.name) is Runtime.GYMCTL]
         self.users = tuple(server for server in kit if wanted and (server in needing or self._uses(server)))
         self.block = config.ray or RayBlock(workers=0, dashboard=False)
-        self.is_ours = not self._given and bool(config.ray or needing or gym.ray_users)
-        moved = reroute_address(self._given, GATEWAY)
+        self.is_ours = not self._configured_address and bool(config.ray or needing or gym.ray_users)
+        moved = reroute_address(self._configured_address, GATEWAY)
         self._moved = moved is not None
-        self.address = moved or self._given or RAY_ADDRESS
+        self.address = moved or self._configured_address or RAY_ADDRESS
 
     def _uses(self, server: ServerInstance) -> bool:
         folder = self._runtimes.folder(server)
@@ -76,18 +76,18 @@ class RayCluster:
         if self.is_ours and self.users and self._gym.ray_users:
             ours = self.users[0]
             theirs = self._gym.ray_users[0]
-            what = (
+            problem = (
                 f"{ours.name} (gymctl's kit) and {theirs.name} (NeMo Gym) cannot share one Ray "
                 "cluster, which has a single image"
             )
             hint = f"without `ray` and `{NEEDS_KEY}` {ours.name} runs checks in subprocesses; or use a cluster"
             hint += f" that has the packages of both: {RAY_ADDRESS_KEY}"
-            yield Problem(str(ours.location or ""), what, hint)
+            yield Problem(str(ours.location or ""), problem, hint)
 
-        if self._given and self.users and not CLIENT_ADDRESS.fullmatch(self._given):
-            what = f"{RAY_ADDRESS_KEY} is {self._given}, which only nodes of that cluster can use"
+        if self._configured_address and self.users and not CLIENT_ADDRESS.fullmatch(self._configured_address):
+            problem = f"{RAY_ADDRESS_KEY} is {self._configured_address}, which only nodes of that cluster can use"
             yield Problem(
-                str(self._location or ""), what, f"use ray://HOST:{RAY_CLIENT_PORT}, the port for Ray clients"
+                str(self._location or ""), problem, f"use ray://HOST:{RAY_CLIENT_PORT}, the port for Ray clients"
             )
 
     @property
@@ -99,11 +99,11 @@ class RayCluster:
 
         All images of a kind have the same Ray and Python. ``images`` has the tags of the servers' by name.
         """
-        found = CLIENT_ADDRESS.fullmatch(self.address)
-        if not self._given or found is None:
+        match = CLIENT_ADDRESS.fullmatch(self.address)
+        if not self._configured_address or match is None:
             return
         extra = (EXTRA_HOST,) if self._moved else ()
-        dial = (found["host"].strip("[]"), int(found["port"]), self._given, extra)
+        dial = (match["host"].strip("[]"), int(match["port"]), self._configured_address, extra)
         if self.users:
             names = tuple(server.name for server in self.users)
             yield RayCheck(images[names[0]], names, *dial, location=self._location)
@@ -192,7 +192,7 @@ class RayCluster:
     def _node(
         self,
         name: str,
-        what: str,
+        purpose: str,
         image: str,
         path: tuple[str, ...],
         flags: str,
@@ -207,7 +207,7 @@ class RayCluster:
         return ServicePlan(
             name=name,
             kind="ray",
-            implementation=what,
+            implementation=purpose,
             image=image,
             port=port,
             slice_text="",

@@ -54,22 +54,24 @@ class Replication:
             where = self._where(server)
             replicas = server.name + REPLICA_SUFFIX
             if replicas.lower() in names:
-                what = f"{server.name}: its replicas are named {replicas}, like another server"
-                yield Problem(where, what, "rename one")
+                problem = f"{server.name}: its replicas are named {replicas}, like another server"
+                yield Problem(where, problem, "rename one")
             if len(replicas) > _LONGEST_NAME:
-                what = f"{server.name}: its replicas are named {replicas}, which is too long for a host name"
-                yield Problem(where, what, f"use a name of at most {_LONGEST_NAME - len(REPLICA_SUFFIX)} characters")
+                problem = f"{server.name}: its replicas are named {replicas}, which is too long for a host name"
+                yield Problem(where, problem, f"use a name of at most {_LONGEST_NAME - len(REPLICA_SUFFIX)} characters")
             if server.port == HEALTH_PORT:
-                what = f"{server.name}: port {HEALTH_PORT} is used by its proxy's health check"
-                yield Problem(where, what, "choose another port")
+                problem = f"{server.name}: port {HEALTH_PORT} is used by its proxy's health check"
+                yield Problem(where, problem, "choose another port")
 
     def published(self, services: Sequence[ServicePlan]) -> Iterator[Problem]:
         """Servers of several replicas that would share a port of the machine."""
         for service in services:
             server = self._config.servers.get(service.name)
             if server is not None and service.published and server.replicas > 1:
-                what = f"{server.name} cannot have {server.replicas} replicas: {_PUBLISHED}"
-                yield Problem(self._where(server), what, "run more instances on other machines, or under other names")
+                problem = f"{server.name} cannot have {server.replicas} replicas: {_PUBLISHED}"
+                yield Problem(
+                    self._where(server), problem, "run more instances on other machines, or under other names"
+                )
 
     def _where(self, server: ServerInstance) -> str:
         return str(self._config.origins.of((*server.path, "replicas")) or server.location or "")

@@ -57,16 +57,16 @@ def vllm_problems(config: Config) -> Iterator[Problem]:
         for key, text in texts.items():
             if any(piece.secret for piece in finder.split(text)):
                 hint = f"set the hub token as the top-level key {_TOKEN}; containers receive it as a file"
-                what = f"{block.title}.{key} holds a secret, which would be visible in `docker inspect`"
-                yield Problem(str(block.location or ""), what, hint)
+                problem = f"{block.title}.{key} holds a secret, which would be visible in `docker inspect`"
+                yield Problem(str(block.location or ""), problem, hint)
 
 
 def gpu_notes(services: Iterable[ServicePlan]) -> Iterator[str]:
     """GPUs that Docker would give to two services; blocks have their own, or have said which share they take."""
     takers: dict[str, list[ServicePlan]] = {}
     for service in services:
-        kept = service.bounds.reservations if service.bounds else None
-        for device in (kept.devices if kept else None) or ():
+        reservations = service.bounds.reservations if service.bounds else None
+        for device in (reservations.devices if reservations else None) or ():
             numbers = range(device.count) if isinstance(device.count, int) else ()
             for gpu in device.device_ids or map(str, numbers):
                 takers.setdefault(gpu, []).append(service)
@@ -83,8 +83,8 @@ def gpu_notes(services: Iterable[ServicePlan]) -> Iterator[str]:
 
 
 def _names_gpus(service: ServicePlan) -> bool:
-    kept = service.bounds.reservations if service.bounds else None
-    return all(device.device_ids for device in (kept.devices if kept else None) or ())
+    reservations = service.bounds.reservations if service.bounds else None
+    return all(device.device_ids for device in (reservations.devices if reservations else None) or ())
 
 
 class _Block:
@@ -189,7 +189,7 @@ class _Block:
         }
         for argument, value in values.items():
             yield from (argument, str(value)) if value is not None else ()
-        yield from (argument for argument, wanted in flags.items() if wanted)
+        yield from (argument for argument, is_set in flags.items() if is_set)
         yield from block.extra_args
 
     def _environment(self, own: Service) -> tuple[tuple[str, str], ...]:

@@ -37,10 +37,10 @@ def _block(lines: list[str], service: str) -> tuple[int, int]:
             if first is not None:
                 return first, number
             inside = top[1] == "services"
-        elif inside and (found := _SERVICE.match(line)):
+        elif inside and (match := _SERVICE.match(line)):
             if first is not None:
                 return first, number
-            if found["name"] == service:
+            if match["name"] == service:
                 first = number + 1
     if first is None:
         raise ValueError(f"no service {service!r} in the file")

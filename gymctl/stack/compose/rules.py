@@ -52,16 +52,16 @@ def _declared(where: str, service: Service, document: ComposeDocument) -> Iterat
         ("GYM004", "secret", _sources(service.secrets), set(document.secrets or ())),
         ("GYM005", "config", _sources(service.configs), set(document.configs or ())),
     )
-    for code, what, names, known in used:
+    for code, kind, names, known in used:
         for name in names:
             if name not in known:
                 yield Problem(
-                    f"{where}.{what}s", f"{code} the {what} {name!r} is not declared", _near(name, known, what)
+                    f"{where}.{kind}s", f"{code} the {kind} {name!r} is not declared", _near(name, known, kind)
                 )
 
 
-def _near(name: str, known: set[str], what: str) -> str:
-    return did_you_mean(name, known) or f"declare it under the top-level {what}s"
+def _near(name: str, known: set[str], kind: str) -> str:
+    return did_you_mean(name, known) or f"declare it under the top-level {kind}s"
 
 
 def _sources(items: list[Any] | None) -> list[str]:

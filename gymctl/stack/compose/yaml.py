@@ -132,10 +132,10 @@ def _commented(lines: Sequence[str], document: ComposeDocument) -> Iterator[str]
         if line[:1] not in ("", " ", "-"):
             section = line
             yield ""
-        elif section == "services:" and (found := _SERVICE.fullmatch(line)):
+        elif section == "services:" and (match := _SERVICE.fullmatch(line)):
             if previous != "services:":
                 yield ""
-            yield f"  # {_described(found['name'], document)}"
+            yield f"  # {_described(match['name'], document)}"
         elif section == "services:" and line == _ULIMITS:
             line = f"{line}  # must not exceed the Docker daemon's own limit"  # noqa: PLW2901
         yield line
@@ -150,9 +150,9 @@ def _described(name: str, document: ComposeDocument) -> str:
     if kind is None:
         return f"{name}: {service.image}"
     if kind == "head":
-        what = "head server: configuration and server status"
+        description = "head server: configuration and server status"
     else:
-        what = f"{kind}/{implementation}"
+        description = f"{kind}/{implementation}"
     if PORT in labels:
         address = f"http://{name}:{labels[PORT]}"
     else:
@@ -164,4 +164,4 @@ def _described(name: str, document: ComposeDocument) -> str:
         outside = f"; published on {', '.join(published)}"
     else:
         outside = ""
-    return f"{what}, reachable at {address} in the stack's network{outside}"
+    return f"{description}, reachable at {address} in the stack's network{outside}"

@@ -98,7 +98,7 @@ def written(pieces: Sequence[Piece], names: Mapping[Piece, str]) -> str:
 def escaped(text: str) -> str:
     """``text`` such that OmegaConf resolves it to itself."""
     if "${" in text:
-        return _OPENING.sub(lambda found: found[1] * 2 + "\\${", text)
+        return _OPENING.sub(lambda match: match[1] * 2 + "\\${", text)
     return text
 
 

@@ -110,9 +110,14 @@ class Slices:
 
     def _rest(self, name: str) -> dict[str, Any]:
         head = self._addresses[HEAD_NAME]
-        shown = {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
+        global_values = {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
         added = escape_all(dict(self._added.get(name, {})))
-        return {HEAD_NAME: {"host": head.host, "port": head.port}, **upstream.DEFAULT.defaults, **shown, **added}
+        return {
+            HEAD_NAME: {"host": head.host, "port": head.port},
+            **upstream.DEFAULT.defaults,
+            **global_values,
+            **added,
+        }
 
     def _is_full(self, name: str) -> bool:
         """An agent that chooses servers at run time says so: ``slice: full`` in its own entry."""

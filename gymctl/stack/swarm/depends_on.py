@@ -46,18 +46,18 @@ def wait_for_dependencies(service: Service, absent: Collection[str], report: Rep
     if not names:
         return {}
     wait = ["sh", "-c", _SCRIPT.format(names=" ".join(names)), "wait"]
-    shown = ", ".join(names)
+    listed = ", ".join(names)
     if service.entrypoint:
         report.translated(
-            "depends_on", f"its entrypoint waits until {shown} is in the network's DNS, which is: healthy"
+            "depends_on", f"its entrypoint waits until {listed} is in the network's DNS, which is: healthy"
         )
         return {"entrypoint": [*wait, *service.entrypoint]}
     if service.command and _runs_its_command(service):
-        report.translated("depends_on", f"its command waits until {shown} is in the network's DNS, which is: healthy")
+        report.translated("depends_on", f"its command waits until {listed} is in the network's DNS, which is: healthy")
         return {"command": [*wait, *service.command]}
     report.lost(
         "depends_on",
-        f"it starts without waiting for {shown} and is restarted until it succeeds; "
+        f"it starts without waiting for {listed} and is restarted until it succeeds; "
         "set an `entrypoint` to have it wait",
     )
     return {}

@@ -139,8 +139,8 @@ def _devices(
     chosen = []
     for device in reserved.devices or ():
         if "gpu" not in device.capabilities:
-            what = f"Swarm has no devices of {'/'.join(device.capabilities)}"
-            problems.append(Problem(f"services.{report.service}.{where}", what, "reserve GPUs, or use Compose"))
+            problem = f"Swarm has no devices of {'/'.join(device.capabilities)}"
+            problems.append(Problem(f"services.{report.service}.{where}", problem, "reserve GPUs, or use Compose"))
         elif isinstance(device.count, int):
             counted += device.count
         else:

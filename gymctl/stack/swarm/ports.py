@@ -25,15 +25,15 @@ def translate_ports(service: Service, report: Report, problems: list[Problem]) -
 def _port(port: Port, service: Service, report: Report, problems: list[Problem]) -> Port | None:
     published = port.published or "a port"
     if port.host_ip not in _EVERYWHERE:
-        what = (
+        problem = (
             f"{port.host_ip}:{published} is not published: Swarm cannot bind to one address, so the "
             "port would be open on every interface"
         )
         if _is_asked_for(service):
             hint = f"remove it, or open it on every interface of its node: {_OPTION}"
-            problems.append(Problem(f"services.{report.service}.ports", what, hint))
+            problems.append(Problem(f"services.{report.service}.ports", problem, hint))
         else:
-            report.lost("ports", f"{what}; {_OPTION} opens it on every interface of its node")
+            report.lost("ports", f"{problem}; {_OPTION} opens it on every interface of its node")
         return None
     report.translated("ports", f"{published} on every interface of the node it runs on (mode: host, no routing mesh)")
     if port.published is not None:

@@ -43,13 +43,13 @@ def translate_stored(
 
 def _contents(items: Mapping[str, StoredFile], options: SwarmOptions) -> dict[str, bytes]:
     """What is known to be in them, by key."""
-    found = {}
+    contents = {}
     for key, item in items.items():
         if item.content is not None:
-            found[key] = item.content.encode()
+            contents[key] = item.content.encode()
         elif not item.external and item.file in options.contents:
-            found[key] = options.contents[str(item.file)]
-    return found
+            contents[key] = options.contents[str(item.file)]
+    return contents
 
 
 def _too_large(kind: str, known: Mapping[str, bytes]) -> list[Problem]:

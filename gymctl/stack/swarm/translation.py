@@ -68,8 +68,8 @@ def _name_problems(document: ComposeDocument, stack: str) -> Iterator[Problem]:
             )
             if not (len(stack) > long):
                 hint = "rename the server"
-            what = f"{stack}_{name} is {long} characters longer than Swarm's limit for service names"
-            yield Problem(f"services.{name}", what, hint)
+            problem = f"{stack}_{name} is {long} characters longer than Swarm's limit for service names"
+            yield Problem(f"services.{name}", problem, hint)
 
 
 def _networks(document: ComposeDocument, report: Report) -> dict[str, Network | None]:

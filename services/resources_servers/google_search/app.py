@@ -150,9 +150,9 @@ class GoogleSearch(ResourcesServer):
         reward = float(parsed is not None and parsed == body.expected_answer.strip())
         return VerifyResponse.of(body, reward=reward, parsed_option=parsed or "")
 
-    async def _once(self, kind: str, asked: str, work: Callable[[str], Awaitable[str]]) -> str:
+    async def _once(self, kind: str, query: str, work: Callable[[str], Awaitable[str]]) -> str:
         """An answer that is kept, or is under way for another caller, or is made now. Errors are not kept."""
-        key = (kind, asked)
+        key = (kind, query)
         if (cached := self._cache.get(key)) is not None:
             return cached
         task = self._under_way.get(key)
@@ -244,12 +244,12 @@ def _refusal(status: int, answer: dict[str, Any] | None) -> str:
 def results(answer: dict[str, Any]) -> dict[str, Any]:
     """Of Google's answer what a model can use, under Google's own keys; the rest repeats query and engine."""
     items = answer.get("items")
-    shown = [
+    pages = [
         {key: item[key] for key in _SHOWN if key in item}
         for item in (items if isinstance(items, list) else ())
         if isinstance(item, dict)
     ]
-    return {"items": shown}
+    return {"items": pages}
 
 
 def last_message(response: dict[str, Any]) -> str:

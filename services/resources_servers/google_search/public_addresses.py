@@ -41,10 +41,10 @@ def check(address: Address, allowed: Sequence[Network]) -> None:
     Raises:
         AddressRefused: so it is.
     """
-    meant = embedded(address)
-    if any(each in network for each in (address, meant) for network in allowed):
+    target = embedded(address)
+    if any(each in network for each in (address, target) for network in allowed):
         return
-    if not is_public(meant):
+    if not is_public(target):
         raise AddressRefused(f"{address} is not a public Internet address")
 
 

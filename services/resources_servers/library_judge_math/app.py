@@ -96,13 +96,13 @@ class LibraryJudgeMath(ResourcesServer):
         text = output_text(body.response)
         verdict = await self._library(body.expected_answer, text)
         equal = verdict["library_reward"] == 1.0
-        asked = None
+        judgement = None
         refused = verdict.get("library_error") == NOT_EVALUATED
         if self.config.should_use_judge and not equal and not refused and text.strip():
-            asked = await self._ask_both_ways(body, verdict["extracted_answer"] or text, call.deadline)
-            equal = len(asked) == 2 and all(each["equal"] for each in asked)
+            judgement = await self._ask_both_ways(body, verdict["extracted_answer"] or text, call.deadline)
+            equal = len(judgement) == 2 and all(each["equal"] for each in judgement)
         return VerifyResponse.of(
-            body, float(equal), expected_answer=body.expected_answer, **verdict, judge_evaluations=asked
+            body, float(equal), expected_answer=body.expected_answer, **verdict, judge_evaluations=judgement
         )
 
     async def _library(self, expected: str, generated: str) -> dict[str, Any]:

@@ -35,10 +35,10 @@ def library_verdict(expected: str, generated: str, only_evaluated: bool = False)
         if only_evaluated and right is not None and not is_answer(expected, expected_forms, generated, answers):
             return False, str(answers[0]), NOT_EVALUATED
         if right is None and answers:
-            shown = answers[0]
+            best = answers[0]
         else:
-            shown = right
-        return right is not None, None if shown is None else str(shown), None
+            best = right
+        return right is not None, None if best is None else str(best), None
     except (Exception, TimeoutException) as error:  # noqa: BLE001 - whatever a model's text makes of the library
         return False, None, f"math-verify: {type(error).__name__}: {error}"[:300]
 

@@ -76,9 +76,9 @@ TOOLS = [
 
 def make_row(chance: random.Random, words: int, needles: int, question: str) -> dict[str, Any]:
     """One row: ``words`` words of text with ``needles`` needles of the topic asked about and as many of others."""
-    wanted, *others = chance.sample(TOPICS, 4)
+    needle, *others = chance.sample(TOPICS, 4)
     names = chance.sample(NEEDLES, 2 * needles)
-    filed = [(name, wanted) for name in names[:needles]]
+    filed = [(name, needle) for name in names[:needles]]
     filed += [(name, chance.choice(others)) for name in names[needles:]]
     chance.shuffle(filed)
     lines: list[str] = []
@@ -92,12 +92,12 @@ def make_row(chance: random.Random, words: int, needles: int, question: str) -> 
         lines.insert(place, f'Filed under {topic}: "{name}".')
     prompt = [
         {"role": "system", "content": "\n".join([TASK, "", *lines])},
-        {"role": "user", "content": question.format(topic=wanted)},
+        {"role": "user", "content": question.format(topic=needle)},
     ]
     return {
         "responses_create_params": {"input": prompt, "tools": TOOLS},
-        "needles": [name for name, topic in filed if topic == wanted],
-        "decoys": [name for name, topic in filed if topic != wanted],
+        "needles": [name for name, topic in filed if topic == needle],
+        "decoys": [name for name, topic in filed if topic != needle],
     }
 
 

@@ -31,12 +31,12 @@ class SimpleAgent(AgentServer):
 
     async def respond(self, params: dict[str, Any], rollout: Rollout) -> dict[str, Any]:
         """Run the loop; the last reply comes back with everything that was put out and the summed usage."""
-        asked = input_items(params.get("input"))
+        question = input_items(params.get("input"))
         items: list[dict[str, Any]] = []
         usage: dict[str, Any] | None = None
         idle = 0
         for step in count(1):
-            reply = await rollout.model({**params, "input": asked + items})
+            reply = await rollout.model({**params, "input": question + items})
             items += reply["output"]
             usage = add_usage(usage, reply.get("usage"))
             calls = function_calls(reply["output"])

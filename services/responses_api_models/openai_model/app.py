@@ -89,8 +89,8 @@ class OpenAIModel(ModelServer):
         try:
             answer = await self._provider.post(path, body, session=session.id, deadline=call.deadline)
         except HopFailed as failed:
-            asked = {name: msgspec.json.decode(request[name]) for name in LIMITS_OF_OUTPUT if name in request}
-            if not exceeds_context(failed.status, failed.body, asked):
+            limits = {name: msgspec.json.decode(request[name]) for name in LIMITS_OF_OUTPUT if name in request}
+            if not exceeds_context(failed.status, failed.body, limits):
                 raise
             return json_reply(self._out_of_context(path, failed.body))
         return Reply(body=answer.body)

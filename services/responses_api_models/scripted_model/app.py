@@ -57,11 +57,11 @@ class Conversation:
 
     def phrases(self) -> list[str]:
         """Quoted phrases on prompt lines that share a word with the question; else its names; else all of it."""
-        asked = {word.lower() for word in WORDS.findall(self.question)}
+        words = {word.lower() for word in WORDS.findall(self.question)}
         phrases = [
             next(filter(None, groups))
             for line in self.lines
-            if not asked.isdisjoint(word.lower() for word in WORDS.findall(QUOTED.sub("", line)))
+            if not words.isdisjoint(word.lower() for word in WORDS.findall(QUOTED.sub("", line)))
             for groups in QUOTED.findall(line)
         ]
         return list(dict.fromkeys(phrases or NAMES.findall(self.question))) or [self.question]

@@ -224,8 +224,8 @@ class VLLMModel(ModelServer):
         answer.pop("prompt_token_ids", None)
 
     async def _tokenized(self, request: Mapping[str, Any], until: float, session: Session) -> list[int]:
-        asked = {name: request[name] for name in _OF_THE_PROMPT if name in request}
-        ids = (await self._post("../tokenize", asked, until, session)).get("tokens")
+        prompt_fields = {name: request[name] for name in _OF_THE_PROMPT if name in request}
+        ids = (await self._post("../tokenize", prompt_fields, until, session)).get("tokens")
         if not isinstance(ids, list):
             raise HopFailed(self.name, "/tokenize", status=200, body="the answer has no list of tokens")
         return ids

@@ -11,9 +11,9 @@ FOLDER = Path(__file__).parents[1]
 
 def test_the_tool_tells_the_weather_of_any_city():
     with episode(FOLDER) as rollout:
-        told = rollout.tool("get_weather", city="Łódź 🌧")
-    assert told["city"] == "Łódź 🌧"
-    assert "Łódź 🌧" in told["weather_description"]
+        report = rollout.tool("get_weather", city="Łódź 🌧")
+    assert report["city"] == "Łódź 🌧"
+    assert "Łódź 🌧" in report["weather_description"]
 
 
 @pytest.mark.parametrize("body", [{}, {"city": 3}, [1], "text"])

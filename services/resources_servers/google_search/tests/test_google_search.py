@@ -179,7 +179,7 @@ def texts():
     return asyncio.run(work())
 
 
-@pytest.mark.parametrize("number", range(len(PAGES)), ids=[wanted[:40] for _, wanted in PAGES])
+@pytest.mark.parametrize("number", range(len(PAGES)), ids=[expected[:40] for _, expected in PAGES])
 def test_pages_of_every_kind(number, texts):
     assert PAGES[number][1] in texts[number]
 
@@ -204,7 +204,7 @@ def bomb():
 
 
 @pytest.mark.parametrize(
-    ("page", "wanted"),
+    ("page", "message"),
     [
         (lambda writer: endless(writer, b"x" * 65_536), "larger than 300,000 bytes"),
         (reply(length=False, content_length=104_857_600), "larger than 300,000 bytes"),
@@ -219,10 +219,10 @@ def bomb():
     ],
     ids=["endless", "claims-100-MB", "bomb", "tail-after-gzip", "drip", "silent", "headers", "header", "chunks"],
 )  # fmt: skip
-def test_endless_pages_end(page, wanted):
+def test_endless_pages_end(page, message):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     text, seconds = browsed(page)
-    assert wanted in text
+    assert message in text
     assert seconds < 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
 
@@ -256,13 +256,13 @@ def attempts():
 
     async def work():
         async with web() as site, private_web(site.port) as private, search_server() as server:
-            told = {}
+            answers = {}
             for number, host in enumerate(SPELLINGS):
                 target = f"http://{host}:{site.port}/"
                 site.pages[f"/{number}"] = reply(status="307 Temporary Redirect", location=target)
                 for how, url in (("asked", target), ("redirected", f"{site.url}/{number}")):
-                    told[host, how] = (await post(server, "/browse", url=url))["page_content"]
-            return told, private.asked, site.asked
+                    answers[host, how] = (await post(server, "/browse", url=url))["page_content"]
+            return answers, private.asked, site.asked
 
     return asyncio.run(work())
 
@@ -339,17 +339,17 @@ def fetched(resolver, times, **options):
 
 def test_a_name_that_leads_elsewhere_the_next_time_is_refused_then():
     resolver = Changing(["127.0.0.1"], ["127.0.0.2"])
-    outcomes, asked = fetched(resolver, 2)
+    outcomes, requests = fetched(resolver, 2)
     assert outcomes[0] == b"public"
     assert "rebinding.test resolves to 127.0.0.2" in outcomes[1]
-    assert asked == []
+    assert requests == []
     assert resolver.asked == 2  # one look-up for a connection: none between the check and the use
 
 
 def test_of_a_names_addresses_only_the_public_ones_are_used():
-    outcomes, asked = fetched(Changing(["127.0.0.2", "127.0.0.1"]), 3)
+    outcomes, requests = fetched(Changing(["127.0.0.2", "127.0.0.1"]), 3)
     assert outcomes == [b"public"] * 3
-    assert asked == []
+    assert requests == []
 
 
 def test_the_socket_itself_is_checked_last():
@@ -449,9 +449,9 @@ def searched(page, query="fox", times=1, **fields):
 
 
 def test_results_are_what_a_model_can_use_and_no_more():
-    text, asked = searched(reply(json.dumps(ANSWER), kind="application/json"))
+    text, requests = searched(reply(json.dumps(ANSWER), kind="application/json"))
     assert json.loads(text) == {"items": [{"title": "Fox", "link": "http://x.test/", "snippet": "brown"}]}
-    assert asked == ["/v1?key=key-of-the-test&cx=engine-of-the-test&q=fox"]
+    assert requests == ["/v1?key=key-of-the-test&cx=engine-of-the-test&q=fox"]
 
 
 def test_an_answer_is_kept_and_an_error_is_not():
@@ -475,13 +475,13 @@ def test_callers_who_ask_the_same_at_once_share_one_search():
             impatient.cancel()
             return await asyncio.gather(*others), engine.asked
 
-    answers, asked = asyncio.run(work())
+    answers, requests = asyncio.run(work())
     assert all("brown" in answer["search_results"] for answer in answers)
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("page", "wanted"),
+    ("page", "message"),
     [
         (reply('{"error": {"message": "Quota of engine-of-the-test exceeded"}}', status="429 Too Many"),
          "Error: the search engine answered 429: Quota of **** exceeded"),
@@ -496,17 +496,17 @@ def test_callers_who_ask_the_same_at_once_share_one_search():
         (lambda writer: endless(writer, b"x", 0.02), "Error: the search engine did not answer within 0.5 s"),
     ],
 )  # fmt: skip
-def test_a_search_engine_that_fails_is_told_without_the_keys(page, wanted):
+def test_a_search_engine_that_fails_is_told_without_the_keys(page, message):
     text, _ = searched(page, search_timeout_seconds=0.5)
-    assert text == wanted
+    assert text == message
     assert "of-the-test" not in text
 
 
 @pytest.mark.parametrize("query", ["", "  ", "x" * 3000])
 def test_a_query_has_a_length(query):
-    text, asked = searched(reply("{}"), query)
+    text, requests = searched(reply("{}"), query)
     assert text.startswith("Error: a query must have")
-    assert asked == []
+    assert requests == []
 
 
 def test_searches_keep_their_pace_and_nobody_waits_for_ever():
@@ -518,9 +518,9 @@ def test_searches_keep_their_pace_and_nobody_waits_for_ever():
             answers = await asyncio.gather(*(post(server, "/search", query=f"q{n}") for n in range(30)))
             return [answer["search_results"] for answer in answers], time.monotonic() - began, len(engine.asked)
 
-    answers, seconds, asked = asyncio.run(work())
-    assert answers.count("Error: too many searches are waiting; try again later") == 30 - asked
-    assert 14 <= asked <= 16  # ten at once, then one every tenth of a second for half a second
+    answers, seconds, requests = asyncio.run(work())
+    assert answers.count("Error: too many searches are waiting; try again later") == 30 - requests
+    assert 14 <= requests <= 16  # ten at once, then one every tenth of a second for half a second
     assert 0.4 < seconds < 3
 
 
@@ -545,8 +545,8 @@ def test_a_pace_never_gives_more_turns_than_its_rate():
     ],
 )
 def test_the_boxed_answer_decides(content, reward, parsed):
-    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": content}]}
-    verdict = verified([said])
+    reply = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": content}]}
+    verdict = verified([reply])
     assert (verdict["reward"], verdict["parsed_option"]) == (reward, parsed)
 
 

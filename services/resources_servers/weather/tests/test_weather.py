@@ -18,8 +18,8 @@ def asking(*cities):
 
 def test_a_report_and_a_city_without_one():
     with episode(FOLDER) as rollout:
-        told = rollout.tool("get_weather", city=" LISBON ")
-        assert told["temperature_celsius"] == 22
+        report = rollout.tool("get_weather", city=" LISBON ")
+        assert report["temperature_celsius"] == 22
         assert "Lisbon" in rollout.tool("get_weather", city="Atlantis")["error"]
         assert rollout.post("/get_weather", {"town": "Lisbon"}).status == 422
 
@@ -91,5 +91,5 @@ def test_the_rows_can_be_answered():
     with episode(FOLDER) as rollout:
         for row in example_rows(FOLDER):
             assert all("error" not in rollout.tool("get_weather", city=city) for city in row["cities"])
-            said = [*asking(*row["cities"]), message(f"It is {row['expected_answer']}.")]
-            assert rollout.verify(row, said)["reward"] == 1.0
+            output = [*asking(*row["cities"]), message(f"It is {row['expected_answer']}.")]
+            assert rollout.verify(row, output)["reward"] == 1.0
