@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gymctl.server.base import Server, ServerConfig
     from gymctl.server.calls.client import Client, HopFailed, LocalTransport
     from gymctl.server.calls.http import HttpTransport
+    from gymctl.server.conversation import Conversation
     from gymctl.server.endpoints import endpoint, tool
     from gymctl.server.message import Call, RefusedError, Reply, json_reply
     from gymctl.server.models.server import ModelServer
@@ -28,6 +29,7 @@ __all__ = [
     "ApiKey",
     "Call",
     "Client",
+    "Conversation",
     "EndpointUrl",
     "HeaderText",
     "HopFailed",
@@ -55,6 +57,7 @@ _MODULES = {
     "agent": ("AgentConfig", "AgentServer", "Rollout", "ServerReference"),
     "base": ("Server", "ServerConfig"),
     "calls.client": ("Client", "HopFailed", "LocalTransport"),
+    "conversation": ("Conversation",),
     "endpoints": ("endpoint", "tool"),
     "message": ("Call", "RefusedError", "Reply", "json_reply"),
     "models.server": ("ModelServer",),

@@ -16,6 +16,7 @@ from gymctl.config.vocabulary import ServerKind
 from gymctl.server.agent_requests import read_params, read_row
 from gymctl.server.base import Server, ServerConfig
 from gymctl.server.calls.client import Client, HopFailed
+from gymctl.server.conversation import Conversation
 from gymctl.server.endpoints import endpoint, invalid
 from gymctl.server.episodes import NO_TOOLS, AgentSessionRequest, begin_agent_session, close_agent_session
 from gymctl.server.message import TOOL_ERRORS_HEADER, Call, Reply, failure_sentence, json_reply
@@ -71,13 +72,16 @@ class Rollout:
         self.tool_errors: Counter[str] = Counter()
         self._spent: dict[str, list[float]] = {}
 
-    async def model(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Ask the model server for the next response.
+    async def model(self, params: Conversation | dict[str, Any]) -> dict[str, Any]:
+        """Ask the model server for the next response; a ``Conversation`` is encoded only where it has grown.
 
         Raises:
             HopFailed: it did not answer with a Response.
         """
-        body = exact_json.dumps(params)
+        if isinstance(params, Conversation):
+            body = params.body
+        else:
+            body = exact_json.dumps(params)
         reply = await self._timed("model", self._model, Api.RESPONSES.value, body, self.model_cookies)
         if reply.cookies:
             self.model_cookies = reply.cookies

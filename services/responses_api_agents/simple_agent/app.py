@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from gymctl.server import AgentConfig, AgentServer, Rollout
-from gymctl.server.responses import add_usage, function_call_output, function_calls, input_items
+from gymctl.server import AgentConfig, AgentServer, Conversation, Rollout
+from gymctl.server.responses import add_usage, function_call_output, function_calls
 from gymctl.server.tool_calls import ArgumentsError, answer_text, parse_arguments, unknown_tool
 
 MAX_STEPS_REACHED = "max_steps_reached"  # in a response's metadata, whose values are texts
@@ -31,13 +31,14 @@ class SimpleAgent(AgentServer):
 
     async def respond(self, params: dict[str, Any], rollout: Rollout) -> dict[str, Any]:
         """Run the loop; the last reply comes back with everything that was put out and the summed usage."""
-        question = input_items(params.get("input"))
+        conversation = Conversation(params)
         items: list[dict[str, Any]] = []
         usage: dict[str, Any] | None = None
         idle = 0
         for step in count(1):
-            reply = await rollout.model({**params, "input": question + items})
+            reply = await rollout.model(conversation)
             items += reply["output"]
+            conversation.add(reply["output"])
             usage = add_usage(usage, reply.get("usage"))
             calls = function_calls(reply["output"])
             if calls:
@@ -47,7 +48,9 @@ class SimpleAgent(AgentServer):
             if self.finished(reply, calls, idle):
                 break
             for call in calls:  # one after the other: the environment's session may depend on the order
-                items.append(function_call_output(call["call_id"], await self.run_tool(call, rollout)))
+                output = function_call_output(call["call_id"], await self.run_tool(call, rollout))
+                items.append(output)
+                conversation.add([output])
             if step == self.config.max_steps:
                 reply["metadata"] = {**(reply.get("metadata") or {}), MAX_STEPS_REACHED: str(step)}
                 break
