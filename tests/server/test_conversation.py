@@ -36,7 +36,9 @@ def test_a_conversation_is_its_params_with_all_items(
 
 
 def test_numbers_stay_exact() -> None:
-    conversation = Conversation({"input": "x", "metadata": {"big": 10**30, "small": Decimal("0.1000000000000000000001")}})
+    conversation = Conversation(
+        {"input": "x", "metadata": {"big": 10**30, "small": Decimal("0.1000000000000000000001")}}
+    )
     assert b'"big":1000000000000000000000000000000' in conversation.body
     assert b'"small":0.1000000000000000000001' in conversation.body
 

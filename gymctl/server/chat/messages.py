@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gymctl.server.chat.style import Style
@@ -24,9 +25,29 @@ def messages_of(items: Sequence[Any], style: Style) -> list[dict[str, Any]]:
     Raises:
         RefusedError: an item is none of message, reasoning, function_call, function_call_output, or lacks a part.
     """
+    return convert_items(items, style).messages
+
+
+@dataclass(frozen=True)
+class ConvertedItems:
+    """The messages of a conversation, and how many of both nothing that follows can change."""
+
+    messages: list[dict[str, Any]]
+    closed_items: int
+    closed_messages: int
+
+
+def convert_items(items: Sequence[Any], style: Style, first: int = 0) -> ConvertedItems:
+    """As ``messages_of``, for the part of a conversation that begins with its item ``first``.
+
+    Raises:
+        RefusedError: as ``messages_of``; the place counts from the beginning of the conversation.
+    """
     messages: list[dict[str, Any]] = []
+    closed_items = 0
+    closed_messages = 0
     turn = _Turn(style)
-    for index, entry in enumerate(items):
+    for index, entry in enumerate(items, first):
         try:
             for item in items_of(entry):
                 turn.add(item, messages)
@@ -35,8 +56,11 @@ def messages_of(items: Sequence[Any], style: Style) -> list[dict[str, Any]]:
             raise RefusedError(("input", index), lacking, "missing") from error
         except RefusedError as refused:
             raise refused.below("input", index) from refused
+        if not turn.is_open:
+            closed_items = index - first + 1
+            closed_messages = len(messages)
     turn.flush(messages)
-    return messages
+    return ConvertedItems(messages, closed_items, closed_messages)
 
 
 def prepare_messages(messages: Sequence[Any], style: Style) -> None:
@@ -88,6 +112,11 @@ class _Turn:
         self._spoken: list[tuple[bool, str]] = []  # whether it was thought, and what, in the order in which it came
         self._calls: list[dict[str, Any]] = []
         self._training: dict[str, Any] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next item may belong to the same turn."""
+        return bool(self._spoken or self._calls or self._training)
 
     def add(self, item: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:
         """Take one item; the message of anybody else than the assistant ends the turn, and both go to ``messages``."""

@@ -27,8 +27,18 @@ def request_of(params: Mapping[str, Any], style: Style) -> dict[str, Any]:
     Raises:
         RefusedError: something in it has no counterpart, such as a tool that the provider itself would have to run.
     """
+    parameters = parameters_of(params)
+    return {"messages": input_messages(params, style), **parameters}
+
+
+def parameters_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the chat request that are not its messages.
+
+    Raises:
+        RefusedError: as ``request_of``, for anything but the input's items.
+    """
     _check(params)
-    request: dict[str, Any] = {"messages": _messages(params, style)}
+    request: dict[str, Any] = {}
     for name in _SAME:
         value = params.get(name)
         if value is not None:
@@ -67,7 +77,12 @@ def _check(params: Mapping[str, Any]) -> None:
             raise RefusedError((name,), "not supported: the endpoint speaks Chat Completions, one answer per call")
 
 
-def _messages(params: Mapping[str, Any], style: Style) -> list[dict[str, Any]]:
+def input_messages(params: Mapping[str, Any], style: Style) -> list[dict[str, Any]]:
+    """The chat messages of ``input`` and ``instructions``.
+
+    Raises:
+        RefusedError: one of them cannot be converted; with its place.
+    """
     input_items = params["input"]
     if isinstance(input_items, str):
         messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": input_items}]}]

@@ -26,6 +26,8 @@ from gymctl.server import (
 )
 from gymctl.server.chat import (
     AUDIO_KEYS,
+    ChatMessages,
+    GrowingConversations,
     NoTokenIdsError,
     Style,
     ask_for_token_ids,
@@ -34,12 +36,13 @@ from gymctl.server.chat import (
     fold_reasoning,
     generated,
     has_audio,
+    input_messages,
     only_thought,
+    parameters_of,
     prepare_messages,
     prompt_ids,
     put_audio_in,
     reasoning_of,
-    request_of,
     response_of,
     stopped,
 )
@@ -115,6 +118,7 @@ class VLLMModel(ModelServer):
             developer_as_system=config.replace_developer_role_with_system,
             token_ids=config.return_token_id_information,
         )
+        self._conversations = GrowingConversations(self._style)
         if isinstance(config.base_url, str):
             urls = [config.base_url]
         else:
@@ -136,11 +140,27 @@ class VLLMModel(ModelServer):
 
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Create params of the Responses API to a Response."""
-        params = json_object(call.body)
         if self.config.is_responses_native:
-            return await self._native(params, call, session)
-        completion = await self._complete(request_of(params, self._style), self._until(call), session)
+            return await self._native(json_object(call.body), call, session)
+        params, items = _split(call.body)
+        request = parameters_of(params)
+        messages = await self._messages(params, items, request, session)
+        completion = await self._complete(request, messages, self._until(call), session)
         return json_reply(response_of(completion, params, self.config.model, self._style))
+
+    async def _messages(
+        self, params: dict[str, Any], items: bytes, request: dict[str, Any], session: Session
+    ) -> ChatMessages:
+        """The messages of create params; of an input that has grown since the session's last call, only what is new."""
+        try:
+            if not (params.get("instructions") or _has_audio(request) or not items.startswith(b"[")):
+                return self._conversations.convert(session.cookie, items)
+            params["input"] = exact_json.loads(items)
+        except ValueError as error:
+            raise RefusedError((), f"JSON decode error: {error}", "json_invalid") from error
+        messages = input_messages(params, self._style)
+        await self._add_audio(request, messages)
+        return _encoded(messages)
 
     async def chat_completions_call(self, call: Call, session: Session) -> Reply:
         """Chat Completions, with reasoning as ``<think>`` in the text, and the training fields on the message."""
@@ -151,24 +171,21 @@ class VLLMModel(ModelServer):
         if not isinstance(messages, list) or not messages:
             raise RefusedError(("messages",), "Input should be a list of messages", "missing")
         prepare_messages(messages, self._style)
-        completion = await self._complete(request, self._until(call), session)
+        await self._add_audio(request, messages)
+        completion = await self._complete(request, _encoded(messages), self._until(call), session)
         for choice in completion["choices"]:
             fold_reasoning(choice["message"])
         return json_reply(completion)
 
-    async def _complete(self, request: dict[str, Any], until: float, session: Session) -> dict[str, Any]:
+    async def _complete(
+        self, request: dict[str, Any], messages: ChatMessages, until: float, session: Session
+    ) -> dict[str, Any]:
         """The completion of a request whose messages are as the endpoint wants them."""
-        metadata = request.get("metadata") or {}
-        if not isinstance(metadata, dict):
-            raise RefusedError(("metadata",), "Input should be an object", "dict_type")
-        if has_audio(metadata):
-            await self._add_audio(request)
-        last = request["messages"][-1:]
-        if last and not self.config.sequential_reasoning_allowed and only_thought(last[0]):
+        if not self.config.sequential_reasoning_allowed and only_thought(messages.last):
             return stopped(self.config.model, "content_filter", "reasoning without an answer cannot be continued")
         request = self._filled_in(request)
-        # Encoded once: a call of /tokenize needs the same bytes again.
-        request["messages"] = orjson.Fragment(exact_json.dumps(request["messages"]))
+        # A call of /tokenize needs the same bytes again.
+        request["messages"] = orjson.Fragment(messages.json)
         try:
             answer = await self._post(CHAT, request, until, session)
         except HopFailed as failed:
@@ -197,9 +214,11 @@ class VLLMModel(ModelServer):
             del request["top_logprobs"]  # null means no log-probs at all to vLLM
         return request
 
-    async def _add_audio(self, request: dict[str, Any]) -> None:
+    async def _add_audio(self, request: dict[str, Any], messages: list[dict[str, Any]]) -> None:
+        if not _has_audio(request):
+            return
         metadata = request["metadata"]
-        put_audio_in(request["messages"], await asyncio.to_thread(audio_uris, metadata, self.config.audio_root))
+        put_audio_in(messages, await asyncio.to_thread(audio_uris, metadata, self.config.audio_root))
         request["metadata"] = {name: value for name, value in metadata.items() if name not in AUDIO_KEYS}
         if not request["metadata"]:
             del request["metadata"]
@@ -254,6 +273,39 @@ class VLLMModel(ModelServer):
 
     def _until(self, call: Call) -> float:
         return call.deadline or time.monotonic() + self.config.timeout_seconds
+
+
+def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Create params, and their input as JSON: ``params["input"]`` is only whether there is one.
+
+    Raises:
+        RefusedError: the body is not a JSON object.
+    """
+    try:
+        fields = exact_json.split_fields(body)
+        items = fields.pop("input", b"null")
+        params = {name: exact_json.loads(value) for name, value in fields.items()}
+    except ValueError:
+        params = json_object(body)  # refuses it with the place
+        items = exact_json.dumps(params.get("input"))
+    params["input"] = None if items == b"null" else ()
+    return params, items
+
+
+def _has_audio(request: Mapping[str, Any]) -> bool:
+    """Whether the metadata of a request names audio.
+
+    Raises:
+        RefusedError: the metadata is not an object.
+    """
+    metadata = request.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise RefusedError(("metadata",), "Input should be an object", "dict_type")
+    return has_audio(metadata)
+
+
+def _encoded(messages: list[dict[str, Any]]) -> ChatMessages:
+    return ChatMessages(exact_json.dumps(messages), messages[-1] if messages else {})
 
 
 def _in_metadata(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:

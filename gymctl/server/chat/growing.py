@@ -1,0 +1,124 @@
+"""Conversations that grow from call to call: what an earlier call converted is not read again.
+
+The input of a call usually begins with the bytes of the session's call before. Their chat messages are kept as JSON up
+to the last item that ends a turn: only what follows is parsed, converted and encoded.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gymctl.config import exact_json
+from gymctl.server.chat.messages import convert_items
+from gymctl.server.chat.style import Style
+
+KEPT_BYTES = 64 << 20
+"""Bytes of conversations that a server keeps; the least recently continued ones are forgotten."""
+
+_raw_items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True)
+class ChatMessages:
+    """Chat messages as JSON, a list."""
+
+    json: bytes
+    last: Mapping[str, Any]
+    """The last one if an assistant's may be the last; otherwise it may be empty."""
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """The beginning of an input, up to the end of a turn, and its messages."""
+
+    source: bytes = b"["
+    """JSON of the list as it came, without what follows the last item."""
+    count: int = 0
+    messages: bytes = b""
+    """The messages, separated by commas."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return len(self.source) + len(self.messages)
+
+
+class GrowingConversations:
+    """The conversations of a server's sessions, as far as they were converted."""
+
+    def __init__(self, style: Style, kept_bytes: int = KEPT_BYTES) -> None:
+        self._style = style
+        self._kept_bytes = kept_bytes
+        self.size = 0
+        """Bytes that are kept."""
+        self._beginnings: OrderedDict[str, _Beginning] = OrderedDict()
+
+    def convert(self, session: str, items: bytes) -> ChatMessages:
+        """The chat messages of an input.
+
+        Args:
+            session: the session whose earlier call may have had the beginning.
+            items: the input as JSON: a list of items.
+
+        Raises:
+            RefusedError: an item cannot be converted; with its place.
+            ValueError: it is not JSON, or not a list.
+        """
+        known = self._beginnings.get(session)
+        if known is None or not items.startswith(known.source):
+            known = _Beginning()
+        raw = _raw_items.decode(_rest(items, known))
+        new = convert_items([exact_json.loads(bytes(item)) for item in raw], self._style, first=known.count)
+        encoded = [exact_json.dumps(message) for message in new.messages]
+        closed = _joined(known.messages, encoded[: new.closed_messages])
+        end = _end(items, known, raw, new.closed_items)
+        if end is not None:
+            self._keep(session, _Beginning(items[:end], known.count + new.closed_items, closed))
+        return ChatMessages(
+            json=b"[" + _joined(closed, encoded[new.closed_messages :]) + b"]",
+            last=new.messages[-1] if new.messages else {},
+        )
+
+    def _keep(self, session: str, beginning: _Beginning) -> None:
+        earlier = self._beginnings.pop(session, None)
+        if earlier is not None:
+            self.size -= earlier.size
+        self._beginnings[session] = beginning
+        self.size += beginning.size
+        while self.size > self._kept_bytes:
+            _, oldest = self._beginnings.popitem(last=False)
+            self.size -= oldest.size
+
+
+def _rest(items: bytes, known: _Beginning) -> bytes:
+    """What follows a beginning, as a list."""
+    if known.count == 0:
+        return items
+    rest = items[len(known.source) :].lstrip()
+    if rest.startswith(b","):
+        return b"[" + rest[1:]
+    return b"[" + rest
+
+
+def _end(items: bytes, known: _Beginning, raw: list[msgspec.Raw], closed: int) -> int | None:
+    """Where the last closed item ends in ``items``; None if there is no such item, or blanks hide it."""
+    count = len(raw)
+    between = count
+    if known.count == 0:
+        between = count - 1  # no comma before the first
+    lengths = [len(bytes(item)) for item in raw]
+    if closed == 0 or len(known.source) + sum(lengths) + between + 1 != len(items):
+        return None
+    commas = closed - (count - between)
+    return len(known.source) + sum(lengths[:closed]) + commas
+
+
+def _joined(beginning: bytes, messages: list[bytes]) -> bytes:
+    if beginning:
+        return b",".join([beginning, *messages])
+    return b",".join(messages)
