@@ -374,18 +374,21 @@ def test_a_session_keeps_the_id_that_its_first_reply_gave_it() -> None:
 def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(broken: Any, caplog: Any) -> None:
     caplog.set_level("INFO", "gymctl.server")
 
+    moments = [100.0]
+
     async def work() -> None:
         well, ill = Endpoint(PLAIN), Endpoint(*[broken] * 4, PLAIN)
         sessions = [f"session-{number}" for number in range(30)]
-        async with at(well, ill, max_retries=1, backend_rest_seconds=1.5) as model:
+        async with at(well, ill, max_retries=1, backend_rest_seconds=20) as model:
+            model._provider._affinity._clock = lambda: moments[-1]
             assert set(await spread(model, sessions)) == {200}
             assert len(ill.seen) == 3  # three sessions found it so; all others went elsewhere at once
             assert who(well) == set(sessions)
-            assert "failed 3 times in a row; its sessions use other backends for 1.5 s" in caplog.text
-            await asyncio.sleep(1.6)
+            assert "failed 3 times in a row; its sessions use other backends for 20 s" in caplog.text
+            moments.append(moments[-1] + 21)
             assert set(await spread(model, sessions)) == {200}
             assert len(ill.seen) == 4  # one call tried it again
-            await asyncio.sleep(1.6)
+            moments.append(moments[-1] + 21)
             well.seen.clear()
             ill.seen.clear()
             ill.answers = (PLAIN,)
