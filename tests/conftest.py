@@ -5,6 +5,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("gymctl", deadline=None)
+settings.load_profile("gymctl")
 
 # Ryuk would be pulled from a registry; inside a container testcontainers takes the bridge's address for the host's,
 # where ports published on the loopback interface are not to be found.
