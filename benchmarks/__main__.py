@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import chart, machine, page, report, sweep
-from benchmarks.cases import CASES, SLOW_MODEL_MS, Plan, Sample
+from benchmarks.cases import CASES as SHORT_CASES
+from benchmarks.cases import SLOW_MODEL_MS, Plan, Sample
+from benchmarks.floor import FLOOR, floor
+from benchmarks.long_rollouts import long_rollouts
 from benchmarks.sides import Side
 
+CASES = {**SHORT_CASES, "long": long_rollouts, "floor": floor}
 PORTS = 21_000  # of the backend; the sides' follow
 
 
@@ -29,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.results.mkdir(parents=True, exist_ok=True)
     samples = [sample for file in options.add for sample in report.read(file)]
     names = [*dict.fromkeys(side.name for side in _sides(options, options.results, one_process=False))]
+    if "floor" in options.cases or any(sample.side == FLOOR for sample in samples):
+        names.append(FLOOR)
     pythons = {"gymctl": machine.python_version(options.python)}
     if options.upstream:
         pythons["nemo-gym"] = machine.python_version(options.upstream / "bin" / "python")

@@ -84,7 +84,7 @@ class Side:
                 env=self.environment({"NEMO_GYM_CONFIG_DICT": config.read_text(), "PYTHONPATH": str(REPOSITORY)}),
             )  # fmt: skip
         try:
-            _wait_for(ports, root, self.folder / "stack.log", timeout_s=900 if self.checks_venvs else 180)
+            wait_for(ports, root, self.folder / "stack.log", timeout_s=900 if self.checks_venvs else 180)
             yield Stack(ports, root.pid, time.monotonic() - started)
         finally:
             _end(root)
@@ -158,7 +158,18 @@ def entry(server: Server, port: int | None = None) -> str:
     return f"{server.name}:\n  {server.kind}:\n    {server.implementation}: {{{address}, {server.fields}}}\n"
 
 
-def _wait_for(ports: Mapping[str, int], root: subprocess.Popen[bytes], log: Path, timeout_s: float) -> None:
+def wait_for(ports: Mapping[str, int], root: subprocess.Popen[bytes], log: Path, timeout_s: float) -> None:
+    """Wait until every port answers.
+
+    Args:
+        ports: of the servers, by name.
+        root: the process whose end is theirs.
+        log: file whose end is shown when they do not come up.
+        timeout_s: seconds to wait at most.
+
+    Raises:
+        RuntimeError: a server did not come up.
+    """
     limit = time.monotonic() + timeout_s
     waiting = dict(ports)
     while waiting:

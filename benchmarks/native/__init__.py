@@ -71,6 +71,11 @@ def set_delay(port: int, milliseconds: float) -> None:
     urllib.request.urlopen(f"http://127.0.0.1:{port}/set?delay_ms={milliseconds:g}", timeout=5).read()
 
 
+def set_script(port: int, steps: int, padding: int) -> None:
+    """Let the endpoint call ``steps`` tools before it answers, with ``padding`` bytes more in the arguments of each."""
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/set?steps={steps}&padding={padding}", timeout=5).read()
+
+
 def drive(
     port: int, path: str, bodies: Path, *, concurrency: int, count: int, expected: str, timeout_s: float = 900
 ) -> Load:

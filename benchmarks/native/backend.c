@@ -1,9 +1,11 @@
 /* A model's endpoint that answers at once, or after a fixed delay: Responses, Chat Completions, /tokenize.
  *
- *   backend PORT [DELAY_MS]          GET /set?delay_ms=N changes the delay while nothing is in flight
+ *   backend PORT [DELAY_MS]          GET /set?delay_ms=N changes the delay while nothing is in flight,
+ *                                    GET /set?steps=N&padding=M the script
  *
- * Its script is one tool call, then a message: a request that holds no tool output yet is answered with a call of
- * get_weather. Chat requests that ask for token ids get 16 of them. One thread, epoll, keep-alive.
+ * Its script is one tool call (or N, each with M bytes more in its arguments), then a message: a request that holds
+ * fewer than N tool outputs is answered with a call of get_weather. Chat requests that ask for token ids get 16 of them.
+ * One thread, epoll, keep-alive.
  */
 #include "http.h"
 
@@ -24,6 +26,8 @@ struct answer_later {
 
 static int poller;
 static double delay;
+static int steps = 1;
+static struct buffer padding;
 static unsigned long answered;
 static struct answer_later *line; /* a ring: the delay is the same for all, so first in is first due */
 static size_t line_first, line_count, line_room;
@@ -65,10 +69,21 @@ static void send_json(struct client *c, const char *json, size_t length) {
     flush(c);
 }
 
+static void append_text(struct buffer *b, const char *text) { append(b, text, strlen(text)); }
+
+static int holds_at_least(const char *body, const char *word, int count) {
+    for (; count > 0; count--) {
+        body = strstr(body, word);
+        if (!body) return 0;
+        body += strlen(word);
+    }
+    return 1;
+}
+
 static void responses_json(struct buffer *b, int call) {
     char text[1400];
     const char *item = call ? "{\"type\":\"function_call\",\"id\":\"fc_%lu\",\"call_id\":\"call_%lu\",\"name\":\"get_weather\","
-                              "\"arguments\":\"{\\\"city\\\":\\\"Lisbon\\\"}\",\"status\":\"completed\"}"
+                              "\"status\":\"completed\",\"arguments\":\"{\\\"city\\\":\\\"Lisbon"
                             : "{\"type\":\"message\",\"id\":\"msg_%lu\",\"role\":\"assistant\",\"status\":\"completed\",\"content\":"
                               "[{\"type\":\"output_text\",\"text\":\"It is mild (%lu).\",\"annotations\":[]}]}";
     char output[400];
@@ -76,9 +91,16 @@ static void responses_json(struct buffer *b, int call) {
     int n = snprintf(text, sizeof text,
                      "{\"id\":\"resp_%lu\",\"object\":\"response\",\"created_at\":1760000000.0,\"status\":\"completed\","
                      "\"model\":\"bench\",\"error\":null,\"incomplete_details\":null,\"instructions\":null,\"metadata\":{},"
-                     "\"output\":[%s],\"parallel_tool_calls\":true,\"tool_choice\":\"auto\",\"tools\":[],%s}",
-                     answered, output, USAGE);
+                     "\"output\":[%s",
+                     answered, output);
     append(b, text, (size_t)n);
+    if (call) {
+        append(b, padding.data, padding.used);
+        append_text(b, "\\\"}\"}");
+    }
+    append_text(b, "],\"parallel_tool_calls\":true,\"tool_choice\":\"auto\",\"tools\":[],");
+    append_text(b, USAGE);
+    append_text(b, "}");
 }
 
 static void chat_json(struct buffer *b, int call, int token_ids) {
@@ -90,10 +112,14 @@ static void chat_json(struct buffer *b, int call, int token_ids) {
     append(b, text, (size_t)n);
     n = call ? snprintf(text, sizeof text,
                         "\"content\":null,\"tool_calls\":[{\"id\":\"call_%lu\",\"type\":\"function\",\"function\":{\"name\":"
-                        "\"get_weather\",\"arguments\":\"{\\\"city\\\":\\\"Lisbon\\\"}\"}}]}",
+                        "\"get_weather\",\"arguments\":\"{\\\"city\\\":\\\"Lisbon",
                         answered)
              : snprintf(text, sizeof text, "\"content\":\"It is mild (%lu).\"}", answered);
     append(b, text, (size_t)n);
+    if (call) {
+        append(b, padding.data, padding.used);
+        append_text(b, "\\\"}\"}}]}");
+    }
     for (int i = 0; token_ids && i < 16; i++) {
         n = snprintf(text, sizeof text,
                      "%s{\"token\":\"token_id:%d\",\"logprob\":-0.25,\"bytes\":null,\"top_logprobs\":[]}",
@@ -157,16 +183,23 @@ static void answer(struct client *c, const char *body) {
         send_json(c, "{}", 2);
         return;
     }
+    if (!strncmp(path, "/set?steps=", 11)) {
+        steps = atoi(path + 11);
+        int more = atoi(strstr(path, "padding=") + 8);
+        for (padding.used = 0; more > 0; more--) append(&padding, "x", 1);
+        send_json(c, "{}", 2);
+        return;
+    }
     if (strstr(path, "/tokenize") && strstr(path, "/tokenize") < strchr(path, ' ')) {
         tokens_json(&json);
         send_json(c, json.data, json.used);
         return;
     }
     if (!strncmp(path, "/v1/chat/", 9))
-        chat_json(&json, strstr(body, "\"tools\"") && !strstr(body, "\"tool_call_id\""),
+        chat_json(&json, strstr(body, "\"tools\"") && !holds_at_least(body, "\"tool_call_id\"", steps),
                   strstr(body, "return_tokens_as_token_ids") != NULL);
     else
-        responses_json(&json, strstr(body, "\"get_weather\"") && !strstr(body, "\"function_call_output\""));
+        responses_json(&json, strstr(body, "\"get_weather\"") && !holds_at_least(body, "\"function_call_output\"", steps));
     if (delay > 0)
         enqueue(c, &json);
     else
