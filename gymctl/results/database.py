@@ -15,7 +15,7 @@ from pathlib import Path
 from gymctl.errors import GymctlError
 from gymctl.results.files import RunFiles
 
-_VERSION = 1  # changes with the tables, and with what a column means
+_VERSION = 2  # changes with the tables, and with what a column means
 _APPLICATION = 0x67796D78  # marks the file as an index of gymctl
 _WAIT_S = 60.0
 _CACHE_KB = 8192
@@ -34,7 +34,7 @@ CREATE TABLE rows (
     queue_ms REAL, total_ms REAL, hops TEXT, prompt BLOB, numbers TEXT
 );
 CREATE INDEX rows_rollout ON rows (task, repeat, agent);
-CREATE INDEX rows_place ON rows (file, offset);
+CREATE INDEX rows_place ON rows (file, offset, current);
 CREATE INDEX rows_failure ON rows (agent, failure_class) WHERE failure_class IS NOT NULL;
 """
 

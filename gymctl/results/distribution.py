@@ -7,11 +7,12 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from gymctl.results import tool_names
 from gymctl.results.query import DEFAULT_PASS_THRESHOLD, REWARD, TOKENS, Query
 from gymctl.results.row import Rank
 
@@ -113,7 +114,7 @@ def read_totals(index: Index, pass_threshold: float = DEFAULT_PASS_THRESHOLD) ->
 
 def read_histogram(index: Index, measure: Measure, query: Query | None = None) -> Histogram:
     """The distribution of a measure over the rollouts that a query selects; its text and page are not applied."""
-    where, parameters = (query or Query()).where()
+    where, parameters = replace(query or Query(), text="").where()
     expression = _EXPRESSIONS[measure]
     statement = f"SELECT {expression} FROM rows {where} AND {expression} IS NOT NULL"  # noqa: S608
     values = array("d", (float(value) for (value,) in index.sql.execute(statement, parameters)))
@@ -122,12 +123,11 @@ def read_histogram(index: Index, measure: Measure, query: Query | None = None) -
 
 def read_names(index: Index) -> Names:
     """The agents, failure classes, failing hops and tools of a run."""
-    tools = "SELECT value AS name, count(*) AS count FROM rows, json_each(rows.tools) WHERE current = 1"
     return Names(
         agents=_names(index, _column("agent")),
         failure_classes=_names(index, _column("failure_class")),
         failure_hops=_names(index, _column("failure_hop", "AND failure_class IS NOT NULL")),
-        tools=_names(index, tools),
+        tools=_tool_counts(index),
     )
 
 
@@ -163,6 +163,16 @@ def read_stretches(
 
 def _column(name: str, condition: str = "") -> str:
     return f"SELECT {name} AS name, count(*) AS count FROM rows WHERE current = 1 AND {name} <> '' {condition}"  # noqa: S608
+
+
+def _tool_counts(index: Index) -> tuple[NameCount, ...]:
+    counts: Counter[str] = Counter()
+    statement = "SELECT tools, count(*) FROM rows WHERE current = 1 AND tools IS NOT NULL GROUP BY tools"
+    for tools, count in index.sql.execute(statement):
+        for name in tool_names.decode(tools):
+            counts[name] += count
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(NameCount(name, count) for name, count in ordered[:_MOST_NAMES])
 
 
 def _names(index: Index, statement: str) -> tuple[NameCount, ...]:

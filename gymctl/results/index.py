@@ -122,14 +122,21 @@ class Index:
             InputError: with ``text``, a file cannot be read.
         """
         query = query or Query()
-        where, parameters = query.where()
         if query.text:
             self._find_rows(query)
-            where += " AND id IN (SELECT id FROM temp.found)"
-        total = self.sql.execute(f"SELECT count(*) FROM rows {where}", parameters).fetchone()[0]  # noqa: S608
-        statement = f"SELECT {COLUMNS} FROM rows {where} {query.order()} LIMIT ? OFFSET ?"  # noqa: S608
-        rows = self.sql.execute(statement, (*parameters, query.limit, query.offset))
-        return Page(tuple(read_rollout(row) for row in rows), total)
+        return Page(self._page(query), self._count(query))
+
+    def page(self, query: Query) -> tuple[Rollout, ...]:
+        """The rollouts of ``rollouts``, without counting those of other pages."""
+        if query.text:
+            self._find_rows(query)
+        return self._page(query)
+
+    def count(self, query: Query) -> int:
+        """How many rollouts a query selects on all its pages together."""
+        if query.text:
+            self._find_rows(query)
+        return self._count(query)
 
     def last_id_before(self, count: int) -> int:
         """The id before the last ``count`` rows: ``since`` it, these are listed."""
@@ -202,6 +209,20 @@ class Index:
             with source:
                 for offset in matching_offsets(source, text, mark.end):
                     yield file, offset
+
+    def _page(self, query: Query) -> tuple[Rollout, ...]:
+        where, parameters = query.where()
+        order = query.order()
+        # the rows of the page are read after the narrow sort, by id
+        chosen = f"SELECT id FROM rows {where} {order} LIMIT ? OFFSET ?"  # noqa: S608
+        statement = f"SELECT {COLUMNS} FROM rows WHERE id IN ({chosen}) {order}"  # noqa: S608
+        rows = self.sql.execute(statement, (*parameters, query.limit, query.offset))
+        return tuple(read_rollout(row) for row in rows)
+
+    def _count(self, query: Query) -> int:
+        where, parameters = query.where()
+        statement = f"SELECT count(*) FROM rows {where}"  # noqa: S608
+        return int(self.sql.execute(statement, parameters).fetchone()[0])
 
     def _find_rows(self, query: Query) -> None:
         """Put the ids of the rows that contain the query's text into a temporary table."""

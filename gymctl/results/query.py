@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gymctl.results import tool_names
 from gymctl.results.choices import Outcome, Sort
 
 DEFAULT_PASS_THRESHOLD = 1.0
@@ -71,12 +72,14 @@ class Query:
         return f"ORDER BY {_ORDER[self.sort].format(DIRECTION[self.descending])}, file, offset"
 
     def where(self) -> tuple[str, list[object]]:
-        """The WHERE clause for all filters but ``text``, and its parameters."""
+        """The WHERE clause and its parameters; for ``text``, the index has put the ids into ``temp.found``."""
         clauses: list[str] = []
         parameters: list[object] = []
         for clause, values in self._conditions():
             clauses.append(clause)
             parameters.extend(values)
+        if self.text:
+            clauses.append("id IN (SELECT id FROM temp.found)")
         return "WHERE " + " AND ".join(clauses or ["1"]), parameters
 
     def _conditions(self) -> Iterator[tuple[str, tuple[object, ...]]]:
@@ -98,8 +101,8 @@ class Query:
             if values:
                 yield f"{column} IN ({_marks(len(values))})", tuple(values)
         if self.tools:
-            called = f"SELECT 1 FROM json_each(rows.tools) WHERE value IN ({_marks(len(self.tools))})"  # noqa: S608
-            yield f"EXISTS ({called})", self.tools
+            called = " OR ".join(["instr(tools, ?)"] * len(self.tools))
+            yield f"({called})", tuple(tool_names.encode((name,)) for name in self.tools)
 
     def _bounds(self) -> Iterator[tuple[str, tuple[object, ...]]]:
         for expression, comparison, value in (

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from gymctl.results import tool_names
 from gymctl.results.row import Rank
 
 
@@ -75,7 +76,7 @@ def read_rollout(row: Sequence[Any]) -> Rollout:
     """The rollout of a row that has ``COLUMNS``."""
     values = dict(zip(_NAMES, row, strict=True))
     values["rank"] = Rank(values["rank"])
-    values["tools"] = tuple(_json(values["tools"], ()))
+    values["tools"] = tool_names.decode(values["tools"])
     values["hops"] = _json(values["hops"], {})
     values["numbers"] = _json(values["numbers"], {})
     for name in ("terminal", "truncated"):

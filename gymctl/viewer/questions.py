@@ -18,6 +18,7 @@ from gymctl.results import (
     Measure,
     Query,
     Rollout,
+    Sort,
     compare,
     read_groups,
     read_histogram,
@@ -42,9 +43,11 @@ _EXCERPT = 90
 def rollouts(index: RunIndex, values: QueryParams) -> dict[str, Any]:
     """A page of rollouts that filters select."""
     query = read_query(values)
-    page = index.read(lambda reader: reader.rollouts(query))
-    rows = [rollout_payload(rollout, query.pass_threshold) for rollout in page.rollouts]
-    return {"total": page.total, "offset": query.offset, "rollouts": rows}
+    everything = replace(query, offset=0, limit=-1, sort=Sort.FILE, descending=False)
+    page = index.read(lambda reader: reader.page(query))
+    total = index.remembered(("count", everything), lambda reader: reader.count(everything))
+    rows = [rollout_payload(rollout, query.pass_threshold) for rollout in page]
+    return {"total": total, "offset": query.offset, "rollouts": rows}
 
 
 def distributions(index: RunIndex, values: QueryParams) -> dict[str, Any]:
@@ -55,12 +58,12 @@ def distributions(index: RunIndex, values: QueryParams) -> dict[str, Any]:
         histograms = [asdict(read_histogram(reader, measure, query)) for measure in Measure]
         return [{**histogram, "measure": histogram["measure"].value} for histogram in histograms]
 
-    return {"histograms": index.remembered(("distributions", query), question)}
+    return {"histograms": index.calculated(("distributions", query), question)}
 
 
 def names(index: RunIndex) -> dict[str, Any]:
     """The names that filters offer."""
-    return asdict(index.remembered("names", read_names))
+    return asdict(index.calculated("names", read_names))
 
 
 def totals(index: RunIndex, values: QueryParams) -> dict[str, Any]:
@@ -72,14 +75,14 @@ def totals(index: RunIndex, values: QueryParams) -> dict[str, Any]:
 def summary(index: RunIndex, values: QueryParams) -> dict[str, Any]:
     """The statistics of a run per agent."""
     least = threshold(values)
-    return asdict(index.remembered(("summary", least), lambda reader: summarise(reader, least)))
+    return asdict(index.calculated(("summary", least), lambda reader: summarise(reader, least)))
 
 
 def stretches(index: RunIndex, values: QueryParams) -> dict[str, Any]:
     """How the measures of a run change over it."""
     least = threshold(values)
     agent = values.get("agent") or None
-    answer = index.remembered(
+    answer = index.calculated(
         ("stretches", least, agent), lambda reader: read_stretches(reader, agent=agent, pass_threshold=least)
     )
     return {"stretches": [asdict(stretch) for stretch in answer]}

@@ -48,8 +48,8 @@ export class View {
   constructor(app, route) {
     this.#app = app;
     this.#active = Number(route.params.get('at')) || 0;
-    this.#apply(route);
-    ask(`${this.#base}/names`).then((names) => {
+    const namesPath = `${this.#base}/names`;
+    this.#apply(route).then(() => ask(namesPath)).then((names) => {
       this.#names = names;
       app.update();
     }, app.fail);
@@ -73,7 +73,8 @@ export class View {
     if (scroller) scroller.scrollTop = 0;
   }
 
-  #apply(route) {
+  /** Show what a route selects: the list first, then the charts, so that the list does not wait for them. */
+  async #apply(route) {
     const {at, ...params} = asObject(route.params);
     this.#params = params;
     this.#version += 1;
@@ -81,12 +82,13 @@ export class View {
     this.#loading.clear();
     this.#search?.abort();
     this.#hits = null;
+    const version = this.#version;
     if (params.text) {
       this.#find();
     } else {
-      this.#load(Math.floor(this.#active / PAGE));
+      await this.#load(Math.floor(this.#active / PAGE));
     }
-    this.#loadCharts();
+    if (version === this.#version) await this.#loadCharts();
   }
 
   async #load(page, {fresh = false} = {}) {
