@@ -10,7 +10,7 @@ from gymctl.operations.membership import TOKEN_FILE
 from gymctl.rollouts.container_job import JOB_VARIABLE
 from gymctl.rollouts.run_lock import CONTAINER_VARIABLE
 from gymctl.rollouts.spec import RunFiles
-from gymctl.server.run.log_level import LEVEL_VARIABLE
+from gymctl.server.run.log_level import FORMAT_VARIABLE, LEVEL_VARIABLE
 from gymctl.server.run.serve import READY_FILE
 from gymctl.server.settings import DEFAULT_PATIENCE_S, NOTICE_VARIABLE, PATIENCE_VARIABLE
 from gymctl.stack.addons.vllm import HUB_TOKEN
@@ -38,6 +38,10 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 LEVEL_VARIABLE,
                 "Log level of the command and of every server without its own `log_level`: `debug`, `info`, `warning` "
                 "or `error`.",
+            ),
+            (
+                FORMAT_VARIABLE,
+                "Format of the log lines of every server without a `log_format`: `text` or `json`.",
             ),
             (
                 HEAD_TOKEN,
@@ -137,6 +141,7 @@ FILES: tuple[Section, ...] = (
                 "Which stack runs from this directory: engine, name, servers, addresses, arguments. Contains no "
                 "secrets.",
             ),
+            (".gymctl/configuration.json", "The stack's configuration with secrets masked, for the records of runs."),
             (".gymctl/secrets/NAME", "Value of one secret, mounted into the containers that use it."),
             (".gymctl/swarm/NAME", "Configs that the stack file for Swarm refers to."),
             (
@@ -168,7 +173,11 @@ FILES: tuple[Section, ...] = (
             (_FILES.failures.name, "One line per failed attempt."),
             (_FILES.materialized.name, "The rows as they are sent."),
             (_FILES.metrics.name, "Aggregate metrics per agent."),
-            (_FILES.identity.name, "Record and lock of the run."),
+            (
+                _FILES.identity.name,
+                "Record and lock of the run: command, configuration with secrets masked, versions, images, start, end, "
+                "totals.",
+            ),
             (
                 "rollouts.unmatched.jsonl",
                 "Results that `--resume --force` could not match with a row of the new input.",

@@ -25,6 +25,13 @@ def logs(
     tail: int = typer.Option(
         None, "--tail", "-n", help="Show only the last N lines of each server.", show_default=False, min=0
     ),
+    rollout: str = typer.Option(
+        "",
+        "--rollout",
+        metavar="TASK:REPEAT",
+        help="Show only lines of one rollout, of all servers in order of time.",
+        show_default=False,
+    ),
     since: str = typer.Option("", "--since", help="Show only lines since a time, e.g. 10m (containers only)."),
 ) -> None:
     """Show server logs.
@@ -33,7 +40,8 @@ def logs(
     Examples:
       gymctl logs -f
       gymctl logs --tail 20 policy_model
+      gymctl logs --rollout 12:3
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.operations.stack import logs as read_logs
 
-    read_logs(servers or (), typer.echo, follow=follow, tail=tail, since=since)
+    read_logs(servers or (), typer.echo, follow=follow, tail=tail, since=since, rollout=rollout)

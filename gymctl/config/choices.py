@@ -51,6 +51,13 @@ class Firewall(StrEnum):
     NFTABLES = "nftables"
 
 
+class LogFormat(StrEnum):
+    """How log lines are written: as text, or as one JSON object each."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class StatusFormat(StrEnum):
     """How much is printed of each server."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field
 
+from gymctl.config.choices import LogFormat
 from gymctl.config.server_fields import ReferenceKeys
 from gymctl.config.setting_types import ApiKey, EndpointUrl, HeaderText
 
@@ -25,8 +26,9 @@ _NAMES: Mapping[str, Any] = {
     "ApiKey": ApiKey,
     "EndpointUrl": EndpointUrl,
     "HeaderText": HeaderText,
+    "LogFormat": Literal[tuple(kind.value for kind in LogFormat)],
 }
-_KIT_NAMES = frozenset({"ServerReference", "ApiKey", "EndpointUrl", "HeaderText"})
+_KIT_NAMES = frozenset({"ServerReference", "ApiKey", "EndpointUrl", "HeaderText", "LogFormat"})
 _LISTS = frozenset({"list", "List", "Sequence"})
 _MAPPINGS = frozenset({"dict", "Dict", "Mapping"})
 _BOUNDS = frozenset({"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length"})

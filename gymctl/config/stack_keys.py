@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat, WithJsonSchema, model_validator
 
 from gymctl.config import upstream
 from gymctl.config.block import Block, Host, HostName, Must, OpenBlock, Port, choice, wrong
-from gymctl.config.choices import MergeOrder
+from gymctl.config.choices import LogFormat, MergeOrder
 from gymctl.config.diagnostics import NoteCode
 from gymctl.config.placement import Placements
 from gymctl.config.ray import RayKeys
@@ -58,6 +58,9 @@ class GlobalKeys(OpenBlock):
     default_host: Host | None = Field(None, description="Host of servers without a `host`.")
     allowed_hosts: Annotated[list[HostName], Must("a list of host names, such as [gym.example.com]")] | None = Field(
         None, description="Additional host names under which servers accept requests, without scheme or port."
+    )
+    log_format: Annotated[str, choice(*LogFormat)] | None = Field(
+        None, description="Format of the log lines of servers without a `log_format`; by default `text`."
     )
     use_absolute_ip: bool = Field(False, description="Whether NeMo Gym's servers use this machine's IP address.")
     port_range_low: Port = Field(_DEFAULTS["port_range_low"], description="Lowest port for servers without one.")

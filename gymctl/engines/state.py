@@ -17,6 +17,7 @@ from gymctl.errors import EngineError, InputError
 FOLDER = ".gymctl"
 _STATE = "stack.json"
 _SECRETS = "secrets"
+_CONFIGURATION = "configuration.json"
 _SWARM_FILES = "swarm"  # configs that a stack file names
 
 
@@ -166,11 +167,30 @@ def _parse(values: dict[str, Any]) -> StackState:
 def clear_state(directory: Path) -> None:
     """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
     folder = directory / FOLDER
-    (folder / _STATE).unlink(missing_ok=True)
+    for name in (_STATE, _CONFIGURATION):
+        (folder / name).unlink(missing_ok=True)
     for name in (_SECRETS, _SWARM_FILES):
         shutil.rmtree(folder / name, ignore_errors=True)
     if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {".gitignore"}:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def save_configuration(directory: Path, digest: str, configuration: Mapping[str, Any]) -> None:
+    """Keep the configuration that a stack runs with, secrets masked, for the records of runs."""
+    content = json.dumps({"digest": digest, "configuration": configuration}, default=str)
+    write_atomically(state_folder(directory) / _CONFIGURATION, content)
+
+
+def load_configuration(directory: Path, digest: str) -> dict[str, Any] | None:
+    """The configuration with a digest that was saved; None when another one was, or none that can be read."""
+    try:
+        saved = json.loads((directory / FOLDER / _CONFIGURATION).read_text(encoding="utf-8"))
+        if saved["digest"] != digest:
+            return None
+        configuration: dict[str, Any] = saved["configuration"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return configuration
 
 
 def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from gymctl.engines.state import StackState, find_state, load_state
 from gymctl.errors import EngineError, InputError, RunError
 from gymctl.operations.collect_options import CollectOptions, run_spec
 from gymctl.operations.report import add_report_page
+from gymctl.operations.run_manifest import run_manifest
 
 if TYPE_CHECKING:
     from gymctl.config import Config
@@ -81,6 +82,7 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent, *, report_pag
     spec = replace(spec, identity=identity, agents=agents_of(state))
     spec = replace(spec, routes=routes_of(state))
     engine = engine_of(directory)
+    spec = replace(spec, manifest=run_manifest(state, directory))
     job = CollectionJob(spec, _server_urls(state))
     with registered(directory, spec.output):
         if engine.serves_loopback():

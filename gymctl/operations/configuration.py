@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gymctl import __version__
 from gymctl.config import Config, MergeOrder, Role, SliceMode, holds_credential, mask
@@ -183,10 +183,16 @@ def display_arguments(config: Config, arguments: Sequence[str] | None = None) ->
     return tuple(masked)
 
 
+def masked_configuration(config: Config) -> dict[str, Any]:
+    """The whole configuration with secrets masked."""
+    masked: dict[str, Any] = mask(config.resolved, config.secrets)
+    return masked
+
+
 def config_digest(config: Config) -> str:
     """16 hexadecimal digits that identify a configuration; secrets do not take part."""
-    masked = mask(config.resolved, config.secrets)
-    return hashlib.sha256(json.dumps(masked, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    text = json.dumps(masked_configuration(config), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check_swarm_publish(publish: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from gymctl.engines.protocol import OnServer, Removed
 from gymctl.engines.state import load_state
 from gymctl.errors import InputError
 from gymctl.operations.events import ignore
+from gymctl.operations.rollout_log import RolloutLines
 
 SCALE_TIMEOUT_S = 180.0
 
@@ -22,6 +24,7 @@ def logs(
     follow: bool = False,
     tail: int | None = None,
     since: str = "",
+    rollout: str = "",
 ) -> None:
     """Pass each log line of a stack's servers to ``on_line``.
 
@@ -32,17 +35,32 @@ def logs(
         follow: continue with new lines until Ctrl-C.
         tail: only the last N lines of each server.
         since: only lines since then, such as ``10m`` (containers only).
+        rollout: only lines of the rollout ``TASK:REPEAT``, in order of time unless ``follow``.
 
     Raises:
-        InputError: no stack was brought up there, or it has no such server.
+        InputError: no stack was brought up there, it has no such server, or ``rollout`` is not ``TASK:REPEAT``.
         EngineError: its engine does not answer.
     """
     directory = directory or Path.cwd()
-    names = [server.name for server in load_state(directory).servers]
+    state = load_state(directory)
+    names = [server.name for server in state.servers]
     for name in servers:
         if name not in names:
             raise InputError(f"the stack has no server {name!r}", f"there are: {', '.join(names)}")
-    engine_of(directory).logs(servers, on_line, follow=follow, tail=tail, since=since)
+    engine = engine_of(directory)
+    if not rollout:
+        engine.logs(servers, on_line, follow=follow, tail=tail, since=since)
+        return
+    zone: datetime.tzinfo | None = datetime.UTC
+    if state.engine == "local":
+        zone = None  # of this machine
+    selection = RolloutLines(rollout, zone)
+    if follow:
+        engine.logs(servers, lambda line: selection.pass_on(line, on_line), follow=True, tail=tail, since=since)
+        return
+    engine.logs(servers, selection.add, follow=False, tail=tail, since=since)
+    for line in selection.in_order():
+        on_line(line)
 
 
 def scale(

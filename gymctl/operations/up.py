@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gymctl.config import Config, EngineKind, Role
 from gymctl.engines.collections import changed_under, collection_in_the_way, disturbed_collections
 from gymctl.engines.server_code import code_digests
-from gymctl.engines.state import StackState, find_state, save_state
+from gymctl.engines.state import StackState, find_state, save_configuration, save_state
 from gymctl.errors import GymctlError, InputError
 from gymctl.operations.configuration import (
     NOFILE,
@@ -19,6 +19,7 @@ from gymctl.operations.configuration import (
     check_swarm_publish,
     config_digest,
     display_arguments,
+    masked_configuration,
     plan,
     stack_name,
 )
@@ -141,6 +142,7 @@ def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code
     try:
         state = replace(_ENGINES[engine](start), code=code)
         save_state(directory, state)
+        save_configuration(directory, state.config_digest, masked_configuration(start.config))
     except KeyboardInterrupt:
         start.note(_stopped(before, directory))
         cleanup = "to clean up: gymctl down" if find_state(directory) else "nothing was started"

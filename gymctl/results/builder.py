@@ -197,8 +197,8 @@ def _record(facts: RowFacts, file: int, line: int, offset: int, length: int) -> 
     return (
         file, line, offset, length, int(facts.rank), facts.agent, facts.task, facts.repeat, facts.reward,
         facts.failure_class, facts.failure_hop, facts.terminal, facts.attempt, facts.model, facts.truncated,
-        facts.turns, facts.tool_calls, facts.tool_errors, tool_names.encode(facts.tools), facts.tokens_in, facts.tokens_out,
-        facts.queue_ms, facts.total_ms, _json(facts.hops), facts.prompt, _json(facts.numbers),
+        facts.turns, facts.tool_calls, facts.tool_errors, tool_names.encode(facts.tools), facts.tokens_in,
+        facts.tokens_out, facts.queue_ms, facts.total_ms, _json(facts.hops), facts.prompt, _json(facts.numbers),
     )  # fmt: skip
 
 

@@ -19,8 +19,9 @@ _VERSION = 2  # changes with the tables, and with what a column means
 _APPLICATION = 0x67796D78  # marks the file as an index of gymctl
 _WAIT_S = 60.0
 _CACHE_KB = 8192
-_PAGE_BYTES = 16384  # filters scan the table: fewer, larger reads
+_PAGE_BYTES = 16384  # filters scan an index: fewer, larger reads
 
+# rows_place has every column that filters and orders read, in the order of the file: they scan it, not the table.
 _TABLES = """
 CREATE TABLE marks (
     file INTEGER PRIMARY KEY, inode INTEGER, end INTEGER, lines INTEGER, unreadable INTEGER,
@@ -34,7 +35,10 @@ CREATE TABLE rows (
     queue_ms REAL, total_ms REAL, hops TEXT, prompt BLOB, numbers TEXT
 );
 CREATE INDEX rows_rollout ON rows (task, repeat, agent);
-CREATE INDEX rows_place ON rows (file, offset, current);
+CREATE INDEX rows_place ON rows (
+    file, offset, current, agent, task, repeat, reward, failure_class, failure_hop, truncated, turns, tool_calls,
+    tool_errors, tools, tokens_in, tokens_out, total_ms
+);
 CREATE INDEX rows_failure ON rows (agent, failure_class) WHERE failure_class IS NOT NULL;
 """
 

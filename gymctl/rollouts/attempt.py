@@ -30,6 +30,7 @@ from gymctl.rollouts.timing import parse_server_timing
 from gymctl.rollouts.tool_errors import parse_tool_errors
 from gymctl.server.calls.client import SESSION_LOST, HopFailed, unanswered
 from gymctl.server.message import TOOL_ERRORS_HEADER
+from gymctl.server.rollout_context import RolloutContext, in_rollout
 
 if TYPE_CHECKING:
     from gymctl.server.calls.client import Client
@@ -146,15 +147,19 @@ class Attempts:
         if pending.environment_server:
             attempt = pending.tries.attempts + tries - 1
             episode = episode_request(row, pending.task, pending.repeat, attempt)
-        body, hops, tool_errors = await self._send(pending.server, episode or row, deadline)
+        rollout = f"{pending.task}:{pending.repeat}"
+        body, hops, tool_errors = await self._send(pending.server, episode or row, deadline, rollout)
         return episode_result(body, pending.server) if episode else body, hops, tool_errors
 
-    async def _send(self, name: str, row: bytes, deadline: float) -> tuple[bytes, dict[str, float], dict[str, int]]:
+    async def _send(
+        self, name: str, row: bytes, deadline: float, rollout: str
+    ) -> tuple[bytes, dict[str, float], dict[str, int]]:
         """The body of a 200, the time spent per hop, and the tool calls that failed."""
         seconds = max(0.0, deadline - time.monotonic())
         try:
-            async with asyncio.timeout(seconds + _BELT_S):
-                reply = await self._client.post(name, "/run", row, deadline=deadline)
+            with in_rollout(RolloutContext(self._state.run_id, rollout)):
+                async with asyncio.timeout(seconds + _BELT_S):
+                    reply = await self._client.post(name, "/run", row, deadline=deadline)
         except TimeoutError as error:
             raise HopFailed(name, "/run", kind="timeout", body=unanswered(seconds)) from error
         if not 200 <= reply.status < 300:

@@ -12,6 +12,7 @@ from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import backoff_s, halts_within
 from gymctl.rollouts.attempt import Attempts
 from gymctl.rollouts.history import Tries
+from gymctl.rollouts.identity import ended_record
 from gymctl.rollouts.pending import Pending, by_company
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.run_state import RunState
@@ -58,6 +59,7 @@ async def collect(
         collection = CollectionRun(RunState(run, opening, on_event), client)
         report = await collection.run_to_end(stop, abort or asyncio.Event())
         await close_run(run, client, report, on_event)
+        await asyncio.to_thread(lock.write, ended_record(opening.record, report))
     finally:
         lock.release()
     return report

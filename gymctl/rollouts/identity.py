@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +14,23 @@ import orjson
 import gymctl
 from gymctl.config.upstream import TASKSET_ROUTES
 from gymctl.errors import InputError
+from gymctl.rollouts.report import Report
 from gymctl.rollouts.run_lock import read_record
 from gymctl.rollouts.spec import RunSpec
 from gymctl.rollouts.tasks import Inputs
 
-_ABSENT = "nothing"
+_CONFIGURATION = "configuration"
+_TOTALS = ("total", "done", "failed", "unfinished", "retries", "wall_s", "interrupted", "stalled", "agents")
+_LONGEST = 60  # characters of a value in a message
+# What a record keeps of the configurations that a run had before it was resumed with another one.
+_KEPT = ("gymctl", "command", "identity", _CONFIGURATION, "versions", "images")
+
+
+class _Absent:
+    """A value that is not there; it differs from every value that is."""
+
+
+_ABSENT = _Absent()
 
 
 def describe(run: RunSpec, digest: str) -> dict[str, Any]:
@@ -41,13 +54,38 @@ def identity_record(run: RunSpec, inputs: Inputs) -> dict[str, Any]:
     """The identity of a run that starts, to be written beside its output."""
     return {
         "gymctl": gymctl.__version__,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "run": os.urandom(4).hex(),
+        "started": _now(),
         "input_path": str(run.input),
         "output": run.output.name,
         "inputs": asdict(inputs),
         "materialized_bytes": run.files.materialized.stat().st_size,
         "identity": describe(run, inputs.digest),
+        **run.manifest,
     }
+
+
+def resumed_record(record: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a run that continues with another configuration or input: it keeps the earlier ones."""
+    if record is None:
+        return dict(new)
+    earlier = {"until": _now(), **{name: record[name] for name in _KEPT if name in record}}
+    return {
+        **new,
+        "run": record.get("run", new["run"]),
+        "started": record.get("started", new["started"]),
+        "history": [*record.get("history", ()), earlier],
+    }
+
+
+def ended_record(record: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """The record of a run whose session has ended, with what it did so far."""
+    totals = report.to_json()
+    return {**record, "ended": _now(), "totals": {name: totals[name] for name in _TOTALS}}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def refuse_another_output(run: RunSpec) -> None:
@@ -77,37 +115,58 @@ def known_inputs(record: Mapping[str, Any], materialized: Path) -> Inputs | None
     return None
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """What differs, one phrase each: ``options.limit was 10, is 20``."""
-    for name in sorted(old.keys() | new.keys()):
-        was = old.get(name, _ABSENT)
-        now = new.get(name, _ABSENT)
-        if isinstance(was, Mapping) and isinstance(now, Mapping):
-            yield from differences(was, now, f"{path}{name}.")
-        elif was != now and path == "code.":
-            yield f"the code of {name} has changed"
-        elif was != now:
-            yield f"{path}{name} was {_short(was)}, is {_short(now)}"
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """What differs, one phrase each: ``options.limit: 10 -> 20``."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(name, _ABSENT), new.get(name, _ABSENT), f"{path}.{name}".lstrip("."))
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        for number, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from differences(before, after, f"{path}.{number}")
+    elif old != new:
+        yield _difference(path, old, new)
+
+
+def _difference(path: str, old: Any, new: Any) -> str:
+    if path == "input":
+        return "the rows of the input have changed"
+    if path.startswith("code."):
+        return f"the code of {path.removeprefix('code.')} has changed"
+    return f"{path}: {_short(old)} -> {_short(new)}"
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, _Absent):
+        return "not set"
     if isinstance(value, str):
         text = value
     else:
         text = orjson.dumps(value, default=str).decode()
-    if len(text) <= 60:
+    if len(text) <= _LONGEST:
         return text
-    return f"{text[:16]}..."
+    return f"{text[:_LONGEST]}..."
 
 
 def changes(record: Mapping[str, Any], run: RunSpec, digest: str) -> list[str]:
     """What differs between the run of a record and this one."""
-    old = record["identity"]
+    old = dict(record["identity"])
     # Through JSON and back, so that tuples and lists compare as what they were written as.
-    new = orjson.loads(orjson.dumps(describe(run, digest)))
+    new = _as_json(describe(run, digest))
     if "code" not in old:  # of a release that did not keep it
         new.pop("code", None)
-    return list(differences(old, new))
+    before = record.get(_CONFIGURATION)
+    after = run.manifest.get(_CONFIGURATION)
+    lines = []
+    if old.get("config") != new.get("config") and before and after:
+        lines = list(differences(before, _as_json(after)))
+    if lines:
+        old.pop("config")
+        new.pop("config")
+    return [*lines, *differences(old, new)]
+
+
+def _as_json(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value, default=str))
 
 
 def refuse_another_run(record: Mapping[str, Any], run: RunSpec, digest: str) -> None:

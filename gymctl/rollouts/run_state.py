@@ -20,6 +20,8 @@ class RunState:
 
     def __init__(self, run: RunSpec, opening: Opening, emit: events.OnEvent) -> None:
         self.run = run
+        self.run_id: str = opening.record["run"]
+        """Names the run in log lines."""
         self.emit = emit
         self.history = opening.history
         self.report = _report_of(run, opening)

@@ -41,6 +41,8 @@ class RunSpec:
         max_failures: end the run when more rollouts than this have failed for good in it: ``"20"``, or ``"5%"`` of all.
         grace_s: seconds that rollouts in flight get after a stop.
         params_override: laid over each row's ``responses_create_params``, key by key.
+        manifest: what the run's record keeps of how it was started: ``command``, ``configuration`` (masked),
+            ``versions`` and ``images`` (by service).
         identity: what else must be the same to resume: e.g. ``{"config": digest, "servers": {...}}``.
         agents: names of the agents of the stack; empty when they are not known.
         agent_map: agent by the name in a row (``agent_ref`` or ``task_source``); ``_default`` for all other rows.
@@ -68,6 +70,7 @@ class RunSpec:
     grace_s: float = 10.0
     params_override: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
     agent_map: Mapping[str, str] = field(default_factory=dict)
     fan_out: Mapping[str, Sequence[str]] = field(default_factory=dict)

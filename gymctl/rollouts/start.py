@@ -16,6 +16,7 @@ from gymctl.rollouts.identity import (
     known_inputs,
     refuse_another_output,
     refuse_another_run,
+    resumed_record,
 )
 from gymctl.rollouts.journal import refuse_if_in_use
 from gymctl.rollouts.pending import Rows
@@ -31,6 +32,8 @@ class Opening:
 
     inputs: Inputs
     history: History
+    record: dict[str, Any]
+    """What is written next to the output."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -66,8 +69,9 @@ def take_lock(run: RunSpec) -> RunLock:
 def _start(run: RunSpec, lock: RunLock) -> Opening:
     notes: list[str] = []
     inputs = materialise(run, lambda: _clear(run.files, lock, run.force, notes))
-    lock.write(identity_record(run, inputs))
-    return Opening(inputs, History(), notes)
+    record = identity_record(run, inputs)
+    lock.write(record)
+    return Opening(inputs, History(), record, notes)
 
 
 def _resume(run: RunSpec, lock: RunLock) -> Opening:
@@ -90,15 +94,16 @@ def _resume(run: RunSpec, lock: RunLock) -> Opening:
         inputs = known_inputs(record, files.materialized)
     if inputs is None:
         inputs = _materialise_again(run, record, notes)
-        record = identity_record(run, inputs)
+        record = resumed_record(record, identity_record(run, inputs))
     assert record is not None  # noqa: S101 - a run without one was refused, or has just been described
+    record.setdefault("run", os.urandom(4).hex())  # a record of an earlier release has none
     lock.write(record)
     rows = Rows(files.materialized)
     history = read_history(
         files.output, files.failures, rows.all_keys(), run.max_attempts, run.retry_failed, run.pass_threshold
     )
     rows.close()
-    return Opening(inputs, history, [*notes, *history.notes])
+    return Opening(inputs, history, record, [*notes, *history.notes])
 
 
 def _materialise_again(run: RunSpec, record: Mapping[str, Any] | None, notes: list[str]) -> Inputs:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gymctl.config.choices import LogFormat
 from gymctl.config.secrets import Masks
 from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.errors import InputError
 from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
+from gymctl.server.failure_log import FailureLog
 from gymctl.server.message import Call, RefusedError, Reply, json_reply, printable_line
+from gymctl.server.rollout_context import in_session
 from gymctl.server.run.log_level import LogLevel
 from gymctl.server.run.log_lines import hide_in_logs
 from gymctl.server.sessions import Session, SessionLostError, SessionStore
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _STATUS_OF = {"timeout": 504, SESSION_LOST: 503}
+
+_SESSION_DIGITS = 8  # of a session's id in the log: the whole id would let a reader of the log continue the session
 
 log = logging.getLogger("gymctl.server")
 
@@ -43,6 +48,8 @@ class ServerConfig(BaseModel):
     """Largest body of a request, in megabytes; by default 256."""
     log_level: LogLevel | None = None
     """The least severe lines that it logs; by default ``GYMCTL_LOG_LEVEL``, else ``info``."""
+    log_format: LogFormat | None = None
+    """Format of its log lines; by default the top-level ``log_format``, else ``GYMCTL_LOG_FORMAT``, else ``text``."""
 
 
 class Server:
@@ -67,6 +74,7 @@ class Server:
         self._most_in_flight = self.config.max_in_flight
         self._started = time.monotonic()
         self._application: Any = None
+        self._failures = FailureLog(self.name)
         self._masks = Masks(self._own_values())
         hide_in_logs(self._masks)
 
@@ -126,6 +134,21 @@ class Server:
             place = call.place
         session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=endpoint.begins_session, place=place)
         self._in_flight += 1
+        started = time.perf_counter()
+        try:
+            with in_session(session.cookie[-_SESSION_DIGITS:]):
+                reply = await self._answer(endpoint, call, session)
+                if log.isEnabledFor(logging.DEBUG):
+                    ms = (time.perf_counter() - started) * 1000
+                    log.debug("%s %s %d %.1f ms", call.method, printable_line(call.path), reply.status, ms)
+        finally:
+            self._in_flight -= 1
+        reply.cookies.setdefault(self.sessions.cookie, session.cookie)
+        reply.body = self._masks.body(reply.body, is_error=reply.status >= 400)
+        return reply
+
+    async def _answer(self, endpoint: Endpoint, call: Call, session: Session) -> Reply:
+        """The reply of an endpoint; whatever fails is logged, and becomes a reply."""
         try:
             if endpoint.uses_session:
                 session.check()  # also where the code keeps its state elsewhere, under ``session.id``
@@ -133,18 +156,17 @@ class Server:
             if endpoint.ends_session and reply.status == 200 and self.sessions.holds(session):
                 await self.end_session(session)
         except HopFailed as failure:
+            self._failures.call_failed(failure)
             reply = failed_hop(failure)
         except RefusedError as refused:
             reply = refused.reply()
         except SessionLostError as error:  # the rollout must begin again: 503, which is nobody's answer
-            reply = failed_hop(HopFailed(self.name, call.path, status=503, kind=SESSION_LOST, body=str(error)))
-        except Exception as error:
-            log.exception("%s: %s %s failed", self.name, call.method, call.path)
+            lost = HopFailed(self.name, call.path, status=503, kind=SESSION_LOST, body=str(error))
+            self._failures.call_failed(lost)
+            reply = failed_hop(lost)
+        except Exception as error:  # noqa: BLE001 - one request of a server
+            self._failures.code_failed(call, error)
             reply = json_reply({"detail": f"{type(error).__name__}: {printable_line(str(error))}"}, 500)
-        finally:
-            self._in_flight -= 1
-        reply.cookies.setdefault(self.sessions.cookie, session.cookie)
-        reply.body = self._masks.body(reply.body, is_error=reply.status >= 400)
         return reply
 
     async def end_session(self, session: Session) -> None:

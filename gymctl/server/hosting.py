@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from gymctl.config.choices import LogFormat
     from gymctl.server.calls.client import Client
     from gymctl.server.endpoints import Endpoint
     from gymctl.server.message import Call, Reply
@@ -26,6 +27,10 @@ class HostedConfig(Protocol):
     @property
     def log_level(self) -> LogLevel | None:
         """The least severe lines that are logged."""
+
+    @property
+    def log_format(self) -> LogFormat | None:
+        """The format of log lines."""
 
 
 class HostedServer(Protocol):

@@ -78,6 +78,26 @@ def test_a_server_has_its_own_lines_and_no_other_ones(gymctl, stack):
     assert len(gymctl("logs", "--tail", "1").out.splitlines()) == len(stack)
 
 
+def test_one_rollout_is_a_story_across_servers(gymctl, folder: Path, stack):
+    gymctl("down")
+    args = ("++tools_more.resources_servers.mine.log_level=info", "++tools_more.resources_servers.mine.log_format=json")
+    assert gymctl("up", "stack.yaml", *args, "--engine", "local").code == 0
+    urls = {status["name"]: status["address"] for status in json.loads(gymctl("status", "--json").out)}
+    for rollout in ("12:3", "12:30"):
+        for name in ("tools", "tools_more"):
+            headers = {**JSON, "x-gym-rollout": f"ab12/{rollout}"}
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(urllib.request.Request(f"{urls[name]}/fail", b"{}", headers))
+    lines = gymctl("logs", "--rollout", "12:3").out.splitlines()
+    assert lines[0].startswith("tools | ") and " rollout=12:3 " in lines[0]
+    assert "tools |   RuntimeError: raised by tools" in lines
+    record = json.loads(lines[-1].removeprefix("tools_more | "))
+    assert (record["server"], record["rollout"], record["run"]) == ("tools_more", "12:3", "ab12")
+    assert record["session"] in gymctl("logs", "tools_more", "--rollout", "12:3").out
+    assert not gymctl("logs", "--rollout", "1:3").out
+    assert gymctl("logs", "--rollout", "12").code == 2
+
+
 def test_volumes_are_for_containers(gymctl, stack):
     said = gymctl("down", "--volumes")
     assert (said.code, said.lines) == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -139,9 +140,9 @@ def test_rollouts_of_other_inputs_are_kept_and_not_counted(tmp_path: Path, order
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"num_repeats": 3}, "options.num_repeats was 1, is 3"),
-        ({"limit": 2}, "options.limit was null, is 2"),
-        ({"identity": {"config": "other"}}, "config was abc, is other"),
+        ({"num_repeats": 3}, "options.num_repeats: 1 -> 3"),
+        ({"limit": 2}, "options.limit: null -> 2"),
+        ({"identity": {"config": "other"}}, "config: abc -> other"),
         ({"params_override": {"temperature": 1}}, "responses_create_params.temperature"),
     ],
 )
@@ -160,8 +161,44 @@ def test_changed_input_is_named(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 4)
     collected(spec, Agents())
     spec_of(tmp_path, 5)
-    with pytest.raises(InputError, match="input was"):
+    with pytest.raises(InputError, match="the rows of the input have changed"):
         collected(replace(spec, resume=True), Agents())
+
+
+def test_a_value_of_the_configuration_that_changed_is_named(tmp_path: Path) -> None:
+    def manifest(rows: int, key: str) -> dict[str, object]:
+        entry = {"max_rows": rows, "api_key": key, "hosts": ["a", "b"]}
+        return {"command": ["gymctl", "collect"], "configuration": {"x": {"servers": [entry]}}}
+
+    spec = spec_of(tmp_path, 4, identity={"config": "abc"})
+    collected(replace(spec, manifest=manifest(10, "****")), Agents())
+    other = replace(spec, resume=True, identity={"config": "abd"}, manifest=manifest(11, "****"))
+    with pytest.raises(InputError) as refusal:
+        collected(other, Agents())
+    assert "belongs to another run: x.servers.0.max_rows: 10 -> 11;" in str(refusal.value)
+    assert "abc" not in str(refusal.value)
+    collected(replace(other, force=True), Agents())
+    record = json.loads(spec.files.identity.read_text())
+    assert record["configuration"]["x"]["servers"][0]["max_rows"] == 11
+    (earlier,) = record["history"]
+    assert earlier["configuration"]["x"]["servers"][0]["max_rows"] == 10
+    assert earlier["identity"]["config"] == "abc"
+    collected(replace(spec, resume=True, force=True, manifest=manifest(10, "****")), Agents())
+    record = json.loads(spec.files.identity.read_text())
+    assert [item["identity"]["config"] for item in record["history"]] == ["abc", "abd"]
+
+
+def test_the_record_of_a_run_has_its_end_and_its_totals(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 4, manifest={"versions": {"python": "3"}, "images": {"alpha": "sha256:0"}})
+    collected(spec, Agents())
+    record = json.loads(spec.files.identity.read_text())
+    assert record["images"] == {"alpha": "sha256:0"}
+    assert record["started"] <= record["ended"]
+    assert (record["totals"]["total"], record["totals"]["done"], record["totals"]["unfinished"]) == (4, 4, 0)
+    collected(replace(spec, resume=True), Agents())
+    again = json.loads(spec.files.identity.read_text())
+    assert (again["run"], again["started"]) == (record["run"], record["started"])
+    assert "history" not in again
 
 
 def test_nothing_to_resume_is_a_fresh_start(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ class Container:
     health: str
     started_at: str
     directory: str = ""
+    image: str = ""
+    """Digest of its image's configuration, as Docker identifies it."""
     restarts: int = 0
     exit_code: int = 0
     out_of_memory: bool = False
@@ -121,6 +123,7 @@ def _parse(inspected: Mapping[str, Any]) -> Container:
         health=word if running and word != "none" else "",
         started_at=state["StartedAt"],
         directory=labels.get(WORKING_DIR, ""),
+        image=inspected.get("Image", ""),
         restarts=inspected.get("RestartCount", 0),
         exit_code=state["ExitCode"],
         out_of_memory=bool(state.get("OOMKilled")),

@@ -32,6 +32,11 @@ def status_name(key: str) -> str:
     return _STATUS_NAMES.get(key, key)
 
 
+def writing_server() -> str:
+    """The server that this code writes lines for; empty without one."""
+    return _server.get()
+
+
 @contextmanager
 def written_by(key: str) -> Iterator[None]:
     """Give the lines that are written in this block to the server under a key of the configuration."""

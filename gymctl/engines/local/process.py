@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import Config, Membership, MergeOrder, Role, load_config
-from gymctl.engines.local.log import AttributedStream, LevelFilter, attribute, status_name, written_by
+from gymctl.config.vocabulary import LOG_FORMAT_KEY
+from gymctl.engines.local.log import AttributedStream, LevelFilter, attribute, status_name, writing_server, written_by
 from gymctl.engines.local.servers import LocalStack, build_stack, running
 from gymctl.errors import GymctlError
-from gymctl.server.run.log_level import log_level
-from gymctl.server.run.log_lines import log_to_stderr
+from gymctl.server.run.log_level import log_format, log_level
+from gymctl.server.run.log_lines import ServerFormatter, log_to_stderr
 from gymctl.stack.slices.slices import Address
 
 
@@ -73,7 +74,13 @@ def _configure_logging(stack: LocalStack) -> None:
         attribute(server)
     sys.stdout = AttributedStream(sys.stdout)
     sys.stderr = AttributedStream(sys.stderr)
-    log_to_stderr(min([default, *levels.values()]))
+    formats = {
+        status_name(key): log_format(os.environ, server.config.log_format, server.settings.whole.get(LOG_FORMAT_KEY))
+        for key, server in stack.servers.items()
+    }
+    common = log_format(os.environ)
+    formatter = ServerFormatter(writing_server, lambda name: formats.get(name, common))
+    log_to_stderr(min([default, *levels.values()]), formatter)
     logging.getLogger().handlers[0].addFilter(LevelFilter(levels, default))
 
 

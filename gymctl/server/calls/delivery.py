@@ -14,6 +14,7 @@ from gymctl.server.calls.connection_pool import Address, ConnectError, Connectio
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.http_connection import BrokenConnectionError, Response
 from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, PASSED_HEADERS, Call, Reply
+from gymctl.server.rollout_context import ROLLOUT_HEADER, current_rollout
 
 if TYPE_CHECKING:
     import aiohttp
@@ -82,6 +83,9 @@ class Delivery:
         fields = {DEADLINE_HEADER: str(int(remaining * 1000))}
         if call.cookies:
             fields["cookie"] = "; ".join([f"{name}={value}" for name, value in call.cookies.items()])
+        rollout = current_rollout()
+        if rollout is not None:
+            fields[ROLLOUT_HEADER] = rollout.header
         wire = self._wire(server in self._slow, base.startswith("https:"))
         try:
             with self._deadlines.until(time.monotonic() + remaining):

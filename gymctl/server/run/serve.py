@@ -13,12 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gymctl.config.vocabulary import LOG_FORMAT_KEY
 from gymctl.errors import GymctlError, InputError
 from gymctl.server.asgi import Application
 from gymctl.server.calls.client import Client, Transport
 from gymctl.server.calls.http import HttpTransport
-from gymctl.server.run.log_level import log_level
-from gymctl.server.run.log_lines import log_to_stderr
+from gymctl.server.run.log_level import log_format, log_level
+from gymctl.server.run.log_lines import format_as, log_to_stderr
 from gymctl.server.run.workers import listen, run_workers
 from gymctl.server.sessions import SessionStore
 from gymctl.server.settings import Settings, settings_from_environment
@@ -72,6 +73,8 @@ def serve(cls: Callable[[Settings, Client], HostedServer]) -> None:
         settings = settings_from_environment(os.environ)
         server = cls(settings, Client(transport(settings)))
         logging.getLogger().setLevel(log_level(os.environ, server.config.log_level))
+        common = settings.whole.get(LOG_FORMAT_KEY)
+        format_as(log_format(os.environ, server.config.log_format, common), server.name)
         workers = _workers(server)
         server.share_with(workers)
     except GymctlError as error:

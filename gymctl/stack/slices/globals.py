@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind, holds_credential, upstream
-from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, HEAD_NAME
+from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, HEAD_NAME, LOG_FORMAT_KEY
+
+_READ = frozenset(upstream.GLOBALS_READ) | {ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY}
 
 
 def visible_globals(server: ServerInstance, config: Config) -> Iterator[str]:
@@ -17,9 +19,7 @@ def visible_globals(server: ServerInstance, config: Config) -> Iterator[str]:
     for key, value in config.values.items():
         if holds_credential(key) or key in (HEAD_NAME, "dry_run", "vllm"):
             continue
-        known = (
-            key in upstream.GLOBALS_READ or key == ALLOWED_HOSTS_KEY or key.startswith(upstream.GLOBALS_READ_PREFIXES)
-        )
+        known = key in _READ or key.startswith(upstream.GLOBALS_READ_PREFIXES)
         if known or (own_agent and key in upstream.GLOBALS_READ_BY_AGENTS):
             yield key
         elif isinstance(value, Mapping):

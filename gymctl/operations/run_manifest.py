@@ -1,0 +1,41 @@
+"""What the record of a run keeps of how it was started."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from gymctl import __version__
+from gymctl.config import holds_credential
+from gymctl.engines.image_digests import image_digests
+from gymctl.engines.state import StackState, load_configuration
+
+
+def run_manifest(state: StackState, directory: Path) -> dict[str, Any]:
+    """The command, the stack's configuration with secrets masked, versions, and the images of the stack.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    return {
+        "command": [Path(sys.argv[0]).name, *(_masked(argument) for argument in sys.argv[1:])],
+        "configuration": load_configuration(directory, state.config_digest),
+        "versions": {
+            "gymctl": __version__,
+            "stack": state.version or __version__,
+            "python": platform.python_version(),
+            "system": platform.platform(),
+        },
+        "engine": state.engine,
+        "images": image_digests(state),
+    }
+
+
+def _masked(argument: str) -> str:
+    """An argument; the value of an override that sets a credential is hidden."""
+    key, equals, _ = argument.partition("=")
+    if equals and holds_credential(key.rpartition(".")[2].lstrip("+-")):
+        return f"{key}=****"
+    return argument

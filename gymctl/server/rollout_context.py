@@ -1,0 +1,74 @@
+"""The rollout that a request is part of: it travels from hop to hop in a header, and log lines name it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+ROLLOUT_HEADER = "x-gym-rollout"
+_HEADER = re.compile(r"([\w-]{0,32})/(-?\d{1,18}:\d{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutContext:
+    """One rollout of one run."""
+
+    run: str
+    """The run's id; empty when the caller does not say it."""
+    rollout: str
+    """``TASK:REPEAT``."""
+
+    @property
+    def header(self) -> str:
+        """The value of ``ROLLOUT_HEADER``."""
+        return f"{self.run}/{self.rollout}"
+
+
+_rollout: ContextVar[RolloutContext | None] = ContextVar("rollout", default=None)
+_session: ContextVar[str] = ContextVar("session", default="")
+
+
+def current_rollout() -> RolloutContext | None:
+    """The rollout that this code runs for, if any."""
+    return _rollout.get()
+
+
+def current_session() -> str:
+    """The id of the session of the request that is being answered; empty without one."""
+    return _session.get()
+
+
+@contextmanager
+def in_rollout(rollout: RolloutContext) -> Iterator[None]:
+    """Run a block for a rollout."""
+    token = _rollout.set(rollout)
+    try:
+        yield
+    finally:
+        _rollout.reset(token)
+
+
+@contextmanager
+def in_session(session: str) -> Iterator[None]:
+    """Run a block for a session."""
+    token = _session.set(session)
+    try:
+        yield
+    finally:
+        _session.reset(token)
+
+
+def read_header(value: bytes) -> RolloutContext | None:
+    """The rollout that a caller names; None when the text is something else."""
+    match = _HEADER.fullmatch(value.decode("latin-1"))
+    if match is None:
+        return None
+    return RolloutContext(match[1], match[2])
+
+
+def begin_request(value: bytes) -> None:
+    """Take the rollout of a request's header for the rest of its task, which ends with the request."""
+    _rollout.set(read_header(value))
