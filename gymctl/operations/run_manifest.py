@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ from gymctl import __version__
 from gymctl.config import holds_credential
 from gymctl.engines.image_digests import image_digests
 from gymctl.engines.state import StackState, load_configuration
+from gymctl.errors import EngineError
 
 
 def run_manifest(state: StackState, directory: Path) -> dict[str, Any]:
-    """The command, the stack's configuration with secrets masked, versions, and the images of the stack.
-
-    Raises:
-        EngineError: the engine does not answer.
-    """
+    """The command, the stack's configuration with secrets masked, versions, and the images of the stack."""
+    images: dict[str, str] = {}
+    with suppress(EngineError):  # an engine that does not answer is reported when the run starts there
+        images = image_digests(state)
     return {
         "command": [Path(sys.argv[0]).name, *(_masked(argument) for argument in sys.argv[1:])],
         "configuration": load_configuration(directory, state.config_digest),
@@ -29,7 +30,7 @@ def run_manifest(state: StackState, directory: Path) -> dict[str, Any]:
             "system": platform.platform(),
         },
         "engine": state.engine,
-        "images": image_digests(state),
+        "images": images,
     }
 
 
