@@ -10,7 +10,7 @@ from gymctl.engines.compose.command import compose_command, override_file
 from gymctl.engines.compose.leftovers import check_directory, check_leftovers
 from gymctl.engines.docker.containers import PROJECT, Container
 from gymctl.engines.docker.endpoint import engine_endpoint
-from gymctl.engines.docker.location import check_location, check_sources
+from gymctl.engines.docker.location import check_location, check_sources, unseen_source
 from gymctl.engines.docker.requirements import TOOLS, check_commands, check_engine, parse_version
 from gymctl.errors import EngineError, InputError
 from gymctl.stack import ServicePlan, StackOptions, StackPlan
@@ -230,3 +230,11 @@ def test_compose_reads_an_override_file_and_otherwise_no_variables(tmp_path):
         str(tmp_path / "compose.override.yml"),
     ]
     assert "--env-file" not in both
+
+
+def test_a_path_that_only_this_machine_has_is_named(tmp_path):
+    unseen = unseen_source(f'invalid mount config for type "bind": bind source path does not exist: {tmp_path}')
+    assert f"does not see {tmp_path}, which exists on this machine" in str(unseen)
+    missing = tmp_path / "missing"
+    assert unseen_source(f'invalid mount config for type "bind": bind source path does not exist: {missing}') is None
+    assert unseen_source("no such image") is None

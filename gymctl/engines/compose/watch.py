@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.config.terminal_text import last_lines
 from gymctl.engines.docker.containers import Container, by_service, find_containers, last_exit_code, log_tail
+from gymctl.engines.docker.location import unseen_source
 from gymctl.engines.protocol import MISSING, OnServer, ServerEvent
 from gymctl.engines.runner import Background
 from gymctl.errors import EngineError
@@ -196,4 +197,7 @@ def _compose_failed(output: str) -> EngineError:
     lines = last_lines(output, 5)
     errors = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["there was no output"]
     reason = errors[-1].removeprefix("Error response from daemon: ")
+    unseen = unseen_source(reason)
+    if unseen is not None:
+        return unseen
     return EngineError(f"Compose could not start the stack: {reason}", "to clean up: gymctl down")

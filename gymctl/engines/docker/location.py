@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from gymctl.stack import ServicePlan
 
+_MISSING_SOURCE = re.compile(r"bind source path does not exist: (.+?)(?:;|$)", re.MULTILINE)
 # Engines in a virtual machine of this one, which shares its folders with them
 _SHARING = ("docker-desktop",)
 
@@ -36,6 +38,22 @@ def check_location(client: docker.DockerClient) -> None:
         f"the engine at {endpoint.address} is on another machine ({name}): it cannot access the secrets and outputs "
         "of a stack, which are files on this machine",
         "run gymctl on that machine; or, if it is a manager of a Swarm, use --engine swarm",
+    )
+
+
+def unseen_source(reason: str) -> EngineError | None:
+    """The error where an engine cannot mount a path that exists here; None if ``reason`` says something else.
+
+    An engine behind a tunnel, in a virtual machine or in a sandbox (snap) has a name or a socket of this machine, but
+    other files.
+    """
+    match = _MISSING_SOURCE.search(reason)
+    if match is None or not os.path.lexists(match[1]):
+        return None
+    return EngineError(
+        f"the engine at {engine_endpoint(os.environ).address} does not see {match[1]}, which exists on this machine: "
+        "the secrets and outputs of a stack are files that the engine must be able to mount",
+        "share that folder with the engine, or run gymctl in a directory that the engine sees",
     )
 
 
