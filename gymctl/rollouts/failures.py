@@ -53,6 +53,7 @@ class Evidence(Enum):
 
 _BY_STATUS = {
     408: "timeout",
+    409: "unavailable",
     425: "unavailable",
     429: "rate_limited",
     502: "bad_gateway",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import zlib
 from typing import Any
 
 import orjson
@@ -13,6 +15,7 @@ from test_what_a_model_may_answer import AGENT, SERVERS, roll_out
 
 from gymctl.rollouts.failures import Failure
 from gymctl.server import HopFailed
+from gymctl.server.models.reply_body import whole_body
 
 pytestmark = pytest.mark.enable_socket
 
@@ -53,6 +56,9 @@ NOT_JSON = {
     "an error that is empty": with_field(chat(), '"error":{},"status":"completed","output":[]'),
     "an error of status 200": b'{"error":{"code":200}}',
     "an error with a number beyond reason": b'{"error":{"code":1e99}}',
+    "an error in Google's list, without a code": b'[{"error":{"message":"boom"}}]',
+    "errors in a list": with_field(chat(), '"errors":["boom"],"status":"completed","output":[]'),
+    "no success": with_field(chat(), '"success":false,"status":"completed","output":[]'),
 }
 NOT_CHAT = {
     **{f"finish reason {reason!r}": chat(finish_reason=reason) for reason in ("STOP", "", "end_turn", 0, [], {}, True)},
@@ -60,6 +66,9 @@ NOT_CHAT = {
     "a choice that is null": b'{"choices":[null]}',
     "a message that is text": chat(message="4"),
     "reasoning that is a number": chat(message={**SAID, "reasoning": 3}),
+    **{f"role {role}": chat(message={**SAID, "role": role}) for role in ("user", "system", "tool", "function")},
+    **{f"status {value}": with_field(chat(), f'"status":"{value}"') for value in ("failed", "queued", "in_progress")},
+    "calls that are not there": chat(finish_reason="tool_calls", message={**SAID, "content": None, "tool_calls": []}),
     "a second choice that was aborted": orjson.dumps(
         {"choices": [{"finish_reason": reason, "message": SAID} for reason in ("stop", "abort")]}
     ),
@@ -73,6 +82,11 @@ NOT_A_RESPONSE = {
     "an error in words": response(MESSAGE, error="boom"),
     "a part that is a number": response({**MESSAGE, "content": [4]}),
     "a part of an unknown type": response({**MESSAGE, "content": [{"type": "x"}]}),
+    **{f"a message that is {value}": response({**MESSAGE, "status": value}) for value in ("in_progress", "failed", 3)},
+    "a call that is in progress": response({"type": "function_call", "name": "f", "status": "in_progress"}),
+    "calls in a message": response({**MESSAGE, "content": None, "tool_calls": [{"id": "c"}]}),
+    "an item that is an error": response({"type": "error", "message": "boom"}),
+    "text without output": response(output_text="4"),
     "thoughts that are numbers": response({"type": "reasoning", "content": [3]}, MESSAGE),
 }
 
@@ -99,6 +113,12 @@ ODD_CHAT = {
     "a byte order mark": b"\xef\xbb\xbf" + chat(),
     "bytes that are not UTF-8": chat().replace(b'"4"', b'"4\xff\xed\xa0\xbd"'),
     "content as a part": chat(message={"content": {"type": "text", "text": "4"}}),
+    "a status as a list": with_field(chat(), '"status":[]'),
+    "a role as a list": chat(message={**SAID, "role": []}),
+    "errors, of which there are none": with_field(chat(), '"errors":[],"success":true'),
+    "hidden thoughts": chat(message={"content": [{"type": "redacted_thinking", "data": "x"}, {"text": "4"}]}),
+    "sound": chat(message={"content": None, "audio": {"transcript": "4"}}),
+    "two values of one key": chat(finish_reason="abort").replace(b'"abort"', b'"abort","finish_reason":"stop"'),
     "log-probs as text": chat(logprobs="x"),
     "log-probs of numbers": chat(logprobs={"content": [3]}),
     "usage as a list": with_field(chat(), '"usage":[]'),
@@ -141,3 +161,46 @@ def test_a_broken_connection_is_not_an_answer() -> None:
 
     reply = asyncio.run(roll_out("vllm_model", cut))
     assert Failure.of(HopFailed.of(AGENT, "/run", reply)).failure_class == "reset"
+
+
+def compressed(body: bytes, encoding: str) -> web.Response:
+    return web.Response(body=body, headers={"content-encoding": encoding, "content-type": "application/json"})
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "expected"),
+    [
+        (gzip.compress(chat()), "gzip", "answer"),
+        (zlib.compress(chat()), "deflate", "answer"),
+        (zlib.compress(chat(), wbits=-15), "deflate", "answer"),
+        (gzip.compress(zlib.compress(chat())), "deflate, gzip", "answer"),
+        (chat(), "utf-8", "answer"),
+        (gzip.compress(chat())[:-4], "gzip", "no_answer"),
+        (gzip.compress(chat())[:-20], "gzip", "no_answer"),
+        (gzip.compress(chat())[:-8] + bytes(8), "gzip", "no_answer"),
+        (chat(), "gzip", "no_answer"),
+        (b"", "gzip", "no_answer"),
+        (chat(), "br", "no_answer"),
+        (chat(), "zstd", "no_answer"),
+        (gzip.compress(bytes(300 << 20), 1), "gzip", "no_answer"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_compressed_answer_is_read_whole_or_not_at_all(body: bytes, encoding: str, expected: str) -> None:
+    reply = asyncio.run(roll_out("vllm_model", compressed(body, encoding)))
+    failure_class = Failure.of(HopFailed.of(AGENT, "/run", reply)).failure_class if reply.status >= 400 else "answer"
+    assert failure_class == expected, reply.body
+
+
+def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_body, "__defaults__", (1 << 20,))
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse()
+        await reply.prepare(request)
+        while True:
+            await reply.write(bytes(1 << 16))
+
+    reply = asyncio.run(roll_out("vllm_model", endless))
+    failure = Failure.of(HopFailed.of(AGENT, "/run", reply))
+    assert (failure.failure_class, "more than 1 MB" in failure.message) == ("no_answer", True)

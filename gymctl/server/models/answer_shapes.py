@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from gymctl.config import exact_json
+from gymctl.server.models.token_counts import clean_usage
 from gymctl.server.responses import reasoning
 from gymctl.server.tool_calls import UNNAMED, arguments_text, call_name, distinct_ids
 
 _TEXT_PARTS = ("text", "output_text", "input_text", "summary_text", "reasoning_text", "refusal")
-_THOUGHT_PARTS = ("thinking", "reasoning")
-_SIDES = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
+_THOUGHT_PARTS = ("thinking", "reasoning", "redacted_thinking")
+
+_SAID = ("message", "function_call", "custom_tool_call")
+_ENDED = (None, "completed", "incomplete")
 
 
 class ShapeError(ValueError):
@@ -28,10 +31,11 @@ def clean_completion(completion: dict[str, Any], text: bytes) -> bool:
     Raises:
         ShapeError: a content or the calls are of a type that has no meaning.
     """
-    changed = _clean_usage(completion)
+    changed = clean_usage(completion)
     for index, choice in enumerate(completion["choices"]):
         message = choice["message"]
         changed |= _clean_text(message)
+        changed |= _take_transcript(message)
         if message.get("tool_calls") is None and message.get("function_call") is not None:
             message["tool_calls"] = [{"function": message.pop("function_call")}]
             changed = True
@@ -56,7 +60,7 @@ def clean_response(response: dict[str, Any], text: bytes) -> bool:
     Raises:
         ShapeError: an item or a content is of a type that has no meaning.
     """
-    changed = _clean_usage(response)
+    changed = clean_usage(response)
     if response.get("incomplete_details") is not None and not isinstance(response["incomplete_details"], dict):
         response["incomplete_details"] = {"reason": str(response["incomplete_details"])}
         changed = True
@@ -95,59 +99,13 @@ def _check_item(item: Any) -> bool:
         raise ShapeError(f"the answer's output holds an item of type {item['type']!r}, which only tools return")
     if item.get("role", "assistant") != "assistant":
         raise ShapeError(f"the answer's output holds a message with role {item['role']!r}, expected assistant")
+    if item["type"] == "error":
+        raise ShapeError("the answer's output holds an error")
+    if item["type"] in _SAID and item.get("status") not in _ENDED:
+        raise ShapeError(f"the answer's output holds a {item['type']} with status {item['status']!r}")
+    if item["type"] == "message" and item.get("tool_calls"):
+        raise ShapeError("the answer's output holds a message with tool_calls, expected items of type function_call")
     return typeless
-
-
-def token_count(value: Any) -> int | None:
-    """A number of tokens that an endpoint reports as a number or as text; None when it is neither."""
-    if isinstance(value, str):
-        value = value.strip()
-        if value.isdecimal() and len(value) <= 18:
-            return int(value)
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 63:
-        return None
-    if value == int(value):
-        return int(value)
-    return None
-
-
-def _clean_usage(answer: dict[str, Any]) -> bool:
-    """Make token counts numbers; without the count of either side there is no usage."""
-    usage = answer.get("usage")
-    if usage is None:
-        return False
-    cleaned = _usage_of(usage) if isinstance(usage, dict) else None
-    if cleaned == usage and _same_types(cleaned, usage):
-        return False
-    answer["usage"] = cleaned
-    return True
-
-
-def _same_types(cleaned: Any, usage: Mapping[str, Any]) -> bool:
-    return isinstance(cleaned, dict) and all(type(cleaned.get(name)) is type(value) for name, value in usage.items())
-
-
-def _usage_of(usage: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A usage with numbers only; None when the tokens of either side cannot be read."""
-    sides = next((pair for pair in _SIDES if pair[0] in usage), None)
-    if sides is None:
-        return None
-    counts = {name: token_count(usage.get(name) or 0) for name in sides}
-    if None in counts.values():
-        return None
-    cleaned: dict[str, Any] = {}
-    for name, value in usage.items():
-        cleaned[name] = _details_of(value) if name.endswith("_details") else counts.get(name, value)
-    if "total_tokens" in usage:
-        cleaned["total_tokens"] = token_count(usage["total_tokens"]) or sum(count or 0 for count in counts.values())
-    return cleaned
-
-
-def _details_of(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return None
-    return {name: token_count(count) if count is not None else None for name, count in value.items()}
 
 
 def _clean_text(message: dict[str, Any]) -> bool:
@@ -167,6 +125,15 @@ def _clean_text(message: dict[str, Any]) -> bool:
             message[name] = text + thought
             changed = True
     return changed
+
+
+def _take_transcript(message: dict[str, Any]) -> bool:
+    """Make the words of an answer in sound its content, where it has no other."""
+    audio = message.get("audio")
+    if message.get("content") or not isinstance(audio, Mapping) or not isinstance(audio.get("transcript"), str):
+        return False
+    message["content"] = audio["transcript"]
+    return True
 
 
 def _texts_of(content: Any, name: str) -> tuple[str, str]:

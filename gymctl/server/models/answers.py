@@ -14,6 +14,7 @@ from typing import Any
 from gymctl.config import exact_json
 from gymctl.server.calls.client import NO_ANSWER, HopFailed
 from gymctl.server.models.answer_shapes import ShapeError, clean_completion, clean_response
+from gymctl.server.models.reported_errors import message_of, reported_error, status_of
 
 
 class Api(StrEnum):
@@ -39,24 +40,13 @@ ENDS = {
 STATUSES = frozenset(("completed", "incomplete"))
 """Statuses with which a Response is an answer."""
 
-_STATUS_OF_CODE = {
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "insufficient_quota": 429,
-    "overloaded_error": 503,
-    "service_unavailable": 503,
-    "invalid_request_error": 400,
-    "BadRequestError": 400,
-    "exceed_context_size_error": 400,
-    "context_length_exceeded": 400,
-    "invalid_api_key": 401,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "model_not_found": 404,
-    "not_found_error": 404,
-}
-"""HTTP statuses that codes and types of an error have where they are the status of a reply."""
+_UNFINISHED = ("queued", "in_progress", "failed", "cancelled", "error")
+"""What some servers put beside the choices of a chat completion that they did not finish, as ``status``."""
 
+_OTHERS = ("user", "system", "developer", "tool", "function")
+"""Roles of chat messages that are not a model's."""
+
+_SPOKEN = ("content", "refusal", "tool_calls", "function_call")
 _BODY_HEAD = 2048
 
 
@@ -84,9 +74,9 @@ def read_answer(api: Api, body: bytes, hop: str, *, status: int = 200) -> Answer
         value, text = exact_json.loads_repaired(body)
     except ValueError as error:
         raise _failed(api, body, hop, status, _not_json(body, error)) from error
+    _raise_error_of(reported_error(value), api, body, hop)
     if not isinstance(value, dict):
         raise _failed(api, body, hop, status, "the answer is not a JSON object")
-    _raise_error_of(_error_in(value), api, body, hop)
     problem = _unfinished_response(value) if api is Api.RESPONSES else _unfinished_completion(value)
     if problem:
         raise _failed(api, body, hop, status, problem)
@@ -133,14 +123,6 @@ def _not_json(body: bytes, error: ValueError) -> str:
     return f"the answer is not JSON: {error}"
 
 
-def _error_in(value: Mapping[str, Any]) -> Any:
-    """The error that an answer, or a choice of it, reports; None when there is none."""
-    choices = value.get("choices")
-    holders = [value, *(choices if isinstance(choices, list) else ())]
-    errors = (holder.get("error") for holder in holders if isinstance(holder, Mapping))
-    return next((error for error in errors if error is not None), None)
-
-
 def _raise_error_of(error: Any, api: Api, body: bytes, hop: str) -> None:
     """Raise the failure that a body's ``error`` reports, with the status that it should have had.
 
@@ -149,27 +131,11 @@ def _raise_error_of(error: Any, api: Api, body: bytes, hop: str) -> None:
     """
     if error is None:
         return
-    status = 0
-    message = error
-    if isinstance(error, Mapping):
-        message = error.get("message") or error.get("code") or error.get("type") or error
-        status = _status_of(error)
+    message = message_of(error)
+    status = status_of(error)
     problem = f"the answer reports an error: {message if isinstance(message, str) else _quoted(message)}"
     kind = "status" if status else NO_ANSWER
     raise HopFailed(hop, api.value, status=status or 200, kind=kind, body=_head(body), reason=problem)
-
-
-def _status_of(error: Mapping[str, Any]) -> int:
-    """The HTTP status of an error object, 0 when it names none."""
-    for name in ("code", "status", "type"):
-        value = error.get(name)
-        if isinstance(value, str) and value.isdecimal() and len(value) == 3:
-            value = int(value)
-        if isinstance(value, int) and 400 <= value <= 599:
-            return value
-        if isinstance(value, str) and value in _STATUS_OF_CODE:
-            return _STATUS_OF_CODE[value]
-    return 0
 
 
 def _unfinished_response(value: Mapping[str, Any]) -> str:
@@ -178,6 +144,8 @@ def _unfinished_response(value: Mapping[str, Any]) -> str:
     if not isinstance(output, list):
         return "the answer has no list of output items"
     status = value.get("status")
+    if not output and value.get("output_text"):
+        return "the answer has text, but no output items"
     if status is None and output:
         return ""
     if not isinstance(status, str) or status not in STATUSES:
@@ -189,12 +157,22 @@ def _unfinished_completion(value: Mapping[str, Any]) -> str:
     choices = value.get("choices")
     if not isinstance(choices, list) or not choices:
         return "the answer has no choices"
-    for choice in choices:
-        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-            return "the answer has a choice without a message"
-        reason = choice.get("finish_reason")
-        if not isinstance(reason, str) or reason not in ENDS:
-            return f"the generation did not finish: its finish reason is {_quoted(reason)}"
+    if value.get("status") in _UNFINISHED:
+        return f"the answer's status is {_quoted(value['status'])}"
+    return next(filter(None, map(_unfinished_choice, choices)), "")
+
+
+def _unfinished_choice(choice: Any) -> str:
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        return "the answer has a choice without a message"
+    message = choice["message"]
+    if message.get("role") in _OTHERS:
+        return f"the answer's message has the role {_quoted(message['role'])}, expected assistant"
+    reason = choice.get("finish_reason")
+    if not isinstance(reason, str) or reason not in ENDS:
+        return f"the generation did not finish: its finish reason is {_quoted(reason)}"
+    if ENDS[reason] == "tool_calls" and not any(message.get(name) for name in _SPOKEN):
+        return f"the generation ended with {_quoted(reason)}, and the answer has no calls"
     return ""
 
 

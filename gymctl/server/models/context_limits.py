@@ -76,6 +76,26 @@ CONTEXT_LIMITS = (
         "Your input exceeds the context window of this model. Please adjust your input and try again.",
     ),
     _sentence(
+        "OpenAI, Azure",
+        "errors of GPT-5 (Input tokens exceed the configured limit)",
+        r"^Input tokens exceed the configured limit of (?P<limit>\d+) tokens\.",
+        "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 402740 tokens.",
+    ),
+    _sentence(
+        "vLLM",
+        "vllm-project/vllm#12165",
+        r"The (?:decoder |encoder )?prompt \(total length \d+\) is too long to fit into the model "
+        r"\(context length (?P<limit>\d+)\)",
+        "The prompt (total length 25938) is too long to fit into the model (context length 4096). Make sure that "
+        "`max_model_len` is no smaller than the number of text tokens plus multimodal tokens.",
+    ),
+    _sentence(
+        "vLLM",
+        "the Rust front end of vLLM (PromptTooLong)",
+        r"this model's maximum context length is (?P<limit>\d+) tokens, but the prompt contains \d+ input tokens",
+        "this model's maximum context length is 4096 tokens, but the prompt contains 5000 input tokens",
+    ),
+    _sentence(
         "vLLM",
         "vllm/entrypoints/openai/serving_engine.py (0.10)",
         r"'max_tokens' or 'max_completion_tokens' is too large: (?P<asked>\d+)\. "
@@ -200,8 +220,8 @@ CONTEXT_LIMITS = (
     ),
     _sentence(
         "Google",
-        "google-gemini/gemini-cli#4231",
-        r"[Tt]he input token count \(\d+\) exceeds the maximum number of tokens allowed \((?P<limit>\d+)\)",
+        "google-gemini/gemini-cli#4231; without the first number since 2025",
+        r"[Tt]he input token count(?: \(\d+\))? exceeds the maximum number of tokens allowed \(?(?P<limit>\d+)\)?",
         "The input token count (3475108) exceeds the maximum number of tokens allowed (1048576).",
     ),
     _sentence(

@@ -18,19 +18,20 @@ from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.proxies import proxy_for
 from gymctl.server.models.affinity import Affinity, Backend
 from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
+from gymctl.server.models.attempts import Decision, worth_another
 from gymctl.server.models.refusals import refused_parameter
+from gymctl.server.models.reply_body import UnreadableBodyError, whole_body
 
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-TRY_AGAIN = frozenset({429, 500, 502, 503, 504, 520, 529})
-LONGEST_WAIT_S = 30.0  # to sit out a Retry-After here; a longer one is the caller's to decide about
 # A call that waited this long in vain says something about the backend; a shorter one about its caller's deadline.
 _FROZEN_S = 30.0
 # Statuses that may mean that another address was meant: the failure then names the one that was called.
 _OF_THE_ADDRESS = frozenset({401, 403, 404, 405})
 _JUDGED = frozenset(api.value for api in Api)
+_PARTIAL = 206
 _HEADERS = {
     "content-type": "application/json",
     "accept": "*/*",
@@ -104,6 +105,7 @@ class Provider:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),  # ``Deadlines`` keeps the time of all calls
             headers=every,
+            auto_decompress=False,
         )
         return self._http
 
@@ -141,7 +143,7 @@ class Provider:
         import stamina
 
         logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
-        decision = _Decision(self._config.max_retries, len(self._affinity.backends), until)
+        decision = Decision(self._config.max_retries, len(self._affinity.backends), until)
         before = [failed]
         decision.note(backend, failed)
         async for attempt in stamina.retry_context(
@@ -176,6 +178,8 @@ class Provider:
             if time.monotonic() - started > _FROZEN_S:
                 self._affinity.failed(backend)
             raise HopFailed(self._name, place, kind="timeout", body="no answer before the deadline") from error
+        except UnreadableBodyError as error:
+            raise HopFailed(self._name, place, status=200, kind=NO_ANSWER, reason=str(error)) from error
         except aiohttp.ClientConnectorError as error:
             self._affinity.failed(backend)
             raise HopFailed(self._name, place, kind="connect", body=str(error)) from error
@@ -187,10 +191,8 @@ class Provider:
         if reply.status // 100 == 2:
             return self._read(place, reply.status, answer, retry_after)
         text = answer.decode(errors="replace")
-        if reply.status // 100 == 3:
-            reason = (
-                f"the endpoint redirects to {reply.headers.get('location', 'nowhere')}; configure its final address"
-            )
+        if reply.status < 400:
+            reason = _without_answer(reply)
             raise HopFailed(self._name, place, status=reply.status, kind=NO_ANSWER, body=text, reason=reason)
         parameter = refused_parameter(text)
         reason = f"parameter {parameter!r}: {text}" if parameter else ""
@@ -207,6 +209,9 @@ class Provider:
 
     def _read(self, place: str, status: int, body: bytes, retry_after: float | None) -> Answer:
         """The answer in a reply of status 2xx."""
+        if status == _PARTIAL:
+            reason = "the answer is only a part of the content"
+            raise HopFailed(self._name, place, status=status, kind=NO_ANSWER, reason=reason)
         if place not in _JUDGED:
             return Answer(parse_object(body, self._name, place), body)
         try:
@@ -232,7 +237,12 @@ class Provider:
         url = self._urls.get((backend, path)) or self._url(backend, path)
         proxy = self._proxies[backend]
         reply = await (self._http or self._open()).request(method, url, data=body, allow_redirects=False, proxy=proxy)
-        return reply, await reply.read()
+        try:
+            return reply, await whole_body(reply)
+        except UnreadableBodyError as error:
+            if reply.status // 100 == 2:
+                raise
+            return reply, str(error).encode()  # the status says enough
 
     def _url(self, backend: Backend, path: str) -> URL:
         from yarl import URL
@@ -262,37 +272,9 @@ class Provider:
             gate.release()
 
 
-class _Decision:
-    """Whether a failed call is tried again, when, and by which backends not."""
-
-    def __init__(self, retries: int, backends: int, until: float) -> None:
-        self._retries = retries
-        self._backends = backends
-        self._until = until
-        self._first: HopFailed | None = None
-        self.avoided: list[Backend] = []
-
-    def note(self, backend: Backend, failed: HopFailed) -> None:
-        self._first = self._first or failed
-        if failed.status != 429 and backend not in self.avoided:
-            self.avoided.append(backend)
-
-    def wait_for(self, error: Exception) -> bool | float:
-        """For stamina: seconds to wait, True for its own choice, False for no further attempt."""
-        if not isinstance(error, HopFailed) or not worth_another(error):
-            return False
-        elsewhere = error.status != 429 and len(self.avoided) < self._backends  # another's trouble is not the others'
-        if elsewhere and error.kind in ("connect", "reset"):
-            return 0.0  # nobody answered: no retry is spent on finding one who does
-        self._retries -= 1
-        wait: bool | float = True if error.retry_after is None else error.retry_after
-        if elsewhere or (error is self._first and error.kind == "reset"):
-            wait = 0.0  # a connection that broke was most likely a pooled one that the endpoint had closed
-        return wait if self._retries >= 0 and wait < min(LONGEST_WAIT_S, self._until - time.monotonic()) else False
-
-
-def worth_another(failed: HopFailed) -> bool:
-    """Whether the same call may succeed a moment later: too many calls, a server's fault, a reply without an answer."""
-    if failed.kind == "status":
-        return failed.status in TRY_AGAIN
-    return failed.kind in ("connect", "reset", NO_ANSWER)
+def _without_answer(reply: aiohttp.ClientResponse) -> str:
+    """What is wrong with a reply of status 1xx or 3xx."""
+    location = reply.headers.get("location")
+    if location:
+        return f"the endpoint redirects to {location}; configure its final address"
+    return f"the endpoint sends status {reply.status} instead of an answer; check the base URL"
