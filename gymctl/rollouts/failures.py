@@ -35,7 +35,7 @@ BLAMELESS = REFUSED | {SESSION_LOST}
 # Will be the same the next time: the request or the environment is at fault.
 FINAL = frozenset(("rejected", "bad_reply", "internal"))
 # Statuses that say that a key, an address or a name of a model is wrong: of the configuration, not of a row.
-_OF_THE_SETUP = frozenset((301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 407, 421))
+_OF_THE_SETUP = frozenset((301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 407, 410, 421, 501))
 
 
 class Evidence(Enum):

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from gymctl.rollouts.failures import Failure
+from gymctl.server.calls.client import NOT_HTTP
 
-_NAME = ("name or service not known", "temporary failure in name resolution", "no address", "getaddrinfo")
-_CERTIFICATE = ("certificate", "ssl", "tls")
+_BY_WORDS = (
+    (
+        ("name or service not known", "temporary failure in name resolution", "no address", "getaddrinfo"),
+        "the host name cannot be resolved: check the base URL of {hop}",
+    ),
+    (
+        (NOT_HTTP.lower(),),
+        "check the scheme (http or https) and the port in the base URL of {hop}",
+    ),
+    (
+        ("certificate", "ssl", "tls"),
+        "the certificate is not trusted: check the base URL of {hop}, or pass the CA with --ca-bundle",
+    ),
+)
 _BY_STATUS = {
     401: "the API key was rejected: check the API key of {hop} (env.yaml or its environment variable)",
     402: "the account is out of credit: check the plan of the API key of {hop}",
@@ -13,7 +26,9 @@ _BY_STATUS = {
     404: "unknown address or model: check the base URL and the model name of {hop}",
     405: "the address does not support this call: check the base URL of {hop}",
     407: "a proxy requires credentials: check HTTPS_PROXY and NO_PROXY",
+    410: "the address or the model was withdrawn: check the base URL and the model name of {hop}",
     421: "the host does not serve this name: check the base URL of {hop}",
+    501: "the endpoint does not support this call: check the base URL and the kind of model server of {hop}",
 }
 
 
@@ -27,8 +42,7 @@ def remedy(failure: Failure) -> str:
     if failure.failure_class != "connect":
         return ""
     text = f"{failure.message} {failure.body}".lower()
-    if any(words in text for words in _NAME):
-        return f"the host name cannot be resolved: check the base URL of {hop}"
-    if any(words in text for words in _CERTIFICATE):
-        return f"the certificate is not trusted: check the base URL of {hop}, or pass the CA with --ca-bundle"
+    for words, advice in _BY_WORDS:
+        if any(word in text for word in words):
+            return advice.format(hop=hop)
     return f"nothing listens there: check that the endpoint of {hop} is running and the port in its base URL"

@@ -14,6 +14,25 @@ _BY_NAME = (
     "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True)\n"
     "if libc.{call} < 0: raise OSError(ctypes.get_errno(), '{name}')"
 )
+# Any other system call, which is refused or, as on an older kernel, unknown; a table of (x86_64, aarch64, arguments).
+_CALLS = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+machine = ('x86_64', 'aarch64').index(os.uname().machine)
+for *numbers, arguments in {calls}:
+    if libc.syscall(numbers[machine], *arguments) >= 0 or ctypes.get_errno() not in (1, 38):
+        print('made call', numbers[machine], flush=True)
+        os._exit(0)
+raise PermissionError('all refused')
+"""
+# Code of a 32-bit program's system call (getpid), which no filter by numbers of 64-bit ones would see.
+_INT_80 = """
+import ctypes, mmap, os
+if os.uname().machine != 'x86_64': os.kill(os.getpid(), 9)
+memory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+memory.write(bytes.fromhex('b814000000cd80c3'))
+print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))())
+"""
 # A number of bytes in files that are mapped or open, and no longer by name; a second to look at them.
 _HELD = "print(len(held) * 15, 'MB', flush=True)\nimport time; time.sleep(1)"
 
@@ -43,7 +62,7 @@ HARMFUL: dict[str, tuple[str, set[str], str]] = {
         {"disk"},
         "",
     ),
-    "makes many files": ("n = 0\nwhile True:\n  n += 1\n  open(str(n), 'wb').close()", {"disk"}, ""),
+    "makes many files": ("n = 0\nwhile True:\n  n += 1\n  open(str(n), 'wb').close()", {"disk", "time"}, ""),
     "writes elsewhere": ("open('/tmp/escaped', 'w')", {"raised"}, "Error"),
     "makes a folder": ("import os; os.mkdir('deep')", {"raised"}, "Permission denied"),
     "kills its parent": ("import os; os.kill(os.getppid(), 9)", {"raised"}, "Operation not permitted"),
@@ -300,4 +319,106 @@ HARMFUL: dict[str, tuple[str, set[str], str]] = {
     "imports an installed package": ("import pydantic", {"raised"}, "ModuleNotFoundError"),
     "imports what runs it": ("import gymctl", {"raised"}, "ModuleNotFoundError"),
     "reads the system's packages": ("import os; print(os.listdir('/usr/lib/python3'))", {"raised"}, "Error"),
+    "makes system calls of another kind of machine": (_INT_80, {"crashed"}, ""),
+    "makes system calls of x32": (
+        _CALLS.format(calls="[(0x40000000 + number, 1000, [0]) for number in (39, 57, 59, 520)]"),
+        {"raised"},
+        "all refused",
+    ),
+    "asks the kernel for rings and programs": (  # io_uring_setup, bpf, perf_event_open, userfaultfd, add_key, keyctl
+        _CALLS.format(
+            calls="[(425, 425, [8, 0]), (321, 280, [0, 0, 0]), (298, 241, [0, 0, -1, -1, 0]), (323, 282, [0]), "
+            "(248, 217, [b'user', b'x', b'y', 1, -3]), (250, 219, [0, -3, 1])]"
+        ),
+        {"raised"},
+        "all refused",
+    ),
+    "takes hold of processes": (  # pidfd_open, pidfd_getfd, process_vm_writev, kcmp, ptrace, tkill, rt_sigqueueinfo
+        _CALLS.format(
+            calls="[(434, 434, [os.getppid(), 0]), (438, 438, [0, 0, 0]), (311, 271, [os.getppid(), 0, 0, 0, 0, 0]), "
+            "(312, 272, [os.getpid(), os.getppid(), 0, 0, 0]), (101, 117, [16, os.getppid(), 0, 0]), "
+            "(200, 130, [os.getppid(), 9]), (129, 138, [os.getppid(), 9, 0])]"
+        ),
+        {"raised"},
+        "all refused",
+    ),
+    "leaves its namespaces": (  # unshare, setns, mount, umount2, pivot_root, chroot, open_tree, fsopen, move_mount
+        _CALLS.format(
+            calls="[(272, 97, [0x10000000]), (308, 268, [0, 0]), (165, 40, [0, b'/', b'tmpfs', 0, 0]), "
+            "(166, 39, [b'/proc', 2]), (155, 41, [b'.', b'.']), (161, 51, [b'.']), (428, 428, [-100, b'/', 1]), "
+            "(430, 430, [b'tmpfs', 0]), (429, 429, [-100, b'.', -100, b'.', 0])]"
+        ),
+        {"raised"},
+        "all refused",
+    ),
+    "opens files by handles": (  # name_to_handle_at, open_by_handle_at, fanotify_init, quotactl, acct, swapon
+        _CALLS.format(
+            calls="[(303, 264, [-100, b'/', 0, 0, 0]), (304, 265, [-100, 0, 0]), (300, 262, [0, 0]), "
+            "(179, 60, [0, 0, 0, 0]), (163, 89, [b'x']), (167, 224, [b'x', 0])]"
+        ),
+        {"raised"},
+        "all refused",
+    ),
+    "takes memory that no limit counts": (  # shmget, semget, msgget, mq_open, memfd_secret, mlock, mlockall, vmsplice
+        _CALLS.format(
+            calls="[(29, 194, [0, 1 << 20, 0o1600]), (64, 190, [0, 8, 0o1600]), (68, 186, [0, 0o1600]), "
+            "(240, 180, [b'x', 0o102, 0o600, 0]), (447, 447, [0]), (149, 228, [0, 4096]), (151, 230, [1]), "
+            "(278, 75, [1, 0, 0, 0])]"
+        ),
+        {"raised"},
+        "all refused",
+    ),
+    "wakes up later": (  # timer_create, timerfd_create, signalfd4
+        _CALLS.format(calls="[(222, 107, [1, 0, 0]), (283, 85, [1, 0]), (289, 74, [-1, bytes(8), 8, 0])]"),
+        {"raised"},
+        "all refused",
+    ),
+    "sets the machine's clock and name": (  # clock_settime, settimeofday, adjtimex, sethostname, reboot, syslog
+        _CALLS.format(
+            calls="[(227, 112, [0, bytes(16)]), (164, 170, [bytes(16), 0]), (159, 171, [bytes(256)]), "
+            "(170, 161, [b'x', 1]), (169, 142, [0, 0, 0, 0]), (103, 116, [5, 0, 0])]"
+        ),
+        {"raised"},
+        "all refused",
+    ),
+    "lifts its own limits": (  # seccomp, landlock_create_ruleset, capset, setuid, setresuid, personality, iopl
+        _CALLS.format(
+            calls="[(317, 277, [1, 0, 0]), (444, 444, [0, 0, 1]), (126, 91, [0, 0]), (105, 146, [0]), "
+            "(117, 147, [0, 0, 0]), (135, 92, [0x40000])]"
+        ),
+        {"raised"},
+        "all refused",
+    ),
+    "runs a file that it wrote": (
+        "import os\nopen('x', 'wb').write(b'#!/bin/sh\\nid\\n')\nos.execv('./x', ['x'])",
+        {"raised"},
+        "Error",
+    ),
+    "reads its own memory as a file": ("print(open('/proc/self/mem', 'rb').read(1))", {"raised"}, "Permission denied"),
+    "reads what others run": ("import os; print(os.listdir('/proc'))", {"raised"}, "Permission denied"),
+    "reads the devices": ("print(open('/dev/kmsg', 'rb').read(1))", {"raised"}, "Error"),
+    "writes to shared memory": ("open('/dev/shm/x', 'w')", {"raised"}, "Error"),
+    "takes a lock that others wait for": (
+        "from multiprocessing import Lock; Lock()",
+        {"raised"},
+        "Error",
+    ),
+    "makes its output a row of packets": (
+        "import fcntl, os\nfcntl.fcntl(1, 4, os.O_DIRECT | os.O_NONBLOCK)\nwhile True:\n"
+        "  try: os.write(1, b'x')\n  except BlockingIOError: pass",
+        {"time", "output"},
+        "",
+    ),
+    "is signalled without end": (
+        "import signal\nsignal.signal(signal.SIGALRM, lambda *_: None)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 1e-6, 1e-6)\nwhile True: pass",
+        {"time"},
+        "",
+    ),
+    "makes files with names that cannot be shown": (
+        "for n in range(2000): open(b'\\xff\\n\\x1b[2J' + str(n).encode() * 40, 'wb').close()",
+        {"disk", "time"},
+        "",
+    ),
+    "returns what has no end": ("print(len([0] * (10 ** 15)))", {"raised"}, "MemoryError"),
 }

@@ -98,9 +98,7 @@ import json, sys
 from pathlib import Path
 folder = Path(sys.argv[1]); sys.path.insert(0, sys.argv[1])
 import solution_tests
-names = ("solution_system_calls", "solution_confinement", "solution_runner")
-sources = {name: (folder / f"{name}.py").read_text() for name in names}
-sources["solution_confinement"] += sys.argv[2]
+sources = {"solution_confinement": (folder / "solution_confinement.py").read_text() + sys.argv[2]}
 limits = json.loads(sys.argv[3])
 for code in json.load(sys.stdin):
     print(json.dumps(solution_tests.tested(code, [("1 2\\n", "3\\n")], None, limits, sources)[0]))
@@ -296,14 +294,10 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     monkeypatch.syspath_prepend(str(FOLDER))
     import solution_tests
 
-    names = ("solution_system_calls", "solution_confinement", "solution_runner")
-    sources = {name: (FOLDER / f"{name}.py").read_text() for name in names}
-
     def run(code: str, confinement: str = "", runner: str = "", **limits: Any) -> dict[str, Any]:
         text = {
-            **sources,
-            "solution_confinement": sources["solution_confinement"] + confinement,
-            "solution_runner": sources["solution_runner"] + runner,
+            "solution_confinement": (FOLDER / "solution_confinement.py").read_text() + confinement,
+            "solution_runner": (FOLDER / "solution_runner.py").read_text() + runner,
         }
         results: list[dict[str, Any]] = solution_tests.tested(code, [("1 2", "3")], None, {**LIMITS, **limits}, text)
         return results[0]

@@ -11,10 +11,12 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
-from test_what_a_model_may_answer import AGENT, SERVERS, roll_out
+from service_stack import environment, open_stack, service
+from test_what_a_model_may_answer import AGENT, SERVERS, VLLM, roll_out
 
 from gymctl.rollouts.failures import Failure
-from gymctl.server import HopFailed
+from gymctl.rollouts.remedies import remedy
+from gymctl.server import Call, HopFailed
 from gymctl.server.models.reply_body import whole_body
 
 pytestmark = pytest.mark.enable_socket
@@ -204,3 +206,54 @@ def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> No
     reply = asyncio.run(roll_out("vllm_model", endless))
     failure = Failure.of(HopFailed.of(AGENT, "/run", reply))
     assert (failure.failure_class, "more than 1 MB" in failure.message) == ("no_answer", True)
+
+
+async def failure_at(scheme: str, words: bytes, monkeypatch: pytest.MonkeyPatch) -> Failure:
+    """The failure of a rollout whose model's address, or the proxy to it, says ``words`` to whatever it is sent."""
+
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(words)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    address = "{}:{}".format(*server.sockets[0].getsockname()[:2])
+    async with server:
+        monkeypatch.setenv("https_proxy", f"http://{address}")
+        base = f"http://{address}/v1" if scheme == "http" else "https://model.test/v1"
+        config = service("responses_api_models", "vllm_model") / "configs" / "vllm_model.yaml"
+        policy = {**VLLM, "base_url": base}
+        async with open_stack(environment("example_single_tool_call"), config, policy_model=policy) as servers:
+            row = {"responses_create_params": {"input": "What is the weather?"}}
+            reply = await servers[AGENT].handle(Call("/run", orjson.dumps(row)))
+    return Failure.of(HopFailed.of(AGENT, "/run", reply))
+
+
+@pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\x00\x02\x02\x46", chat()])
+def test_what_does_not_speak_http_is_named_with_the_cure(words: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = asyncio.run(failure_at("http", words, monkeypatch))
+    assert (failure.failure_class, failure.retriable) == ("connect", True)
+    assert "not an HTTP server" in failure.message
+    assert "scheme" in remedy(failure)
+
+
+@pytest.mark.parametrize(
+    ("status", "failure_class", "advice"),
+    [(407, "rejected", "proxy requires credentials"), (403, "rejected", "key"), (503, "unavailable", "")],
+)
+def test_a_proxy_that_refuses_is_named(
+    status: int, failure_class: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n".encode()
+    failure = asyncio.run(failure_at("https", words, monkeypatch))
+    assert (failure.failure_class, failure.status) == (failure_class, status)
+    assert "the proxy does not connect to https://model.test/v1" in failure.message
+    assert advice in remedy(failure)
+
+
+@pytest.mark.parametrize("status", [402, 405, 407, 410, 421, 501])
+def test_statuses_of_a_wrong_configuration_have_a_remedy(status: int) -> None:
+    reply = asyncio.run(roll_out("vllm_model", web.Response(status=status, text="{}")))
+    failure = Failure.of(HopFailed.of(AGENT, "/run", reply))
+    assert failure.of_the_setup
+    assert "check" in remedy(failure)

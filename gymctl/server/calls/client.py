@@ -21,6 +21,9 @@ _TOO_LATE_S = 0.05
 SESSION_LOST = "session_lost"
 NO_ANSWER = "no_answer"  # a reply of status 2xx of a model that is not an answer
 BUSY = "busy"  # refused by the hop itself, which has too much to do: nothing further was asked
+NOT_HTTP = "not an HTTP server"
+"""What the failure says of an address where something else listens than an HTTP server."""
+
 _BODY_HEAD = 2048
 _TOLD = {"connect": "cannot be reached", "timeout": "timed out", SESSION_LOST: "has lost the session"}
 

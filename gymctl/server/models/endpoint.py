@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from gymctl.server.base import Server, ServerConfig
-from gymctl.server.calls.client import AFTER_START_S, BUSY, KEEPALIVE_S, NO_ANSWER, HopFailed, parse_retry_after
+from gymctl.server.calls.client import (
+    AFTER_START_S,
+    BUSY,
+    KEEPALIVE_S,
+    NO_ANSWER,
+    HopFailed,
+    parse_retry_after,
+)
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.proxies import proxy_for
 from gymctl.server.models.affinity import Affinity, Backend
 from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
 from gymctl.server.models.attempts import Decision, worth_another
+from gymctl.server.models.broken_calls import broken_call, without_answer
 from gymctl.server.models.refusals import refused_parameter
 from gymctl.server.models.reply_body import UnreadableBodyError, whole_body
 
@@ -180,19 +188,16 @@ class Provider:
             raise HopFailed(self._name, place, kind="timeout", body="no answer before the deadline") from error
         except UnreadableBodyError as error:
             raise HopFailed(self._name, place, status=200, kind=NO_ANSWER, reason=str(error)) from error
-        except aiohttp.ClientConnectorError as error:
-            self._affinity.failed(backend)
-            raise HopFailed(self._name, place, kind="connect", body=str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             self._affinity.failed(backend)
-            raise HopFailed(self._name, place, kind="reset", body=str(error) or type(error).__name__) from error
+            raise broken_call(self._name, place, backend.url, error) from error
         (self._affinity.failed if reply.status >= 500 else self._affinity.worked)(backend)
         retry_after = parse_retry_after(reply.headers.get("retry-after"))
         if reply.status // 100 == 2:
             return self._read(place, reply.status, answer, retry_after)
         text = answer.decode(errors="replace")
         if reply.status < 400:
-            reason = _without_answer(reply)
+            reason = without_answer(reply)
             raise HopFailed(self._name, place, status=reply.status, kind=NO_ANSWER, body=text, reason=reason)
         parameter = refused_parameter(text)
         reason = f"parameter {parameter!r}: {text}" if parameter else ""
@@ -270,11 +275,3 @@ class Provider:
             yield
         finally:
             gate.release()
-
-
-def _without_answer(reply: aiohttp.ClientResponse) -> str:
-    """What is wrong with a reply of status 1xx or 3xx."""
-    location = reply.headers.get("location")
-    if location:
-        return f"the endpoint redirects to {location}; configure its final address"
-    return f"the endpoint sends status {reply.status} instead of an answer; check the base URL"

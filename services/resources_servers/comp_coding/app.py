@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from solution_sandbox import sweep
+from solution_sandbox import all_sources, sweep
 from solution_tests import code_of, shortened, tested
 
 from gymctl.errors import InputError
@@ -16,9 +15,6 @@ from gymctl.server import Client, ResourcesServer, ServerConfig, Settings, Verif
 from gymctl.server.checks.runner import CheckFailed, Work
 from gymctl.server.responses import output_text
 
-_FOLDER = Path(__file__).parent
-# Sent to where the check runs, which may not have them; each may import the ones before it.
-_SENT = ("solution_system_calls", "solution_confinement", "solution_runner")
 _MEGABYTE = 1 << 20
 _START_S = 60.0  # on top of the tests' own time: the sandbox starts, on a machine that may be busy
 _FENCE = "```"
@@ -90,7 +86,7 @@ class CompCoding(ResourcesServer):
     def __init__(self, settings: Settings, client: Client) -> None:
         super().__init__(settings, client)
         self._work = Work(self, processes=self.config.num_processes)
-        self._sources = {name: (_FOLDER / f"{name}.py").read_text(encoding="utf-8") for name in _SENT}
+        self._sources = all_sources({})  # sent to where the check runs, which may have no files of ours
 
     async def startup(self) -> None:
         """Run an empty program, unless that is the business of other machines.

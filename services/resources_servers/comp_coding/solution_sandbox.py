@@ -23,6 +23,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, cast
 
+MODULES = ("solution_system_calls", "solution_confinement", "solution_runner")
+"""What the sandbox's process runs, in the order in which the modules import each other."""
+
 # The sources come with the job: first this much code, then JSON for every test.
 _BOOT = """
 import json, sys, types
@@ -48,13 +51,24 @@ class SandboxFailed(Exception):  # noqa: N818 - a fact about a check
     """The sandbox could not be set up: nothing is known about the code."""
 
 
+def all_sources(sources: Mapping[str, str]) -> dict[str, str]:
+    """The text of every module of the sandbox's process: those that ``sources`` lacks, from the files next to this one.
+
+    A node of a cluster has no such files: there ``sources`` has all of them.
+    """
+    return {
+        name: sources[name] if name in sources else Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+        for name in MODULES
+    }
+
+
 class Sandbox:
     """The process that runs tests, and its folder."""
 
     def __init__(self, code: str, limits: Mapping[str, Any], sources: Mapping[str, str]) -> None:
         self._code = code
         self.limits = limits
-        self.sources = sources
+        self.sources = all_sources(sources)
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch = ""
         self._held = -1
@@ -92,7 +106,7 @@ class Sandbox:
             "search": not _is_open(Path(os.__file__), *(folder / name for folder, name in packages)),
             "readable": [str(path) for path in (*_readable(), *(folder / name for folder, name in packages))],
             "packages": list(dict.fromkeys(str(folder) for folder, _ in packages)),
-            "sources": dict(self.sources),
+            "sources": self.sources,
         }
         self._process = subprocess.Popen(  # noqa: S603 - Python itself, with a text of our own
             [sys.executable, "-P", "-s", "-S", "-B", "-c", _BOOT],
