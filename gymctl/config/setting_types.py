@@ -13,7 +13,8 @@ from pydantic import AfterValidator
 
 from gymctl.config.block import Must, wrong
 
-_CALLS = ("/chat/completions", "/completions", "/responses", "/embeddings")
+_CALLS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/models")
+_HOST = re.compile(r"[\w.:-]+")
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -27,11 +28,17 @@ def _endpoint(url: str) -> str:
         raise wrong(f"is {url!r}, which does not start with http:// or https://", hint)
     try:
         parts = urlsplit(url)
-        is_complete = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        is_complete = bool(_HOST.fullmatch(parts.hostname or "")) and (parts.port is None or parts.port > 0)
     except ValueError:
         is_complete = False
-    if not is_complete or re.search(r"\s", url):
+    if not is_complete or not url.isprintable() or " " in url or parts.netloc.endswith(":"):
         raise wrong(f"is {url!r}, which is not a URL", "expected a URL like http://HOST:PORT/v1")
+    if parts.query or parts.fragment:
+        raise wrong(
+            f"is {url!r}, and the server would append its calls after the '?' or '#'",
+            f"use {url.partition('?')[0].partition('#')[0]}; parameters of calls belong in default_query where the "
+            "server has it",
+        )
     call = next((call for call in _CALLS if parts.path.rstrip("/").endswith(call)), None)
     if call is not None:
         base = url[: url.index(call)]

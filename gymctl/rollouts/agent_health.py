@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Callable
 
 from gymctl.rollouts.failures import Evidence, Failure
 from gymctl.rollouts.remedies import remedy
+from gymctl.server.calls.client import NO_ANSWER
 
 # One retry per ten successes, and some to start with: a failing endpoint is not hit with more than it can bear.
 BUDGET_FLOOR = 32.0
@@ -23,8 +25,8 @@ _PAUSE_CAP_ERROR_S = 0.5
 # cure. Longer where it worked before, since then it may pass.
 _SETUP_S = 3.0
 _SETUP_WORKED_S = 60.0
-_UNREACHABLE_S = 15.0
 _UNIFORM_S = 30.0
+_WAITS_S = {"connect": 15.0, "reset": 60.0, NO_ANSWER: 60.0}
 
 
 def backoff_s(tries: int, retry_after: float | None = None, cap: float | None = None) -> float:
@@ -83,18 +85,23 @@ class Agent:
 
     def patience_s(self, stall_s: float) -> float:
         """Seconds without a success after which the agent counts as dead, at most ``stall_s``."""
-        failure = self.last_failure
-        if failure is None:
+        if self.last_failure is None:
             return stall_s
+        return min(stall_s, self._longest_wait_s(self.last_failure))
+
+    def _longest_wait_s(self, failure: Failure) -> float:
+        """Seconds that failures of one kind may last where nothing says that they will pass."""
         if failure.of_the_setup:
-            return min(stall_s, _SETUP_WORKED_S if self.worked else _SETUP_S)
+            return _SETUP_WORKED_S if self.worked else _SETUP_S
         if self.worked:
-            return stall_s
-        if failure.failure_class == "connect" and failure.hop != self.name:
-            return min(stall_s, _UNREACHABLE_S)
+            return math.inf
+        if failure.hop != self.name:
+            limit = _WAITS_S.get(failure.failure_class)
+            if limit is not None:
+                return limit
         if failure.evidence is Evidence.FINAL:
-            return min(stall_s, _UNIFORM_S)
-        return stall_s
+            return _UNIFORM_S
+        return math.inf
 
     @property
     def last_words(self) -> str:

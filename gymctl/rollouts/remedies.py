@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gymctl.rollouts.failures import Failure
-from gymctl.server.calls.client import NOT_HTTP
+from gymctl.server.calls.client import NO_ANSWER, NOT_HTTP
 
 _BY_WORDS = (
     (
@@ -31,6 +31,11 @@ _BY_STATUS = {
     501: "the endpoint does not support this call: check the base URL and the kind of model server of {hop}",
 }
 
+_BY_CLASS = {
+    "reset": "check the log of the endpoint of {hop}, and the scheme (http or https) and the port in its base URL",
+    NO_ANSWER: "check the base URL of {hop}, which must be the address of an OpenAI-style API",
+}
+
 
 def remedy(failure: Failure) -> str:
     """What to change; empty when the cause is unknown."""
@@ -40,7 +45,7 @@ def remedy(failure: Failure) -> str:
     if failure.status in _BY_STATUS:
         return _BY_STATUS[failure.status].format(hop=hop)
     if failure.failure_class != "connect":
-        return ""
+        return _BY_CLASS.get(failure.failure_class, "").format(hop=hop)
     text = f"{failure.message} {failure.body}".lower()
     for words, advice in _BY_WORDS:
         if any(word in text for word in words):

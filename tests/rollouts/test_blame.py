@@ -186,15 +186,27 @@ def test_a_wrong_key_stops_a_run_of_one_row(tmp_path: Path, monkeypatch: pytest.
     assert "base URL" in report.stalled
 
 
-def test_an_address_where_nobody_listens_is_named_with_the_cure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("kind", "status", "text", "cure"),
+    [
+        ("connect", 0, "Name or service not known", "cannot be resolved"),
+        ("connect", 0, "what listens there is not an HTTP server", "scheme"),
+        ("connect", 0, "certificate verify failed", "--ca-bundle"),
+        ("reset", 0, "Server disconnected", "scheme"),
+        ("no_answer", 200, "the answer is a page (HTML or XML), not JSON", "OpenAI-style API"),
+    ],
+)
+def test_an_address_that_never_answers_is_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, status: int, text: str, cure: str
 ) -> None:
-    monkeypatch.setattr(agent_health, "_UNREACHABLE_S", 0.2)
-    cause = {"hop": "policy_model", "path": "/v1/responses", "kind": "connect", "body": "Name or service not known"}
-    detail = {"detail": "policy_model: POST /v1/responses cannot be reached: Name or service not known", "cause": cause}
-    report = collected(spec_of(tmp_path, 40), Agents(lambda _, item: web.json_response(detail, status=502)))
+    monkeypatch.setattr(agent_health, "_WAITS_S", {kind: 0.2})
+    cause = {"hop": "policy_model", "path": "/v1/responses", "kind": kind, "body": text, "status": status}
+    detail = {"detail": f"policy_model: POST /v1/responses: {text}", "cause": cause}
+    report = collected(
+        spec_of(tmp_path, 40, max_attempts=9), Agents(lambda _, item: web.json_response(detail, status=502))
+    )
     assert (report.failed, report.unfinished) == (0, 40)
-    assert "cannot be resolved" in report.stalled
+    assert cure in report.stalled
 
 
 @pytest.mark.parametrize(("most", "failed"), [("3", 4), ("5%", 6), ("0", 1)])

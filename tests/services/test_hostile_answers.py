@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
+from model_endpoint import Endpoint, serving
 from service_stack import environment, open_stack, service
 from test_what_a_model_may_answer import AGENT, SERVERS, VLLM, roll_out
 
@@ -257,3 +258,25 @@ def test_statuses_of_a_wrong_configuration_have_a_remedy(status: int) -> None:
     failure = Failure.of(HopFailed.of(AGENT, "/run", reply))
     assert failure.of_the_setup
     assert "check" in remedy(failure)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://169.254.169.254/latest", "http://policy_model:1/"])
+def test_an_image_from_a_private_address_is_refused_before_anything_is_sent(server: str, url: str) -> None:
+    endpoint = Endpoint(chat())
+
+    async def refused() -> Failure:
+        config = service("responses_api_models", server.partition(",")[0]) / "configs"
+        _, address_field, fields = SERVERS[server]
+        async with serving(endpoint) as address:
+            policy = {**fields, address_field: f"{address}/v1"}
+            config /= f"{server.partition(',')[0]}.yaml"
+            async with open_stack(environment("example_single_tool_call"), config, policy_model=policy) as servers:
+                content = [{"type": "input_text", "text": "?"}, {"type": "input_image", "image_url": url}]
+                row = {"responses_create_params": {"input": [{"role": "user", "content": content}]}}
+                reply = await servers[AGENT].handle(Call("/run", orjson.dumps(row)))
+        return Failure.of(HopFailed.of(AGENT, "/run", reply))
+
+    failure = asyncio.run(refused())
+    assert (failure.failure_class, failure.status, endpoint.seen) == ("rejected", 422, [])
+    assert '"content",1,' in failure.message.replace(" ", "")

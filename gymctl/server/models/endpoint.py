@@ -27,6 +27,7 @@ from gymctl.server.models.affinity import Affinity, Backend
 from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
 from gymctl.server.models.attempts import Decision, worth_another
 from gymctl.server.models.broken_calls import broken_call, without_answer
+from gymctl.server.models.media_addresses import check_media
 from gymctl.server.models.refusals import refused_parameter
 from gymctl.server.models.reply_body import UnreadableBodyError, whole_body
 
@@ -61,6 +62,8 @@ class ProviderConfig(ServerConfig):
     """How long a call may take, its retries included."""
     backend_rest_seconds: float = Field(default=15.0, gt=0)
     """How long an endpoint that failed is not called, where there are several."""
+    media_hosts: list[str] = Field(default_factory=list)
+    """Hosts of private networks that images, sound and files in conversations may be fetched from by URL."""
 
 
 class Provider:
@@ -134,7 +137,9 @@ class Provider:
 
         Raises:
             HopFailed: no such answer, further attempts included.
+            RefusedError: the conversation has an address of an image or the like that is not a public one.
         """
+        await check_media(body, self._config.media_hosts)
         until = deadline or time.monotonic() + self._config.timeout_seconds
         backend = self._affinity.choose(session)
         try:

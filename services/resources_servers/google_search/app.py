@@ -19,7 +19,6 @@ from cachetools import TTLCache
 from pacing import Pace
 from page_fetching import Limits, PageError, fetch, open_session, read_body
 from page_text import Extraction, decode, is_html, shortened
-from public_addresses import Network
 from pydantic import Field
 
 from gymctl.errors import InputError
@@ -35,6 +34,7 @@ from gymctl.server import (
     tool,
 )
 from gymctl.server.calls.proxies import proxy_for
+from gymctl.server.calls.public_addresses import Network
 from gymctl.server.responses import output_text
 
 NO_TEXT = "No text found"

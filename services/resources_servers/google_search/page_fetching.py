@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from public_addresses import AddressRefused, Network, check, ip_address, literal
 from yarl import URL
+
+from gymctl.server.calls.public_addresses import AddressRefused, Network, check, ip_address, literal
 
 # What we can unpack piece by piece: nothing that comes in may grow without a bound.
 _HEADERS = {

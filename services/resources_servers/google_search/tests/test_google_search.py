@@ -28,8 +28,9 @@ sys.path.insert(0, str(FOLDER))
 
 import page_fetching  # noqa: E402
 import page_text  # noqa: E402
-import public_addresses  # noqa: E402
 from pacing import Pace  # noqa: E402
+
+from gymctl.server.calls import public_addresses  # noqa: E402
 
 CONFIG = {
     "google_api_key": "key-of-the-test",

@@ -1,7 +1,8 @@
-"""Which addresses a page may be fetched from: those of the public Internet, and those that a setting allows.
+"""Which addresses may be fetched for a model or a row: those of the public Internet, and those that are allowed.
 
-A model chooses the addresses, and a container stands in the private network of its stack: a page may not be another
-server, the machine's own services, or the metadata service of a cloud, which hands out credentials.
+Whoever writes the addresses is not to be trusted, and a container stands in the private network of its stack: what is
+fetched may not be another server, the machine's own services, or the metadata service of a cloud, which hands out
+credentials.
 """
 
 from __future__ import annotations

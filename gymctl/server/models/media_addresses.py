@@ -1,0 +1,123 @@
+"""Addresses of images, sound and files in a conversation, which the model's endpoint fetches: only public ones pass.
+
+A row comes from anywhere, and an endpoint may stand in the network of the stack: nothing in a conversation may have it
+read a file, or ask another server, the machine's own services or the metadata service of a cloud. The endpoint resolves
+names itself, and may be sent elsewhere by what it asks; vLLM has options against both (docs/models.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import unicodedata
+from collections.abc import Collection, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from gymctl.config import exact_json
+from gymctl.server.calls.public_addresses import Address, embedded, ip_address, is_public, literal
+from gymctl.server.message import RefusedError, printable_line
+
+_FIELDS = ("image_url", "audio_url", "video_url", "file_url")
+_CONVERSATIONS = ("input", "messages")
+_PRIVATE_ZONES = ("localhost", "local", "internal", "lan", "home.arpa", "intranet", "corp")
+_LOOK_UP_S = 5.0
+_SHOWN = 200
+_CURE = "send the content as a data: URL, or add the host to media_hosts of the model server"
+
+Place = tuple[str | int, ...]
+
+
+async def check_media(body: bytes, hosts: Collection[str] = ()) -> None:
+    """Refuse a request with an address that is not one of the public Internet's.
+
+    Args:
+        body: the request of either API, as it is sent.
+        hosts: names of further hosts that contents may be fetched from.
+
+    Raises:
+        RefusedError: an address is a path, has another scheme than http, https or data, or leads to a host that is not
+            public; with its place.
+    """
+    if b"_url" not in body and b"\\u" not in body:  # a name of a field may be written in escapes
+        return
+    try:
+        request, _ = exact_json.loads_repaired(body)
+    except ValueError as error:
+        raise RefusedError((), f"JSON decode error: {error}", "json_invalid") from error
+    if not isinstance(request, dict):
+        return
+    looked_up: dict[str, str] = {}
+    for place, url in _addresses(request):
+        host, problem = host_of(url)
+        if host and host not in hosts and not problem:
+            if host not in looked_up:
+                looked_up[host] = host_problem(host) or await _resolved_problem(host)
+            problem = looked_up[host]
+        if problem:
+            raise RefusedError(place, f"{printable_line(url[:_SHOWN])!r}: {problem}; {_CURE}")
+
+
+def host_of(url: str) -> tuple[str, str]:
+    """The host that a URL is fetched from, empty for ``data:``, and what is wrong with the URL."""
+    if url[:5].lower() == "data:":
+        return "", ""
+    if not url.isprintable() or " " in url or "\\" in url:
+        return "", "not a URL"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return "", "not a URL"
+    if parts.scheme not in ("http", "https"):
+        return "", "only http, https and data URLs are passed on"
+    if not host or "@" in parts.netloc or "%" in host:
+        return "", "not the URL of a public host"
+    # as libraries read it: full-width letters, and the full stops of other scripts
+    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").replace("\uff61", ".")
+    return plain.lower().rstrip("."), ""
+
+
+def host_problem(host: str) -> str:
+    """What is wrong with a host as it is written; empty when nothing is."""
+    address = literal(host)
+    if address is not None:
+        return _address_problem(address)
+    if "." not in host or any(host == zone or host.endswith(f".{zone}") for zone in _PRIVATE_ZONES):
+        return f"{host!r} is the name of a host of the stack or of a private network"
+    return ""
+
+
+async def _resolved_problem(host: str) -> str:
+    """What is wrong with the addresses of a name; empty also when it has none here: the endpoint may know it."""
+    try:
+        async with asyncio.timeout(_LOOK_UP_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError):
+        return ""
+    problems = (_address_problem(ip_address(str(entry[4][0]).partition("%")[0])) for entry in found)
+    return next(filter(None, problems), "")
+
+
+def _address_problem(address: Address) -> str:
+    if is_public(embedded(address)):
+        return ""
+    return f"{address} is not a public Internet address"
+
+
+def _addresses(request: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """The addresses in the conversation of a request, with their places."""
+    todo: list[tuple[Place, Any]] = [((name,), request.get(name)) for name in _CONVERSATIONS]
+    while todo:
+        place, value = todo.pop()
+        if isinstance(value, list):
+            todo += [((*place, index), item) for index, item in enumerate(value) if isinstance(item, dict | list)]
+        if not isinstance(value, dict):
+            continue
+        for name, item in value.items():
+            url = item.get("url") if isinstance(item, dict) else item
+            if name in _FIELDS and isinstance(url, str):
+                yield (*place, name), url
+            elif isinstance(item, dict | list):
+                todo.append(((*place, name), item))
