@@ -26,24 +26,32 @@ def _endpoint(url: str) -> str:
         else:
             hint = "add http://"
         raise wrong(f"is {url!r}, which does not start with http:// or https://", hint)
-    try:
-        parts = urlsplit(url)
-        is_complete = bool(_HOST.fullmatch(parts.hostname or "")) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_complete = False
-    if not is_complete or not url.isprintable() or " " in url or parts.netloc.endswith(":"):
+    if not _is_complete(url):
         raise wrong(f"is {url!r}, which is not a URL", "expected a URL like http://HOST:PORT/v1")
-    if parts.query or parts.fragment:
+    base = re.split("[?#]", url)[0]
+    if base != url:
         raise wrong(
             f"is {url!r}, and the server would append its calls after the '?' or '#'",
-            f"use {url.partition('?')[0].partition('#')[0]}; parameters of calls belong in default_query where the "
-            "server has it",
+            f"use {base}; parameters of calls belong in default_query where the server has it",
         )
-    call = next((call for call in _CALLS if parts.path.rstrip("/").endswith(call)), None)
+    path = urlsplit(url).path.rstrip("/")
+    call = next((call for call in _CALLS if path.endswith(call)), None)
     if call is not None:
         base = url[: url.index(call)]
         raise wrong(f"is {url!r}, the address of a single endpoint", f"use {base}; the server appends {call}")
     return url
+
+
+def _is_complete(url: str) -> bool:
+    """Whether a URL has a host, a possible port, and no characters that are invisible."""
+    if not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return port != 0 and bool(_HOST.fullmatch(parts.hostname or "")) and not parts.netloc.endswith(":")
 
 
 def _header_text(text: str) -> str:

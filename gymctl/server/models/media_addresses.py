@@ -11,11 +11,12 @@ import asyncio
 import socket
 import unicodedata
 from collections.abc import Collection, Iterator
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from gymctl.config import exact_json
-from gymctl.server.calls.public_addresses import Address, embedded, ip_address, is_public, literal
+from gymctl.server.calls.public_addresses import Address, embedded, is_public, literal
 from gymctl.server.message import RefusedError, printable_line
 
 _FIELDS = ("image_url", "audio_url", "video_url", "file_url")

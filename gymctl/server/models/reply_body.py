@@ -37,11 +37,10 @@ async def whole_body(reply: aiohttp.ClientResponse, most: int = MOST_BYTES) -> b
             size += len(chunk)
             if size > most:
                 break
-    except BaseException:
-        reply.close()
-        raise
+    finally:
+        if not reply.content.at_eof():
+            reply.close()
     if size > most:
-        reply.close()
         raise _too_large(most)
     return decompressed(b"".join(chunks), reply.headers.get("content-encoding", ""), most)
 

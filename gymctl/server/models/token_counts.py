@@ -9,7 +9,7 @@ _SIDES = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_token
 
 
 def clean_usage(answer: dict[str, Any]) -> bool:
-    """Make token counts numbers; without the count of either side there is no usage."""
+    """Make token counts numbers; the usage is null without the count of either side."""
     usage = answer.get("usage")
     if usage is None:
         return False
