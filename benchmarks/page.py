@@ -102,8 +102,10 @@ def _call_table(samples: Sequence[Sample]) -> str:
 
 
 def _by_concurrency(samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, Line]]]:
-    for concurrency in sorted({sample.values["concurrency"] for sample in samples}):
-        own = [sample for sample in samples if sample.values["concurrency"] == concurrency]
+    groups: dict[float, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.values["concurrency"], []).append(sample)
+    for concurrency, own in sorted(groups.items()):
         yield f"{concurrency:,.0f}", {line.quantity: line for line in report.lines(own, SIDES)}
 
 

@@ -45,8 +45,11 @@ def commands() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 def _registered(typer_app: Any, prefix: str) -> Iterator[tuple[str, Callable[..., Any]]]:
     for command in typer_app.registered_commands:
-        if command.callback is not None and not command.hidden:
-            yield f"{prefix} {command.name or command.callback.__name__.replace('_', '-')}", command.callback
+        function = command.callback
+        if function is None or command.hidden:
+            continue
+        name = command.name or function.__name__.replace("_", "-")
+        yield f"{prefix} {name}", function
 
 
 def _command(name: str, function: Callable[..., Any]) -> Iterator[str]:
@@ -141,8 +144,10 @@ def _item(name: str, info: ParameterInfo, annotation: Any, default: Any) -> str:
 
 def _option_names(name: str, info: ParameterInfo) -> tuple[str, ...]:
     """``--long`` and ``-s``. In ``Annotated`` the first one is where a default would be."""
-    first = (info.default,) if isinstance(info.default, str) and info.default.startswith("-") else ()
-    return (*first, *(info.param_decls or ())) or (f"--{name.replace('_', '-')}",)
+    names = tuple(info.param_decls or ())
+    if isinstance(info.default, str) and info.default.startswith("-"):
+        names = (info.default, *names)
+    return names or (f"--{name.replace('_', '-')}",)
 
 
 def _default(info: ParameterInfo, kind: Any, default: Any) -> str:

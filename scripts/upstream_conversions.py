@@ -97,7 +97,7 @@ def main() -> None:
         watch()
         for text in Path(sys.argv[1]).read_text().splitlines() if len(sys.argv) > 1 else ():
             convert(json.loads(text))
-        ran = [name for owner, test in found(tests) for name in run(owner, test)]
+        ran = [name for owner, test in find_tests(tests) for name in run(owner, test)]
     for line in [*lines, {"tests": ran}]:
         sys.stdout.write(json.dumps(line) + "\n")
 
@@ -120,10 +120,12 @@ def convert(case: dict[str, Any]) -> None:
         note(case["kind"], converter, case["given"], error=text.splitlines()[0])
 
 
-def found(module: Any) -> Iterator[tuple[Any, Any]]:
-    """The test classes with each of their tests."""
+def find_tests(module: Any) -> Iterator[tuple[Any, Any]]:
+    """The test classes of a module with each of their tests."""
     for owner in vars(module).values():
-        if inspect.isclass(owner) and owner.__name__.startswith("Test") and owner.__module__ == module.__name__:
+        if not inspect.isclass(owner) or owner.__module__ != module.__name__:
+            continue
+        if owner.__name__.startswith("Test"):
             yield from ((owner, test) for name, test in vars(owner).items() if name.startswith("test_"))
 
 

@@ -8,9 +8,10 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 from queue import Queue
 
 from benchmarks.kill_matrix.fleet import ROOT, die_with_parent
@@ -22,25 +23,31 @@ _PATIENT = 4  # repetitions that wait for an outage to end, or a server to thaw,
 
 
 def main() -> int:
-    """Run what the arguments ask for."""
+    """Run what the arguments ask for. Returns 0 if every repetition ended and broke no promise."""
     options = _arguments()
     kinds = [kind for kind in KINDS if not options.kind or any(name in kind.name for name in options.kind)]
     if not kinds:
-        sys.exit(f"no kind is called that; there are: {', '.join(kind.name for kind in KINDS)}")
+        sys.exit(f"unknown kind; choose from: {', '.join(kind.name for kind in KINDS)}")
     seeds = [options.seed + number for number in range(options.times)]
-    print(f"seeds {seeds[0]} to {seeds[-1]}; one again: --seed SEED --times 1 --kind KIND", flush=True)
-    outcomes = []
-    for outcome in _all(kinds, seeds, options.at_once):
-        outcomes.append(outcome)
-        print(_line(outcome), flush=True)
+    print(f"seeds {seeds[0]} to {seeds[-1]}; to repeat one: --seed SEED --times 1 --kind KIND", flush=True)
+    outcomes = _run(kinds, seeds, options.at_once)
     print(f"\n{table(outcomes, [kind.name for kind in kinds])}")
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:  # noqa: PTH123
-            json.dump([asdict(outcome) for outcome in outcomes], file, indent=1)
-    whole = len(outcomes) == len(kinds) * len(seeds)
-    if whole and not any(outcome.violations for outcome in outcomes):
+        text = json.dumps([asdict(outcome) for outcome in outcomes], indent=1)
+        Path(options.json).write_text(text, encoding="utf-8")
+    is_complete = len(outcomes) == len(kinds) * len(seeds)
+    if is_complete and not any(outcome.violations for outcome in outcomes):
         return 0
     return 1
+
+
+def _run(kinds: Sequence[Kind], seeds: Sequence[int], at_once: int) -> list[Outcome]:
+    """Every outcome, printed as soon as it is known."""
+    outcomes = []
+    for outcome in _all(kinds, seeds, at_once):
+        outcomes.append(outcome)
+        print(_line(outcome), flush=True)
+    return outcomes
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _all(kinds: list[Kind], seeds: list[int], at_once: int) -> Iterator[Outcome]:
+def _all(kinds: Sequence[Kind], seeds: Sequence[int], at_once: int) -> Iterator[Outcome]:
     """Outcomes as they come. Drivers are processes, so that the death of one is told and not waited for."""
     queue: Queue[Outcome | None] = Queue()
     with ThreadPoolExecutor(at_once) as pool:

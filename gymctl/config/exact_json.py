@@ -107,6 +107,7 @@ def dumps(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
     """
 
     def convert(item: Any) -> Any:
+        """Write decimals with every digit; infinities and NaN become floats, which orjson writes as null."""
         if isinstance(item, Decimal) and item.is_finite():
             return orjson.Fragment(str(item).encode())
         if isinstance(item, Decimal):

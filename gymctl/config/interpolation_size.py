@@ -43,7 +43,8 @@ class Measure:
     """Sizes of the values of one configuration, merged and with its interpolations as text."""
 
     def __init__(self, whole: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-        self._whole, self._environ = whole, environ
+        self._whole = whole
+        self._environ = environ
         self._known: dict[KeyPath, Size] = {}
 
     def at(self, path: KeyPath) -> Size:
@@ -139,7 +140,8 @@ def _groups(text: str) -> Iterator[str]:
     """What is between ``${`` and its ``}`` in a text, outermost ones only."""
     place = text.find("${")
     while place >= 0:
-        depth, end = 1, place + 2
+        depth = 1
+        end = place + 2
         while end < len(text) and depth:
             depth += {"{": 1, "}": -1}.get(text[end], 0)
             end += 1

@@ -127,6 +127,7 @@ def _expand_shorthand(layer: Document, merged: Mapping[str, Any]) -> Document:
         return layer
 
     def spelt(path: KeyPath) -> KeyPath:
+        """The full path of the field that a shorthand path names."""
         if len(path) < 2 or path[0] not in moves:
             return path
         name, implementation, *rest = map(str, path[:3])
@@ -148,10 +149,13 @@ def _expand_shorthand(layer: Document, merged: Mapping[str, Any]) -> Document:
 
 def _shorthand_kind(value: Any, present: Any) -> str | None:
     """The kind key that ``value`` leaves out, when all it holds are fields of implementations that are there."""
-    if not isinstance(value, dict) or not isinstance(present, dict) or not value or _KINDS & value.keys():
+    if not isinstance(value, dict) or not isinstance(present, dict):
         return None
     kind = next((key for key in _KINDS if isinstance(present.get(key), dict)), None)
-    if kind is None or not value.keys() <= present[kind].keys() or value.keys() & present.keys():
+    names = value.keys()
+    if kind is None or not names or names & (_KINDS | present.keys()):
+        return None
+    if not names <= present[kind].keys():
         return None
     if all(isinstance(fields, dict) for fields in (*value.values(), *present[kind].values())):
         return kind

@@ -105,14 +105,17 @@ class _Reader:
         self._argument = argument
 
     def error(self, problem: str) -> InputError:
+        """An ``InputError`` about this argument, with a hint on how lists and mappings are written."""
         return InputError(
             f"{self._argument}: {problem}", "lists are [a,b], dicts {a: 1}; quote text that contains , : ] or }"
         )
 
     def rest(self) -> str:
+        """The text that has not been read yet."""
         return self._text[self._at :]
 
     def value(self, ends: str) -> Any:
+        """Read one value: a list, a mapping, quoted text, or a scalar up to one of the characters ``ends``."""
         self._skip()
         if self._peek() == "[":
             return self._sequence()

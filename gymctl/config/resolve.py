@@ -72,7 +72,8 @@ def _multiply(
     findings: Findings,
 ) -> bool:
     """Whether interpolations stand for more than can be resolved; that is then a problem of the first that does."""
-    measure, total = Measure(merged, environ), Size()
+    measure = Measure(merged, environ)
+    total = Size()
     for path, text in references:
         total += measure.at(path)
         if not total.is_bounded:
@@ -155,6 +156,7 @@ def read_variables_from(environ: Mapping[str, str]) -> None:
     absent = object()
 
     def variable(name: str, default: Any = absent) -> Any:
+        """The value of an environment variable, as OmegaConf's ``oc.env`` gives it; KeyError if it is not set."""
         if name in environ:
             return environ[name]
         if default is absent:

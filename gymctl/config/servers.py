@@ -70,10 +70,15 @@ class _Entry:
     def is_override(self) -> bool:
         """Whether it is of one kind and implementation, and none of its fields is an entrypoint, misspelt or not."""
         kinds = [self.value[kind.value] for kind in ServerKind if kind.value in self.value]
-        if len(kinds) != 1 or not isinstance(self.name, str) or not isinstance(kinds[0], dict) or len(kinds[0]) != 1:
+        if len(kinds) != 1 or not isinstance(self.name, str):
             return False
-        fields = next(iter(kinds[0].values()))
-        return isinstance(fields, dict) and "entrypoint" not in fields and not nearest("entrypoint", fields, cutoff=0.8)
+        implementations = kinds[0]
+        if not isinstance(implementations, dict) or len(implementations) != 1:
+            return False
+        (fields,) = implementations.values()
+        if not isinstance(fields, dict) or "entrypoint" in fields:
+            return False
+        return not nearest("entrypoint", fields, cutoff=0.8)
 
     def server(self) -> ServerInstance | None:
         """The server, or None with a problem that says why not."""

@@ -54,8 +54,11 @@ class ServerStatus:
     @property
     def ok(self) -> bool:
         """Whether it runs and, when it has a health check, is healthy; or was to end by itself, and did."""
-        enough = self.running is None or self.running >= self.replicas
-        return self.state == "done" or (enough and self.state == "running" and self.health in ("healthy", ""))
+        if self.state == "done":
+            return True
+        if self.running is not None and self.running < self.replicas:
+            return False
+        return self.state == "running" and self.health in ("healthy", "")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import IO
 
 from gymctl.config.terminal_text import plain
 from gymctl.engines.command_log import logged
+from gymctl.engines.interrupts import handle_interrupts
 from gymctl.errors import EngineError
 
 OnLine = Callable[[str], None]
@@ -44,7 +45,9 @@ class CommandFailed(EngineError):  # noqa: N818 - a fact about a command, like H
     """A command ended with another exit code than 0. ``output`` is the end of what it printed."""
 
     def __init__(self, argv: Sequence[str], code: int | None, output: str, hint: str = "") -> None:
-        self.argv, self.code, self.output = tuple(argv), code, output
+        self.argv = tuple(argv)
+        self.code = code
+        self.output = output
         how = "did not end in time" if code is None else f"failed (exit code {code})"
         last = [line.strip() for line in output.splitlines() if line.strip()][-1:]
         super().__init__(": ".join([f"`{' '.join(argv[:3])}` {how}", *last]), hint)
@@ -165,9 +168,11 @@ def background(argv: Sequence[str], *, cwd: Path | None = None, on_line: OnLine 
 
 
 def _finished(done: Completed, check: bool, *, raise_interrupt: bool = True) -> Completed:
-    if done.interrupted and raise_interrupt:
-        raise KeyboardInterrupt
-    if check and done.code and not done.interrupted:
+    if done.interrupted:
+        if raise_interrupt:
+            raise KeyboardInterrupt
+        return done
+    if check and done.code:
         raise CommandFailed(done.argv, done.code, plain(done.stderr.strip() or done.stdout))
     return done
 
@@ -228,13 +233,14 @@ def _child(
     process: subprocess.Popen[str] | None = None
 
     def forward(number: int, frame: FrameType | None) -> None:
+        """Pass an interrupt on to the child, and kill the child when its patience has ended."""
         interrupts.append(number)
         if process is not None and len(interrupts) > _PATIENCE:
             _kill(process)
         elif process is not None:
             process.send_signal(signal.SIGINT)
 
-    with _handling(forward):
+    with handle_interrupts(forward):
         process = _popen(argv, piped=piped, env=env, cwd=cwd, stderr=subprocess.PIPE)
         try:
             if interrupts:  # it came while the child was being made
@@ -247,27 +253,6 @@ def _child(
             if process.stdin is not None:
                 with suppress(BrokenPipeError):
                     process.stdin.close()
-
-
-@contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have interrupts go to ``handler``; only the main thread may say so, elsewhere nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in interrupt_signals()}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
-
-
-def interrupt_signals() -> tuple[signal.Signals, ...]:
-    """What ends a command in order: Ctrl-C, SIGTERM, and a closed terminal, unless ``nohup`` has that ignored."""
-    ignores_hangup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    both = (signal.SIGINT, signal.SIGTERM)
-    return both if ignores_hangup else (*both, signal.SIGHUP)
 
 
 def detached(

@@ -104,6 +104,7 @@ def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Repo
     spec = replace(spec, routes=read_routes(config.resolved))
 
     async def work(stop: asyncio.Event, abort: asyncio.Event) -> Report:
+        """Collect in this process, from servers in this process."""
         async with running(build_stack(config, plan_addresses(config)), listen=False) as stack:
             return await collect_rollouts(spec, stack.client, on_event=on_event, stop=stop, abort=abort)
 
@@ -161,6 +162,7 @@ def run_to_end(work: Work) -> Report:
     from gymctl.rollouts.container_job import with_signals
 
     async def main() -> Report:
+        """Collect until done, or until a signal stops it."""
         stop = asyncio.Event()
         abort = asyncio.Event()
         with_signals(stop, abort)
@@ -177,6 +179,7 @@ def _in_a_thread(work: Work) -> Report:
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, asyncio.Event]] = Future()
 
     async def main() -> Report:
+        """Collect, after the events that stop it have been handed to the thread that waits."""
         stop = asyncio.Event()
         abort = asyncio.Event()
         started.set_result((asyncio.get_running_loop(), stop, abort))

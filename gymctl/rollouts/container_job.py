@@ -112,6 +112,7 @@ def _stop_at_end_of_input(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
 
     def readable() -> None:
+        """Stop the run at the end of standard input, which is the end of the process that started this one."""
         if not os.read(sys.stdin.fileno(), 1 << 16):
             loop.remove_reader(sys.stdin.fileno())
             stop.set()
@@ -123,6 +124,7 @@ def with_signals(stop: asyncio.Event, abort: asyncio.Event) -> None:
     """Make the running loop set ``stop`` at the first SIGINT, SIGTERM or SIGHUP, and ``abort`` at the second."""
 
     def interrupted() -> None:
+        """Stop at the first signal, abort at the next one."""
         (abort if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()

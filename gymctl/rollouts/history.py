@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -160,13 +160,19 @@ def read_history(
     known = {key for key in inputs if key in done or key in tried}  # no larger than what was done, as the rest of it
     if done:
         _add_results(history, output, known, pass_threshold)
-    for _, failure in lines_of(failures, FailureHead) if tried and not retry_failed else ():
-        if failure is not None and failure.key in known and failure.key not in history.done:
-            _count(history, failure, max_attempts)
+    if tried and not retry_failed:
+        _add_failures(history, failures, known, max_attempts)
     others = len(done) - len(history.done)
     if others:
         history.notes.append(f"{output}: {others} rollouts belong to other inputs; they are kept but not counted")
     return history
+
+
+def _add_failures(history: History, path: Path, known: Collection[Key], max_attempts: int) -> None:
+    """Count the failures of rollouts in ``known`` that have no result."""
+    for _, failure in lines_of(path, FailureHead):
+        if failure is not None and failure.key in known and failure.key not in history.done:
+            _count(history, failure, max_attempts)
 
 
 def _add_results(history: History, output: Path, known: set[Key], pass_threshold: float) -> None:

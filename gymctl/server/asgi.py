@@ -137,6 +137,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     inbox = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> MutableMapping[str, Any]:
+        """The body that was already read, then whatever the connection brings."""
         return inbox.pop() if inbox else await receive()
 
     return receive_again
@@ -192,12 +193,14 @@ async def call_application(application: Any, call: Call) -> Reply:
     inbox = [{"type": "http.request", "body": call.body, "more_body": False}]
 
     async def receive() -> MutableMapping[str, Any]:
+        """The body in one message; after it, nothing comes."""
         if inbox:
             return inbox.pop()
         await asyncio.Event().wait()  # the caller stays; a disconnect is never told
         raise AssertionError
 
     async def send(message: MutableMapping[str, Any]) -> None:
+        """Add a message of the application to the reply."""
         if message["type"] == "http.response.start":
             reply.status = message["status"]
             for key, value in message["headers"]:

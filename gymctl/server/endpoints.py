@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
 import orjson
@@ -53,6 +53,7 @@ def endpoint(
     """
 
     def mark(function: Function) -> Function:
+        """Mark a method as an endpoint, for ``endpoints_of`` to find."""
         setattr(function, _MARK, (path, method, False, while_wanted, uses_session))
         return function
 
@@ -90,24 +91,17 @@ def marked_endpoints(owner: object) -> list[Endpoint]:
 
 def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
     """An endpoint from a bound method's signature: its parameters are validated from the JSON body."""
-    owner = getattr(function, "__self__", None)
-    hints = get_type_hints(function, localns=dict(vars(type(owner))))  # a class may hold its own request models
-    parameters: dict[str, Any] = {}
-    session_name = call_name = None
-    for parameter in inspect.signature(function).parameters.values():
-        annotation = hints.get(parameter.name, Any)
-        if annotation is Session:
-            session_name = parameter.name
-        elif annotation is Call:
-            call_name = parameter.name
-        else:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            parameters[parameter.name] = (annotation, default)
-    whole = _whole_body(parameters)
-    model: type[BaseModel] = whole[1] if whole else create_model(f"{function.__name__}_arguments", **parameters)
+    signature = _read_signature(function)
+    whole = _whole_body(signature.body)
+    model: type[BaseModel]
+    if whole:
+        model = whole[1]
+    else:
+        model = create_model(f"{function.__name__}_arguments", **signature.body)
     is_async = inspect.iscoroutinefunction(function)
 
     async def invoke(call: Call, session: Session) -> Reply:
+        """Validate the body of ``call`` and pass its parts on; invalid ones are answered with 422."""
         try:
             body = model.model_validate_json(call.body or b"{}")
         except ValidationError as error:
@@ -115,15 +109,42 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
         keep_raw = getattr(body, "keep_raw", None)
         if keep_raw is not None:
             keep_raw(call.body)
-        arguments: dict[str, Any] = {whole[0]: body} if whole else {name: getattr(body, name) for name in parameters}
-        if session_name:
-            arguments[session_name] = session
-        if call_name:
-            arguments[call_name] = call
+        arguments: dict[str, Any] = dict.fromkeys(signature.sessions, session) | dict.fromkeys(signature.calls, call)
+        if whole:
+            arguments[whole[0]] = body
+        else:
+            arguments |= {name: getattr(body, name) for name in signature.body}
         result = function(**arguments) if is_async else asyncio.to_thread(function, **arguments)
         return reply_of(await result)
 
-    return Endpoint(path, invoke, "POST", function, model, uses_session=session_name is not None)
+    return Endpoint(path, invoke, "POST", function, model, uses_session=bool(signature.sessions))
+
+
+@dataclass
+class _Signature:
+    """Parameters of an endpoint's method, by where their values come from."""
+
+    body: dict[str, Any] = field(default_factory=dict)
+    """Type and default of each that the JSON body holds, as pydantic's ``create_model`` takes them."""
+    sessions: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+
+def _read_signature(function: Callable[..., Any]) -> _Signature:
+    owner = getattr(function, "__self__", None)
+    hints = get_type_hints(function, localns=dict(vars(type(owner))))  # a class may hold its own request models
+    signature = _Signature()
+    for name, parameter in inspect.signature(function).parameters.items():
+        annotation = hints.get(name, Any)
+        if annotation is Session:
+            signature.sessions.append(name)
+        elif annotation is Call:
+            signature.calls.append(name)
+        elif parameter.default is parameter.empty:
+            signature.body[name] = (annotation, ...)
+        else:
+            signature.body[name] = (annotation, parameter.default)
+    return signature
 
 
 def _whole_body(parameters: dict[str, Any]) -> tuple[str, type[BaseModel]] | None:

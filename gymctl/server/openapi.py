@@ -34,6 +34,7 @@ def build_application(server: HostedServer) -> FastAPI:
 
 def _route(server: HostedServer, item: Endpoint) -> Any:
     async def answer(request: Request) -> Response:
+        """Handle a request as the server itself does, without its hot path."""
         call = Call(item.path, await request.body(), item.method, request.cookies)
         reply = await server.handle(call)
         response = Response(reply.body, reply.status, reply.headers, reply.media_type)
@@ -53,9 +54,12 @@ def _route(server: HostedServer, item: Endpoint) -> Any:
         )
 
         async def documented(request: Request, body: Any) -> Response:
+            """The same, with the body that ``/docs`` describes."""
             return await answer(request)
 
+        documented.__doc__ = None  # a page of the server's users: FastAPI would show it there
         documented.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return documented
+    answer.__doc__ = None
     answer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return answer

@@ -50,19 +50,23 @@ class RequestChecks:
         kind = None
         has_body = scope["method"] not in _BODILESS
         for name, value in scope["headers"]:
-            if name == b"host" and not self._is_known(value):
-                return _unknown_host(value)
-            if name == b"origin" or (has_body and name == b"sec-fetch-site" and value in (b"cross-site", b"same-site")):
-                return json_reply({"detail": "requests from web pages are not accepted"}, 403)
-            if name == b"content-length":
-                has_body = has_body and value.lstrip(b"0") != b""
-                if len(value) > 18 or (value.isdigit() and int(value) > self.most_bytes):
-                    return self.too_large()
-            elif name == b"content-type":
+            if name == b"content-type":
                 kind = value
+            elif name == b"host":
+                if not self._is_known(value):
+                    return _unknown_host(value)
+            elif name == b"content-length":
+                has_body = has_body and value.lstrip(b"0") != b""
+                if self._is_too_large(value):
+                    return self.too_large()
+            elif _is_from_a_page(name, value, has_body=has_body):
+                return json_reply({"detail": "requests from web pages are not accepted"}, 403)
         if only_json and has_body and not _is_json(kind):
             return json_reply({"detail": "the body must be JSON: content-type: application/json"}, 415)
         return None
+
+    def _is_too_large(self, length: bytes) -> bool:
+        return len(length) > 18 or (length.isdigit() and int(length) > self.most_bytes)
 
     def too_large(self) -> Reply:
         """The reply to a body beyond ``most_bytes``."""
@@ -102,6 +106,13 @@ def _name_of(host: str) -> str | None:
     except ValueError:
         return address.removesuffix(".")
     return None
+
+
+def _is_from_a_page(name: bytes, value: bytes, *, has_body: bool) -> bool:
+    """Whether a header is one that only browsers send, with a request that a page of another site made."""
+    if name == b"origin":
+        return True
+    return has_body and name == b"sec-fetch-site" and value in (b"cross-site", b"same-site")
 
 
 def _unknown_host(host: bytes) -> Reply:

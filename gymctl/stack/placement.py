@@ -77,10 +77,6 @@ def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
     if placed:
         yield f"placement ({listing(placed)}) is ignored by Compose, which runs on one machine; use --target swarm"
     for service in services:
-        if service.bounds:
-            reservations = service.bounds.reservations
-        else:
-            reservations = None
-        if service.replicas > 1 and reservations and reservations.devices:
+        if service.replicas > 1 and service.devices:
             problem = f"{service.name}: Compose gives all {service.replicas} replicas the same GPUs"
             yield f"{problem}; Swarm, or a vllm block with instances, assigns separate ones"

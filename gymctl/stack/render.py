@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from gymctl.errors import ConfigError
 from gymctl.stack import labels
@@ -44,18 +44,27 @@ _MANY_NODES = 20_000
 
 def compose_document(plan: StackPlan, *, secrets_dir: str = SECRETS_DIR) -> ComposeDocument:
     """The document of a plan. Secret values are in files of ``secrets_dir`` (relative to the document), never in it."""
-    used = [name for name in plan.secrets if any(name in service.secrets for service in plan.services)]
-    mounts = [mount for service in plan.services for mount in service.volumes]
-    volumes = dict.fromkeys(mount.source for mount in mounts if mount.type == "volume" and mount.source)
     ending = frozenset(service.name for service in plan.services if service.completes)
     networks = dict.fromkeys(name for service in plan.services for name in service.networks)
+    used = {name for service in plan.services for name in service.secrets}
+    files = {name: StoredFile(file=f"{secrets_dir.rstrip('/')}/{name}") for name in plan.secrets if name in used}
     return ComposeDocument(
         name=plan.name,
         services={service.name: _service(service, plan, ending) for service in plan.services},
         networks={name: Network(external=True) for name in networks} or None,
-        volumes={name: Volume() for name in volumes} or None,
-        secrets={name: StoredFile(file=f"{secrets_dir.rstrip('/')}/{name}") for name in used} or None,
+        volumes={name: Volume() for name in _named_volumes(plan.services)} or None,
+        secrets=files or None,
     )
+
+
+def _named_volumes(services: Iterable[ServicePlan]) -> dict[str, None]:
+    """Names of the volumes that services mount, each once, in order."""
+    names: dict[str, None] = {}
+    for service in services:
+        for mount in service.volumes:
+            if mount.type == "volume" and mount.source:
+                names[mount.source] = None
+    return names
 
 
 def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> Service:
@@ -93,7 +102,7 @@ def _of_plan(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
         working_dir=service.working_dir or None,
         environment=_environment(service) or None,
         secrets=list(service.secrets) or None,
-        ports=[Port(target=inside, published=str(port), host_ip=ip) for ip, port, inside in service.published] or None,
+        ports=_ports(service) or None,
         extra_hosts=list(service.extra_hosts) or None,
         depends_on={name: _dependency(name in ending) for name in service.needs} or None,
         volumes=list(service.volumes) or None,
@@ -101,15 +110,27 @@ def _of_plan(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
         logging=service.logging or (_BOUNDED_LOGS if plan.options.bounded_logs else None),
         shm_size=service.shm_size,
         deploy=_deploy(service),
-        labels={
-            labels.STACK: plan.name,
-            labels.KIND: str(service.kind),
-            labels.IMPLEMENTATION: service.implementation,
-            labels.PORT: str(service.port),
-            **({labels.COMPLETES: "true"} if service.completes else {}),
-            **({labels.TRIES: str(service.tries)} if service.tries > 1 else {}),
-        },
+        labels=_labels(service, plan.name),
     )
+
+
+def _ports(service: ServicePlan) -> list[Port]:
+    return [Port(target=inside, published=str(port), host_ip=ip) for ip, port, inside in service.published]
+
+
+def _labels(service: ServicePlan, stack: str) -> dict[str, str]:
+    """Labels by which engines find a service's containers, and read what they need to know of them."""
+    values = {
+        labels.STACK: stack,
+        labels.KIND: str(service.kind),
+        labels.IMPLEMENTATION: service.implementation,
+        labels.PORT: str(service.port),
+    }
+    if service.completes:
+        values[labels.COMPLETES] = "true"
+    if service.tries > 1:
+        values[labels.TRIES] = str(service.tries)
+    return values
 
 
 def _dependency(ends: bool) -> Dependency:

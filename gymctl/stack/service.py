@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gymctl.stack.compose.model import Logging, Mount, Placement, ResourceBounds, Service
+from gymctl.stack.compose.model import Device, Logging, Mount, Placement, ResourceBounds, Service
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class ServicePlan:
     tries: int = 1  # how often it may begin until it is healthy
     used_by: tuple[str, ...] = ()  # the servers that an add-on is there for
     fragment: Service | None = None  # an add-on's own definition; what the plan says is laid over it
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """The devices that each replica reserves: GPUs."""
+        return self.bounds.devices() if self.bounds else ()
 
     @property
     def address(self) -> str:

@@ -80,6 +80,7 @@ class AccessMiddleware:
             return
 
         async def send_with_headers(message: Message) -> None:
+            """Send a message; the start of a response gets the security headers."""
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)

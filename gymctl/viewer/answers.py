@@ -22,6 +22,7 @@ def answers_json(work: Callable[[Any, Request], Awaitable[Any]]) -> Callable[[An
 
     @wraps(work)
     async def answer(page: Any, request: Request) -> Response:
+        """The answer as JSON: 400 for invalid parameters, 503 for what cannot be read now."""
         try:
             return json_response(await work(page, request))
         except InputError as error:

@@ -45,6 +45,7 @@ def create_app(paths: Sequence[Path], access: Access, directory: Path) -> Starle
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        """Close the worker threads when the application ends."""
         try:
             yield
         finally:
@@ -120,6 +121,7 @@ class Page:
             await self.workers.ready(run)
 
         def work() -> dict[str, Any]:
+            """Totals of the run and the position of its index, as JSON."""
             totals = questions.totals(self.workers.indexes.of(run), request.query_params)
             return {**run_json(run), **totals, **position_json(self.workers.position(run))}
 
@@ -158,6 +160,7 @@ class Page:
             await self.workers.ready(run)
 
             def work() -> tuple[bytes, int]:
+                """The rollout's line, and its length in bytes."""
                 return questions.raw(self.workers.indexes.of(run), request.query_params)
 
             line, length = await self.workers.read(work)
@@ -218,6 +221,7 @@ class Page:
 
     async def _new(self, run: Run, last_id: int, least: float) -> list[dict[str, Any]]:
         def work() -> list[dict[str, Any]]:
+            """Rollouts that were written after ``last_id``, as JSON."""
             return questions.new_rollouts(self.workers.indexes.of(run), last_id, least)
 
         return await self.workers.read(work)
@@ -227,11 +231,13 @@ class Page:
 
         @answers_json
         async def answer(_: Any, request: Request) -> Any:
+            """The answer to ``question`` about the run that the request names."""
             run = await self._run(request)
             await self.workers.ready(run)
             return await self.workers.read(lambda: question(self.workers.indexes.of(run), request.query_params))
 
         async def endpoint(request: Request) -> Response:
+            """``answer``, as Starlette calls it."""
             return await answer(self, request)
 
         return endpoint

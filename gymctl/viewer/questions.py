@@ -55,6 +55,7 @@ def distributions(index: RunIndex, values: QueryParams) -> dict[str, Any]:
     query = replace(read_query(values), offset=0, limit=-1)
 
     def question(reader: Index) -> list[dict[str, Any]]:
+        """One histogram a measure, as JSON."""
         histograms = [asdict(read_histogram(reader, measure, query)) for measure in Measure]
         return [{**histogram, "measure": histogram["measure"].value} for histogram in histograms]
 
@@ -122,6 +123,7 @@ def rollout(index: RunIndex, values: QueryParams) -> dict[str, Any]:
         most_text = 1 << 62
 
     def question(reader: Index) -> dict[str, Any]:
+        """The chosen rollout with its transcript, and the rows that it was chosen from."""
         rows = _rows(reader, values)
         chosen = _chosen(rows, values)
         transcript = transcript_payload(reader.transcript(chosen), offset=offset, limit=limit, most_text=most_text)
@@ -139,6 +141,7 @@ def raw(index: RunIndex, values: QueryParams) -> tuple[bytes, int]:
     """The start of a rollout's line, or with ``full`` all of it, and its length."""
 
     def question(reader: Index) -> bytes:
+        """The bytes of the rollout's line."""
         return reader.read(_chosen(_rows(reader, values), values))
 
     line = index.read(question)

@@ -122,9 +122,11 @@ def _build(image: ImagePlan, owner: Path, base: str | None, bundle: Path | None,
     output: list[str] = []
 
     def report(kind: str, text: str = "") -> None:
+        """Pass on an event of this image, with the seconds since its build began."""
         on_event(BuildEvent(image.tag, kind, text, time.monotonic() - began))
 
     def on_line(line: str) -> None:
+        """Keep a line of the output, and report the step that it begins."""
         output.append(plain(line))
         step = _STEP.match(output[-1])
         if step and not _STEP_END.match(output[-1]):

@@ -112,6 +112,7 @@ def _drain(client: docker.DockerClient, containers: list[Container], timeout: fl
     from docker.errors import NotFound
 
     def stop(container: Container) -> None:
+        """Stop and remove one container; one that is gone already is fine."""
         with suppress(NotFound):
             client.api.stop(container.id, timeout=int(timeout))
             client.api.remove_container(container.id, force=True)

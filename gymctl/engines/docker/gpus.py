@@ -66,11 +66,7 @@ def check_gpus(services: Sequence[ServicePlan], docker_info: Mapping[str, Any], 
 def wished(services: Sequence[ServicePlan]) -> Iterator[Wish]:
     """The GPUs that services reserve."""
     for service in services:
-        if service.bounds:
-            reservations = service.bounds.reservations
-        else:
-            reservations = None
-        for device in (reservations.devices if reservations else None) or ():
+        for device in service.devices:
             if "gpu" in device.capabilities:
                 yield Wish(service.name, device.count, tuple(device.device_ids or ()))
 

@@ -57,6 +57,7 @@ def attribute(server: Server) -> None:
 def _attributed(name: str, function: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
     @wraps(function)
     async def call(*arguments: _P.args, **keywords: _P.kwargs) -> _T:
+        """Call the function; lines that it writes are attributed to the server."""
         with written_by(name):
             return await function(*arguments, **keywords)
 

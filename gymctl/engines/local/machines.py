@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config import Config
+from gymctl.config import Config, ServerInstance
 from gymctl.config.vocabulary import HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_KEY
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.slices.slices import Address
@@ -17,28 +17,39 @@ if TYPE_CHECKING:
 
 
 def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
-    """With a role, others dial what was bound: a loopback address in place of the wanted one would mislead them.
+    """Check that what was bound can be dialed by other machines, if this one has a role.
 
     Raises:
         ConfigError: a server's address is not this machine's, or it has none that others could dial.
     """
-    problems = []
-    head = config.head.host
-    if not config.is_worker and addresses[HEAD_NAME].bind == LOOPBACK and head not in (None, *LOOPBACK_HOSTS):
-        where = str(config.origins.of((HEAD_NAME, "host")) or "")
-        problem = f"{HEAD_NAME}.host: {head} is not an address of this machine"
-        problems.append(Problem(where, problem, "set it to this machine's address for workers"))
+    problems = list(_head_problems(config, addresses[HEAD_NAME]))
     for name, server in config.servers.items():
-        address = server.host or (config.membership and config.membership.advertise)
-        if addresses[name].host == LOOPBACK and (config.is_worker or address) and address not in LOOPBACK_HOSTS:
-            if address:
-                problem = f"{name}: {address} is not an address of this machine"
-            else:
-                problem = f"{name} has no address for other machines"
-            hint = "set its `host:` to this machine's address, or use --advertise ADDRESS for all servers"
-            problems.append(Problem(str(server.location or ""), problem, hint))
+        problems += _server_problems(config, server, addresses[name])
     if problems:
         raise ConfigError(problems)
+
+
+def _head_problems(config: Config, address: Address) -> Iterator[Problem]:
+    host = config.head.host
+    if config.is_worker or address.bind != LOOPBACK or host in (None, *LOOPBACK_HOSTS):
+        return
+    where = str(config.origins.of((HEAD_NAME, "host")) or "")
+    problem = f"{HEAD_NAME}.host: {host} is not an address of this machine"
+    yield Problem(where, problem, "set it to this machine's address for workers")
+
+
+def _server_problems(config: Config, server: ServerInstance, address: Address) -> Iterator[Problem]:
+    requested = server.host or (config.membership and config.membership.advertise)
+    if address.host != LOOPBACK or requested in LOOPBACK_HOSTS:
+        return
+    if requested:
+        problem = f"{server.name}: {requested} is not an address of this machine"
+    elif config.is_worker:
+        problem = f"{server.name} has no address for other machines"
+    else:
+        return
+    hint = "set its `host:` to this machine's address, or use --advertise ADDRESS for all servers"
+    yield Problem(str(server.location or ""), problem, hint)
 
 
 def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[str, Address]) -> Transport:

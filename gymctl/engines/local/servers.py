@@ -35,26 +35,37 @@ def plan_addresses(config: Config) -> dict[str, Address]:
     """
     member = config.membership
     default = str(config.values.get("default_host") or (member and member.advertise) or LOOPBACK)
-    low = int(config.values.get("port_range_low") or upstream.DEFAULT.defaults["port_range_low"])
-    high = int(config.values.get("port_range_high") or upstream.DEFAULT.defaults["port_range_high"])
-    taken = {server.port for server in config.servers.values() if server.port} | {config.head.port}
-    taken |= set(config.values.get("disallowed_ports") or ())
+    head_host = config.head.host or default
+    ports = _Ports(config)
     if config.is_worker:  # the head is another machine's; the node server listens for this one alone
-        port = _free_port(low, high, taken)
         addresses = {
-            HEAD_NAME: Address(config.head.host or default, config.head.port),
-            NODE_KEY: _address(LOOPBACK, port),
+            HEAD_NAME: Address(head_host, config.head.port),
+            NODE_KEY: _address(LOOPBACK, ports.take(None)),
         }
-        taken.add(port)
     else:
-        addresses = {HEAD_NAME: _address(config.head.host or default, config.head.port)}
+        addresses = {HEAD_NAME: _address(head_host, config.head.port)}
     for name, server in config.servers.items():
-        port = server.port or _free_port(low, high, taken)
-        taken.add(port)
-        addresses[name] = _address(server.host or default, port)
+        addresses[name] = _address(server.host or default, ports.take(server.port))
     if member is not None:
         check_reachable(config, addresses)
     return addresses
+
+
+class _Ports:
+    """Ports that servers of ``config`` may get: those of its range that nothing uses."""
+
+    def __init__(self, config: Config) -> None:
+        values = {**upstream.DEFAULT.defaults, **{key: value for key, value in config.values.items() if value}}
+        self._low = int(values["port_range_low"])
+        self._high = int(values["port_range_high"])
+        configured = {server.port for server in config.servers.values() if server.port}
+        self._taken = {*configured, config.head.port, *(config.values.get("disallowed_ports") or ())}
+
+    def take(self, configured: int | None) -> int:
+        """The configured port, or a free one, which nobody else gets then."""
+        port = configured or _free_port(self._low, self._high, self._taken)
+        self._taken.add(port)
+        return port
 
 
 def _address(host: str, port: int) -> Address:

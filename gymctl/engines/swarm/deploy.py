@@ -105,9 +105,13 @@ def _until_as_before(client: docker.DockerClient, stack: str, earlier: Mapping[s
 def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequence[Task]) -> bool:
     if now is None or (now.template, now.replicas) != (before.template, before.replicas):
         return False
-    mine = [task for task in tasks if task.service == before.name and task.is_desired]
-    running = [task for task in mine if task.runs]
-    return len(running) == before.replicas and all(now.made(task) for task in mine)
+    running = 0
+    for task in tasks:
+        if task.service == before.name and task.is_desired:
+            if not now.made(task):
+                return False
+            running += task.runs
+    return running == before.replicas
 
 
 def scale(

@@ -124,6 +124,7 @@ def _sender(folder: Path, on_event: OnBuild) -> Callable[[str, tuple[str, ...]],
     files = dict[tuple[str, ...], Path]()
 
     def send(host: str, images: tuple[str, ...]) -> None:
+        """Load ``images`` into the engine at ``host``. Hosts that need the same ones share one archive."""
         if not images:
             return
         began = time.monotonic()

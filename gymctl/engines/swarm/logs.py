@@ -28,6 +28,7 @@ def stream_logs(
         options += []
 
     def pass_on(line: str) -> None:
+        """Pass on a line without the stack's name, with which Swarm begins every service's name."""
         on_line(plain(line).removeprefix(f"{stack}_"))
 
     with ExitStack() as running:

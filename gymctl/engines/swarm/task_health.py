@@ -32,21 +32,31 @@ class Judgement:
 def judge(service: SwarmService, tasks: Sequence[Task], before: Collection[str] = ()) -> Judgement:
     """How a service does, from its tasks; those whose ids are in ``before`` were there earlier, and are not blamed.
 
-    It is done when as many replicas as wanted run, all of the present definition, and nothing of an earlier one does.
+    It is done when as many replicas as requested run, all of the present definition, and nothing of an earlier one.
     """
     mine = [task for task in tasks if task.service == service.name]
-    current = [task for task in mine if task.is_desired and service.made(task)]
-    stale = [task for task in mine if task.is_desired and not service.made(task) and task.state == "running"]
-    running = [task for task in current if task.runs]
     failed = [task for task in mine if task.failed and task.id not in before]
     if service.update in _ROLLING_BACK:
         return _rolled_back(service, failed)
-    if len(running) >= service.replicas and not stale and service.update in ("", "completed"):
+    desired = [task for task in mine if task.is_desired]
+    current = [task for task in desired if service.made(task)]
+    running = [task for task in current if task.runs]
+    if len(running) >= service.replicas and service.update in ("", "completed") and not _stale(service, desired):
         return Judgement("running", "healthy", done=True)
     reason, culprit = _hopeless(service, failed)
     on_the_way = [task for task in current if not task.runs]
-    waiting = next((task.error for task in on_the_way if task.state == "pending" and task.error), "")
-    return replace(_on_the_way(running, on_the_way), reason=reason, culprit=culprit, waiting=waiting)
+    judgement = _on_the_way(running, on_the_way)
+    return replace(judgement, reason=reason, culprit=culprit, waiting=_reason_to_wait(on_the_way))
+
+
+def _stale(service: SwarmService, desired: Sequence[Task]) -> bool:
+    """Whether a task of an earlier definition still runs."""
+    return any(task.state == "running" and not service.made(task) for task in desired)
+
+
+def _reason_to_wait(tasks: Sequence[Task]) -> str:
+    """Why one of ``tasks`` cannot be placed on any node; empty if all can."""
+    return next((task.error for task in tasks if task.state == "pending" and task.error), "")
 
 
 def _on_the_way(running: Sequence[Task], others: Sequence[Task]) -> Judgement:

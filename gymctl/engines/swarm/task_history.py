@@ -19,11 +19,11 @@ def server_status(
     if service is None:
         return ServerStatus(*identity, MISSING, "", None, server.address, replicas=0, running=0)
     mine = [task for task in tasks if task.service == server.name]
+    desired = [task for task in mine if task.is_desired]
     # a task on a node that is gone is still said to run there, until the node comes back to deny it
     running = [task for task in mine if task.runs and _is_up(nodes.get(task.node_id))]
-    state, health = _state(service, [task for task in mine if task.is_desired], running)
     failed = [task for task in mine if task.failed]
-    waiting = [task.error for task in mine if task.is_desired and not task.runs and task.error]
+    state, health = _state(service, desired, running)
     return ServerStatus(
         *identity,
         state,
@@ -31,14 +31,27 @@ def server_status(
         min((seconds_since(task.changed) for task in running), default=None),
         server.address,
         restarts=len(failed),
-        exit_code=(failed[-1].exit_code or None) if failed and not running else None,
+        exit_code=None if running else _last_exit_code(failed),
         replicas=service.replicas,
         running=len(running),
         nodes=tuple(sorted({task.node for task in running})),
         node_ids=tuple(sorted({task.node_id for task in running})),
-        error=(waiting or [describe_failure(task) for task in failed if not running] or [""])[-1],
+        error=_last_error(desired, () if running else failed),
         history=tuple(history(mine, nodes)),
     )
+
+
+def _last_exit_code(failed: Sequence[Task]) -> int | None:
+    """The exit code of the last of the failed tasks; None if there is none, or it is 0."""
+    return next((task.exit_code or None for task in reversed(failed)), None)
+
+
+def _last_error(desired: Sequence[Task], failed: Sequence[Task]) -> str:
+    """Why a task cannot start, else how the last one failed; empty if neither."""
+    waiting = [task.error for task in desired if task.error and not task.runs]
+    if waiting:
+        return waiting[-1]
+    return next(map(describe_failure, reversed(failed)), "")
 
 
 def _is_up(node: Node | None) -> bool:

@@ -64,11 +64,13 @@ class HttpTransport:
         import stamina
 
         async def again() -> Reply:
+            """Call once more, if there is time left for an answer; the first error otherwise."""
             if remaining_time(call.deadline) < _TOO_LATE_S:
                 raise first  # a try would end as a timeout, and hide that nobody listens
             return await self._route(server, call)
 
         def may_pass(error: Exception) -> bool:
+            """Whether a further try may succeed: nobody listened at this one either."""
             return isinstance(error, UnreachableError) and error is not first
 
         logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply

@@ -138,13 +138,17 @@ class _Turn:
             function = {"name": item["name"], "arguments": history_arguments(item["arguments"])}
             self._calls.append({"id": item["call_id"], "type": "function", "function": function})
         elif kind == "reasoning":
-            for part in item.get("summary") or item.get("content") or ():
-                self._spoken.append((True, text_of([part])))
+            parts = item.get("summary") or item.get("content") or ()
+            self._spoken += [(True, text_of([part])) for part in parts]
         else:
             raise RefusedError(("type",), f"items of type {kind!r} cannot be sent to Chat Completions")
+        self._keep_training_fields(item)
+        return None
+
+    def _keep_training_fields(self, item: Mapping[str, Any]) -> None:
+        """Remember the token ids of an item, for models that are trained on them."""
         if self._style.token_ids and item.get("prompt_token_ids"):
             self._training = {name: item[name] for name in TRAINING_FIELDS if item.get(name) is not None}
-        return None
 
     def _other(self, item: Mapping[str, Any]) -> dict[str, Any]:
         role = item["role"]

@@ -49,18 +49,11 @@ def output_items(
 
     The training fields, where the message has them, are on the last item.
     """
-    text = reply.get("content") or reply.get("refusal") or ""
-    thoughts: list[str] = []
-    if style.reasoning_parser:
-        thoughts, text = split_thinking(text)
-    parsed = reasoning_of(reply)
-    if parsed:
-        thoughts.insert(0, parsed)
+    thoughts, text = _thoughts_and_text(reply, style)
     calls = reply.get("tool_calls") or ()
+    items = []
     if thoughts:
-        items = [reasoning(thoughts)]
-    else:
-        items = []
+        items.append(reasoning(thoughts))
     if text or not (items or calls):
         items.append(message(text))
         if logprobs:
@@ -69,10 +62,20 @@ def output_items(
         item = function_call(call["function"]["name"], call["function"]["arguments"], call["id"])
         item["id"] = item["call_id"]  # as upstream: one id for both
         items.append(item)
-    for name in TRAINING_FIELDS:
-        if reply.get(name) is not None:
-            items[-1][name] = reply[name]
+    items[-1].update({name: reply[name] for name in TRAINING_FIELDS if reply.get(name) is not None})
     return items
+
+
+def _thoughts_and_text(reply: Mapping[str, Any], style: Style) -> tuple[list[str], str]:
+    """The reasoning of a chat message, as its field or inside its text, and the rest of the text."""
+    text = reply.get("content") or reply.get("refusal") or ""
+    thoughts: list[str] = []
+    if style.reasoning_parser:
+        thoughts, text = split_thinking(text)
+    parsed = reasoning_of(reply)
+    if parsed:
+        thoughts.insert(0, parsed)
+    return thoughts, text
 
 
 def _logprobs(choice: Mapping[str, Any], params: Mapping[str, Any]) -> list[dict[str, Any]] | None:

@@ -7,7 +7,7 @@ cannot do without (``needs_ray: true``). Servers of NeMo Gym that call Ray alway
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,14 +58,19 @@ class RayCluster:
         self._gym = gym
         self._configured_address = str(config.values.get(RAY_ADDRESS_KEY) or "")
         needing = [server for server in config.servers.values() if server.needs_ray]
-        wanted = config.ray is not None or bool(self._configured_address) or bool(needing)
-        kit = [server for server in config.servers.values() if runtimes.of(server.name) is Runtime.GYMCTL]
-        self.users = tuple(server for server in kit if wanted and (server in needing or self._uses(server)))
+        is_requested = config.ray is not None or bool(needing)
+        self.users = tuple(self._find_users(needing)) if is_requested or self._configured_address else ()
         self.block = config.ray or RayBlock(workers=0, dashboard=False)
-        self.is_ours = not self._configured_address and bool(config.ray or needing or gym.ray_users)
+        self.is_ours = not self._configured_address and (is_requested or bool(gym.ray_users))
         moved = reroute_address(self._configured_address, GATEWAY)
         self._moved = moved is not None
         self.address = moved or self._configured_address or RAY_ADDRESS
+
+    def _find_users(self, needing: Sequence[ServerInstance]) -> Iterator[ServerInstance]:
+        """Servers of gymctl's kit that need Ray, or distribute work if there is a cluster."""
+        for server in self._config.servers.values():
+            if self._runtimes.of(server.name) is Runtime.GYMCTL and (server in needing or self._uses(server)):
+                yield server
 
     def _uses(self, server: ServerInstance) -> bool:
         folder = self._runtimes.folder(server)

@@ -63,28 +63,38 @@ def vllm_problems(config: Config) -> Iterator[Problem]:
 
 def gpu_notes(services: Iterable[ServicePlan]) -> Iterator[str]:
     """GPUs that Docker would give to two services; blocks have their own, or have said which share they take."""
-    takers: dict[str, list[ServicePlan]] = {}
-    for service in services:
-        reservations = service.bounds.reservations if service.bounds else None
-        for device in (reservations.devices if reservations else None) or ():
-            numbers = range(device.count) if isinstance(device.count, int) else ()
-            for gpu in device.device_ids or map(str, numbers):
-                takers.setdefault(gpu, []).append(service)
-    for gpu, users in takers.items():
-        if len(users) > 1 and any(user.kind != KIND for user in users):
-            names = " and ".join(user.name for user in users)
-            if any(not _names_gpus(user) for user in users):
-                names += (
-                    ": Docker assigns the first GPUs to every request for a number; give ids "
-                    "instead (gpus: [ID], gpu_ids)"
-                )
+    for gpu, users in _users_of_gpus(services).items():
+        if len(users) < 2 or all(user.kind == KIND for user in users):
+            continue
+        names = " and ".join(user.name for user in users)
+        if all(_names_gpus(user) for user in users):
             yield f"GPU {gpu} goes to {names}"
-            return
+        else:
+            yield (
+                f"GPU {gpu} goes to {names}: Docker assigns the first GPUs to every request for a number; give ids "
+                "instead (gpus: [ID], gpu_ids)"
+            )
+        return  # the others are like this one
+
+
+def _users_of_gpus(services: Iterable[ServicePlan]) -> dict[str, list[ServicePlan]]:
+    """The services that would get each GPU, by its id or number."""
+    users: dict[str, list[ServicePlan]] = {}
+    for service in services:
+        for device in service.devices:
+            for gpu in device.device_ids or _first_numbers(device.count):
+                users.setdefault(gpu, []).append(service)
+    return users
+
+
+def _first_numbers(count: int | str | None) -> list[str]:
+    if isinstance(count, int):
+        return [str(number) for number in range(count)]
+    return []
 
 
 def _names_gpus(service: ServicePlan) -> bool:
-    reservations = service.bounds.reservations if service.bounds else None
-    return all(device.device_ids for device in (reservations.devices if reservations else None) or ())
+    return all(device.device_ids for device in service.devices)
 
 
 class _Block:
@@ -110,6 +120,7 @@ class _Block:
         return {}
 
     def services(self) -> Iterator[ServicePlan]:
+        """The service that fetches the weights, if any, and one for each instance."""
         fetch = self._prefetch() if self._block.prefetch else None
         if fetch is not None:
             yield fetch

@@ -144,12 +144,8 @@ def _memory_mb(service: ServicePlan) -> float:
 
 def _gpus(service: ServicePlan) -> int | str:
     """GPUs that a service reserves, all replicas together."""
-    if service.bounds:
-        reserved = service.bounds.reservations
-    else:
-        reserved = None
     count = 0
-    for device in (reserved.devices if reserved else None) or ():
+    for device in service.devices:
         if device.count == "all":
             return "all"
         count += len(device.device_ids or ()) or int(device.count or 0)
@@ -159,11 +155,7 @@ def _gpus(service: ServicePlan) -> int | str:
 def _openings(config: Config, places: Mapping[str, str], head: str) -> dict[str, list[Opening]]:
     """What each machine must let in: callers of its servers, the workers at the head, the head's own probes."""
     inner = {name: address.port for name, address in container_addresses(config).items()}
-    callers: dict[str, set[str]] = {name: set() for name in places}
-    for name, server in config.servers.items():
-        for reference in server.references:
-            if reference.name in places and places[reference.name] != places[name]:
-                callers[reference.name].add(places[name])
+    callers = _callers_elsewhere(config, places, head)
     openings: dict[str, list[Opening]] = {}
     workers = sorted({place for place in places.values() if place != head})
     if workers:
@@ -172,7 +164,16 @@ def _openings(config: Config, places: Mapping[str, str], head: str) -> dict[str,
         here = {name: server for name, server in config.servers.items() if places[name] == place}
         ports = outer_ports(here, config.head.port, inner)
         for name in here:
-            outside = callers[name] | ({head} if place != head else set())
-            if outside:
-                openings.setdefault(place, []).append(Opening(ports[name], name, tuple(sorted(outside))))
+            if callers[name]:
+                openings.setdefault(place, []).append(Opening(ports[name], name, tuple(sorted(callers[name]))))
     return openings
+
+
+def _callers_elsewhere(config: Config, places: Mapping[str, str], head: str) -> dict[str, set[str]]:
+    """The other machines from which each server is called: by servers that refer to it, and by the head's probes."""
+    callers = {name: {head} - {place} for name, place in places.items()}
+    for name, server in config.servers.items():
+        for reference in server.references:
+            if reference.name in places:
+                callers[reference.name] |= {places[name]} - {places[reference.name]}
+    return callers

@@ -6,6 +6,7 @@ text (``10s``, ``2gb``), which ``rules`` checks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -120,6 +121,12 @@ class ResourceBounds(Part):
 
     limits: Resources | None = None
     reservations: Resources | None = None
+
+    def devices(self) -> Sequence[Device]:
+        """The devices that are reserved."""
+        if self.reservations is None:
+            return ()
+        return self.reservations.devices or ()
 
 
 class Preference(Part):

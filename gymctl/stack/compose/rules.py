@@ -103,38 +103,39 @@ def _durations(where: str, service: Service, _: ComposeDocument) -> Iterator[Pro
 
 
 def _sizes(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
-    values: dict[str, Any] = {"shm_size": service.shm_size}
-    if service.deploy:
-        bounds = service.deploy.resources
-    else:
-        bounds = None
-    for part in ("limits", "reservations"):
-        if bounds:
-            resources = getattr(bounds, part)
-        else:
-            resources = None
-        if resources:
-            values[f"deploy.resources.{part}.memory"] = resources.memory
-        else:
-            values[f"deploy.resources.{part}.memory"] = None
-    for key, value in values.items():
+    for key, value in _all_sizes(service).items():
         if value is not None and not is_size(value):
             yield Problem(f"{where}.{key}", f"GYM015 {value!r} is not a size", "use a form like 512mb or 16gb")
 
 
+def _all_sizes(service: Service) -> dict[str, Any]:
+    """Every size of a service, by the place of its key."""
+    sizes: dict[str, Any] = {"shm_size": service.shm_size}
+    if service.deploy is None or service.deploy.resources is None:
+        return sizes
+    for part in ("limits", "reservations"):
+        resources = getattr(service.deploy.resources, part)
+        if resources:
+            sizes[f"deploy.resources.{part}.memory"] = resources.memory
+    return sizes
+
+
 def _ports(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
     for port in service.ports or ():
-        for value in (str(port.target), None if port.published is None else str(port.published)):
-            if value is not None and not (value.isdecimal() and 0 < int(value) < 65536):
-                yield Problem(f"{where}.ports", f"GYM009 {value!r} is not a port", "a port is a number from 1 to 65535")
+        for number in (port.target, port.published):
+            if number is not None and not _is_port(str(number)):
+                problem = f"GYM009 {str(number)!r} is not a port"
+                yield Problem(f"{where}.ports", problem, "a port is a number from 1 to 65535")
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and 0 < int(text) < 65536
 
 
 def _devices(where: str, service: Service, _: ComposeDocument) -> Iterator[Problem]:
-    if service.deploy:
-        bounds = service.deploy.resources
-    else:
-        bounds = None
-    for device in (bounds.reservations.devices if bounds and bounds.reservations else None) or ():
+    if service.deploy is None or service.deploy.resources is None:
+        return
+    for device in service.deploy.resources.devices():
         if device.count is not None and device.device_ids is not None:
             place = f"{where}.deploy.resources.reservations.devices"
             yield Problem(place, "GYM012 count and device_ids are mutually exclusive", "keep one of them")

@@ -35,6 +35,7 @@ class _Dumper(_DumperBase):  # type: ignore[misc]
     """libyaml's dumper; blocks for text of several lines where that is exact, no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
+        """True: a value that occurs twice is written twice."""
         return True
 
 

@@ -9,23 +9,30 @@ from gymctl.config import Config, ServerInstance, ServerKind, holds_credential, 
 from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, HEAD_NAME, LOG_FORMAT_KEY
 
 _READ = frozenset(upstream.GLOBALS_READ) | {ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY}
+_NEVER = (HEAD_NAME, "dry_run", "vllm")
+"""Globals that mean something to gymctl alone."""
 
 
 def visible_globals(server: ServerInstance, config: Config) -> Iterator[str]:
     """Names of the globals for one server: known ones, and mappings that its fields name (``provider: my_sandbox``)."""
-    named: set[str] = set()
-    bundled = server.folder is not None and server.folder.is_relative_to(config.bundled)
-    own_agent = server.kind is ServerKind.AGENT and not bundled
+    is_own_agent = server.kind is ServerKind.AGENT and not _is_bundled(server, config)
+    named = frozenset(_strings(server.fields))
     for key, value in config.values.items():
-        if holds_credential(key) or key in (HEAD_NAME, "dry_run", "vllm"):
+        if holds_credential(key) or key in _NEVER:
             continue
-        known = key in _READ or key.startswith(upstream.GLOBALS_READ_PREFIXES)
-        if known or (own_agent and key in upstream.GLOBALS_READ_BY_AGENTS):
+        if _is_read(key, is_own_agent=is_own_agent) or (isinstance(value, Mapping) and key in named):
             yield key
-        elif isinstance(value, Mapping):
-            named = named or set(_strings(server.fields))
-            if key in named:
-                yield key
+
+
+def _is_bundled(server: ServerInstance, config: Config) -> bool:
+    return server.folder is not None and server.folder.is_relative_to(config.bundled)
+
+
+def _is_read(key: str, *, is_own_agent: bool) -> bool:
+    """Whether servers read the global ``key``; a user's own agent reads more than gymctl's servers do."""
+    if key in _READ:
+        return True
+    return key.startswith(upstream.GLOBALS_READ_PREFIXES) or (is_own_agent and key in upstream.GLOBALS_READ_BY_AGENTS)
 
 
 def without_credentials(value: Any) -> Any:

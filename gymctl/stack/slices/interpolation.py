@@ -40,6 +40,7 @@ class _SliceDumper(_DumperBase):  # type: ignore[misc]
     """libyaml's dumper, for a reader with OmegaConf's scalar rules."""
 
     def ignore_aliases(self, data: Any) -> bool:
+        """True: a value that occurs twice is written twice."""
         return True
 
 

@@ -50,6 +50,7 @@ class _Walk:
     texts: set[str] = field(default_factory=set)
 
     def copy(self, value: Any, path: str = "") -> Any:
+        """The value with every text split into pieces, secrets apart; ``path`` is where it is in the slice."""
         if isinstance(value, str):
             return self._text(value, path)
         if isinstance(value, Mapping):

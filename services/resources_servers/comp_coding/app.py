@@ -211,9 +211,11 @@ def has_format_violation(response: dict[str, Any]) -> bool:
 def _thoughts(response: dict[str, Any]) -> Iterator[str]:
     """The texts of a response's reasoning items; what has another shape has none."""
     for item in response.get("output") or ():
-        if isinstance(item, dict) and item.get("type") == "reasoning":
-            parts = item.get("summary")
-            yield from (str(part.get("text", "")) for part in parts or () if isinstance(part, dict))
+        if not isinstance(item, dict) or item.get("type") != "reasoning":
+            continue
+        for part in item.get("summary") or ():
+            if isinstance(part, dict):
+                yield str(part.get("text", ""))
 
 
 if __name__ == "__main__":

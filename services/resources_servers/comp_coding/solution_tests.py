@@ -73,8 +73,15 @@ def _result(sandbox: Sandbox, stdin: str, fn_name: str | None) -> dict[str, Any]
 
 def same_lines(printed: str, expected: str) -> bool:
     """Whether two texts have the same lines: as text, else as numbers."""
-    one, other = ([line.strip() for line in text.strip().split("\n")] for text in (printed, expected))
-    return len(one) == len(other) and all(a == b or _same_numbers(a, b) for a, b in zip(one, other, strict=True))
+    one = _stripped_lines(printed)
+    other = _stripped_lines(expected)
+    if len(one) != len(other):
+        return False
+    return all(a == b or _same_numbers(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _stripped_lines(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().split("\n")]
 
 
 def _same_numbers(one: str, other: str) -> bool:

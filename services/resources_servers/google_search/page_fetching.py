@@ -86,6 +86,7 @@ def open_session(
     """A session whose every connection is checked where it is made, whatever led there (name, number, redirect)."""
 
     def checked_socket(addr_info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+        """A socket for one address; an address that is not allowed is refused."""
         family, kind, protocol, _, target = addr_info
         check(ip_address(str(target[0]).partition("%")[0]), allowed)
         return socket.socket(family, kind, protocol)

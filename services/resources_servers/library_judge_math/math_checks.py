@@ -90,15 +90,21 @@ def is_evaluated(formula: Any) -> bool:
     if not isinstance(formula, sympy.Basic) or formula.is_Atom or _is_notation(formula):
         return True
     unfinished = (sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit, sympy.Derivative, sympy.UnevaluatedExpr)
-    if isinstance(formula, unfinished):
+    if isinstance(formula, unfinished) or _is_operation_on_numbers(formula):
         return False
-    if isinstance(formula, sympy.Eq) and not formula.lhs.free_symbols:
-        return False  # an equation of numbers: it names two answers
-    if isinstance(formula, sympy.Expr) and not formula.free_symbols and not _is_closed_power(formula):
-        value = formula.doit()
-        if value.is_Rational or value.is_Float:
-            return False
     return all(is_evaluated(argument) for argument in formula.args)
+
+
+def _is_operation_on_numbers(formula: Any) -> bool:
+    """Whether a formula without variables gives a rational number, or is an equation, which names two answers."""
+    import sympy
+
+    if isinstance(formula, sympy.Eq):
+        return not formula.lhs.free_symbols
+    if not isinstance(formula, sympy.Expr) or formula.free_symbols or _is_closed_power(formula):
+        return False
+    value = formula.doit()
+    return bool(value.is_Rational or value.is_Float)
 
 
 def _is_notation(formula: Any) -> bool:
