@@ -58,7 +58,7 @@ def _parse(texts: list[str]) -> dict[str, int]:
 
     requested: dict[str, int] = {}
     for text in texts:
-        name, equals, count = text.partition("=")
+        name, equals, count = text.rpartition("=")
         if not (name and equals and count.isdecimal()):
             raise InputError(f"invalid argument {text!r}: expected SERVER=REPLICAS", "e.g. my_agent=4")
         if name in requested:

@@ -34,6 +34,13 @@ class ServerAddress:
     address: str
     replicas: int = 1
     single: str = ""
+    service: str = ""
+    """Its service, where that has another name."""
+
+    @property
+    def service_name(self) -> str:
+        """The name of its service."""
+        return self.service or self.name
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,11 @@ class StackState:
     files: tuple[str, ...] = ()
     role: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The names of its servers, by their services."""
+        return {server.service_name: server.name for server in self.servers}
 
     @property
     def where(self) -> str:

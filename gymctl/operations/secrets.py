@@ -14,6 +14,6 @@ def secret_readers(config: Config, options: PlanOptions | None = None) -> dict[s
     """
     stack = plan(config, options)
     return {
-        name: [service.name for service in stack.services if name in service.secrets]
+        name: [service.title for service in stack.services if name in service.secrets]
         for name in sorted({*config.secrets, *stack.secrets})
     }

@@ -232,7 +232,7 @@ def _up_compose(start: _Start) -> StackState:
     start.note(prepared.notes)
     stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
     store_token(start.config, start.directory)
-    start.on_event(ServersExpected(tuple(service.name for service in stack.services)))
+    start.on_event(ServersExpected(tuple(service.title for service in stack.services)))
     return engine.up(
         stack,
         render_stack(stack, arguments=start.command),
@@ -266,7 +266,7 @@ def _up_swarm(start: _Start) -> StackState:
     rendering = render_swarm(stack, arguments=start.command, images=deployed)
     lost = [change for change in rendering.changes if change.outcome is Outcome.LOST]
     start.note([*grouped(lost), *distribution_notes(registry=images.registry, hosts=images.hosts)])
-    start.on_event(ServersExpected(rendering.services))
+    start.on_event(ServersExpected(tuple(item.title for item in stack.services if item.name in rendering.services)))
     return engine.up(
         stack,
         rendering,

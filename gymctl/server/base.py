@@ -20,7 +20,7 @@ from gymctl.server.message import Call, RefusedError, Reply, json_reply, printab
 from gymctl.server.rollout_context import in_session
 from gymctl.server.run.log_level import LogLevel
 from gymctl.server.run.log_lines import hide_in_logs
-from gymctl.server.sessions import Session, SessionLostError, SessionStore
+from gymctl.server.sessions import Session, SessionLostError, SessionStore, cookie_suffix
 from gymctl.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Server:
         self.name = settings.name
         self.client = client
         self.config = self._read_config(settings)
-        self.sessions = SessionStore(f"{type(self).__name__}___{self.name}", stateless=self.stateless)
+        self.sessions = SessionStore(f"{type(self).__name__}{cookie_suffix(self.name)}", stateless=self.stateless)
         self.endpoints = {(item.method, item.path): item for item in self.all_endpoints()}
         self.workers = 1
         self._in_flight = 0

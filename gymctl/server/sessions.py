@@ -17,12 +17,14 @@ import os
 from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any
+from urllib.parse import quote
 
 from cachetools import TTLCache
 
 from gymctl.errors import RunError
 
 COOKIE_ATTRIBUTES = "; path=/; Max-Age=1209600; httponly; samesite=lax"
+_COOKIE_PUNCTUATION = "!#$&'*+^`|"  # of a cookie's name (RFC 6265), apart from -._~, which are never encoded
 _MOST_SESSIONS = 262_144
 _IDLE_S = 6 * 3600.0
 
@@ -119,6 +121,15 @@ class SessionStore:
 
     def _is_ours(self, identity: str) -> bool:
         return self._mark in (identity[:8], identity[9:17])
+
+
+def cookie_suffix(server: str) -> str:
+    """The end of the name of a server's cookie; characters that the name of a cookie may not have are encoded.
+
+    >>> cookie_suffix("litmus/agent")
+    '___litmus%2Fagent'
+    """
+    return f"___{quote(server, safe=_COOKIE_PUNCTUATION)}"
 
 
 @lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 STACK = "gymctl.stack"
 KIND = "gymctl.kind"
 IMPLEMENTATION = "gymctl.implementation"
+SERVER = "gymctl.server"  # the name in the configuration, where the service has another
 PORT = "gymctl.port"
 COMPLETES = "gymctl.completes"  # on containers that end by themselves
 TRIES = "gymctl.tries"  # on containers that may fail at first: how often they may start until they are healthy

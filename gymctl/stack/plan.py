@@ -18,10 +18,11 @@ from gymctl.stack.container import container_problems, with_start_period
 from gymctl.stack.egress import Egress
 from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.placement import node_placement
-from gymctl.stack.plan_checks import HEAD_SERVICE, plan_problems, size_problems
+from gymctl.stack.plan_checks import plan_problems, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.server_services import SERVICES_ROOT, head_service, server_service
 from gymctl.stack.service import ServicePlan
+from gymctl.stack.service_names import HEAD_SERVICE, service_names
 from gymctl.stack.slices.host_gateway import GATEWAY, gateway_notes
 from gymctl.stack.slices.slices import Address, Slices, reachable_from
 from gymctl.stack.worker_nodes import Machines
@@ -116,7 +117,7 @@ class _Servers:
     @property
     def images(self) -> dict[str, str]:
         """The image of each server."""
-        return {service.name: service.image for service in self.services}
+        return {service.server: service.image for service in self.services}
 
 
 def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan:
@@ -147,7 +148,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
 
 def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
     runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
-    addresses = container_addresses(config)
+    addresses = container_addresses(config, name)
     machines = Machines(config, addresses)
     if machines.head:
         addresses = {**addresses, HEAD_NAME: machines.head}
@@ -209,10 +210,11 @@ def _placed(parts: _Parts, service: ServicePlan) -> ServicePlan:
     """A service with its way to the outside; an add-on without a placement goes where the configuration says."""
     servers = parts.config.servers
     peers: tuple[str, ...] = ()
-    if service.name in servers:
-        peers = (HEAD_SERVICE, *reachable_from(servers, service.name))
+    if service.server in servers:
+        reachable = reachable_from(servers, service.server)
+        peers = (HEAD_SERVICE, *(parts.addresses[name].host for name in reachable))
     service = with_start_period(parts.options.egress.adapt(service, peers), parts.options.start_seconds)
-    if service.kind == "head" or service.name in servers or service.placement is not None:
+    if service.kind == "head" or service.server in servers or service.placement is not None:
         return service
     return replace(service, placement=node_placement(parts.config.placements.of("addons")))
 
@@ -230,14 +232,15 @@ def _plan_servers(parts: _Parts) -> _Servers:
     config = parts.config
     added = _merged(parts.gym.added, parts.machines.added(), parts.ray.added())
     slices = Slices(config, parts.addresses, parts.options.slice_mode, GATEWAY, added=added)
-    hosts = [name for name in parts.options.machine_names if name not in config.servers]
+    services_by_host = {address.host for address in parts.addresses.values()}
+    hosts = [name for name in parts.options.machine_names if name not in services_by_host]
     services: list[ServicePlan] = []
     rerouted: dict[tuple[str, ...], list[str]] = {}
     for server in config.servers.values():
         view = slices.of(server.name)
         rerouted.setdefault(view.rerouted, []).append(server.name)
         image = parts.ray.image(server, parts.choice)
-        service = server_service(server, parts.addresses[server.name].port, view, image, hosts)
+        service = server_service(server, parts.addresses[server.name], view, image, hosts)
         service = parts.ray.adapt(replace(service, published=parts.machines.published(server)))
         if parts.runtimes.of(server.name) is Runtime.NEMO_GYM:
             service = parts.gym.adapt(service)
@@ -273,12 +276,15 @@ def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     return whole
 
 
-def container_addresses(config: Config) -> dict[str, Address]:
+def container_addresses(config: Config, stack: str = "") -> dict[str, Address]:
     """Every server under its service name, bound to all interfaces of its container; ``head_server`` too.
 
     Containers have an address each, so that the same port serves many; a ``host`` in the configuration is not used.
     """
-    addresses = {name: Address(name, server.port or _PORTS[server.kind]) for name, server in config.servers.items()}
+    names = service_names(config.servers, stack)
+    addresses = {
+        name: Address(names[name], server.port or _PORTS[server.kind]) for name, server in config.servers.items()
+    }
     return {HEAD_NAME: Address(HEAD_SERVICE, config.head.port), **addresses}
 
 

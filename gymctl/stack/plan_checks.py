@@ -8,26 +8,20 @@ from collections.abc import Iterator
 from gymctl.config import Config, SliceMode
 from gymctl.config.wording import suggestion
 from gymctl.errors import Problem
-from gymctl.stack.addons.nemo_gym import RAY_SERVICE
 from gymctl.stack.addons.vllm import vllm_problems
 from gymctl.stack.compose.rules import MAX_VARIABLE
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.worker_nodes import NODE_SERVICE
 
-HEAD_SERVICE = "head"
 MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argument list too long"
 
-_OWN_SERVICES = {HEAD_SERVICE: "the head server's", RAY_SERVICE: "Ray's", NODE_SERVICE: "the node server's"}
 _VARIABLE = "NEMO_GYM_CONFIG_DICT"
-_SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")  # a Compose service, and one DNS label
 _STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def plan_problems(config: Config, name: str, runtimes: Runtimes) -> Iterator[Problem]:
     """What keeps ``config`` from being the stack ``name``, all of it."""
     yield from stack_name_problems(name)
-    yield from _name_problems(config)
     yield from _folder_problems(config, runtimes)
     yield from _address_problems(config)
     yield from runtimes.problems()
@@ -39,22 +33,6 @@ def stack_name_problems(name: str) -> Iterator[Problem]:
     if not _STACK_NAME.fullmatch(name):
         hint = "use lower-case letters, digits, - and _, starting with a letter or digit"
         yield Problem("", f"{name!r} cannot be the name of a stack", hint)
-
-
-def _name_problems(config: Config) -> Iterator[Problem]:
-    lower: dict[str, str] = {}
-    for name, server in config.servers.items():
-        where = str(server.location or "")
-        if name.lower() in _OWN_SERVICES:
-            problem = _OWN_SERVICES[name.lower()]
-            yield Problem(where, f"a server is named {name!r}, which is {problem} service name", "rename it")
-        elif not _SERVICE_NAME.fullmatch(name):
-            hint = "use at most 63 letters, digits, - . and _, starting with a letter, digit or _"
-            yield Problem(where, f"{name!r} cannot be the name of a service", hint)
-        elif name.lower() in lower:
-            other = lower[name.lower()]
-            yield Problem(where, f"{name!r} and {other!r} are the same host name: host names ignore case", "rename one")
-        lower.setdefault(name.lower(), name)
 
 
 def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
@@ -92,13 +70,13 @@ def size_problems(service: ServicePlan, config: Config, mode: SliceMode) -> Iter
     size = len(f"{_VARIABLE}={service.slice_text}".encode()) + 1
     if size <= MAX_SLICE:
         return
-    server = config.servers.get(service.name)
+    server = config.servers.get(service.server)
     if server:
         where = str(server.location or "")
     else:
         where = ""
     message = (
-        f"{service.name}: its configuration is {size:,} bytes, over gymctl's limit of {MAX_SLICE:,} "
+        f"{service.title}: its configuration is {size:,} bytes, over gymctl's limit of {MAX_SLICE:,} "
         f"(Linux rejects environment variables of {MAX_VARIABLE:,})"
     )
     if mode == SliceMode.FULL and service.kind != "head":

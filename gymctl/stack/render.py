@@ -126,6 +126,8 @@ def _labels(service: ServicePlan, stack: str) -> dict[str, str]:
         labels.IMPLEMENTATION: service.implementation,
         labels.PORT: str(service.port),
     }
+    if service.title != service.name:
+        values[labels.SERVER] = service.title
     if service.completes:
         values[labels.COMPLETES] = "true"
     if service.tries > 1:

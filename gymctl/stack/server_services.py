@@ -9,8 +9,8 @@ from gymctl.config.vocabulary import HEAD_NAME
 from gymctl.stack.container import with_container
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.placement import node_placement, resource_bounds
-from gymctl.stack.plan_checks import HEAD_SERVICE
 from gymctl.stack.service import ServicePlan
+from gymctl.stack.service_names import HEAD_SERVICE
 from gymctl.stack.slices.host_gateway import extra_hosts
 from gymctl.stack.slices.interpolation import dump_slice
 from gymctl.stack.slices.slices import Address, Slice, head_slice
@@ -46,15 +46,16 @@ def head_service(
 
 
 def server_service(
-    server: ServerInstance, port: int, view: Slice, image: str, machine_names: Sequence[str]
+    server: ServerInstance, address: Address, view: Slice, image: str, machine_names: Sequence[str]
 ) -> ServicePlan:
     """A server's container; ``machine_names`` are names of this machine that its configuration may have."""
     planned = ServicePlan(
-        name=server.name,
+        name=address.host,
+        server=server.name,
         kind=server.kind,
         implementation=server.implementation,
         image=image,
-        port=port,
+        port=address.port,
         slice_text=view.text,
         config_path=server.name,
         command=("python", server.entrypoint),

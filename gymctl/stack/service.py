@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gymctl.config.vocabulary import REPLICA_SUFFIX
 from gymctl.stack.compose.model import Device, Logging, Mount, Placement, ResourceBounds, Service
+
+REPLICA_KIND = "replica"
+"""Of the service that holds the replicas of a server behind a proxy."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class ServicePlan:
     config_path: str  # the value of NEMO_GYM_CONFIG_PATH; empty: an add-on, not a server
     command: tuple[str, ...]
     working_dir: str
+    server: str = ""
+    """The server of the configuration that it is, is a replica of, or stands in front of; empty: none."""
     secrets: tuple[str, ...] = ()
     published: tuple[tuple[str, int, int], ...] = ()
     needs: tuple[str, ...] = ()
@@ -54,6 +60,13 @@ class ServicePlan:
     def devices(self) -> Sequence[Device]:
         """The devices that each replica reserves: GPUs."""
         return self.bounds.devices() if self.bounds else ()
+
+    @property
+    def title(self) -> str:
+        """The name that users have for it: the server's, which need not be a valid host name."""
+        if self.server and self.kind == REPLICA_KIND:
+            return f"{self.server}{REPLICA_SUFFIX}"
+        return self.server or self.name
 
     @property
     def address(self) -> str:

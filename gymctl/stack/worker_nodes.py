@@ -25,11 +25,10 @@ from gymctl.config.vocabulary import (
 from gymctl.errors import Problem
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan
+from gymctl.stack.service_names import NODE_SERVICE
 from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY
 from gymctl.stack.slices.interpolation import dump_slice, escape_all
 from gymctl.stack.slices.slices import Address
-
-NODE_SERVICE = "node"
 
 _TOKEN_REFERENCE = f"${{oc.env:{HEAD_TOKEN}}}"
 

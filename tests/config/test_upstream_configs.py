@@ -67,7 +67,6 @@ _DIFFERENCES = {
 _UNRENDERED = {
     "looks like a server but has no entrypoint": _OVERLAY,
     "starts vLLM through Ray directly on a machine": "a container is not a node of that cluster",
-    "cannot be the name of a service": "a service name is a DNS label; the name is longer, or has other characters",
 }
 WHEELS = (
     Wheel(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gymctl.assets import folder
 from gymctl.server import (
@@ -23,6 +26,7 @@ from gymctl.server import (
 )
 from gymctl.server.base import Server
 from gymctl.server.run.loader import load_server_class
+from gymctl.server.sessions import cookie_suffix
 from gymctl.server.settings import settings_from_mapping
 
 NAME = "counter"
@@ -38,6 +42,18 @@ def started() -> Server:
 
 def called(server: Server, path: str, body: object, cookies: dict[str, str]) -> Reply:
     return asyncio.run(server.handle(Call(path, json.dumps(body).encode(), "POST", cookies)))
+
+
+@given(
+    st.text(min_size=1, max_size=40, alphabet=st.characters(codec="utf-8")),
+    st.text(min_size=1, max_size=40, alphabet=st.characters(codec="utf-8")),
+)
+def test_any_name_of_a_server_makes_a_valid_and_unambiguous_cookie_name(name: str, other: str) -> None:
+    cookies = SimpleCookie()
+    cookies[f"Server{cookie_suffix(name)}"] = "id"  # raises where the name is not valid
+    assert len(cookies) == 1
+    assert cookie_suffix("example_multi-step.1") == "___example_multi-step.1"
+    assert (cookie_suffix(name) == cookie_suffix(other)) == (name == other)
 
 
 def test_a_server_started_again_refuses_sessions_it_does_not_remember() -> None:

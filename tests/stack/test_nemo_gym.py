@@ -188,11 +188,6 @@ def test_an_address_that_only_nodes_can_dial_is_told(tmp_path: Path) -> None:
     assert any("containers need ray://HOST:10001" in note for note in notes)
 
 
-def test_a_server_may_not_take_rays_name() -> None:
-    with pytest.raises(ConfigError, match="Ray's service name"):
-        plan(config(server("ray-head", RESOURCES)))
-
-
 @pytest.mark.parametrize(
     ("version", "implementation", "uses_ray"),
     [

@@ -199,10 +199,6 @@ def test_a_plan_does_not_show_secrets_when_printed() -> None:
 @pytest.mark.parametrize(
     ("whole", "expected"),
     [
-        (config(server("head")), ["stack.yaml:7", "'head'", "rename it"]),
-        (config(server("my server")), ["stack.yaml:7", "'my server' cannot be the name of a service"]),
-        (config(server("x" * 64)), ["cannot be the name of a service", "63"]),
-        (config(server("Env"), server("env")), ["'env' and 'Env' are the same host name"]),
         (
             config(server("w", implementation="example_multi_stp", found=False)),
             [

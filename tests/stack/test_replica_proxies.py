@@ -105,13 +105,17 @@ def test_the_proxy_is_hardened_and_asks_for_nothing_that_starts_python() -> None
     assert any("a proxy is added in front of tools" in note for note in plan.notes)
 
 
-@pytest.mark.parametrize(
-    ("name", "fields", "message"),
-    [
-        ("tools", {"replicas": 2, "port": 8404}, "port 8404 is used by its proxy's health check; choose another port"),
-        ("t" * 60, {"replicas": 2}, "too long for a host name; use a name of at most 55 characters"),
-        ("policy", {"replicas": 2}, "its replicas are named policy-replica, like another server"),
-    ],
-)
-def test_what_a_proxy_cannot_do(name: str, fields: dict[str, Any], message: str) -> None:
-    assert message in refusal(config(gym(server(name, RESOURCES, fields)), server("policy-replica", MODEL)))
+def test_a_proxy_does_not_share_a_port_with_its_health_check() -> None:
+    message = refusal(config(gym(server("tools", RESOURCES, {"replicas": 2, "port": 8404}))))
+    assert "port 8404 is used by its proxy's health check; choose another port" in message
+
+
+@pytest.mark.parametrize("name", ["t" * 60, "t/ools", "policy"])
+def test_a_proxy_and_its_replicas_have_valid_names_of_their_own(name: str) -> None:
+    services = planned([gym(server(name, RESOURCES, {"replicas": 2})), server("policy-replica", MODEL)])
+    _, proxy, replicas, other = services.values()
+    assert len(services) == 4
+    assert replicas.name == f"{proxy.name}-replica"
+    assert len(f"demo_{replicas.name}") <= 63
+    assert (proxy.title, replicas.title, other.title) == (name, f"{name}-replica", "policy-replica")
+    assert f"{replicas.name}:8080" in dict(proxy.environment)["GYMCTL_PROXY"]

@@ -135,7 +135,7 @@ class ComposeEngine:
             # one that restarts repeatedly may have done so meanwhile
             containers = find_containers(client, plan.name)
         before = {item.id: item for item in containers}
-        watch = Watch(client, plan.name, [item.name for item in plan.services], on_event, before)
+        watch = Watch(client, plan.name, state.titles, on_event, before)
         start = self._command(plan.name, "up", "--detach", "--no-build", "--remove-orphans")
         with background(start, cwd=self.directory) as compose:
             watch.until_healthy(compose, timeout)
@@ -216,9 +216,11 @@ class ComposeEngine:
         options += ["--follow"] if follow else []
         options += ["--tail", str(tail)] if tail is not None else []
         options += ["--since", since] if since else []
+        services = [server.service_name for server in state.servers if server.name in servers]
+        renamed = {server.service: server.name for server in state.servers if server.service}
         stream(
-            self._command(state.name, "logs", *options, *servers),
-            lambda line: on_line(plain(line)),
+            self._command(state.name, "logs", *options, *services),
+            lambda line: on_line(_with_server_name(plain(line), renamed)),
             cwd=self.directory,
         )
 
@@ -261,8 +263,29 @@ class ComposeEngine:
 def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
     """Where a server is reached: the head from this machine, the others inside the stack's network."""
     address = plan.head_url if service.kind == "head" else service.address
-    identity = (service.name, str(service.kind), service.implementation)
-    return ServerAddress(*identity, address, replicas=service.replicas, single=service.single)
+    return server_address(service, address)
+
+
+def server_address(service: ServicePlan, address: str) -> ServerAddress:
+    """A planned service as the state of a stack has it."""
+    return ServerAddress(
+        name=service.title,
+        kind=str(service.kind),
+        implementation=service.implementation,
+        address=address,
+        replicas=service.replicas,
+        single=service.single,
+        service="" if service.title == service.name else service.name,
+    )
+
+
+def _with_server_name(line: str, renamed: Mapping[str, str]) -> str:
+    """A line of Compose, which begins with ``SERVICE-NUMBER``, with the name of the server instead."""
+    container, separator, text = line.partition("|")
+    service, _, number = container.rstrip().rpartition("-")
+    if service in renamed:
+        return f"{renamed[service]}-{number}  {separator}{text}"
+    return line
 
 
 def _network(client: docker.DockerClient, project: str) -> str:

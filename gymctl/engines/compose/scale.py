@@ -44,7 +44,7 @@ def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str,
             )
         if server.single:
             raise InputError(f"{name} can have only one replica", server.single)
-        services[server.name] = count
+        services[server.service_name] = count
     return services
 
 
@@ -73,7 +73,7 @@ def scale_project(
     before = {item.id: item for item in find_containers(client, state.name)}
     _drain(client, _surplus(before.values(), counts), timeout)
     known = {item.id: item for item in find_containers(client, state.name)}
-    watch = Watch(client, state.name, list(counts), on_event, known)
+    watch = Watch(client, state.name, {name: state.titles[name] for name in counts}, on_event, known)
     start = command(state.name, "up", "--detach", "--no-build", "--no-deps", "--no-recreate", *counts)
     with background(start, cwd=directory) as compose:
         watch.until_healthy(compose, timeout)
@@ -86,9 +86,7 @@ def _write(directory: Path, state: StackState, counts: Mapping[str, int]) -> Non
         after = with_replicas(text, counts)
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be changed: {error}", "render it again: gymctl up CONFIG...") from error
-    servers = tuple(
-        replace(item, replicas=counts[item.name]) if item.name in counts else item for item in state.servers
-    )
+    servers = tuple(replace(item, replicas=counts.get(item.service_name, item.replicas)) for item in state.servers)
     ours = hashlib.sha256(text.encode()).hexdigest() == state.compose_digest  # a file that was edited stays the user's
     if ours:
         digest = hashlib.sha256(after.encode()).hexdigest()

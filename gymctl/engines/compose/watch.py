@@ -64,7 +64,8 @@ class Watch:
 
     client: docker.DockerClient
     project: str
-    servers: Sequence[str]
+    servers: Mapping[str, str]
+    """Names of the servers by their services."""
     on_event: OnServer
     before: Mapping[str, Container] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -103,7 +104,7 @@ class Watch:
                 state = ("done", "")
             if self._seen.get(name) != state:
                 self._seen[name] = state
-                self.on_event(ServerEvent(name, *state, time.monotonic() - self._began))
+                self.on_event(ServerEvent(self.servers[name], *state, time.monotonic() - self._began))
 
     def _check(self, containers: Iterable[Container], code: int | None) -> None:
         for container in containers:
@@ -114,7 +115,7 @@ class Watch:
             if not judged or container.service not in self.servers:
                 continue
             if reason := self._failure(container, earlier):
-                raise ServerFailed(container.service, reason, log_tail(self.client, container))
+                raise self._failed(container.service, reason, log_tail(self.client, container))
 
     def _failure(self, container: Container, earlier: Container | None) -> str:
         """How a container has failed, as the end of a sentence; empty when it has not."""
@@ -140,7 +141,7 @@ class Watch:
         for name in self.servers:
             container = worst.get(name)
             if container is None:
-                raise ServerFailed(name, "has no container any more; it was removed")
+                raise self._failed(name, "has no container any more; it was removed")
             if not _is_well(container):
                 return False
         return True
@@ -150,16 +151,20 @@ class Watch:
         if late:
             name = late[0]
         else:
-            name = self.servers[0]
+            name = next(iter(self.servers))
         container = worst.get(name)
         if container is None:
-            raise ServerFailed(name, f"has no container after {timeout:g} s")
+            raise self._failed(name, f"has no container after {timeout:g} s")
         if late[1:]:
-            also = f" (nor {', '.join(late[1:])})"
+            also = f" (nor {', '.join(self.servers[name] for name in late[1:])})"
         else:
             also = ""
         reason = f"is not healthy after {timeout:g} s{also}{_said(container)}"
-        raise ServerFailed(name, reason, log_tail(self.client, container))
+        raise self._failed(name, reason, log_tail(self.client, container))
+
+    def _failed(self, service: str, reason: str, lines: Sequence[str] = ()) -> ServerFailed:
+        command = f"docker compose logs {service}"
+        return ServerFailed(self.servers.get(service, service), reason, lines, command)
 
 
 def _is_well(container: Container) -> bool:

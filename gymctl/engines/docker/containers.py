@@ -148,8 +148,8 @@ def server_status(
 ) -> ServerStatus:
     """How a server is: as the worst of its containers, and how many of those wanted are well."""
     identity = (server.name, server.kind, server.implementation)
-    mine = [item for item in containers if item.service == server.name]
-    worst = by_service(mine).get(server.name)
+    mine = [item for item in containers if item.service == server.service_name]
+    worst = by_service(mine).get(server.service_name)
     if worst is None:
         return ServerStatus(*identity, MISSING, "", None, server.address, replicas=server.replicas, running=0)
     ended = worst.state in ("exited", "dead", "restarting")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -112,10 +112,9 @@ class LevelFilter(logging.Filter):
         return record.levelno >= self._levels.get(_server.get(), self._default)
 
 
-def is_of(line: str, servers: Container[str]) -> bool:
+def is_of(line: str, servers: Iterable[str]) -> bool:
     """Whether a line of the log is one of these servers'."""
-    name, separator, _ = line.partition(SEPARATOR)
-    return bool(separator) and name in servers
+    return any(line.startswith(f"{name}{SEPARATOR}") for name in servers)
 
 
 def last_of_each(lines: Iterable[str], count: int) -> list[str]:

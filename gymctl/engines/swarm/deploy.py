@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ def deploy(
     client: docker.DockerClient,
     stack: str,
     file: Path,
-    servers: Sequence[str],
+    servers: Mapping[str, str],
     earlier: Mapping[str, SwarmService],
     *,
     timeout: float,
@@ -34,8 +35,8 @@ def deploy(
 ) -> None:
     """Deploy a stack file and wait until every server is healthy; then remove what the stack no longer has.
 
-    ``earlier`` are the services that the stack has already. With any, every server goes back to what it was when one
-    fails, or Docker refuses the file halfway.
+    ``servers`` has the names of the servers by their services, ``earlier`` the services that the stack has already.
+    With any, every server goes back to what it was when one fails, or Docker refuses the file halfway.
 
     Raises:
         ServerFailed: a server did not come up; ``rolled_back`` says whether the stack is as it was.
@@ -59,9 +60,9 @@ def deploy(
         _take_back(client, stack, earlier)
         back = _until_as_before(client, stack, earlier)
         reason = f"{failure.reason}; {_how(back)}"
-        command = f"gymctl logs {failure.server}"
+        command = f"gymctl logs {shlex.quote(failure.server)}"
         raise ServerFailed(failure.server, reason, failure.lines, command, rolled_back=back) from failure
-    sweep(client, stack, servers)
+    sweep(client, stack, tuple(servers))
 
 
 def _said(error: CommandFailed) -> str:
@@ -115,9 +116,17 @@ def _is_as_before(now: SwarmService | None, before: SwarmService, tasks: Sequenc
 
 
 def scale(
-    client: docker.DockerClient, stack: str, counts: Mapping[str, int], *, timeout: float, on_event: OnServer
+    client: docker.DockerClient,
+    stack: str,
+    counts: Mapping[str, int],
+    *,
+    titles: Mapping[str, str],
+    timeout: float,
+    on_event: OnServer,
 ) -> None:
-    """Set the replica count of each server, and wait until they are healthy.
+    """Set the replica count of each service, and wait until they are healthy.
+
+    ``titles`` has the names of the servers by their services.
 
     Raises:
         ServerFailed: they are not.
@@ -125,15 +134,21 @@ def scale(
     known = {task.id for task in find_tasks(client, stack)}
     for name, count in counts.items():
         run(["docker", "service", "scale", "--detach", f"{stack}_{name}={count}"], timeout=60)
-    DeployWatch(client, stack, tuple(counts), on_event, known).until_healthy(timeout)
+    DeployWatch(client, stack, {name: titles[name] for name in counts}, on_event, known).until_healthy(timeout)
 
 
 def move_away(
-    client: docker.DockerClient, stack: str, node: Node, *, timeout: float, on_event: OnServer
+    client: docker.DockerClient,
+    stack: str,
+    node: Node,
+    *,
+    titles: Mapping[str, str],
+    timeout: float,
+    on_event: OnServer,
 ) -> tuple[str, ...]:
     """Have every server with a task on ``node`` start new ones elsewhere before the old ones end; returns the servers.
 
-    The node must take no new tasks.
+    The node must take no new tasks. ``titles`` has the names of the servers by their services.
 
     Raises:
         ServerFailed: a server finds no other node, or does not come up there.
@@ -143,5 +158,6 @@ def move_away(
     for name in servers:
         argv = ["docker", "service", "update", "--force", "--detach", "--no-resolve-image", f"{stack}_{name}"]
         run(argv, timeout=60)
-    DeployWatch(client, stack, servers, on_event, {task.id for task in tasks}).until_healthy(timeout)
-    return servers
+    moving = {name: titles.get(name, name) for name in servers}
+    DeployWatch(client, stack, moving, on_event, {task.id for task in tasks}).until_healthy(timeout)
+    return tuple(moving.values())

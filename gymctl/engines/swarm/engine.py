@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gymctl import __version__
 from gymctl.engines.build.images import OnBuild, build_images
+from gymctl.engines.compose.engine import server_address
 from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.daemon import connect, spoken_errors
 from gymctl.engines.docker.jobs import job_image, nofile_limit, run_on_network
@@ -22,7 +23,6 @@ from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, Ser
 from gymctl.engines.rendered_file import check_ours
 from gymctl.engines.runner import OnLine
 from gymctl.engines.state import (
-    ServerAddress,
     StackState,
     find_state,
     load_state,
@@ -121,11 +121,10 @@ class SwarmEngine:
         text_before = self.file.read_text("utf-8") if self.file.exists() else None
         image = job_image(plan)
         state = self._state(plan, rendering, images.get(image, image), arguments, config_digest)
-        names = [server.name for server in state.servers]
         earlier = find_services(client, plan.name)
         try:
             self._write(state, rendering.text, rendering.files, plan.secrets)
-            deploy(client, plan.name, self.file, names, earlier, timeout=timeout, on_event=on_event)
+            deploy(client, plan.name, self.file, state.titles, earlier, timeout=timeout, on_event=on_event)
         except EngineError:
             if earlier and state_before is not None and text_before is not None:
                 save_state(self.directory, state_before)
@@ -142,11 +141,7 @@ class SwarmEngine:
     def _state(
         self, plan: StackPlan, rendering: SwarmRendering, image: str, arguments: Sequence[str], config_digest: str
     ) -> StackState:
-        servers = [
-            ServerAddress(item.name, str(item.kind), item.implementation, item.address, item.replicas, item.single)
-            for item in plan.services
-            if item.name in rendering.services
-        ]
+        servers = [server_address(item, item.address) for item in plan.services if item.name in rendering.services]
         return StackState(
             engine="swarm",
             name=plan.name,
@@ -176,7 +171,7 @@ class SwarmEngine:
         services = find_services(client, state.name)
         tasks = find_tasks(client, state.name)
         nodes = {node.id: node for node in find_nodes(client)}
-        return [server_status(server, services.get(server.name), tasks, nodes) for server in state.servers]
+        return [server_status(server, services.get(server.service_name), tasks, nodes) for server in state.servers]
 
     @spoken_errors()
     def nodes(self) -> list[Node]:
@@ -199,8 +194,10 @@ class SwarmEngine:
         A line begins with ``server.replica@node``.
         """
         state = load_state(self.directory)
-        names = list(servers) or [server.name for server in state.servers]
-        stream_logs(state.name, names, on_line, follow=follow, tail=tail, since=since)
+        services = {
+            server.service_name: server.name for server in state.servers if not servers or server.name in servers
+        }
+        stream_logs(state.name, services, on_line, follow=follow, tail=tail, since=since)
 
     def serves_loopback(self) -> bool:
         """False: only jobs on the stack's network reach its servers."""
@@ -231,7 +228,8 @@ class SwarmEngine:
             ServerFailed: a replica did not come up.
         """
         state = load_state(self.directory)
-        scale(connect(""), state.name, services_to_scale(state, counts), timeout=timeout, on_event=on_event)
+        services = services_to_scale(state, counts)
+        scale(connect(""), state.name, services, titles=state.titles, timeout=timeout, on_event=on_event)
 
     @spoken_errors()
     def drain(self, name: str, *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> tuple[str, ...]:
@@ -252,7 +250,7 @@ class SwarmEngine:
         try:
             if state is not None and state.engine == "swarm":
                 set_availability(client, node, "pause")
-                moved = move_away(client, state.name, node, timeout=timeout, on_event=on_event)
+                moved = move_away(client, state.name, node, titles=state.titles, timeout=timeout, on_event=on_event)
             set_availability(client, node, "drain")
         except BaseException:
             set_availability(client, node, node.availability)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 from gymctl.config.terminal_text import plain
@@ -10,9 +10,12 @@ from gymctl.engines.runner import OnLine, background
 
 
 def stream_logs(
-    stack: str, servers: Sequence[str], on_line: OnLine, *, follow: bool, tail: int | None, since: str
+    stack: str, servers: Mapping[str, str], on_line: OnLine, *, follow: bool, tail: int | None, since: str
 ) -> None:
-    """Pass on the lines of each server, without terminal control sequences; one begins with ``server.replica@node``."""
+    """Pass on the lines of each server, without terminal control sequences; one begins with ``server.replica@node``.
+
+    ``servers`` has the names of the servers by their services.
+    """
     options = ["--no-task-ids"]
     if follow:
         options += ["--follow"]
@@ -27,15 +30,20 @@ def stream_logs(
     else:
         options += []
 
-    def pass_on(line: str) -> None:
-        """Pass on a line without the stack's name, with which Swarm begins every service's name."""
-        on_line(plain(line).removeprefix(f"{stack}_"))
+    def with_name(service: str, name: str) -> OnLine:
+        prefix = f"{stack}_{service}"
+
+        def pass_on(line: str) -> None:
+            text = plain(line)
+            on_line(f"{name}{text.removeprefix(prefix)}" if text.startswith(prefix) else text)
+
+        return pass_on
 
     with ExitStack() as running:
         commands = []
-        for name in servers:  # one command shows one service
-            argv = ["docker", "service", "logs", *options, f"{stack}_{name}"]
-            commands.append(running.enter_context(background(argv, on_line=pass_on)))
+        for service, name in servers.items():  # one command shows one service
+            argv = ["docker", "service", "logs", *options, f"{stack}_{service}"]
+            commands.append(running.enter_context(background(argv, on_line=with_name(service, name))))
             if not follow:
                 commands[-1].wait()
         for command in commands:

@@ -18,7 +18,7 @@ def server_status(
     identity = (server.name, server.kind, server.implementation)
     if service is None:
         return ServerStatus(*identity, MISSING, "", None, server.address, replicas=0, running=0)
-    mine = [task for task in tasks if task.service == server.name]
+    mine = [task for task in tasks if task.service == server.service_name]
     desired = [task for task in mine if task.is_desired]
     # a task on a node that is gone is still said to run there, until the node comes back to deny it
     running = [task for task in mine if task.runs and _is_up(nodes.get(task.node_id))]

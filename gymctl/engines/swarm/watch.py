@@ -6,8 +6,9 @@ run is asked here, of tasks and of each service's update status.
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ class DeployWatch:
 
     client: docker.DockerClient
     stack: str
-    servers: Sequence[str]
+    servers: Mapping[str, str]
+    """Names of the servers by their services."""
     on_event: OnServer
     before: Collection[str] = ()
     _began: float = field(default_factory=time.monotonic)
@@ -63,7 +65,7 @@ class DeployWatch:
     def _judge(self, name: str, services: dict[str, SwarmService], tasks: Sequence[Task]) -> Judgement:
         service = services.get(name)
         if service is None:
-            raise ServerFailed(name, "has no service any more; it was removed", command="gymctl logs")
+            raise ServerFailed(self.servers[name], "has no service any more; it was removed", command="gymctl logs")
         return judge(service, tasks, self.before)
 
     def _tell(self, judged: dict[str, Judgement]) -> None:
@@ -71,7 +73,7 @@ class DeployWatch:
             state = (judgement.state, judgement.health)
             if self._seen.get(name) != state:
                 self._seen[name] = state
-                self.on_event(ServerEvent(name, *state, time.monotonic() - self._began))
+                self.on_event(ServerEvent(self.servers[name], *state, time.monotonic() - self._began))
 
     def _check(self, name: str, judgement: Judgement, rolling_back: bool) -> None:
         if judgement.culprit is not None:
@@ -86,7 +88,7 @@ class DeployWatch:
     def _give_up(self, judged: dict[str, Judgement], tasks: Sequence[Task], timeout: float) -> None:
         late = [name for name, judgement in judged.items() if not judgement.done]
         if late[1:]:
-            also = f" (nor {', '.join(late[1:])})"
+            also = f" (nor {', '.join(self.servers[name] for name in late[1:])})"
         else:
             also = ""
         newest = [task for task in tasks if task.service == late[0] and task.is_desired]
@@ -100,7 +102,8 @@ class DeployWatch:
             lines = ()
         if "No such image" in reason:
             reason += "; copy the images to every node: --host ssh://USER@NODE (repeated), or --registry HOST/PREFIX"
-        return ServerFailed(name, reason, lines, command=f"gymctl logs {name}")
+        server = self.servers[name]
+        return ServerFailed(server, reason, lines, command=f"gymctl logs {shlex.quote(server)}")
 
     def _keep_tail(self, task: Task) -> tuple[str, ...]:
         if not self._tails.get(task.id):

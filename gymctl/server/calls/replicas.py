@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from gymctl.server.sessions import place_in
+from gymctl.server.sessions import cookie_suffix, place_in
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 
@@ -65,7 +65,7 @@ class Replicas:
         self._turn = 0
         self._looked = self._due = 0.0
         self._looking: asyncio.Task[None] | None = None
-        self._suffix = f"___{name}"
+        self._suffix = cookie_suffix(name)
         # Whether sessions name the address that was dialled: not when a proxy or a published port is between.
         self._tells_truly: bool | None = None
 

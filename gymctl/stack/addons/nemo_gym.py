@@ -17,11 +17,10 @@ from gymctl.config.vocabulary import LOOPBACK, RAY_ADDRESS_KEY, RAY_CLIENT_PORT
 from gymctl.config.wording import listing
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.service import ServicePlan
+from gymctl.stack.service_names import RAY_SERVICE
 from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, reroute_address
 
 GYM_ROOT = "/opt/gym"  # in the image: the folder that holds responses_api_models/ and the other kinds
-RAY_SERVICE = "ray-head"
-
 RAY_ADDRESS = f"ray://{RAY_SERVICE}:{RAY_CLIENT_PORT}"
 _CONNECT_LATER = f"gymctl_ray://{RAY_SERVICE}:{RAY_CLIENT_PORT}"
 
@@ -57,7 +56,7 @@ class NemoGym:
             service,
             working_dir=_folder(service.kind, service.implementation),
             probe=_listens(service.port),
-            needs=(RAY_SERVICE,) if service.name in {server.name for server in self.ray_users} else (),
+            needs=(RAY_SERVICE,) if service.server in {server.name for server in self.ray_users} else (),
             environment=(*service.environment, *((*_OPEN_RAY, ("RAY_ADDRESS", RAY_ADDRESS)) if self.ray_users else ())),
             extra_hosts=(*service.extra_hosts, *moved),
         )

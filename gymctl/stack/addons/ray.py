@@ -17,13 +17,14 @@ from gymctl.config.ray import CLIENT_ADDRESS, NEEDS_KEY, RayBlock
 from gymctl.config.sizes import size_in_bytes
 from gymctl.config.vocabulary import LOOPBACK, RAY_ADDRESS_KEY, RAY_CLIENT_PORT, RAY_DASHBOARD_PORT
 from gymctl.errors import Problem
-from gymctl.stack.addons.nemo_gym import RAY_ADDRESS, RAY_SERVICE, NemoGym
+from gymctl.stack.addons.nemo_gym import RAY_ADDRESS, NemoGym
 from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.compose.model import ResourceBounds, Resources
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.placement import node_placement
 from gymctl.stack.runtime import Runtime, Runtimes, uses_work
 from gymctl.stack.service import ServicePlan
+from gymctl.stack.service_names import RAY_SERVICE
 from gymctl.stack.slices.host_gateway import EXTRA_HOST, GATEWAY, reroute_address
 
 WORKER_SERVICE = "ray-worker"
@@ -147,7 +148,7 @@ class RayCluster:
 
     def adapt(self, service: ServicePlan) -> ServicePlan:
         """A planned server of the kit as one that uses the cluster; others as they are."""
-        if service.name not in {server.name for server in self.users}:
+        if service.server not in {server.name for server in self.users}:
             return service
         moved = (EXTRA_HOST,) if self._moved and EXTRA_HOST not in service.extra_hosts else ()
         return replace(

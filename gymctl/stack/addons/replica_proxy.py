@@ -20,12 +20,11 @@ from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.placement import node_placement
 from gymctl.stack.runtime import Runtime, Runtimes
-from gymctl.stack.service import ServicePlan
+from gymctl.stack.service import REPLICA_KIND, ServicePlan
 
 HEALTH_PORT = 8404  # of the proxy: its own health, and /metrics
 COOKIE = "gymctl-replica"
 
-_LONGEST_NAME = 63  # of a host
 _HEAD = "clients know it by a single address"
 _PUBLISHED = "it is published on a port on this machine, which only one container can use"
 _PROXY = "NeMo Gym needs a proxy for replicas: set `replicas: 2` (or more) in the configuration, then run gymctl up"
@@ -46,19 +45,11 @@ class Replication:
         return keeps or server.name in self._called_by_gym
 
     def problems(self) -> Iterator[Problem]:
-        """Names and ports that the proxies need."""
-        names = {name.lower() for name in self._config.servers}
+        """Ports that the proxies need."""
         for server in self._config.servers.values():
             if server.replicas == 1 or not self._wants_proxy(server):
                 continue
             where = self._where(server)
-            replicas = server.name + REPLICA_SUFFIX
-            if replicas.lower() in names:
-                problem = f"{server.name}: its replicas are named {replicas}, like another server"
-                yield Problem(where, problem, "rename one")
-            if len(replicas) > _LONGEST_NAME:
-                problem = f"{server.name}: its replicas are named {replicas}, which is too long for a host name"
-                yield Problem(where, problem, f"use a name of at most {_LONGEST_NAME - len(REPLICA_SUFFIX)} characters")
             if server.port == HEALTH_PORT:
                 problem = f"{server.name}: port {HEALTH_PORT} is used by its proxy's health check"
                 yield Problem(where, problem, "choose another port")
@@ -66,7 +57,7 @@ class Replication:
     def published(self, services: Sequence[ServicePlan]) -> Iterator[Problem]:
         """Servers of several replicas that would share a port of the machine."""
         for service in services:
-            server = self._config.servers.get(service.name)
+            server = self._config.servers.get(service.server)
             if server is not None and service.published and server.replicas > 1:
                 problem = f"{server.name} cannot have {server.replicas} replicas: {_PUBLISHED}"
                 yield Problem(
@@ -81,7 +72,7 @@ class Replication:
         return [planned for service in services for planned in self._planned(service, choice)]
 
     def _planned(self, service: ServicePlan, choice: ImageChoice) -> Iterator[ServicePlan]:
-        server = self._config.servers.get(service.name)
+        server = self._config.servers.get(service.server)
         if server is None:
             yield replace(service, single=_HEAD if service.kind == "head" else "it is not a server")
         elif service.published:
@@ -92,12 +83,13 @@ class Replication:
             yield replace(service, single=_PROXY)
         else:
             yield self._proxy(server, service, choice)
-            yield replace(service, name=service.name + REPLICA_SUFFIX, kind="replica")
+            yield replace(service, name=service.name + REPLICA_SUFFIX, kind=REPLICA_KIND)
 
     def _proxy(self, server: ServerInstance, service: ServicePlan, choice: ImageChoice) -> ServicePlan:
         """The proxy under the server's name: for its callers, and for whoever looks for it, it is the server."""
         return ServicePlan(
             name=service.name,
+            server=server.name,
             kind=server.kind,
             implementation="proxy",
             image=choice.addon("proxy"),
@@ -109,7 +101,7 @@ class Replication:
             environment=(("GYMCTL_PROXY", proxy_configuration(service, _stickiness(server))),),
             placement=node_placement(self._config.placements.of("addons")),
             fragment=fragment("proxy"),
-            single=f"it is a proxy; its replicas are {service.name}{REPLICA_SUFFIX}",
+            single=f"it is a proxy; its replicas are {server.name}{REPLICA_SUFFIX}",
         )
 
     def notes(self) -> Iterator[str]:

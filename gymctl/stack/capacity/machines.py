@@ -13,8 +13,8 @@ from gymctl.config import Config, ServerInstance
 from gymctl.config.sizes import size_in_bytes
 from gymctl.config.vocabulary import is_this_machine
 from gymctl.stack.plan import StackPlan, container_addresses
-from gymctl.stack.plan_checks import HEAD_SERVICE
 from gymctl.stack.service import ServicePlan
+from gymctl.stack.service_names import HEAD_SERVICE
 from gymctl.stack.worker_nodes import outer_ports
 
 HERE = "this machine"

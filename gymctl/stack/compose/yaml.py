@@ -15,7 +15,7 @@ import yaml
 
 from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.stack.compose.model import ComposeDocument
-from gymctl.stack.labels import IMPLEMENTATION, KIND, PORT
+from gymctl.stack.labels import IMPLEMENTATION, KIND, PORT, SERVER
 
 MARKER = "# Rendered by gymctl"
 
@@ -154,6 +154,8 @@ def _described(name: str, document: ComposeDocument) -> str:
         description = "head server: configuration and server status"
     else:
         description = f"{kind}/{implementation}"
+    if SERVER in labels:
+        description = f"{labels[SERVER]}: {description}"
     if PORT in labels:
         address = f"http://{name}:{labels[PORT]}"
     else:

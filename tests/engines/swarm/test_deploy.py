@@ -23,7 +23,7 @@ def update(swarm, folder, **services):
     file = folder / "swarm.yaml"
     file.write_text(stack_file(**services))
     earlier = find_services(swarm, "demo")
-    deploy(swarm, "demo", file, tuple(services), earlier, timeout=5, on_event=lambda _: None)
+    deploy(swarm, "demo", file, {name: name for name in services}, earlier, timeout=5, on_event=lambda _: None)
 
 
 def test_replicas_go_back_too(swarm, tmp_path):
