@@ -96,7 +96,7 @@ def check_addresses(servers: Mapping[str, ServerInstance], head: Head, default: 
     """No two servers claim one port of one host; ``default`` is the host of those that name none."""
     taken = [(head.host or default or LOOPBACK, head.port, "the head server")]
     for server in servers.values():
-        if server.port is None:
+        if server.port is None or server.at is not None:
             continue
         host = server.host or default or LOOPBACK
         other = next((name for place, port, name in taken if port == server.port and _same(host, place)), None)

@@ -54,6 +54,8 @@ def advise(
 
 
 def _unread_fields(server: ServerInstance, findings: Findings) -> None:
+    if server.at is not None:
+        return
     known = _common_keys(server)
     unknown = [str(key) for key in server.fields if key not in known and not str(key).startswith("x-")]
     implementation = implementation_of(server.folder, server.entrypoint) if unknown and server.folder else None

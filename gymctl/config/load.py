@@ -186,8 +186,9 @@ def _servers(resolved: Mapping[str, Any], layers: Layers, findings: Findings) ->
     own = Findings(findings.origins, findings.silenced)
     servers = find_servers(resolved, layers.roots, own)
     for server in servers.values():
-        check_domain(server, own)
-        check_settings(server, own)
+        if server.at is None:
+            check_domain(server, own)
+            check_settings(server, own)
     findings.notes += own.notes
     if is_strict:
         findings.problems += own.problems

@@ -45,6 +45,8 @@ class ServerInstance:
     limits: ResourceLimits | None = None  # its ``resources:``
     needs_ray: bool = False
     replicas: int = 1
+    at: str | None = None
+    """Base URL of the server where it runs already; None: it is started."""
     container: ContainerSettings | None = None
     """What its container gets in addition to the server."""
 
@@ -120,6 +122,11 @@ class Config:
     def is_worker(self) -> bool:
         """Whether the head of this stack is another machine's."""
         return self.membership is not None and self.membership.role is Role.WORKER
+
+    @property
+    def started(self) -> dict[str, ServerInstance]:
+        """The servers that a stack starts: all but those that run elsewhere already."""
+        return {name: server for name, server in self.servers.items() if server.at is None}
 
     @property
     def agent_names(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def check_published(
 
     Servers that name hosts are of several machines, and who is beside whom shows only when one machine's file is made.
     """
-    if not all(is_this_machine(server.host) for server in servers):
+    if not all(server.at or is_this_machine(server.host) for server in servers):
         return
     taken = {}
     if role is Role.ALL or (role is not Role.WORKER and is_this_machine(head.host)):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from gymctl.config.block import Block, Host, Must, OpenBlock, Port, PositiveCount, Text, choice, wrong
 from gymctl.config.choices import SliceMode
 from gymctl.config.container_settings import ContainerSettings
 from gymctl.config.placement import Placement, ResourceLimits
 from gymctl.config.upstream import DATASET_TYPES, DOMAINS, LICENSES
+from gymctl.config.validation import is_host_name, is_port
 from gymctl.config.vocabulary import MOST_REPLICAS, RUNTIMES, ServerKind
 
 _SOURCE_KEYS = {"gitlab": ("dataset_name", "version", "artifact_fpath"), "huggingface": ("repo_id",)}
@@ -86,8 +88,27 @@ class Dataset(OpenBlock):
         return self
 
 
+_AT = "the address of a running server, such as http://gpu-1:8000, without a path"
+
+
+_AT_URL = re.compile(r"http://(?P<host>[^/:@?#\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?")
+
+
+def _server_address(value: str) -> str:
+    found = _AT_URL.fullmatch(value)
+    if found is None or not is_port(int(found["port"])):
+        raise ValueError("not the address of a server")
+    if not found["host"].startswith("[") and not is_host_name(found["host"]):
+        raise ValueError("not a host name")
+    return value.removesuffix("/")
+
+
 class OuterFields(ContainerSettings):
     """Fields of a server that are also allowed next to its kind key."""
+
+    at: Annotated[str, AfterValidator(_server_address), Must(_AT)] | None = Field(
+        None, description="Address of the server where it runs already; gymctl starts none, and others call that one."
+    )
 
     replicas: (
         Annotated[int, Field(ge=1, le=MOST_REPLICAS), Must(f"a number of replicas from 1 to {MOST_REPLICAS}")] | None

@@ -20,6 +20,7 @@ from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind, is_s
 from gymctl.config.wording import did_you_mean, nearest
 
 SKIP = " (+error_on_almost_servers=false skips it)"
+_ENTRYPOINT = "app.py"  # of a server that runs elsewhere, whose entry need not name one
 _KIND_NAMES = [kind.value for kind in ServerKind]
 # Fields of gymctl whose name a server's own code may have for something else.
 _MAY_BE_OWN = GYMCTL_FIELDS - {"replicas", "runtime"}
@@ -73,10 +74,10 @@ class _Entry:
         if len(kinds) != 1 or not isinstance(self.name, str):
             return False
         implementations = kinds[0]
-        if not isinstance(implementations, dict) or len(implementations) != 1:
+        if "at" in self.value or not isinstance(implementations, dict) or len(implementations) != 1:
             return False
         (fields,) = implementations.values()
-        if not isinstance(fields, dict) or "entrypoint" in fields:
+        if not isinstance(fields, dict) or {"at", "entrypoint"} & fields.keys():
             return False
         return not nearest("entrypoint", fields, cutoff=0.8)
 
@@ -110,7 +111,7 @@ class _Entry:
             )
             return None
         implementation, fields = next(iter(inner.items()))
-        if isinstance(fields, dict) and isinstance(fields.get("entrypoint"), str):
+        if isinstance(fields, dict) and self._is_complete(fields):
             return str(implementation)
         if isinstance(fields, dict):
             typo = nearest("entrypoint", fields, cutoff=0.8)
@@ -129,8 +130,14 @@ class _Entry:
             self.findings.problem(here, problem, f"{hint}{SKIP}")
         return None
 
+    def _is_complete(self, fields: Mapping[str, Any]) -> bool:
+        """Whether it has an entrypoint, or needs none because it is not started here."""
+        if "entrypoint" in fields:
+            return isinstance(fields["entrypoint"], str)
+        return "at" in fields or "at" in self.value
+
     def _instance(self, kind: ServerKind, implementation: str) -> ServerInstance:
-        fields = self.value[kind.value][implementation]
+        fields = {"entrypoint": _ENTRYPOINT, **self.value[kind.value][implementation]}
         path: KeyPath = (self.name, kind.value, implementation)
         folder = _folder(kind, implementation, fields["entrypoint"], self.roots)
         own = _own_fields(folder, fields)
@@ -157,6 +164,7 @@ class _Entry:
             limits=_limits(settings.get("resources")),
             needs_ray=settings.get("needs_ray", False),
             replicas=settings.get("replicas") or 1,
+            at=settings.get("at"),
             container=_container(settings),
         )
 

@@ -191,6 +191,17 @@ RESOURCES_KIND = "resources_servers"
 RELAY = "legacy_agent"  # its implementation that passes /run and /aggregate_metrics on, unread
 RELAY_SUFFIX = "_environment_server"  # of the name that its parser gives the relay of an agent that has none
 
+# The model server that starts vLLM itself (0.4.0, local_vllm_model/app.py): otherwise as vllm_model, which is its base.
+SELF_SERVING_MODEL = "local_vllm_model"
+SELF_SERVING_FIELDS = (
+    "vllm_serve_kwargs",
+    "vllm_serve_env_vars",
+    "hf_home",
+    "ray_worker_py_executable",
+    "show_vllm_engine_stats",
+    "debug",
+)
+
 # Kinds of failures (0.7.0, failure_kinds.py); a server's own is ``<server>:<kind>``.
 FAILURE_KINDS = frozenset(
     "transport_unreachable transport_peer_drop transport_timeout transport_local_resource agent_run_error "

@@ -67,11 +67,18 @@ class StackState:
     files: tuple[str, ...] = ()
     role: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
+    outside: tuple[ServerAddress, ...] = ()
+    """Servers of its configuration that run elsewhere, at the address that its own servers dial."""
 
     @property
     def titles(self) -> dict[str, str]:
         """The names of its servers, by their services."""
         return {server.service_name: server.name for server in self.servers}
+
+    @property
+    def all_servers(self) -> tuple[ServerAddress, ...]:
+        """Its own servers, and those that it calls elsewhere."""
+        return (*self.servers, *self.outside)
 
     @property
     def where(self) -> str:
@@ -172,8 +179,9 @@ def find_own_state(directory: Path, engine: str) -> StackState | None:
 
 def _parse(values: dict[str, Any]) -> StackState:
     servers = tuple(ServerAddress(**server) for server in values["servers"])
+    outside = tuple(ServerAddress(**server) for server in values.get("outside", ()))
     lists = {key: tuple(values.get(key, ())) for key in ("arguments", "files")}
-    return StackState(**{**values, "servers": servers, **lists})
+    return StackState(**{**values, "servers": servers, "outside": outside, **lists})
 
 
 def clear_state(directory: Path) -> None:

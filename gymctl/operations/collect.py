@@ -126,7 +126,7 @@ def agents_of(state: StackState) -> tuple[str, ...]:
     Raises:
         InputError: there are none.
     """
-    servers = [(server.name, server.kind) for server in state.servers]
+    servers = [(server.name, server.kind) for server in state.all_servers]
     if state.takes_workers:
         from gymctl.engines.remote_servers import registered_servers
 
@@ -197,7 +197,7 @@ def _in_a_thread(work: Work) -> Report:
 
 def _server_urls(state: StackState) -> dict[str, str]:
     """Base URLs of the stack's servers, those of other machines included, by name."""
-    urls = {server.name: server.address for server in state.servers}
+    urls = {server.name: server.address for server in state.all_servers}
     if not state.takes_workers:
         return urls
     from gymctl.engines.remote_servers import registered_urls

@@ -45,6 +45,8 @@ def logs(
     state = load_state(directory)
     names = [server.name for server in state.servers]
     for name in servers:
+        if name in [server.name for server in state.outside]:
+            raise InputError(f"{name} runs elsewhere; gymctl has no log of it", "look where it was started")
         if name not in names:
             raise InputError(f"the stack has no server {name!r}", f"there are: {', '.join(names)}")
     engine = engine_of(directory)

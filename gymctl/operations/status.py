@@ -17,7 +17,7 @@ class StackStatus:
 
     name: str
     servers: tuple[ServerStatus, ...]
-    """Its servers in their order, then those that other machines registered with its head."""
+    """Its servers in their order, then those that run elsewhere, and those that other machines registered."""
     nodes: tuple[Node, ...] = ()
     """The machines of its Swarm, managers first; empty elsewhere."""
     collections: tuple[RunningCollection, ...] = ()
@@ -45,6 +45,7 @@ def status(directory: Path | None = None) -> StackStatus:
         InputError: no stack was brought up there.
         EngineError: its engine does not answer.
     """
+    from gymctl.engines.outside_servers import outside_statuses
     from gymctl.engines.remote_servers import registered_servers
 
     directory = directory or Path.cwd()
@@ -56,7 +57,7 @@ def status(directory: Path | None = None) -> StackStatus:
         remote = []
     return StackStatus(
         name=state.name,
-        servers=(*engine.status(), *remote),
+        servers=(*engine.status(), *outside_statuses(state), *remote),
         nodes=tuple(engine.nodes()),
         collections=tuple(running_collections(directory)),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.config import Config, EngineKind, Role
 from gymctl.engines.collections import changed_under, collection_in_the_way, disturbed_collections
+from gymctl.engines.outside_servers import outside_servers, silent_servers
 from gymctl.engines.server_code import code_digests
 from gymctl.engines.state import StackState, find_state, save_configuration, save_state
 from gymctl.errors import GymctlError, InputError
@@ -29,6 +30,7 @@ from gymctl.operations.membership import check_swarm_role, published_head, store
 
 if TYPE_CHECKING:
     from gymctl.stack import StackPlan
+    from gymctl.stack.slices.slices import Address
 
 _LOCAL_TIMEOUT_S = 180.0
 
@@ -128,10 +130,11 @@ def up(
         on_event=on_event,
     )
     before = find_state(directory)
-    code = code_digests(config.servers)
+    code = code_digests(config.started)
     start.note(_changed_collections(start, before, code, allowed=while_collecting))
     state = _bring_up(start, engine, before, code)
     if probe:
+        start.note(list(silent_servers(state)))
         start.note(list(endpoint_notes(config, state, directory)))
     return state
 
@@ -140,7 +143,8 @@ def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code
     """Start the servers and save the state; say what became of the stack that was there if that does not end well."""
     directory = start.directory
     try:
-        state = replace(_ENGINES[engine](start), code=code)
+        state = _ENGINES[engine](start)
+        state = replace(state, code=code, outside=outside_servers(start.config, _addresses(start.config, engine)))
         save_state(directory, state)
         save_configuration(directory, state.config_digest, masked_configuration(start.config))
     except KeyboardInterrupt:
@@ -151,6 +155,15 @@ def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code
         start.note(_stopped(before, directory))
         raise
     return state
+
+
+def _addresses(config: Config, engine: EngineKind) -> dict[str, Address]:
+    """Where the servers that run elsewhere are, as the stack's own dial them."""
+    from gymctl.stack.slices.host_gateway import GATEWAY
+    from gymctl.stack.slices.slices import Address
+
+    gateway = None if engine is EngineKind.LOCAL else GATEWAY
+    return {name: Address.of(server.at, gateway) for name, server in config.servers.items() if server.at}
 
 
 def _changed_collections(start: _Start, before: StackState | None, code: dict[str, str], *, allowed: bool) -> list[str]:
@@ -199,7 +212,7 @@ def _up_local(start: _Start) -> StackState:
     name = stack_name(start.options.name, start.directory)
     start.note(list(ignored_settings(config)))
     first = "node" if config.is_worker else "head"
-    start.on_event(ServersExpected((first, *config.servers)))
+    start.on_event(ServersExpected((first, *config.started)))
     state = LocalEngine(start.directory).up(
         config,
         name=name,

@@ -46,7 +46,7 @@ def with_container(
 def container_problems(config: Config) -> Iterator[Problem]:
     """Secrets in a server's ``environment``, where anyone who may inspect a container reads them."""
     finder = SecretFinder(config.secrets)
-    for server in config.servers.values():
+    for server in config.started.values():
         if server.container:
             variables = server.container.environment
         else:

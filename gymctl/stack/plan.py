@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gymctl.config import Config, ServerKind, SliceMode
+from gymctl.config import Config, SliceMode
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, PROBED, base_url
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.ray import RayCheck, RayCluster
 from gymctl.stack.addons.replica_proxy import Replication
 from gymctl.stack.addons.vllm import HUB_TOKEN, gpu_notes, vllm_stack
+from gymctl.stack.addresses import container_addresses
 from gymctl.stack.container import container_problems, with_start_period
 from gymctl.stack.egress import Egress
 from gymctl.stack.images import ImageChoice, ImagePlan
@@ -22,12 +23,10 @@ from gymctl.stack.plan_checks import plan_problems, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.server_services import SERVICES_ROOT, head_service, server_service
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.service_names import HEAD_SERVICE, service_names
+from gymctl.stack.service_names import HEAD_SERVICE
 from gymctl.stack.slices.host_gateway import GATEWAY, gateway_notes
 from gymctl.stack.slices.slices import Address, Slices, reachable_from
 from gymctl.stack.worker_nodes import Machines
-
-_PORTS = {ServerKind.RESOURCES: 8080, ServerKind.AGENT: 8081, ServerKind.MODEL: 8000, ServerKind.ENVIRONMENT: 8082}
 
 
 @dataclass(frozen=True)
@@ -236,7 +235,7 @@ def _plan_servers(parts: _Parts) -> _Servers:
     hosts = [name for name in parts.options.machine_names if name not in services_by_host]
     services: list[ServicePlan] = []
     rerouted: dict[tuple[str, ...], list[str]] = {}
-    for server in config.servers.values():
+    for server in config.started.values():
         view = slices.of(server.name)
         rerouted.setdefault(view.rerouted, []).append(server.name)
         image = parts.ray.image(server, parts.choice)
@@ -263,7 +262,7 @@ def _probed(parts: _Parts) -> set[str]:
     """Names of the servers whose endpoints are tried once the stack is up."""
     if not parts.options.is_probed:
         return set()
-    servers = (server for server in parts.config.servers.values() if server.implementation in PROBED)
+    servers = (server for server in parts.config.started.values() if server.implementation in PROBED)
     return {server.name for server in servers if parts.runtimes.of(server.name) is not Runtime.NEMO_GYM}
 
 
@@ -274,18 +273,6 @@ def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
         for name, values in part.items():
             whole[name] = {**whole.get(name, {}), **values}
     return whole
-
-
-def container_addresses(config: Config, stack: str = "") -> dict[str, Address]:
-    """Every server under its service name, bound to all interfaces of its container; ``head_server`` too.
-
-    Containers have an address each, so that the same port serves many; a ``host`` in the configuration is not used.
-    """
-    names = service_names(config.servers, stack)
-    addresses = {
-        name: Address(names[name], server.port or _PORTS[server.kind]) for name, server in config.servers.items()
-    }
-    return {HEAD_NAME: Address(HEAD_SERVICE, config.head.port), **addresses}
 
 
 def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:

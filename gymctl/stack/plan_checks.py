@@ -36,7 +36,7 @@ def stack_name_problems(name: str) -> Iterator[Problem]:
 
 
 def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
-    for server in config.servers.values():
+    for server in config.started.values():
         if server.folder is not None or runtimes.of(server.name) is Runtime.NEMO_GYM:
             continue
         roots = dict.fromkeys((*config.roots, config.bundled))
@@ -55,7 +55,7 @@ def _address_problems(config: Config) -> Iterator[Problem]:
         taken = {(config.head.host, config.head.port): "the head server"}
     else:
         taken = {}
-    for server in config.servers.values():
+    for server in config.started.values():
         if server.host is None or server.port is None:
             continue
         address = (server.host, server.port)

@@ -59,7 +59,7 @@ class Runtimes:
         """``version`` and ``root`` are the user's options; otherwise a root found around a server is used."""
         self._config = config
         self._root = root.resolve() if root else None
-        self._of = {server.name: self._decide(server) for server in config.servers.values()}
+        self._of = {server.name: self._decide(server) for server in config.started.values()}
         if self._root is None and version is None:
             self._root = next((checkout for server in self.nemo_gym if (checkout := _checkout_of(server.folder))), None)
         self.source = GymSource(version or upstream.DEFAULT.version, self._root)
@@ -67,7 +67,7 @@ class Runtimes:
     @property
     def nemo_gym(self) -> tuple[ServerInstance, ...]:
         """The servers that run on NeMo Gym."""
-        servers = self._config.servers.values()
+        servers = self._config.started.values()
         return tuple(server for server in servers if self._of[server.name] is Runtime.NEMO_GYM)
 
     def of(self, name: str) -> Runtime:
@@ -106,7 +106,7 @@ class Runtimes:
 
     def problems(self) -> Iterator[Problem]:
         """Servers that their runtime does not have, or cannot run in a container."""
-        for server in self._config.servers.values():
+        for server in self._config.started.values():
             if problem := self._problem(server, f"{server.kind.value}/{server.implementation}"):
                 text, hint = problem
                 yield Problem(str(server.location or ""), f"{server.name}: {text}", hint)
@@ -118,7 +118,9 @@ class Runtimes:
             if server.folder is not None and missing:
                 return f"{title} is written for NeMo Gym; gymctl has no implementation of it", "remove `runtime`"
         elif server.implementation in upstream.NOT_IN_CONTAINERS:
-            hint = "use vllm_model with a `vllm:` block, or with the base_url of a separate vLLM"
+            hint = f"start it on a machine with GPUs and set ++{server.name}.at=http://HOST:PORT"
+            if server.implementation == upstream.SELF_SERVING_MODEL:
+                hint += ", or have gymctl start vLLM: +vllm.model=ORGANISATION/NAME"
             return f"{title} starts vLLM through Ray directly on a machine, which does not work in a container", hint
         elif checkout and missing and not (checkout / title / server.entrypoint).is_file():
             return f"no {title}/{server.entrypoint} in {checkout}", "check its name there"

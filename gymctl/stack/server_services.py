@@ -41,6 +41,7 @@ def head_service(
         working_dir=f"{SERVICES_ROOT}/head",
         published=((publish_host, port, port),),
         placement=node_placement(config.placements.of("head")),
+        extra_hosts=extra_hosts((addresses[name].url for name in config.servers), ()),
     )
     return machines.with_token(head, data)
 

@@ -43,7 +43,7 @@ class Machines:
         self._member = config.membership
         self.is_worker = config.is_worker
         inner = {name: address.port for name, address in addresses.items()}
-        self._ports = outer_ports(config.servers, config.head.port, inner)
+        self._ports = outer_ports(config.started, config.head.port, inner)
 
     @property
     def head(self) -> Address | None:
@@ -67,7 +67,7 @@ class Machines:
         if self.is_worker and self._config.head.host in (None, *EVERY_INTERFACE_HOSTS):
             hint = "set head_server.host to the coordinator's address"
             yield Problem("", "a worker needs the address of the head", hint)
-        for server in self._config.servers.values():
+        for server in self._config.started.values():
             where = str(server.location or "")
             if self.is_worker and self.url(server) is None:
                 hint = "set its `host:` to this machine's address, or use --advertise ADDRESS for all servers"
@@ -95,8 +95,8 @@ class Machines:
     def added(self) -> Mapping[str, Mapping[str, Any]]:
         """What slices get on top of the configuration's: the servers of other machines, and the host they dial."""
         remote = {name: kind.value for name, kind in self._config.remote.items()}
-        added: dict[str, dict[str, Any]] = {name: {} for name in self._config.servers}
-        for server in self._config.servers.values():
+        added: dict[str, dict[str, Any]] = {name: {} for name in self._config.started}
+        for server in self._config.started.values():
             if any(item.name in remote for item in server.references):
                 added[server.name][REMOTE_KEY] = remote
             if host := self._host(server):
@@ -121,7 +121,7 @@ class Machines:
         assert self._member is not None and self.head is not None  # noqa: S101 - asked of workers only
         entries = {
             name: {server.kind.value: {server.implementation: self._inner(server)}}
-            for name, server in self._config.servers.items()
+            for name, server in self._config.started.items()
         }
         data: dict[str, Any] = escape_all({**entries, NODE_KEY: node_fields(self._config, self.head, self.url)})
         data[NODE_KEY] |= {"host": EVERY_INTERFACE, "port": port, "token": _TOKEN_REFERENCE}
@@ -143,7 +143,7 @@ class Machines:
         """What is open to other machines, and to whom."""
         if self._member is None:
             return
-        wide = [name for name, server in self._config.servers.items() if self._is_wide(server)]
+        wide = [name for name, server in self._config.started.items() if self._is_wide(server)]
         if wide:
             yield f"{', '.join(wide)}: `host` is a name, so the port is published on every interface of this machine"
         if self._config.remote:
@@ -194,7 +194,7 @@ def node_fields(config: Config, head: Address, url_of: Callable[[ServerInstance]
             "entrypoint": server.entrypoint,
             "url": url_of(server),
         }
-        for name, server in config.servers.items()
+        for name, server in config.started.items()
     ]
     return {"node": config.membership.node, "head": head.url, "servers": servers}
 

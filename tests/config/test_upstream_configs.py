@@ -19,6 +19,7 @@ import yaml
 from config_files import Folder
 
 from gymctl.config import Config, MergeOrder
+from gymctl.config.upstream import NOT_IN_CONTAINERS
 from gymctl.errors import InputError
 from gymctl.stack import StackOptions, plan_stack, render_stack
 
@@ -66,7 +67,6 @@ _DIFFERENCES = {
 }
 _UNRENDERED = {
     "looks like a server but has no entrypoint": _OVERLAY,
-    "starts vLLM through Ray directly on a machine": "a container is not a node of that cluster",
 }
 WHEELS = (
     Wheel(
@@ -145,17 +145,24 @@ def _load(entry: dict[str, Any], folder: Folder, parsed: Parsed, *added: str) ->
     return folder.load(f"+config_paths=[{paths}]", *given, environ=environ, merge_order=parsed.wheel.order)
 
 
-def _completed(entry: dict[str, Any], folder: Folder, parsed: Parsed, **more: str) -> Config:
+def _completed(entry: dict[str, Any], folder: Folder, parsed: Parsed, **more: Any) -> Config:
     """The configuration with everything that upstream said was missing."""
-    folder.write("added.yaml", yaml.safe_dump({**entry["added"], **more}))
-    return _load(entry, folder, parsed, "added.yaml")
+    folder.write("added.yaml", yaml.safe_dump(entry["added"]))
+    folder.write("more.yaml", yaml.safe_dump(more))
+    return _load(entry, folder, parsed, "added.yaml", "more.yaml")
 
 
 def _refusal(entry: dict[str, Any], folder: Folder, parsed: Parsed) -> str:
-    """Why a configuration is not rendered; empty when it is."""
+    """Why a configuration is not rendered; empty when it is. Servers that start vLLM themselves are elsewhere."""
     options = StackOptions(version="1", gym_version=parsed.wheel.version, gym_root=parsed.root)
+    outside: dict[str, Any] = {}
+    for name, value in entry["resolved"].items():
+        models = value.get("responses_api_models", {}) if isinstance(value, dict) else {}
+        if NOT_IN_CONTAINERS & models.keys():
+            outside[name] = {"at": "http://gpu-1:8000"}
     try:
-        plan = plan_stack(_completed(entry, folder, parsed, runtime="nemo-gym"), name="stack", options=options)
+        config = _completed(entry, folder, parsed, runtime="nemo-gym", **outside)
+        plan = plan_stack(config, name="stack", options=options)
     except InputError as error:
         return str(error)
     assert yaml.safe_load(render_stack(plan))["services"]

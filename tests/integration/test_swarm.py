@@ -180,7 +180,7 @@ def test_a_worker_killed_in_the_middle(lab, running):
             assert lost and "was lost: the node is down" in lost[-1]["what"]
         nodes = {node["name"]: node for node in json.loads(running.gymctl("nodes", "list", "--json"))}
         assert nodes[victim]["state"] == "down"
-        assert f"{victim} does not answer" in running.gymctl("down")  # and takes no longer for it
+        assert f"{victim} does not respond" in running.gymctl("down")  # and takes no longer for it
     finally:
         lab.revive(victim)
 

@@ -134,7 +134,7 @@ def test_our_own_implementation_in_the_place_of_theirs(tmp_path: Path) -> None:
 
 def test_servers_that_start_vllm_themselves_are_refused() -> None:
     whole = config(replace(server("v", MODEL, implementation="local_vllm_model", found=False), runtime="nemo-gym"))
-    with pytest.raises(ConfigError, match="use vllm_model with a `vllm:` block"):
+    with pytest.raises(ConfigError, match=r"set \+\+v\.at=http://HOST:PORT, or have gymctl start vLLM: \+vllm\.model="):
         plan(whole)
 
 

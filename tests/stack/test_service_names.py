@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
 
 from gymctl.config import Config
-from gymctl.engines.compose.engine import server_address
+from gymctl.engines.planned_servers import server_address
 from gymctl.stack import StackOptions, StackPlan, plan_stack, render_stack
 from gymctl.stack.service_names import service_names
 from gymctl.stack.swarm import render_swarm

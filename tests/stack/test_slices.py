@@ -9,7 +9,7 @@ from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server, weathe
 
 from gymctl.config import Config, Head
 from gymctl.stack import Address, dump_slice, head_slice, slice_for
-from gymctl.stack.plan import container_addresses
+from gymctl.stack.addresses import container_addresses
 from gymctl.stack.slices.slices import Slices
 
 

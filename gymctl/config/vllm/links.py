@@ -11,6 +11,7 @@ from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.nested import follow, value_at, with_value
+from gymctl.config.upstream import SELF_SERVING_FIELDS, SELF_SERVING_MODEL
 from gymctl.config.vllm.families import family_of, note_parsers, reasoning_parser
 from gymctl.config.vllm.served_model import VLLM_KEY, VLLM_PORT, VllmBlock, is_single
 from gymctl.config.vocabulary import MISSING, ServerKind, is_server_entry
@@ -47,15 +48,36 @@ def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], 
                 links[path] = ""
             else:
                 links[path] = named
-        following = {key for key in _FOLLOWING if key in fields and (key == "base_url" or _is_open(fields[key], raw))}
-        own = {key: value for key, value in fields.items() if key not in following}
-        detached = with_value(detached, path, own)
+        detached = with_value(detached, path, _own_fields(fields, raw))
+        if path[-1] == SELF_SERVING_MODEL:
+            detached = _with_vllm_model(detached, path, links, findings)
     return detached, links
 
 
+def _own_fields(fields: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that do not follow from the block."""
+    following = {key for key in _FOLLOWING if key in fields and (key == "base_url" or _is_open(fields[key], raw))}
+    return {key: value for key, value in fields.items() if key not in following}
+
+
+def _with_vllm_model(detached: dict[str, Any], path: KeyPath, links: Links, findings: Findings) -> dict[str, Any]:
+    """A copy in which ``vllm_model`` takes the place of a server that would start vLLM itself: the block does that."""
+    place = (*path[:-1], "vllm_model")
+    findings.origins.graft(path, place)
+    what = f"{path[0]}: vllm_model replaces {path[-1]}; the vllm block starts vLLM"
+    hint = f"its {' and '.join(SELF_SERVING_FIELDS[:2])} are not read; set the block"
+    findings.note(NoteCode.RENAMED, place, what, hint)
+    if path in links:
+        links[place] = links.pop(path)
+    fields = {key: value for key, value in value_at(detached, path).items() if key not in SELF_SERVING_FIELDS}
+    return with_value(detached, place[:-1], {place[-1]: fields})
+
+
 def _takes_only_block(fields: Mapping[str, Any], path: KeyPath, written: Any, raw: Mapping[str, Any]) -> bool:
-    """Whether a server that names no block calls the only one: a ``vllm_model`` whose ``base_url`` is open."""
-    return written is not None and path[-1] == "vllm_model" and _is_open(fields.get("base_url"), raw)
+    """Whether a server that names no block calls the only one: ``vllm_model`` without a ``base_url``, or its like."""
+    if written is None or "at" in fields or "at" in raw[str(path[0])]:
+        return False
+    return path[-1] in ("vllm_model", SELF_SERVING_MODEL) and _is_open(fields.get("base_url"), raw)
 
 
 def attach(

@@ -29,11 +29,11 @@ from gymctl.engines.docker.jobs import job_image, nofile_limit, run_on_network
 from gymctl.engines.docker.location import check_location, check_sources
 from gymctl.engines.docker.ray_cluster import check_clusters
 from gymctl.engines.docker.requirements import check_commands, check_engine
+from gymctl.engines.planned_servers import planned_servers, with_server_name
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.rendered_file import check_ours
 from gymctl.engines.runner import OnLine, background, run, stream
 from gymctl.engines.state import (
-    ServerAddress,
     StackState,
     find_own_state,
     load_state,
@@ -47,7 +47,7 @@ from gymctl.errors import EngineError
 if TYPE_CHECKING:
     import docker
 
-    from gymctl.stack import ServicePlan, StackPlan
+    from gymctl.stack import StackPlan
 
 
 class ComposeEngine:
@@ -147,7 +147,7 @@ class ComposeEngine:
             engine="compose",
             name=plan.name,
             head_url=plan.head_url,
-            servers=tuple(_address(service, plan) for service in plan.services),
+            servers=planned_servers(plan),
             arguments=tuple(arguments),
             config_digest=config_digest,
             compose_file=self.file.name,
@@ -220,7 +220,7 @@ class ComposeEngine:
         renamed = {server.service: server.name for server in state.servers if server.service}
         stream(
             self._command(state.name, "logs", *options, *services),
-            lambda line: on_line(_with_server_name(plain(line), renamed)),
+            lambda line: on_line(with_server_name(plain(line), renamed)),
             cwd=self.directory,
         )
 
@@ -258,34 +258,6 @@ class ComposeEngine:
         """
         state = load_state(self.directory)
         return remove_stack(connect(""), self.directory, state, self._command, volumes=volumes)
-
-
-def _address(service: ServicePlan, plan: StackPlan) -> ServerAddress:
-    """Where a server is reached: the head from this machine, the others inside the stack's network."""
-    address = plan.head_url if service.kind == "head" else service.address
-    return server_address(service, address)
-
-
-def server_address(service: ServicePlan, address: str) -> ServerAddress:
-    """A planned service as the state of a stack has it."""
-    return ServerAddress(
-        name=service.title,
-        kind=str(service.kind),
-        implementation=service.implementation,
-        address=address,
-        replicas=service.replicas,
-        single=service.single,
-        service="" if service.title == service.name else service.name,
-    )
-
-
-def _with_server_name(line: str, renamed: Mapping[str, str]) -> str:
-    """A line of Compose, which begins with ``SERVICE-NUMBER``, with the name of the server instead."""
-    container, separator, text = line.partition("|")
-    service, _, number = container.rstrip().rpartition("-")
-    if service in renamed:
-        return f"{renamed[service]}-{number}  {separator}{text}"
-    return line
 
 
 def _network(client: docker.DockerClient, project: str) -> str:

@@ -23,6 +23,7 @@ from gymctl.engines.state import StackState, current_umask
 from gymctl.errors import EngineError
 from gymctl.stack.labels import JOB, STACK
 from gymctl.stack.limits import COLLECTOR
+from gymctl.stack.slices.host_gateway import extra_hosts
 
 if TYPE_CHECKING:
     import docker
@@ -60,6 +61,7 @@ def run_on_network(
         network=network,
         user=as_this_user(client),
         nofile=state.nofile,
+        extra_hosts=extra_hosts((server.address for server in state.outside), ()),
     )
     try:
         done = stream(
@@ -149,8 +151,17 @@ def job_name(project: str) -> str:
     return f"{project}-collect-{uuid.uuid4().hex[:8]}"
 
 
-def job_command(job: Job, *, name: str, project: str, network: str, user: Sequence[str], nofile: int) -> list[str]:
-    """The argument list that runs ``job``; ``user`` are the options that say as whom."""
+def job_command(
+    job: Job,
+    *,
+    name: str,
+    project: str,
+    network: str,
+    user: Sequence[str],
+    nofile: int,
+    extra_hosts: Sequence[str] = (),
+) -> list[str]:
+    """The argument list that runs ``job``; ``user`` are the options that say as whom, ``extra_hosts`` as Compose's."""
     argv = ["docker", "run", "--rm", "--init", "--name", name, "--network", network]
     argv += ["--label", f"{STACK}={project}", "--label", JOB, "--pull", "never"]
     argv += ["--read-only", "--tmpfs", f"/tmp:size={COLLECTOR.tmp_mb}m"]  # noqa: S108
@@ -159,6 +170,8 @@ def job_command(job: Job, *, name: str, project: str, network: str, user: Sequen
     argv += ["--log-driver", "none", *user]  # its output is ours already
     if nofile:
         argv += ["--ulimit", f"nofile={nofile}:{nofile}"]
+    for host in extra_hosts:
+        argv += ["--add-host", host]
     for mount in job.mounts:
         argv += ["--mount", _mount_option(mount)]
     for key, value in {NAME_VARIABLE: name, **job.env}.items():

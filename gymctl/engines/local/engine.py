@@ -270,6 +270,7 @@ def _check_free(config: Config, addresses: Mapping[str, Address], held: Containe
     """
     for server, address in addresses.items():
         is_elsewhere = server == HEAD_NAME and config.is_worker
+        is_elsewhere = is_elsewhere or (server in config.servers and server not in config.started)
         if address.port not in held and not is_elsewhere:
             bound(server, address).close()
 
@@ -282,7 +283,7 @@ def _state(
         first = ServerAddress("node", "node", "node", addresses[NODE_KEY].url)
     servers = (
         ServerAddress(server.name, server.kind.value, server.implementation, addresses[server.name].url)
-        for server in config.servers.values()
+        for server in config.started.values()
     )
     return StackState(
         engine="local",

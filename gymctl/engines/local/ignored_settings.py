@@ -28,7 +28,7 @@ _IS_SET: dict[str, Callable[[ServerInstance], bool]] = {
 def ignored_settings(config: Config) -> Iterator[str]:
     """One note for each setting of ``config`` that the local engine ignores, naming the servers that have it."""
     for note, is_set in _IS_SET.items():
-        if names := [name for name, server in config.servers.items() if is_set(server)]:
+        if names := [name for name, server in config.started.items() if is_set(server)]:
             yield note.format(listing(names))
     if config.ray is not None and not config.values.get(RAY_ADDRESS_KEY):
         yield "ray has no effect with the local engine: checks run in subprocesses, and no cluster is started"

@@ -23,7 +23,7 @@ def check_reachable(config: Config, addresses: Mapping[str, Address]) -> None:
         ConfigError: a server's address is not this machine's, or it has none that others could dial.
     """
     problems = list(_head_problems(config, addresses[HEAD_NAME]))
-    for name, server in config.servers.items():
+    for name, server in config.started.items():
         problems += _server_problems(config, server, addresses[name])
     if problems:
         raise ConfigError(problems)
@@ -56,7 +56,12 @@ def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[
     """Calls within the process; those to servers of other machines go where the head says they are."""
     from gymctl.server import LocalTransport
 
-    here = LocalTransport(servers)
+    here: Transport = LocalTransport(servers)
+    elsewhere = {name: addresses[name].url for name in config.servers if name not in config.started}
+    if elsewhere:
+        from gymctl.server.calls.elsewhere import WithElsewhere
+
+        here = WithElsewhere(here, elsewhere)
     if not config.remote:
         return here
     from gymctl.server.calls.remote import AcrossMachines

@@ -44,7 +44,8 @@ def plan_addresses(config: Config) -> dict[str, Address]:
         }
     else:
         addresses = {HEAD_NAME: _address(head_host, config.head.port)}
-    for name, server in config.servers.items():
+    addresses |= {name: Address.of(server.at) for name, server in config.servers.items() if server.at}
+    for name, server in config.started.items():
         addresses[name] = _address(server.host or default, ports.take(server.port))
     if member is not None:
         check_reachable(config, addresses)
@@ -58,7 +59,7 @@ class _Ports:
         values = {**upstream.DEFAULT.defaults, **{key: value for key, value in config.values.items() if value}}
         self._low = int(values["port_range_low"])
         self._high = int(values["port_range_high"])
-        configured = {server.port for server in config.servers.values() if server.port}
+        configured = {server.port for server in config.started.values() if server.port}
         self._taken = {*configured, config.head.port, *(config.values.get("disallowed_ports") or ())}
 
     def take(self, configured: int | None) -> int:
@@ -140,15 +141,15 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
     from gymctl.server.settings import settings_from_mapping
 
     runtimes = Runtimes(config)
-    folders = {name: runtimes.folder(server) for name, server in config.servers.items()}
+    folders = {name: runtimes.folder(server) for name, server in config.started.items()}
     missing = [*_of_nemo_gym(runtimes)]
-    missing = missing or [_not_found(config, server) for name, server in config.servers.items() if not folders[name]]
+    missing = missing or [_not_found(config, server) for name, server in config.started.items() if not folders[name]]
     if missing:
         raise ConfigError(missing)
     whole = whole_with_addresses(config, addresses)
     servers: dict[str, Server] = {}
     client = Client(transport(servers, config, addresses))
-    for name, server in config.servers.items():
+    for name, server in config.started.items():
         folder = folders[name]
         assert folder is not None  # noqa: S101 - checked above
         cls = load_server_class(folder, server.entrypoint)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from gymctl import __version__
 from gymctl.engines.build.images import OnBuild, build_images
-from gymctl.engines.compose.engine import server_address
 from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.daemon import connect, spoken_errors
 from gymctl.engines.docker.jobs import job_image, nofile_limit, run_on_network
 from gymctl.engines.docker.ray_cluster import check_clusters
+from gymctl.engines.planned_servers import server_address
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.rendered_file import check_ours
 from gymctl.engines.runner import OnLine

@@ -58,7 +58,7 @@ class RayCluster:
         self._runtimes = runtimes
         self._gym = gym
         self._configured_address = str(config.values.get(RAY_ADDRESS_KEY) or "")
-        needing = [server for server in config.servers.values() if server.needs_ray]
+        needing = [server for server in config.started.values() if server.needs_ray]
         is_requested = config.ray is not None or bool(needing)
         self.users = tuple(self._find_users(needing)) if is_requested or self._configured_address else ()
         self.block = config.ray or RayBlock(workers=0, dashboard=False)
@@ -69,7 +69,7 @@ class RayCluster:
 
     def _find_users(self, needing: Sequence[ServerInstance]) -> Iterator[ServerInstance]:
         """Servers of gymctl's kit that need Ray, or distribute work if there is a cluster."""
-        for server in self._config.servers.values():
+        for server in self._config.started.values():
             if self._runtimes.of(server.name) is Runtime.GYMCTL and (server in needing or self._uses(server)):
                 yield server
 

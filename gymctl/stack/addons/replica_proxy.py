@@ -36,7 +36,7 @@ class Replication:
     def __init__(self, config: Config, runtimes: Runtimes) -> None:
         self._config = config
         self._runtimes = runtimes
-        callers = (server for server in config.servers.values() if runtimes.of(server.name) is Runtime.NEMO_GYM)
+        callers = (server for server in config.started.values() if runtimes.of(server.name) is Runtime.NEMO_GYM)
         self._called_by_gym = {reference.name for server in callers for reference in server.references}
 
     def _wants_proxy(self, server: ServerInstance) -> bool:
@@ -46,7 +46,7 @@ class Replication:
 
     def problems(self) -> Iterator[Problem]:
         """Ports that the proxies need."""
-        for server in self._config.servers.values():
+        for server in self._config.started.values():
             if server.replicas == 1 or not self._wants_proxy(server):
                 continue
             where = self._where(server)
@@ -107,7 +107,7 @@ class Replication:
     def notes(self) -> Iterator[str]:
         """Who got a proxy, and why."""
         names = [
-            server.name for server in self._config.servers.values() if server.replicas > 1 and self._wants_proxy(server)
+            server.name for server in self._config.started.values() if server.replicas > 1 and self._wants_proxy(server)
         ]
         if names:
             yield (

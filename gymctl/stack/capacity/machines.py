@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from gymctl.config import Config, ServerInstance
 from gymctl.config.sizes import size_in_bytes
 from gymctl.config.vocabulary import is_this_machine
-from gymctl.stack.plan import StackPlan, container_addresses
+from gymctl.stack.addresses import container_addresses
+from gymctl.stack.plan import StackPlan
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.service_names import HEAD_SERVICE
 from gymctl.stack.worker_nodes import outer_ports
@@ -55,7 +56,7 @@ class Machine:
 
 def plan_machines(config: Config, plan: StackPlan) -> tuple[Machine, ...]:
     """The machines of a configuration of all their files together; the head's first."""
-    places = {name: _place(server, config) for name, server in config.servers.items()}
+    places = {name: _place(server, config) for name, server in config.started.items()}
     head = _head_place(config)
     order = list(dict.fromkeys([head, *places.values()]))
     holds = {place: [service for service in plan.services if _is_at(service, place, places, head)] for place in order}
@@ -161,7 +162,7 @@ def _openings(config: Config, places: Mapping[str, str], head: str) -> dict[str,
     if workers:
         openings[head] = [Opening(config.head.port, HEAD_SERVICE, tuple(workers))]
     for place in dict.fromkeys(places.values()):
-        here = {name: server for name, server in config.servers.items() if places[name] == place}
+        here = {name: server for name, server in config.started.items() if places[name] == place}
         ports = outer_ports(here, config.head.port, inner)
         for name in here:
             if callers[name]:
@@ -172,7 +173,7 @@ def _openings(config: Config, places: Mapping[str, str], head: str) -> dict[str,
 def _callers_elsewhere(config: Config, places: Mapping[str, str], head: str) -> dict[str, set[str]]:
     """The other machines from which each server is called: by servers that refer to it, and by the head's probes."""
     callers = {name: {head} - {place} for name, place in places.items()}
-    for name, server in config.servers.items():
+    for name, server in config.started.items():
         for reference in server.references:
             if reference.name in places:
                 callers[reference.name] |= {places[name]} - {places[reference.name]}

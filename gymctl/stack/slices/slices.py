@@ -10,10 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from gymctl.config import Config, Reference, ServerInstance, ServerKind, SliceMode, mask, upstream
 from gymctl.config.server_fields import GYMCTL_FIELDS
-from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, RAY_ADDRESS_KEY, base_url
+from gymctl.config.vocabulary import (
+    EVERY_INTERFACE,
+    EVERY_INTERFACE_HOSTS,
+    HEAD_NAME,
+    LOOPBACK,
+    LOOPBACK_HOSTS,
+    RAY_ADDRESS_KEY,
+    base_url,
+)
 from gymctl.stack.slices.globals import visible_globals, without_credentials
 from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.slices.secret_references import Marked, mark, mark_fields, unmark
@@ -30,6 +39,14 @@ class Address:
     port: int
     bind: str = EVERY_INTERFACE
 
+    @classmethod
+    def of(cls, url: str, gateway: str | None = None) -> Address:
+        """The address in a base URL with a port; ``gateway`` is dialled where that is this machine."""
+        parts = urlsplit(url)
+        host = parts.hostname or LOOPBACK
+        is_here = host in (*LOOPBACK_HOSTS, *EVERY_INTERFACE_HOSTS)
+        return cls(gateway if gateway and is_here else host, parts.port or 80)
+
     @property
     def url(self) -> str:
         """The base URL to dial."""
@@ -43,7 +60,8 @@ class Slice:
     text: str
     secrets: tuple[str, ...]
     rerouted: tuple[str, ...] = ()  # its fields whose localhost became the gateway
-    texts: frozenset[str] = frozenset()  # every string of its own fields and of the globals in it
+    texts: frozenset[str] = frozenset()
+    """Every string of its own fields and of the globals in it, and the URLs of the servers elsewhere that it calls."""
 
 
 class Slices:
@@ -97,8 +115,14 @@ class Slices:
             text=text,
             secrets=tuple(secrets),
             rerouted=tuple(path for part in parts for path in part.rerouted),
-            texts=frozenset().union(*(part.texts for part in parts)),
+            texts=frozenset(self._urls_elsewhere(name)).union(*(part.texts for part in parts)),
         )
+
+    def _urls_elsewhere(self, name: str) -> Iterator[str]:
+        """Where the servers are that it calls and the stack does not start."""
+        for peer, _, _ in self._entries(name):
+            if self._config.servers[peer].at is not None:
+                yield self._addresses[peer].url
 
     def _entries(self, name: str) -> Iterator[tuple[str, bool, bool]]:
         """Each server of a slice: its name, whether it is the server's own, whether its fields are shown."""
