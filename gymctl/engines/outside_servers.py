@@ -10,7 +10,8 @@ from gymctl.config import Config
 from gymctl.config.vocabulary import LOOPBACK
 from gymctl.engines.direct_http import open_directly
 from gymctl.engines.protocol import ServerStatus
-from gymctl.engines.state import ServerAddress, StackState
+from gymctl.engines.server_address import ServerAddress
+from gymctl.engines.state import StackState
 from gymctl.stack.slices.host_gateway import GATEWAY
 from gymctl.stack.slices.slices import Address
 

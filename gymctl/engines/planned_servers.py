@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gymctl.engines.state import ServerAddress
+from gymctl.engines.server_address import ServerAddress
 
 if TYPE_CHECKING:
     from gymctl.stack import ServicePlan, StackPlan

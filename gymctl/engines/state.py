@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gymctl.engines.server_address import ServerAddress
 from gymctl.errors import EngineError, InputError
 
 FOLDER = ".gymctl"
@@ -19,28 +20,6 @@ _STATE = "stack.json"
 _SECRETS = "secrets"
 _CONFIGURATION = "configuration.json"
 _SWARM_FILES = "swarm"  # configs that a stack file names
-
-
-@dataclass(frozen=True)
-class ServerAddress:
-    """One server of a stack and where it is reached: by service name inside the stack's network.
-
-    ``replicas`` of it are wanted; ``single`` is why it cannot be more than one, empty when it can.
-    """
-
-    name: str
-    kind: str
-    implementation: str
-    address: str
-    replicas: int = 1
-    single: str = ""
-    service: str = ""
-    """Its service, where that has another name."""
-
-    @property
-    def service_name(self) -> str:
-        """The name of its service."""
-        return self.service or self.name
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from gymctl.cli.main import app
 from gymctl.config import load_config
 from gymctl.engines.build.images import BuildEvent
 from gymctl.engines.protocol import ServerEvent
-from gymctl.engines.state import ServerAddress, StackState, save_state
+from gymctl.engines.server_address import ServerAddress
+from gymctl.engines.state import StackState, save_state
 from gymctl.operations.events import Notice, ServersExpected
 from gymctl.operations.next_steps import next_commands
 from gymctl.rollouts.report import AgentReport, Report, headings

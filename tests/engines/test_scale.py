@@ -9,7 +9,8 @@ import pytest
 from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.containers import Container, server_status
 from gymctl.engines.protocol import ServerStatus
-from gymctl.engines.state import ServerAddress, StackState
+from gymctl.engines.server_address import ServerAddress
+from gymctl.engines.state import StackState
 from gymctl.errors import InputError
 
 RESOURCES = "resources_servers"

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from gymctl.engines.server_address import ServerAddress
 from gymctl.engines.state import (
-    ServerAddress,
     StackState,
     clear_state,
     find_state,

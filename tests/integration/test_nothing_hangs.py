@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from gymctl.engines.local.engine import LocalEngine
-from gymctl.engines.state import ServerAddress, StackState, save_state
+from gymctl.engines.server_address import ServerAddress
+from gymctl.engines.state import StackState, save_state
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = "some_agent"

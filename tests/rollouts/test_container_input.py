@@ -17,7 +17,8 @@ from pyarrow import parquet
 from rollout_stack import AGENTS, Agents, keys, read, row, serving, spec_of
 
 from gymctl.engines.protocol import Job, JobResult
-from gymctl.engines.state import ServerAddress, StackState
+from gymctl.engines.server_address import ServerAddress
+from gymctl.engines.state import StackState
 from gymctl.errors import InputError
 from gymctl.operations import collect as operation
 from gymctl.rollouts.spec import RunSpec

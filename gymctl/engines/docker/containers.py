@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.config.sizes import size_in_words
 from gymctl.config.terminal_text import last_lines, plain
 from gymctl.engines.protocol import MISSING, ServerStatus
-from gymctl.engines.state import ServerAddress
+from gymctl.engines.server_address import ServerAddress
 from gymctl.stack.labels import COMPLETES, TRIES
 
 if TYPE_CHECKING:

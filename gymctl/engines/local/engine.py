@@ -23,8 +23,8 @@ from gymctl.engines.local.servers import bound, build_stack, plan_addresses
 from gymctl.engines.machine import direct_calls
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerEvent, ServerStatus
 from gymctl.engines.runner import OnLine, detached
+from gymctl.engines.server_address import ServerAddress
 from gymctl.engines.state import (
-    ServerAddress,
     StackState,
     clear_state,
     find_own_state,

@@ -8,7 +8,8 @@ from urllib.error import URLError
 
 from gymctl.engines.direct_http import open_directly
 from gymctl.engines.protocol import ServerStatus
-from gymctl.engines.state import ServerAddress, StackState
+from gymctl.engines.server_address import ServerAddress
+from gymctl.engines.state import StackState
 
 _PROBE_S = 2.0
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gymctl.engines.docker.containers import seconds_since
 from gymctl.engines.protocol import MISSING, Moment, Node, ServerStatus
-from gymctl.engines.state import ServerAddress
+from gymctl.engines.server_address import ServerAddress
 from gymctl.engines.swarm.task_health import describe_failure, fault
 from gymctl.engines.swarm.tasks import SwarmService, Task
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gymctl.engines.state import ServerAddress
+from gymctl.engines.server_address import ServerAddress
 from gymctl.engines.swarm.nodes import parse_node, swarm_problem
 from gymctl.engines.swarm.task_health import describe_failure, judge
 from gymctl.engines.swarm.task_history import server_status
