@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gymctl.config.vocabulary import HEAD_TOKEN
+from gymctl.config.vocabulary import COLLECTOR_PORT, HEAD_TOKEN
 from gymctl.engines.build.addons import VLLM_BASE, WHEELS
 from gymctl.operations.membership import TOKEN_FILE
+from gymctl.operations.monitoring import PORT_VARIABLE
 from gymctl.rollouts.container_job import JOB_VARIABLE
 from gymctl.rollouts.run_lock import CONTAINER_VARIABLE
 from gymctl.rollouts.spec import RunFiles
@@ -42,6 +43,11 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             (
                 FORMAT_VARIABLE,
                 "Format of the log lines of every server without a `log_format`: `text` or `json`.",
+            ),
+            (
+                PORT_VARIABLE,
+                f"Port on which `gymctl collect` answers `/metrics` for a local stack with `observe: true`. Default: "
+                f"{COLLECTOR_PORT}.",
             ),
             (
                 HEAD_TOKEN,
@@ -135,6 +141,11 @@ FILES: tuple[Section, ...] = (
                 "Rendered stack on Compose. A file of this name that gymctl did not write is never changed.",
             ),
             ("swarm.yaml", "Rendered stack on Swarm."),
+            (
+                "observability/",
+                "With `observe: true`: `prometheus.yaml`, `targets.json`, alerts, and `dashboard.json` for Grafana. "
+                "`gymctl down` keeps them.",
+            ),
             (".gymctl/", "State of the stack. Only its owner can enter it; git ignores it."),
             (
                 ".gymctl/stack.json",

@@ -62,6 +62,9 @@ class GlobalKeys(OpenBlock):
     log_format: Annotated[str, choice(*LogFormat)] | None = Field(
         None, description="Format of the log lines of servers without a `log_format`; by default `text`."
     )
+    observe: bool = Field(
+        False, description="Whether servers and the collector count for Prometheus, and answer `/metrics`."
+    )
     use_absolute_ip: bool = Field(False, description="Whether NeMo Gym's servers use this machine's IP address.")
     port_range_low: Port = Field(_DEFAULTS["port_range_low"], description="Lowest port for servers without one.")
     port_range_high: Port = Field(_DEFAULTS["port_range_high"], description="Highest port for servers without one.")

@@ -94,6 +94,8 @@ class Job:
     image: str = ""
     holds_stdin: bool = False
     """Whether standard input stays open while this process lives: a job that reads its end knows that nobody waits."""
+    alias: str = ""
+    """A further name of its container on the stack's network."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from gymctl.config.vocabulary import COLLECTOR_ALIAS
 from gymctl.engines.collections import registered
 from gymctl.engines.protocol import Engine, Job, JobResult, Mount
 from gymctl.engines.state import StackState, find_state, load_state
 from gymctl.errors import EngineError, InputError, RunError
 from gymctl.operations.collect_options import CollectOptions, run_spec
+from gymctl.operations.monitoring import collector_address
 from gymctl.operations.report import add_report_page
 from gymctl.operations.run_manifest import run_manifest
 
@@ -83,6 +85,7 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent, *, report_pag
     spec = replace(spec, routes=routes_of(state))
     engine = engine_of(directory)
     spec = replace(spec, manifest=run_manifest(state, directory))
+    spec = replace(spec, metrics=collector_address(spec.manifest["configuration"], engine))
     job = CollectionJob(spec, _server_urls(state))
     with registered(directory, spec.output):
         if engine.serves_loopback():
@@ -252,6 +255,7 @@ def _run_job(engine: Engine, job: Any, inside: RunSpec, mounts: tuple[Mount, ...
             mounts=mounts,
             stdin=CollectionJob(inside, job.urls, watched=True).encode().decode(),
             holds_stdin=True,
+            alias=COLLECTOR_ALIAS,
         ),
         on_line,
     )

@@ -10,6 +10,7 @@ from gymctl.config import Config, Role, Target
 from gymctl.errors import InputError
 from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan
 from gymctl.operations.membership import check_swarm_role, published_head, store_token
+from gymctl.operations.monitoring import stack_monitoring
 from gymctl.stack import StackPlan, one_machine_notes, render_stack
 from gymctl.stack.swarm import Change, render_swarm
 
@@ -61,11 +62,12 @@ def render(
     stack = plan(config, options, directory=directory)
     arguments = (*display_arguments(config), *typed_options)
     if target is Target.SWARM:
-        return _swarm(stack, arguments)
+        return _swarm(stack, arguments, stack_monitoring(config, stack))
     return Rendering(
         text=render_stack(stack, arguments=arguments),
         services=tuple(service.name for service in stack.services),
         notes=(*stack.notes, *one_machine_notes(stack.services)),
+        files=stack_monitoring(config, stack),
         secrets=stack.secrets,
     )
 
@@ -102,14 +104,14 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
     write_atomically(path.resolve(), rendering.text, mode=new_file_mode())
 
 
-def _swarm(stack: StackPlan, arguments: Sequence[str]) -> Rendering:
+def _swarm(stack: StackPlan, arguments: Sequence[str], files: Mapping[str, bytes]) -> Rendering:
     translated = render_swarm(stack, arguments=arguments)
     return Rendering(
         text=translated.text,
         services=translated.services,
         notes=stack.notes,
         changes=translated.changes,
-        files=translated.files,
+        files={**translated.files, **files},
         secrets=stack.secrets,
         next_command="gymctl up --engine swarm",
     )

@@ -12,7 +12,7 @@ from gymctl.config import Config, EngineKind, Role
 from gymctl.engines.collections import changed_under, collection_in_the_way, disturbed_collections
 from gymctl.engines.outside_servers import outside_servers, silent_servers
 from gymctl.engines.server_code import code_digests
-from gymctl.engines.state import StackState, find_state, save_configuration, save_state
+from gymctl.engines.state import StackState, find_state, save_configuration, save_state, write_files
 from gymctl.errors import GymctlError, InputError
 from gymctl.operations.configuration import (
     NOFILE,
@@ -27,6 +27,7 @@ from gymctl.operations.configuration import (
 from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
 from gymctl.operations.membership import check_swarm_role, published_head, store_token
+from gymctl.operations.monitoring import local_monitoring, stack_monitoring
 
 if TYPE_CHECKING:
     from gymctl.stack import StackPlan
@@ -222,6 +223,7 @@ def _up_local(start: _Start) -> StackState:
         on_event=start.on_event,
     )
     store_token(config, start.directory)
+    write_files(start.directory, local_monitoring(config, state))
     return state
 
 
@@ -245,6 +247,7 @@ def _up_compose(start: _Start) -> StackState:
     start.note(prepared.notes)
     stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
     store_token(start.config, start.directory)
+    write_files(start.directory, stack_monitoring(start.config, stack))
     start.on_event(ServersExpected(tuple(service.title for service in stack.services)))
     return engine.up(
         stack,
@@ -279,6 +282,7 @@ def _up_swarm(start: _Start) -> StackState:
     rendering = render_swarm(stack, arguments=start.command, images=deployed)
     lost = [change for change in rendering.changes if change.outcome is Outcome.LOST]
     start.note([*grouped(lost), *distribution_notes(registry=images.registry, hosts=images.hosts)])
+    write_files(start.directory, stack_monitoring(start.config, stack))
     start.on_event(ServersExpected(tuple(item.title for item in stack.services if item.name in rendering.services)))
     return engine.up(
         stack,

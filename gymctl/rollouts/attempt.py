@@ -115,6 +115,10 @@ class Attempts:
             if tool_errors:
                 identity[TOOL_ERRORS] = tool_errors
             line, reward = result_line(body, identity, agent.name)
+            if state.monitor is not None:
+                times = (started - arrived, ended - started)
+                state.monitor.finished(agent.name, pending.task, reward, times, hops, body)
+                state.monitor.tools_failed(agent.name, sum(tool_errors.values()))
             state.limit.succeeded(self.in_flight)
             was_suspect = agent.suspect
             agent.succeeded()

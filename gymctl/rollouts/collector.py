@@ -13,6 +13,7 @@ from gymctl.rollouts.agent_health import backoff_s, halts_within
 from gymctl.rollouts.attempt import Attempts
 from gymctl.rollouts.history import Tries
 from gymctl.rollouts.identity import ended_record
+from gymctl.rollouts.monitoring import monitored
 from gymctl.rollouts.pending import Pending, by_company
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.run_state import RunState
@@ -56,8 +57,9 @@ async def collect(
     lock = await asyncio.to_thread(take_lock, run)
     try:
         opening = await asyncio.to_thread(open_run, run, lock)
-        collection = CollectionRun(RunState(run, opening, on_event), client)
-        report = await collection.run_to_end(stop, abort or asyncio.Event())
+        with monitored(run, on_event) as monitor:
+            collection = CollectionRun(RunState(run, opening, on_event, monitor), client)
+            report = await collection.run_to_end(stop, abort or asyncio.Event())
         await close_run(run, client, report, on_event)
         await asyncio.to_thread(lock.write, ended_record(opening.record, report))
     finally:

@@ -9,6 +9,7 @@ from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import Agent
 from gymctl.rollouts.concurrency import Adaptive, Fixed, Limit
 from gymctl.rollouts.journal import Journal
+from gymctl.rollouts.monitoring import RunMonitor
 from gymctl.rollouts.pending import Pending, Rows
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
@@ -18,14 +19,19 @@ from gymctl.rollouts.start import Opening
 class RunState:
     """State of one run. ``halted`` is set when no further rollouts may start."""
 
-    def __init__(self, run: RunSpec, opening: Opening, emit: events.OnEvent) -> None:
+    def __init__(self, run: RunSpec, opening: Opening, emit: events.OnEvent, monitor: RunMonitor | None = None) -> None:
         self.run = run
         self.run_id: str = opening.record["run"]
         """Names the run in log lines."""
         self.emit = emit
+        self.monitor = monitor
+        """What counts for Prometheus; None when nothing does."""
         self.history = opening.history
         self.report = _report_of(run, opening)
         self._failed_before = self.report.failed
+        if monitor is not None:
+            monitor.begin(opening.inputs.agents, self.report.total)
+            self.emit = _both(monitor.on_event, emit)
         self.agents = {name: Agent(name, time.monotonic) for name in opening.inputs.agents}
         for name, agent in self.agents.items():
             agent.worked = name in self.history.agents
@@ -117,3 +123,12 @@ def _report_of(run: RunSpec, opening: Opening) -> Report:
     files = run.files
     report.files = {"rollouts": str(files.output), "inputs": str(files.materialized), "failures": str(files.failures)}
     return report
+
+
+def _both(first: events.OnEvent, second: events.OnEvent) -> events.OnEvent:
+    def emit(event: events.Event) -> None:
+        """Pass an event to both."""
+        first(event)
+        second(event)
+
+    return emit

@@ -43,6 +43,7 @@ class RunSpec:
         params_override: laid over each row's ``responses_create_params``, key by key.
         manifest: what the run's record keeps of how it was started: ``command``, ``configuration`` (masked),
             ``versions`` and ``images`` (by service).
+        metrics: ``HOST:PORT`` on which ``/metrics`` is answered; empty: nowhere, and nothing is counted.
         identity: what else must be the same to resume: e.g. ``{"config": digest, "servers": {...}}``.
         agents: names of the agents of the stack; empty when they are not known.
         agent_map: agent by the name in a row (``agent_ref`` or ``task_source``); ``_default`` for all other rows.
@@ -70,6 +71,7 @@ class RunSpec:
     grace_s: float = 10.0
     params_override: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
+    metrics: str = ""
     manifest: Mapping[str, Any] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
     agent_map: Mapping[str, str] = field(default_factory=dict)

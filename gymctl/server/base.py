@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gymctl.config.choices import LogFormat
 from gymctl.config.secrets import Masks
-from gymctl.config.vocabulary import EVERY_INTERFACE
+from gymctl.config.vocabulary import EVERY_INTERFACE, OBSERVE_KEY
 from gymctl.errors import InputError
 from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.failure_log import FailureLog
 from gymctl.server.message import Call, RefusedError, Reply, json_reply, printable_line
+from gymctl.server.monitoring import METRICS_PATH, Gauge, ServerMonitor, prepare_processes
 from gymctl.server.rollout_context import in_session
 from gymctl.server.run.log_level import LogLevel
 from gymctl.server.run.log_lines import hide_in_logs
@@ -69,6 +70,7 @@ class Server:
         self.config = self._read_config(settings)
         self.sessions = SessionStore(f"{type(self).__name__}{cookie_suffix(self.name)}", stateless=self.stateless)
         self.endpoints = {(item.method, item.path): item for item in self.all_endpoints()}
+        self.monitor = self._monitored()
         self.workers = 1
         self._in_flight = 0
         self._most_in_flight = self.config.max_in_flight
@@ -120,8 +122,34 @@ class Server:
         """Report that the server is alive, with `{"status":"ok"}`, as NeMo Gym 0.3 and later do."""
         return Reply(200, b'{"status":"ok"}', headers={"x-gym-uptime": f"{time.monotonic() - self._started:.1f}"})
 
+    def gauges(self) -> Iterator[Gauge]:
+        """Values for ``/metrics`` that are read when it is asked for; override it to add some."""
+        if not self.stateless:
+            yield Gauge("gymctl_sessions_open", "Sessions.", {"server": self.name}, len(self.sessions))
+
+    def _monitored(self) -> ServerMonitor | None:
+        """What counts requests, in a stack with ``observe``; it is shown at ``/metrics``."""
+        if not self.settings.whole.get(OBSERVE_KEY):
+            return None
+        prepare_processes(self.config.num_workers or 1)
+        monitor = ServerMonitor(self.name, self.kind, self.gauges)
+
+        async def metrics(call: Call, session: Session) -> Reply:
+            """Metrics for Prometheus."""
+            body, media_type = monitor.page()
+            return Reply(200, body, media_type=media_type)
+
+        self.endpoints["GET", METRICS_PATH] = Endpoint(METRICS_PATH, metrics, "GET", metrics, uses_session=False)
+        return monitor
+
     async def handle(self, call: Call) -> Reply:
         """Answer one call: find the endpoint, open the session, run it, turn failures into replies."""
+        if self.monitor is None:
+            return await self._handle(call)
+        reply: Reply = await self.monitor.measured(call.path, self._handle(call))
+        return reply
+
+    async def _handle(self, call: Call) -> Reply:
         endpoint = self.endpoints.get((call.method, call.path))
         if endpoint is None:
             return await self._beyond(call)
@@ -132,7 +160,10 @@ class Server:
             place = ""
         else:
             place = call.place
-        session = self.sessions.open(call.cookies.get(self.sessions.cookie), anew=endpoint.begins_session, place=place)
+        # no rollout begins with a check of health, which would otherwise leave a session behind each time
+        is_kept = endpoint.uses_session or call.method != "GET"
+        identity = call.cookies.get(self.sessions.cookie)
+        session = self.sessions.open(identity, anew=endpoint.begins_session, place=place, is_kept=is_kept)
         self._in_flight += 1
         started = time.perf_counter()
         try:
@@ -143,7 +174,8 @@ class Server:
                     log.debug("%s %s %d %.1f ms", call.method, printable_line(call.path), reply.status, ms)
         finally:
             self._in_flight -= 1
-        reply.cookies.setdefault(self.sessions.cookie, session.cookie)
+        if is_kept:
+            reply.cookies.setdefault(self.sessions.cookie, session.cookie)
         reply.body = self._masks.body(reply.body, is_error=reply.status >= 400)
         return reply
 
@@ -156,18 +188,24 @@ class Server:
             if endpoint.ends_session and reply.status == 200 and self.sessions.holds(session):
                 await self.end_session(session)
         except HopFailed as failure:
-            self._failures.call_failed(failure)
+            self._note(failure)
             reply = failed_hop(failure)
         except RefusedError as refused:
             reply = refused.reply()
         except SessionLostError as error:  # the rollout must begin again: 503, which is nobody's answer
             lost = HopFailed(self.name, call.path, status=503, kind=SESSION_LOST, body=str(error))
-            self._failures.call_failed(lost)
+            self._note(lost)
             reply = failed_hop(lost)
         except Exception as error:  # noqa: BLE001 - one request of a server
             self._failures.code_failed(call, error)
             reply = json_reply({"detail": f"{type(error).__name__}: {printable_line(str(error))}"}, 500)
         return reply
+
+    def _note(self, failure: HopFailed) -> None:
+        """Log and count a call that failed."""
+        self._failures.call_failed(failure)
+        if self.monitor is not None:
+            self.monitor.call_failed(failure.kind)
 
     async def end_session(self, session: Session) -> None:
         """Forget a session."""

@@ -85,16 +85,22 @@ class SessionStore:
         self._mark = os.urandom(4).hex()
         self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
 
-    def open(self, identity: str | None, *, anew: bool = False, place: str = "") -> Session:
+    def open(self, identity: str | None, *, anew: bool = False, place: str = "", is_kept: bool = True) -> Session:
         """The session of a cookie's value, or a new one; with ``anew``, a lost session is replaced too.
+
+        A new one without ``is_kept`` is for a single call: nothing of it is remembered.
 
         ``place`` is the address under which this server was called; empty when no caller needs to know.
         """
         if not identity or (anew and identity not in self._states):
             identity = place_of(place) + self._mark + os.urandom(12).hex()
-            if not self.stateless:
+            if is_kept and not self.stateless:
                 self._states[identity] = {}
         return Session(identity, self)
+
+    def __len__(self) -> int:
+        """How many sessions there are."""
+        return len(self._states)
 
     def holds(self, session: Session) -> bool:
         """Whether the session is one of this process that has not ended."""

@@ -26,6 +26,7 @@ from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, jso
 from gymctl.server.calls.registration import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
 from gymctl.server.calls.remote import Ways
 from gymctl.server.endpoints import Endpoint
+from gymctl.server.monitoring import Gauge
 from gymctl.server.settings import server_entries
 
 SERVICES = Path(__file__).resolve().parent.parent
@@ -75,6 +76,15 @@ class Head(Server):
                 await self._look()
             except Exception:  # one look that failed is no reason to stop watching
                 log.exception("the servers could not be checked")
+
+    def gauges(self) -> Iterator[Gauge]:
+        """Which servers there should be, and which of them answer."""
+        records = (*self._instances.values(), *self._remote.values())
+        yield Gauge("gymctl_servers_expected", "Servers of the stack and of registered machines.", {}, len(records))
+        up = {record["process_name"]: record["status"] == "success" for record in records}
+        yield Gauge("gymctl_servers_up", "Servers that answered the head's last check.", {}, sum(up.values()))
+        for name, is_up in up.items():
+            yield Gauge("gymctl_server_up", "Whether a server answered the head's last check.", {"server": name}, is_up)
 
     def all_endpoints(self) -> Iterator[Endpoint]:
         """Its own, and the paths that NeMo Gym's head answers health checks on."""

@@ -168,6 +168,8 @@ def job_command(
     argv += ["--memory", f"{COLLECTOR.memory_mb}m", "--pids-limit", str(COLLECTOR.pids)]
     argv += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     argv += ["--log-driver", "none", *user]  # its output is ours already
+    if job.alias:
+        argv += ["--network-alias", job.alias]
     if nofile:
         argv += ["--ulimit", f"nofile={nofile}:{nofile}"]
     for host in extra_hosts:

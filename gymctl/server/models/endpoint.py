@@ -86,6 +86,7 @@ class Provider:
         config = server.config
         assert isinstance(config, ProviderConfig)  # noqa: S101 - what a model server declares is known when it is written
         self._name = server.name
+        self._monitor = server.monitor
         self._config = config
         self._query = query
         self._headers = headers
@@ -208,14 +209,7 @@ class Provider:
         reason = f"parameter {parameter!r}: {text}" if parameter else ""
         if reply.status in _OF_THE_ADDRESS:
             reason = f"(asked {self._url(backend, path).with_query(None)}) {text}"
-        raise HopFailed(
-            self._name,
-            place,
-            status=reply.status,
-            body=text,
-            retry_after=retry_after,
-            reason=reason,
-        )
+        raise HopFailed(self._name, place, status=reply.status, body=text, retry_after=retry_after, reason=reason)
 
     def _read(self, place: str, status: int, body: bytes, retry_after: float | None) -> Answer:
         """The answer in a reply of status 2xx."""
@@ -225,7 +219,10 @@ class Provider:
         if place not in _JUDGED:
             return Answer(parse_object(body, self._name, place), body)
         try:
-            return read_answer(Api(place), body, self._name, status=status)
+            judged = read_answer(Api(place), body, self._name, status=status)
+            if self._monitor is not None:
+                self._monitor.answered(judged.value)
+            return judged
         except HopFailed as failed:
             failed.retry_after = retry_after
             raise

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind, holds_credential, upstream
-from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, HEAD_NAME, LOG_FORMAT_KEY
+from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, HEAD_NAME, LOG_FORMAT_KEY, OBSERVE_KEY
 
-_READ = frozenset(upstream.GLOBALS_READ) | {ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY}
+_READ = frozenset(upstream.GLOBALS_READ) | {ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY, OBSERVE_KEY}
 _NEVER = (HEAD_NAME, "dry_run", "vllm")
 """Globals that mean something to gymctl alone."""
 
