@@ -210,13 +210,11 @@ def _up_local(start: _Start) -> StackState:
     if config.vllm:
         hint = "use --engine compose, or give the model server a base_url and remove the block"
         raise InputError("the local engine does not start vLLM", hint)
-    name = stack_name(start.options.name, start.directory)
     start.note(list(ignored_settings(config)))
-    first = "node" if config.is_worker else "head"
-    start.on_event(ServersExpected((first, *config.started)))
+    start.on_event(ServersExpected(("node" if config.is_worker else "head", *config.started)))
     state = LocalEngine(start.directory).up(
         config,
-        name=name,
+        name=stack_name(start.options.name, start.directory),
         display_args=display_arguments(config),
         config_digest=config_digest(config),
         timeout=start.timeout or _LOCAL_TIMEOUT_S,
