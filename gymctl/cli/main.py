@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,20 +22,42 @@ from gymctl.errors import GymctlError
 # what click raises for a wrong command line; newer typers carry a click of their own, so it is named by way of typer
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
+if TYPE_CHECKING:
+    app: typer.Typer
+
+_COMPLETION = "_GYMCTL_COMPLETE"  # set by a shell that asks for completions
+
 _GONE = (
     "the working directory no longer exists; change to an existing one, "
     "or stop its stack from anywhere: docker compose --project-name NAME down"
 )
 
-app = typer.Typer(
-    name="gymctl",
-    cls=CommandsByEitherName,
-    context_settings=CONTEXT,
-    help="Run NeMo Gym environments in containers: render layered YAML, start the stack, collect rollouts.",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # rich costs more to import than the help text is worth
-    pretty_exceptions_enable=False,
+_COMMANDS = (
+    "quickstart",
+    "up",
+    "collect",
+    "down",
+    "config",
+    "render",
+    "secrets",
+    "env",
+    "status",
+    "logs",
+    "results",
+    "view",
+    "report",
+    "why_slow",
+    "data",
+    "export",
+    "scale",
+    "nodes",
+    "images",
+    "plan_nodes",
 )
+"""Modules of commands, in the order in which help lists them. Each is named as its command is."""
+
+_OTHER_NAMES = {"dataset": "data"}
+"""Commands that are not named as the module that registers them."""
 
 
 def _version(is_requested: bool) -> None:
@@ -41,7 +66,6 @@ def _version(is_requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: bool = typer.Option(
         False, "--version", help="Show the version and exit.", callback=_version, is_eager=True
@@ -50,56 +74,41 @@ def _options(
     pass
 
 
-def _register() -> None:
-    from gymctl.cli import (
-        collect,
-        config,
-        data,
-        down,
-        env,
-        export,
-        images,
-        logs,
-        nodes,
-        plan_nodes,
-        quickstart,
-        render,
-        report,
-        results,
-        scale,
-        secrets,
-        status,
-        up,
-        view,
-        why_slow,
+@cache
+def _command_line(modules: Sequence[str]) -> typer.Typer:
+    """The commands that ``modules`` register."""
+    line = typer.Typer(
+        name="gymctl",
+        cls=CommandsByEitherName,
+        context_settings=CONTEXT,
+        help="Run NeMo Gym environments in containers: render layered YAML, start the stack, collect rollouts.",
+        no_args_is_help=True,
+        rich_markup_mode=None,  # rich costs more to import than the help text is worth
+        pretty_exceptions_enable=False,
     )
-
-    for module in (
-        quickstart,
-        up,
-        collect,
-        down,
-        config,
-        render,
-        secrets,
-        env,
-        status,
-        logs,
-        results,
-        view,
-        report,
-        why_slow,
-        data,
-        export,
-        scale,
-        nodes,
-        images,
-        plan_nodes,
-    ):
-        module.register(app)
+    line.callback()(_options)
+    for module in modules:
+        import_module(f"gymctl.cli.{module}").register(line)
+    return line
 
 
-_register()
+def needed_modules(arguments: Sequence[str]) -> Sequence[str]:
+    """The modules of commands that a command line needs: one if it names a command, else all of them.
+
+    Importing the others would take longer than many commands do.
+    """
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    module = _OTHER_NAMES.get(word, word.replace("-", "_"))
+    if module in _COMMANDS and _COMPLETION not in os.environ:
+        return (module,)
+    return _COMMANDS
+
+
+def __getattr__(name: str) -> Any:
+    """``app``: the whole command line."""
+    if name == "app":
+        return _command_line(_COMMANDS)
+    raise AttributeError(name)
 
 
 def main() -> None:
@@ -135,7 +144,7 @@ def _run() -> int:
             from gymctl.cli.logging_setup import log_as_environment_says
 
             log_as_environment_says()
-        code = app(standalone_mode=False)
+        code = _command_line(needed_modules(sys.argv[1:]))(standalone_mode=False)
     except GymctlError as error:
         _say(str(error))
         code = error.exit_code
@@ -170,7 +179,7 @@ def _refuse(error: Any) -> int:
     if error.ctx:
         path = error.ctx.command_path
     else:
-        path = app.info.name
+        path = "gymctl"
     _say(f"{text[:1].lower()}{text[1:]}; see {path} --help")
     return int(error.exit_code)
 

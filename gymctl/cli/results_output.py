@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,8 @@ _UNITS = ((10, 1, "{:.1f} ms"), (1000, 1, "{:.0f} ms"), (60_000, 1000, "{:.1f} s
 @contextmanager
 def opened(file: Path) -> Iterator[Index]:
     """The index of a results file; on a terminal, with progress while it is made."""
+    import sqlite3
+
     from gymctl.results import Index
 
     terminal = sys.stderr.isatty()

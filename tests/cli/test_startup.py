@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
+import typer
+
+from gymctl.cli.main import needed_modules
 
 pytestmark = pytest.mark.processes
+
+TOP = Path(__file__).parents[2]
 
 HEAVY = {"ray", "fastapi", "openai", "docker", "aiohttp", "uvicorn", "httpx", "jinja2", "requests", "prometheus_client"}
 
@@ -50,3 +57,36 @@ def test_nothing_heavy_is_imported(folder, arguments, code):
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == f"heavy: {code} []"
+
+
+def test_each_command_is_registered_by_the_module_that_its_name_leads_to():
+    for module in needed_modules([]):
+        line = typer.Typer()
+        import_module(f"gymctl.cli.{module}").register(line)
+        functions = [command.name or command.callback.__name__ for command in line.registered_commands]
+        names = [*functions, *(group.name or group.typer_instance.info.name for group in line.registered_groups)]
+        assert names
+        assert [needed_modules(["--no-option", name, "argument"]) for name in names] == [(module,)] * len(names)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["no-such-command"], ["ng_run"]])
+def test_a_line_that_names_no_command_needs_all(arguments: list[str]):
+    assert len(needed_modules(arguments)) > 10
+
+
+def test_completion_needs_all(monkeypatch):
+    monkeypatch.setenv("_GYMCTL_COMPLETE", "complete_bash")
+    assert len(needed_modules(["up"])) > 10
+
+
+def test_a_command_does_not_import_the_others():
+    script = (
+        "import sys\n"
+        "sys.argv = ['gymctl', 'config', 'show', 'examples/quickstart']\n"
+        "from gymctl.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print('imported:', sorted({'gymctl.cli.up', 'gymctl.cli.results', 'sqlite3'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=TOP, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "imported: []"
