@@ -36,7 +36,7 @@ def peak_memory_mb(pid: int) -> float:
 
 
 def forget_peak_memory(pid: int) -> None:
-    """Have the peak begin anew from what the process holds now, where the kernel lets us."""
+    """Reset the peak to what the process holds now, if the kernel allows it."""
     with suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
 

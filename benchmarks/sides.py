@@ -52,8 +52,8 @@ class Stack:
 class Side:
     """One of the two: how its stack is started. ``port`` is the first of the ports it uses.
 
-    By default NeMo Gym makes and checks an environment for each server at every start (uv); unless ``checks_venvs`` it
-    is told to take those that are there (``skip_venv_if_present``), which are all the one it is installed in.
+    By default NeMo Gym makes and checks an environment for each server at every start (uv); with
+    ``checks_venvs`` false, it takes those that are there (``skip_venv_if_present``): the one it is installed in.
     """
 
     name: str

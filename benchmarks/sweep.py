@@ -82,7 +82,7 @@ def _with_ideal(sample: Sample, fast: Sequence[Sample]) -> Sample:
 
 
 def ideal_p99_ms(concurrency: float, peak_rate: float, alone_ms: float, delay_ms: float) -> float:
-    """The 99th percentile when so many start at once and nothing is lost but the machine's own time.
+    """The 99th percentile if all start at once and only the machine's own time is lost.
 
     Args:
         concurrency: rollouts that start together.

@@ -1,7 +1,7 @@
 """Write tests/seeds/README.md from tests/seeds/table.yaml: ``python scripts/seeds_table.py``.
 
 ``python scripts/seeds_table.py FOLDER`` instead compares the table with the documents themselves (five text files):
-every fenced block that is no picture or remark, and every command in running text, is in it, word for word.
+every fenced block except pictures and remarks, and every command in running text, is in it, word for word.
 """
 
 from __future__ import annotations

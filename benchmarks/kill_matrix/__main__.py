@@ -1,4 +1,7 @@
-"""``python -m benchmarks.kill_matrix``: every kind so many times; a table; exit code 1 when a promise was broken."""
+"""``python -m benchmarks.kill_matrix``: run every kind several times and print a table.
+
+Exit code 1 if a promise was broken.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _all(kinds: Sequence[Kind], seeds: Sequence[int], at_once: int) -> Iterator[Outcome]:
-    """Outcomes as they come. Drivers are processes, so that the death of one is told and not waited for."""
+    """Outcomes as they come. Drivers are processes, so that the death of one is reported at once."""
     queue: Queue[Outcome | None] = Queue()
     with ThreadPoolExecutor(at_once) as pool:
         # the long ones first, so that they do not end alone; in parts, so that they do not end one after the other

@@ -1,4 +1,4 @@
-"""The model's backend: answers by script, and misbehaves as ``POST /fault`` tells it to.
+"""The model's backend: answers by script, and misbehaves as ``POST /fault`` requests.
 
 ``python -m benchmarks.kill_matrix.backend PORT SEED``. A fault is ``{"kind": ..., "share": 0 to 1}`` and what its kind
 needs: ``status`` (``status``, ``headers``), ``reset``, ``silence`` (no answer until the fault is over). ``{}`` ends it.
@@ -20,7 +20,7 @@ DELAY_S = 0.03
 
 
 class Backend:
-    """A model that opens the box and tells what was in it."""
+    """A model that opens the box and answers with its content."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -28,7 +28,7 @@ class Backend:
         self._over = asyncio.Event()
 
     async def fault(self, request: web.Request) -> web.Response:
-        """Take a new fault; those that the old one holds up go on."""
+        """Replace the fault; requests that the old one blocked continue."""
         self._fault = await request.json()
         self._over.set()
         self._over = asyncio.Event()
@@ -50,7 +50,7 @@ class Backend:
 
 
 def answer(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The call of the tool, then its word as text; a tool's answer without a word is told as a failure."""
+    """The call of the tool, then its word as text; a tool's answer without a word is reported as a failure."""
     outputs = [item["output"] for item in items if item.get("type") == "function_call_output"]
     if not outputs:
         return function_call("open_box", "{}")

@@ -115,7 +115,7 @@ class Fleet:
             return
 
     def use_model_retries(self, number: int) -> None:
-        """How often the model server itself tries again; it is started anew when that changes."""
+        """How often the model server itself retries; it is restarted when that changes."""
         if number != self.model_retries:
             self.model_retries = number
             self.kill(MODEL)
@@ -192,7 +192,7 @@ def die_with_parent() -> None:
 
 
 def _free_port(chooser: random.Random) -> int:
-    """A port below those that outgoing connections take, lest one sit on it when its server is started again."""
+    """A port below those of outgoing connections, none of which may use it while its server restarts."""
     while True:
         port = chooser.randrange(12_000, 32_000)
         with socket.socket() as probe:

@@ -85,7 +85,7 @@ def some_500(scene: Scene, collector: Collector) -> None:
 
 
 def some_429(scene: Scene, collector: Collector) -> None:
-    """One model call in ten is told to come again in a second."""
+    """One model call in ten is answered with 429 and ``Retry-After: 1``."""
     scene.fleet.fault(kind="status", status=429, share=0.1, headers={"Retry-After": "1"})
     scene.struck("10 % 429", 0)
 

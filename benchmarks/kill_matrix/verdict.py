@@ -1,6 +1,6 @@
-"""Whether a repetition kept every promise: what is in the files against what was asked, told and seen at the agent.
+"""Whether a repetition kept every promise: the files compared with requests, output and the agent's records.
 
-The agent writes down every attempt it begins, and how it ends: with a result, with a failure that it tells the
+The agent writes down every attempt it begins, and how it ends: with a result, with a failure that it reports to the
 collector, or not at all. Work is *done again* when an attempt neither failed nor became the rollout's one result. A
 rollout is *in flight* from when the collector takes it up until its result or failure is in the file: as many as its
 concurrency, of which there may be some at the agent.

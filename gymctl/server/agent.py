@@ -197,7 +197,7 @@ class AgentServer(Server):
         return Reply(200, result, cookies, rollout.headers())
 
     async def _verdict(self, body: bytes, row: dict[str, Any], rollout: Rollout) -> bytes:
-        """The verdict on a row with its response; where none is to be given, what NeMo Gym's own agents write then."""
+        """The verdict on a row with its response; without verification, what NeMo Gym's own agents write then."""
         if not self.config.skip_verification:
             return (await rollout.verify(body)).body
         await rollout.leave()

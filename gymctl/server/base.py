@@ -163,7 +163,7 @@ class Server:
         # no rollout begins with a check of health, which would otherwise leave a session behind each time
         is_kept = endpoint.uses_session or call.method != "GET"
         identity = call.cookies.get(self.sessions.cookie)
-        session = self.sessions.open(identity, anew=endpoint.begins_session, place=place, is_kept=is_kept)
+        session = self.sessions.open(identity, replaces_lost=endpoint.begins_session, place=place, is_kept=is_kept)
         self._in_flight += 1
         started = time.perf_counter()
         try:

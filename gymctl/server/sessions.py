@@ -85,14 +85,16 @@ class SessionStore:
         self._mark = os.urandom(4).hex()
         self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
 
-    def open(self, identity: str | None, *, anew: bool = False, place: str = "", is_kept: bool = True) -> Session:
-        """The session of a cookie's value, or a new one; with ``anew``, a lost session is replaced too.
+    def open(
+        self, identity: str | None, *, replaces_lost: bool = False, place: str = "", is_kept: bool = True
+    ) -> Session:
+        """The session of a cookie's value, or a new one; with ``replaces_lost``, a lost session is replaced too.
 
         A new one without ``is_kept`` is for a single call: nothing of it is remembered.
 
         ``place`` is the address under which this server was called; empty when no caller needs to know.
         """
-        if not identity or (anew and identity not in self._states):
+        if not identity or (replaces_lost and identity not in self._states):
             identity = place_of(place) + self._mark + os.urandom(12).hex()
             if is_kept and not self.stateless:
                 self._states[identity] = {}

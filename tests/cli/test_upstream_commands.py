@@ -20,6 +20,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 @pytest.mark.parametrize("prefix", ["ng_", "nemo_gym_"])
 @pytest.mark.parametrize("short", list(COMMANDS))
 def test_a_command_is_the_same_under_either_name(short, prefix, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")  # a long name must not wrap the line of the usage
     assert run(monkeypatch, f"{prefix}{short}", "--help") == 0
     theirs = capsys.readouterr().out
     assert run(monkeypatch, *COMMANDS[short], "--help") == 0

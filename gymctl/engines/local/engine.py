@@ -243,7 +243,7 @@ class LocalEngine:
 
 
 def _is_ours(pid: int) -> bool:
-    """Whether a process runs the local engine; True where there is no ``/proc`` to tell.
+    """Whether a process runs the local engine; True where ``/proc`` does not exist.
 
     One that is ending has no command line any more; it is gone once it is a zombie.
     """

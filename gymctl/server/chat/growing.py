@@ -106,7 +106,7 @@ def _rest(items: bytes, known: _Beginning) -> bytes:
 
 
 def _end(items: bytes, known: _Beginning, raw: list[msgspec.Raw], closed: int) -> int | None:
-    """Where the last closed item ends in ``items``; None if there is no such item, or blanks hide it."""
+    """Where the last closed item ends in ``items``; None without such an item, or blanks hide it."""
     count = len(raw)
     between = count
     if known.count == 0:

@@ -6,8 +6,8 @@ it is closed, and whatever comes in on it after that is not read. A caller eithe
 sends, or has sent into the void and finds the answer there. The same goes for connections that stand in line to be
 accepted: the line is closed first, then served, and only then does nobody listen.
 
-Where others can take over, all goes on for a while before that: Swarm has taken the process out of the network's DNS
-when it sends SIGTERM, and callers that look the name up again find others.
+Where others can take over, the server continues to serve for a while before that: Swarm has taken the process out of
+the network's DNS when it sends SIGTERM, and callers that look the name up again find others.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def run_workers(count: int, host: str, port: int, work: Callable[[], None]) -> i
     """Run ``work`` in ``count`` forked processes until SIGTERM or SIGINT; one that dies is started again.
 
     Returns:
-        The exit code: 0, or that of a worker that could not start.
+        The exit code: 0, or the code of a worker that could not start.
 
     Raises:
         InputError: the port is in use.

@@ -1,6 +1,6 @@
 """An environment whose every rollout earns a known reward, unless something of it was lost on the way.
 
-The row's number is kept in the session; the tool tells the word in the box of that number; the answer must be the word.
+The row's number is kept in the session; the tool returns the word in the box of that number, which the answer must be.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Boxes(ResourcesServer):
 
     @tool
     async def open_box(self, session: Session) -> dict[str, Any]:
-        """Tell the word in the session's box."""
+        """Return the word in the session's box."""
         session.state["opened"] = True
         return {"word": f"word-{session.state.get('number')}"}
 
