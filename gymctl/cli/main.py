@@ -146,7 +146,7 @@ def _run() -> int:
             log_as_environment_says()
         code = _command_line(needed_modules(sys.argv[1:]))(standalone_mode=False)
     except GymctlError as error:
-        _say(str(error))
+        _say(error.with_code())
         code = error.exit_code
     except _UsageError as error:
         code = _refuse(error)

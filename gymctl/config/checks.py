@@ -13,6 +13,7 @@ from gymctl.config.stack_keys import GlobalKeys, GymctlKeys, HeadKeys
 from gymctl.config.upstream import DOMAINS, RELAY
 from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, Role, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean
+from gymctl.errors import ErrorCode
 
 
 def check_globals(values: Mapping[str, Any], findings: Findings) -> Head:
@@ -102,7 +103,9 @@ def check_addresses(servers: Mapping[str, ServerInstance], head: Head, default: 
         other = next((name for place, port, name in taken if port == server.port and _same(host, place)), None)
         if other:
             problem = f"{server.name}: port {server.port} is already used by {other}"
-            findings.problem((*server.path, "port"), problem, "choose another port, or remove `port`")
+            findings.problem(
+                (*server.path, "port"), problem, "choose another port, or remove `port`", ErrorCode.PORT_REPEATED
+            )
         taken.append((host, server.port, server.name))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl import assets
-from gymctl.errors import Problem
+from gymctl.errors import ErrorCode, Problem
 
 KeyPath = tuple[str | int, ...]
 
@@ -145,10 +145,10 @@ class Findings:
         """Where ``path`` was last set, as text; empty when nobody knows."""
         return str(self.origins.of(path) or "")
 
-    def problem(self, path: KeyPath, message: str, hint: str = "") -> None:
+    def problem(self, path: KeyPath, message: str, hint: str = "", code: ErrorCode | None = None) -> None:
         """Something at ``path`` is wrong."""
         self._entries.update(path[:1])
-        self.problems.append(Problem(self.place(path), message, hint))
+        self.problems.append(Problem(self.place(path), message, hint, code))
 
     def concerns(self, entry: str) -> bool:
         """Whether a problem lies in this top-level entry."""

@@ -9,6 +9,7 @@ from gymctl.config.model import Head, ServerInstance
 from gymctl.config.ray import RayBlock
 from gymctl.config.vllm.served_model import VllmBlock
 from gymctl.config.vocabulary import RAY_BLOCK, Role, is_this_machine
+from gymctl.errors import ErrorCode
 
 
 def check_published(
@@ -33,7 +34,7 @@ def check_published(
     for title, path, port in _wanted(blocks, ray):
         if port in taken:
             problem = f"{title}: port {port} of this machine is already used by {taken[port]}"
-            findings.problem(path, problem, "choose another port")
+            findings.problem(path, problem, "choose another port", ErrorCode.PORT_REPEATED)
         taken.setdefault(port, title)
 
 

@@ -14,6 +14,7 @@ from gymctl.config.interpolation_size import MOST_CHARACTERS, MOST_REFERENCES, M
 from gymctl.config.nested import copied, follow
 from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
+from gymctl.errors import ErrorCode
 
 _TOO_MUCH = f"more than {MOST_CHARACTERS:,} characters or {MOST_REFERENCES:,} interpolations"
 _TEXT = "the text to resolve"  # no key of a configuration
@@ -31,7 +32,9 @@ def resolve(merged: Mapping[str, Any], environ: Mapping[str, str], findings: Fin
     open_places = list(_open_places(merged, ()))
     for path, text in open_places:
         if text == MISSING:
-            findings.problem(path, f"{dotted(path)} has no value (???)", f"set it: ++{dotted(path)}=VALUE")
+            findings.problem(
+                path, f"{dotted(path)} has no value (???)", f"set it: ++{dotted(path)}=VALUE", ErrorCode.NO_VALUE
+            )
             _put(resolved, path, None)
     references = [
         (path, text)
@@ -206,7 +209,8 @@ def _explain(error: BaseException, path: KeyPath, text: str, merged: Mapping[str
         findings.problem(path, f"{dotted(path)} refers to {missing}, which is not set", hint)
     elif match := _NO_VARIABLE.search(reason):
         hint = f"export it, or set a default: ${{oc.env:{match[1]},VALUE}}"
-        findings.problem(path, f"{dotted(path)} refers to the environment variable {match[1]}, which is not set", hint)
+        problem = f"{dotted(path)} refers to the environment variable {match[1]}, which is not set"
+        findings.problem(path, problem, hint, ErrorCode.UNSET_VARIABLE)
     elif isinstance(error, RecursionError) or "ecursi" in reason:
         findings.problem(path, f"{dotted(path)}: {text} refers to itself", "remove one of the references")
     else:

@@ -18,6 +18,7 @@ from gymctl.config.server_code import annotated_fields, implementation_of
 from gymctl.config.server_fields import FIELDS_OF, GYMCTL_FIELDS, OuterFields
 from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean, nearest
+from gymctl.errors import ErrorCode
 
 SKIP = " (+error_on_almost_servers=false skips it)"
 _ENTRYPOINT = "app.py"  # of a server that runs elsewhere, whose entry need not name one
@@ -127,7 +128,7 @@ class _Entry:
             self.findings.problem((*here, "entrypoint"), problem, "it must be a file name such as app.py")
         else:
             problem = f"{self.name} looks like a server but has no entrypoint"
-            self.findings.problem(here, problem, f"{hint}{SKIP}")
+            self.findings.problem(here, problem, f"{hint}{SKIP}", ErrorCode.NO_ENTRYPOINT)
         return None
 
     def _is_complete(self, fields: Mapping[str, Any]) -> bool:

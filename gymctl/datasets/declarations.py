@@ -25,7 +25,7 @@ from gymctl.datasets.entries import ENTRY_KEYS, LICENSES, BenchmarkEntry, Source
 from gymctl.datasets.json_values import as_object
 from gymctl.datasets.options import DatasetType, Mode, Release
 from gymctl.datasets.prompts import PromptTemplate, find_file, read_prompt
-from gymctl.errors import ConfigError
+from gymctl.errors import ConfigError, ErrorCode
 
 _LICENSED = (DatasetType.TRAIN, DatasetType.VALIDATION)
 
@@ -204,7 +204,9 @@ class _Reader:
             written = written[part]
         for key, item in as_object(written).items():
             if item == MISSING:
-                self.findings.problem((*path, key), f"{dotted((*path, key))} has no value (???)", "set it")
+                self.findings.problem(
+                    (*path, key), f"{dotted((*path, key))} has no value (???)", "set it", ErrorCode.NO_VALUE
+                )
             elif isinstance(item, str) and "${" in item and value.get(key) is None:
                 self.findings.problem((*path, key), f"{dotted((*path, key))}: {item} cannot be resolved", "set it")
 

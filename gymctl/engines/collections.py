@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl.engines.state import FOLDER, StackState, state_folder
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, ErrorCode
 
 _PREFIX = "collect-"
 
@@ -69,6 +69,7 @@ def collection_in_the_way(collection: RunningCollection) -> EngineError:
         "or code would change",
         f"wait for it, or stop it with `kill -INT {collection.pid}` and continue it later with --resume; "
         "--while-collecting changes the stack under it",
+        ErrorCode.COLLECTION_RUNNING,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gymctl.errors import InputError
+from gymctl.errors import ErrorCode, InputError
 from gymctl.stack.compose.yaml import MARKER
 
 
@@ -23,5 +23,7 @@ def check_ours(path: Path) -> None:
         raise InputError(f"{path} cannot be read: {error.strerror}", "choose a writable file") from error
     if not first.startswith(MARKER):
         raise InputError(
-            f"{path} was not written by gymctl and would be overwritten", "move it away, or work in another directory"
+            f"{path} was not written by gymctl and would be overwritten",
+            "move it away, or work in another directory",
+            ErrorCode.FILE_NOT_OURS,
         )

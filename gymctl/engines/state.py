@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.engines.server_address import ServerAddress
-from gymctl.errors import EngineError, InputError
+from gymctl.errors import EngineError, ErrorCode, InputError
 
 FOLDER = ".gymctl"
 _STATE = "stack.json"
@@ -120,7 +120,8 @@ def load_state(directory: Path) -> StackState:
     """
     state = find_state(directory)
     if state is None:
-        raise InputError(f"no stack was brought up from {directory}", "start one with `gymctl up CONFIG...`")
+        problem = f"no stack was brought up from {directory}"
+        raise InputError(problem, "start one with `gymctl up CONFIG...`", ErrorCode.NO_STACK)
     return state
 
 

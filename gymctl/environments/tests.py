@@ -23,7 +23,7 @@ from gymctl.engines.docker.location import check_location
 from gymctl.engines.docker.requirements import check_engine
 from gymctl.engines.protocol import Job, Mount
 from gymctl.engines.runner import OnLine, stream
-from gymctl.errors import EngineError, InputError
+from gymctl.errors import EngineError, ErrorCode, InputError
 from gymctl.stack.images import ImagePlan, read_requirements
 from gymctl.stack.runtime import imports_nemo_gym
 
@@ -59,7 +59,9 @@ def find_tests(name: str, directory: Path) -> ServerTests:
     """
     folder = next((place for place in _places(name, directory) if (place / "app.py").is_file()), None)
     if folder is None:
-        raise InputError(f"no server {name!r} here or among the bundled ones", _known(directory))
+        raise InputError(
+            f"no server {name!r} here or among the bundled ones", _known(directory), ErrorCode.NO_SERVER_CODE
+        )
     title = f"{folder.parent.name}/{folder.name}"
     if imports_nemo_gym(folder, "app.py"):
         raise InputError(f"{title} is written for NeMo Gym", "run its tests there: gym env test")

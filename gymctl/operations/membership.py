@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gymctl.config import Config, Membership, Role
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, HEAD_TOKEN
-from gymctl.errors import InputError
+from gymctl.errors import ErrorCode, InputError
 
 TOKEN_FILE = Path(".gymctl/head-token")
 
@@ -114,7 +114,7 @@ def _token(config: Config, options: MembershipOptions) -> str:
         return _read(TOKEN_FILE)
     if options.role is Role.WORKER:
         hint = f"copy the one in {TOKEN_FILE} on the coordinator: {HEAD_TOKEN}=... or --token-file FILE"
-        raise InputError("a worker needs the head's token", hint)
+        raise InputError("a worker needs the head's token", hint, ErrorCode.NO_TOKEN)
     return secrets.token_urlsafe(24)
 
 

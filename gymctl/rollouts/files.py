@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from gymctl.errors import RunError
+from gymctl.errors import ErrorCode, RunError
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 _NOTHING_WRITTEN = ("nothing was written", "free disk space or choose another output")
@@ -20,10 +20,8 @@ _NOTHING_WRITTEN = ("nothing was written", "free disk space or choose another ou
 def disk_error(error: OSError, path: Path, state: str, hint: str) -> RunError:
     """A failed write as an error of ours; ``state`` says what is safe, ``hint`` what to do."""
     if error.errno in _FULL:
-        problem = f"the disk of {path} is full"
-    else:
-        problem = f"cannot write {path}: {error.strerror or error}"
-    return RunError(f"{problem}: {state}", hint)
+        return RunError(f"the disk of {path} is full: {state}", hint, ErrorCode.DISK_FULL)
+    return RunError(f"cannot write {path}: {error.strerror or error}: {state}", hint)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from gymctl.errors import RunError
+from gymctl.errors import ErrorCode, RunError
 from gymctl.rollouts.files import disk_error
 from gymctl.rollouts.spec import RunFiles
 
@@ -116,7 +116,7 @@ def in_use(files: RunFiles) -> RunError:
         pid = collector["pid"]
         who = f" (process {pid} on {collector.get('host')}, since {collector.get('since')})"
         hint = f"wait for it, stop it with `kill -INT {pid}`, or choose another output"
-    return RunError(f"another collection is writing {files.output}{who}", hint)
+    return RunError(f"another collection is writing {files.output}{who}", hint, ErrorCode.OUTPUT_IN_USE)
 
 
 def _open_locked(files: RunFiles) -> int:

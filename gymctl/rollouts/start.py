@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gymctl.errors import InputError
+from gymctl.errors import ErrorCode, InputError
 from gymctl.rollouts.files import remove_stale_temporaries
 from gymctl.rollouts.history import History, read_history
 from gymctl.rollouts.identity import (
@@ -88,6 +88,7 @@ def _resume(run: RunSpec, lock: RunLock) -> Opening:
             raise InputError(
                 f"cannot resume {run.output}: its run record {files.identity.name} is missing or unreadable",
                 "use --force to resume anyway, or choose another output",
+                ErrorCode.NO_RUN_RECORD,
             )
     elif not run.force:
         refuse_another_run(record, run, input_digest(run))

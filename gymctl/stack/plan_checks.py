@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gymctl.config import Config, SliceMode
 from gymctl.config.wording import suggestion
-from gymctl.errors import Problem
+from gymctl.errors import ErrorCode, Problem
 from gymctl.stack.addons.vllm import vllm_problems
 from gymctl.stack.compose.rules import MAX_VARIABLE
 from gymctl.stack.runtime import Runtime, Runtimes
@@ -46,7 +46,7 @@ def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
         hint += "; for a server of NeMo Gym, add `runtime: nemo-gym`"
         message = f"{server.name}: no server {server.implementation!r} under {kind}/ here or among the bundled ones"
         message += f" (no {kind}/{server.implementation}/{server.entrypoint})"
-        yield Problem(str(server.location or ""), message, hint)
+        yield Problem(str(server.location or ""), message, hint, ErrorCode.NO_SERVER_CODE)
 
 
 def _address_problems(config: Config) -> Iterator[Problem]:

@@ -160,7 +160,7 @@ def test_no_docker(gymctl, folder, commands, monkeypatch, scripts, host, pattern
         monkeypatch.setenv("DOCKER_HOST", host)
     said = gymctl("up", "stack.yaml")
     check(said, 1, [pattern])
-    assert said.err.endswith("or run without Docker: gymctl up --engine local\n")
+    assert re.search(r"or run without Docker: gymctl up --engine local( \[[a-z-]+\])?\n$", said.err)
     assert list(contents(folder)) == ["stack.yaml"]
 
 

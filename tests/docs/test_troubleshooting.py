@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gymctl.errors import ErrorCode
+
 pytestmark = pytest.mark.unit
 
 TOP = Path(__file__).resolve().parents[2]
@@ -58,3 +60,13 @@ def test_a_class_of_failures_exists(name: str):
 def test_every_code_is_in_the_table():
     listed = set(re.findall(r"^\| (GYM0\d\d) \|", PAGE, re.MULTILINE))
     assert listed == set(CODE.findall(printed()))
+
+
+def test_every_error_code_has_a_section_and_every_section_a_code():
+    assert set(re.findall(r"^Code: `(.+)`$", PAGE, re.MULTILINE)) == set(ErrorCode)
+
+
+@pytest.mark.parametrize("code", ErrorCode, ids=str)
+def test_every_error_code_is_in_use(code: ErrorCode):
+    name = f"ErrorCode.{code.name}"
+    assert any(name in path.read_text(encoding="utf-8") for path in (TOP / "gymctl").rglob("*.py"))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from gymctl.errors import EngineError, InputError
+from gymctl.errors import EngineError, ErrorCode, InputError
 
 OnNote = Callable[[str], None]
 FolderIds = tuple[tuple[int, int], ...]
@@ -65,7 +65,9 @@ def disk_errors() -> Iterator[None]:
         folder = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - named in a message only
         reason = "the disk is full" if error.errno in _DISK_FULL else error.strerror or str(error)
         message = f"cannot write the build context in {folder}: {reason}"
-        raise EngineError(message, "free some space, or set TMPDIR to a folder on another disk") from error
+        raise EngineError(
+            message, "free some space, or set TMPDIR to a folder on another disk", ErrorCode.BUILD_CONTEXT
+        ) from error
 
 
 def _copy_folder(source: Path, target: Path, parents: FolderIds, on_note: OnNote) -> None:

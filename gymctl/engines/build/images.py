@@ -22,7 +22,7 @@ from gymctl.engines.build.copying import disk_errors, normalize_modes
 from gymctl.engines.build.nemo_gym import stage_gym
 from gymctl.engines.docker.endpoint import engine_endpoint
 from gymctl.engines.runner import CommandFailed, run, stream
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, ErrorCode
 
 if TYPE_CHECKING:
     from gymctl.stack import GymBuild, ImagePlan
@@ -75,7 +75,8 @@ class BuildFailed(EngineError):  # noqa: N818 - a fact about an image, like Comm
             where = f" at {step}"
         else:
             where = ""
-        super().__init__("\n".join([f"image {image} cannot be built{where}", *(f"  | {line}" for line in lines)]), hint)
+        output = [f"  | {line}" for line in lines]
+        super().__init__("\n".join([f"image {image} cannot be built{where}", *output]), hint, ErrorCode.BUILD_FAILED)
 
     def __str__(self) -> str:
         """The hint stands after the first line, where it is seen before the output."""

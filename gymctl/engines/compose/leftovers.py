@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.engines.docker.containers import PROJECT, Container
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ def check_directory(containers: Iterable[Container], name: str, directory: Path)
         if not Path(container.directory).is_dir():
             message += ", a directory that does not exist any more"
             hint = f"remove that stack: docker compose --project-name {name} down, {_ANOTHER_NAME}"
-        raise EngineError(message, hint)
+        raise EngineError(message, hint, ErrorCode.STACK_NAME_IN_USE)
 
 
 def check_leftovers(client: docker.DockerClient, plan: StackPlan) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS
 from gymctl.engines.docker.containers import PROJECT, WORKING_DIR
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, ErrorCode
 
 if TYPE_CHECKING:
     import docker
@@ -28,12 +28,14 @@ def check_port(client: docker.DockerClient, project: str, host: str, port: int, 
     if owner is not None and owner["Labels"].get(PROJECT) == project:
         return
     if number == errno.EACCES:
-        raise EngineError(f"port {port} on {host} cannot be opened by this user", _another(host, port, of))
+        message = f"port {port} on {host} cannot be opened by this user"
+        raise EngineError(message, _another(host, port, of), ErrorCode.PORT_NOT_ALLOWED)
     if owner is not None:
         who = _describe(owner)
     else:
         who = _process(port)
-    raise EngineError(f"port {port} on {host} is already used by {who}", _another(host, port, of))
+    message = f"port {port} on {host} is already used by {who}"
+    raise EngineError(message, _another(host, port, of), ErrorCode.PORT_IN_USE)
 
 
 def _bind(host: str, port: int) -> int:

@@ -12,7 +12,7 @@ from gymctl.engines.docker.containers import Container, by_service, find_contain
 from gymctl.engines.docker.location import unseen_source
 from gymctl.engines.protocol import MISSING, OnServer, ServerEvent
 from gymctl.engines.runner import Background
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, ErrorCode
 from gymctl.stack.container import start_seconds
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like Com
             hint += ""
         else:
             hint += "; to clean up: gymctl down"
-        super().__init__(f"{server} {reason}", hint)
+        super().__init__(f"{server} {reason}", hint, ErrorCode.SERVER_FAILED)
 
     def __str__(self) -> str:
         """What failed, the next step, then the server's own last lines."""

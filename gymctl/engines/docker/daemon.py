@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gymctl.config.vocabulary import LOOPBACK
 from gymctl.engines.docker.endpoint import engine_endpoint
 from gymctl.engines.docker.requirements import WITHOUT_DOCKER
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, ErrorCode
 
 if TYPE_CHECKING:
     import docker
@@ -55,17 +55,21 @@ def _unreachable(address: str, error: BaseException, without: str) -> EngineErro
         return EngineError(
             f"this user has no access to the Docker engine at {address}",
             "add the user to the docker group (sudo usermod -aG docker $USER, then log in again)" + without,
+            ErrorCode.NO_DOCKER_ACCESS,
         )
     start = "start it (sudo systemctl start docker, or Docker Desktop)"
     if number == errno.ENOENT:
-        return EngineError(f"no Docker engine at {address}: the socket does not exist", f"install or {start}{without}")
+        message = f"no Docker engine at {address}: the socket does not exist"
+        return EngineError(message, f"install or {start}{without}", ErrorCode.NO_DOCKER)
     if os.environ.get("DOCKER_HOST"):
         start = "start it, or correct DOCKER_HOST"
     if number:
         reason = os.strerror(number)
     else:
         reason = str(error)
-    return EngineError(f"no response from a Docker engine at {address}: {reason}", f"{start}{without}")
+    return EngineError(
+        f"no response from a Docker engine at {address}: {reason}", f"{start}{without}", ErrorCode.NO_DOCKER
+    )
 
 
 def _errno(error: BaseException | None) -> int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.engines.docker.endpoint import engine_endpoint
-from gymctl.errors import EngineError, InputError
+from gymctl.errors import EngineError, ErrorCode, InputError
 
 if TYPE_CHECKING:
     import docker
@@ -38,6 +38,7 @@ def check_location(client: docker.DockerClient) -> None:
         f"the engine at {endpoint.address} is on another machine ({name}): it cannot access the secrets and outputs "
         "of a stack, which are files on this machine",
         "run gymctl on that machine; or, if it is a manager of a Swarm, use --engine swarm",
+        ErrorCode.ENGINE_ELSEWHERE,
     )
 
 

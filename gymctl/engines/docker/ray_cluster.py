@@ -13,7 +13,7 @@ from secrets import token_hex
 from typing import Any
 
 from gymctl.engines.runner import CommandFailed, run
-from gymctl.errors import ConfigError, Problem
+from gymctl.errors import ConfigError, ErrorCode, Problem
 from gymctl.stack import RayCheck
 
 _PROBE = Path(__file__).with_name("ray_probe.py")
@@ -44,9 +44,8 @@ def cluster_problems(check: RayCheck, report: Mapping[str, Any]) -> Iterator[Pro
             "check that it is running and listens on an address that containers can reach, not only "
             f"127.0.0.1; {_HINT_PORT}"
         )
-        yield Problem(
-            where, f"{users}: no Ray cluster at {check.written_address}: {error}, asked from a container", hint
-        )
+        problem = f"{users}: no Ray cluster at {check.written_address}: {error}, asked from a container"
+        yield Problem(where, problem, hint, ErrorCode.NO_RAY)
     elif report.get("failed"):
         hint = f"{_HINT_PORT} (6379 is for its nodes); the cluster's logs are in /tmp/ray/session_latest/logs"
         own = report.get("own", {}).get("ray", "")
@@ -60,11 +59,11 @@ def cluster_problems(check: RayCheck, report: Mapping[str, Any]) -> Iterator[Pro
         if own["ray"] != theirs["ray"]:
             problem = f"{users}: the cluster at {check.written_address} has Ray {theirs['ray']}"
             problem += f", the image {check.image} Ray {own['ray']}"
-            yield Problem(where, problem, _ray_hint(check, theirs["ray"], own["ray"]))
+            yield Problem(where, problem, _ray_hint(check, theirs["ray"], own["ray"]), ErrorCode.RAY_VERSION)
         if _minor(own["python"]) != _minor(theirs["python"]):
             problem = f"{users}: the cluster at {check.written_address} has Python {theirs['python']}"
             problem += f", the image {check.image} Python {own['python']}"
-            yield Problem(where, problem, _python_hint(theirs["python"], own["python"]))
+            yield Problem(where, problem, _python_hint(theirs["python"], own["python"]), ErrorCode.RAY_PYTHON)
 
 
 def _ray_hint(check: RayCheck, theirs: str, own: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gymctl.engines.runner import CommandFailed, run
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, ErrorCode
 
 if TYPE_CHECKING:
     import docker
@@ -71,7 +71,7 @@ def check_commands(without: str = WITHOUT_DOCKER) -> None:
         version = parse_version(output)
         if version and version < tool.least:
             message = f"{tool.name} is too old: this is {_text(version)}, and gymctl needs {_text(tool.least)} or newer"
-            raise EngineError(message, f"install a newer {tool.package}{without}")
+            raise EngineError(message, f"install a newer {tool.package}{without}", ErrorCode.TOO_OLD)
 
 
 def check_engine(client: docker.DockerClient, environ: Mapping[str, str] = os.environ) -> None:

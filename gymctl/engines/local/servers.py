@@ -20,7 +20,7 @@ from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK,
 from gymctl.config.wording import suggestion
 from gymctl.engines.local.log import written_by
 from gymctl.engines.local.machines import check_reachable, transport, with_node
-from gymctl.errors import ConfigError, EngineError, Problem
+from gymctl.errors import ConfigError, EngineError, ErrorCode, Problem
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices.slices import Address, head_slice
 
@@ -187,7 +187,8 @@ def _not_found(config: Config, server: ServerInstance) -> Problem:
     known = sorted({path.parent.name for root in config.roots for path in root.glob(f"{server.kind.value}/*/app.py")})
     hint = suggestion(server.implementation, known)
     expected = f"{server.kind.value}/{server.implementation}/{server.entrypoint}"
-    return Problem(str(server.location or ""), f"{server.name}: no {expected} here or among the bundled servers", hint)
+    message = f"{server.name}: no {expected} here or among the bundled servers"
+    return Problem(str(server.location or ""), message, hint, ErrorCode.NO_SERVER_CODE)
 
 
 @asynccontextmanager
@@ -231,11 +232,14 @@ def bound(name: str, address: Address) -> socket.socket:
             port = f"give {name} another port"
         if error.errno == errno.EACCES:
             reason = "cannot be opened by this user"
+            code = ErrorCode.PORT_NOT_ALLOWED
         else:
             reason = f"is already in use (needed by {name})"
+            code = ErrorCode.PORT_IN_USE
         raise EngineError(
             f"port {address.port} on {address.bind} {reason}",
             f"stop the process that uses it, or choose another port: {port}",
+            code,
         ) from error
     return opened
 

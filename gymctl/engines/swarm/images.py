@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gymctl.config.validation import is_registry
 from gymctl.engines.build.images import BuildEvent, OnBuild
 from gymctl.engines.runner import CommandFailed, run
-from gymctl.errors import EngineError, InputError
+from gymctl.errors import EngineError, ErrorCode, InputError
 
 if TYPE_CHECKING:
     import docker
@@ -65,7 +65,8 @@ def _push(client: docker.DockerClient, image: str, registry: str, on_event: OnBu
         host = registry.partition("/")[0]
         last_line = error.output.strip().splitlines()[-1:] or ["there was no output"]
         message = f"{target}:{version} cannot be pushed: {last_line[0]}"
-        raise EngineError(message, f"log in (docker login {host}), or check that {host} can be reached") from error
+        hint = f"log in (docker login {host}), or check that {host} can be reached"
+        raise EngineError(message, hint, ErrorCode.PUSH_FAILED) from error
     digests = client.api.inspect_image(f"{target}:{version}").get("RepoDigests") or ()
     digest = next((item.partition("@")[2] for item in digests if item.startswith(f"{target}@")), "")
     if not digest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.engines.docker.daemon import connect
 from gymctl.engines.docker.requirements import check_engine
 from gymctl.engines.protocol import Node
-from gymctl.errors import EngineError, InputError
+from gymctl.errors import EngineError, ErrorCode, InputError
 
 if TYPE_CHECKING:
     import docker
@@ -69,7 +69,7 @@ def swarm_problem(swarm: Mapping[str, Any]) -> EngineError | None:
             "create one with docker swarm init (and run the `docker swarm join` command that it "
             "prints on other machines)"
         )
-        return EngineError("this Docker engine is not part of a Swarm", hint)
+        return EngineError("this Docker engine is not part of a Swarm", hint, ErrorCode.NO_SWARM)
     if state == "locked":
         return EngineError("this Docker engine's Swarm is locked", "unlock it: docker swarm unlock")
     if state != "active":
@@ -77,7 +77,8 @@ def swarm_problem(swarm: Mapping[str, Any]) -> EngineError | None:
     if not swarm.get("ControlAvailable"):
         managers = ", ".join(peer["Addr"].rpartition(":")[0] for peer in swarm.get("RemoteManagers") or ())
         hint = f"run gymctl on a manager{f' ({managers})' if managers else ''}, or point DOCKER_HOST at one"
-        return EngineError("this Docker engine is a worker of its Swarm, but stacks need a manager", hint)
+        message = "this Docker engine is a worker of its Swarm, but stacks need a manager"
+        return EngineError(message, hint, ErrorCode.NOT_A_MANAGER)
     return None
 
 

@@ -10,7 +10,7 @@ from gymctl.engines.docker.daemon import connect
 from gymctl.engines.state import find_own_state
 from gymctl.engines.swarm.nodes import find_nodes
 from gymctl.engines.swarm.tasks import find_services
-from gymctl.errors import EngineError
+from gymctl.errors import EngineError, ErrorCode
 
 if TYPE_CHECKING:
     import docker
@@ -29,6 +29,7 @@ def check_names(client: docker.DockerClient, directory: Path, name: str) -> None
         raise EngineError(
             f"the stack name {name} is in use on this Swarm",
             f"choose another name with --name NAME, or remove the other stack: docker stack rm {name}",
+            ErrorCode.STACK_NAME_IN_USE,
         )
 
 
