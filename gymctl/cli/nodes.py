@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(
     cls=GroupedCommands,
     name="nodes",
-    help="The machines of the Swarm: list, drain, activate.",
+    help="List, drain and activate the nodes of a Swarm.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -85,7 +85,7 @@ def drain(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Empty a node without a gap: this directory's servers start elsewhere before they end there."""
+    """Drain a node without downtime: this directory's servers start on other nodes before they stop on this one."""
     from gymctl.cli.display import UpDisplay
     from gymctl.operations.nodes import drain as empty
 
@@ -103,7 +103,7 @@ def drain(
 
 @commands.command()
 def activate(node: str = typer.Argument(..., help="Name or id of the node.")) -> None:
-    """Let a node take tasks again; what runs elsewhere stays there."""
+    """Make a drained node available again. Tasks that moved to other nodes stay there."""
     from gymctl.operations.nodes import activate as take_back
 
     take_back(node)

@@ -32,9 +32,9 @@ def plan_nodes(
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
 ) -> None:
-    """Show what each machine will hold, its size, its ports, and the firewall rules between them.
+    """Show what each machine will run, the size it needs, its ports, and the firewall rules between machines.
 
-    CONFIG are the files of all machines together; each server's `host` says where it is.
+    CONFIG are the files of all machines together; the `host` of a server names its machine.
 
     \b
     Examples:

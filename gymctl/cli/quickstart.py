@@ -24,7 +24,7 @@ def quickstart(
 ) -> None:
     """Run ten rollouts in this process: no Docker, no GPU, no key.
 
-    They are of two bundled environments; a script plays the policy.
+    They use two bundled environments, with a scripted policy in place of a model.
     """
     from gymctl.cli.output import print_report
     from gymctl.operations.quickstart import example_folder

@@ -56,7 +56,7 @@ WhileCollecting = Annotated[
     bool,
     typer.Option(
         "--while-collecting",
-        help="Change the stack although a collection runs: its later results are those of the new stack.",
+        help="Change the stack during a collection: its later results come from the new stack.",
     ),
 ]
 

@@ -43,7 +43,8 @@ SERVERS = {
         "raise SystemExit('no table')",
         "",
         [],
-        [r"^error: weather ended with code 1.*; full log: docker compose logs weather; to clean up: gymctl down \[server-failed\]$",
+        [r"^error: weather ended with code 1.*; full log: docker compose logs weather; "
+         r"to clean up: gymctl down \[server-failed\]$",
          r"^  \| no table$"],
         True,
     ),
