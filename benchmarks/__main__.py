@@ -51,18 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _progress(sample)
                 report.save(options.results / "results.json", samples, about)
     report.save(options.results / "results.json", samples, about)
-    lines = report.lines(samples, names)
-    sys.stdout.write("\n" + report.table(lines, names) + "\n")
-    (options.results / "table.md").write_text(report.table(lines, names) + "\n")
+    _write_tables(options.results, report.lines(samples, names), names)
+    if options.write_docs:
+        sys.stderr.write(f"written: {', '.join(page.write(options.write_docs, samples))}\n")
+    return int(any(sample.values.get("failed") for sample in samples if sample.side == "gymctl"))
+
+
+def _write_tables(folder: Path, lines: Sequence[report.Line], names: Sequence[str]) -> None:
+    """Print the table of ``lines``, and write it and a chart of each quantity to ``folder``."""
+    table = report.table(lines, names) + "\n"
+    sys.stdout.write("\n" + table)
+    (folder / "table.md").write_text(table)
     for quantity, title in (
         ("cpu_ms", "CPU per operation, ms: less is better"),
         ("rate", "Per second: more is better"),
     ):
         drawn = chart.chart([line for line in lines if line.quantity == quantity], title)
-        (options.results / f"{quantity}.svg").write_text(drawn)
-    if options.write_docs:
-        sys.stderr.write(f"written: {', '.join(page.write(options.write_docs, samples))}\n")
-    return int(any(sample.values.get("failed") for sample in samples if sample.side == "gymctl"))
+        (folder / f"{quantity}.svg").write_text(drawn)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -40,6 +40,7 @@ def model(peers: Peers) -> Answer:
     """Passes every call on."""
 
     async def answer(body: bytes, path: str) -> bytes:
+        """Pass the call on to the backend."""
         return await peers.post("backend", path, body)
 
     return answer
@@ -50,6 +51,7 @@ def environment(peers: Peers) -> Answer:
     del peers
 
     async def answer(body: bytes, path: str) -> bytes:
+        """Answer as the environment would."""
         if path == "/get_weather":
             city = orjson.loads(body)["city"]
             return orjson.dumps({"city": city, "weather_description": f"The weather in {city} is cold."})
@@ -64,6 +66,7 @@ def agent(peers: Peers) -> Answer:
     """Seed, calls of the model and of tools until it answers, verify."""
 
     async def answer(body: bytes, path: str) -> bytes:
+        """Run one rollout."""
         del path
         params = orjson.loads(body)["responses_create_params"]
         items = [orjson.dumps(item) for item in params.pop("input")]
@@ -97,6 +100,7 @@ def application(answer: Answer) -> Callable[..., Awaitable[None]]:
     """The ASGI function around an answer."""
 
     async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
+        """Read the body, answer, send."""
         body = b""
         while True:
             message = await receive()

@@ -144,7 +144,7 @@ def _run() -> int:
             from gymctl.cli.logging_setup import log_as_environment_says
 
             log_as_environment_says()
-        code = _command_line(needed_modules(sys.argv[1:]))(standalone_mode=False)
+        code = _command_line(needed_modules(sys.argv[1:]))(standalone_mode=False, prog_name="gymctl")
     except GymctlError as error:
         _say(error.with_code())
         code = error.exit_code

@@ -56,8 +56,11 @@ def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], 
 
 def _own_fields(fields: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that do not follow from the block."""
-    following = {key for key in _FOLLOWING if key in fields and (key == "base_url" or _is_open(fields[key], raw))}
-    return {key: value for key, value in fields.items() if key not in following}
+    own = dict(fields)
+    for key in _FOLLOWING:
+        if key in own and (key == "base_url" or _is_open(own[key], raw)):
+            del own[key]
+    return own
 
 
 def _with_vllm_model(detached: dict[str, Any], path: KeyPath, links: Links, findings: Findings) -> dict[str, Any]:

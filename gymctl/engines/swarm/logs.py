@@ -31,9 +31,11 @@ def stream_logs(
         options += []
 
     def with_name(service: str, name: str) -> OnLine:
+        """A function that passes on a service's lines, beginning with ``name`` in place of Swarm's own name."""
         prefix = f"{stack}_{service}"
 
         def pass_on(line: str) -> None:
+            """Pass on one line."""
             text = plain(line)
             on_line(f"{name}{text.removeprefix(prefix)}" if text.startswith(prefix) else text)
 
