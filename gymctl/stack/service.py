@@ -14,47 +14,72 @@ REPLICA_KIND = "replica"
 
 @dataclass(frozen=True)
 class ServicePlan:
-    """One service. ``published`` holds (host address, host port, container port); ``needs`` must be healthy first.
+    """One service of a stack."""
 
-    ``kind`` is a ``ServerKind``, ``head``, ``replica`` (behind a proxy), or what the add-on is: ``ray``, ``vllm``, ...
-    """
+    # what it is
 
     name: str
     kind: str
+    """A ``ServerKind``, ``head``, ``replica`` (behind a proxy), or what the add-on is: ``ray``, ``vllm``, ..."""
     implementation: str
     image: str
     port: int
+    """The port on which it listens inside the stack's network."""
     slice_text: str
-    config_path: str  # the value of NEMO_GYM_CONFIG_PATH; empty: an add-on, not a server
+    """The part of the configuration that it gets, as YAML."""
+    config_path: str
+    """The value of NEMO_GYM_CONFIG_PATH; empty: an add-on, not a server."""
     command: tuple[str, ...]
     working_dir: str
     server: str = ""
     """The server of the configuration that it is, is a replica of, or stands in front of; empty: none."""
+    used_by: tuple[str, ...] = ()
+    """The servers that an add-on is there for."""
+    fragment: Service | None = None
+    """An add-on's own definition; the plan's settings override it."""
+
+    # what its process gets
+
     secrets: tuple[str, ...] = ()
-    published: tuple[tuple[str, int, int], ...] = ()
-    needs: tuple[str, ...] = ()
-    extra_hosts: tuple[str, ...] = ()
-    probe: tuple[str, ...] = ()  # the health check's command; empty: the ready file of gymctl's own servers
-    start_period: str = "180s"
+    """Names of the secrets that it can read."""
     environment: tuple[tuple[str, str], ...] = ()
-    shm_size: str | None = None
-    tmp_size: str | None = None
-    """Size of its ``/tmp``, such as ``4gb``; None: the default of its kind."""
+    volumes: tuple[Mount, ...] = ()
+
+    # how it is reached
+
+    published: tuple[tuple[str, int, int], ...] = ()
+    """Host address, host port and container port of each."""
+    extra_hosts: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    """Existing networks, in addition to the stack's own."""
+
+    # how it starts and ends
+
+    needs: tuple[str, ...] = ()
+    """Services that must be healthy first."""
+    probe: tuple[str, ...] = ()
+    """The health check's command; empty: the ready file of gymctl's own servers."""
+    start_period: str = "180s"
+    completes: bool = False
+    """Whether it ends by itself, with code 0, before those that need it start."""
+    tries: int = 1
+    """How often it may begin until it is healthy."""
+
+    # how many there are, where, and with what
+
     replicas: int = 1
     workers: int = 1
     """Processes of each replica that serve its requests together."""
-    single: str = ""  # why it can have no more than one replica; empty: it can
+    single: str = ""
+    """Why it can have no more than one replica; empty: it can."""
     placement: Placement | None = None
-    bounds: ResourceBounds | None = None  # limits and reservations of each replica; GPUs are reserved here
-    volumes: tuple[Mount, ...] = ()
-    networks: tuple[str, ...] = ()
-    """Existing networks, in addition to the stack's own."""
+    bounds: ResourceBounds | None = None
+    """Limits and reservations of each replica; GPUs are reserved here."""
+    shm_size: str | None = None
+    tmp_size: str | None = None
+    """Size of its ``/tmp``, such as ``4gb``; None: the default of its kind."""
     logging: Logging | None = None
     """Where its output goes; None: the stack's default."""
-    completes: bool = False  # it ends by itself, with code 0, before those that need it start
-    tries: int = 1  # how often it may begin until it is healthy
-    used_by: tuple[str, ...] = ()  # the servers that an add-on is there for
-    fragment: Service | None = None  # an add-on's own definition; what the plan says is laid over it
 
     @property
     def devices(self) -> Sequence[Device]:

@@ -35,16 +35,16 @@ _TRIES = 4
 
 @dataclass(frozen=True)
 class RayCheck:
-    """What must be so before ``servers`` start: ``image``'s Ray and Python are those of the cluster at ``host:port``.
-
-    ``written_address`` is the address as it was written; from a container it may be another.
-    """
+    """A check to make before servers start: their image and a cluster must have the same Ray and Python."""
 
     image: str
     servers: tuple[str, ...]
+    """The servers that use the cluster from this image."""
     host: str
     port: int
+    """Host and port of the cluster, as a container reaches it."""
     written_address: str
+    """The address as the configuration has it."""
     extra_hosts: tuple[str, ...] = ()
     is_nemo_gym: bool = False
     location: Location | None = None
@@ -108,14 +108,21 @@ class RayCluster:
         match = CLIENT_ADDRESS.fullmatch(self.address)
         if not self._configured_address or match is None:
             return
-        extra = (EXTRA_HOST,) if self._moved else ()
-        dial = (match["host"].strip("[]"), int(match["port"]), self._configured_address, extra)
+        check = RayCheck(
+            image="",
+            servers=(),
+            host=match["host"].strip("[]"),
+            port=int(match["port"]),
+            written_address=self._configured_address,
+            extra_hosts=(EXTRA_HOST,) if self._moved else (),
+            location=self._location,
+        )
         if self.users:
             names = tuple(server.name for server in self.users)
-            yield RayCheck(images[names[0]], names, *dial, location=self._location)
+            yield replace(check, image=images[names[0]], servers=names)
         if self._runtimes.nemo_gym:
             names = tuple(server.name for server in self._runtimes.nemo_gym)
-            yield RayCheck(choice.nemo_gym(), names, *dial, is_nemo_gym=True, location=self._location)
+            yield replace(check, image=choice.nemo_gym(), servers=names, is_nemo_gym=True)
 
     def seen_by_clients(self, config: Config) -> Config:
         """The configuration as the head shows it: with the address of the stack's Ray, as NeMo Gym's own head does."""
