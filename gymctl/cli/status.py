@@ -34,7 +34,7 @@ def status(
 ) -> None:
     """Show every server's state, health and uptime; with -o wide also its address.
 
-    The exit code is 1 when a server is not healthy.
+    Running collections are listed with the command that stops each. The exit code is 1 when a server is not healthy.
     """
     from gymctl.operations.status import status as ask
 
@@ -88,6 +88,19 @@ def _tables(stack: StackStatus, *, is_wide: bool) -> RenderableType:
 
 
 def _as_json(stack: StackStatus) -> str:
+    """The servers, then the running collections as entries of the kind ``collection``."""
     from dataclasses import asdict
 
-    return json.dumps([{**asdict(server), "ok": server.ok} for server in stack.servers])
+    servers = [{**asdict(server), "ok": server.ok} for server in stack.servers]
+    running = [
+        {
+            "name": run.output,
+            "kind": "collection",
+            "state": "running",
+            "ok": True,
+            **asdict(run),
+            "stop": f"kill -INT {run.pid}",
+        }
+        for run in stack.collections
+    ]
+    return json.dumps([*servers, *running])

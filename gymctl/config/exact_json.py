@@ -144,6 +144,9 @@ def explain(text: bytes) -> str:
     match = _NOT_A_NUMBER.search(outside)
     if match:
         return f"{match[1].decode()} at column {match.start() + 1}: not a JSON number; write null or a number"
+    half = next((match for match in _ESCAPE.finditer(text) if match[1]), None)
+    if half:
+        return f"{half[0].decode()} at column {half.start() + 1}: half of a surrogate pair; write the whole character"
     return ""
 
 

@@ -34,6 +34,20 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _PARQUET = b"PAR1"
+_FOREIGN = {
+    b"BZh": ("compressed with bzip2", "unpack it with: bunzip2 {path}"),
+    b"\xfd7zXZ": ("compressed with xz", "unpack it with: unxz {path}"),
+    b"PK\x03\x04": ("a ZIP archive", "unpack it with: unzip {path}"),
+    _GZIP: ("compressed twice", "unpack it with: gunzip {path}"),
+    _ZSTD: ("compressed twice", "unpack it with: unzstd {path}"),
+    b"ARROW1": ("an Arrow file", "write it as Parquet or as JSON lines"),
+    b"SQLite format 3": ("an SQLite database", "write its rows as JSON lines"),
+    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "run: git lfs pull"),
+    codecs.BOM_UTF32_LE: ("UTF-32", "save it as UTF-8"),
+    codecs.BOM_UTF32_BE: ("UTF-32", "save it as UTF-8"),
+}
+"""Beginnings of contents that are not read, what each of them is, and what to do."""
+
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PACKED = (".gz", ".zst", ".zstd", ".gzip")
 _EXTRA = "install it with: pip install 'gymctl[data]'"
@@ -134,6 +148,7 @@ def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
         raise InputError(f"{path}:1: the compressed file is damaged: {error}", "copy it again") from error
     if head.startswith(_PARQUET):
         return RowFormat.PARQUET
+    _check_readable(path, head)
     text = _decoded(head).lstrip()
     suffix = next((part.lower() for part in reversed(path.suffixes) if part.lower() not in _PACKED), "")
     if suffix in _DELIMITERS:
@@ -148,6 +163,15 @@ def detect_format(path: Path, content: io.BufferedReader) -> RowFormat:
     if "," in first_line:
         return RowFormat.CSV
     return RowFormat.JSON_LINES
+
+
+def _check_readable(path: Path, head: bytes) -> None:
+    """Refuse content that is not text, by its beginning."""
+    for start, (kind, cure) in _FOREIGN.items():
+        if head.startswith(start):
+            raise InputError(f"{path}: {kind}", cure.format(path=path))
+    if b"\0" in head and not head.startswith(_UTF16_MARKS):
+        raise InputError(f"{path}: holds NUL bytes: not text, or UTF-16 without a byte order mark", "save it as UTF-8")
 
 
 def _refuser(path: Path) -> OnProblem:

@@ -69,7 +69,7 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
     Raises:
         NotAResultError: not a JSON object with a finite reward, or the environment itself calls it a failure.
     """
-    verdict = _read(body, agent)
+    body, verdict = _read(body, agent)
     has = {
         TASK_INDEX: verdict.task,
         ROLLOUT_INDEX: verdict.repeat,
@@ -106,13 +106,31 @@ def _without(body: bytes, names: Collection[str]) -> bytes:
     return _one_line(b"{" + b",".join(parts) + b"}")
 
 
-def _read(body: bytes, agent: str) -> Verdict:
+def _decoded(body: bytes) -> tuple[bytes, Verdict]:
+    """A reply and its verdict; half of a surrogate pair, which servers pass on from a model or a row, is replaced.
+
+    Raises:
+        ValueError: it is not a JSON object in UTF-8, or is nested too deeply.
+    """
+    if not body.isascii():
+        body.decode()
     try:
-        verdict = _decoder.decode(body)
-        if not body.isascii():
-            body.decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        message = f"{agent}: POST /run returned something other than a JSON object: {error}"
+        return body, _decoder.decode(body)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except ValueError:
+        repaired = exact_json.repair(body)
+        if repaired == body:
+            raise
+        return repaired, _decoder.decode(repaired)
+
+
+def _read(body: bytes, agent: str) -> tuple[bytes, Verdict]:
+    try:
+        body, verdict = _decoded(body)
+    except ValueError as error:
+        problem = exact_json.explain(body) or str(error)
+        message = f"{agent}: POST /run returned something other than a JSON object: {problem}"
         raise NotAResultError(Failure.of_reply("bad_reply", message, agent, body)) from error
     if verdict.failure_class is not None or verdict.no_persist:
         name = str(verdict.failure_class or "killed")
@@ -123,7 +141,7 @@ def _read(body: bytes, agent: str) -> Verdict:
     if not is_finite(verdict.reward):
         message = f"{agent}: POST /run returned no finite reward"
         raise NotAResultError(Failure.of_reply("bad_reply", message, agent, body))
-    return verdict
+    return body, verdict
 
 
 def _text(value: Any) -> str | None:
@@ -132,7 +150,7 @@ def _text(value: Any) -> str | None:
 
 def is_finite(reward: Any) -> bool:
     """Whether a reward is a number that a float can hold."""
-    if not isinstance(reward, int | float):
+    if isinstance(reward, bool) or not isinstance(reward, int | float):
         return False
     try:
         return math.isfinite(reward)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,7 +76,15 @@ def test_notes_of_endpoints_and_a_running_collection(gymctl, folder, endpoint):
         assert "collecting" not in gymctl("status").out
         with registered(folder, folder / "out.jsonl"):
             said = gymctl("status").out
+            listed = json.loads(gymctl("status", "--json").out)
         assert "collecting into" in said
         assert "to stop it: kill -INT " in said
+        servers = json.loads(gymctl("status", "--json").out)
+        assert "collection" not in {entry["kind"] for entry in servers}
+        assert [entry["name"] for entry in listed[:-1]] == [entry["name"] for entry in servers]
+        assert listed[-1] == {
+            "name": str(folder / "out.jsonl"), "kind": "collection", "state": "running", "ok": True,
+            "output": str(folder / "out.jsonl"), "pid": os.getpid(), "stop": f"kill -INT {os.getpid()}",
+        }  # fmt: skip
     finally:
         gymctl("down")

@@ -108,3 +108,19 @@ def test_what_cannot_be_read_is_a_value_error(text: bytes) -> None:
 def test_numbers_that_json_lacks_are_named(text: bytes, problem: str) -> None:
     assert exact_json.explain(text).startswith(f"{problem}: not a JSON number")
     assert exact_json.explain(b'{"a": "NaN"') == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (rb'{"a":"\ud800"}', r"\ud800 at column 7: half of a surrogate pair"),
+        (rb'{"a":"\\ud800 \udc00"}', r"\udc00 at column 15: half of a surrogate pair"),
+        (rb'{"\uDBFF":1}', r"\uDBFF at column 3: half of a surrogate pair"),
+        (rb'{"a":"\ud83d\ude00"}', ""),
+        (b'{"a":NaN}', "NaN at column 6"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_named(text: bytes, problem: str) -> None:
+    explanation = exact_json.explain(text)
+    assert explanation.startswith(problem)
+    assert bool(explanation) == bool(problem)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,31 @@ def test_a_file_that_is_cut_short_is_damaged(packing: str, tmp_path: Path) -> No
     path.write_bytes(PACKED[packing][:-12])
     with pytest.raises(InputError, match=r"rows:\d+: the compressed file is damaged"):
         objects(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "cure"),
+    [
+        (bz2.compress(TEXT.encode()), "bzip2", "bunzip2"),
+        (lzma.compress(TEXT.encode()), "xz", "unxz"),
+        (b"PK\x03\x04" + bytes(30), "a ZIP archive", "unzip"),
+        (gzip.compress(PACKED["gzip"]), "compressed twice", "gunzip"),
+        (zstandard.compress(PACKED["gzip"]), "compressed twice", "gunzip"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "a pointer of Git LFS", "git lfs pull"),
+        (b"SQLite format 3\0", "an SQLite database", "JSON lines"),
+        (TEXT.encode("utf-32"), "UTF-32", "UTF-8"),
+        (TEXT.encode("utf-16-le"), "NUL bytes", "UTF-8"),
+        (b'{"text": "a"}\n' + bytes(20), "NUL bytes", "UTF-8"),
+    ],
+)
+def test_content_that_is_not_read_is_named_with_the_cure(
+    content: bytes, problem: str, cure: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=problem) as caught:
+        objects(path)
+    assert cure in str(caught.value)
 
 
 def test_parquet_by_its_content(tmp_path: Path) -> None:

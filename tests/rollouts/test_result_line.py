@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gymctl.rollouts.history import ResultHead, lines_of
-from gymctl.rollouts.result_line import result_line
+from gymctl.rollouts.result_line import NotAResultError, result_line
 
 IDENTITY: dict[str, Any] = {"_ng_task_index": 3, "_ng_rollout_index": 1, "agent_ref": {"name": "alpha"}}
 json_values = st.recursive(
@@ -45,3 +45,25 @@ def test_no_number_changes_when_an_identity_is_replaced(index: str, tmp_path: An
     ((_, head),) = lines_of(tmp_path / "out.jsonl", ResultHead)
     assert head is not None
     assert head.key == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b'{"reward":true}', "no finite reward"),
+        (b'{"reward":false}', "no finite reward"),
+        (b'{"reward":1,"x":NaN}', "NaN at column 17"),
+        (b'{"reward":1,"x":' + b"[" * 3000 + b"]" * 3000 + b"}", "nested too deeply"),
+        (b'{"reward":1', "something other than a JSON object"),
+    ],
+)
+def test_what_is_not_a_result_is_a_failure_that_names_the_fault(body: bytes, problem: str) -> None:
+    with pytest.raises(NotAResultError, match=problem) as caught:
+        result_line(body, IDENTITY, "alpha")
+    assert caught.value.failure.failure_class == "bad_reply"
+
+
+def test_a_reply_with_half_of_a_surrogate_pair_is_a_result() -> None:
+    line, reward = result_line(b'{"reward":1,"x":"\\ud800","y":"\xc3\xa9","n":1.10}', IDENTITY, "alpha")
+    assert (reward, json.loads(line)["x"], json.loads(line)["y"]) == (1.0, "\ufffd", "\u00e9")
+    assert b'"n":1.10' in line

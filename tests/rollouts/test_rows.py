@@ -83,7 +83,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, kind: str) -> None:
     [
         ('"x": NaN', "NaN at column"),
         ('"x": [1, -Infinity]', "-Infinity at column"),
-        ('"x": "\\ud83d"', "invalid JSON"),
+        ('"x": "\\ud83d"', "half of a surrogate pair"),
         ('"x": [0, 1e400]', "x.1 is outside the range of a float"),
         ('"x": {"y": -1e400}', "x.y is outside"),
         ('"x": 1e-400', "x is outside"),
