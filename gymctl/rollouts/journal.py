@@ -48,7 +48,8 @@ class Journal:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}", "check the folder's permissions") from error
+            hint = "check the folder's permissions and its disk, or choose another output"
+            raise disk_error(error, path, "no rollout was collected", hint) from error
         if not lock_file(self._descriptor):
             os.close(self._descriptor)
             raise in_use(RunFiles(path))
@@ -195,18 +196,19 @@ class Journal:
         raise self._changed
 
     def _write_out(self) -> Path:
-        """Copy a file that has lost its name to the next free name in its folder."""
+        """Copy a file that has lost its name to the next free name in its folder, which is made again if necessary."""
         number = 1
         while os.path.lexists(copy := self.path.with_name(f"{self.path.stem}.removed{number}{self.path.suffix}")):
             number += 1
         try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.dup(self._descriptor), "rb") as lines, copy.open("xb") as out:
                 lines.seek(0)
                 shutil.copyfileobj(lines, out, 1 << 20)
                 os.fsync(out.fileno())
         except OSError as error:
             raise disk_error(
-                error, copy, f"{self.path} was removed and cannot be recovered", "free disk space, then start again"
+                error, copy, f"{self.path} was removed and cannot be recovered", "check the disk, then start again"
             ) from error
         return copy
 

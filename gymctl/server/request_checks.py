@@ -59,7 +59,7 @@ class RequestChecks:
                 has_body = has_body and value.lstrip(b"0") != b""
                 if self._is_too_large(value):
                     return self.too_large()
-            elif _is_from_a_page(name, value, has_body=has_body):
+            elif _is_from_a_page(name, value):
                 return json_reply({"detail": "requests from web pages are not accepted"}, 403)
         if only_json and has_body and not _is_json(kind):
             return json_reply({"detail": "the body must be JSON: content-type: application/json"}, 415)
@@ -108,11 +108,11 @@ def _name_of(host: str) -> str | None:
     return None
 
 
-def _is_from_a_page(name: bytes, value: bytes, *, has_body: bool) -> bool:
+def _is_from_a_page(name: bytes, value: bytes) -> bool:
     """Whether a header is one that only browsers send, with a request that a page of another site made."""
     if name == b"origin":
         return True
-    return has_body and name == b"sec-fetch-site" and value in (b"cross-site", b"same-site")
+    return name == b"sec-fetch-site" and value in (b"cross-site", b"same-site")
 
 
 def _unknown_host(host: bytes) -> Reply:

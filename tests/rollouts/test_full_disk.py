@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rollout_stack import Agents, collected, keys, read, spec_of
@@ -30,3 +33,17 @@ def test_no_room_for_the_inputs_leaves_nothing(tmp_path: Path) -> None:
     with files_of_at_most(1000), pytest.raises(RunError, match="nothing was written"):
         collected(spec, Agents())
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_no_room_for_another_file_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_of(tmp_path, 60)
+    opened = os.open
+
+    def full(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path) == str(spec.output):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(RunError, match=r"disk of .* is full: no rollout was collected"):
+        collected(spec, Agents())

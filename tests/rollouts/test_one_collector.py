@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -135,6 +136,15 @@ def test_results_of_a_file_that_lost_its_name_are_kept(tmp_path: Path, change: C
     saved.replace(spec.output)
     report = collected(replace(spec, resume=True, limit=None), Agents())
     assert (report.done, len(read(spec.output))) == (2000, 2000)
+
+
+def test_results_survive_the_removal_of_their_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "of today"
+    folder.mkdir(parents=True)
+    spec = replace(spec_of(tmp_path, 2000, concurrency=4), output=folder / "out.jsonl")
+    message = changed_midway(spec, lambda path: shutil.rmtree(path.parents[1]))
+    assert str(folder / "out.removed1.jsonl") in message
+    assert len(read(folder / "out.removed1.jsonl")) >= 10
 
 
 @pytest.mark.parametrize("change", [_emptied, _shortened])

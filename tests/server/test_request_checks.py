@@ -114,10 +114,10 @@ def test_any_origin_is_refused(origin: bytes) -> None:
         assert ask(application(), (b"host", b"127.0.0.1"), JSON, (b"origin", origin), method=method)[::2] == (403, 0)
 
 
-def test_a_page_that_sends_no_origin() -> None:
-    app = application()
-    assert ask(app, JSON, (b"sec-fetch-site", b"cross-site"))[0] == 403
-    assert ask(app, JSON, (b"sec-fetch-site", b"none"))[0] == 200
+@pytest.mark.parametrize(("method", "path"), [("POST", "/echo"), ("GET", "/")])
+def test_a_page_that_sends_no_origin(method: str, path: str) -> None:
+    for site, status in ((b"cross-site", 403), (b"same-site", 403), (b"none", 200)):
+        assert ask(application(), JSON, (b"sec-fetch-site", site), path=path, method=method)[0] == status
 
 
 @pytest.mark.parametrize(
