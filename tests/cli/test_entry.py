@@ -38,3 +38,19 @@ def test_the_command_runs() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT, "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("gymctl")
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_closed_streams_are_nothing_and_no_file_has_their_numbers(closed: tuple[int, ...], tmp_path: Path) -> None:
+    script = "import os, sys; from gymctl.cli.entry import main, open_streams; open_streams()\n"
+    script += f"assert os.open({str(tmp_path / 'file')!r}, os.O_CREAT | os.O_WRONLY) > 2\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: [os.close(descriptor) for descriptor in closed],
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("gymctl") == (1 not in closed)
+    assert (tmp_path / "file").read_bytes() == b""

@@ -109,6 +109,11 @@ def test_the_reply_says_what_was_found() -> None:
         ({LABELS: f"{EQUAL}\nI am sure."}, boxed("6"), 1, 0.0),
         ({LABELS: f"{EQUAL} or {DIFFERENT}"}, boxed("6"), 1, 0.0),
         ({LABELS: f"The verdict: **{EQUAL}**"}, boxed("6"), 2, 1.0),
+        ({LABELS: f"```\n{EQUAL}\n```"}, boxed("6"), 2, 1.0),
+        ({LABELS: f"> {EQUAL}."}, boxed("6"), 2, 1.0),
+        ({LABELS: f"I would not say {EQUAL}"}, boxed("6"), 1, 0.0),
+        ({LABELS: f"{EQUAL} is what they are not"}, boxed("6"), 1, 0.0),
+        ({LABELS: f"{EQUAL}\r{DIFFERENT}"}, boxed("6"), 1, 0.0),
         ({LABELS: "[[A=B]]"}, boxed("6"), 1, 0.0),  # a label of no call
         ({}, boxed("6"), 1, 0.0),  # no label at all
         (ALWAYS_EQUAL, "  ", None, 0.0),  # no answer: nothing to judge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from gymctl.server.checks.runner import CheckFailed, Work
 from gymctl.server.models.answers import Api, read_answer
 from gymctl.server.responses import input_items, output_text
 
+_HEADING = re.compile(r"\W*(?:[\w ]{1,40}:)?\W*")
 MOST_CHARACTERS = 4000  # of an answer that the judge compares: what is longer is cut at its beginning
 
 
@@ -167,14 +169,19 @@ def judge_request(base: dict[str, Any], question: str, a: str, b: str, labels: L
 
 
 def verdict_of(response: dict[str, Any], labels: Labels) -> bool | None:
-    """Whether the last line of the judge's last message says that the answers are equal; None when it says neither."""
+    """Whether the last line of the judge's last message says that the answers are equal; None when it says neither.
+
+    The line is a label, perhaps in quotation marks or bold, and perhaps after a heading: a sentence with a label in it
+    may say the opposite.
+    """
     messages = [item for item in response["output"] if isinstance(item, dict) and item.get("type") == "message"]
-    lines = output_text({"output": messages[-1:]}).split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "")
-    says_equal = labels.equal in last
-    if says_equal == (labels.different in last):
-        return None
-    return says_equal
+    lines = output_text({"output": messages[-1:]}).splitlines()
+    last = next((line for line in reversed(lines) if re.search(r"\w", line)), "")
+    for label, says_equal in ((labels.equal, True), (labels.different, False)):
+        before, found, after = last.partition(label)
+        if found and _HEADING.fullmatch(before) and not re.search(r"\w", after):
+            return says_equal
+    return None
 
 
 if __name__ == "__main__":
