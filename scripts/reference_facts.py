@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gymctl.config.vocabulary import COLLECTOR_PORT, HEAD_TOKEN
+from gymctl.config.vocabulary import COLLECTOR_PORT, HEAD_TOKEN, POLICY_TOKEN
 from gymctl.engines.build.addons import VLLM_BASE, WHEELS
 from gymctl.operations.membership import TOKEN_FILE
 from gymctl.operations.monitoring import PORT_VARIABLE
@@ -53,6 +53,11 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 HEAD_TOKEN,
                 "Token of the head, for `--role` on several machines. `head_server.token` of the configuration and "
                 "`--token-file` have priority.",
+            ),
+            (
+                POLICY_TOKEN,
+                "Token for `gymctl policy` and for changes of endpoints through the head ([Training](../training.md)), "
+                "read by `gymctl up`. By default a new one, in `.gymctl/policy-token`.",
             ),
             (
                 "NEMO_GYM_EXTRA_ROOTS",
@@ -159,6 +164,7 @@ FILES: tuple[Section, ...] = (
                 str(TOKEN_FILE),
                 "Token of a head that workers register with. `gymctl down` keeps it, because workers have a copy.",
             ),
+            (".gymctl/policy-token", "Token for `gymctl policy` and the head's `/policy`; removed by `gymctl down`."),
             (".gymctl/collect-PID.json", "A running collection: its process and output. Removed at its end."),
             (".gymctl/local.pid, .gymctl/local.log", "Process id and log of the local engine."),
         ),

@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gymctl.config.vocabulary import POLICY_TOKEN
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 EXPECTED = "compose.expected.yaml"
 EXPECTED_STACK = "stack.expected.yaml"  # for Swarm, of the examples that have one
@@ -47,7 +49,8 @@ def render(example: Path, options: tuple[str, ...] = (), stack: str = "stack.yam
         if (place / "env.example.yaml").exists():
             (place / "env.example.yaml").rename(place / "env.yaml")
         command = [sys.executable, "-m", "gymctl.cli.main", "render", stack, *options]
-        environ = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+        # the names of a Swarm's secrets have a digest of their values
+        environ = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), POLICY_TOKEN: "token-of-the-examples"}
         return subprocess.run(command, cwd=place, env=environ, check=True, capture_output=True, text=True).stdout
 
 

@@ -50,6 +50,7 @@ _COMMANDS = (
     "data",
     "export",
     "scale",
+    "policy",
     "nodes",
     "images",
     "plan_nodes",

@@ -42,6 +42,9 @@ NODE_PORT = 11001  # of the server that registers a worker with the head; only i
 NODE_KEY = "gymctl_node"
 REMOTE_KEY = "gymctl_remote"
 HEAD_TOKEN = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a secret
+# Additional key for model servers whose endpoints may be replaced through the head, and the secret that allows it
+POLICY_WATCH_KEY = "gymctl_policy_watch"
+POLICY_TOKEN = "GYMCTL_POLICY_TOKEN"  # noqa: S105 - the name of a secret
 REPLICA_SUFFIX = "-replica"  # of the name of a server's replicas, where a proxy has the server's own name
 RAY_BLOCK = "ray"  # the key of the stack's own cluster
 RAY_ADDRESS_KEY = "ray_head_node_address"  # the key of a cluster that is already there

@@ -19,6 +19,7 @@ FOLDER = ".gymctl"
 _STATE = "stack.json"
 _SECRETS = "secrets"
 _CONFIGURATION = "configuration.json"
+POLICY_TOKEN_FILE = "policy-token"  # noqa: S105 - the name of a file
 _SWARM_FILES = "swarm"  # configs that a stack file names
 
 
@@ -167,7 +168,7 @@ def _parse(values: dict[str, Any]) -> StackState:
 def clear_state(directory: Path) -> None:
     """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
     folder = directory / FOLDER
-    for name in (_STATE, _CONFIGURATION):
+    for name in (_STATE, _CONFIGURATION, POLICY_TOKEN_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in (_SECRETS, _SWARM_FILES):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -125,6 +125,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         ConfigError: the configuration cannot be a stack of containers.
     """
     from gymctl.engines.machine import machine_egress, machine_names
+    from gymctl.operations.policy_token import policy_token
     from gymctl.stack import StackOptions, plan_stack
     from gymctl.stack.addons.vllm import HUB_TOKEN
 
@@ -147,6 +148,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         start_seconds=options.timeout or 0.0,
         is_probed=options.is_probed,
         hub_token=os.environ.get(HUB_TOKEN, ""),
+        policy_token=policy_token(directory or Path.cwd()),
         egress=machine_egress(os.environ, options.ca_bundle),
         machine_names=machine_names(),
     )

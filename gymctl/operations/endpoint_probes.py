@@ -27,7 +27,7 @@ def endpoint_notes(config: Config, state: StackState, directory: Path) -> Iterat
     }
     if not urls:
         return
-    for name, problems in _asked(engine_of(directory), urls).items():
+    for name, problems in probe_servers(engine_of(directory), urls).items():
         for problem in problems:
             yield f"{name}: {problem}"
 
@@ -40,8 +40,11 @@ def _base_urls(config: Config, name: str) -> set[str]:
     return set(value or ())
 
 
-def _asked(engine: Engine, urls: dict[str, str]) -> dict[str, list[str]]:
-    """What each model server found; empty when the servers could not be asked, which does not fail ``up``."""
+def probe_servers(engine: Engine, urls: dict[str, str]) -> dict[str, list[str]]:
+    """What each model server, by name and base URL, finds wrong with its endpoints.
+
+    Empty when the servers could not be asked, which is not an error.
+    """
     from gymctl.server.models.probe_job import ask_probes
 
     lines: list[str] = []

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gymctl.config import Config, Role, Target
+from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.errors import InputError
 from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan
-from gymctl.operations.membership import check_swarm_role, published_head, store_token
+from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
+from gymctl.operations.policy_token import store_tokens
 from gymctl.stack import StackPlan, one_machine_notes, render_stack
 from gymctl.stack.swarm import Change, render_swarm
 
@@ -99,7 +101,7 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
     check_ours(path.resolve())
     if rendering.secrets:
         write_secrets(directory, rendering.secrets)
-    store_token(config, directory)
+    store_tokens(config, directory, rendering.secrets.get(POLICY_TOKEN))
     write_files(directory, rendering.files)
     write_atomically(path.resolve(), rendering.text, mode=new_file_mode())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config import Config, EngineKind, Role
+from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.engines.collections import changed_under, collection_in_the_way, disturbed_collections
 from gymctl.engines.outside_servers import outside_servers, silent_servers
 from gymctl.engines.server_code import code_digests
@@ -26,8 +27,9 @@ from gymctl.operations.configuration import (
 )
 from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
-from gymctl.operations.membership import check_swarm_role, published_head, store_token
+from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import local_monitoring, stack_monitoring
+from gymctl.operations.policy_token import policy_token, store_tokens
 
 if TYPE_CHECKING:
     from gymctl.stack import StackPlan
@@ -212,6 +214,7 @@ def _up_local(start: _Start) -> StackState:
         raise InputError("the local engine does not start vLLM", hint)
     start.note(list(ignored_settings(config)))
     start.on_event(ServersExpected(("node" if config.is_worker else "head", *config.started)))
+    token = policy_token(start.directory)
     state = LocalEngine(start.directory).up(
         config,
         name=stack_name(start.options.name, start.directory),
@@ -219,8 +222,9 @@ def _up_local(start: _Start) -> StackState:
         config_digest=config_digest(config),
         timeout=start.timeout or _LOCAL_TIMEOUT_S,
         on_event=start.on_event,
+        policy_token=token,
     )
-    store_token(config, start.directory)
+    store_tokens(config, start.directory, token)
     write_files(start.directory, local_monitoring(config, state))
     return state
 
@@ -236,15 +240,11 @@ def _up_compose(start: _Start) -> StackState:
     check_hub_heads(start.config.vllm.values(), os.environ)
     stack = start.plan(NOFILE)
     start.note([*stack.notes, *one_machine_notes(stack.services)])
-    prepared = engine.prepare(
-        stack,
-        base_image=start.images.base_image,
-        ca_bundle=start.images.ca_bundle,
-        on_build=start.on_event,
-    )
+    images = start.images
+    prepared = engine.prepare(stack, base_image=images.base_image, ca_bundle=images.ca_bundle, on_build=start.on_event)
     start.note(prepared.notes)
     stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
-    store_token(start.config, start.directory)
+    store_tokens(start.config, start.directory, stack.secrets.get(POLICY_TOKEN))
     write_files(start.directory, stack_monitoring(start.config, stack))
     start.on_event(ServersExpected(tuple(service.title for service in stack.services)))
     return engine.up(
@@ -277,6 +277,7 @@ def _up_swarm(start: _Start) -> StackState:
         on_build=start.on_event,
     )
     stack = start.plan(nofile)
+    store_tokens(start.config, start.directory, stack.secrets.get(POLICY_TOKEN))
     rendering = render_swarm(stack, arguments=start.command, images=deployed)
     lost = [change for change in rendering.changes if change.outcome is Outcome.LOST]
     start.note([*grouped(lost), *distribution_notes(registry=images.registry, hosts=images.hosts)])
@@ -293,8 +294,5 @@ def _up_swarm(start: _Start) -> StackState:
     )
 
 
-_ENGINES: Mapping[EngineKind, Callable[[_Start], StackState]] = {
-    EngineKind.COMPOSE: _up_compose,
-    EngineKind.LOCAL: _up_local,
-    EngineKind.SWARM: _up_swarm,
-}
+_ENGINES: Mapping[EngineKind, Callable[[_Start], StackState]]
+_ENGINES = {EngineKind.COMPOSE: _up_compose, EngineKind.LOCAL: _up_local, EngineKind.SWARM: _up_swarm}

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gymctl.config import Config, SliceMode
-from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, PROBED, base_url
+from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, base_url
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.addons.nemo_gym import NemoGym
+from gymctl.stack.addons.policy_watch import PolicyWatchers, watching_models
 from gymctl.stack.addons.ray import RayCheck, RayCluster
 from gymctl.stack.addons.replica_proxy import Replication
 from gymctl.stack.addons.vllm import HUB_TOKEN, gpu_notes, vllm_stack
@@ -46,6 +47,8 @@ class StackOptions:
     """The least time that health checks give every service to start, as with ``--timeout``."""
     hub_token: str = field(default="", repr=False)
     """Token of the Hugging Face hub from the environment, used where the configuration has none."""
+    policy_token: str = field(default="", repr=False)
+    """What callers of the head must show to replace the endpoints of model servers; empty: none can be replaced."""
     egress: Egress = field(default_factory=Egress)
     machine_names: tuple[str, ...] = ()
     """Names of this machine, which its own resolver may know from its hosts file only."""
@@ -101,6 +104,7 @@ class _Parts:
     gym: NemoGym
     ray: RayCluster
     choice: ImageChoice
+    watchers: PolicyWatchers
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
         gym=gym,
         ray=RayCluster(config, runtimes, gym),
         choice=ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version),
+        watchers=PolicyWatchers(config, runtimes, options.policy_token),
     )
 
 
@@ -201,7 +206,7 @@ def _plan_services(
     services = [_placed(parts, service) for service in (first, *ray, *servers.services, *vllm.services)]
     used = {name for service in services for name in service.secrets}
     egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
-    secrets = {**servers.secrets, **parts.machines.secrets, **vllm.secrets, **egress}
+    secrets = {**servers.secrets, **parts.machines.secrets, **parts.watchers.secrets, **vllm.secrets, **egress}
     return tuple(parts.replication.apply(services, parts.choice)), secrets
 
 
@@ -223,13 +228,14 @@ def _first(parts: _Parts) -> ServicePlan:
     if parts.machines.is_worker:
         return parts.machines.node(parts.choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)
     visible = parts.ray.seen_by_clients(parts.config)
-    return head_service(visible, parts.addresses, parts.choice, parts.options.publish_host, parts.machines)
+    publish_host = parts.options.publish_host
+    return head_service(visible, parts.addresses, parts.choice, publish_host, parts.machines, parts.watchers)
 
 
 def _plan_servers(parts: _Parts) -> _Servers:
     """One service for each server of the configuration."""
     config = parts.config
-    added = _merged(parts.gym.added, parts.machines.added(), parts.ray.added())
+    added = _merged(parts.gym.added, parts.machines.added(), parts.ray.added(), parts.watchers.added())
     slices = Slices(config, parts.addresses, parts.options.slice_mode, GATEWAY, added=added)
     services_by_host = {address.host for address in parts.addresses.values()}
     hosts = [name for name in parts.options.machine_names if name not in services_by_host]
@@ -239,7 +245,7 @@ def _plan_servers(parts: _Parts) -> _Servers:
         view = slices.of(server.name)
         rerouted.setdefault(view.rerouted, []).append(server.name)
         image = parts.ray.image(server, parts.choice)
-        service = server_service(server, parts.addresses[server.name], view, image, hosts)
+        service = parts.watchers.adapt(server_service(server, parts.addresses[server.name], view, image, hosts))
         service = parts.ray.adapt(replace(service, published=parts.machines.published(server)))
         if parts.runtimes.of(server.name) is Runtime.NEMO_GYM:
             service = parts.gym.adapt(service)
@@ -249,21 +255,14 @@ def _plan_servers(parts: _Parts) -> _Servers:
 
 def _plan_notes(parts: _Parts, servers: _Servers, secrets: Mapping[str, str]) -> Iterator[str]:
     """What the user should know of the stack."""
-    yield from gateway_notes(servers.rerouted, _probed(parts))
+    probed = watching_models(parts.config, parts.runtimes) if parts.options.is_probed else ()
+    yield from gateway_notes(servers.rerouted, probed)
     yield from _head_notes(parts.config, parts.options)
     for part in (parts.gym, parts.ray, parts.machines, parts.replication):
         yield from part.notes()
     yield from parts.options.egress.notes()
     if HUB_TOKEN in secrets:
         yield f"vllm services use the Hugging Face token from {HUB_TOKEN}; the configuration has no hf_token"
-
-
-def _probed(parts: _Parts) -> set[str]:
-    """Names of the servers whose endpoints are tried once the stack is up."""
-    if not parts.options.is_probed:
-        return set()
-    servers = (server for server in parts.config.started.values() if server.implementation in PROBED)
-    return {server.name for server in servers if parts.runtimes.of(server.name) is not Runtime.NEMO_GYM}
 
 
 def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

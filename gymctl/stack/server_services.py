@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gymctl.config import Config, ServerInstance
 from gymctl.config.vocabulary import HEAD_NAME
+from gymctl.stack.addons.policy_watch import PolicyWatchers
 from gymctl.stack.container import with_container
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.placement import node_placement, resource_bounds
@@ -25,10 +26,12 @@ def head_service(
     choice: ImageChoice,
     publish_host: str,
     machines: Machines,
+    watchers: PolicyWatchers,
 ) -> ServicePlan:
     """The head, published at ``publish_host`` on this machine."""
     port = config.head.port
     data = head_slice(config, addresses)
+    secrets = watchers.add_to_head(data)
     head = ServicePlan(
         name=HEAD_SERVICE,
         kind="head",
@@ -39,6 +42,7 @@ def head_service(
         config_path=HEAD_NAME,
         command=("python", "app.py"),
         working_dir=f"{SERVICES_ROOT}/head",
+        secrets=secrets,
         published=((publish_host, port, port),),
         placement=node_placement(config.placements.of("head")),
         extra_hosts=extra_hosts((addresses[name].url for name in config.servers), ()),

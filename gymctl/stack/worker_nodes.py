@@ -114,7 +114,7 @@ class Machines:
         slice_data[HEAD_NAME]["token"] = _TOKEN_REFERENCE
         if host := self._config.head.host or self._member.advertise:
             slice_data[ALLOWED_HOSTS_KEY] = self._allowed_hosts(host)
-        return replace(head, slice_text=dump_slice(slice_data), secrets=(HEAD_TOKEN,))
+        return replace(head, slice_text=dump_slice(slice_data), secrets=(*head.secrets, HEAD_TOKEN))
 
     def node(self, image: str, working_dir: str, port: int) -> ServicePlan:
         """The server that registers this machine's servers with the head, and keeps saying that they are there."""

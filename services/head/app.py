@@ -21,11 +21,13 @@ from pydantic import ValidationError
 
 from gymctl.config.environment_relays import with_relays
 from gymctl.config.upstream import LIVENESS_PATHS, READINESS_PATHS
-from gymctl.config.vocabulary import HEAD_NAME
+from gymctl.config.vocabulary import HEAD_NAME, POLICY_WATCH_KEY, PROBED
 from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
 from gymctl.server.calls.registration import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
 from gymctl.server.calls.remote import Ways
 from gymctl.server.endpoints import Endpoint
+from gymctl.server.models.policy_calls import PolicyCalls
+from gymctl.server.models.policy_watch import WATCH_PATH
 from gymctl.server.monitoring import Gauge
 from gymctl.server.settings import server_entries
 
@@ -47,6 +49,8 @@ class Head(Server):
         """Start watching the servers."""
         self._whole = {**self.settings.whole, HEAD_NAME: dict(self.settings.whole.get(HEAD_NAME) or {})}
         self._token = str(self._whole[HEAD_NAME].pop("token", "") or "")
+        self._policies = PolicyCalls(str(self._whole[HEAD_NAME].pop("policy_token", "") or ""))
+        self._watching = tuple(self._whole[HEAD_NAME].pop(POLICY_WATCH_KEY, None) or ())
         self._instances = {record["process_name"]: record for record in self._records()}
         self._registry = Registry(self._instances)
         self._remote: dict[str, dict[str, Any]] = {}
@@ -208,6 +212,26 @@ class Head(Server):
         if self._registry.leave(registration.node):
             log.info("%s left", registration.node)
         return json_reply({})
+
+    @endpoint(WATCH_PATH, while_wanted=True, uses_session=False)
+    async def watch_policy(self, call: Call, session: Session) -> Reply:
+        """Return the endpoints of a model server when they are newer than those that the caller has."""
+        return await self._policies.watch(call, self._policy_servers())
+
+    @endpoint("/policy", method="GET", uses_session=False)
+    async def policies(self, call: Call, session: Session) -> Reply:
+        """List the endpoints that were set while the stack runs, by model server. Needs the policy token."""
+        return self._policies.show(call)
+
+    @endpoint("/policy", uses_session=False)
+    async def set_policy(self, call: Call, session: Session) -> Reply:
+        """Replace the endpoints of a model server; answers when all its processes use them. Needs the policy token."""
+        return await self._policies.set(call, self._policy_servers())
+
+    def _policy_servers(self) -> list[str]:
+        """The model servers that follow a list of endpoints, this stack's and those of other machines."""
+        registered = (server.name for server, _ in self._registry.servers() if server.implementation in PROBED)
+        return [*self._watching, *registered]
 
     def _registration(self, call: Call) -> tuple[Registration | None, Reply]:
         """The registration in a call, or the reply that refuses it."""

@@ -99,7 +99,10 @@ def test_secrets_lie_in_files_for_this_user_only(gymctl, folder, with_a_key):
     assert said.code == 0
     text = (folder / "compose.yaml").read_text()
     assert SECRET not in text + said.err
-    places = [folder / secret["file"] for secret in yaml.safe_load(text)["secrets"].values()]
+    secrets = yaml.safe_load(text)["secrets"]
+    token = folder / secrets.pop("GYMCTL_POLICY_TOKEN")["file"]
+    assert (folder / ".gymctl" / "policy-token").read_text() == f"{token.read_text()}\n"
+    places = [folder / secret["file"] for secret in secrets.values()]
     assert [place.read_text() for place in places] == [SECRET]
     assert stat.S_IMODE(places[0].parent.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / ".gymctl").stat().st_mode) == 0o700

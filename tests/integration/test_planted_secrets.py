@@ -170,4 +170,5 @@ def test_the_list_of_secrets_agrees(stack):
     directory, _, _ = stack
     readers = json.loads(gymctl(directory, "secrets", "list", "stack.yaml", "--json").split("\n")[0])
     assert readers["GYM_POLICY_API_KEY"] == ["policy_model"]
+    assert readers.pop("GYMCTL_POLICY_TOKEN") == ["head"]
     assert not any("head" in services for services in readers.values())

@@ -58,11 +58,13 @@ class LocalEngine:
         config_digest: str,
         timeout: float,
         on_event: OnServer,
+        policy_token: str = "",
     ) -> StackState:
         """Start the process and wait until every server answers; one that runs already is replaced.
 
         It is stopped only when nothing is seen to be wrong with the new one; what fails then leaves neither.
-        ``display_args`` are the configuration's arguments as they may be written down.
+        ``display_args`` are the configuration's arguments as they may be written down. ``policy_token`` allows to
+        replace the endpoints of its model servers.
 
         Raises:
             EngineError: a port is taken, or the process ended before its servers answered.
@@ -77,7 +79,7 @@ class LocalEngine:
             addresses = plan_addresses(config)
             _check_free(config, addresses)
             state = _state(config, addresses, name, display_args, config_digest)
-            self._start(state, process_input(config, addresses), timeout, on_event)
+            self._start(state, process_input(config, addresses, policy_token), timeout, on_event)
         except BaseException:
             self._clear()
             raise

@@ -28,7 +28,7 @@ from gymctl.server.run.log_lines import ServerFormatter, log_to_stderr
 from gymctl.stack.slices.slices import Address
 
 
-def process_input(config: Config, addresses: Mapping[str, Address]) -> str:
+def process_input(config: Config, addresses: Mapping[str, Address], policy_token: str = "") -> str:
     """What the background process reads from its standard input."""
     planned = {name: [address.host, address.port, address.bind] for name, address in addresses.items()}
     if config.membership:
@@ -41,22 +41,22 @@ def process_input(config: Config, addresses: Mapping[str, Address]) -> str:
         "gym_root": str(config.source.gym_root.resolve()) if config.source.gym_root else None,
         "order": config.merge_order,
     }
-    return json.dumps({**source, "addresses": planned, "membership": member})
+    return json.dumps({**source, "addresses": planned, "membership": member, "policy_token": policy_token})
 
 
-async def serve_until_told(config: Config, addresses: Mapping[str, Address]) -> None:
+async def serve_until_told(config: Config, addresses: Mapping[str, Address], policy_token: str = "") -> None:
     """Run the stack with every server on its port until SIGTERM or SIGINT, be it while a server still starts."""
-    serving = asyncio.create_task(_serve(config, addresses))
+    serving = asyncio.create_task(_serve(config, addresses, policy_token))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     with suppress(asyncio.CancelledError):
         await serving
 
 
-async def _serve(config: Config, addresses: Mapping[str, Address]) -> None:
+async def _serve(config: Config, addresses: Mapping[str, Address], policy_token: str) -> None:
     from gymctl.server.run.serve import calm_garbage_collection
 
-    stack = build_stack(config, addresses)
+    stack = build_stack(config, addresses, policy_token)
     _configure_logging(stack)
     async with running(stack, listen=True):
         calm_garbage_collection()
@@ -95,7 +95,7 @@ def main() -> None:
         config = _configuration(document)
         import uvloop
 
-        uvloop.run(serve_until_told(config, addresses))
+        uvloop.run(serve_until_told(config, addresses, document["policy_token"]))
     except GymctlError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(error.exit_code) from None

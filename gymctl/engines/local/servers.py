@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config, ServerInstance, upstream
-from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, NODE_KEY
+from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, NODE_KEY, POLICY_WATCH_KEY
 from gymctl.config.wording import suggestion
 from gymctl.engines.local.log import written_by
 from gymctl.engines.local.machines import check_reachable, transport, with_node
 from gymctl.errors import ConfigError, EngineError, ErrorCode, Problem
+from gymctl.stack.addons.policy_watch import head_entries, watching_models
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices.slices import Address, head_slice
 
@@ -129,8 +130,10 @@ class LocalStack:
         await self.client.close()
 
 
-def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
+def build_stack(config: Config, addresses: Mapping[str, Address], policy_token: str = "") -> LocalStack:
     """Import every server's class and make its instance.
+
+    With ``policy_token``, the endpoints of its model servers can be replaced through the head while they run.
 
     Raises:
         ConfigError: a server's implementation is not to be found.
@@ -147,13 +150,15 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
     if missing:
         raise ConfigError(missing)
     whole = whole_with_addresses(config, addresses)
+    watching = watching_models(config, runtimes) if policy_token else ()
     servers: dict[str, Server] = {}
     client = Client(transport(servers, config, addresses))
     for name, server in config.started.items():
         folder = folders[name]
         assert folder is not None  # noqa: S101 - checked above
         cls = load_server_class(folder, server.entrypoint)
-        servers[name] = cls(settings_from_mapping(whole, name), client)
+        own = {**whole, POLICY_WATCH_KEY: True} if name in watching else whole
+        servers[name] = cls(settings_from_mapping(own, name), client)
     if config.is_worker:
         node = load_server_class(config.bundled / "node", "app.py")
         servers[NODE_KEY] = node(settings_from_mapping(with_node(whole, config, addresses), NODE_KEY), client)
@@ -162,6 +167,8 @@ def build_stack(config: Config, addresses: Mapping[str, Address]) -> LocalStack:
         view = head_slice(config, addresses)
         if config.membership:
             view[HEAD_NAME]["token"] = config.membership.token
+        if watching:
+            view[HEAD_NAME] |= head_entries(watching, policy_token)
         servers[HEAD_NAME] = head(settings_from_mapping(view, HEAD_NAME), client)
     return LocalStack(servers, client, addresses)
 

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 
+from gymctl.server.models.listed_calls import ListedCalls
+
 # Failures in a row after which a backend is left alone for a while.
 _UNWELL = 3
 
@@ -21,10 +23,11 @@ log = logging.getLogger("gymctl.server")
 class Backend:
     """One address, and how it has behaved."""
 
-    __slots__ = ("factor", "failures", "rests_until", "url")
+    __slots__ = ("calls", "factor", "failures", "rests_until", "url")
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.calls = ListedCalls()
         self.failures = 0
         self.rests_until = 0.0
         self.factor = int.from_bytes(sha256(self.url.encode()).digest()[:8], "big") | 1  # odd: it keeps keys apart
@@ -41,10 +44,23 @@ class Affinity:
     """
 
     def __init__(self, urls: Sequence[str], rest_s: float = 15.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.backends = [Backend(url) for url in dict.fromkeys(url.rstrip("/") for url in urls)]
+        self.backends: Sequence[Backend] = [Backend(url) for url in _distinct(urls)]
         self._rest_s = rest_s
         self._clock = clock
         self._unwell = 0
+
+    def replace(self, urls: Sequence[str]) -> None:
+        """Have other addresses. A backend that stays keeps its sessions and what is known of it.
+
+        Calls at a backend that goes are interrupted: see ``ListedCalls``.
+        """
+        listed = _distinct(urls)
+        present = {backend.url: backend for backend in self.backends}
+        self.backends = [present[url] if url in present else Backend(url) for url in listed]
+        self._unwell = sum(backend.failures >= _UNWELL for backend in self.backends)
+        for url, backend in present.items():
+            if url not in listed:
+                backend.calls.remove()
 
     def choose(self, key: str, but: Collection[Backend] = ()) -> Backend:
         """The backend for a session; not one of ``but`` as long as there is another."""
@@ -63,6 +79,8 @@ class Affinity:
 
     def worked(self, backend: Backend) -> None:
         """It answered; whatever was before is forgotten."""
+        if not backend.calls.is_listed:
+            return
         if backend.failures >= _UNWELL:
             self._unwell -= 1
             if len(self.backends) > 1:
@@ -71,6 +89,8 @@ class Affinity:
 
     def failed(self, backend: Backend) -> None:
         """It refused, broke off, or had a fault of its own."""
+        if not backend.calls.is_listed:
+            return
         backend.failures += 1
         if backend.failures < _UNWELL:
             return
@@ -80,3 +100,7 @@ class Affinity:
             if len(self.backends) > 1:
                 text = "%s failed %d times in a row; its sessions use other backends for %g s"
                 log.warning(text, backend.url, _UNWELL, self._rest_s)
+
+
+def _distinct(urls: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(url.rstrip("/") for url in urls))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,11 @@ from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.proxies import proxy_for
 from gymctl.server.models.affinity import Affinity, Backend
 from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
-from gymctl.server.models.attempts import Decision, worth_another
+from gymctl.server.models.attempts import REMOVED, Decision, worth_another
 from gymctl.server.models.broken_calls import broken_call, without_answer
+from gymctl.server.models.listed_calls import EndpointRemovedError
 from gymctl.server.models.media_addresses import check_media
+from gymctl.server.models.policy_watch import PolicyWatch
 from gymctl.server.models.refusals import refused_parameter
 from gymctl.server.models.reply_body import UnreadableBodyError, whole_body
 
@@ -74,6 +76,7 @@ class Provider:
         urls: the endpoints' addresses.
         headers: sent with every call; of one name in whatever case, the last.
         query: parameters of every call's address.
+        address: makes the address to call of one that is configured, or given while the server runs.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Provider:
         urls: Sequence[str],
         *headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
+        address: Callable[[str], str] = str,
     ) -> None:
         config = server.config
         assert isinstance(config, ProviderConfig)  # noqa: S101 - what a model server declares is known when it is written
@@ -90,7 +94,8 @@ class Provider:
         self._config = config
         self._query = query
         self._headers = headers
-        self._affinity = Affinity(urls, config.backend_rest_seconds)
+        self._address = address
+        self._affinity = Affinity([address(url) for url in urls], config.backend_rest_seconds)
         self._urls: dict[tuple[Backend, str], URL] = {}
         self._proxies: dict[Backend, str | None] = {}
         self._deadlines = Deadlines()
@@ -99,6 +104,7 @@ class Provider:
         self._waiting = 0
         self._http: aiohttp.ClientSession | None = None
         self._opening = asyncio.get_running_loop().call_later(AFTER_START_S, self._open)
+        self._watch = PolicyWatch.of(server, self._replace)
 
     def _open(self) -> aiohttp.ClientSession:
         """The pooled connections; aiohttp is half of what this server imports, and a stack's servers start together."""
@@ -124,8 +130,21 @@ class Provider:
     async def close(self) -> None:
         """Close the pooled connections."""
         self._opening.cancel()
+        if self._watch is not None:
+            await self._watch.stop()
         if self._http is not None:
             await self._http.close()
+
+    def _replace(self, urls: Sequence[str]) -> None:
+        """Call other endpoints from now on; calls at one that is no longer listed are repeated at one that is."""
+        self._affinity.replace([self._address(url) for url in urls])
+        self._urls.clear()
+        self._proxies.clear()
+
+    @property
+    def weight_version(self) -> str:
+        """Version of the policy's weights, where it was given with the list of endpoints."""
+        return self._watch.weight_version if self._watch else ""
 
     async def post(self, path: str, body: bytes, *, session: str, deadline: float | None) -> Answer:
         """The endpoint's answer: a model's, judged by ``read_answer``, or any JSON object.
@@ -142,6 +161,8 @@ class Provider:
         """
         await check_media(body, self._config.media_hosts)
         until = deadline or time.monotonic() + self._config.timeout_seconds
+        if self._watch is not None:
+            await self._watch.first_look()
         backend = self._affinity.choose(session)
         try:
             return await self._try(backend, path, body, until)
@@ -157,7 +178,7 @@ class Provider:
         import stamina
 
         logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
-        decision = Decision(self._config.max_retries, len(self._affinity.backends), until)
+        decision = Decision(self._config.max_retries, self._affinity, until)
         before = [failed]
         decision.note(backend, failed)
         async for attempt in stamina.retry_context(
@@ -181,13 +202,15 @@ class Provider:
         started = time.monotonic()
         place = self._place(path)
         try:
-            with self._deadlines.until(until):
+            with backend.calls.call(), self._deadlines.until(until):
                 if self._gate is None:
                     reply, answer = await self.exchange(backend, path, body)
                 else:
                     async with self._turn(self._gate, place):
                         started = time.monotonic()
                         reply, answer = await self.exchange(backend, path, body)
+        except EndpointRemovedError as error:
+            raise HopFailed(self._name, place, kind=REMOVED, body=str(error)) from error
         except TimeoutError as error:
             if time.monotonic() - started > _FROZEN_S:
                 self._affinity.failed(backend)
@@ -242,7 +265,7 @@ class Provider:
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         """One request to one endpoint, without limits or further attempts, and the whole reply."""
         url = self._urls.get((backend, path)) or self._url(backend, path)
-        proxy = self._proxies[backend]
+        proxy = self._proxies.get(backend)
         reply = await (self._http or self._open()).request(method, url, data=body, allow_redirects=False, proxy=proxy)
         try:
             return reply, await whole_body(reply)

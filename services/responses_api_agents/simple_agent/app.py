@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from gymctl.server import AgentConfig, AgentServer, Conversation, Rollout
+from gymctl.server.models.weight_version import weight_version_of, with_weight_versions
 from gymctl.server.responses import add_usage, function_call_output, function_calls
 from gymctl.server.tool_calls import ArgumentsError, answer_text, parse_arguments, unknown_tool
 
@@ -34,12 +35,14 @@ class SimpleAgent(AgentServer):
         conversation = Conversation(params)
         items: list[dict[str, Any]] = []
         usage: dict[str, Any] | None = None
+        versions: list[str] = []
         idle = 0
         for step in count(1):
             reply = await rollout.model(conversation)
             items += reply["output"]
             conversation.add(reply["output"])
             usage = add_usage(usage, reply.get("usage"))
+            versions.append(weight_version_of(reply))
             calls = function_calls(reply["output"])
             if calls:
                 idle = 0
@@ -54,7 +57,7 @@ class SimpleAgent(AgentServer):
             if step == self.config.max_steps:
                 reply["metadata"] = {**(reply.get("metadata") or {}), MAX_STEPS_REACHED: str(step)}
                 break
-        return {**reply, "output": items, "usage": usage}
+        return with_weight_versions({**reply, "output": items, "usage": usage}, versions)
 
     def finished(self, reply: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], idle: int) -> bool:
         """Whether a reply ends the loop: cut short, or an answer, or too many in a row that are neither."""

@@ -50,9 +50,15 @@ class AzureOpenAIModel(ModelServer):
     async def startup(self) -> None:
         """Prepare what every call uses."""
         config = self.config
-        address = deployment_address(config.openai_base_url, config.openai_model)
         key = {"api-key": config.openai_api_key}
-        self._provider = Provider(self, [address], key, config.openai_default_headers, query=config.default_query)
+        self._provider = Provider(
+            self,
+            [config.openai_base_url],
+            key,
+            config.openai_default_headers,
+            query=config.default_query,
+            address=lambda url: deployment_address(url, config.openai_model),
+        )
 
     async def shutdown(self) -> None:
         """Close the pooled connections."""

@@ -50,6 +50,7 @@ from gymctl.server.message import json_object
 from gymctl.server.models.context_limits import exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
 from gymctl.server.models.endpoint_probe import RESPONSES, endpoint_problems
+from gymctl.server.models.weight_version import weight_version_of, with_weight_version
 
 CHAT = "chat/completions"
 _OF_THE_PROMPT = ("model", "messages", "tools", "chat_template_kwargs")
@@ -124,8 +125,7 @@ class VLLMModel(ModelServer):
         else:
             urls = config.base_url
         key = {"authorization": f"Bearer {config.api_key}"}
-        urls = [url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/v1" for url in urls]
-        self._provider = Provider(self, urls, key, config.default_headers)
+        self._provider = Provider(self, urls, key, config.default_headers, address=api_address)
 
     async def shutdown(self) -> None:
         """Close the pooled connections."""
@@ -145,8 +145,10 @@ class VLLMModel(ModelServer):
         params, items = _split(call.body)
         request = parameters_of(params)
         messages = await self._messages(params, items, request, session)
+        announced = self._provider.weight_version  # before the call: it may change while that is under way
         completion = await self._complete(request, messages, self._until(call), session)
-        return json_reply(response_of(completion, params, self.config.model, self._style))
+        response = response_of(completion, params, self.config.model, self._style)
+        return json_reply(with_weight_version(response, weight_version_of(completion) or announced))
 
     async def _messages(
         self, params: dict[str, Any], items: bytes, request: dict[str, Any], session: Session
@@ -306,6 +308,13 @@ def _has_audio(request: Mapping[str, Any]) -> bool:
 
 def _encoded(messages: list[dict[str, Any]]) -> ChatMessages:
     return ChatMessages(exact_json.dumps(messages), messages[-1] if messages else {})
+
+
+def api_address(url: str) -> str:
+    """Where an endpoint has its API: below ``/v1`` where its address has no path."""
+    if urlsplit(url).path.strip("/"):
+        return url
+    return f"{url.rstrip('/')}/v1"
 
 
 def _in_metadata(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""The token of a directory's stack that allows to replace the endpoints of its model servers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from gymctl.config import Config
+from gymctl.config.vocabulary import POLICY_TOKEN
+from gymctl.engines.state import FOLDER, POLICY_TOKEN_FILE, state_folder, write_atomically
+from gymctl.errors import InputError
+from gymctl.operations.membership import store_token
+
+
+def policy_token(directory: Path) -> str:
+    """The token from the environment, else the one that the directory has, else a new one, which is not written.
+
+    Raises:
+        InputError: the directory's cannot be read.
+    """
+    return os.environ.get(POLICY_TOKEN) or stored_policy_token(directory) or secrets.token_urlsafe(24)
+
+
+def stored_policy_token(directory: Path) -> str:
+    """The token that the directory has; empty when it has none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = directory / FOLDER / POLICY_TOKEN_FILE
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise InputError(
+            f"the policy token {path} cannot be read: {error.strerror}", "run `gymctl up` again"
+        ) from error
+
+
+def store_tokens(config: Config, directory: Path, token: str | None) -> None:
+    """Write a coordinator's token and the policy token, for this user only; nothing where the stack has none.
+
+    ``down`` leaves the first, and removes the second.
+
+    Raises:
+        EngineError: the directory cannot be written.
+    """
+    store_token(config, directory)
+    if token:
+        write_atomically(state_folder(directory) / POLICY_TOKEN_FILE, f"{token}\n", mode=0o600)
