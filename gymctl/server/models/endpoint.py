@@ -43,12 +43,8 @@ _FROZEN_S = 30.0
 _OF_THE_ADDRESS = frozenset({401, 403, 404, 405})
 _JUDGED = frozenset(api.value for api in Api)
 _PARTIAL = 206
-_HEADERS = {
-    "content-type": "application/json",
-    "accept": "*/*",
-    "accept-encoding": "gzip, deflate",
-    "user-agent": "gymctl",
-}
+_JSON = "application/json"
+_HEADERS = {"content-type": _JSON, "accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "gymctl"}
 
 
 class ProviderConfig(ServerConfig):
