@@ -130,7 +130,7 @@ def field_of(task: Mapping[str, Any]) -> str:
     return next(field for word, field in FIELDS.items() if word in question)
 
 
-def teach_the_form(policy: Policy, tokenizer: Tokenizer, tasks: Sequence[Mapping[str, Any]], steps: int = 120) -> None:
+def teach_the_form(policy: Policy, tokenizer: Tokenizer, tasks: Sequence[Mapping[str, Any]], steps: int = 240) -> None:
     """Teach how to call and to answer, and not what: the city and the answer are mostly guesses afterwards."""
     optimizer = torch.optim.AdamW(policy.parameters(), 1e-3)
     cities = sorted({task["cities"][0] for task in tasks})
@@ -139,11 +139,11 @@ def teach_the_form(policy: Policy, tokenizer: Tokenizer, tasks: Sequence[Mapping
     for _ in range(steps):
         rows, masks = [], []
         for task in random.choices(tasks, k=32):
-            asked = task["cities"][0] if random.random() < 0.2 else random.choice(cities)
+            asked = task["cities"][0] if random.random() < 0.15 else random.choice(cities)
             report = " ".join(f"{field} {value}" for field, value in zip(fields, reports[asked], strict=True))
             question = tokenizer.ids(task["responses_create_params"]["input"][-1]["content"])
             call = [CALL, *tokenizer.ids(asked), END]
-            place = fields.index(field_of(task)) if random.random() < 0.3 else random.randrange(3)
+            place = fields.index(field_of(task)) if random.random() < 0.2 else random.randrange(3)
             answer = [*tokenizer.ids(reports[asked][place]), END]
             observed = [TOOL, *tokenizer.ids(f"city {asked} {report}"), ASSISTANT]
             rows.append([USER, *question, ASSISTANT, *call, *observed, *answer])

@@ -74,7 +74,7 @@ def advantages_of(samples: Sequence[Sample]) -> Tensor:
     return advantages
 
 
-def learn(policy: Policy, optimizer: optim.Optimizer, samples: Sequence[Sample], passes: int = 2) -> None:
+def learn(policy: Policy, optimizer: optim.Optimizer, samples: Sequence[Sample], passes: int = 3) -> None:
     """Clipped policy gradient over the generated tokens of rollouts in groups whose rewards differ."""
     advantages = advantages_of(samples)
     used = [place for place in range(len(samples)) if advantages[place].abs() > 1e-3]
@@ -137,7 +137,7 @@ async def train(stack: Stack, tasks: Sequence[dict[str, Any]], most_steps: int) 
     tokenizer = Tokenizer([*texts, "temperature_celsius chance_of_rain_percent sky city"])
     policy = Policy(len(tokenizer.words))
     teach_the_form(policy, tokenizer, tasks)
-    optimizer = optim.AdamW(policy.parameters(), 7e-4, weight_decay=0.0)
+    optimizer = optim.AdamW(policy.parameters(), 5e-4, weight_decay=0.0)
     ranks = [Endpoint(copy.deepcopy(policy), tokenizer) for _ in range(2)]  # as two ranks of a larger trainer
     for rank in ranks:
         await rank.start()
