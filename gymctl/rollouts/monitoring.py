@@ -19,6 +19,7 @@ from gymctl.server.monitoring import import_prometheus
 
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _REWARDS = (-1.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_HOPS = ("total", "seed", "model", "tool", "verify")
 _MOST_GROUPS = 50_000
 # As a status of the Responses API; quotes inside of a text are escaped, so no text of a model contains it.
 _INCOMPLETE = (b'"status":"incomplete"', b'"status": "incomplete"')
@@ -33,6 +34,19 @@ class _Group:
     is_uniform: bool = True
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Series:
+    """The series that a result of one agent is counted in."""
+
+    done: Any
+    reward: Any
+    positive: Any
+    negative: Any
+    squares: Any
+    wait: Any
+    hops: Mapping[str, Any]
+
+
 class RunMonitor:
     """The metrics of one run.
 
@@ -45,6 +59,7 @@ class RunMonitor:
         registry = client.CollectorRegistry()
         self.registry = registry
         self._run = run
+        self._by_agent: dict[str, _Series] = {}
         self._groups: OrderedDict[tuple[str, int], _Group] = OrderedDict()
         self._complete: Counter[str] = Counter()
         self._uniform: Counter[str] = Counter()
@@ -96,27 +111,44 @@ class RunMonitor:
         self, agent: str, task: int, reward: float, seconds: tuple[float, float], hops: Mapping[str, float], body: bytes
     ) -> None:
         """Count a result; ``seconds`` are those before the call and of the call, ``hops`` are in milliseconds."""
-        self._rollouts.labels(agent, "done").inc()
-        self._reward.labels(agent).observe(reward)
-        sign = "negative"
+        series = self._by_agent.get(agent)
+        if series is None:
+            series = self._by_agent[agent] = self._series(agent)
+        series.done.inc()
+        series.reward.observe(reward)
         if reward >= 0:
-            sign = "positive"
-        self._sums.labels(agent, sign).inc(abs(reward))
-        self._squares.labels(agent).inc(reward * reward)
-        self._waits.labels(agent).observe(seconds[0])
-        self._durations.labels(agent, "total").observe(seconds[1])
+            series.positive.inc(reward)
+        else:
+            series.negative.inc(-reward)
+        series.squares.inc(reward * reward)
+        series.wait.observe(seconds[0])
+        series.hops["total"].observe(seconds[1])
         for hop, ms in hops.items():
-            if hop in ("seed", "model", "tool", "verify"):
-                self._durations.labels(agent, hop).observe(ms / 1000)
+            durations = series.hops.get(hop)
+            if durations is not None:
+                durations.observe(ms / 1000)
         if hops and "model" not in hops:
             self._uncalled.labels(agent).inc()
-        if any(mark in body for mark in _INCOMPLETE):
+        if _is_truncated(body):
             self._truncated.labels(agent).inc()
         self._count_group(agent, task, reward)
 
+    def _series(self, agent: str) -> _Series:
+        """The series of an agent's results, found once: looking one up by its labels costs as much as counting."""
+        return _Series(
+            done=self._rollouts.labels(agent, "done"),
+            reward=self._reward.labels(agent),
+            positive=self._sums.labels(agent, "positive"),
+            negative=self._sums.labels(agent, "negative"),
+            squares=self._squares.labels(agent),
+            wait=self._waits.labels(agent),
+            hops={hop: self._durations.labels(agent, hop) for hop in _HOPS},
+        )
+
     def tools_failed(self, agent: str, count: int) -> None:
         """Count failed calls of tools."""
-        self._tool_errors.labels(agent).inc(count)
+        if count:
+            self._tool_errors.labels(agent).inc(count)
 
     def on_event(self, event: events.Event) -> None:
         """Count an event of the run; results are counted by ``finished``."""
@@ -148,6 +180,11 @@ class RunMonitor:
     def _free_disk(self) -> float:
         usage = shutil.disk_usage(self._run.output.parent)
         return usage.free / usage.total
+
+
+def _is_truncated(body: bytes) -> bool:
+    """Whether a response in a result is incomplete; most results are searched once."""
+    return b'"incomplete"' in body and any(status in body for status in _INCOMPLETE)
 
 
 def _repeats_of(run: RunSpec, agent: str) -> int:

@@ -17,7 +17,7 @@ from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.failure_log import FailureLog
 from gymctl.server.message import Call, RefusedError, Reply, json_reply, printable_line
-from gymctl.server.monitoring import METRICS_PATH, Gauge, ServerMonitor, prepare_processes
+from gymctl.server.monitoring import IN_FLIGHT, IN_FLIGHT_TEXT, METRICS_PATH, Gauge, ServerMonitor, prepare_processes
 from gymctl.server.rollout_context import in_session
 from gymctl.server.run.log_level import LogLevel
 from gymctl.server.run.log_lines import hide_in_logs
@@ -127,12 +127,23 @@ class Server:
         if not self.stateless:
             yield Gauge("gymctl_sessions_open", "Sessions.", {"server": self.name}, len(self.sessions))
 
+    def _all_gauges(self) -> Iterator[Gauge]:
+        if self.workers == 1:
+            yield Gauge(IN_FLIGHT, IN_FLIGHT_TEXT, {"server": self.name, "kind": self.kind}, self._measured_now)
+        yield from self.gauges()
+
+    @property
+    def _measured_now(self) -> int:
+        """Requests that are being answered, apart from the one that asks."""
+        return max(0, self._in_flight - 1)
+
     def _monitored(self) -> ServerMonitor | None:
         """What counts requests, in a stack with ``observe``; it is shown at ``/metrics``."""
         if not self.settings.whole.get(OBSERVE_KEY):
             return None
         prepare_processes(self.config.num_workers or 1)
-        monitor = ServerMonitor(self.name, self.kind, self.gauges)
+        is_shared = (self.config.num_workers or 1) > 1
+        monitor = ServerMonitor(self.name, self.kind, self._all_gauges, is_shared=is_shared)
 
         async def metrics(call: Call, session: Session) -> Reply:
             """Metrics for Prometheus."""

@@ -19,6 +19,8 @@ from gymctl.errors import InputError
 METRICS_PATH = "/metrics"
 _UNCOUNTED = ("/", METRICS_PATH)
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+IN_FLIGHT = "gymctl_requests_in_flight"
+IN_FLIGHT_TEXT = "Requests that are being answered."
 _LAG_EVERY_S = 0.5
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
@@ -62,12 +64,15 @@ class ServerMonitor:
         server: its name.
         kind: its kind, such as ``resources_servers``.
         gauges: reads further values when the page is asked for.
+        is_shared: whether several processes are the server together.
 
     Raises:
         InputError: ``prometheus_client`` is not installed.
     """
 
-    def __init__(self, server: str, kind: str, gauges: Callable[[], Iterator[Gauge]]) -> None:
+    def __init__(
+        self, server: str, kind: str, gauges: Callable[[], Iterator[Gauge]], *, is_shared: bool = False
+    ) -> None:
         from gymctl import __version__
 
         client = import_prometheus()
@@ -81,10 +86,11 @@ class ServerMonitor:
             "gymctl_http_request_duration_seconds", "Time of a request, by status.", (*names, "code"),
             registry=self._registry, buckets=_SECONDS,
         )  # fmt: skip
-        self._in_flight = client.Gauge(
-            "gymctl_requests_in_flight", "Requests that are being answered.", names,
-            registry=self._registry, multiprocess_mode="livesum",
-        ).labels(*values)  # fmt: skip
+        self._in_flight: Any = None  # of one process it is among the gauges, which cost a request nothing
+        if is_shared:
+            self._in_flight = client.Gauge(
+                IN_FLIGHT, IN_FLIGHT_TEXT, names, registry=self._registry, multiprocess_mode="livesum"
+            ).labels(*values)
         self._failures = client.Counter(
             "gymctl_call_failures_total", "Requests that failed because a call to another server or endpoint did.",
             (*names, "class"), registry=self._registry,
@@ -117,11 +123,11 @@ class ServerMonitor:
         if not self._is_watching:
             self._watch_loop()
         started = time.perf_counter()
-        self._in_flight.inc()
-        try:
+        if self._in_flight is None:
             reply = await handling
-        finally:
-            self._in_flight.dec()
+        else:
+            with self._in_flight.track_inprogress():
+                reply = await handling
         durations = self._by_code.get(reply.status)
         if durations is None:
             durations = self._durations.labels(*self._labels.values(), str(reply.status))
