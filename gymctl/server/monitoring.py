@@ -7,7 +7,9 @@ Labels are bounded: names of servers, kinds, statuses, classes of failures. No t
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +56,23 @@ def import_prometheus() -> Any:
 def prepare_processes(workers: int) -> None:
     """Have the worker processes of one server share what they count; call it before ``import_prometheus``."""
     if workers > 1 and MULTIPROCESS_VARIABLE not in os.environ:
-        os.environ[MULTIPROCESS_VARIABLE] = tempfile.mkdtemp(prefix="gymctl-metrics-")
+        folder = tempfile.mkdtemp(prefix="gymctl-metrics-")
+        os.environ[MULTIPROCESS_VARIABLE] = folder
+        atexit.register(_remove_folder, folder, os.getpid())
+
+
+def _remove_folder(folder: str, owner: int) -> None:
+    """Remove what the processes of a server shared, when the one that started them ends."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_process(pid: int) -> None:
+    """Leave a worker process that has ended out of the values that are true of running ones."""
+    if MULTIPROCESS_VARIABLE in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class ServerMonitor:
@@ -111,6 +129,7 @@ class ServerMonitor:
         self._labels = labels
         self._by_code: dict[int, Any] = {}
         self._is_watching = False
+        self._start_time = time.time()  # workers are forked later, so theirs is the same
         if MULTIPROCESS_VARIABLE not in os.environ:
             client.ProcessCollector(registry=self._registry)
         self._registry.register(_Gauges(self, client))
@@ -158,12 +177,13 @@ class ServerMonitor:
             registry = self._client.CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             registry.register(_Gauges(self, self._client))
-            self._client.ProcessCollector(registry=registry)
         return self._client.generate_latest(registry), self._client.CONTENT_TYPE_LATEST
 
     def read_gauges(self) -> Iterator[Gauge]:
         """The values that are read when the page is asked for."""
-        return self._gauges()
+        text = "When the server started, in seconds since 1970."
+        yield Gauge("gymctl_start_time_seconds", text, self._labels, self._start_time)
+        yield from self._gauges()
 
     def _watch_loop(self) -> None:
         """Measure from now on how late the running event loop calls back."""

@@ -79,8 +79,8 @@ CASES = {
         {"gymctl_servers_up": steady(4), "gymctl_servers_expected": steady(4)},
     ),
     "GymctlServerRestarting": Case(
-        {'process_start_time_seconds{job="gymctl",instance="s"}': rising(60)},
-        {'process_start_time_seconds{job="gymctl",instance="s"}': f"1x{MINUTES - 5} 2x5"},
+        {'gymctl_start_time_seconds{server="s"}': rising(60)},
+        {'gymctl_start_time_seconds{server="s"}': f"1x{MINUTES - 5} 2x5"},
     ),
     "GymctlNoMetrics": Case({"up": steady(0)}, {'gymctl_build_info{server="s"}': steady(1)}),
     "GymctlServerErrors": Case(requests("500", 10), requests("500", 4)),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gymctl.errors import InputError
+from gymctl.server.monitoring import forget_process
 
 # A worker that ends sooner than this never served: its fault is the server's, and starting it again would not help.
 _SOON_S = 5.0
@@ -62,6 +63,7 @@ class _Crew:
         while self._started:
             pid, status = os.wait()
             code = os.waitstatus_to_exitcode(status)
+            forget_process(pid)
             served = time.monotonic() - self._started.pop(pid, time.monotonic())
             if self._stopping:
                 continue
