@@ -9,7 +9,7 @@ import typer
 
 from gymctl.cli import completion
 from gymctl.cli.help import CONFIGURE, GroupedCommands
-from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, load_configuration, print_notes
+from gymctl.cli.options import AsJson, Configuration, GymRoot, MergeOrderOption, load_configuration, print_notes
 from gymctl.config.choices import ConfigFormat, GraphFormat
 from gymctl.config.wording import counted
 
@@ -32,26 +32,32 @@ def show(
     configuration: Configuration = None,
     form: ConfigFormat = typer.Option(ConfigFormat.YAML, "--format", help="Output format."),
     merge_order: MergeOrderOption = None,
+    gym_root: GymRoot = None,
 ) -> None:
     """Print the resolved configuration with credentials masked."""
     from gymctl.config import formatting
 
-    typer.echo(formatting.show(load_configuration(configuration, merge_order), form), nl=False)
+    typer.echo(formatting.show(load_configuration(configuration, merge_order, gym_root=gym_root), form), nl=False)
 
 
 @commands.command()
-def check(configuration: Configuration = None, merge_order: MergeOrderOption = None, as_json: AsJson = False) -> None:
+def check(
+    configuration: Configuration = None,
+    merge_order: MergeOrderOption = None,
+    gym_root: GymRoot = None,
+    as_json: AsJson = False,
+) -> None:
     """Report every problem with file and line. Exits with 2 if there are any."""
     from gymctl.errors import ConfigError, InputError
     from gymctl.operations.configuration import check as check_stack
 
     if not as_json:
-        config = load_configuration(configuration, merge_order)
+        config = load_configuration(configuration, merge_order, gym_root=gym_root)
         check_stack(config)
         typer.echo(f"ok: {counted(len(config.servers), 'server')} from {counted(len(config.files), 'file')}")
         return
     try:
-        config = load_configuration(configuration, merge_order, quiet=True)
+        config = load_configuration(configuration, merge_order, gym_root=gym_root, quiet=True)
         check_stack(config)
     except InputError as error:
         if isinstance(error, ConfigError):
@@ -79,6 +85,7 @@ def explain(
     ],
     configuration: Configuration = None,
     merge_order: MergeOrderOption = None,
+    gym_root: GymRoot = None,
     as_json: AsJson = False,
 ) -> None:
     """Show which file and line set a value, what it overrode, and what it refers to."""
@@ -86,7 +93,7 @@ def explain(
     from gymctl.config.explain import explain as explain_value
     from gymctl.operations.configuration import read
 
-    loaded = read(*configuration or (), merge_order=merge_order)
+    loaded = read(*configuration or (), merge_order=merge_order, gym_root=gym_root)
     if loaded.problems:
         problems = counted(len(loaded.problems), "problem")
         print_notes((f"the configuration has {problems}; list them with gymctl config check",))
@@ -110,11 +117,12 @@ def graph(
     configuration: Configuration = None,
     form: GraphFormat = typer.Option(GraphFormat.TEXT, "--format", help="Output format."),
     merge_order: MergeOrderOption = None,
+    gym_root: GymRoot = None,
 ) -> None:
     """Print the references between servers."""
     from gymctl.config import formatting
 
-    config = load_configuration(configuration, merge_order, quiet=True)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root, quiet=True)
     if form is GraphFormat.JSON:
         _print(formatting.graph_json(config))
     elif form is GraphFormat.MERMAID:

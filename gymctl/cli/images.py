@@ -67,7 +67,7 @@ def push(
 
     images = image_options(base_image, ca_bundle, registry)
     check_destination(images)
-    config = load_configuration(configuration, merge_order, gym_root=gym_root)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version)
     with UpDisplay() as display:
         options = PlanOptions(name=name, gym_version=gym_version)
         pushed = push_images(config, options, images, on_event=display.on_event)
@@ -103,7 +103,7 @@ def load_into(
 
     images = image_options(base_image, ca_bundle, hosts=host)
     check_destination(images)
-    config = load_configuration(configuration, merge_order, gym_root=gym_root)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version)
     with UpDisplay() as display:
         options = PlanOptions(name=name, gym_version=gym_version)
         loaded = load_into_hosts(config, options, images, on_event=display.on_event)

@@ -33,8 +33,8 @@ MergeOrderOption = Annotated[
     typer.Option(
         "--merge-order",
         help="Precedence: an included file overrides its includer (includes-last, NeMo Gym 0.2 to 0.5) or not "
-        "(includes-first, its main branch).",
-        show_default="gymctl.merge_order of the configuration, else includes-last",
+        "(includes-first, NeMo Gym 0.6 and later).",
+        show_default="gymctl.merge_order of the configuration, else as in --gym-version or --gym-root",
     ),
 ]
 StackName = Annotated[
@@ -64,7 +64,7 @@ BaseImage = Annotated[
 ]
 GymRoot = Annotated[
     Path | None,
-    typer.Option("--gym-root", help="NeMo Gym checkout to search for configurations; its servers run unchanged."),
+    typer.Option("--gym-root", help="NeMo Gym checkout or installed package to search for configurations and servers."),
 ]
 GymVersion = Annotated[
     str | None,
@@ -144,6 +144,7 @@ def load_configuration(
     merge_order: MergeOrder | None = None,
     *,
     gym_root: Path | None = None,
+    gym_version: str | None = None,
     role: Role = Role.ALL,
     quiet: bool = False,
 ) -> Config:
@@ -154,7 +155,7 @@ def load_configuration(
     """
     from gymctl.operations.configuration import load
 
-    config = load(*arguments or (), merge_order=merge_order, gym_root=gym_root, role=role)
+    config = load(*arguments or (), merge_order=merge_order, gym_root=gym_root, gym_version=gym_version, role=role)
     if not quiet:
         print_notes(config.notes)
     return config

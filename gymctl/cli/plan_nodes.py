@@ -43,7 +43,7 @@ def plan_nodes(
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.operations.machines import plan_machines
 
-    config = load_configuration(configuration, merge_order, quiet=True, gym_root=gym_root)
+    config = load_configuration(configuration, merge_order, quiet=True, gym_root=gym_root, gym_version=gym_version)
     machines = plan_machines(config, gym_version=gym_version)
     if as_json:
         typer.echo(json.dumps([_plain(machine, firewall) for machine in machines], indent=2))

@@ -77,7 +77,7 @@ def render(
     is_printed = output == _STANDARD_OUTPUT
     _check_json(target, as_json=as_json, is_printed=is_printed)
     check_target(target, role, publish)
-    config = load_configuration(configuration, merge_order, gym_root=gym_root, role=role)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version, role=role)
     membership = membership_options(role, advertise, node, token_file)
     config = with_membership(config, membership, needs_token=not is_printed)
     rendering = render_file(

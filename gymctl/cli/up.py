@@ -111,7 +111,7 @@ def up(
     images = image_options(base_image, ca_bundle, registry, host)
     check_engine_options(engine, role, publish, images)
     check_container_options(context, engine)
-    config = load_configuration(configuration, merge_order, gym_root=gym_root, role=role)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version, role=role)
     config = with_membership(config, membership_options(role, advertise, node, token_file))
     with interrupt_message(), UpDisplay() as display:
         state = bring_up(

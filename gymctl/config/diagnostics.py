@@ -101,6 +101,7 @@ class NoteCode(StrEnum):
     VLLM_PARSER = "vllm-parser"
     VLLM_UNUSED = "vllm-unused"
     RAY_ADDRESS = "ray-address"
+    MERGE_ORDER = "merge-order"
 
 
 CODES: Mapping[NoteCode, str] = {
@@ -115,6 +116,7 @@ CODES: Mapping[NoteCode, str] = {
     NoteCode.VLLM_PARSER: "a vllm block has no parser, or an unusual one, for its model's tool calls or reasoning",
     NoteCode.VLLM_UNUSED: "no model server calls a vllm block, or one of its keys has no effect",
     NoteCode.RAY_ADDRESS: "the address of the Ray cluster was taken from the environment",
+    NoteCode.MERGE_ORDER: "files are merged as another release of NeMo Gym than the default one does it",
 }
 
 

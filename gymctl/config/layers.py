@@ -15,6 +15,7 @@ from typing import Any
 from gymctl import assets
 from gymctl.config.choices import MergeOrder
 from gymctl.config.config_files import Finder
+from gymctl.config.gym_release import merge_order_of, version_in
 from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
 from gymctl.config.resolve import resolve_text
 from gymctl.config.wording import did_you_mean
@@ -38,6 +39,8 @@ class Layers:
     roots: tuple[Path, ...]
     order: MergeOrder
     includes: Mapping[str, frozenset[str]]
+    ordered_as: str = ""
+    """The release of NeMo Gym that the order was taken from; empty where it was set, or is the default one."""
 
     @property
     def all(self) -> tuple[Document, ...]:
@@ -58,8 +61,11 @@ def read_layers(
     environ: Mapping[str, str],
     order: MergeOrder | None = None,
     gym_root: Path | None = None,
+    gym_version: str | None = None,
 ) -> Layers:
     """Read every layer that the arguments name.
+
+    Without an ``order`` here or in the configuration, it is as in ``gym_version``, or the release in ``gym_root``.
 
     Raises:
         InputError: an argument is neither a configuration nor an override, or a file is missing.
@@ -79,8 +85,18 @@ def read_layers(
     layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
     tree = _read_tree(named, Finder(roots, cwd), environ)
     documents = [*tree.documents.values(), *((env,) if env else ()), *layers]
-    order = order or _order_of(documents) or MergeOrder.INCLUDES_LAST
-    return Layers(tuple(flatten(tree, order)), env, layers, roots, order, tree.includes())
+    version = gym_version or (version_in(cwd / gym_root) if gym_root else None)
+    requested = order or _order_of(documents)
+    order = requested or merge_order_of(version)
+    return Layers(
+        files=tuple(flatten(tree, order)),
+        env=env,
+        overrides=layers,
+        roots=roots,
+        order=order,
+        includes=tree.includes(),
+        ordered_as=version if version and not requested else "",
+    )
 
 
 def _is_override(argument: str, cwd: Path) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from gymctl.config.choices import MergeOrder
 from gymctl.config.diagnostics import CODES, Findings, NoteCode, dotted
+from gymctl.config.gym_release import merge_order_of
 from gymctl.config.model import ServerInstance
 from gymctl.config.server_code import implementation_of
 from gymctl.config.server_fields import FIELDS_OF, OuterFields
@@ -51,6 +53,16 @@ def advise(
         _unread_fields(server, findings)
         _unread_siblings(server, resolved[server.name], findings)
     _same_names(servers, files, findings)
+
+
+def note_merge_order(
+    version: str, order: MergeOrder, includes: Mapping[str, Collection[str]], findings: Findings
+) -> None:
+    """Add a note where files are merged in another order than the default, because of a release; empty: none."""
+    if not version or order is merge_order_of(None) or not any(includes.values()):
+        return
+    what = f"files are merged as NeMo Gym {version} does it: {order}"
+    findings.note_at(NoteCode.MERGE_ORDER, "", what, f"--merge-order {merge_order_of(None)} is the other order")
 
 
 def _unread_fields(server: ServerInstance, findings: Findings) -> None:

@@ -15,7 +15,7 @@ from gymctl.config.derived_fields import with_derived_fields
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
 from gymctl.config.layers import Layers, read_layers
-from gymctl.config.lints import advise, silenced_codes
+from gymctl.config.lints import advise, note_merge_order, silenced_codes
 from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, ConfigSource, Head, ServerInstance
 from gymctl.config.placement import read_placements
@@ -47,6 +47,7 @@ def load_config(
     environ: Mapping[str, str],
     merge_order: MergeOrder | None = None,
     gym_root: Path | None = None,
+    gym_version: str | None = None,
     role: Role = Role.ALL,
 ) -> Config:
     """Load, merge, resolve and check the configuration that command-line arguments name.
@@ -57,13 +58,22 @@ def load_config(
         environ: for ``NEMO_GYM_EXTRA_ROOTS`` and ``${oc.env:...}``.
         merge_order: whether an included file wins over its includer; by default ``gymctl.merge_order``, else it wins.
         gym_root: a NeMo Gym checkout, looked in after ``cwd`` and before what is bundled.
+        gym_version: the release of NeMo Gym that servers run on, when it is not that of ``gym_root`` or the default.
         role: this machine's part in a stack on several; then servers may refer to those of other machines.
 
     Raises:
         InputError: an argument is wrong, or a file is missing.
         ConfigError: the configuration is wrong; every problem with its place.
     """
-    loaded = read_config(arguments, cwd=cwd, environ=environ, merge_order=merge_order, gym_root=gym_root, role=role)
+    loaded = read_config(
+        arguments,
+        cwd=cwd,
+        environ=environ,
+        merge_order=merge_order,
+        gym_root=gym_root,
+        gym_version=gym_version,
+        role=role,
+    )
     if loaded.problems:
         raise ConfigError(list(loaded.problems))
     return loaded.config
@@ -76,6 +86,7 @@ def read_config(
     environ: Mapping[str, str],
     merge_order: MergeOrder | None = None,
     gym_root: Path | None = None,
+    gym_version: str | None = None,
     role: Role = Role.ALL,
 ) -> Loaded:
     """As ``load_config``, but problems of the configuration are returned with it.
@@ -84,18 +95,16 @@ def read_config(
         InputError: an argument is wrong, or a file is missing.
         ConfigError: a file is not valid YAML.
     """
-    layers = read_layers(arguments, cwd=cwd, environ=environ, order=merge_order, gym_root=gym_root)
+    layers = read_layers(
+        arguments, cwd=cwd, environ=environ, order=merge_order, gym_root=gym_root, gym_version=gym_version
+    )
     findings = Findings(silenced=silenced_codes(layers.all))
-    merged = merge_layers(layers.all, layers.includes, findings)
-    raw, links = detach(apply_directives(merged, findings), findings)
+    raw, links = detach(_merged(layers, findings), findings)
     resolved = resolve(raw, environ, findings)
     if findings.problems:  # of values that are not known, nothing more can be said
         return _unfinished(raw, resolved, layers, findings)
     vllm = read_blocks(resolved, cwd, findings)
-    resolved = attach(resolved, links, vllm, findings)
-    renamed = find_bundled(resolved, layers.roots, findings)
-    raw = with_bundled(raw, renamed)
-    resolved = with_derived_fields(with_bundled(resolved, renamed))
+    raw, resolved = _with_bundled(raw, attach(resolved, links, vllm, findings), layers, findings)
     servers = _servers(resolved, layers, findings)
     resolved, ray = _ray(resolved, servers, environ, findings)
     head = check_globals(resolved, findings)
@@ -129,6 +138,20 @@ def read_config(
         source=ConfigSource(tuple(arguments), cwd, gym_root),
     )
     return Loaded(config, tuple(dict.fromkeys(findings.problems)))
+
+
+def _merged(layers: Layers, findings: Findings) -> dict[str, Any]:
+    """All layers in one, their directives applied."""
+    note_merge_order(layers.ordered_as, layers.order, layers.includes, findings)
+    return apply_directives(merge_layers(layers.all, layers.includes, findings), findings)
+
+
+def _with_bundled(
+    raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers, findings: Findings
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both configurations with the bundled servers that replace NeMo Gym's; the resolved one with derived fields."""
+    renamed = find_bundled(resolved, layers.roots, findings)
+    return with_bundled(raw, renamed), with_derived_fields(with_bundled(resolved, renamed))
 
 
 def _report_empty(layers: Layers, findings: Findings) -> None:

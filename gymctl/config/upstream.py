@@ -8,6 +8,7 @@ nothing of gymctl and nothing heavy: servers read it too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,6 +42,8 @@ class Release:
     """Globals that its parser fills in before it starts a server, which trusts them to be there."""
     ray_users: frozenset[str]
     """Servers in its wheel whose code calls Ray; the others only connect to it."""
+    includer_wins: bool
+    """Whether a configuration overrides the files that it includes (global_config.py, load_extra_config_paths)."""
     not_in_containers: frozenset[str]
     """Servers that start vLLM through Ray on the machine itself and answer on that machine's address."""
 
@@ -88,15 +91,37 @@ _V0_4_0 = Release(
         "code_gen swerl_gen spider2_lite longmt_eval wmt_translation scicode code_fim evalplus "
         "anyterminal_agent swe_agents stirrup_agent mini_swe_agent mini_swe_agent_2 harbor_agent".split()
     ),
+    includer_wins=False,
     not_in_containers=frozenset({"local_vllm_model", "genrm_model"}),
+)
+# Ray: the newest that both wheels accept (2.56.1 or later).
+_V0_5_1 = replace(
+    _V0_4_0,
+    version="0.5.1",
+    python="3.13",
+    ray="2.60.0",
+    reserved_keys=_V0_4_0.reserved_keys
+    | frozenset(
+        "model_endpoint_readiness_timeout_seconds observability_enabled model_call_capture_dir component_name".split()
+    ),
+    ray_users=_V0_4_0.ray_users - {"scicode"},
+)
+_V0_5_0 = replace(_V0_5_1, version="0.5.0")  # its code is that of 0.5.1
+_V0_6_0 = replace(
+    _V0_5_1,
+    version="0.6.0",
+    includer_wins=True,
+    reserved_keys=_V0_5_1.reserved_keys
+    | frozenset(
+        "allow_openai_version_skew skip_verification skip_verification_reward allow_unsupported_pairing".split()
+    ),
+    ray_users=_V0_5_1.ray_users | {"osworld_agent"},
 )
 # Ray: what pip installs with the wheel, which asks for 2.58 or later. Its servers start Ray only where they say
 # ``ray_enabled = True``.
 _V0_7_0 = replace(
-    _V0_4_0,
+    _V0_6_0,
     version="0.7.0",
-    python="3.13",
-    ray="2.60.0",
     reserved_keys=(_V0_4_0.reserved_keys - {"error_on_almost_servers"})
     | frozenset(
         "server_spinup_timeout_seconds model_endpoint_readiness_timeout_seconds allow_openai_version_skew "
@@ -109,7 +134,7 @@ _V0_7_0 = replace(
         "harbor_agent_general mini_swe_agent mini_swe_agent_2 osworld_agent stirrup_agent swe_agents".split()
     ),
 )
-RELEASES = (_V0_4_0, _V0_7_0)
+RELEASES = (_V0_4_0, _V0_5_0, _V0_5_1, _V0_6_0, _V0_7_0)
 DEFAULT = _V0_4_0  # what servers of NeMo Gym run on when nobody names a version
 
 # Read from the main branch after 0.4.0, from no wheel yet.
@@ -128,6 +153,21 @@ _MAIN_GLOBALS_READ = frozenset(
 def release_of(version: str) -> Release | None:
     """The record of exactly that version; None when it was not read."""
     return next((release for release in RELEASES if release.version == version), None)
+
+
+def release_at(version: str) -> Release:
+    """The newest record that is not newer than a version; the oldest one for a version before all.
+
+    >>> release_at("0.6.3").version
+    '0.6.0'
+    """
+    wanted = _numbers(version)
+    earlier = [release for release in RELEASES if _numbers(release.version) <= wanted]
+    return earlier[-1] if earlier else RELEASES[0]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"\d+", version)[:3])
 
 
 def _ordered_union(lists: list[tuple[str, ...]]) -> tuple[str, ...]:

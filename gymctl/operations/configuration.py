@@ -56,6 +56,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     merge_order: MergeOrder | None = None,
     gym_root: Path | None = None,
+    gym_version: str | None = None,
     role: Role = Role.ALL,
 ) -> Config:
     """Load, merge, resolve and check a configuration.
@@ -65,7 +66,9 @@ def load(
         directory: where relative paths and ``env.yaml`` are looked for; by default the working directory.
         environ: environment variables; by default this process's.
         merge_order: whether an included file wins over its includer; by default what the configuration says.
-        gym_root: a NeMo Gym checkout whose configurations are found and whose servers run as they are.
+        gym_root: a NeMo Gym checkout, or the folder of an installed one, whose configurations are found and whose
+            servers run as they are.
+        gym_version: the release of NeMo Gym that servers run on; it decides how files are merged.
         role: this machine's part in a stack on several machines.
 
     Raises:
@@ -73,7 +76,13 @@ def load(
         ConfigError: the configuration is wrong; every problem with its place.
     """
     loaded = read(
-        *arguments, directory=directory, environ=environ, merge_order=merge_order, gym_root=gym_root, role=role
+        *arguments,
+        directory=directory,
+        environ=environ,
+        merge_order=merge_order,
+        gym_root=gym_root,
+        gym_version=gym_version,
+        role=role,
     )
     if loaded.problems:
         raise ConfigError(loaded.problems)
@@ -86,6 +95,7 @@ def read(
     environ: Mapping[str, str] | None = None,
     merge_order: MergeOrder | None = None,
     gym_root: Path | None = None,
+    gym_version: str | None = None,
     role: Role = Role.ALL,
 ) -> Loaded:
     """As ``load``, but what is wrong in the configuration is returned with as much of it as can be known.
@@ -104,6 +114,7 @@ def read(
         environ=os.environ if environ is None else environ,
         merge_order=merge_order,
         gym_root=gym_root,
+        gym_version=gym_version,
         role=role,
     )
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from gymctl.config import Config, ServerInstance, ServerKind, upstream
+from gymctl.config.gym_release import version_in
 from gymctl.errors import Problem
 
 _GYM_PACKAGES = frozenset({"nemo_gym", *ServerKind})
@@ -40,6 +41,11 @@ class GymSource:
     root: Path | None = None
 
     @property
+    def base_image(self) -> str:
+        """The base image with a Python that this release accepts."""
+        return f"python:{upstream.release_at(self.version).python}-slim"
+
+    @property
     def checkout(self) -> Path | None:
         """The root, when NeMo Gym itself is in it."""
         if self.root is not None and is_checkout(self.root):
@@ -62,7 +68,13 @@ class Runtimes:
         self._of = {server.name: self._decide(server) for server in config.started.values()}
         if self._root is None and version is None:
             self._root = next((checkout for server in self.nemo_gym if (checkout := _checkout_of(server.folder))), None)
-        self.source = GymSource(version or upstream.DEFAULT.version, self._root)
+        self.source = GymSource(version or self._known_version() or upstream.DEFAULT.version, self._root)
+
+    def _known_version(self) -> str | None:
+        """The release in the root, or in the folder that a server of NeMo Gym was found in."""
+        folders = (server.folder.parent.parent for server in self.nemo_gym if server.folder)
+        roots = [self._root] if self._root else list(dict.fromkeys(folders))
+        return next((found for root in roots if (found := version_in(root))), None)
 
     @property
     def nemo_gym(self) -> tuple[ServerInstance, ...]:

@@ -176,7 +176,8 @@ def _staged_gym(
     stage_gym(context, gym, image.folder, on_note)
     dockerfile = assets.folder("dockerfiles") / "nemo-gym.Dockerfile"
     if not gym.base:
-        return Build(dockerfile, base, target="base", arguments={"NEMO_GYM_VERSION": gym.source.version})
+        arguments = {"NEMO_GYM_VERSION": gym.source.version}
+        return Build(dockerfile, base or gym.source.base_image, target="base", arguments=arguments)
     return Build(dockerfile, base, arguments={"NEMO_GYM_IMAGE": gym.base, "SERVER": gym.server})
 
 
@@ -220,7 +221,7 @@ def _hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
 
 def _common_hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
     if "load metadata for" in step:
-        name = base or "the base image"
+        name = base or (image.gym.source.base_image if image.gym else "the base image")
         return f"{name} is not on this machine and cannot be pulled; choose another with --base-image NAME"
     if "certificate" in text.lower():
         return "give this network's CA certificates with --ca-bundle FILE"
