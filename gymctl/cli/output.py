@@ -160,7 +160,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
     console.print(table)
     for failure_class, example in report.failure_examples.items():
         console.print(f"{failure_class}: {example}", style="red", markup=False, highlight=False, soft_wrap=True)
-    for line in report.tool_error_lines():
+    for line in (*report.masked_lines(), *report.tool_error_lines()):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(report.summary(), markup=False, highlight=False, soft_wrap=True)
     for name, path in report.files.items():

@@ -77,11 +77,7 @@ def read_layers(
     named = [argument for argument in arguments if not _is_override(argument, cwd)]
     named += _config_paths(overrides, None if named else env, environ)
     if not named:
-        emptied = next((f"{item.text} is empty" for item in overrides if item.path == (_PATHS,)), "")
-        raise InputError(
-            f"{emptied} (is it using an unset shell variable?)" if emptied else "no configuration was given",
-            "give one or more YAML files, a directory that contains a stack, or +config_paths=[a.yaml,b.yaml]",
-        )
+        raise _no_configuration(overrides)
     layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
     tree = _read_tree(named, Finder(roots, cwd), environ)
     documents = [*tree.documents.values(), *((env,) if env else ()), *layers]
@@ -96,6 +92,15 @@ def read_layers(
         order=order,
         includes=tree.includes(),
         ordered_as=version if version and not requested else "",
+    )
+
+
+def _no_configuration(overrides: Sequence[Override]) -> InputError:
+    """What to raise where no argument names a file."""
+    emptied = next((f"{item.text} is empty" for item in overrides if item.path == (_PATHS,)), "")
+    return InputError(
+        f"{emptied} (is it using an unset shell variable?)" if emptied else "no configuration was given",
+        "give one or more YAML files, a directory that contains a stack, or +config_paths=[a.yaml,b.yaml]",
     )
 
 

@@ -58,7 +58,7 @@ def load_config(
         environ: for ``NEMO_GYM_EXTRA_ROOTS`` and ``${oc.env:...}``.
         merge_order: whether an included file wins over its includer; by default ``gymctl.merge_order``, else it wins.
         gym_root: a NeMo Gym checkout, looked in after ``cwd`` and before what is bundled.
-        gym_version: the release of NeMo Gym that servers run on, when it is not that of ``gym_root`` or the default.
+        gym_version: the release of NeMo Gym that servers run on; by default the one in ``gym_root``.
         role: this machine's part in a stack on several; then servers may refer to those of other machines.
 
     Raises:

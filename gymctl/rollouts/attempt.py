@@ -114,10 +114,10 @@ class Attempts:
                 identity[TIMING] = {"queue_ms": queue_ms, "total_ms": total_ms, "tries": tries, "hops": hops}
             if tool_errors:
                 identity[TOOL_ERRORS] = tool_errors
-            line, reward = result_line(body, identity, agent.name)
+            result = result_line(body, identity, agent.name)
             if state.monitor is not None:
                 times = (started - arrived, ended - started)
-                state.monitor.finished(agent.name, pending.task, reward, times, hops, body)
+                state.monitor.finished(agent.name, pending.task, result.reward, times, hops, body)
                 state.monitor.tools_failed(agent.name, sum(tool_errors.values()))
             state.limit.succeeded(self.in_flight)
             was_suspect = agent.suspect
@@ -125,8 +125,8 @@ class Attempts:
             self._done.setdefault(agent.name, replace(pending, row=None))
             # in flight until it is written: a kill costs as many rollouts as may run at once, and no more
             ms = (ended - arrived) * 1000
-            finished = events.Finished(agent.name, reward=reward, ms=ms, model_ms=hops.get("model", 0.0))
-            await state.results.keep(line, partial(self._count, finished, tool_errors))
+            finished = result.finished(agent.name, ms, hops.get("model", 0.0))
+            await state.results.keep(result.line, partial(self._count, finished, tool_errors))
             await self.final_failures.settle(agent, started, was_suspect=was_suspect)
         except HopFailed as error:
             return Failure.of(error)
@@ -173,7 +173,7 @@ class Attempts:
 
     def _count(self, finished: events.Finished, tool_errors: dict[str, int]) -> None:
         self._report.done += 1
-        self._report.agent(finished.agent).count(finished.reward, tool_errors)
+        self._report.agent(finished.agent).count(finished.reward, tool_errors, is_masked=bool(finished.masked))
         self._state.emit(finished)
 
     def _blame(self, agent: Agent, failure: Failure, probe: bool) -> None:

@@ -21,13 +21,28 @@ class Started(_Event, frozen=True):
 
 
 class Finished(_Event, frozen=True):
-    """``count`` rollouts of an agent are on disk; ``reward``, ``ms`` and ``model_ms`` (at the model) are their sums."""
+    """``count`` rollouts of an agent are on disk; ``reward``, ``ms`` and ``model_ms`` (at the model) are their sums.
+
+    ``masked`` of them have a reward that is not a measurement (``mask_sample``) and not part of the sum.
+    """
 
     agent: str
     reward: float
     ms: float
     count: int = 1
     model_ms: float = 0.0
+    masked: int = 0
+
+    def plus(self, other: Finished) -> Finished:
+        """Both together; of one agent."""
+        return Finished(
+            agent=self.agent,
+            reward=self.reward + other.reward,
+            ms=self.ms + other.ms,
+            count=self.count + other.count,
+            model_ms=self.model_ms + other.model_ms,
+            masked=self.masked + other.masked,
+        )
 
 
 class Failed(_Event, frozen=True):

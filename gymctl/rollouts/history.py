@@ -15,6 +15,7 @@ from gymctl.config.row_fields import (
     FAILURE,
     FAILURE_CLASS,
     FAILURE_TERMINAL,
+    MASK_SAMPLE,
     ROLLOUT_INDEX,
     TASK_INDEX,
     TOOL_ERRORS,
@@ -44,6 +45,12 @@ class ResultHead(msgspec.Struct):
     reward: float | bool = 0.0
     agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
     tool_errors: Any = msgspec.field(name=TOOL_ERRORS, default=None)
+    mask_sample: Any = msgspec.field(name=MASK_SAMPLE, default=None)
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether its reward is not a measurement."""
+        return self.mask_sample is True
 
     @property
     def key(self) -> Key:
@@ -180,7 +187,7 @@ def _add_results(history: History, output: Path, known: set[Key], pass_threshold
         if row is not None and row.key in known and row.key not in history.done:
             history.done.add(row.key)
             report = history.agents.setdefault(row.agent.name, AgentReport(pass_threshold=pass_threshold))
-            report.count(float(row.reward), read_tool_errors(row.tool_errors))
+            report.count(float(row.reward), read_tool_errors(row.tool_errors), is_masked=row.is_masked)
 
 
 def _count(history: History, failure: FailureHead, max_attempts: int) -> None:

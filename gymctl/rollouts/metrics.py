@@ -88,7 +88,7 @@ def index_results(output: Path) -> dict[str, ResultIndex]:
     by_agent: dict[str, ResultIndex] = {}
     offset = 0
     for line, head in lines_of(output, ResultHead):
-        if head is not None:
+        if head is not None and not head.is_masked:
             by_agent.setdefault(head.agent.name, ResultIndex(output)).add(head.task, head.repeat, offset, len(line))
         offset += len(line)
     return by_agent

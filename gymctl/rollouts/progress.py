@@ -36,6 +36,7 @@ class Tally:
     reward: float = 0.0
     model_ms: float = 0.0
     session_done: int = 0
+    masked: int = 0
     retries: int = 0
     pauses: dict[str, str] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
@@ -50,6 +51,7 @@ class Tally:
             case events.Finished():
                 self.done += event.count
                 self.session_done += event.count
+                self.masked += event.masked
                 self.reward += event.reward
                 self.model_ms += event.model_ms
                 self.pauses.pop(event.agent, None)
@@ -82,8 +84,9 @@ class Tally:
     @property
     def mean_reward(self) -> str:
         """Mean reward of this session."""
-        if self.session_done:
-            return f"{self.reward / self.session_done:.3f}"
+        measured = self.session_done - self.masked
+        if measured:
+            return f"{self.reward / measured:.3f}"
         return "-"
 
     def line(self, seconds: float, printed: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -258,13 +261,7 @@ class JsonLines:
         if isinstance(event, events.Finished):
             old = self._sums.get(event.agent)
             if old:
-                event = events.Finished(
-                    event.agent,
-                    reward=old.reward + event.reward,
-                    ms=old.ms + event.ms,
-                    count=old.count + event.count,
-                    model_ms=old.model_ms + event.model_ms,
-                )
+                event = old.plus(event)
             self._sums[event.agent] = event
             if self._clock() - self._since >= _COALESCE_S:
                 self.flush()

@@ -15,9 +15,9 @@ from gymctl.rollouts.tool_errors import describe_tool_errors
 class AgentReport:
     """One agent's part.
 
-    ``reward`` is the sum over ``done``; ``passed`` counts rewards of at least ``pass_threshold``; ``tool_errors``
-    counts failed calls of tools by ``server/tool``, in the rollouts that are done; ``running_mean`` is the mean reward
-    where the sum is beyond a float.
+    ``reward`` is the sum over what is done and not ``masked`` (a result whose reward is not a measurement); ``passed``
+    counts rewards of at least ``pass_threshold``; ``tool_errors`` counts failed calls of tools by ``server/tool``, in
+    the rollouts that are done; ``running_mean`` is the mean reward where the sum is beyond a float.
     """
 
     done: int = 0
@@ -27,22 +27,31 @@ class AgentReport:
     tool_errors: Counter[str] = field(default_factory=Counter)
     running_mean: float = 0.0
     pass_threshold: float = 1.0
+    masked: int = 0
+
+    @property
+    def measured(self) -> int:
+        """How many of what is done have a reward that counts."""
+        return self.done - self.masked
 
     @property
     def mean_reward(self) -> float | None:
-        """Mean reward of what is done; None when nothing is."""
-        if not self.done:
+        """Mean reward of what is done and not masked; None when there is nothing of that kind."""
+        if not self.measured:
             return None
         if math.isfinite(self.reward):
-            return self.reward / self.done
+            return self.reward / self.measured
         return self.running_mean
 
-    def count(self, reward: float, tool_errors: Mapping[str, int] | None = None) -> None:
-        """Add one result."""
+    def count(self, reward: float, tool_errors: Mapping[str, int] | None = None, *, is_masked: bool = False) -> None:
+        """Add one result; the reward of a masked one (``mask_sample``) is not a measurement and does not count."""
         self.done += 1
-        self.reward += reward
-        self.running_mean += reward / self.done - self.running_mean / self.done
         self.tool_errors.update(tool_errors or {})
+        if is_masked:
+            self.masked += 1
+            return
+        self.reward += reward
+        self.running_mean += reward / self.measured - self.running_mean / self.measured
         self.passed += reward >= self.pass_threshold
 
 
@@ -100,6 +109,14 @@ class Report:
                 ", ".join(f"{count} {kind}" for kind, count in sorted(part.failed.items())) or "0",
             )
             for name, part in sorted(self.agents.items())
+        ]
+
+    def masked_lines(self) -> list[str]:
+        """One line per agent with results whose reward is not a measurement."""
+        return [
+            f"{name}: {part.masked} of {part.done} rollouts are masked (mask_sample); their rewards do not count"
+            for name, part in sorted(self.agents.items())
+            if part.masked
         ]
 
     def tool_error_lines(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -17,6 +17,7 @@ from gymctl.config.row_fields import (
     FAILURE_KIND,
     FAILURE_REASON,
     FAILURE_TERMINAL,
+    MASK_SAMPLE,
     NO_PERSIST,
     ROLLOUT_INDEX,
     TASK_INDEX,
@@ -24,6 +25,7 @@ from gymctl.config.row_fields import (
     TIMING,
     TOOL_ERRORS,
 )
+from gymctl.rollouts.events import Finished
 from gymctl.rollouts.failures import Failure
 
 
@@ -43,6 +45,7 @@ class Verdict(msgspec.Struct):
     failure_kind: Any = msgspec.field(name=FAILURE_KIND, default=None)
     failure_reason: Any = msgspec.field(name=FAILURE_REASON, default=None)
     no_persist: Any = msgspec.field(name=NO_PERSIST, default=None)
+    mask_sample: Any = msgspec.field(name=MASK_SAMPLE, default=None)
 
 
 _decoder = msgspec.json.Decoder(Verdict)
@@ -57,7 +60,21 @@ class NotAResultError(Exception):
         self.failure = failure
 
 
-def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[bytes, float]:
+class ResultLine(NamedTuple):
+    """The output line of a result."""
+
+    line: bytes
+    reward: float
+    is_masked: bool
+    """Whether the reward is not a measurement (``mask_sample: true``)."""
+
+    def finished(self, agent: str, ms: float, model_ms: float) -> Finished:
+        """The event of this result; the reward of a masked one does not count."""
+        reward = 0.0 if self.is_masked else self.reward
+        return Finished(agent, reward, ms, model_ms=model_ms, masked=int(self.is_masked))
+
+
+def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> ResultLine:
     """The output line of a verify response, and its reward.
 
     Args:
@@ -91,7 +108,7 @@ def result_line(body: bytes, identity: Mapping[str, Any], agent: str) -> tuple[b
         else:
             comma = b","
         line = line[:-1] + comma + exact_json.dumps(missing)[1:]
-    return line, float(verdict.reward)
+    return ResultLine(line, float(verdict.reward), verdict.mask_sample is True)
 
 
 def _same(value: Any, own: Any) -> bool:

@@ -48,7 +48,7 @@ def test_what_an_environment_says_itself_is_passed_on(fields: dict[str, object],
 
 def test_a_result_keeps_what_it_says_of_itself() -> None:
     body = b'{"reward":0.5,"mask_sample":true,"failure_kind":"judge_failed","reward_components":{"a":0.2,"b":0.3}}'
-    line, reward = result_line(body, {"_ng_task_index": 1}, "math")
+    line, reward, _ = result_line(body, {"_ng_task_index": 1}, "math")
     assert reward == 0.5
     assert line == body[:-1] + b',"_ng_task_index":1}'
 

@@ -24,7 +24,7 @@ json_values = st.recursive(
 @given(st.dictionaries(st.sampled_from([*IDENTITY, "_gymctl_timing", "n"]), json_values), st.booleans())
 def test_a_line_has_the_collectors_identity_once(said: dict[str, Any], timed: bool) -> None:
     identity = {**IDENTITY, **({"_gymctl_timing": {"tries": 1}} if timed else {})}
-    line, reward = result_line(orjson.dumps({**said, "reward": 0.5}), identity, "alpha")
+    line, reward, _ = result_line(orjson.dumps({**said, "reward": 0.5}), identity, "alpha")
     pairs = json.loads(line, object_pairs_hook=lambda pairs: pairs)
     names = [name for name, _ in pairs]
     assert len(names) == len(set(names))
@@ -38,7 +38,7 @@ def test_a_line_has_the_collectors_identity_once(said: dict[str, Any], timed: bo
 @pytest.mark.parametrize("index", ["3.0", '"3"', "true", "4", "[3]", "3e0", "123456789012345678901234567890"])
 def test_no_number_changes_when_an_identity_is_replaced(index: str, tmp_path: Any) -> None:
     body = b'{"answer":123456789012345678901234567890.10,\n"reward":1,"_ng_task_index":%b}' % index.encode()
-    line, _ = result_line(body, IDENTITY, "alpha")
+    line, *_ = result_line(body, IDENTITY, "alpha")
     assert b"\n" not in line
     assert b"123456789012345678901234567890.10" in line
     (tmp_path / "out.jsonl").write_bytes(line + b"\n")

@@ -133,7 +133,7 @@ def test_numbers_stay_what_they_are(model: str, echoed: bool) -> None:
     calls = [("double", f'{{"n": {BIG}}}')]
     reply, sent, seen = asyncio.run(roll_out(model, row, *calls))
     assert reply.status == 200, reply.body
-    line, reward = result_line(reply.body, {"_ng_task_index": 0}, "agent")
+    line, reward, _ = result_line(reply.body, {"_ng_task_index": 0}, "agent")
     assert reward == 1.0
     result = json.loads(line, parse_float=Decimal)
     assert outputs(reply) == [f'{{"twice":{2 * int(BIG)},"exact":{LONG}}}']
@@ -249,7 +249,7 @@ def test_a_reply_without_a_finite_reward_is_not_a_result(reward: str) -> None:
 
 @pytest.mark.parametrize("reward", ["1", "true", "1.7976931348623157e308", "-0.0", "18446744073709551617"])
 def test_any_finite_reward_is_a_result(reward: str) -> None:
-    line, value = result_line(b'{"reward":%b}' % reward.encode(), {}, "agent")
+    line, value, _ = result_line(b'{"reward":%b}' % reward.encode(), {}, "agent")
     assert value == float(json.loads(reward))
     assert line == b'{"reward":%b}' % reward.encode()
 
