@@ -88,7 +88,10 @@ def answers(model: str, *calls: tuple[str, Any]) -> tuple[bytes, bytes]:
         {"id": f"c{index}", "type": "function", "function": {"name": name, "arguments": arguments}}
         for index, (name, arguments) in enumerate(calls)
     ]
-    return chat({"content": None, "tool_calls": functions}, "tool_calls"), chat({"content": "done"})
+    last_answer = chat({"content": "done"})
+    if not functions:
+        return last_answer, last_answer
+    return chat({"content": None, "tool_calls": functions}, "tool_calls"), last_answer
 
 
 async def roll_out(model: str, row: bytes, *calls: tuple[str, Any]) -> tuple[Reply, list[bytes], list[VerifyRequest]]:
