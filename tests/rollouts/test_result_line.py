@@ -64,6 +64,6 @@ def test_what_is_not_a_result_is_a_failure_that_names_the_fault(body: bytes, pro
 
 
 def test_a_reply_with_half_of_a_surrogate_pair_is_a_result() -> None:
-    line, reward = result_line(b'{"reward":1,"x":"\\ud800","y":"\xc3\xa9","n":1.10}', IDENTITY, "alpha")
+    line, reward, _ = result_line(b'{"reward":1,"x":"\\ud800","y":"\xc3\xa9","n":1.10}', IDENTITY, "alpha")
     assert (reward, json.loads(line)["x"], json.loads(line)["y"]) == (1.0, "\ufffd", "\u00e9")
     assert b'"n":1.10' in line
