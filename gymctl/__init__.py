@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gymctl.config.model import Config
     from gymctl.engines.state import StackState
     from gymctl.errors import ConfigError, EngineError, GymctlError, InputError, Problem, RunError
+    from gymctl.operations.changes import ServerChange, StackChanges, changes
     from gymctl.operations.collect import collect
     from gymctl.operations.configuration import PlanOptions, load, plan
     from gymctl.operations.events import StackEvent
@@ -40,12 +41,15 @@ __all__ = [
     "Report",
     "ResultOrder",
     "RunError",
+    "ServerChange",
     "SliceMode",
+    "StackChanges",
     "StackEvent",
     "StackState",
     "StackStatus",
     "Target",
     "__version__",
+    "changes",
     "collect",
     "down",
     "load",
@@ -65,6 +69,7 @@ __getattr__ = names_on_demand(
         "config.model": ("Config",),
         "engines.state": ("StackState",),
         "errors": ("ConfigError", "EngineError", "GymctlError", "InputError", "Problem", "RunError"),
+        "operations.changes": ("ServerChange", "StackChanges", "changes"),
         "operations.collect": ("collect",),
         "operations.configuration": ("PlanOptions", "load", "plan"),
         "operations.events": ("StackEvent",),

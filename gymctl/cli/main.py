@@ -34,6 +34,7 @@ _GONE = (
 
 _COMMANDS = (
     "quickstart",
+    "plan",
     "up",
     "collect",
     "down",

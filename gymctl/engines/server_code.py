@@ -31,7 +31,7 @@ def code_digests(servers: Mapping[str, ServerInstance]) -> dict[str, str]:
 def folder_digest(folder: Path) -> str:
     """16 hexadecimal digits of the files of a folder; of a large one its size and time count."""
     digest = hashlib.sha256()
-    for path in sorted(_files(folder)):
+    for path in sorted(code_files(folder)):
         digest.update(f"{path.relative_to(folder)}\n".encode("utf-8", "surrogateescape"))
         try:
             status = path.stat()
@@ -44,7 +44,8 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def code_files(folder: Path) -> Iterator[Path]:
+    """The files of a server's folder that it may read when it runs."""
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)
         if not _NOT_CODE.intersection(relative.parts) and path.suffix not in _NOT_READ and path.is_file():

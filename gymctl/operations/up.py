@@ -15,6 +15,7 @@ from gymctl.engines.outside_servers import outside_servers, silent_servers
 from gymctl.engines.server_code import code_digests
 from gymctl.engines.state import StackState, find_state, save_configuration, save_state, write_files
 from gymctl.errors import GymctlError, InputError
+from gymctl.operations.change_summary import changes_note
 from gymctl.operations.configuration import (
     NOFILE,
     PlanOptions,
@@ -137,25 +138,23 @@ def up(
     start.note(_changed_collections(start, before, code, allowed=while_collecting))
     state = _bring_up(start, engine, before, code)
     if probe:
-        start.note(list(silent_servers(state)))
-        start.note(list(endpoint_notes(config, state, directory)))
+        start.note([*silent_servers(state), *endpoint_notes(config, state, directory)])
     return state
 
 
 def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code: dict[str, str]) -> StackState:
     """Start the servers and save the state; say what became of the stack that was there if that does not end well."""
-    directory = start.directory
     try:
         state = _ENGINES[engine](start)
         state = replace(state, code=code, outside=outside_servers(start.config, _addresses(start.config, engine)))
-        save_state(directory, state)
-        save_configuration(directory, state.config_digest, masked_configuration(start.config))
+        save_state(start.directory, state)
+        save_configuration(start.directory, state.config_digest, masked_configuration(start.config))
     except KeyboardInterrupt:
-        start.note(_stopped(before, directory))
-        cleanup = "to clean up: gymctl down" if find_state(directory) else "nothing was started"
+        start.note(_stopped(before, start.directory))
+        cleanup = "to clean up: gymctl down" if find_state(start.directory) else "nothing was started"
         raise KeyboardInterrupt(f"interrupted; {cleanup}") from None
     except GymctlError:
-        start.note(_stopped(before, directory))
+        start.note(_stopped(before, start.directory))
         raise
     return state
 
@@ -239,15 +238,16 @@ def _up_compose(start: _Start) -> StackState:
     engine = ComposeEngine(start.directory)
     check_hub_heads(start.config.vllm.values(), os.environ)
     stack = start.plan(NOFILE)
-    start.note([*stack.notes, *one_machine_notes(stack.services)])
     images = start.images
+    start.note([*stack.notes, *one_machine_notes(stack.services)])
     prepared = engine.prepare(stack, base_image=images.base_image, ca_bundle=images.ca_bundle, on_build=start.on_event)
     start.note(prepared.notes)
+    before = engine.containers(stack.name)
     stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
     store_tokens(start.config, start.directory, stack.secrets.get(POLICY_TOKEN))
     write_files(start.directory, stack_monitoring(start.config, stack))
     start.on_event(ServersExpected(tuple(service.title for service in stack.services)))
-    return engine.up(
+    state = engine.up(
         stack,
         render_stack(stack, arguments=start.command),
         arguments=start.command,
@@ -255,6 +255,8 @@ def _up_compose(start: _Start) -> StackState:
         timeout=start.timeout or patience(stack.services),
         on_event=start.on_event,
     )
+    start.note(changes_note(before, engine.containers(stack.name)))
+    return state
 
 
 def _up_swarm(start: _Start) -> StackState:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from gymctl.engines.runner import CommandFailed, run
@@ -57,6 +58,14 @@ def name_by_content(tag: str, digest: str) -> str:
 def is_built(tag: str, digest: str) -> bool:
     """Whether the image ``tag`` was built from what ``digest`` identifies."""
     return _inspected(tag, f'{{{{index .Config.Labels "{BUILD_CONTEXT}"}}}}') == digest
+
+
+def created_at(image: str) -> float | None:
+    """When an image was built, in seconds since 1970; None if the engine has no such image."""
+    text = _inspected(image, "{{.Created}}")
+    if not text:
+        return None
+    return datetime.fromisoformat(f"{text[:19]}+00:00").timestamp()
 
 
 def labels(digest: str, directory: Path) -> Mapping[str, str]:

@@ -136,7 +136,7 @@ def _build(image: ImagePlan, owner: Path, base: str | None, bundle: Path | None,
     report("start")
     with disk_errors(), tempfile.TemporaryDirectory(prefix="gymctl-build-") as folder:
         context = Path(folder)
-        build = _staged(image, context, base, lambda note: report("note", note))
+        build = staged_build(image, context, base, lambda note: report("note", note))
         normalize_modes(context)
         digest = build.digest(context)
         name = name_by_content(image.tag, digest)
@@ -156,7 +156,7 @@ def _build(image: ImagePlan, owner: Path, base: str | None, bundle: Path | None,
     return name
 
 
-def _staged(image: ImagePlan, context: Path, base: str | None, on_note: Callable[[str], None]) -> Build:
+def staged_build(image: ImagePlan, context: Path, base: str | None, on_note: Callable[[str], None]) -> Build:
     """Fill the build context; how to build from it."""
     if image.dockerfile:
         return stage_addon(context, image.dockerfile, base, os.environ)

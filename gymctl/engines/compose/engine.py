@@ -15,6 +15,7 @@ from gymctl import __version__
 from gymctl.config.terminal_text import plain
 from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
+from gymctl.engines.compose.changes import ServiceChange, changes_of_stack
 from gymctl.engines.compose.command import compose_command, override_file
 from gymctl.engines.compose.leftovers import check_directory, check_leftovers
 from gymctl.engines.compose.ports import check_port
@@ -72,6 +73,28 @@ class ComposeEngine:
             InputError: ``compose.yaml`` is someone else's.
             EngineError: no engine, a port that is taken, another stack of the same name, an image that cannot be built.
         """
+        bounded_logs = self.check(plan)
+        images = build_images(
+            plan.images, directory=self.directory, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build
+        )
+        built = plan.with_images(images)
+        check_clusters(built.ray_checks)
+        override = override_file(self.directory)
+        return Preparation(
+            nofile=nofile_limit(built.images[0].tag),
+            images=images,
+            bounded_logs=bounded_logs,
+            notes=(f"{override.name} in this directory is applied",) if override else (),
+        )
+
+    @spoken_errors()
+    def check(self, plan: StackPlan) -> bool:
+        """Check that the stack can be started here. Returns whether the engine's log driver takes a limit.
+
+        Raises:
+            InputError: ``compose.yaml`` is someone else's.
+            EngineError: no engine, a port that is taken, or another stack of the same name.
+        """
         check_ours(self.file)
         check_commands()
         client = connect()
@@ -85,18 +108,21 @@ class ComposeEngine:
                 check_port(client, plan.name, host, port, of=service.name)
         info = client.info()
         check_gpus(plan.services, info, is_here=is_on_this_machine(client))
-        images = build_images(
-            plan.images, directory=self.directory, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build
-        )
-        built = plan.with_images(images)
-        check_clusters(built.ray_checks)
-        override = override_file(self.directory)
-        return Preparation(
-            nofile=nofile_limit(built.images[0].tag),
-            images=images,
-            bounded_logs=takes_log_limit(info),
-            notes=(f"{override.name} in this directory is applied",) if override else (),
-        )
+        return takes_log_limit(info)
+
+    @spoken_errors()
+    def containers(self, name: str) -> list[Container]:
+        """The containers of the stack ``name``, running or not."""
+        return find_containers(connect(""), name)
+
+    @spoken_errors()
+    def changes(self, plan: StackPlan, text: str) -> list[ServiceChange]:
+        """What ``up`` with the rendered ``text`` would do to each service. Writes nothing.
+
+        Raises:
+            EngineError: no engine, or Compose does not accept the text.
+        """
+        return changes_of_stack(connect(""), plan, self.file, text)
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
         """One directory, one stack; one stack name, one directory."""

@@ -52,6 +52,8 @@ class Container:
     health_output: str = ""
     completes: bool = False
     tries: int = 1
+    config_digest: str = ""
+    """Compose's digest of the service that it was made from."""
 
     @property
     def done(self) -> bool:
@@ -132,6 +134,7 @@ def _parse(inspected: Mapping[str, Any]) -> Container:
         health_output=plain(checks[-1].get("Output") or "").strip() if checks else "",
         completes=labels.get(COMPLETES) == "true",
         tries=int(labels.get(TRIES, 1)),
+        config_digest=labels.get("com.docker.compose.config-hash", ""),
     )
 
 

@@ -1,0 +1,109 @@
+"""``gymctl plan``: what ``gymctl up`` would change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gymctl.cli.help import RUN
+from gymctl.cli.options import (
+    AsJson,
+    BaseImage,
+    CaBundle,
+    Configuration,
+    GymRoot,
+    GymVersion,
+    MergeOrderOption,
+    Publish,
+    SliceOption,
+    StackName,
+    image_options,
+    load_configuration,
+)
+from gymctl.config.choices import SliceMode
+
+if TYPE_CHECKING:
+    from gymctl.operations.changes import Reason, ServerChange, StackChanges
+
+CHANGES_EXIT_CODE = 3
+_MOST_REASONS = 8
+
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", help="The --timeout that `gymctl up` will get.", min=1, show_default="none"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel=RUN)(plan)
+
+
+def plan(
+    configuration: Configuration = None,
+    name: StackName = None,
+    timeout: Timeout = None,
+    slices: SliceOption = SliceMode.CLOSURE,
+    merge_order: MergeOrderOption = None,
+    base_image: BaseImage = None,
+    ca_bundle: CaBundle = None,
+    gym_root: GymRoot = None,
+    gym_version: GymVersion = None,
+    publish: Publish = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what `gymctl up` with the same arguments would change, and why. Writes nothing.
+
+    The exit code is 0 when nothing would change, and 3 when something would.
+
+    \b
+    Example:
+      gymctl plan examples/quickstart
+    """  # noqa: D301 - \b has click leave the lines below it as they are
+    from gymctl.operations.changes import changes
+    from gymctl.operations.configuration import PlanOptions
+
+    config = load_configuration(configuration, merge_order, gym_root=gym_root)
+    found = changes(
+        config,
+        PlanOptions(name=name, slice_mode=slices, gym_version=gym_version, publish=publish),
+        images=image_options(base_image, ca_bundle),
+        timeout=timeout,
+    )
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        typer.echo("\n".join(_lines(found)))
+    raise typer.Exit(0 if found.is_empty else CHANGES_EXIT_CODE)
+
+
+def _lines(found: StackChanges) -> Iterator[str]:
+    """The changes as lines of text, what stays as it is only in the last one."""
+    for image in found.images:
+        yield f"build      image {image}"
+    for server in found.servers:
+        if server.action != "unchanged":
+            yield from _server_lines(server)
+    for output in found.collections:
+        yield f"note: a collection into {output} is using this stack; gymctl up refuses without --while-collecting"
+    yield f"{found.name}: {found.summary}"
+
+
+def _server_lines(server: ServerChange) -> Iterator[str]:
+    yield f"{server.action:<10} {server.name}"
+    yield from (f"             {note}" for note in server.notes)
+    for reason in server.reasons[:_MOST_REASONS]:
+        yield f"             {_reason(reason)}"
+    more = len(server.reasons) - _MOST_REASONS
+    if more > 0:
+        yield f"             and {more} more values (--json lists them)"
+
+
+def _reason(reason: Reason) -> str:
+    text = f"{reason.path}: {reason.old or '(none)'} -> {reason.new or '(none)'}"
+    if reason.place:
+        text += f" ({reason.place})"
+    return text
