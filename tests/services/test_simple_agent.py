@@ -139,7 +139,8 @@ def test_reasoning_alone_is_asked_again_but_not_for_ever() -> None:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        ({"object": "error"}, "no list of output items"),
+        ({"object": "error"}, "reports an error"),
+        ({"object": "response"}, "no list of output items"),
         (says(message("4"), status="failed"), "answer's status"),
         (says(message("4"), status="cancelled"), "answer's status"),
         (says(message("4"), error={"code": "server_error", "message": "broke off"}), "broke off"),

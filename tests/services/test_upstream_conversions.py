@@ -39,6 +39,8 @@ Line = dict[str, Any]
 DIFFERENCES = {
     "TestAudioPathSplice.test_absolute_path_encodes_to_data_uri": "reads any file that a row names",
     "TestAudioPathSplice.test_audio_paths_list_emits_one_block_per_clip_in_order": "the same",
+    "TestApp.test_responses_reasoning_parser": "takes the finish reason tool_calls without calls for an answer",
+    "TestApp.test_responses_reasoning_parser_reasoning": "the same",
     "own: an image without detail": "refuses a detail of null",
     "own: a refusal": "refuses it in an easy message, and drops its text in others",
     "own: an output of parts": "refuses it",
