@@ -190,7 +190,7 @@ class AgentServer(Server):
             answer = await self.respond(row["responses_create_params"], rollout)
             result = await self._verdict(_with_field(call.body, row, "response", answer), row, rollout)
         except HopFailed as failure:
-            if failure.kind == "timeout":
+            if "timeout" in (failure.kind, failure.cause.get("kind")):  # noticed here, or a moment before by the hop
                 failure.add_detail(f"after {rollout.calls('model')} model calls and {rollout.calls('tool')} tool calls")
             raise
         cookies = {**rollout.model_cookies, **rollout.resources_cookies}
