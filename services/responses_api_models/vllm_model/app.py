@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from pydantic import AliasChoices, Field, model_validator
+from vllm_requests import encoded_messages, names_audio, object_in_metadata, split_params
 
 from gymctl.config import exact_json
 from gymctl.server import (
@@ -35,7 +36,6 @@ from gymctl.server.chat import (
     check_training_fields,
     fold_reasoning,
     generated,
-    has_audio,
     input_messages,
     only_thought,
     parameters_of,
@@ -142,7 +142,7 @@ class VLLMModel(ModelServer):
         """Create params of the Responses API to a Response."""
         if self.config.is_responses_native:
             return await self._native(json_object(call.body), call, session)
-        params, items = _split(call.body)
+        params, items = split_params(call.body)
         request = parameters_of(params)
         messages = await self._messages(params, items, request, session)
         announced = self._provider.weight_version  # before the call: it may change while that is under way
@@ -155,14 +155,14 @@ class VLLMModel(ModelServer):
     ) -> ChatMessages:
         """The messages of create params; of an input that has grown since the session's last call, only what is new."""
         try:
-            if not (params.get("instructions") or _has_audio(request) or not items.startswith(b"[")):
+            if not (params.get("instructions") or names_audio(request) or not items.startswith(b"[")):
                 return self._conversations.convert(session.cookie, items)
             params["input"] = exact_json.loads(items)
         except ValueError as error:
             raise RefusedError((), f"JSON decode error: {error}", "json_invalid") from error
         messages = input_messages(params, self._style)
         await self._add_audio(request, messages)
-        return _encoded(messages)
+        return encoded_messages(messages)
 
     async def chat_completions_call(self, call: Call, session: Session) -> Reply:
         """Chat Completions, with reasoning as ``<think>`` in the text, and the training fields on the message."""
@@ -174,7 +174,7 @@ class VLLMModel(ModelServer):
             raise RefusedError(("messages",), "Input should be a list of messages", "missing")
         prepare_messages(messages, self._style)
         await self._add_audio(request, messages)
-        completion = await self._complete(request, _encoded(messages), self._until(call), session)
+        completion = await self._complete(request, encoded_messages(messages), self._until(call), session)
         for choice in completion["choices"]:
             fold_reasoning(choice["message"])
         return json_reply(completion)
@@ -205,8 +205,8 @@ class VLLMModel(ModelServer):
         """The request with what the configuration and the row's metadata add to it."""
         config = self.config
         metadata = request.get("metadata") or {}
-        template = {**(config.chat_template_kwargs or {}), **_in_metadata(metadata, "chat_template_kwargs")}
-        extra = {**(config.extra_body or {}), **_in_metadata(metadata, "extra_body")}
+        template = {**(config.chat_template_kwargs or {}), **object_in_metadata(metadata, "chat_template_kwargs")}
+        extra = {**(config.extra_body or {}), **object_in_metadata(metadata, "extra_body")}
         if template:
             request["chat_template_kwargs"] = template
         request = {**extra, **request, "model": config.model}
@@ -217,7 +217,7 @@ class VLLMModel(ModelServer):
         return request
 
     async def _add_audio(self, request: dict[str, Any], messages: list[dict[str, Any]]) -> None:
-        if not _has_audio(request):
+        if not names_audio(request):
             return
         metadata = request["metadata"]
         put_audio_in(messages, await asyncio.to_thread(audio_uris, metadata, self.config.audio_root))
@@ -277,61 +277,11 @@ class VLLMModel(ModelServer):
         return call.deadline or time.monotonic() + self.config.timeout_seconds
 
 
-def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
-    """Create params, and their input as JSON: ``params["input"]`` is only whether there is one.
-
-    Raises:
-        RefusedError: the body is not a JSON object.
-    """
-    try:
-        fields = exact_json.split_fields(body)
-        items = fields.pop("input", b"null")
-        params = {name: exact_json.loads(value) for name, value in fields.items()}
-    except ValueError:
-        params = json_object(body)  # refuses it with the place
-        items = exact_json.dumps(params.get("input"))
-    params["input"] = None if items == b"null" else ()
-    return params, items
-
-
-def _has_audio(request: Mapping[str, Any]) -> bool:
-    """Whether the metadata of a request names audio.
-
-    Raises:
-        RefusedError: the metadata is not an object.
-    """
-    metadata = request.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise RefusedError(("metadata",), "Input should be an object", "dict_type")
-    return has_audio(metadata)
-
-
-def _encoded(messages: list[dict[str, Any]]) -> ChatMessages:
-    return ChatMessages(exact_json.dumps(messages), messages[-1] if messages else {})
-
-
 def api_address(url: str) -> str:
     """Where an endpoint has its API: below ``/v1`` where its address has no path."""
     if urlsplit(url).path.strip("/"):
         return url
     return f"{url.rstrip('/')}/v1"
-
-
-def _in_metadata(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A row's own additions: metadata holds texts only, so an object stands there as JSON."""
-    text = metadata.get(name)
-    if not text:
-        return {}
-    try:
-        if isinstance(text, str):
-            value = exact_json.loads(text)
-        else:
-            value = text
-    except ValueError as error:
-        raise RefusedError(("metadata", name), f"JSON decode error: {error}") from error
-    if not isinstance(value, dict):
-        raise RefusedError(("metadata", name), "expected a JSON object")
-    return value
 
 
 if __name__ == "__main__":
