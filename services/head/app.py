@@ -12,11 +12,10 @@ import hmac
 import logging
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
+from instance_records import instance_record, note_probe, registered_entry, registered_record
 from pydantic import ValidationError
 
 from gymctl.config.environment_relays import with_relays
@@ -31,7 +30,6 @@ from gymctl.server.models.policy_watch import WATCH_PATH
 from gymctl.server.monitoring import Gauge
 from gymctl.server.settings import server_entries
 
-SERVICES = Path(__file__).resolve().parent.parent
 POLL_S = 2.0
 PROBE_TIMEOUT_S = 2.0
 _FINE = ("success", "unknown_error")  # the latter: not asked yet
@@ -71,7 +69,7 @@ class Head(Server):
         with_address = (entry for entry in server_entries(self._whole) if entry[0] in self.settings.peers)
         for name, kind, implementation, fields in with_address:  # a relay has none: its agent answers in its place
             address = (fields.get("host"), fields.get("port"), self.settings.peers.get(name))
-            yield _record(name, kind, implementation, fields.get("entrypoint"), address)
+            yield instance_record(name, kind, implementation, fields.get("entrypoint"), address)
 
     async def _watch_all(self) -> None:
         while True:
@@ -125,7 +123,7 @@ class Head(Server):
             if before and before["url"] == server.url:
                 records[server.name] = before
             else:
-                records[server.name] = _of_registered(server)
+                records[server.name] = registered_record(server)
         self._remote = records
 
     async def _probe(self, name: str) -> None:
@@ -133,9 +131,9 @@ class Head(Server):
         try:
             await self.client.get(name, "/", deadline=time.monotonic() + PROBE_TIMEOUT_S)
         except HopFailed as failure:
-            _note(self._instances[name], failure)
+            note_probe(self._instances[name], failure)
         else:
-            _note(self._instances[name], None)
+            note_probe(self._instances[name], None)
 
     async def _probe_remote(self, server: RegisteredServer) -> None:
         """The same over the address that its machine gave: only an answer here shows that others can reach it."""
@@ -146,15 +144,15 @@ class Head(Server):
         try:
             await self._ways.send(server.name, server.url, call)
         except HopFailed as failure:
-            _note(record, failure)
+            note_probe(record, failure)
         else:
-            _note(record, None)
+            note_probe(record, None)
 
     @endpoint("/global_config_dict_yaml", method="GET")
     async def configuration(self, call: Call, session: Session) -> Reply:
         """Return the configuration as a JSON string of YAML text, with secrets masked."""
         registered = (server for server, _ in self._registry.servers())
-        added = {server.name: _entry(server) for server in registered if server.name not in self._whole}
+        added = {server.name: registered_entry(server) for server in registered if server.name not in self._whole}
         if not self._document or added != self._added:
             self._document = json_reply(_yaml(with_relays({**self._whole, **added}))).body
             self._added = added
@@ -249,60 +247,8 @@ class Head(Server):
         return registration, Reply()
 
 
-def _record(
-    name: str,
-    kind: str,
-    implementation: str,
-    entrypoint: str | None,
-    address: tuple[str | None, int | None, str | None],
-) -> dict[str, Any]:
-    """An instance with upstream's thirteen fields in upstream's order; ``address`` is host, port, URL."""
-    host, port, url = address
-    return {
-        "config_path": name,
-        "dir_path": str(SERVICES / kind / implementation),
-        "entrypoint": entrypoint,
-        "host": host,
-        "name": implementation,
-        "pid": None,
-        "port": port,
-        "process_name": name,
-        "server_type": kind,
-        "start_time": None,
-        "status": "unknown_error",
-        "uptime_seconds": None,
-        "url": url,
-    }
-
-
 def _yaml(whole: dict[str, Any]) -> str:
     return yaml.dump(whole, sort_keys=False, allow_unicode=True, width=100_000)
-
-
-def _of_registered(server: RegisteredServer) -> dict[str, Any]:
-    parts = urlsplit(server.url)
-    address = (parts.hostname, parts.port, server.url)
-    return _record(server.name, server.kind.value, server.implementation, server.entrypoint, address)
-
-
-def _entry(server: RegisteredServer) -> dict[str, Any]:
-    """A registered server as the configuration that NeMo Gym's clients read has it."""
-    parts = urlsplit(server.url)
-    fields = {"entrypoint": server.entrypoint, "host": parts.hostname, "port": parts.port}
-    return {server.kind.value: {server.implementation: fields}}
-
-
-def _note(record: dict[str, Any], failure: HopFailed | None) -> None:
-    """What a probe found, in upstream's words (ServerStatus)."""
-    if failure is not None:
-        if failure.kind == "timeout":
-            record["status"] = "timeout"
-        else:
-            record["status"] = "connection_error"
-        record["start_time"] = None
-    else:
-        record["status"] = "success"
-        record["start_time"] = record["start_time"] or time.time()
 
 
 if __name__ == "__main__":
