@@ -44,7 +44,7 @@ def program(name: str) -> Path:
     """The compiled program ``name``, built on first use.
 
     Raises:
-        RuntimeError: there is no C compiler.
+        RuntimeError: a C compiler is missing.
     """
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler:

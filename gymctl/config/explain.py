@@ -56,7 +56,7 @@ def explain(config: Config, text: str) -> Explanation:
     """Explain the value at a dotted path; a server's kind and implementation may be left out.
 
     Raises:
-        InputError: there is no such value.
+        InputError: the value does not exist.
     """
     try:
         path = _path(config, text)
@@ -148,7 +148,7 @@ def _path(config: Config, text: str) -> KeyPath:
 
 
 def _typed(value: Any, parts: list[str]) -> KeyPath | None:
-    """The parts as keys of their kind (list indices are numbers), or None where there is no such value."""
+    """The parts as keys of their kind (list indices are numbers), or None where the value does not exist."""
     path: list[str | int] = []
     for part in parts:
         if isinstance(value, list) and part.isdigit() and int(part) < len(value):

@@ -55,7 +55,7 @@ def find_tests(name: str, directory: Path) -> ServerTests:
     ``name`` may also be ``<kind>/<name>``, or the path of the folder.
 
     Raises:
-        InputError: there is no such server, it has no tests, or it is written for NeMo Gym.
+        InputError: the server does not exist, it has no tests, or it is written for NeMo Gym.
     """
     folder = next((place for place in _places(name, directory) if (place / "app.py").is_file()), None)
     if folder is None:
@@ -112,7 +112,7 @@ def build_image(
     """Build the server's image with pytest in it; returns its name.
 
     Raises:
-        EngineError: there is no Docker, or the image cannot be built.
+        EngineError: Docker is missing, or the image cannot be built.
     """
     client = connect(f", or run without Docker: gymctl env test {tests.name} --engine local")
     check_engine(client)

@@ -24,7 +24,7 @@ def drain(
     """Empty a node without a gap; returns the servers of the directory's stack that moved.
 
     Raises:
-        InputError: there is no such node.
+        InputError: the node does not exist.
         EngineError: a server finds no other node; then the node is as it was.
     """
     return SwarmEngine(directory or Path.cwd()).drain(node, timeout=timeout, on_event=on_event)
@@ -34,6 +34,6 @@ def activate(node: str) -> None:
     """Let a node take tasks again.
 
     Raises:
-        InputError: there is no such node.
+        InputError: the node does not exist.
     """
     SwarmEngine(Path.cwd()).activate(node)

@@ -95,7 +95,7 @@ class Rollout:
         the model gets a sentence.
 
         Raises:
-            HopFailed: the server itself could not take the call (no reply, or 502, 503, 504): then there is no tool
+            HopFailed: the server itself could not take the call (no reply, or 502, 503, 504): the tool then has no
             result.
         """
         if name not in self.offered or name in _NOT_TOOLS or not _TOOL_NAME.fullmatch(name):

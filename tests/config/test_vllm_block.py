@@ -353,9 +353,11 @@ def test_a_server_may_still_be_called_vllm(folder: Folder) -> None:
 def test_a_name_that_is_no_block(folder: Folder) -> None:
     server = SERVER + "      vllm: judg\n"
     (problem,) = problems(folder, "vllm: {judge: {model: a/b}, policy: {model: c/d}}", server=server)
-    assert problem == ("server.yaml:10: policy_model.vllm: there is no vllm block 'judg'; did you mean 'judge'?")
+    assert problem == ("server.yaml:10: policy_model.vllm: unknown vllm block 'judg'; did you mean 'judge'?")
     (problem,) = problems(folder, "{}", server=server)
-    assert problem.endswith("there is no vllm block; add one at the top level: vllm: {model: ORGANISATION/NAME}")
+    assert problem.endswith(
+        "the configuration has no vllm block; add one at the top level: vllm: {model: ORGANISATION/NAME}"
+    )
 
 
 def test_a_server_and_a_service_of_one_name(folder: Folder) -> None:

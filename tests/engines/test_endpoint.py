@@ -67,7 +67,7 @@ def test_a_host_with_certificates(docker_config, tmp_path):
 
 
 def test_a_context_that_is_not_there_is_named(docker_config):
-    with pytest.raises(EngineError, match="there is no Docker context 'three'; docker context ls"):
+    with pytest.raises(EngineError, match="unknown Docker context 'three'; docker context ls"):
         endpoint(docker_config, DOCKER_CONTEXT="three")
 
 

@@ -147,7 +147,7 @@ def test_a_model_on_this_machine_is_reached_through_the_gateway() -> None:
 def test_a_document_that_breaks_a_rule_is_not_rendered() -> None:
     plan = plan_stack(config(server("r", RESOURCES, {})), name="demo", options=StackOptions(version="1"))
     object.__setattr__(plan.services[1], "needs", ("nobody",))
-    with pytest.raises(ConfigError, match="GYM006 there is no service 'nobody'"):
+    with pytest.raises(ConfigError, match="GYM006 unknown service 'nobody'"):
         render_stack(plan)
 
 

@@ -170,10 +170,10 @@ def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> 
         findings.problem(place, f"{title}: openai_model cannot use a vllm block", "use vllm_model")
     elif not known:
         hint = "add one at the top level: vllm: {model: ORGANISATION/NAME}"
-        findings.problem(place, f"{title}: there is no vllm block", hint)
+        findings.problem(place, f"{title}: the configuration has no vllm block", hint)
     elif named not in known:
         hint = suggestion(named, known, "there is: ")
-        findings.problem(place, f"{title}: there is no vllm block {named!r}", hint)
+        findings.problem(place, f"{title}: unknown vllm block {named!r}", hint)
     else:
         return True
     return False

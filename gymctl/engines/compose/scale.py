@@ -29,7 +29,7 @@ def services_to_scale(state: StackState, counts: Mapping[str, int]) -> dict[str,
     """The wanted number of replicas by the name of the service that has them.
 
     Raises:
-        InputError: there is no such server, it can have only one replica, or the count is out of range.
+        InputError: the server does not exist, it can have only one replica, or the count is out of range.
     """
     known = {server.name: server for server in state.servers}
     services: dict[str, int] = {}

@@ -60,7 +60,7 @@ def engine_endpoint(environ: Mapping[str, str]) -> Endpoint:
     """The endpoint that ``docker`` uses in the environment ``environ``.
 
     Raises:
-        EngineError: there is no such context.
+        EngineError: the context does not exist.
     """
     folder = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     if environ.get("DOCKER_HOST"):
@@ -71,7 +71,7 @@ def engine_endpoint(environ: Mapping[str, str]) -> Endpoint:
     identity = hashlib.sha256(name.encode()).hexdigest()
     described = _json(folder / "contexts" / "meta" / identity / "meta.json").get("Endpoints", {}).get("docker")
     if not isinstance(described, dict):
-        raise EngineError(f"there is no Docker context {name!r}", "docker context ls lists them")
+        raise EngineError(f"unknown Docker context {name!r}", "docker context ls lists them")
     certificates = folder / "contexts" / "tls" / identity / "docker"
     return Endpoint(
         context=name,

@@ -80,7 +80,7 @@ def has_nvidia(docker_info: Mapping[str, Any]) -> bool:
 
 
 def gpus_here() -> tuple[Gpu, ...] | None:
-    """This machine's GPUs as the driver's own command lists them; None when there is no such command."""
+    """This machine's GPUs as the driver's own command lists them; None when the command is missing."""
     try:
         listed = run(_QUERY, timeout=30).stdout
     except CommandFailed:

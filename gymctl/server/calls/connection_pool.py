@@ -56,7 +56,7 @@ class ConnectionPool:
 
         Raises:
             ConnectError: no connection could be made, or none within ``connect_timeout_s`` (``ConnectTimeoutError``).
-            BrokenConnectionError: there is no complete response; the server may have handled the request.
+            BrokenConnectionError: the response is missing or incomplete; the server may have handled the request.
         """
         async with self._places:
             connection = self._take(address) or await self._connect(address, connect_timeout_s)

@@ -34,7 +34,7 @@ class VllmStack:
 
 
 def vllm_stack(config: Config, choice: ImageChoice, hub_token: str = "") -> VllmStack:
-    """Plan the services of every block, in order; nothing when there is no block.
+    """Plan the services of every block, in order; nothing without a block.
 
     ``hub_token`` is used where the configuration has no token and a model is on the hub.
     """

@@ -160,7 +160,7 @@ def _dependencies(document: ComposeDocument) -> Iterator[Problem]:
         where = f"services.{name}.depends_on"
         for other, dependency in (service.depends_on or {}).items():
             if other not in services:
-                yield Problem(where, f"GYM006 there is no service {other!r}", _near(other, set(services), "service"))
+                yield Problem(where, f"GYM006 unknown service {other!r}", _near(other, set(services), "service"))
                 continue
             graph[name].add(other)
             check = services[other].healthcheck

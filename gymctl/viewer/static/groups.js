@@ -57,7 +57,7 @@ export class View {
     const set = (changes) => this.#app.setParams({...this.#params, offset: '', ...changes});
     const {sort = 'task', desc, mixed} = this.#params;
     return html`<h1>Groups</h1>
-      <p class="hint">The repeats of each task: a bar is as high as its reward. Equal rewards are no signal for a policy gradient.</p>
+      <p class="hint">The repeats of each task: a bar is as high as its reward. Equal rewards give a policy gradient no signal.</p>
       <form class="filters" @submit=${(event) => event.preventDefault()}>
         <label>order<select @change=${(event) => set({sort: event.target.value})}>
           ${SORTS.map(([value, label]) => html`<option value=${value} ?selected=${sort === value}>${label}</option>`)}</select></label>

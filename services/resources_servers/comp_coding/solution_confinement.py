@@ -171,7 +171,7 @@ def refuse_system_calls() -> None:
     """
     machine = os.uname().machine
     if machine not in MACHINES:
-        raise SandboxMissing(f"there is no system call filter for {machine} machines")
+        raise SandboxMissing(f"the system call filter does not support {machine} machines")
     program = b"".join(struct.pack("HBBI", *step) for step in filter_steps(machine))
     text = ctypes.create_string_buffer(program, len(program))
     packed = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(text)))
