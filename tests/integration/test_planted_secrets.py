@@ -31,7 +31,7 @@ judge_model:
   responses_api_models:
     openai_model:
       entrypoint: app.py
-      openai_base_url: https://judge.invalid/v1?user=a:b
+      openai_base_url: https://judge.invalid/v1/user=a:b
       openai_api_key: planted-08-inline
       openai_model: judge
       openai_default_headers:
@@ -163,7 +163,7 @@ def test_the_servers_got_their_values_unchanged(stack):
     assert fields["lines"] == "planted-07 first\nsecond line\n"
     assert fields["inside"] == "https://x.invalid/?token=planted-04-nested&a=1"
     assert fields["list_from_env"] == ["planted-05-list"]
-    assert fields["openai_base_url"] == "https://judge.invalid/v1?user=a:b"
+    assert fields["openai_base_url"] == "https://judge.invalid/v1/user=a:b"
 
 
 def test_the_list_of_secrets_agrees(stack):
