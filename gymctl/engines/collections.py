@@ -62,6 +62,20 @@ def disturbed_collections(
     return running_collections(directory)
 
 
+def changed_collections(
+    directory: Path, before: StackState | None, config_digest: str, code: dict[str, str], *, allowed: bool
+) -> list[str]:
+    """What to say about the collections whose stack changes.
+
+    Raises:
+        EngineError: there are some, and that is not allowed.
+    """
+    disturbed = disturbed_collections(directory, before, config_digest, code)
+    if disturbed and not allowed:
+        raise collection_in_the_way(disturbed[0])
+    return [changed_under(collection) for collection in disturbed]
+
+
 def collection_in_the_way(collection: RunningCollection) -> EngineError:
     """The error of a change that would give one collection results of two stacks."""
     return EngineError(

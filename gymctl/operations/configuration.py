@@ -48,6 +48,8 @@ class PlanOptions:
     """Seconds that health checks give every server to start, at least."""
     is_probed: bool = False
     """Whether the endpoints of model servers are tried once the stack is up."""
+    is_swarm: bool = False
+    """Whether the stack is for a Swarm, which puts the stack's name before the names of services."""
 
 
 def load(
@@ -158,6 +160,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         bounded_logs=options.bounded_logs,
         start_seconds=options.timeout or 0.0,
         is_probed=options.is_probed,
+        is_swarm=options.is_swarm,
         hub_token=os.environ.get(HUB_TOKEN, ""),
         policy_token=policy_token(directory or Path.cwd()),
         egress=machine_egress(os.environ, options.ca_bundle),

@@ -60,7 +60,8 @@ def render(
     """
     options = options or PlanOptions()
     check_target(target, config.membership.role if config.membership else Role.ALL, options.publish)
-    options = replace(options, publish=published_head(config, options.publish))
+    publish = published_head(config, options.publish)
+    options = replace(options, publish=publish, is_swarm=target is Target.SWARM)
     stack = plan(config, options, directory=directory)
     arguments = (*display_arguments(config), *typed_options)
     if target is Target.SWARM:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.config import Config, EngineKind, Role
 from gymctl.config.vocabulary import POLICY_TOKEN
-from gymctl.engines.collections import changed_under, collection_in_the_way, disturbed_collections
+from gymctl.engines.collections import changed_collections
 from gymctl.engines.outside_servers import outside_servers, silent_servers
 from gymctl.engines.server_code import code_digests
 from gymctl.engines.state import StackState, find_state, save_configuration, save_state, write_files
@@ -126,7 +126,12 @@ def up(
     check_engine_options(engine, role, options.publish, images)
     start = _Start(
         config=config,
-        options=replace(options, publish=published_head(config, options.publish), is_probed=probe),
+        options=replace(
+            options,
+            publish=published_head(config, options.publish),
+            is_probed=probe,
+            is_swarm=engine is EngineKind.SWARM,
+        ),
         images=images,
         directory=directory,
         typed_options=tuple(typed_options),
@@ -135,7 +140,8 @@ def up(
     )
     before = find_state(directory)
     code = code_digests(config.started)
-    start.note(_changed_collections(start, before, code, allowed=while_collecting))
+    digest = config_digest(config)
+    start.note(changed_collections(directory, before, digest, code, allowed=while_collecting))
     state = _bring_up(start, engine, before, code)
     if probe:
         start.note([*silent_servers(state), *endpoint_notes(config, state, directory)])
@@ -166,18 +172,6 @@ def _addresses(config: Config, engine: EngineKind) -> dict[str, Address]:
 
     gateway = None if engine is EngineKind.LOCAL else GATEWAY
     return {name: Address.of(server.at, gateway) for name, server in config.servers.items() if server.at}
-
-
-def _changed_collections(start: _Start, before: StackState | None, code: dict[str, str], *, allowed: bool) -> list[str]:
-    """What to say about the collections whose stack changes.
-
-    Raises:
-        EngineError: there are some, and that is not allowed.
-    """
-    disturbed = disturbed_collections(start.directory, before, config_digest(start.config), code)
-    if disturbed and not allowed:
-        raise collection_in_the_way(disturbed[0])
-    return [changed_under(collection) for collection in disturbed]
 
 
 def check_engine_options(engine: EngineKind, role: Role, publish: str | None, images: ImageOptions) -> None:

@@ -54,6 +54,8 @@ class StackOptions:
     """Names of this machine, which its own resolver may know from its hosts file only."""
     is_probed: bool = False
     """Whether the endpoints of model servers are tried once the stack is up, which reports about localhost itself."""
+    is_swarm: bool = False
+    """Whether names of services must leave room for the stack's name before them."""
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "unless-stopped"
 
 
@@ -151,7 +153,7 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
 
 def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
     runtimes = Runtimes(config, version=options.gym_version, root=options.gym_root)
-    addresses = container_addresses(config, name)
+    addresses = container_addresses(config, name if options.is_swarm else "")
     machines = Machines(config, addresses)
     if machines.head:
         addresses = {**addresses, HEAD_NAME: machines.head}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gymctl.engines.collections import (
+    changed_collections,
     collection_in_the_way,
     disturbed_collections,
     registered,
@@ -17,6 +18,7 @@ from gymctl.engines.collections import (
 )
 from gymctl.engines.server_code import folder_digest
 from gymctl.engines.state import StackState
+from gymctl.errors import EngineError
 
 STATE = StackState(engine="local", name="s", head_url="", servers=(), config_digest="a", code={"judge": "1"})
 
@@ -66,3 +68,12 @@ def test_a_digest_of_code_is_that_of_what_a_server_reads(tmp_path: Path, change:
     else:
         (tmp_path / "data.json").rename(tmp_path / "other.json")
     assert folder_digest(tmp_path) != before
+
+
+def test_a_change_under_a_collection_is_refused_or_noted(tmp_path: Path) -> None:
+    with registered(tmp_path, tmp_path / "out.jsonl"):
+        with pytest.raises(EngineError, match="is using this stack"):
+            changed_collections(tmp_path, STATE, "b", {}, allowed=False)
+        (note,) = changed_collections(tmp_path, STATE, "b", {}, allowed=True)
+        assert "out.jsonl continues on the changed stack" in note
+    assert changed_collections(tmp_path, STATE, "b", {}, allowed=False) == []

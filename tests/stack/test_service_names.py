@@ -110,3 +110,10 @@ def test_a_server_may_have_the_name_of_a_service_of_gymctl(name: str) -> None:
     assert first.name == first.title == "head"
     assert second.name not in ("head", "node", "ray-head")
     assert second.title == second.config_path == name
+
+
+def test_a_long_stack_name_changes_no_name_outside_of_a_swarm() -> None:
+    name = "example_session_state_mgmt_resources_server"
+    servers = config(server(name)).servers
+    assert service_names(servers) == {name: name}
+    assert service_names(servers, "a-stack-of-more-than-20-characters")[name] != name
