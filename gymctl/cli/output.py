@@ -140,7 +140,7 @@ def history_table(statuses: Sequence[ServerStatus]) -> Table:
     table = Table("when", "replica", "on", "what happened", box=None, pad_edge=False, header_style="bold")
     moments = [(moment, status.name) for status in statuses for moment in status.history]
     for moment, name in sorted(moments, key=lambda pair: pair[0].when):
-        table.add_row(moment.when[:19].replace("T", " "), f"{name}.{moment.replica}", moment.node, moment.event)
+        table.add_row(moment.when[:19].replace("T", " "), f"{name}.{moment.replica}", moment.node, moment.what)
     return table
 
 

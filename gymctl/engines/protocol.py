@@ -19,7 +19,7 @@ class Moment:
     when: str
     replica: int
     node: str
-    event: str
+    what: str
 
 
 @dataclass(frozen=True)
