@@ -29,7 +29,7 @@ def logs(
         "",
         "--rollout",
         metavar="TASK:REPEAT",
-        help="Show only lines of one rollout, of all servers in order of time.",
+        help="Show only the lines of one rollout, from all servers, in chronological order.",
         show_default=False,
     ),
     since: str = typer.Option("", "--since", help="Show only lines since a time, e.g. 10m (containers only)."),

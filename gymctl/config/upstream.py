@@ -220,6 +220,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 OTHER_COMMANDS: Mapping[str, str] = {
     "help": "see gymctl --help",
     "init_resources_server": "use gymctl env init NAME",
+    "test": "use gymctl env test NAME",
     "version": "see gymctl --version",
     "e2e_collect_rollouts": "use gymctl up, then gymctl collect",
 }

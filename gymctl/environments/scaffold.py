@@ -76,7 +76,7 @@ def _filled(template: str, name: str) -> str:
 
 def _row(number: int) -> dict[str, object]:
     """A row that a model can solve; a scripted policy, which tries the numbers it reads, solves it too."""
-    text = f"I think of a number from 1 to 100. Guess it: call the tool until it says right. A hint: try {number}."
+    text = f"I'm thinking of a number from 1 to 100. Call the tool until it says right. Hint: try {number}."
     return {
         "responses_create_params": {"input": [{"role": "user", "content": text}], "tools": [_TOOL]},
         "secret_number": number,
