@@ -16,11 +16,11 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="OVERRIDE",
-        help="Upstream's spelling of the options: +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl ...",
+        help="NeMo Gym's spelling of the options: +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=rollouts.jsonl ...",
         show_default=False,
     ),
 ]
-Rows = Annotated[Path | None, typer.Option("--input", "-i", help="JSONL file of rows.", show_default=False)]
+Rows = Annotated[Path | None, typer.Option("--input", "-i", help="File of rows: JSONL or Parquet.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an earlier run: skip rollouts already in the output.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="JSONL file for the results.", show_default=False)]
 Agent = Annotated[

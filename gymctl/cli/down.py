@@ -21,9 +21,9 @@ def down(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Stop the stack and remove everything it created.
+    """Stop the stack and remove its containers, network, secrets, state and rendered file.
 
-    Removes its containers, network, secrets, state and rendered file. Images and collected results are kept.
+    Images, named volumes and collected results are kept.
     """
     from gymctl.operations.stack import down as stop
 

@@ -66,7 +66,7 @@ def plan(
     from gymctl.operations.changes import changes
     from gymctl.operations.configuration import PlanOptions
 
-    config = load_configuration(configuration, merge_order, gym_root=gym_root)
+    config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version)
     found = changes(
         config,
         PlanOptions(name=name, slice_mode=slices, gym_version=gym_version, publish=publish),

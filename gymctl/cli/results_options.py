@@ -20,7 +20,7 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="Print at most 
 Offset = Annotated[int, typer.Option(min=0, help="Skip the first N entries.")]
 Descending = Annotated[bool, typer.Option("--desc", help="Sort in descending order.")]
 Worst = Annotated[
-    int | None, typer.Option("--worst", min=1, help="The N rollouts with the lowest rewards.", show_default=False)
+    int | None, typer.Option("--worst", min=1, help="Show only the N rollouts with the lowest rewards.", show_default=False)
 ]
 Tasks = Annotated[list[int] | None, typer.Option("--task", help="Only this task; repeatable.", show_default=False)]
 Ended = Annotated[Outcome | None, typer.Option(help="How the rollout ended.", show_default=False)]
@@ -34,8 +34,8 @@ Tools = Annotated[
     list[str] | None,
     typer.Option("--tool", help="Only rollouts that called this tool; repeatable.", show_default=False),
 ]
-Truncated = Annotated[bool | None, typer.Option(help="Whether the response was cut off.", show_default=False)]
-ToolErrors = Annotated[bool | None, typer.Option(help="Whether a tool call failed.", show_default=False)]
+Truncated = Annotated[bool | None, typer.Option(help="Show only rollouts whose response was cut off.", show_default=False)]
+ToolErrors = Annotated[bool | None, typer.Option(help="Show only rollouts in which a tool call failed.", show_default=False)]
 MinTokens = Annotated[int | None, typer.Option(help="Fewest tokens, in and out together.", show_default=False)]
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens, in and out together.", show_default=False)]
 MinSeconds = Annotated[float | None, typer.Option(help="Shortest time.", show_default=False)]

@@ -14,7 +14,7 @@ Paths = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="[FILE|FOLDER]...",
-        help="Results files, and folders to look for them; by default the working directory.",
+        help="Results files, and folders to search for them; by default the working directory.",
         show_default=False,
     ),
 ]
