@@ -50,8 +50,9 @@ def set_endpoints(
     Example:
       gymctl policy set http://10.0.0.7:8000/v1 http://10.0.0.8:8000/v1
 
-    Returns when every process of the server uses the new list. A session stays at its endpoint while that is still
-    listed. Calls under way at an endpoint that is not are repeated at another one, so it can be stopped afterwards.
+    Returns when every process of the server uses the new list. A session stays on its endpoint as long as
+    the endpoint is listed. Calls in progress at a removed endpoint are repeated at another one, so the removed endpoint
+    can be stopped once the command returns.
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from dataclasses import asdict
 

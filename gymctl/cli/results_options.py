@@ -20,7 +20,8 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="Print at most 
 Offset = Annotated[int, typer.Option(min=0, help="Skip the first N entries.")]
 Descending = Annotated[bool, typer.Option("--desc", help="Sort in descending order.")]
 Worst = Annotated[
-    int | None, typer.Option("--worst", min=1, help="Show only the N rollouts with the lowest rewards.", show_default=False)
+    int | None,
+    typer.Option("--worst", min=1, help="Show only the N rollouts with the lowest rewards.", show_default=False),
 ]
 Tasks = Annotated[list[int] | None, typer.Option("--task", help="Only this task; repeatable.", show_default=False)]
 Ended = Annotated[Outcome | None, typer.Option(help="How the rollout ended.", show_default=False)]
@@ -34,10 +35,14 @@ Tools = Annotated[
     list[str] | None,
     typer.Option("--tool", help="Only rollouts that called this tool; repeatable.", show_default=False),
 ]
-Truncated = Annotated[bool | None, typer.Option(help="Show only rollouts whose response was cut off.", show_default=False)]
-ToolErrors = Annotated[bool | None, typer.Option(help="Show only rollouts in which a tool call failed.", show_default=False)]
-MinTokens = Annotated[int | None, typer.Option(help="Fewest tokens, in and out together.", show_default=False)]
-MaxTokens = Annotated[int | None, typer.Option(help="Most tokens, in and out together.", show_default=False)]
+Truncated = Annotated[
+    bool | None, typer.Option(help="Show only rollouts whose response was cut off.", show_default=False)
+]
+ToolErrors = Annotated[
+    bool | None, typer.Option(help="Show only rollouts in which a tool call failed.", show_default=False)
+]
+MinTokens = Annotated[int | None, typer.Option(help="Minimum number of tokens, input plus output.", show_default=False)]
+MaxTokens = Annotated[int | None, typer.Option(help="Maximum number of tokens, input plus output.", show_default=False)]
 MinSeconds = Annotated[float | None, typer.Option(help="Shortest time.", show_default=False)]
 MaxSeconds = Annotated[float | None, typer.Option(help="Longest time.", show_default=False)]
 Text = Annotated[str, typer.Option(help="Only rollouts that contain this text.", show_default=False)]
