@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class MergeOrder(StrEnum):
-    """NeMo Gym 0.2 to 0.5 merge an included file after (over) its includer; its main branch before (under) it."""
+    """NeMo Gym 0.2 to 0.5 merge an included file after (over) its includer; 0.6 and later before (under) it."""
 
     INCLUDES_LAST = "includes-last"
     INCLUDES_FIRST = "includes-first"
