@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,12 +66,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
+    app.add_typer(_whole_group(), rich_help_panel=DATA)
+    app.add_typer(collation)
+
+
+@cache
+def _whole_group() -> typer.Typer:
+    """The group with the commands of the other modules, which are added once however often it is registered."""
     from gymctl.cli import data_check, data_rows
 
     for module in (data_check, data_rows):
         module.register(commands)
-    app.add_typer(commands, rich_help_panel=DATA)
-    app.add_typer(collation)
+    return commands
 
 
 @commands.command()

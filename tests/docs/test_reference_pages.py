@@ -77,3 +77,12 @@ def test_every_command_of_the_help_is_on_the_page(pages: dict[str, Callable[[], 
 def test_lines_are_short(pages: dict[str, Callable[[], str]]):
     long = [line for page in pages.values() for line in page().splitlines() if len(line) > 120]
     assert [line for line in long if not line.startswith("|")] == []
+
+
+def test_a_command_is_on_the_page_once_however_often_it_was_registered(pages: dict[str, Callable[[], str]]):
+    from gymctl.cli.main import _COMMANDS, _command_line
+
+    for module in _COMMANDS:
+        _command_line((module,))
+    headings = re.findall(r"^## (.*)$", pages["cli.md"](), re.MULTILINE)
+    assert len(headings) == len(set(headings))

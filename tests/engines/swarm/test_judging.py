@@ -52,7 +52,7 @@ def test_status_tells_that_a_node_went_down_and_where_its_servers_went():
     assert (status.state, status.running, status.replicas, status.nodes) == ("running", 1, 1, ("swarm-lab-n3",))
     lost = status.history[-1]
     assert (lost.node, lost.replica) == ("swarm-lab-n2", 1)
-    assert lost.event == "was lost: the node is down (heartbeat failure); then on swarm-lab-n3"
+    assert lost.what == "was lost: the node is down (heartbeat failure); then on swarm-lab-n3"
 
 
 @pytest.mark.parametrize("last", ["old", "new"])
@@ -70,7 +70,7 @@ def test_a_machine_that_left_and_joined_anew_is_known_by_its_id(last):
 def test_status_tells_a_failed_update():
     status = status_of(AGENT, recorded("rolled_back"))
     assert status.ok and status.restarts == 1
-    assert any(moment.event.startswith("ended with code 2") for moment in status.history)
+    assert any(moment.what.startswith("ended with code 2") for moment in status.history)
     assert [moment.when for moment in status.history] == sorted(moment.when for moment in status.history)
 
 
