@@ -2,14 +2,10 @@
 
 # What ``signal`` wraps: importing that one (or ``typing``) takes milliseconds in which an interrupt may come.
 import _signal as signal  # type: ignore[import-not-found]
-import gc
 import os
 import sys
 
 INTERRUPTED = 130
-# New objects between two looks for garbage in cycles. Modules and configurations are many objects and hardly any
-# garbage: with Python's default of 700, looking takes a tenth of the time of ``gymctl render``.
-OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _before = signal.getsignal(signal.SIGINT)
 if _before is signal.default_int_handler:  # not where it is ignored: a background job of a shell
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
@@ -17,7 +13,6 @@ if _before is signal.default_int_handler:  # not where it is ignored: a backgrou
 
 def main() -> None:
     """Import the command line, then run it; until then there is nothing that an interrupt would have to clean up."""
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     from gymctl.cli.main import main as run
 
     open_streams()
