@@ -72,11 +72,11 @@ class GrowingConversations:
         known = self._beginnings.get(session)
         if known is None or not items.startswith(known.source):
             known = _Beginning()
-        raw = _raw_items.decode(_rest(items, known))
-        new = convert_items([exact_json.loads(bytes(item)) for item in raw], self._style, first=known.count)
+        texts = [bytes(item) for item in _raw_items.decode(_rest(items, known))]
+        new = convert_items([exact_json.loads(text) for text in texts], self._style, first=known.count)
         encoded = [exact_json.dumps(message) for message in new.messages]
         closed = _joined(known.messages, encoded[: new.closed_messages])
-        end = _end(items, known, raw, new.closed_items)
+        end = _end(items, known, texts, new.closed_items)
         if end is not None:
             self._keep(session, _Beginning(items[:end], known.count + new.closed_items, closed))
         return ChatMessages(
@@ -105,13 +105,13 @@ def _rest(items: bytes, known: _Beginning) -> bytes:
     return b"[" + rest
 
 
-def _end(items: bytes, known: _Beginning, raw: list[msgspec.Raw], closed: int) -> int | None:
+def _end(items: bytes, known: _Beginning, texts: list[bytes], closed: int) -> int | None:
     """Where the last closed item ends in ``items``; None without such an item, or blanks hide it."""
-    count = len(raw)
+    count = len(texts)
     between = count
     if known.count == 0:
         between = count - 1  # no comma before the first
-    lengths = [len(bytes(item)) for item in raw]
+    lengths = [len(text) for text in texts]
     if closed == 0 or len(known.source) + sum(lengths) + between + 1 != len(items):
         return None
     commas = closed - (count - between)
