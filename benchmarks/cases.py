@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,7 +65,7 @@ def rollouts(plan: Plan) -> Iterator[Sample]:
             for concurrency in plan.concurrency:
                 label = f"rollouts, {concurrency:,} concurrent, {delay / 1000:g} s model"
                 count = max(concurrency, min(plan.count, 8 * concurrency) if delay else plan.count)
-                yield from _in_turn(plan, running, label, target, concurrency, count)
+                yield from in_turn(plan, _named(running), label, target, concurrency, count)
         set_delay(plan.backend_port, 0)
 
 
@@ -75,8 +75,8 @@ def all_in_one(plan: Plan) -> Iterator[Sample]:
     with ExitStack() as stacks:
         running = start_stacks(plan, stacks)
         for concurrency in plan.concurrency:
-            yield from _in_turn(
-                plan, running, f"all in one, {concurrency:,} concurrent", target, concurrency, plan.count
+            yield from in_turn(
+                plan, _named(running), f"all in one, {concurrency:,} concurrent", target, concurrency, plan.count
             )
 
 
@@ -173,17 +173,39 @@ def _single_servers(plan: Plan, targets: Mapping[str, Target], *, with_tokens: b
         for label, target in targets.items():
             for concurrency in plan.concurrency:
                 full = f"{label}, {concurrency:,} concurrent"
-                yield from _in_turn(plan, running, full, target, concurrency, CALLS_PER_ROLLOUT * plan.count)
+                yield from in_turn(plan, _named(running), full, target, concurrency, CALLS_PER_ROLLOUT * plan.count)
 
 
-def _in_turn(
-    plan: Plan, running: Sequence[tuple[Side, Stack]], label: str, target: Target, concurrency: int, count: int
+def in_turn(
+    plan: Plan,
+    running: Iterable[tuple[str, Stack]],
+    label: str,
+    target: Target,
+    concurrency: int,
+    count: int,
+    warm: int | None = None,
 ) -> Iterator[Sample]:
-    for _, stack in running:  # connections opened and code warm on both sides before anything counts
-        drive_once(stack, target, concurrency, min(count, max(200, concurrency)))
+    """Drive every side in turn, as often as the plan says.
+
+    Args:
+        plan: how much to measure.
+        running: the sides by name.
+        label: the name of the samples.
+        target: where requests go.
+        concurrency: requests in flight.
+        count: requests of one run.
+        warm: requests to each side before anything counts; by default 200, or as many as are in flight.
+    """
+    sides = list(running)
+    for _, stack in sides:  # connections opened and code warm on all sides before anything counts
+        drive_once(stack, target, concurrency, warm or min(count, max(200, concurrency)))
     for _ in range(plan.repeats):
-        for side, stack in running:
-            yield Sample(label, side.name, measured(stack, target, concurrency, count))
+        for name, stack in sides:
+            yield Sample(label, name, measured(stack, target, concurrency, count))
+
+
+def _named(running: Sequence[tuple[Side, Stack]]) -> Iterable[tuple[str, Stack]]:
+    return [(side.name, stack) for side, stack in running]
 
 
 def measured(stack: Stack, target: Target, concurrency: int, count: int) -> dict[str, float]:

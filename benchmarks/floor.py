@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from benchmarks.cases import Plan, Sample, Target, drive_once, measured, rollout_target, start_stacks
+from benchmarks.cases import Plan, Sample, in_turn, rollout_target, start_stacks
 from benchmarks.long_rollouts import CONCURRENCY, SHAPES
 from benchmarks.native import set_script
 from benchmarks.sides import Stack, wait_for
@@ -29,21 +29,11 @@ def floor(plan: Plan) -> Iterator[Sample]:
         running[FLOOR] = stacks.enter_context(_servers(plan))
         for concurrency in plan.concurrency:
             label = f"rollouts beside the floor, {concurrency:,} concurrent"
-            yield from _in_turn(plan, running, label, target, concurrency, plan.count)
+            yield from in_turn(plan, running.items(), label, target, concurrency, plan.count, warm=concurrency)
         for shape in SHAPES:
             set_script(plan.backend_port, shape.steps, shape.padding)
             label = f"{shape.label}, beside the floor"
-            yield from _in_turn(plan, running, label, target, CONCURRENCY, shape.count)
-
-
-def _in_turn(
-    plan: Plan, running: dict[str, Stack], label: str, target: Target, concurrency: int, count: int
-) -> Iterator[Sample]:
-    for stack in running.values():
-        drive_once(stack, target, concurrency, concurrency)
-    for _ in range(plan.repeats):
-        for name, stack in running.items():
-            yield Sample(label, name, measured(stack, target, concurrency, count))
+            yield from in_turn(plan, running.items(), label, target, CONCURRENCY, shape.count, warm=CONCURRENCY)
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from benchmarks import rows
-from benchmarks.cases import Plan, Sample, Target, drive_once, measured
+from benchmarks.cases import Plan, Sample, Target, in_turn
 from benchmarks.native import backend, set_script
-from benchmarks.sides import Server, Side, Stack, rollout_servers, token_server
+from benchmarks.sides import Server, rollout_servers, token_server
 
 CONCURRENCY = 8
 
@@ -34,7 +34,7 @@ def long_rollouts(plan: Plan) -> Iterator[Sample]:
     with ExitStack() as stacks:
         stacks.enter_context(backend(plan.backend_port))
         servers = [*rollout_servers(plan.backend_port), token_server(plan.backend_port), _token_agent()]
-        running = [(side, stacks.enter_context(side.running(servers))) for side in plan.sides]
+        running = [(side.name, stacks.enter_context(side.running(servers))) for side in plan.sides]
         for shape in SHAPES:
             set_script(plan.backend_port, shape.steps, shape.padding)
             for agent, model, kind in (
@@ -42,15 +42,9 @@ def long_rollouts(plan: Plan) -> Iterator[Sample]:
                 ("token_agent", "training_model", ", with token ids"),
             ):
                 target = Target(agent, "/run", bodies, '"reward":1', "rollout", (agent, model, "environment"))
-                yield from _in_turn(plan, running, f"{shape.label}{kind}", target, shape.count)
-
-
-def _in_turn(plan: Plan, running: list[tuple[Side, Stack]], label: str, target: Target, count: int) -> Iterator[Sample]:
-    for _, stack in running:
-        drive_once(stack, target, CONCURRENCY, CONCURRENCY)
-    for _ in range(plan.repeats):
-        for side, stack in running:
-            yield Sample(label, side.name, measured(stack, target, CONCURRENCY, count))
+                yield from in_turn(
+                    plan, running, f"{shape.label}{kind}", target, CONCURRENCY, shape.count, warm=CONCURRENCY
+                )
 
 
 def _token_agent() -> Server:
