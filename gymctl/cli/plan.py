@@ -67,29 +67,29 @@ def plan(
     from gymctl.operations.configuration import PlanOptions
 
     config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version)
-    found = changes(
+    stack_changes = changes(
         config,
         PlanOptions(name=name, slice_mode=slices, gym_version=gym_version, publish=publish),
         images=image_options(base_image, ca_bundle),
         timeout=timeout,
     )
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        typer.echo(json.dumps(stack_changes.to_json(), indent=2))
     else:
-        typer.echo("\n".join(_lines(found)))
-    raise typer.Exit(0 if found.is_empty else CHANGES_EXIT_CODE)
+        typer.echo("\n".join(_lines(stack_changes)))
+    raise typer.Exit(0 if stack_changes.is_empty else CHANGES_EXIT_CODE)
 
 
-def _lines(found: StackChanges) -> Iterator[str]:
+def _lines(stack_changes: StackChanges) -> Iterator[str]:
     """The changes as lines of text, what stays as it is only in the last one."""
-    for image in found.images:
+    for image in stack_changes.images:
         yield f"build      image {image}"
-    for server in found.servers:
+    for server in stack_changes.servers:
         if server.action != "unchanged":
             yield from _server_lines(server)
-    for output in found.collections:
+    for output in stack_changes.collections:
         yield f"note: a collection into {output} is using this stack; gymctl up refuses without --while-collecting"
-    yield f"{found.name}: {found.summary}"
+    yield f"{stack_changes.name}: {stack_changes.summary}"
 
 
 def _server_lines(server: ServerChange) -> Iterator[str]:

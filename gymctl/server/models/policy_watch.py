@@ -75,7 +75,7 @@ class PolicyWatch:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Ask for ever; a head that does not answer is asked again, and the present list is used meanwhile."""
+        """Ask until the server stops. While the head does not answer, the current list is used."""
         from gymctl.server.calls.remote import Ways
 
         ways = Ways(limit=2)
