@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
+from typer.main import solve_typer_info_defaults
 
 RUN = "Run"
 CONFIGURE = "Configure"
@@ -12,7 +15,9 @@ INSPECT = "Inspect"
 DATA = "Data"
 SCALE = "Scale"
 
-CONTEXT: dict[Any, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+HELP_OPTIONS = frozenset(("-h", "--help"))
+
+CONTEXT: dict[Any, Any] = {"help_option_names": sorted(HELP_OPTIONS), "max_content_width": 120}
 """Settings of the program's context; sub-commands inherit them."""
 
 _OTHERS = "Commands"
@@ -43,3 +48,33 @@ def _summary(command: Any) -> str:
     """The first paragraph of a command's help, on one line."""
     paragraph = (command.short_help or command.help or "").strip().split("\n\n")[0]
     return " ".join(paragraph.split())
+
+
+def add_summaries(line: typer.Typer, listing: typer.Typer) -> None:
+    """Add every command and group of ``line`` to ``listing`` with its name and summary, without its options.
+
+    Typer takes longer to read the options of all commands than to print the list of commands.
+    """
+    for command in line.registered_commands:
+        add = listing.command(
+            command.name, help=command.help, rich_help_panel=command.rich_help_panel, hidden=command.hidden
+        )
+        add(_without_options(command.callback))
+    for group in line.registered_groups:
+        settings = solve_typer_info_defaults(group)
+        add = listing.command(
+            settings.name, help=settings.help, rich_help_panel=settings.rich_help_panel, hidden=settings.hidden
+        )
+        add(_without_options(settings.callback))
+
+
+def _without_options(command: Callable[..., Any] | None) -> Callable[[], None]:
+    """A function with the name and the documentation of a command."""
+
+    def listed() -> None:
+        pass
+
+    if command is not None:
+        listed.__name__ = command.__name__
+        listed.__doc__ = command.__doc__
+    return listed

@@ -14,7 +14,7 @@ import typer
 
 from gymctl import __version__
 from gymctl.cli.colours import label
-from gymctl.cli.help import CONTEXT
+from gymctl.cli.help import CONTEXT, HELP_OPTIONS, add_summaries
 from gymctl.cli.upstream_commands import CommandsByEitherName
 from gymctl.config.terminal_text import plain_output
 from gymctl.errors import GymctlError
@@ -76,9 +76,8 @@ def _options(
     pass
 
 
-@cache
-def _command_line(modules: Sequence[str]) -> typer.Typer:
-    """The commands that ``modules`` register."""
+def _empty_line() -> typer.Typer:
+    """A command line without commands."""
     line = typer.Typer(
         name="gymctl",
         cls=CommandsByEitherName,
@@ -89,9 +88,26 @@ def _command_line(modules: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     line.callback()(_options)
+    return line
+
+
+@cache
+def _command_line(modules: Sequence[str]) -> typer.Typer:
+    """The commands that ``modules`` register."""
+    line = _empty_line()
     for module in modules:
         import_module(f"gymctl.cli.{module}").register(line)
     return line
+
+
+def _line_for(arguments: Sequence[str]) -> typer.Typer:
+    """The command line that ``arguments`` need: to list the commands, their summaries are enough."""
+    line = _command_line(needed_modules(arguments))
+    if _COMPLETION in os.environ or not HELP_OPTIONS.issuperset(arguments):
+        return line
+    listing = _empty_line()
+    add_summaries(line, listing)
+    return listing
 
 
 def needed_modules(arguments: Sequence[str]) -> Sequence[str]:
@@ -146,7 +162,7 @@ def _run() -> int:
             from gymctl.cli.logging_setup import log_as_environment_says
 
             log_as_environment_says()
-        code = _command_line(needed_modules(sys.argv[1:]))(standalone_mode=False, prog_name="gymctl")
+        code = _line_for(sys.argv[1:])(standalone_mode=False, prog_name="gymctl")
     except GymctlError as error:
         _say(error.with_code())
         code = error.exit_code
