@@ -143,8 +143,10 @@ def lines_of(path: Path, head: type[Head]) -> Iterator[tuple[bytes, Head | None]
     with path.open("rb", buffering=1 << 20) as lines:
         for line in lines:
             try:
+                if not line.isascii():
+                    line.decode()  # the decoder does not check the text of fields that it skips
                 yield line, decoder.decode(line)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError):
                 yield line, None
 
 
@@ -201,21 +203,25 @@ def _count(history: History, failure: FailureHead, max_attempts: int) -> None:
 
 
 def _repaired(path: Path, head: type[ResultHead] | type[FailureHead], notes: list[str]) -> set[Key]:
-    """Remove incomplete lines; returns the keys of the others."""
+    """Remove incomplete lines; returns the keys of the others. Several results of one rollout are noted."""
     cut = cut_torn_tail(path)
     if cut:
         notes.append(f"{path}: removed an incomplete last line of {cut} bytes")
     if not path.exists():
         return set()
     broken = 0
+    rows = 0
     keys = set()
     for _, row in lines_of(path, head):
         if row is None:
             broken += 1
         else:
+            rows += 1
             keys.add(row.key)
     if broken:
         with replacing(path) as out:
             out.writelines(line for line, row in lines_of(path, head) if row is not None)
         notes.append(f"{path}: removed {broken} broken lines; their rollouts are done again")
+    if head is ResultHead and rows > len(keys):
+        notes.append(f"{path}: {rows - len(keys)} results repeat a rollout; only the first of each rollout is counted")
     return keys

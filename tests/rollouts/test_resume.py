@@ -66,6 +66,46 @@ def test_any_tail_is_repaired(tmp_path_factory: pytest.TempPathFactory, cut: int
     assert sorted(keys(results)) == [(task, repeat) for task in range(6) for repeat in range(2)]
 
 
+@settings(max_examples=25, deadline=None)
+@given(place=st.integers(0, 4000), byte=st.binary(min_size=1, max_size=3), file=st.sampled_from(("output", "failures")))
+def test_a_file_with_damage_in_it_is_resumed(
+    tmp_path_factory: pytest.TempPathFactory, place: int, byte: bytes, file: str
+) -> None:
+    spec = spec_of(tmp_path_factory.mktemp("run"), 6, num_repeats=2)
+    collected(spec, Agents())
+    path = {"output": spec.output, "failures": spec.files.failures}[file]
+    data = path.read_bytes()
+    place %= len(data) + 1
+    path.write_bytes(data[:place] + byte + data[place + len(byte) :])
+    collected(replace(spec, resume=True), Agents())
+    results = read(spec.output)  # each line is valid UTF-8 and valid JSON again
+    rollouts = {(task, repeat) for task in range(6) for repeat in range(2)}
+    assert rollouts <= set(keys(results))  # damage to the digits of an index can make a result that of another row
+
+
+def test_a_result_with_invalid_text_is_done_again(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 3)
+    collected(spec, Agents())
+    lines = spec.output.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"response"', b'"resp\xd9nse"')
+    spec.output.write_bytes(b"".join(lines))
+    agents = Agents()
+    seen: list[events.Event] = []
+    collected(replace(spec, resume=True), agents, seen.append)
+    assert sum(agents.served.values()) == 1
+    assert len(read(spec.output)) == 3
+    assert any(isinstance(event, events.Note) and "removed 1 broken lines" in event.text for event in seen)
+
+
+def test_results_that_repeat_a_rollout_are_noted(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 4)
+    collected(spec, Agents())
+    spec.output.write_bytes(spec.output.read_bytes() * 2)
+    seen: list[events.Event] = []
+    collected(replace(spec, resume=True), Agents(), seen.append)
+    assert any(isinstance(event, events.Note) and "4 results repeat a rollout" in event.text for event in seen)
+
+
 def test_duplicates_are_counted_once(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 4, order="input")
     collected(spec, Agents())
