@@ -15,8 +15,8 @@ def main(config_file: str, head_port: str) -> None:
     import uvloop
 
     from gymctl.config import load_config
+    from gymctl.engines.local.addresses import plan_addresses
     from gymctl.engines.local.process import serve_until_told
-    from gymctl.engines.local.servers import plan_addresses
     from gymctl.server.run.serve import raise_file_limit
 
     raise_file_limit()

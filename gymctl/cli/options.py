@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gymctl.config import Config
+    from gymctl.operations.configuration import PlanOptions
     from gymctl.operations.membership import MembershipOptions
     from gymctl.operations.up import ImageOptions
 
@@ -54,6 +55,24 @@ Publish = Annotated[
     str | None,
     typer.Option(
         "--publish", help="Address to publish the head's port on.", show_default="127.0.0.1; Swarm: not published"
+    ),
+]
+Expose = Annotated[
+    str | None,
+    typer.Option(
+        "--expose",
+        metavar="agents|servers|NAME,...",
+        help="Publish servers for clients outside of the stack, such as a trainer, on a port for each.",
+        show_default=False,
+    ),
+]
+ExposeTo = Annotated[
+    str | None,
+    typer.Option(
+        "--expose-to",
+        metavar="CIDR,...",
+        help="Networks of the clients that exposed servers accept; required unless --publish is a loopback address.",
+        show_default=False,
     ),
 ]
 BaseImage = Annotated[
@@ -134,7 +153,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # parameters of ``render`` and ``up`` that a rendered file depends on
 _OPTIONS_OF_A_FILE = frozenset(
-    "name merge_order slices gym_root gym_version nofile publish role advertise node token_file".split()
+    "name merge_order slices gym_root gym_version nofile publish expose expose_to role advertise node "
+    "token_file".split()
 )
 _OPTIONS_OF_CONTAINERS = frozenset("slices base_image ca_bundle gym_version".split())
 
@@ -168,6 +188,29 @@ def membership_options(
     from gymctl.operations.membership import MembershipOptions
 
     return MembershipOptions(role=role, advertise=advertise, node=node, token_file=token_file)
+
+
+def plan_options(
+    name: str | None,
+    slices: SliceMode,
+    gym_version: str | None,
+    publish: str | None,
+    *,
+    expose: str | None,
+    expose_to: str | None,
+) -> PlanOptions:
+    """Choices about a stack's plan, from six options."""
+    from gymctl.config.exposure import split_names
+    from gymctl.operations.configuration import PlanOptions
+
+    return PlanOptions(
+        name=name,
+        slice_mode=slices,
+        gym_version=gym_version,
+        publish=publish,
+        expose=split_names(expose),
+        expose_to=split_names(expose_to),
+    )
 
 
 def image_options(

@@ -14,6 +14,8 @@ from gymctl.cli.options import (
     BaseImage,
     CaBundle,
     Configuration,
+    Expose,
+    ExposeTo,
     GymRoot,
     GymVersion,
     MergeOrderOption,
@@ -22,6 +24,7 @@ from gymctl.cli.options import (
     StackName,
     image_options,
     load_configuration,
+    plan_options,
 )
 from gymctl.config.choices import SliceMode
 
@@ -53,6 +56,8 @@ def plan(
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
     publish: Publish = None,
+    expose: Expose = None,
+    expose_to: ExposeTo = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what `gymctl up` with the same arguments would change, and why. Writes nothing.
@@ -64,12 +69,11 @@ def plan(
       gymctl plan examples/quickstart
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.operations.changes import changes
-    from gymctl.operations.configuration import PlanOptions
 
     config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version)
     stack_changes = changes(
         config,
-        PlanOptions(name=name, slice_mode=slices, gym_version=gym_version, publish=publish),
+        plan_options(name, slices, gym_version, publish, expose=expose, expose_to=expose_to),
         images=image_options(base_image, ca_bundle),
         timeout=timeout,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from gymctl.cli.help import CONFIGURE
 from gymctl.cli.options import (
     Advertise,
     Configuration,
+    Expose,
+    ExposeTo,
     GymRoot,
     GymVersion,
     MergeOrderOption,
@@ -23,6 +26,7 @@ from gymctl.cli.options import (
     TokenFile,
     load_configuration,
     membership_options,
+    plan_options,
     print_notes,
     typed_options,
 )
@@ -52,6 +56,8 @@ def render(
     gym_version: GymVersion = None,
     nofile: int = typer.Option(65535, "--nofile", help="Open-file limit of each container.", min=256),
     publish: Publish = None,
+    expose: Expose = None,
+    expose_to: ExposeTo = None,
     role: RoleOption = Role.ALL,
     advertise: Advertise = None,
     node: NodeName = None,
@@ -69,7 +75,6 @@ def render(
       gymctl render model.yaml agent.yaml +policy_model_name=mine -o compose.yaml
       gymctl render examples/multi-environment --target swarm -o stack.yaml
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.operations.configuration import PlanOptions
     from gymctl.operations.membership import with_membership
     from gymctl.operations.render import check_target, write_rendering
     from gymctl.operations.render import render as render_file
@@ -80,9 +85,10 @@ def render(
     config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version, role=role)
     membership = membership_options(role, advertise, node, token_file)
     config = with_membership(config, membership, needs_token=not is_printed)
+    options = plan_options(name, slices, gym_version, publish, expose=expose, expose_to=expose_to)
     rendering = render_file(
         config,
-        PlanOptions(name=name, slice_mode=slices, gym_version=gym_version, publish=publish, nofile=nofile),
+        replace(options, nofile=nofile),
         target=target,
         directory=Path.cwd() if is_printed else Path(output).resolve().parent,
         typed_options=typed_options(context),

@@ -13,6 +13,8 @@ from gymctl.cli.options import (
     BaseImage,
     CaBundle,
     Configuration,
+    Expose,
+    ExposeTo,
     GymRoot,
     GymVersion,
     Hosts,
@@ -29,6 +31,7 @@ from gymctl.cli.options import (
     image_options,
     load_configuration,
     membership_options,
+    plan_options,
     typed_options,
 )
 from gymctl.config.choices import EngineKind, SliceMode
@@ -82,6 +85,8 @@ def up(
     host: Hosts = None,
     role: RoleOption = Role.ALL,
     publish: Publish = None,
+    expose: Expose = None,
+    expose_to: ExposeTo = None,
     advertise: Advertise = None,
     node: NodeName = None,
     token_file: TokenFile = None,
@@ -102,7 +107,6 @@ def up(
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.display import UpDisplay
     from gymctl.cli.output import interrupt_message, print_up
-    from gymctl.operations.configuration import PlanOptions
     from gymctl.operations.membership import with_membership
     from gymctl.operations.next_steps import next_commands
     from gymctl.operations.up import check_engine_options
@@ -116,7 +120,7 @@ def up(
     with interrupt_message(), UpDisplay() as display:
         state = bring_up(
             config,
-            PlanOptions(name=name, slice_mode=slices, gym_version=gym_version, publish=publish),
+            plan_options(name, slices, gym_version, publish, expose=expose, expose_to=expose_to),
             engine=engine,
             images=images,
             timeout=timeout,

@@ -44,6 +44,13 @@ class Target(StrEnum):
     SWARM = "swarm"
 
 
+class ExposedGroup(StrEnum):
+    """Groups of servers that clients outside of the stack may call."""
+
+    AGENTS = "agents"
+    SERVERS = "servers"
+
+
 class Firewall(StrEnum):
     """The firewalls that rules are written for."""
 

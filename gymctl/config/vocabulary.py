@@ -45,6 +45,10 @@ HEAD_TOKEN = "GYMCTL_HEAD_TOKEN"  # noqa: S105 - the name of a secret
 # Additional key for model servers whose endpoints may be replaced through the head, and the secret that allows it
 POLICY_WATCH_KEY = "gymctl_policy_watch"
 POLICY_TOKEN = "GYMCTL_POLICY_TOKEN"  # noqa: S105 - the name of a secret
+# Additional key of the head's own entry: where clients outside of the stack reach its servers
+OUTSIDE_KEY = "gymctl_outside"
+# Additional key for servers that listen to clients outside of the stack: the networks of those that are accepted
+EXPOSED_TO_KEY = "gymctl_exposed_to"
 REPLICA_SUFFIX = "-replica"  # of the name of a server's replicas, where a proxy has the server's own name
 RAY_BLOCK = "ray"  # the key of the stack's own cluster
 RAY_ADDRESS_KEY = "ray_head_node_address"  # the key of a cluster that is already there

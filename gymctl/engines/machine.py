@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gymctl.config.vocabulary import LOOPBACK_HOSTS
 from gymctl.engines.build.certificates import server_certificates
+from gymctl.errors import InputError
 from gymctl.stack.egress import Egress, no_proxy, read_egress
 
 
@@ -16,6 +17,20 @@ def machine_names() -> tuple[str, ...]:
     """The names that this machine gives itself; asks no name server."""
     name = socket.gethostname()
     return tuple(dict.fromkeys(item for item in (name, name.partition(".")[0]) if item and item != "localhost"))
+
+
+def machine_address() -> str:
+    """The address that this machine's name leads to, which NeMo Gym uses with ``use_absolute_ip``.
+
+    Raises:
+        InputError: the name leads nowhere.
+    """
+    name = socket.gethostname()
+    try:
+        return socket.gethostbyname(name)
+    except OSError as error:
+        hint = "set default_host to the address that clients use, or remove use_absolute_ip"
+        raise InputError(f"use_absolute_ip: the name {name} of this machine has no address", hint) from error
 
 
 def machine_egress(environ: Mapping[str, str], ca_bundle: Path | None = None) -> Egress:

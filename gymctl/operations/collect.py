@@ -101,7 +101,8 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent, *, report_pag
 def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Report:
     """Start every server of ``config`` in this process, without a port, and collect from them."""
     from gymctl.config.row_routes import read_routes
-    from gymctl.engines.local.servers import build_stack, plan_addresses, running
+    from gymctl.engines.local.addresses import plan_addresses
+    from gymctl.engines.local.servers import build_stack, running
     from gymctl.rollouts.collector import collect as collect_rollouts
 
     spec = replace(spec, routes=read_routes(config.resolved))

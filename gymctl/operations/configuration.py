@@ -38,6 +38,10 @@ class PlanOptions:
     """Version of nemo-gym on PyPI for servers of NeMo Gym; by default the newest that is supported."""
     publish: str | None = None
     """IPv4 address to publish the head's port on; by default 127.0.0.1, on a Swarm none."""
+    expose: tuple[str, ...] = ()
+    """Servers that clients outside of the stack may call: names, or the groups ``agents`` and ``servers``."""
+    expose_to: tuple[str, ...] = ()
+    """Networks of these clients, such as ``10.0.0.0/8``; needed unless only this machine reaches the servers."""
     nofile: int = NOFILE
     """Open-file limit of each container."""
     bounded_logs: bool = True
@@ -138,6 +142,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         ConfigError: the configuration cannot be a stack of containers.
     """
     from gymctl.engines.machine import machine_egress, machine_names
+    from gymctl.operations.exposure import container_exposure
     from gymctl.operations.policy_token import policy_token
     from gymctl.stack import StackOptions, plan_stack
     from gymctl.stack.addons.vllm import HUB_TOKEN
@@ -150,13 +155,15 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         raise InputError(
             f"--publish {options.publish!r} is not an IPv4 address", "give one of this machine's, or 0.0.0.0"
         )
+    publish_host = options.publish or LOOPBACK
     stack_options = StackOptions(
         version=__version__,
         nofile=options.nofile,
         slice_mode=options.slice_mode,
         gym_root=config.source.gym_root,
         gym_version=version,
-        publish_host=options.publish or LOOPBACK,
+        publish_host=publish_host,
+        exposure=container_exposure(config, options.expose, options.expose_to, publish_host),
         bounded_logs=options.bounded_logs,
         start_seconds=options.timeout or 0.0,
         is_probed=options.is_probed,

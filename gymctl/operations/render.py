@@ -10,6 +10,7 @@ from gymctl.config import Config, Role, Target
 from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.errors import InputError
 from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan
+from gymctl.operations.exposure import check_exposed_engine
 from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
 from gymctl.operations.policy_token import store_tokens
@@ -60,6 +61,7 @@ def render(
     """
     options = options or PlanOptions()
     check_target(target, config.membership.role if config.membership else Role.ALL, options.publish)
+    check_exposed_engine(options.expose, is_swarm=target is Target.SWARM)
     publish = published_head(config, options.publish)
     options = replace(options, publish=publish, is_swarm=target is Target.SWARM)
     stack = plan(config, options, directory=directory)

@@ -28,6 +28,7 @@ from gymctl.operations.configuration import (
 )
 from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
+from gymctl.operations.exposure import check_exposed_engine, local_exposure
 from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import local_monitoring, stack_monitoring
 from gymctl.operations.policy_token import policy_token, store_tokens
@@ -124,6 +125,7 @@ def up(
     images = images or ImageOptions()
     role = config.membership.role if config.membership else Role.ALL
     check_engine_options(engine, role, options.publish, images)
+    check_exposed_engine(options.expose, is_swarm=engine is EngineKind.SWARM)
     start = _Start(
         config=config,
         options=replace(
@@ -208,6 +210,7 @@ def _up_local(start: _Start) -> StackState:
     start.note(list(ignored_settings(config)))
     start.on_event(ServersExpected(("node" if config.is_worker else "head", *config.started)))
     token = policy_token(start.directory)
+    exposure = local_exposure(config, start.options.expose, start.options.expose_to)
     state = LocalEngine(start.directory).up(
         config,
         name=stack_name(start.options.name, start.directory),
@@ -216,6 +219,8 @@ def _up_local(start: _Start) -> StackState:
         timeout=start.timeout or _LOCAL_TIMEOUT_S,
         on_event=start.on_event,
         policy_token=token,
+        exposure=exposure,
+        on_note=lambda text: start.note([text]),
     )
     store_tokens(config, start.directory, token)
     write_files(start.directory, local_monitoring(config, state))

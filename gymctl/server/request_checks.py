@@ -42,11 +42,14 @@ class RequestChecks:
             *(urlsplit(url).hostname or "" for url in urls),
             *map(str.lower, settings.allowed_hosts),
         }
+        self._clients = tuple(map(ipaddress.ip_network, settings.exposed_to))
         self._own_name = socket.gethostname().lower()
         self._verdicts: dict[bytes, bool] = {}
 
     def refusal(self, scope: MutableMapping[str, Any], *, only_json: bool) -> Reply | None:
         """The reply to a request that is not taken, from its headers alone; None for one that is."""
+        if self._clients and not self._is_accepted(scope):
+            return json_reply({"detail": f"{scope['client'][0]} is not among the clients in --expose-to"}, 403)
         kind = None
         has_body = scope["method"] not in _BODILESS
         for name, value in scope["headers"]:
@@ -64,6 +67,14 @@ class RequestChecks:
         if only_json and has_body and not _is_json(kind):
             return json_reply({"detail": "the body must be JSON: content-type: application/json"}, 415)
         return None
+
+    def _is_accepted(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether a client is in one of the accepted networks, or on this machine."""
+        client = ipaddress.ip_address(scope["client"][0])
+        client = getattr(client, "ipv4_mapped", None) or client
+        if client.is_loopback or scope["client"][0] == scope["server"][0]:
+            return True
+        return any(client in network for network in self._clients)
 
     def _is_too_large(self, length: bytes) -> bool:
         return len(length) > 18 or (length.isdigit() and int(length) > self.most_bytes)

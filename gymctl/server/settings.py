@@ -14,6 +14,7 @@ from gymctl.config.vocabulary import (
     ALLOWED_HOSTS_KEY,
     EVERY_INTERFACE,
     EVERY_INTERFACE_HOSTS,
+    EXPOSED_TO_KEY,
     HEAD_NAME,
     HEAD_PORT,
     LOOPBACK,
@@ -63,6 +64,11 @@ class Settings:
     def allowed_hosts(self) -> tuple[str, ...]:
         """Further host names by which callers may reach this server."""
         return tuple(map(str, self.whole.get(ALLOWED_HOSTS_KEY) or ()))
+
+    @property
+    def exposed_to(self) -> tuple[str, ...]:
+        """The networks of the clients that this server accepts; empty: it accepts all."""
+        return tuple(self.whole.get(EXPOSED_TO_KEY) or ())
 
     @property
     def head_url(self) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gymctl.config import Config, SliceMode
-from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, LOOPBACK_HOSTS, NODE_PORT, base_url
+from gymctl.config.exposure import Exposure
+from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, NODE_PORT, base_url
 from gymctl.errors import ConfigError, Problem
+from gymctl.stack.addons.edge import Edge
 from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.policy_watch import PolicyWatchers, watching_models
 from gymctl.stack.addons.ray import RayCheck, RayCluster
@@ -22,7 +24,7 @@ from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.placement import node_placement
 from gymctl.stack.plan_checks import plan_problems, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
-from gymctl.stack.server_services import SERVICES_ROOT, head_service, server_service
+from gymctl.stack.server_services import SERVICES_ROOT, head_notes, head_service, server_service
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.service_names import HEAD_SERVICE
 from gymctl.stack.slices.host_gateway import GATEWAY, gateway_notes
@@ -49,6 +51,8 @@ class StackOptions:
     """Token of the Hugging Face hub from the environment, used where the configuration has none."""
     policy_token: str = field(default="", repr=False)
     """What callers of the head must show to replace the endpoints of model servers; empty: none can be replaced."""
+    exposure: Exposure = field(default_factory=Exposure)
+    """The servers that clients outside of the stack may call at ``publish_host``."""
     egress: Egress = field(default_factory=Egress)
     machine_names: tuple[str, ...] = ()
     """Names of this machine, which its own resolver may know from its hosts file only."""
@@ -107,6 +111,7 @@ class _Parts:
     ray: RayCluster
     choice: ImageChoice
     watchers: PolicyWatchers
+    edge: Edge
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,7 @@ def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
         ray=RayCluster(config, runtimes, gym),
         choice=ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version),
         watchers=PolicyWatchers(config, runtimes, options.policy_token),
+        edge=Edge(config, addresses, options.exposure, options.publish_host),
     )
 
 
@@ -188,6 +194,7 @@ def _configuration_problems(parts: _Parts, name: str) -> Iterator[Problem]:
     yield from plan_problems(parts.config, name, parts.runtimes)
     yield from parts.machines.problems(parts.runtimes)
     yield from parts.replication.problems()
+    yield from parts.edge.problems()
     yield from parts.ray.problems()
     yield from container_problems(parts.config)
 
@@ -205,7 +212,8 @@ def _plan_services(
     """All services in their order, and their secrets: the head (or a worker's node), Ray, the servers, vLLM."""
     ray = parts.ray.services(parts.choice, servers.images)
     vllm = vllm_stack(parts.config, parts.choice, parts.options.hub_token)
-    services = [_placed(parts, service) for service in (first, *ray, *servers.services, *vllm.services)]
+    edge = parts.edge.services(parts.choice)
+    services = [_placed(parts, service) for service in (first, *ray, *servers.services, *vllm.services, *edge)]
     used = {name for service in services for name in service.secrets}
     egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
     secrets = {**servers.secrets, **parts.machines.secrets, **parts.watchers.secrets, **vllm.secrets, **egress}
@@ -231,7 +239,9 @@ def _first(parts: _Parts) -> ServicePlan:
         return parts.machines.node(parts.choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)
     visible = parts.ray.seen_by_clients(parts.config)
     publish_host = parts.options.publish_host
-    return head_service(visible, parts.addresses, parts.choice, publish_host, parts.machines, parts.watchers)
+    return head_service(
+        visible, parts.addresses, parts.choice, publish_host, parts.machines, parts.watchers, parts.edge
+    )
 
 
 def _plan_servers(parts: _Parts) -> _Servers:
@@ -259,8 +269,8 @@ def _plan_notes(parts: _Parts, servers: _Servers, secrets: Mapping[str, str]) ->
     """What the user should know of the stack."""
     probed = watching_models(parts.config, parts.runtimes) if parts.options.is_probed else ()
     yield from gateway_notes(servers.rerouted, probed)
-    yield from _head_notes(parts.config, parts.options)
-    for part in (parts.gym, parts.ray, parts.machines, parts.replication):
+    yield from head_notes(parts.config, parts.options.publish_host)
+    for part in (parts.gym, parts.ray, parts.machines, parts.replication, parts.edge):
         yield from part.notes()
     yield from parts.options.egress.notes()
     if HUB_TOKEN in secrets:
@@ -274,17 +284,3 @@ def _merged(*added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
         for name, values in part.items():
             whole[name] = {**whole.get(name, {}), **values}
     return whole
-
-
-def _head_notes(config: Config, options: StackOptions) -> Iterator[str]:
-    """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
-    key = "default_host"
-    value = config.values.get(key)
-    if config.head.host:
-        key = "head_server.host"
-        value = config.head.host
-    if config.membership is None and value and value not in LOOPBACK_HOSTS and options.publish_host in LOOPBACK_HOSTS:
-        yield (
-            f"{key} is {value}, but the head is published on {options.publish_host}:{config.head.port}, "
-            "which only this machine can reach; use --publish ADDRESS to open it"
-        )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gymctl.config import Config, ServerInstance
-from gymctl.config.vocabulary import HEAD_NAME
+from gymctl.config.vocabulary import HEAD_NAME, LOOPBACK_HOSTS
+from gymctl.stack.addons.edge import Edge
 from gymctl.stack.addons.policy_watch import PolicyWatchers
 from gymctl.stack.container import with_container
 from gymctl.stack.images import ImageChoice
@@ -27,11 +28,13 @@ def head_service(
     publish_host: str,
     machines: Machines,
     watchers: PolicyWatchers,
+    edge: Edge,
 ) -> ServicePlan:
     """The head, published at ``publish_host`` on this machine."""
     port = config.head.port
     data = head_slice(config, addresses)
     secrets = watchers.add_to_head(data)
+    edge.add_to_head(data)
     head = ServicePlan(
         name=HEAD_SERVICE,
         kind="head",
@@ -48,6 +51,20 @@ def head_service(
         extra_hosts=extra_hosts((addresses[name].url for name in config.servers), ()),
     )
     return machines.with_token(head, data)
+
+
+def head_notes(config: Config, publish_host: str) -> Iterator[str]:
+    """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
+    key = "default_host"
+    value = config.values.get(key)
+    if config.head.host:
+        key = "head_server.host"
+        value = config.head.host
+    if config.membership is None and value and value not in LOOPBACK_HOSTS and publish_host in LOOPBACK_HOSTS:
+        yield (
+            f"{key} is {value}, but the head is published on {publish_host}:{config.head.port}, "
+            "which only this machine can reach; use --publish ADDRESS to open it"
+        )
 
 
 def server_service(

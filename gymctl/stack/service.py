@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gymctl.config.vocabulary import REPLICA_SUFFIX
@@ -49,6 +49,8 @@ class ServicePlan:
 
     published: tuple[tuple[str, int, int], ...] = ()
     """Host address, host port and container port of each."""
+    published_for: tuple[str, ...] = ()
+    """Whose each published port is, in the same order; empty: its own."""
     extra_hosts: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     """Existing networks, in addition to the stack's own."""
@@ -85,6 +87,13 @@ class ServicePlan:
     def devices(self) -> Sequence[Device]:
         """The devices that each replica reserves: GPUs."""
         return self.bounds.devices() if self.bounds else ()
+
+    @property
+    def publications(self) -> Iterator[tuple[str, int, str]]:
+        """Host address and host port of each published port, and the name of the server that is reached there."""
+        owners = self.published_for or (self.name,) * len(self.published)
+        for (host, port, _), owner in zip(self.published, owners, strict=True):
+            yield host, port, owner
 
     @property
     def title(self) -> str:

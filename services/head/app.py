@@ -1,6 +1,7 @@
 """The head server: the whole configuration, and which servers there are and how they are.
 
-It is the one server that a stack publishes. NeMo Gym's own clients read it (server_utils.py): the configuration is a
+It is the one server that every stack publishes; where others are exposed too, clients outside of the stack are given
+addresses that they can reach. NeMo Gym's own clients read it (server_utils.py): the configuration is a
 JSON string that holds YAML, an instance is a mapping of thirteen fields. With a token, the workers of other machines
 register here, and their servers are listed with the stack's own.
 """
@@ -16,11 +17,12 @@ from typing import Any
 
 import yaml
 from instance_records import instance_record, note_probe, registered_entry, registered_record
+from outside_view import OutsideView
 from pydantic import ValidationError
 
 from gymctl.config.environment_relays import with_relays
 from gymctl.config.upstream import LIVENESS_PATHS, READINESS_PATHS
-from gymctl.config.vocabulary import HEAD_NAME, POLICY_WATCH_KEY, PROBED
+from gymctl.config.vocabulary import HEAD_NAME, OUTSIDE_KEY, POLICY_WATCH_KEY, PROBED
 from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
 from gymctl.server.calls.registration import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
 from gymctl.server.calls.remote import Ways
@@ -32,6 +34,7 @@ from gymctl.server.settings import server_entries
 
 POLL_S = 2.0
 PROBE_TIMEOUT_S = 2.0
+_MOST_DOCUMENTS = 16  # that are remembered, one for each name by which the head is called
 _FINE = ("success", "unknown_error")  # the latter: not asked yet
 
 log = logging.getLogger("gymctl.server")
@@ -48,6 +51,7 @@ class Head(Server):
         self._whole = {**self.settings.whole, HEAD_NAME: dict(self.settings.whole.get(HEAD_NAME) or {})}
         self._token = str(self._whole[HEAD_NAME].pop("token", "") or "")
         self._policies = PolicyCalls(str(self._whole[HEAD_NAME].pop("policy_token", "") or ""))
+        self._outside = OutsideView(self._whole[HEAD_NAME].pop(OUTSIDE_KEY, None) or {})
         self._watching = tuple(self._whole[HEAD_NAME].pop(POLICY_WATCH_KEY, None) or ())
         self._instances = {record["process_name"]: record for record in self._records()}
         self._registry = Registry(self._instances)
@@ -56,7 +60,7 @@ class Head(Server):
         self._looked = False
         self._is_ready = False
         self._added: dict[str, Any] = {}
-        self._document = b""
+        self._documents: dict[str, bytes] = {}
         self._watch = asyncio.create_task(self._watch_all())
 
     async def shutdown(self) -> None:
@@ -153,10 +157,14 @@ class Head(Server):
         """Return the configuration as a JSON string of YAML text, with secrets masked."""
         registered = (server for server, _ in self._registry.servers())
         added = {server.name: registered_entry(server) for server in registered if server.name not in self._whole}
-        if not self._document or added != self._added:
-            self._document = json_reply(_yaml(with_relays({**self._whole, **added}))).body
+        if added != self._added or len(self._documents) > _MOST_DOCUMENTS:
+            self._documents.clear()
             self._added = added
-        return Reply(200, self._document)
+        host = self._outside.host(call)
+        if host not in self._documents:
+            values = with_relays(self._outside.values({**self._whole, **added}, host))
+            self._documents[host] = json_reply(_yaml(values)).body
+        return Reply(200, self._documents[host])
 
     @endpoint("/server_instances", method="GET")
     async def instances(self, call: Call, session: Session) -> Reply:
@@ -165,10 +173,12 @@ class Head(Server):
             await self._look()
         now = time.time()
         self._list_registered()
+        host = self._outside.host(call)
+        records = (*(self._outside.record(item, host) for item in self._instances.values()), *self._remote.values())
         return json_reply(
             [
                 {**record, "uptime_seconds": now - record["start_time"] if record["start_time"] else None}
-                for record in (*self._instances.values(), *self._remote.values())
+                for record in records
             ]
         )
 

@@ -18,38 +18,17 @@ from typing import Any
 import pytest
 import yaml
 from cli_stack import EXAMPLE, Said, free_port
+from upstream_client import PYTHONS, client_rewards, interpreter
 
 pytestmark = [pytest.mark.upstream, pytest.mark.processes]
 
-PYTHONS = {"0.7.0": "GYMCTL_UPSTREAM_07_PYTHON", "0.4.0": "GYMCTL_UPSTREAM_PYTHON"}
 REWARDS = [1.0] * 8 + [0.0] * 2
-CLIENT = """
-import asyncio, json, sys
-from nemo_gym.rollout_collection import RolloutCollectionHelper
-from nemo_gym.server_utils import BaseServerConfig
-
-port, rows = int(sys.argv[1]), [json.loads(line) for line in open(sys.argv[2])]
-for index, row in enumerate(rows):
-    row.update(_ng_task_index=index, _ng_rollout_index=0)
-
-async def main():
-    head = BaseServerConfig(host="127.0.0.1", port=port)
-    futures = RolloutCollectionHelper().run_examples(rows, head_server_config=head)
-    done = [await future for future in futures]
-    print(json.dumps([result["reward"] for _, result in sorted(done, key=lambda pair: pair[0]["_ng_task_index"])]))
-
-asyncio.run(main())
-"""
 
 
 @pytest.fixture(params=PYTHONS)
 def python(request: pytest.FixtureRequest) -> Path:
     """An interpreter with NeMo Gym in it, one for each release."""
-    variable = PYTHONS[request.param]
-    interpreter = os.environ.get(variable)
-    if not interpreter:
-        pytest.skip(f"{variable} names no interpreter with nemo-gym {request.param} in it")
-    return Path(interpreter)
+    return interpreter(request.param)
 
 
 @pytest.fixture
@@ -72,9 +51,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_run_examples(python: Path, head_port: int) -> None:
-    printed = run(python, "-c", CLIENT, head_port, EXAMPLE / "rows.jsonl")
-    assert json.loads(printed.splitlines()[-1]) == REWARDS
+@pytest.mark.parametrize("release", PYTHONS)
+def test_run_examples(release: str, head_port: int) -> None:
+    assert client_rewards(release, "127.0.0.1", head_port, EXAMPLE / "rows.jsonl") == REWARDS
 
 
 def test_eval_run_without_servers_of_its_own(python: Path, head_port: int, folder: Path) -> None:

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from gymctl.config import Config, load_config
-from gymctl.engines.local.servers import build_stack, plan_addresses, running
+from gymctl.engines.local.addresses import plan_addresses
+from gymctl.engines.local.servers import build_stack, running
 from gymctl.errors import ConfigError, EngineError
 
 pytestmark = pytest.mark.processes

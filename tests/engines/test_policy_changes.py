@@ -19,7 +19,8 @@ import pytest
 from aiohttp import web
 
 from gymctl.config import load_config
-from gymctl.engines.local.servers import LocalStack, build_stack, plan_addresses, running
+from gymctl.engines.local.addresses import plan_addresses
+from gymctl.engines.local.servers import LocalStack, build_stack, running
 
 pytestmark = pytest.mark.processes
 

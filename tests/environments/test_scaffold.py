@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gymctl.config import load_config
-from gymctl.engines.local.servers import build_stack, plan_addresses, running
+from gymctl.engines.local.addresses import plan_addresses
+from gymctl.engines.local.servers import build_stack, running
 from gymctl.environments.scaffold import create_environment
 from gymctl.errors import InputError
 

@@ -41,18 +41,21 @@ class WithRoutes(Echo):
             return len(await request.body())
 
 
-def application(cls: type[Server] = Echo, host: str = "127.0.0.1", **more: Any) -> Application:
+def application(
+    cls: type[Server] = Echo, host: str = "127.0.0.1", clients: list[str] | None = None, **more: Any
+) -> Application:
     config = {
         "mine": {"resources_servers": {"echo": {"entrypoint": "app.py", "host": host, "port": 8000, **more}}},
         "policy": {"responses_api_models": {"m": {"entrypoint": "app.py", "host": "models.example", "port": 8000}}},
         "allowed_hosts": ["Gym.example.com"],
+        **({"gymctl_exposed_to": clients} if clients else {}),
     }
     return Application(cls(settings_from_mapping(config, "mine"), Client(LocalTransport({}))))
 
 
 def ask(
     app: Application, *headers: tuple[bytes, bytes], path: str = "/echo", method: str = "POST",
-    parts: tuple[bytes, ...] = (b"{}",),
+    parts: tuple[bytes, ...] = (b"{}",), client: str = "127.0.0.1",
 ) -> tuple[int, bytes, int]:  # fmt: skip
     """Status, body, and how many parts of the request's body were read."""
     inbox = [
@@ -68,7 +71,8 @@ def ask(
 
     scope = {
         "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
-        "headers": list(headers), "http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 8000),
+        "headers": list(headers), "http_version": "1.1", "scheme": "http", "server": ("10.9.9.9", 8000),
+        "client": (client, 50000),
     }  # fmt: skip
     asyncio.run(app(scope, receive, send))
     return sent[0]["status"], sent[1]["body"], len(parts) - len(inbox)
@@ -254,3 +258,30 @@ def test_a_body_that_is_too_large_is_answered_on_the_wire() -> None:
     assert _answers(declared, b"x" * (1 << 20), repeat=64) == [413]
     chunked = HEAD + b"transfer-encoding: chunked\r\n\r\n"
     assert _answers(chunked, b"100000\r\n" + b"x" * (1 << 20) + b"\r\n", repeat=64) in ([413], [])
+
+
+@pytest.mark.parametrize(
+    ("client", "status"),
+    [
+        ("10.1.2.3", 200),
+        ("::ffff:10.1.2.3", 200),
+        ("fd00::5", 200),
+        ("127.0.0.1", 200),
+        ("::1", 200),
+        ("10.9.9.9", 200),  # this machine, by the address that it listens on
+        ("10.2.0.1", 403),
+        ("192.168.1.4", 403),
+        ("fe80::1", 403),
+        ("::ffff:10.2.0.1", 403),
+    ],
+)
+def test_an_exposed_server_takes_its_clients_and_this_machine(client: str, status: int) -> None:
+    app = application(clients=["10.1.0.0/16", "fd00::/8"])
+    answer, body, read = ask(app, (b"host", b"localhost"), JSON, client=client)
+    assert answer == status
+    if status == 403:
+        assert (b"is not among the clients in --expose-to" in body, read) == (True, 0)
+
+
+def test_a_server_without_a_list_takes_every_client() -> None:
+    assert ask(application(), (b"host", b"localhost"), JSON, client="203.0.113.9")[0] == 200

@@ -111,3 +111,95 @@ def test_an_agent_that_registers_is_fronted_as_those_of_the_stack_are():
     assert after["math_environment_server"] == before["math_environment_server"]
     relay = after["policy_environment_server"]
     assert (relay["host"], relay["port"]) == ("10.0.0.2", 8082)
+
+
+OUTSIDE = {"ports": {"agent": 8085}, "host": "", "inside": "head"}
+STACK = {
+    "agent": {"responses_api_agents": {"simple_agent": {"host": "agent", "port": 8081, "entrypoint": "app.py"}}},
+    "policy": {"responses_api_models": {"openai_model": {"host": "policy", "port": 8000, "entrypoint": "app.py"}}},
+}
+
+
+def exposing_head(**entry: Any) -> Server:
+    return a_head({**STACK, "head_server": {"host": "0.0.0.0", "port": 11000, "gymctl_outside": {**OUTSIDE, **entry}}})
+
+
+async def seen_by(head: Server, host: str | None) -> dict[str, tuple[str, int]]:
+    """The addresses in the head's dict and on its list, for a client that calls it by that name."""
+    headers = [(b"host", host.encode())] if host is not None else []
+    reply = await head.handle(Call("/global_config_dict_yaml", method="GET", headers=headers))
+    values = yaml.safe_load(orjson.loads(reply.body))
+    addresses = {name: next(iter(next(iter(values[name].values())).values())) for name in STACK}
+    addresses["relay"] = values["agent_environment_server"]["environment_servers"]["legacy_agent"]
+    listed = orjson.loads((await head.handle(Call("/server_instances", method="GET", headers=headers))).body)
+    assert {item["process_name"]: (item["host"], item["port"]) for item in listed} == {
+        name: (addresses[name]["host"], addresses[name]["port"]) for name in STACK
+    }
+    is_outside = addresses["agent"]["host"] != "agent"
+    assert values["head_server"]["host"] == (addresses["agent"]["host"] if is_outside else "0.0.0.0")
+    return {name: (fields["host"], fields["port"]) for name, fields in addresses.items()}
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1:11000", "127.0.0.1"),
+        ("LOCALHOST:11000", "localhost"),
+        ("10.0.0.7", "10.0.0.7"),
+        ("[fd00::7]:11000", "[fd00::7]"),
+        ("host.docker.internal:11000", "host.docker.internal"),
+        ("header.example:1", "header.example"),
+    ],
+)
+def test_clients_outside_get_addresses_where_they_found_the_head(host: str, expected: str) -> None:
+    async def work() -> dict[str, tuple[str, int]]:
+        head = exposing_head()
+        await head.startup()
+        try:
+            assert (await seen_by(head, "head:11000"))["agent"] == ("agent", 8081)
+            return await seen_by(head, host)
+        finally:
+            await head.shutdown()
+
+    seen = asyncio.run(work())
+    assert seen == {"agent": (expected, 8085), "relay": (expected, 8085), "policy": ("policy", 8000)}
+
+
+@pytest.mark.parametrize("host", ["head:11000", "head", None])
+def test_clients_within_the_stack_get_the_addresses_of_its_network(host: str | None) -> None:
+    async def work() -> dict[str, tuple[str, int]]:
+        head = exposing_head()
+        await head.startup()
+        try:
+            await seen_by(head, "127.0.0.1:11000")
+            return await seen_by(head, host)
+        finally:
+            await head.shutdown()
+
+    assert asyncio.run(work())["agent"] == ("agent", 8081)
+
+
+def test_an_advertised_host_is_given_to_clients_outside_only() -> None:
+    async def work() -> list[tuple[str, int]]:
+        head = exposing_head(host="gym.example.com")
+        await head.startup()
+        try:
+            return [(await seen_by(head, host))["agent"] for host in ("10.0.0.7:11000", "head:11000")]
+        finally:
+            await head.shutdown()
+
+    assert asyncio.run(work()) == [("gym.example.com", 8085), ("agent", 8081)]
+
+
+def test_any_number_of_names_by_which_it_is_called_takes_a_bounded_memory() -> None:
+    async def work() -> int:
+        head = exposing_head()
+        await head.startup()
+        try:
+            for number in range(200):
+                await seen_by(head, f"10.0.0.{number}")
+            return len(head._documents)
+        finally:
+            await head.shutdown()
+
+    assert asyncio.run(work()) < 50

@@ -104,8 +104,8 @@ class ComposeEngine:
         self._check_names(client, plan.name)
         check_leftovers(client, plan)
         for service in plan.services:
-            for host, port, _ in service.published:
-                check_port(client, plan.name, host, port, of=service.name)
+            for host, port, owner in service.publications:
+                check_port(client, plan.name, host, port, of=owner)
         info = client.info()
         check_gpus(plan.services, info, is_here=is_on_this_machine(client))
         return takes_log_limit(info)

@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 
 from gymctl import __version__
 from gymctl.config import Config
+from gymctl.config.exposure import NOT_EXPOSED, Exposure, check_clients
 from gymctl.config.terminal_text import last_lines
 from gymctl.config.vocabulary import HEAD_NAME, NODE_KEY
+from gymctl.engines.local.addresses import plan_addresses
 from gymctl.engines.local.log import is_of, last_of_each
 from gymctl.engines.local.probes import ask_all, healthy_status
-from gymctl.engines.local.process import process_input
-from gymctl.engines.local.servers import bound, build_stack, plan_addresses
+from gymctl.engines.local.process import process_input, runs_local_engine
+from gymctl.engines.local.servers import bound, build_stack
 from gymctl.engines.machine import direct_calls
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerEvent, ServerStatus
 from gymctl.engines.runner import OnLine, detached
@@ -34,6 +36,7 @@ from gymctl.engines.state import (
     write_atomically,
 )
 from gymctl.errors import EngineError, InputError
+from gymctl.stack.addons.edge import exposure_notes
 from gymctl.stack.slices.slices import Address
 
 _PID = "local.pid"
@@ -59,30 +62,37 @@ class LocalEngine:
         timeout: float,
         on_event: OnServer,
         policy_token: str = "",
+        exposure: Exposure = NOT_EXPOSED,
+        on_note: OnLine = lambda _: None,
     ) -> StackState:
         """Start the process and wait until every server answers; one that runs already is replaced.
 
         It is stopped only when nothing is seen to be wrong with the new one; what fails then leaves neither.
         ``display_args`` are the configuration's arguments as they may be written down. ``policy_token`` allows to
-        replace the endpoints of its model servers.
+        replace the endpoints of its model servers. ``exposure`` are the servers for clients outside; ``on_note`` gets a
+        sentence on where these are and who may call them.
 
         Raises:
             EngineError: a port is taken, or the process ended before its servers answered.
-            InputError: a server's code or configuration is wrong.
+            InputError: a server's code or configuration is wrong, or exposed servers need a list of clients.
         """
         before = find_own_state(self.directory, "local")
-        addresses = plan_addresses(config)
+        addresses = plan_addresses(config, exposure)
+        check_clients([addresses[name].bind for name in exposure.servers], exposure.clients)
         build_stack(config, addresses)  # what is wrong with a server's code is said here, not in a log
         _check_free(config, addresses, held=_ports(before) if before and self._pid() else frozenset())
         try:
             self._stop()
-            addresses = plan_addresses(config)
+            addresses = plan_addresses(config, exposure)
             _check_free(config, addresses)
             state = _state(config, addresses, name, display_args, config_digest)
-            self._start(state, process_input(config, addresses, policy_token), timeout, on_event)
+            self._start(state, process_input(config, addresses, policy_token, exposure), timeout, on_event)
         except BaseException:
             self._clear()
             raise
+        ports = {name: addresses[name].port for name in exposure.servers}
+        for note in exposure_notes(exposure, ports, {name: addresses[name].bind for name in ports}):
+            on_note(note)
         return state
 
     def _start(self, state: StackState, configuration: str, timeout: float, on_event: OnServer) -> None:
@@ -239,22 +249,9 @@ class LocalEngine:
             os.kill(pid, 0)
         except (OSError, ValueError):
             return None
-        if _is_ours(pid):
+        if runs_local_engine(pid):
             return pid
         return None
-
-
-def _is_ours(pid: int) -> bool:
-    """Whether a process runs the local engine; True where ``/proc`` does not exist.
-
-    One that is ending has no command line any more; it is gone once it is a zombie.
-    """
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
-    except OSError:
-        return not Path("/proc/self").exists()
-    return b"gymctl.engines.local.process" in command or (not command and state not in "ZX")
 
 
 def _ports(state: StackState) -> frozenset[int]:

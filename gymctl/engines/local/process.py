@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import Config, Membership, MergeOrder, Role, load_config
+from gymctl.config.exposure import NOT_EXPOSED, Exposure, client_networks
 from gymctl.config.vocabulary import LOG_FORMAT_KEY
 from gymctl.engines.local.log import AttributedStream, LevelFilter, attribute, status_name, writing_server, written_by
 from gymctl.engines.local.servers import LocalStack, build_stack, running
@@ -28,7 +29,9 @@ from gymctl.server.run.log_lines import ServerFormatter, log_to_stderr
 from gymctl.stack.slices.slices import Address
 
 
-def process_input(config: Config, addresses: Mapping[str, Address], policy_token: str = "") -> str:
+def process_input(
+    config: Config, addresses: Mapping[str, Address], policy_token: str = "", exposure: Exposure = NOT_EXPOSED
+) -> str:
     """What the background process reads from its standard input."""
     planned = {name: [address.host, address.port, address.bind] for name, address in addresses.items()}
     if config.membership:
@@ -41,22 +44,26 @@ def process_input(config: Config, addresses: Mapping[str, Address], policy_token
         "gym_root": str(config.source.gym_root.resolve()) if config.source.gym_root else None,
         "order": config.merge_order,
     }
-    return json.dumps({**source, "addresses": planned, "membership": member, "policy_token": policy_token})
+    exposed = {"servers": exposure.servers, "clients": [str(network) for network in exposure.clients]}
+    whole = {**source, "addresses": planned, "membership": member, "policy_token": policy_token, "exposed": exposed}
+    return json.dumps(whole)
 
 
-async def serve_until_told(config: Config, addresses: Mapping[str, Address], policy_token: str = "") -> None:
+async def serve_until_told(
+    config: Config, addresses: Mapping[str, Address], policy_token: str = "", exposure: Exposure = NOT_EXPOSED
+) -> None:
     """Run the stack with every server on its port until SIGTERM or SIGINT, be it while a server still starts."""
-    serving = asyncio.create_task(_serve(config, addresses, policy_token))
+    serving = asyncio.create_task(_serve(config, addresses, policy_token, exposure))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     with suppress(asyncio.CancelledError):
         await serving
 
 
-async def _serve(config: Config, addresses: Mapping[str, Address], policy_token: str) -> None:
+async def _serve(config: Config, addresses: Mapping[str, Address], policy_token: str, exposure: Exposure) -> None:
     from gymctl.server.run.serve import calm_garbage_collection
 
-    stack = build_stack(config, addresses, policy_token)
+    stack = build_stack(config, addresses, policy_token, exposure)
     _configure_logging(stack)
     async with running(stack, listen=True):
         calm_garbage_collection()
@@ -84,6 +91,19 @@ def _configure_logging(stack: LocalStack) -> None:
     logging.getLogger().handlers[0].addFilter(LevelFilter(levels, default))
 
 
+def runs_local_engine(pid: int) -> bool:
+    """Whether a process runs the local engine; True where ``/proc`` does not exist.
+
+    One that is ending has no command line any more; it is gone once it is a zombie.
+    """
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return not Path("/proc/self").exists()
+    return b"gymctl.engines.local.process" in command or (not command and state not in "ZX")
+
+
 def main() -> None:
     """Entry point of the background process."""
     from gymctl.server.run.serve import raise_file_limit
@@ -95,7 +115,9 @@ def main() -> None:
         config = _configuration(document)
         import uvloop
 
-        uvloop.run(serve_until_told(config, addresses, document["policy_token"]))
+        exposed = document["exposed"]
+        exposure = Exposure(tuple(exposed["servers"]), client_networks(exposed["clients"]))
+        uvloop.run(serve_until_told(config, addresses, document["policy_token"], exposure))
     except GymctlError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(error.exit_code) from None

@@ -8,91 +8,33 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Container, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config import Config, ServerInstance, upstream
-from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, NODE_KEY, POLICY_WATCH_KEY
+from gymctl.config import Config, ServerInstance
+from gymctl.config.exposure import NOT_EXPOSED, Exposure
+from gymctl.config.vocabulary import (
+    EVERY_INTERFACE_HOSTS,
+    EXPOSED_TO_KEY,
+    HEAD_NAME,
+    NODE_KEY,
+    OUTSIDE_KEY,
+    POLICY_WATCH_KEY,
+)
 from gymctl.config.wording import suggestion
 from gymctl.engines.local.log import written_by
-from gymctl.engines.local.machines import check_reachable, transport, with_node
+from gymctl.engines.local.machines import transport, with_node
 from gymctl.errors import ConfigError, EngineError, ErrorCode, Problem
+from gymctl.stack.addons.edge import outside_entry
 from gymctl.stack.addons.policy_watch import head_entries, watching_models
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices.slices import Address, head_slice
 
 if TYPE_CHECKING:
     from gymctl.server import Client, Server
-
-
-def plan_addresses(config: Config) -> dict[str, Address]:
-    """A host and port for every server and for ``head_server``; free ports where the configuration gives none.
-
-    An address of another machine (a ``host`` from a multi-node configuration) is served on the loopback one here.
-    """
-    member = config.membership
-    default = str(config.values.get("default_host") or (member and member.advertise) or LOOPBACK)
-    head_host = config.head.host or default
-    ports = _Ports(config)
-    if config.is_worker:  # the head is another machine's; the node server listens for this one alone
-        addresses = {
-            HEAD_NAME: Address(head_host, config.head.port),
-            NODE_KEY: _address(LOOPBACK, ports.take(None)),
-        }
-    else:
-        addresses = {HEAD_NAME: _address(head_host, config.head.port)}
-    addresses |= {name: Address.of(server.at) for name, server in config.servers.items() if server.at}
-    for name, server in config.started.items():
-        addresses[name] = _address(server.host or default, ports.take(server.port))
-    if member is not None:
-        check_reachable(config, addresses)
-    return addresses
-
-
-class _Ports:
-    """Ports that servers of ``config`` may get: those of its range that nothing uses."""
-
-    def __init__(self, config: Config) -> None:
-        values = {**upstream.DEFAULT.defaults, **{key: value for key, value in config.values.items() if value}}
-        self._low = int(values["port_range_low"])
-        self._high = int(values["port_range_high"])
-        configured = {server.port for server in config.started.values() if server.port}
-        self._taken = {*configured, config.head.port, *(config.values.get("disallowed_ports") or ())}
-
-    def take(self, configured: int | None) -> int:
-        """The configured port, or a free one, which nobody else gets then."""
-        port = configured or _free_port(self._low, self._high, self._taken)
-        self._taken.add(port)
-        return port
-
-
-def _address(host: str, port: int) -> Address:
-    """Bind ``host`` where this machine has it; a server that binds every interface is dialled on the loopback one."""
-    try:
-        with socket.socket() as probe:
-            probe.bind((host, 0))
-    except OSError:
-        host = LOOPBACK
-    return Address(LOOPBACK if host in EVERY_INTERFACE_HOSTS else host, port, bind=host)
-
-
-def _free_port(low: int, high: int, taken: set[int]) -> int:
-    # two stacks that start at once begin their search at different ports
-    first = os.getpid() * 61 % (high - low + 1)
-    for offset in range(high - low + 1):
-        port = low + (first + offset) % (high - low + 1)
-        if port not in taken:
-            with socket.socket() as probe:
-                try:
-                    probe.bind((LOOPBACK, port))
-                except OSError:
-                    continue
-                return port
-    raise EngineError(f"no free port from {low} to {high}", "widen the range with +port_range_low and +port_range_high")
 
 
 @dataclass
@@ -130,10 +72,13 @@ class LocalStack:
         await self.client.close()
 
 
-def build_stack(config: Config, addresses: Mapping[str, Address], policy_token: str = "") -> LocalStack:
+def build_stack(
+    config: Config, addresses: Mapping[str, Address], policy_token: str = "", exposure: Exposure = NOT_EXPOSED
+) -> LocalStack:
     """Import every server's class and make its instance.
 
     With ``policy_token``, the endpoints of its model servers can be replaced through the head while they run.
+    Servers of ``exposure`` accept its clients only.
 
     Raises:
         ConfigError: a server's implementation is not to be found.
@@ -157,7 +102,7 @@ def build_stack(config: Config, addresses: Mapping[str, Address], policy_token: 
         folder = folders[name]
         assert folder is not None  # noqa: S101 - checked above
         cls = load_server_class(folder, server.entrypoint)
-        own = {**whole, POLICY_WATCH_KEY: True} if name in watching else whole
+        own = {**whole, **_added(name, watching, exposure)}
         servers[name] = cls(settings_from_mapping(own, name), client)
     if config.is_worker:
         node = load_server_class(config.bundled / "node", "app.py")
@@ -169,8 +114,25 @@ def build_stack(config: Config, addresses: Mapping[str, Address], policy_token: 
             view[HEAD_NAME]["token"] = config.membership.token
         if watching:
             view[HEAD_NAME] |= head_entries(watching, policy_token)
+        view[HEAD_NAME][OUTSIDE_KEY] = outside_entry(_open_ports(exposure, addresses), "", "")
         servers[HEAD_NAME] = head(settings_from_mapping(view, HEAD_NAME), client)
     return LocalStack(servers, client, addresses)
+
+
+def _added(name: str, watching: Container[str], exposure: Exposure) -> dict[str, Any]:
+    """The additional keys of a server's configuration."""
+    added: dict[str, Any] = {}
+    if name in watching:
+        added[POLICY_WATCH_KEY] = True
+    if name in exposure.servers and exposure.clients:
+        added[EXPOSED_TO_KEY] = [str(network) for network in exposure.clients]
+    return added
+
+
+def _open_ports(exposure: Exposure, addresses: Mapping[str, Address]) -> dict[str, int]:
+    """Ports of the exposed servers on every interface, which clients reach where they reach the head."""
+    exposed = ((name, addresses[name]) for name in exposure.servers)
+    return {name: address.port for name, address in exposed if address.bind in EVERY_INTERFACE_HOSTS}
 
 
 def whole_with_addresses(config: Config, addresses: Mapping[str, Address]) -> dict[str, Any]:

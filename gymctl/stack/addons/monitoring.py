@@ -11,8 +11,8 @@ import yaml
 
 from gymctl import assets
 from gymctl.config.vocabulary import COLLECTOR_ALIAS, COLLECTOR_PORT, LOOPBACK
+from gymctl.stack.addons.haproxy import HEALTH_PORT
 from gymctl.stack.addons.nemo_gym import GYM_ROOT
-from gymctl.stack.addons.replica_proxy import HEALTH_PORT
 from gymctl.stack.service import ServicePlan
 
 FOLDER = "observability"

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
 
-from gymctl import assets
-from gymctl.config import MOST_REPLICAS, Config, ServerInstance, ServerKind
+from gymctl.config import Config, ServerInstance, ServerKind
 from gymctl.config.vocabulary import REPLICA_SUFFIX
 from gymctl.config.wording import listing
 from gymctl.errors import Problem
+from gymctl.stack.addons.haproxy import HEALTH_PORT, ProxyTarget, render_proxy
 from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.placement import node_placement
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import REPLICA_KIND, ServicePlan
 
-HEALTH_PORT = 8404  # of the proxy: its own health, and /metrics
 COOKIE = "gymctl-replica"
 
 _HEAD = "clients know it by a single address"
@@ -98,7 +96,7 @@ class Replication:
             config_path="",
             command=(),
             working_dir="",
-            environment=(("GYMCTL_PROXY", proxy_configuration(service, _stickiness(server))),),
+            environment=(("GYMCTL_PROXY", proxy_configuration(service, server.kind)),),
             placement=node_placement(self._config.placements.of("addons")),
             fragment=fragment("proxy"),
             single=f"it is a proxy; its replicas are {server.name}{REPLICA_SUFFIX}",
@@ -116,32 +114,7 @@ class Replication:
             )
 
 
-Stickiness = Literal["never", "preferred", "always"]
-
-
-def _stickiness(server: ServerInstance) -> Stickiness:
-    """Environments keep state; a model may have its prompts cached; an agent starts from scratch each time."""
-    kinds: dict[ServerKind, Stickiness] = {ServerKind.RESOURCES: "always", ServerKind.MODEL: "preferred"}
-    return kinds.get(server.kind, "never")
-
-
-def proxy_configuration(service: ServicePlan, sticky: Stickiness) -> str:
-    """HAProxy's configuration for the replicas of ``service``, which others call by its name."""
-    import jinja2
-
-    environment = jinja2.Environment(  # noqa: S701 - no HTML, and names are those of hosts
-        loader=jinja2.FileSystemLoader(assets.folder("templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("haproxy.cfg.j2").render(
-        server=service.name,
-        service=service.name + REPLICA_SUFFIX,
-        port=service.port,
-        health_port=HEALTH_PORT,
-        most=MOST_REPLICAS,
-        cookie=COOKIE,
-        sticky=sticky,
-    )
+def proxy_configuration(service: ServicePlan, kind: ServerKind) -> str:
+    """HAProxy's configuration for the replicas of ``service``, a server of ``kind``, which others call by its name."""
+    target = ProxyTarget.of(kind, server=service.name, service=service.name + REPLICA_SUFFIX, port=service.port)
+    return render_proxy("haproxy.cfg.j2", COOKIE, target=target)
