@@ -107,18 +107,17 @@ def up(
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.display import UpDisplay
     from gymctl.cli.output import interrupt_message, print_up
+    from gymctl.operations import up as operation
     from gymctl.operations.membership import with_membership
     from gymctl.operations.next_steps import next_commands
-    from gymctl.operations.up import check_engine_options
-    from gymctl.operations.up import up as bring_up
 
     images = image_options(base_image, ca_bundle, registry, host)
-    check_engine_options(engine, role, publish, images)
+    operation.check_engine_options(engine, role, publish, images)
     check_container_options(context, engine)
     config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version, role=role)
     config = with_membership(config, membership_options(role, advertise, node, token_file))
     with interrupt_message(), UpDisplay() as display:
-        state = bring_up(
+        state = operation.up(
             config,
             plan_options(name, slices, gym_version, publish, expose=expose, expose_to=expose_to),
             engine=engine,

@@ -65,4 +65,6 @@ def _advertised(config: Config, publish_host: str) -> str:
         return str(host)
     if not config.values.get("use_absolute_ip"):
         return ""
-    return machine_address() if publish_host == EVERY_INTERFACE else publish_host
+    if publish_host == EVERY_INTERFACE:
+        return machine_address()
+    return publish_host

@@ -50,6 +50,9 @@ class RequestChecks:
         """The reply to a request that is not taken, from its headers alone; None for one that is."""
         if self._clients and not self._is_accepted(scope):
             return json_reply({"detail": f"{scope['client'][0]} is not among the clients in --expose-to"}, 403)
+        return self._refusal_of_headers(scope, only_json=only_json)
+
+    def _refusal_of_headers(self, scope: MutableMapping[str, Any], *, only_json: bool) -> Reply | None:
         kind = None
         has_body = scope["method"] not in _BODILESS
         for name, value in scope["headers"]:

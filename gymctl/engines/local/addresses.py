@@ -33,7 +33,9 @@ def plan_addresses(config: Config, exposure: Exposure = NOT_EXPOSED) -> dict[str
         addresses = {HEAD_NAME: _address(head_host, config.head.port)}
     addresses |= {name: Address.of(server.at) for name, server in config.servers.items() if server.at}
     for name, server in config.started.items():
-        usual = head_host if name in exposure.servers else default
+        usual = default
+        if name in exposure.servers:
+            usual = head_host
         addresses[name] = _address(server.host or usual, ports.take(server.port))
     if member is not None:
         check_reachable(config, addresses)
