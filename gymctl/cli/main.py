@@ -50,6 +50,7 @@ _COMMANDS = (
     "why_slow",
     "data",
     "export",
+    "export_config",
     "scale",
     "policy",
     "nodes",

@@ -51,6 +51,12 @@ class ExposedGroup(StrEnum):
     SERVERS = "servers"
 
 
+class Trainer(StrEnum):
+    """Trainers that a configuration is written for."""
+
+    NEMO_RL = "nemo-rl"
+
+
 class Firewall(StrEnum):
     """The firewalls that rules are written for."""
 

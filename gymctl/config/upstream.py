@@ -264,3 +264,22 @@ READINESS_PATHS = ("/readyz", "/healthz", "/health")
 # keys route rows; a task of 0.7.0 leads to an environment server by its taskset.
 TASKSET_ROUTES = "environment_server_routes"
 SKIPPED_VERIFICATION = ("skip_verification", "skip_verification_reward")  # globals that its parser gives every agent
+
+# Training (0.7.0): the configuration of the policy that trainers name, and the fields of its server that they need.
+TRAINING_POLICY = "policy_model"
+TRAINING_CONFIG = "responses_api_models/vllm_model/configs/vllm_model_for_training.yaml"
+TRAINING_MODEL = "vllm_model"
+SET_FOR_TRAINING = frozenset(
+    "entrypoint base_url api_key model return_token_id_information request_prompt_and_generation_token_ids".split()
+)
+# Globals that NeMo RL sets when it starts the servers (nemo_rl/environments/nemo_gym.py, August 2026).
+SET_BY_NEMO_RL = frozenset(
+    "policy_model_name policy_api_key policy_base_url default_host port_range_low port_range_high head_server "
+    "global_aiohttp_connector_limit global_aiohttp_connector_limit_per_host ray_head_node_address "
+    "use_absolute_ip disallowed_ports uv_cache_dir uv_venv_dir config_paths".split()
+)
+# Servers that gymctl bundles and its wheel (0.7.0) does not have, as ``<kind>/<implementation>``.
+NOT_IN_WHEEL = frozenset(
+    "resources_servers/comp_coding resources_servers/library_judge_math resources_servers/multineedle "
+    "resources_servers/weather responses_api_models/scripted_model".split()
+)

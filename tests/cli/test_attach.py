@@ -7,8 +7,10 @@ import socket
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from cli_stack import EXAMPLE, Said, free_port
 from upstream_client import PYTHONS, client_rewards
 
@@ -100,6 +102,44 @@ def test_wrong_options_are_refused_before_anything_starts(
     assert refused.code == 2
     assert message in refused.err
     assert list(folder.iterdir()) == []
+
+
+def posted(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return dict(json.load(reply))
+
+
+def test_a_trainer_calls_what_it_finds_in_the_heads_dict(up: Callable[..., tuple[Said, int]]) -> None:
+    started, port = up("--expose", "servers")
+    assert started.code == 0, started
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/global_config_dict_yaml") as reply:
+        values = yaml.safe_load(json.load(reply))
+    agents = {
+        name: next(iter(value["responses_api_agents"].values()))
+        for name, value in values.items()
+        if isinstance(value, dict) and "responses_api_agents" in value
+    }
+    rows = [json.loads(line) for line in (EXAMPLE / "rows.jsonl").read_text().splitlines()]
+    for fields in agents.values():
+        assert status(fields["host"], fields["port"]) == 200
+    rewards = []
+    for row in rows:
+        agent = agents[row["agent_ref"]["name"]]
+        rewards.append(posted(f"http://{agent['host']}:{agent['port']}/run", row)["reward"])
+    assert rewards == REWARDS
+    tools = values["example_single_tool_call"]["resources_servers"]["example_single_tool_call"]
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "x"}]}
+    response = {
+        "id": "r",
+        "object": "response",
+        "output": [message],
+        "model": "m",
+        "created_at": 0,
+        "status": "completed",
+    }
+    verdict = posted(f"http://{tools['host']}:{tools['port']}/verify", {**rows[0], "response": response})
+    assert verdict["reward"] == 1.0
 
 
 @pytest.mark.upstream
