@@ -18,7 +18,7 @@ _FILES = {
 _TOOL = {
     "type": "function",
     "name": "guess",
-    "description": "Say whether the number looked for is higher, lower, or the one given.",
+    "description": "Report whether the secret number is higher than the guess, lower, or equal to it.",
     "parameters": {
         "type": "object",
         "properties": {"number": {"type": "integer"}},

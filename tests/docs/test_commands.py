@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,10 @@ PAGES = [
         for page in sorted((TOP / folder).rglob("*.md"))
     ),
 ]
+CONTINUED = {TOP / "docs" / "tutorial.md"}
+"""Pages whose blocks build on each other, and run as one."""
 BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PORT = re.compile(r"(?<=head_server\.port=)\d+")
 INSTALL = re.compile(r"^python3 -m venv|^source .*activate$", re.MULTILINE)
 
 
@@ -30,7 +34,10 @@ def blocks() -> list[object]:
     """Each block with the name of its page; those that start containers carry the ``docker`` mark."""
     found = []
     for page in PAGES:
-        for number, text in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")), 1):
+        texts = BLOCK.findall(page.read_text(encoding="utf-8"))
+        if page in CONTINUED:
+            texts = ["".join(texts)]
+        for number, text in enumerate(texts, 1):
             if page == TOP / "README.md" and number <= 2:
                 continue  # they install; .ci/run and a newcomer run them as they stand
             needs = re.search(r"docker |gymctl up(?!.*--engine local)", text)
@@ -39,12 +46,19 @@ def blocks() -> list[object]:
     return found
 
 
+def free_port() -> int:
+    """A port in place of the one that a block names, which another program may use."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
 @pytest.mark.parametrize("block", blocks())
 def test_a_block_runs_as_it_stands(block: str, tmp_path: Path):
     directory = tmp_path / f"page-{token_hex(4)}"  # the stack's name: others may run this test on the same engine
     directory.mkdir()
     (directory / "examples").symlink_to(TOP / "examples")
-    script = INSTALL.sub("", block)
+    script = PORT.sub(str(free_port()), INSTALL.sub("", block))
     environ = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

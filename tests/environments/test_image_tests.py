@@ -107,7 +107,7 @@ def test_settings_in_the_folder_itself_count(dice: Path, tmp_path: Path) -> None
 def test_a_debugger_reads_what_is_typed(dice: Path, tmp_path: Path) -> None:
     code = (dice / "app.py").read_text()
     (dice / "app.py").write_text(
-        code.replace('wanted = session.state["number"]', 'breakpoint()\n        wanted = session.state["number"]')
+        code.replace('secret = session.state["number"]', 'breakpoint()\n        secret = session.state["number"]')
     )
     done = run_here(tmp_path, "-q", "-s", "-k", "right_guess", stdin="p number\nc\np number\nc\n")
     assert done.returncode == 0, done.stdout
