@@ -40,21 +40,26 @@ _WIDTH = 120
 _INTRODUCTION = """\
 # Configuration keys
 
-Every key that gymctl reads, with what its value must be. This page is generated from the code that validates a
-configuration (`python scripts/configuration_reference.py`); how files are layered is on the page about
-[configuration](../configuration.md).
+Every key that gymctl reads, with its type and description. This page is generated from the code that validates a
+configuration (`python scripts/configuration_reference.py`). [Configuration](../configuration.md) explains how files are
+layered.
 
 - `gymctl config check` reports values that are wrong, with file and line.
-- `gymctl config explain KEY` prints what is below for one key, its value and the place that set it.
+- `gymctl config explain KEY` prints the description of one key, its value and where it was set.
 - `gymctl config schema` prints a JSON Schema with the same keys, for editors.
 
-A value may be an interpolation (`${other.key}`, `${oc.env:NAME}`). `null` is as if the key were absent. Keys that begin
-with `x-` are yours.
+A value may be an interpolation (`${other.key}`, `${oc.env:NAME}`). `null` is the same as omitting the key. Keys that
+begin with `x-` are for your own use.
 """
 _BLOCKS: tuple[tuple[str, str, type[Block], type[Block] | None], ...] = (
     ("`gymctl`", "", GymctlKeys, None),
     ("`head_server`", "", HeadKeys, None),
-    ("`placement`", "At the top for everything, in each of the groups, and in a server's fields.", Placements, None),
+    (
+        "`placement`",
+        "These keys can be set at the top level of `placement`, in each group, and in a server's fields.",
+        Placements,
+        None,
+    ),
     ("`vllm`", "One block, or several by name. See [vLLM](../vllm.md).", VllmKeys, None),
     ("`ray`", "See [Ray](../ray.md).", RayKeys, None),
 )
@@ -104,7 +109,7 @@ def _lines() -> Iterator[str]:
 
 def _outer_fields() -> str:
     names = ", ".join(f"`{name}`" for name in OuterFields.model_fields)
-    return f"Below `NAME.KIND.IMPLEMENTATION`; {names} may also stand beside the kind."
+    return f"Below `NAME.KIND.IMPLEMENTATION`; {names} may also be written next to the kind."
 
 
 def _section(title: str, model: type[BaseModel], text: str, skip: type[BaseModel] | None) -> Iterator[str]:

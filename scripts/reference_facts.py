@@ -204,9 +204,12 @@ FILES: tuple[Section, ...] = (
                 "rollouts.index.sqlite",
                 "Index of the results, for `gymctl results`, `view` and `report`. It may be deleted at any time.",
             ),
-            ("rollouts.1.jsonl", "An earlier run, and its files likewise: without `--resume`, they are renamed."),
+            ("rollouts.1.jsonl", "An earlier run: without `--resume`, its files are renamed like this."),
             ("rollouts.removed1.jsonl", "Contents of an output that another program removed during the run."),
-            ("gymctl-quickstart/rollouts.jsonl", "Output of `gymctl quickstart`, and its files likewise (`--output`)."),
+            (
+                "gymctl-quickstart/rollouts.jsonl",
+                "Output of `gymctl quickstart`, with the same accompanying files.",
+            ),
         ),
     ),
     (

@@ -61,8 +61,9 @@ def note_merge_order(
     """Add a note where files are merged in another order than the default, because of a release; empty: none."""
     if not version or order is merge_order_of(None) or not any(includes.values()):
         return
-    what = f"files are merged as NeMo Gym {version} does it: {order}"
-    findings.note_at(NoteCode.MERGE_ORDER, "", what, f"--merge-order {merge_order_of(None)} is the other order")
+    message = f"files are merged in the order of NeMo Gym {version}: {order}"
+    hint = f"--merge-order {merge_order_of(None)} selects the other order"
+    findings.note_at(NoteCode.MERGE_ORDER, "", message, hint)
 
 
 def _unread_fields(server: ServerInstance, findings: Findings) -> None:

@@ -120,7 +120,7 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Placements(Placement):
-    """The top-level ``placement:``: what holds for everything, and for each group of services."""
+    """The top-level ``placement:``: constraints for all services, and for each group of them."""
 
     head: Placement | None = Field(None, description="Placement of the head server.")
     models: Placement | None = Field(None, description="Placement of model servers.")
@@ -138,14 +138,14 @@ class Placements(Placement):
 
 
 class Reservation(Block):
-    """What is kept for a server alone."""
+    """Resources that are reserved for each replica."""
 
     cpus: Cpus | None = Field(None, description="CPUs to reserve.")
     memory: Size | None = Field(None, description="Memory to reserve.")
 
 
 class ResourceLimits(Block):
-    """What one replica of a server may take of a machine."""
+    """Limits and reservations of each replica of a server."""
 
     cpus: Cpus | None = Field(None, description="CPU limit.")
     memory: Size | None = Field(None, description="Memory limit.")

@@ -19,7 +19,7 @@ from gymctl.config.vocabulary import MOST_REPLICAS, RUNTIMES, ServerKind
 _SOURCE_KEYS = {"gitlab": ("dataset_name", "version", "artifact_fpath"), "huggingface": ("repo_id",)}
 _IDENTIFIERS = ("gitlab_identifier", "huggingface_identifier")
 _NEED_A_LICENSE = ("train", "validation")
-PositiveSeconds = Annotated[float, Field(gt=0), Must("seconds, more than 0")]
+PositiveSeconds = Annotated[float, Field(gt=0), Must("a number of seconds above 0")]
 
 
 class ReferenceKeys(Block):
@@ -47,7 +47,7 @@ class DatasetSource(OpenBlock):
 
 
 class Dataset(OpenBlock):
-    """Rows of a server, one JSON object a line."""
+    """Rows of a server: one JSON object per line."""
 
     name: Text = Field(description="Name of the data set.")
     type: Annotated[str, choice(*DATASET_TYPES)] = Field(description="Purpose of its rows.")
@@ -62,7 +62,7 @@ class Dataset(OpenBlock):
         None, description="Where NeMo Gym downloads it from; the older form of `source`."
     )
     prepare_script: Any = Field(None, description="Script that generates the rows of a benchmark.")
-    agent: Text | None = Field(None, description="Agent that runs its rows, where several could (NeMo Gym 0.6).")
+    agent: Text | None = Field(None, description="Agent that runs its rows, if several could (NeMo Gym 0.6).")
     taskset: Text | None = Field(None, description="Name of its tasks in `environment_server_routes` (NeMo Gym 0.7).")
 
     @model_validator(mode="before")
@@ -107,7 +107,8 @@ class OuterFields(ContainerSettings):
     """Fields of a server that are also allowed next to its kind key."""
 
     at: Annotated[str, AfterValidator(_server_address), Must(_AT)] | None = Field(
-        None, description="Address of the server where it runs already; gymctl starts none, and others call that one."
+        None,
+        description="Address at which it already runs; gymctl does not start it, and others call that address.",
     )
 
     replicas: (
@@ -175,26 +176,29 @@ class AgentServerFields(ServerFields):
 class ResourcesServerFields(ServerFields):
     """Fields of a resources server."""
 
-    allowed_agents: Any = Field(None, description="Agents that it is known to score rightly (NeMo Gym 0.6).")
-    allowed_model_types: Any = Field(None, description="Model servers that can carry its tasks (NeMo Gym 0.6).")
+    allowed_agents: Any = Field(None, description="Agents that it is known to score correctly (NeMo Gym 0.6).")
+    allowed_model_types: Any = Field(None, description="Model servers that support its tasks (NeMo Gym 0.6).")
     expose_tools_over_mcp: Any = Field(None, description="Whether its tools can be called over MCP (NeMo Gym 0.6).")
 
 
 class EnvironmentServerFields(ServerFields):
     """Fields of an environment server (NeMo Gym 0.7)."""
 
-    agent_server: Any = Field(None, description="The agent that it takes rollouts to.")
-    resources_server: ReferenceKeys | None = Field(None, description="The resources server that judges them.")
+    agent_server: Any = Field(None, description="Agent that runs its rollouts.")
+    resources_server: ReferenceKeys | None = Field(None, description="Resources server that judges them.")
     resources_tool_transports: (
         Annotated[list[Literal["direct_http", "mcp"]], Must("a list of direct_http and mcp")] | None
-    ) = Field(None, description="How the agent is given the tools of the resources server.")
-    max_concurrent_episodes: PositiveCount | None = Field(None, description="Most rollouts that it works on at once.")
+    ) = Field(None, description="How the agent calls the tools of the resources server.")
+    max_concurrent_episodes: PositiveCount | None = Field(None, description="Maximum number of concurrent rollouts.")
     queue_timeout_seconds: PositiveSeconds | None = Field(
-        None, description="How long a rollout waits for its turn; needed with `max_concurrent_episodes`."
+        None, description="Time limit for a rollout's wait, in seconds; required with `max_concurrent_episodes`."
     )
-    default_episode_timeout_seconds: PositiveSeconds | None = Field(None, description="Most time of one rollout.")
+    default_episode_timeout_seconds: PositiveSeconds | None = Field(
+        None, description="Time limit of one rollout, in seconds."
+    )
     cleanup_timeout_seconds: PositiveSeconds | None = Field(
-        None, description="Most time for closing the sessions of a rollout; all but `legacy_agent` need it."
+        None,
+        description="Time limit for closing a rollout's sessions, in seconds; required except for `legacy_agent`.",
     )
 
     @model_validator(mode="after")

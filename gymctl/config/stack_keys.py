@@ -63,7 +63,7 @@ class GlobalKeys(OpenBlock):
         None, description="Format of the log lines of servers without a `log_format`; by default `text`."
     )
     observe: bool = Field(
-        False, description="Whether servers and the collector count for Prometheus, and answer `/metrics`."
+        False, description="Whether servers and the collector collect metrics for Prometheus and serve `/metrics`."
     )
     use_absolute_ip: bool = Field(False, description="Whether NeMo Gym's servers use this machine's IP address.")
     port_range_low: Port = Field(_DEFAULTS["port_range_low"], description="Lowest port for servers without one.")
@@ -101,17 +101,18 @@ class GlobalKeys(OpenBlock):
     component_name: Any = Field(None, description="NeMo Gym (main): component name in records.")
     allow_openai_version_skew: Any = Field(None, description="NeMo Gym (main): accept a different openai version.")
     skip_verification: bool | None = Field(
-        None, description="Whether rollouts of agents that do not say so themselves end without a verdict."
+        None, description="Default of `skip_verification` for agents that do not set it."
     )
     skip_verification_reward: FiniteFloat | None = Field(None, description="Reward of a rollout without a verdict.")
     agent_map: Annotated[dict[str, str], Must("a mapping of names in rows to agents")] | None = Field(
-        None, description="Agents by the name in a row (`agent_ref` or `task_source`); `_default`: of all other rows."
+        None,
+        description="Agent by the name in a row (`agent_ref` or `task_source`); `_default`: for all other rows.",
     )
     fan_out: Annotated[dict[str, list[str]], Must("a mapping of names in rows to lists of agents")] | None = Field(
-        None, description="All agents that get a row, by the name in it."
+        None, description="Agents that all get a row, for each name in rows."
     )
     environment_server_routes: Annotated[dict[str, str], Must("a mapping of tasksets to servers")] | None = Field(
-        None, description="Environment servers by taskset, for tasks that NeMo Gym 0.7 prepared."
+        None, description="Environment server for each taskset, for tasks prepared by NeMo Gym 0.7."
     )
     telemetry: Any = Field(None, description="NeMo Gym (0.7): traces and metrics of its servers.")
     allow_unsupported_pairing: Any = Field(

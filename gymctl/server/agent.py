@@ -41,13 +41,13 @@ class AgentConfig(ServerConfig):
     """Configuration of an agent: the model server and the resources server it calls."""
 
     resources_server: ServerReference
-    """The resources server whose tasks the agent works on."""
+    """Resources server that provides the tasks."""
     model_server: ServerReference
     """The model server that it calls."""
     skip_verification: bool = False
     """Whether a rollout ends without a verdict."""
     skip_verification_reward: float = Field(0.0, allow_inf_nan=False)
-    """The reward of such a rollout."""
+    """Reward of a rollout without a verdict."""
 
 
 class Rollout:

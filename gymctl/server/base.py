@@ -44,11 +44,11 @@ class ServerConfig(BaseModel):
     entrypoint: str = "app.py"
     num_workers: int | None = None
     max_in_flight: int = Field(65_536, ge=1)
-    """Requests that are worked on at one time; further ones are refused with 503."""
+    """Maximum number of concurrent requests; further ones are rejected with 503."""
     max_body_mb: float | None = Field(None, gt=0)
     """Largest body of a request, in megabytes; by default 256."""
     log_level: LogLevel | None = None
-    """The least severe lines that it logs; by default ``GYMCTL_LOG_LEVEL``, else ``info``."""
+    """Minimum level of the lines that it logs; by default ``GYMCTL_LOG_LEVEL``, else ``info``."""
     log_format: LogFormat | None = None
     """Format of its log lines; by default the top-level ``log_format``, else ``GYMCTL_LOG_FORMAT``, else ``text``."""
 

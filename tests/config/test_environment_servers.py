@@ -60,7 +60,7 @@ def test_the_agent_must_be_there(folder: Folder, text: str) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("cleanup_timeout_seconds: 0", "cleanup_timeout_seconds is 0; it must be seconds, more than 0"),
+        ("cleanup_timeout_seconds: 0", "cleanup_timeout_seconds is 0; it must be a number of seconds above 0"),
         ("max_concurrent_episodes: 4", "max_concurrent_episodes needs queue_timeout_seconds"),
         ("resources_tool_transports: [smoke]", "it must be a list of direct_http and mcp"),
     ],

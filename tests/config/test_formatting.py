@@ -73,7 +73,7 @@ def test_explain_names_the_winner_and_the_overridden(run: Any) -> None:
         'policy_model.responses_api_models.openai_model.openai_base_url = "http://n/v1"\n'
         "  set by command line (+policy_model.openai_model.openai_base_url)\n"
         f'  overrides services/{OPENAI}:6: "${{policy_base_url}}"\n'
-        "  Base URL of the API, to which the server adds the names of calls.\n"
+        "  Base URL of the API; the server appends the path of each call.\n"
         "  must be a URL that starts with http:// or https://, such as http://HOST:8000/v1\n"
     )
 
@@ -83,7 +83,7 @@ def test_explain_follows_references_and_hides_credentials(run: Any) -> None:
     assert text == (
         'policy_model.responses_api_models.openai_model.openai_api_key = "****"\n'
         f'  set by services/{OPENAI}:7 as "${{policy_api_key}}"\n'
-        "  Key that calls are authorised with.\n"
+        "  API key of the endpoint.\n"
         "  must be text without blanks\n"
         '    policy_api_key = "****"\n'
         "      set by env.yaml:1\n"

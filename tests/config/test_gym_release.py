@@ -89,7 +89,7 @@ def test_files_are_merged_as_the_release_does_it(folder: Folder, version: str, w
     roots = (installed(folder.path, version), checkout(folder.path, version))
     for config in (loaded(folder, version), *(loaded(folder, root=root) for root in roots)):
         assert config.servers["model"].fields["description"] == winner
-        noted = any(f"files are merged as NeMo Gym {version} does it" in note for note in config.notes)
+        noted = any(f"files are merged in the order of NeMo Gym {version}" in note for note in config.notes)
         assert noted is (winner == "includer")
 
 

@@ -51,17 +51,17 @@ class ProviderConfig(ServerConfig):
     """The limits of a server that calls a model's endpoints (seconds, calls)."""
 
     max_concurrent_requests: int | None = Field(default=None, ge=1)
-    """Calls to the endpoint at one time; by default without a limit."""
+    """Maximum number of concurrent calls to the endpoint; unlimited by default."""
     max_queued_requests: int = Field(default=16384, ge=0)
-    """Calls that may wait for one of those places; further ones are refused with 503."""
+    """Maximum number of calls that wait for a free slot; further ones are rejected with 503."""
     max_retries: int = Field(default=2, ge=0)
-    """Further attempts at a call that failed."""
+    """Maximum number of retries of a failed call."""
     timeout_seconds: float = Field(default=3600.0, gt=0)
-    """How long a call may take, its retries included."""
+    """Time limit of a call in seconds, including its retries."""
     backend_rest_seconds: float = Field(default=15.0, gt=0)
-    """How long an endpoint that failed is not called, where there are several."""
+    """Seconds for which a failing endpoint is avoided, if there are several."""
     media_hosts: list[str] = Field(default_factory=list)
-    """Hosts of private networks that images, sound and files in conversations may be fetched from by URL."""
+    """Hosts of private networks from which images, audio and files in conversations may be fetched."""
 
 
 class Provider:

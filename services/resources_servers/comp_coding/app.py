@@ -25,25 +25,25 @@ class CodingConfig(ServerConfig):
     """Limits are those of one test; ``debug`` puts whole outputs into the reply."""
 
     unit_test_timeout_secs: float = Field(10.0, gt=0)
-    """Seconds that one unit test may take."""
+    """Time limit of one unit test, in seconds."""
     num_processes: int | None = Field(None, ge=1)
-    """Programs that run at one time; by default as many as there are processors."""
+    """Maximum number of concurrent programs; by default one per processor."""
     memory_limit_mb: int = Field(1024, ge=64)
-    """Memory of one program, in MB."""
+    """Memory limit of one program, in MB."""
     disk_limit_mb: int = Field(16, ge=1)
-    """Largest file that a program may write, in MB."""
+    """Maximum size of a file that a program writes, in MB."""
     output_limit_mb: int = Field(4, ge=1)
-    """Output of a program that is read, in MB."""
+    """Maximum output that is read from a program, in MB."""
     thread_limit: int = Field(64, ge=1)
-    """Threads of one program."""
+    """Maximum number of threads of one program."""
     allowed_packages: list[str] = Field(default_factory=list)
     """Installed packages that programs may import, in addition to the standard library."""
     stop_at_first_failure: bool = True
-    """Whether the tests after one that failed are left out."""
+    """Whether the remaining tests are skipped after a failed one."""
     reasoning_format_penalty: float | None = None
-    """Reward of an answer whose thoughts are not closed; by default it is judged as any other."""
+    """Reward of an answer with an unclosed think tag; by default it is judged like any other answer."""
     debug: bool = False
-    """Whether a reply has the whole outputs."""
+    """Whether replies contain the complete outputs."""
 
 
 class UnitTests(BaseModel):

@@ -54,31 +54,31 @@ class GoogleSearchConfig(ServerConfig):
     search_url: EndpointUrl = "https://www.googleapis.com/customsearch/v1"
     """Address of the Custom Search API."""
     searches_per_second: float = Field(default=10.0, gt=0)
-    """Searches that are sent in a second."""
+    """Maximum number of searches per second."""
     search_timeout_seconds: float = Field(default=10.0, gt=0)
-    """How long one search may take."""
+    """Time limit of one search, in seconds."""
     page_timeout_seconds: float = Field(default=20.0, gt=0)
-    """How long one page may take to load."""
+    """Time limit for loading one page, in seconds."""
     extraction_timeout_seconds: float = Field(default=10.0, gt=0)
-    """How long finding a page's text may take."""
+    """Time limit for extracting the text of a page, in seconds."""
     patience_seconds: float = Field(default=60.0, ge=0)
-    """How long a call may wait for its turn, or for a search engine that is busy."""
+    """Maximum time in seconds that a call waits for its turn, or for a busy search engine."""
     max_page_bytes: int = Field(default=2_000_000, gt=0)
-    """Bytes of a page that are read."""
+    """Maximum size of a page, in bytes."""
     max_page_characters: int = Field(default=60_000, gt=1)
-    """Characters of a page's text that the model gets."""
+    """Maximum length of the text that the model gets from a page, in characters."""
     max_redirects: int = Field(default=5, ge=0)
-    """Redirects that are followed."""
+    """Maximum number of redirects that are followed."""
     max_concurrent_pages: int = Field(default=32, ge=1)
-    """Pages that are loaded at one time."""
+    """Maximum number of pages that are loaded concurrently."""
     extraction_workers: int = Field(default=2, ge=1)
-    """Processes that find the text of pages."""
+    """Number of processes that extract text from pages."""
     cache_seconds: float = Field(default=3600.0, ge=0)
-    """How long results are kept."""
+    """Seconds for which results are cached."""
     cache_bytes: int = Field(default=64_000_000, ge=0)
-    """Size of the results that are kept."""
+    """Maximum size of the cache, in bytes."""
     allowed_networks: list[Network] = Field(default_factory=list)
-    """Private networks whose pages may be loaded."""
+    """Private networks from which pages may be loaded."""
 
 
 class SearchVerify(VerifyRequest):

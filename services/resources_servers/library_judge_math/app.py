@@ -57,19 +57,19 @@ class MathConfig(ServerConfig):
     """``judge_responses_create_params``: sampling and the like; its ``input``, if any, stands before the question."""
 
     judge_model_server: ServerReference
-    """The model server that judges answers which the library cannot."""
+    """Model server that judges the answers that the library rejects."""
     judge_responses_create_params: dict[str, Any] = Field(default_factory=dict)
     """Parameters of calls to the judge; their `input`, if any, comes before the question."""
     should_use_judge: bool = True
     """Whether answers that the library rejects go to the judge."""
     library_verifier_timeout_seconds: float = Field(10.0, gt=0)
-    """Seconds that comparing one answer may take."""
+    """Time limit of one comparison, in seconds."""
     require_evaluated_answer: bool = False
-    """Whether an answer that only restates the problem is refused."""
+    """Whether an answer that only restates the problem is rejected."""
     max_concurrency: int | None = Field(
         None, ge=1, validation_alias=AliasChoices("max_concurrency", "library_verifier_max_concurrency")
     )
-    """Comparisons at one time; by default as many as there are processors."""
+    """Maximum number of concurrent comparisons; by default one per processor."""
 
 
 class MathVerify(VerifyRequest):

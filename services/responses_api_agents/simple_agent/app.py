@@ -20,9 +20,9 @@ class SimpleAgentConfig(AgentConfig):
     """Bounds of a rollout."""
 
     max_steps: int | None = Field(512, ge=1)
-    """Calls of the model in one rollout; null for no limit. The response's ``metadata`` says when it was reached."""
+    """Maximum number of model calls in one rollout; null for no limit. The response's ``metadata`` records the end."""
     max_idle_steps: int = Field(8, ge=1)
-    """Calls in a row that bring only reasoning, after which a rollout ends."""
+    """Maximum number of consecutive model calls that return only reasoning; then the rollout ends."""
 
 
 class SimpleAgent(AgentServer):

@@ -25,19 +25,19 @@ class AzureConfig(ProviderConfig):
     """The deployment, and what every request to it carries."""
 
     openai_base_url: EndpointUrl
-    """Base URL of the API, to which the server adds the names of calls."""
+    """Base URL of the API; the server appends the path of each call."""
     openai_api_key: ApiKey
-    """Key that calls are authorised with."""
+    """API key of the endpoint."""
     openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
-    """Name of the model deployment that calls ask for."""
+    """Name of the model deployment."""
     default_query: dict[str, str] = Field(default_factory=dict)
-    """Parameters in the address of every call, such as `api-version`."""
+    """Query parameters of every call, such as `api-version`."""
     max_concurrent_requests: int | None = Field(
         default=None, ge=1, validation_alias=AliasChoices("max_concurrent_requests", "num_concurrent_requests")
     )
-    """Calls to the endpoint at one time; by default without a limit."""
+    """Maximum number of concurrent calls to the endpoint; unlimited by default."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    """Values that are added to the body of every call."""
+    """Fields that are added to the body of every call."""
     openai_default_headers: dict[str, HeaderText] = Field(default_factory=dict)
     """Headers of every call."""
 

@@ -33,17 +33,17 @@ class OpenAIConfig(ProviderConfig):
     """The endpoint, and what every request to it carries."""
 
     openai_base_url: EndpointUrl
-    """Base URL of the API, to which the server adds the names of calls."""
+    """Base URL of the API; the server appends the path of each call."""
     openai_api_key: ApiKey
-    """Key that calls are authorised with."""
+    """API key of the endpoint."""
     openai_model: str = Field(validation_alias=AliasChoices("model_name", "model", "openai_model"))
-    """Name of the model that calls ask for."""
+    """Name of the model."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    """Values that are added to the body of every call."""
+    """Fields that are added to the body of every call."""
     openai_default_headers: dict[str, HeaderText] = Field(default_factory=dict)
     """Headers of every call."""
     drop_input_reasoning_items: bool = False
-    """Whether reasoning of earlier turns is left out of calls."""
+    """Whether calls omit the reasoning of earlier turns."""
 
 
 class OpenAIModel(ModelServer):

@@ -190,9 +190,9 @@ class ScriptedConfig(ServerConfig):
     """
 
     latency_ms: float = Field(0.0, ge=0)
-    """How long every reply waits, in milliseconds."""
+    """Delay of every reply, in milliseconds."""
     says: dict[str, str] = Field(default_factory=dict)
-    """Texts to end with, by a regular expression that the question holds; the first that fits."""
+    """Final answers by regular expression; the first one that matches the question is used."""
 
 
 class ScriptedModel(ModelServer):

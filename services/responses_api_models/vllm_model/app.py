@@ -70,27 +70,27 @@ class VLLMConfig(ProviderConfig):
     """The endpoints, how their model wants to be spoken to, and what every request carries."""
 
     base_url: EndpointUrl | Annotated[list[EndpointUrl], Field(min_length=1)]
-    """Base URL of the API, or several of equal endpoints, to which the server adds the names of calls."""
+    """Base URL of the API, or a list for interchangeable endpoints; the server appends the path of each call."""
     api_key: ApiKey
-    """Key that calls are authorised with."""
+    """API key of the endpoint."""
     model: str = Field(validation_alias=AliasChoices("model_name", "model"))
-    """Name of the model that calls ask for."""
+    """Name of the model."""
     return_token_id_information: bool = False
-    """Whether a reply has the ids and log probabilities of its tokens, for training."""
+    """Whether replies contain the ids and log probabilities of their tokens, for training."""
     uses_reasoning_parser: bool = True
-    """Whether the server separates thoughts from the answer; false: they stay in its text."""
+    """Whether reasoning is separated from the answer; if false, it stays in the text."""
     uses_interleaved_reasoning: bool = True
-    """Whether thoughts of earlier turns are part of the next call."""
+    """Whether calls include the reasoning of earlier turns."""
     sequential_reasoning_allowed: bool = True
-    """Whether several thoughts may follow each other."""
+    """Whether several reasoning items may follow each other."""
     replace_developer_role_with_system: bool = False
-    """Whether messages of the role developer are sent as system."""
+    """Whether developer messages are sent as system messages."""
     is_responses_native: bool = False
-    """Whether the endpoint has the Responses API itself, and requests are passed on."""
+    """Whether the endpoint itself has the Responses API, so that requests are passed on unchanged."""
     chat_template_kwargs: dict[str, Any] | None = None
     """Arguments of the model's chat template."""
     extra_body: dict[str, Any] | None = None
-    """Values that are added to the body of every call."""
+    """Fields that are added to the body of every call."""
     default_headers: dict[str, HeaderText] = Field(default_factory=dict)
     """Headers of every call."""
     audio_root: str | None = None
