@@ -59,7 +59,7 @@ Sidecars = Annotated[
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")]
 Source = Annotated[
     DataSource | None,
-    typer.Option("--source", help="Registry for data sets that have both.", show_default="huggingface"),
+    typer.Option("--source", help="Registry to use for data sets that are in both.", show_default="huggingface"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -52,7 +52,7 @@ def mix(
     output: Output,
     weight: Annotated[
         list[str] | None,
-        typer.Option("--weight", help="AGENT=WEIGHT; may be repeated. Others have 1.", show_default=False),
+        typer.Option("--weight", help="AGENT=WEIGHT; may be repeated. Default weight: 1.", show_default=False),
     ] = None,
     count: Annotated[
         int | None, typer.Option("--rows", help="Rows to write.", min=1, show_default="as many as the weights allow")
@@ -83,9 +83,9 @@ def sample(
         Path | None,
         typer.Option("--from-run", help="Take the rows of this run (output of gymctl collect).", show_default=False),
     ] = None,
-    min_pass_rate: Annotated[float, typer.Option(help="With --from-run, lowest share of passed rollouts.")] = 0.0,
-    max_pass_rate: Annotated[float, typer.Option(help="With --from-run, highest share of passed rollouts.")] = 1.0,
-    threshold: Annotated[float, typer.Option(help="Minimum reward of a passed rollout.")] = 0.5,
+    min_pass_rate: Annotated[float, typer.Option(help="With --from-run, minimum pass rate of a task.")] = 0.0,
+    max_pass_rate: Annotated[float, typer.Option(help="With --from-run, maximum pass rate of a task.")] = 1.0,
+    threshold: Annotated[float, typer.Option(help="Minimum reward of a passed rollout (other commands: 1).")] = 0.5,
     seed: Seed = 0,
 ) -> None:
     """Select rows: at random, or by the pass rate of an earlier run.

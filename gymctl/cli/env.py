@@ -55,7 +55,7 @@ def test(
     context: typer.Context,
     name: str = typer.Argument(
         ...,
-        help="The server: a name, kind/name, or folder; your own, or a bundled one.",
+        help="Server to test, your own or a bundled one: its name, kind/name, or folder.",
         autocompletion=completion.environments,
     ),
     arguments: list[str] = typer.Argument(

@@ -29,9 +29,9 @@ Arguments = Annotated[
 ]
 MinReward = Annotated[float | None, typer.Option(help="Leave out rollouts with a lower reward.", show_default=False)]
 MaxReward = Annotated[float | None, typer.Option(help="Leave out rollouts with a higher reward.", show_default=False)]
-MinPassRate = Annotated[float | None, typer.Option(help="Leave out tasks solved less often.", show_default=False)]
-MaxPassRate = Annotated[float | None, typer.Option(help="Leave out tasks solved more often.", show_default=False)]
-Threshold = Annotated[float, typer.Option(help="Minimum reward of a passed rollout.")]
+MinPassRate = Annotated[float | None, typer.Option(help="Leave out tasks with a lower pass rate.", show_default=False)]
+MaxPassRate = Annotated[float | None, typer.Option(help="Leave out tasks with a higher pass rate.", show_default=False)]
+Threshold = Annotated[float, typer.Option(help="Minimum reward of a passed rollout (other commands: 1).")]
 CompleteGroups = Annotated[
     bool, typer.Option("--complete-groups", help="Leave out tasks with a failed, masked or missing rollout.")
 ]

@@ -36,7 +36,7 @@ _MOST_REASONS = 8
 
 Timeout = Annotated[
     float | None,
-    typer.Option("--timeout", help="The --timeout that `gymctl up` will get.", min=1, show_default="none"),
+    typer.Option("--timeout", help="The --timeout that will be passed to `gymctl up`.", min=1, show_default="none"),
 ]
 
 

@@ -10,11 +10,12 @@ import typer
 from gymctl.cli.colours import label
 from gymctl.cli.help import SCALE, GroupedCommands
 from gymctl.cli.options import AsJson, Verbose
+from gymctl.config.wording import counted
 
 commands = typer.Typer(
     cls=GroupedCommands,
     name="policy",
-    help="The endpoints of running model servers: set, show.",
+    help="Set and show the endpoints of running model servers.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -32,14 +33,14 @@ def _group() -> None:
 
 @commands.command("set")
 def set_endpoints(
-    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Base URLs of equal endpoints.")],
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Base URLs of interchangeable endpoints.")],
     server: Annotated[
         str | None,
         typer.Option("--server", help="Model server.", show_default="policy_model, or the only one"),
     ] = None,
     weight_version: Annotated[
         str,
-        typer.Option("--weight-version", help="Version of the weights, kept in each response.", show_default=False),
+        typer.Option("--weight-version", help="Version of the weights, recorded in each response.", show_default=False),
     ] = "",
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -64,16 +65,16 @@ def set_endpoints(
     if as_json:
         typer.echo(json.dumps(asdict(changed)))
         return
-    endpoints = f"{len(changed.urls)} endpoint{'s' if len(changed.urls) > 1 else ''}"
+    endpoints = counted(len(changed.urls), "endpoint")
     if changed.processes:
-        typer.echo(f"{changed.server}: {endpoints}, used by all of its processes ({changed.processes})")
+        typer.echo(f"{changed.server}: {endpoints}, in use by {_processes(changed.processes)}")
     else:
         typer.echo(f"{changed.server}: {endpoints}; it is not running yet and will use them when it starts")
 
 
 @commands.command()
 def show(as_json: AsJson = False, verbose: Verbose = False) -> None:
-    """Show the endpoints that were set since the stack was started."""
+    """Show the endpoints that have been set since the stack was started."""
     from dataclasses import asdict
 
     from gymctl.operations.policy import show_policy
@@ -87,6 +88,12 @@ def show(as_json: AsJson = False, verbose: Verbose = False) -> None:
     for entry in lists:
         version = f", weights {entry.weight_version}" if entry.weight_version else ""
         late = f", {entry.late} of them late" if entry.late else ""
-        typer.echo(f"{entry.server}: revision {entry.revision}{version}, {entry.processes} processes{late}")
+        typer.echo(f"{entry.server}: revision {entry.revision}{version}, {_processes(entry.processes)}{late}")
         for url in entry.urls:
             typer.echo(f"  {url}")
+
+
+def _processes(number: int) -> str:
+    if number == 1:
+        return "1 process"
+    return f"{number} processes"

@@ -67,7 +67,7 @@ def render(
     """Write the Compose or Swarm file of a configuration; start nothing.
 
     It has one service per named server, plus the head. A file for Swarm is translated from the one for Compose; every
-    change and every loss is listed.
+    change and every unsupported key is listed.
 
     \b
     Examples:

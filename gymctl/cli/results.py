@@ -194,9 +194,9 @@ def find(
     content: options.Content = False,
     as_json: options.Json = False,
 ) -> None:
-    """Find the rollouts that contain a text, in the order of the file, printed as they are found.
+    """Find the rollouts that contain a text, and print each as it is found.
 
-    With --json a line per rollout; the text around the match only with --content.
+    With --json, print one line per rollout; --content adds the text around the match.
     """
     with output.opened(file) as index:
         output.print_matches(index, text, ignore_case=ignore_case, limit=limit, content=content, as_json=as_json)
@@ -207,7 +207,7 @@ def compare_runs(
     first: Annotated[Path, typer.Argument(metavar="A", help="Output file of the baseline.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="Output file of the other run.", show_default=False)],
     agent: options.Agent = None,
-    join: Annotated[Join, typer.Option(help="What makes two tasks the same.")] = Join.TASK,
+    join: Annotated[Join, typer.Option(help="How to match tasks of the two runs: by index or by prompt.")] = Join.TASK,
     limit: options.Limit = 20,
     pass_threshold: options.Threshold = 1.0,
     as_json: options.Json = False,

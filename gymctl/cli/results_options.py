@@ -12,7 +12,7 @@ from gymctl.results.choices import Outcome
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Output file of a collection (JSONL).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Content = Annotated[bool, typer.Option("--content", help="Include text of the rollouts, not only metadata.")]
-Threshold = Annotated[float, typer.Option("--pass-threshold", help="Reward from which a rollout counts as passed.")]
+Threshold = Annotated[float, typer.Option("--pass-threshold", help="Minimum reward of a passed rollout.")]
 Agents = Annotated[list[str] | None, typer.Option("--agent", help="Only this agent; repeatable.", show_default=False)]
 Agent = Annotated[str | None, typer.Option("--agent", help="Only this agent.", show_default=False)]
 IgnoreCase = Annotated[bool, typer.Option("--ignore-case", "-i", help="Match ASCII letters of either case.")]
@@ -25,8 +25,8 @@ Worst = Annotated[
 ]
 Tasks = Annotated[list[int] | None, typer.Option("--task", help="Only this task; repeatable.", show_default=False)]
 Ended = Annotated[Outcome | None, typer.Option(help="How the rollout ended.", show_default=False)]
-MinReward = Annotated[float | None, typer.Option(help="Lowest reward.", show_default=False)]
-MaxReward = Annotated[float | None, typer.Option(help="Highest reward.", show_default=False)]
+MinReward = Annotated[float | None, typer.Option(help="Minimum reward.", show_default=False)]
+MaxReward = Annotated[float | None, typer.Option(help="Maximum reward.", show_default=False)]
 Classes = Annotated[
     list[str] | None,
     typer.Option("--failure-class", help="Only failures of this class; repeatable.", show_default=False),
@@ -43,7 +43,7 @@ ToolErrors = Annotated[
 ]
 MinTokens = Annotated[int | None, typer.Option(help="Minimum number of tokens, input plus output.", show_default=False)]
 MaxTokens = Annotated[int | None, typer.Option(help="Maximum number of tokens, input plus output.", show_default=False)]
-MinSeconds = Annotated[float | None, typer.Option(help="Shortest time.", show_default=False)]
-MaxSeconds = Annotated[float | None, typer.Option(help="Longest time.", show_default=False)]
+MinSeconds = Annotated[float | None, typer.Option(help="Minimum duration, in seconds.", show_default=False)]
+MaxSeconds = Annotated[float | None, typer.Option(help="Maximum duration, in seconds.", show_default=False)]
 Text = Annotated[str, typer.Option(help="Only rollouts that contain this text.", show_default=False)]
-Attempts = Annotated[bool, typer.Option("--attempts", help="Include attempts that a later one replaced.")]
+Attempts = Annotated[bool, typer.Option("--attempts", help="Include failed attempts that were retried later.")]

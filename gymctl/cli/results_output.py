@@ -48,7 +48,7 @@ def opened(file: Path) -> Iterator[Index]:
         try:
             yield index
         except sqlite3.Error as error:
-            raise GymctlError(f"{index.place}: {error}", "remove the file; it is made again") from error
+            raise GymctlError(f"{index.place}: {error}", "remove the file; it will be rebuilt") from error
 
 
 def print_json(value: Any) -> None:

@@ -38,7 +38,7 @@ def scale(
     Example:
       gymctl scale my_agent=4 policy_model=2
 
-    The next `gymctl up` returns to `replicas:` of the configuration.
+    The next `gymctl up` resets the counts to `replicas` in the configuration.
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.display import UpDisplay
     from gymctl.operations.stack import scale as change_replicas

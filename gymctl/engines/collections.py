@@ -82,7 +82,7 @@ def collection_in_the_way(collection: RunningCollection) -> EngineError:
         f"a collection into {collection.output} is using this stack (process {collection.pid}), and its configuration "
         "or code would change",
         f"wait for it, or stop it with `kill -INT {collection.pid}` and continue it later with --resume; "
-        "--while-collecting changes the stack under it",
+        "--while-collecting changes the stack anyway",
         ErrorCode.COLLECTION_RUNNING,
     )
 
@@ -90,6 +90,6 @@ def collection_in_the_way(collection: RunningCollection) -> EngineError:
 def changed_under(collection: RunningCollection) -> str:
     """The note about a collection whose stack changes while it runs."""
     return (
-        f"the collection into {collection.output} continues on the changed stack: its results are those of two "
+        f"the collection into {collection.output} continues on the changed stack: its results come from two "
         "configurations, and --resume will refuse them without --force"
     )

@@ -141,12 +141,12 @@ def _check_engine(config: Config, before: StackState | None) -> None:
     """
     if before is not None and before.engine != "compose":
         raise InputError(
-            f"the stack {before.name} runs {before.where}; changes are only found for --engine compose",
+            f"the stack {before.name} runs {before.where}; gymctl plan supports only --engine compose",
             "use gymctl render to see what would be started",
         )
     if config.membership is not None or (before is not None and before.role):
         raise InputError(
-            "changes of a stack on several machines are not found", "use gymctl render to see what would be started"
+            "gymctl plan does not support stacks on several machines", "use gymctl render to see what would be started"
         )
 
 

@@ -46,11 +46,11 @@ def set_policy(
 ) -> PolicyList:
     """Replace the endpoints of a running model server, and wait until all its processes use them.
 
-    A session stays at its endpoint while that is still listed; calls under way at one that is not are repeated at
-    another one. The next ``up`` that starts the server again returns to its configuration.
+    A session stays on its endpoint as long as that is listed. Calls in progress at a removed endpoint are repeated
+    at another one. The next ``up`` that restarts the server resets it to its configuration.
 
     Args:
-        urls: base URLs of equal endpoints.
+        urls: base URLs of interchangeable endpoints.
         server: the model server; by default ``policy_model``, or the only one.
         weight_version: version of the weights that the endpoints serve, kept in the metadata of responses.
         probe: try the new endpoints once, and note those that do not answer.
@@ -67,7 +67,7 @@ def set_policy(
     if answer["late"]:
         raise EngineError(
             f"{answer['late']} of {answer['processes']} processes of {answer['server']} have not confirmed the change",
-            "run `gymctl policy show` to see whether they do later, and `gymctl status` how they are",
+            "check again with `gymctl policy show`, and their state with `gymctl status`",
         )
     notes: Sequence[str] = ()
     if probe:
@@ -117,7 +117,7 @@ def _ask(directory: Path, state: StackState, change: dict[str, Any] | None) -> A
     token = stored_policy_token(directory)
     if not token:
         raise InputError(
-            f"the stack {state.name} has no policy token: no model server's endpoints can be set",
+            f"the stack {state.name} has no policy token, so its endpoints cannot be set",
             "use openai_model, azure_openai_model or vllm_model; a stack of an older gymctl needs `gymctl up` again",
         )
     status, value = ask_head(state.head_url, token, change)

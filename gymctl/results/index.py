@@ -98,7 +98,7 @@ class Index:
         try:
             return update(self.sql, self.files, on_progress)
         except sqlite3.Error as error:
-            raise GymctlError(f"{self.place}: {error}", "remove the file; it is made again") from error
+            raise GymctlError(f"{self.place}: {error}", "remove the file; it will be rebuilt") from error
 
     @property
     def unreadable_lines(self) -> int:

@@ -221,7 +221,7 @@ def _repaired(path: Path, head: type[ResultHead] | type[FailureHead], notes: lis
     if broken:
         with replacing(path) as out:
             out.writelines(line for line, row in lines_of(path, head) if row is not None)
-        notes.append(f"{path}: removed {broken} broken lines; their rollouts are done again")
+        notes.append(f"{path}: removed {broken} broken lines; their rollouts will be repeated")
     if head is ResultHead and rows > len(keys):
         notes.append(f"{path}: {rows - len(keys)} results repeat a rollout; only the first of each rollout is counted")
     return keys

@@ -179,5 +179,5 @@ def refuse_another_run(record: Mapping[str, Any], run: RunSpec, digest: str) -> 
     if differences:
         raise InputError(
             f"{run.output} belongs to another run: {'; '.join(differences)}",
-            "use what it was started with, choose another output, or resume anyway with --force",
+            "restore the original input and settings, choose another output, or resume anyway with --force",
         )

@@ -141,7 +141,7 @@ class Watch:
         for name in self.servers:
             container = worst.get(name)
             if container is None:
-                raise self._failed(name, "has no container any more; it was removed")
+                raise self._failed(name, "has no container: it was removed")
             if not _is_well(container):
                 return False
         return True

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gymctl.config.wording import listing
 from gymctl.engines.docker.daemon import connect
 from gymctl.engines.state import find_own_state
 from gymctl.engines.swarm.nodes import find_nodes
@@ -39,6 +40,6 @@ def distribution_notes(*, registry: str, hosts: Sequence[str]) -> tuple[str, ...
     if registry or hosts or not others:
         return ()
     return (
-        f"the images are on this node only, but tasks may also run on {', '.join(others[:3])} too: "
+        f"the images are on this node only, but tasks may also run on {listing(others)}: "
         "--registry HOST/PREFIX pushes them, --host ssh://USER@NODE (repeated) copies them there",
     )

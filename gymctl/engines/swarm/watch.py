@@ -65,7 +65,7 @@ class DeployWatch:
     def _judge(self, name: str, services: dict[str, SwarmService], tasks: Sequence[Task]) -> Judgement:
         service = services.get(name)
         if service is None:
-            raise ServerFailed(self.servers[name], "has no service any more; it was removed", command="gymctl logs")
+            raise ServerFailed(self.servers[name], "has no service: it was removed", command="gymctl logs")
         return judge(service, tasks, self.before)
 
     def _tell(self, judged: dict[str, Judgement]) -> None:

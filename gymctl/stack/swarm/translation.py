@@ -90,7 +90,7 @@ def _network(name: str, network: Network | None, report: Report) -> Network:
         report.translated("networks", f"{name}: it must already exist as an attachable overlay")
         return before
     if before.driver not in (None, "bridge", "overlay"):
-        report.lost("networks", f"{name}: whether a {before.driver} network can be in a swarm, Docker will say")
+        report.lost("networks", f"{name}: Docker decides whether a Swarm can use a {before.driver} network")
         return before
     options = {key: value for key, value in (before.driver_opts or {}).items() if not key.startswith(_BRIDGE_OPTIONS)}
     for key in sorted(set(before.driver_opts or {}) - set(options)):
