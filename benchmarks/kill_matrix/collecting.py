@@ -19,8 +19,8 @@ from gymctl.rollouts.report import Report
 
 
 @dataclass
-class Said:
-    """What a collector told on its standard output: results it called finished, and how it ended."""
+class CollectorOutput:
+    """Events on a collector's standard output: results that it reported as finished, and how it ended."""
 
     finished: int = 0
     left_at_start: int = 0
@@ -56,7 +56,7 @@ class Collector:
     """
 
     def __init__(self, job: Job, errors: Path, largest_file: int | None = None) -> None:
-        self.said = Said()
+        self.output = CollectorOutput()
         self.started = time.monotonic()
         with errors.open("ab") as error_file:
             self.process = subprocess.Popen(
@@ -77,7 +77,7 @@ class Collector:
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.said.hear(line)
+            self.output.hear(line)
 
     @property
     def alive(self) -> bool:
@@ -88,15 +88,15 @@ class Collector:
         """Wait until it has begun; False when it ended before, or did not begin in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.alive:
-            if self.said.under_way.wait(0.05):
+            if self.output.under_way.wait(0.05):
                 return True
         return False
 
     def wait_until_done(self, share: float) -> None:
         """Wait until that share of what this session has to do is done, or it has ended."""
         if self.wait_under_way():
-            target = self.said.finished + share * self.said.left_at_start
-            while self.alive and self.said.finished < target:
+            target = self.output.finished + share * self.output.left_at_start
+            while self.alive and self.output.finished < target:
                 time.sleep(0.01)
 
     def kill(self) -> None:
@@ -104,7 +104,7 @@ class Collector:
         self.process.kill()
 
     def wait(self, seconds: float) -> int | None:
-        """Its exit code when it has ended and everything it said was heard; None when it still runs after that time."""
+        """Its exit code when it has ended and its output has been read; None when it still runs after that time."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:

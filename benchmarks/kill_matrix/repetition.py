@@ -67,7 +67,7 @@ def _sessions(kind: Kind, scene: Scene, outcome: Outcome, witness: Witness) -> N
         collector = scene.collect()
         kind.strike(scene, collector)
         code = collector.wait(scene.seconds)
-        output = collector.said
+        output = collector.output
         witness.after_session(code, output)
         if code is None:
             collector.kill()

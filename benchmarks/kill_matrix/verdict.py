@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.kill_matrix.collecting import Said
+from benchmarks.kill_matrix.collecting import CollectorOutput
 from benchmarks.kill_matrix.scene import BOXES_EACH_RUN, CONCURRENCY, REPEATS, Scene
 from gymctl.config.row_fields import FAILURE_TERMINAL, ROLLOUT_INDEX, TASK_INDEX
 
@@ -50,7 +50,7 @@ class Witness:
         self.violations: list[str] = []
         self._seen_before = Seen()
 
-    def after_session(self, code: int | None, output: Said) -> None:
+    def after_session(self, code: int | None, output: CollectorOutput) -> None:
         """Nothing written before is gone; all that was called finished is there; no more was cut off than ran."""
         if code is None:
             self.violations.append("the collector hangs")
@@ -75,7 +75,7 @@ class Witness:
             self.violations.append(f"{cut_off} rollouts were cut off, {CONCURRENCY} may be in flight")
         self._seen_before = seen
 
-    def at_end(self, outcome: Outcome, output: Said) -> None:
+    def at_end(self, outcome: Outcome, output: CollectorOutput) -> None:
         """Every rollout once, with the reward it earned; work done again within bounds; the report agrees."""
         rows = [orjson.loads(line) for line in whole_lines(self._scene.output)]
         failures = [orjson.loads(line) for line in whole_lines(self._scene.spec.files.failures)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gymctl import assets
 from gymctl.config.bundled_names import bundled_name
-from gymctl.config.diagnostics import shown
+from gymctl.config.diagnostics import display_path
 from gymctl.config.vocabulary import ServerKind
 from gymctl.config.wording import nearest
 from gymctl.errors import InputError
@@ -68,9 +68,9 @@ class Finder:
         return self.roots
 
     def _looked_in(self, beside: Path | None) -> str:
-        extra = [shown(root, self.cwd) for root in self.roots if root not in (self.cwd, self.roots[-1])]
+        extra = [display_path(root, self.cwd) for root in self.roots if root not in (self.cwd, self.roots[-1])]
         if beside and beside != self.cwd:
-            near = [shown(beside, self.cwd)]
+            near = [display_path(beside, self.cwd)]
         else:
             near = []
         return f"looked in {', '.join([*extra, '.', *near])} and the bundled services"
@@ -132,12 +132,12 @@ def _stack_in(folder: Path, cwd: Path) -> list[Path]:
         if path.name not in _NOT_LAYERS and not path.name.startswith(("compose", "docker-compose"))
     )
     if not files:
-        raise InputError(f"{shown(folder, cwd)}: no YAML file in this directory", "add a stack.yaml")
+        raise InputError(f"{display_path(folder, cwd)}: no YAML file in this directory", "add a stack.yaml")
     tops = [path for path in files if _INCLUDES.search(path.read_text(encoding="utf-8", errors="replace"))]
     if len(tops) > 1:
         names = ", ".join(path.name for path in tops)
         raise InputError(
-            f"{shown(folder, cwd)}: contains several configurations ({names})",
-            f"choose one, e.g. {shown(tops[0], cwd)}",
+            f"{display_path(folder, cwd)}: contains several configurations ({names})",
+            f"choose one, e.g. {display_path(tops[0], cwd)}",
         )
     return files

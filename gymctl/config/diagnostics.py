@@ -66,7 +66,7 @@ class Origins:
             self.written[new] = self.written[path] + self.written.get(new, [])
 
 
-def shown(path: Path, cwd: Path) -> str:
+def display_path(path: Path, cwd: Path) -> str:
     """``path`` as a user would write it: relative to ``cwd`` when it lies below it; bundled ones from ``services/``."""
     for base in (cwd, assets.folder("services").parent):
         if path.is_relative_to(base):

@@ -90,14 +90,14 @@ def _doc(config: Config, path: KeyPath) -> KeyDoc | None:
 def _explained(config: Config, path: KeyPath, *, deep: bool, seen: frozenset[KeyPath] = frozenset()) -> Explanation:
     value = _value_at(config.resolved, path)
     settings = tuple(
-        Setting(str(place), _shown(config, path, written))
+        Setting(str(place), _display_value(config, path, written))
         for place, written in zip(config.origins.history(path), config.origins.written.get(path, ()), strict=True)
     )
     nested = isinstance(value, dict | list)
     raw = config.origins.written.get(path, [None])[-1]
     return Explanation(
         path=dotted(path),
-        value=_shown(config, path, value),
+        value=_display_value(config, path, value),
         settings=() if nested and isinstance(raw, dict) else settings,
         refers_to=tuple(_referred(config, raw, seen | {path})),
         inside=tuple(_explained(config, leaf, deep=False) for leaf in _leaves(value, path)) if nested and deep else (),
@@ -125,7 +125,7 @@ def _leaves(value: Any, path: KeyPath) -> Iterator[KeyPath]:
         yield from _leaves(item, (*path, key))
 
 
-def _shown(config: Config, path: KeyPath, value: Any) -> Any:
+def _display_value(config: Config, path: KeyPath, value: Any) -> Any:
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     if isinstance(value, str) and _REFERENCE.fullmatch(value):
         return value

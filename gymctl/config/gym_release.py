@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"^(MAJOR|MINOR|PATCH) *= *([0-9]+)", re.MULTILINE)
 def version_in(root: Path) -> str | None:
     """The version of the NeMo Gym in a folder, from its metadata or its own code; None where it is not known."""
     installed = (_INSTALLED.fullmatch(path.name) for path in root.glob("nemo_gym-*.dist-info"))
-    versions = [found["version"] for found in installed if found]
+    versions = [match["version"] for match in installed if match]
     if versions:
         return versions[0]
     try:

@@ -31,14 +31,14 @@ def check_published(
     taken = {}
     if role is Role.ALL or (role is not Role.WORKER and is_this_machine(head.host)):
         taken[head.port] = "the head server"
-    for title, path, port in _wanted(blocks, ray):
+    for title, path, port in _published_ports(blocks, ray):
         if port in taken:
             problem = f"{title}: port {port} of this machine is already used by {taken[port]}"
             findings.problem(path, problem, "choose another port", ErrorCode.PORT_REPEATED)
         taken.setdefault(port, title)
 
 
-def _wanted(blocks: Iterable[VllmBlock], ray: RayBlock | None) -> Iterator[tuple[str, KeyPath, int]]:
+def _published_ports(blocks: Iterable[VllmBlock], ray: RayBlock | None) -> Iterator[tuple[str, KeyPath, int]]:
     """Who wants a port, where that is said, and the port."""
     for block in blocks:
         for index, service in enumerate(block.services if block.port else ()):

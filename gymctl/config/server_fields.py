@@ -95,10 +95,10 @@ _AT_URL = re.compile(r"http://(?P<host>[^/:@?#\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<por
 
 
 def _server_address(value: str) -> str:
-    found = _AT_URL.fullmatch(value)
-    if found is None or not is_port(int(found["port"])):
+    match = _AT_URL.fullmatch(value)
+    if match is None or not is_port(int(match["port"])):
         raise ValueError("not the address of a server")
-    if not found["host"].startswith("[") and not is_host_name(found["host"]):
+    if not match["host"].startswith("[") and not is_host_name(match["host"]):
         raise ValueError("not a host name")
     return value.removesuffix("/")
 

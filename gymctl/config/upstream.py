@@ -161,8 +161,8 @@ def release_at(version: str) -> Release:
     >>> release_at("0.6.3").version
     '0.6.0'
     """
-    wanted = _numbers(version)
-    earlier = [release for release in RELEASES if _numbers(release.version) <= wanted]
+    requested = _numbers(version)
+    earlier = [release for release in RELEASES if _numbers(release.version) <= requested]
     return earlier[-1] if earlier else RELEASES[0]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from gymctl.config.diagnostics import KeyPath, Location, shown
+from gymctl.config.diagnostics import KeyPath, Location, display_path
 from gymctl.errors import ConfigError, Problem
 
 _BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -53,7 +53,7 @@ def read_document(path: Path, cwd: Path) -> Document:
     Raises:
         ConfigError: the file cannot be read, is not YAML, has a duplicate key, or is not a mapping.
     """
-    name = shown(path, cwd)
+    name = display_path(path, cwd)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -120,11 +120,11 @@ def changes(
     draft = plan(config, replace(draft_options, bounded_logs=bounded_logs), directory=directory)
     names = image_names(draft.images, base_image=images.base_image)
     stack = draft.with_images({tag: image.name for tag, image in names.items()})
-    found = engine.changes(stack, render_stack(stack))
+    service_changes = engine.changes(stack, render_stack(stack))
     sources = {names[image.tag].name: image for image in draft.images}
     return StackChanges(
         name=stack.name,
-        servers=tuple(_server_change(change, config, sources) for change in found),
+        servers=tuple(_server_change(change, config, sources) for change in service_changes),
         images=tuple(image.name for image in names.values() if not image.is_built),
         collections=tuple(
             running.output

@@ -74,7 +74,7 @@ class Runtimes:
         """The release in the root, or in the folder that a server of NeMo Gym was found in."""
         folders = (server.folder.parent.parent for server in self.nemo_gym if server.folder)
         roots = [self._root] if self._root else list(dict.fromkeys(folders))
-        return next((found for root in roots if (found := version_in(root))), None)
+        return next((version for root in roots if (version := version_in(root))), None)
 
     @property
     def nemo_gym(self) -> tuple[ServerInstance, ...]:

@@ -25,7 +25,7 @@ my_agent:
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     """How a command ended."""
 
     code: int

@@ -59,7 +59,7 @@ def test_overrides_of_one_mapping_are_laid_over_one_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("+num_repeats={_default: x}", "num_repeats is 'x'; it must be a whole number, 1 or more"),
         ("+num_repeats={_default: 1.5}", "num_repeats is 1.5; it must be a whole number, 1 or more"),
@@ -71,21 +71,21 @@ def test_overrides_of_one_mapping_are_laid_over_one_another() -> None:
         ("~limit", "'~limit': options of collect cannot be deleted; omit it instead; see gymctl collect --help"),
     ],
 )
-def test_overrides_that_make_no_sense_are_refused(override: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_overrides_that_make_no_sense_are_refused(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         run_spec(FILES, [override])
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 1e300])
 def test_times_are_above_nothing_and_have_an_end(seconds: float) -> None:
-    for name, said in (("stall_s", "stall is"), ("deadline_s", "the deadline is")):
-        with pytest.raises(InputError, match=f"{said} {seconds:g}.* s; it must be above 0".replace("+", r"\+")):
+    for name, message in (("stall_s", "stall is"), ("deadline_s", "the deadline is")):
+        with pytest.raises(InputError, match=f"{message} {seconds:g}.* s; it must be above 0".replace("+", r"\+")):
             run_spec({**FILES, name: seconds})
 
 
 def test_what_failed_is_tried_again_in_a_run_that_goes_on() -> None:
-    for given, overrides in (({"resume": True}, []), ({}, ["+resume_from_cache=true"])):
-        assert run_spec({**FILES, **given, "retry_failed": True}, overrides).retry_failed
+    for flags, overrides in (({"resume": True}, []), ({}, ["+resume_from_cache=true"])):
+        assert run_spec({**FILES, **flags, "retry_failed": True}, overrides).retry_failed
     with pytest.raises(InputError, match=r"--retry-failed .*; add --resume"):
         run_spec({**FILES, "retry_failed": True})
 
@@ -109,8 +109,8 @@ def test_rows_of_a_bundled_server_are_found_by_the_path_in_its_configuration(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows = Path("resources_servers/example_multi_step/data/example.jsonl")
-    given = {**FILES, "input": rows}
-    assert run_spec(given).input == assets.folder("services") / rows
+    arguments = {**FILES, "input": rows}
+    assert run_spec(arguments).input == assets.folder("services") / rows
     rows.parent.mkdir(parents=True)
     rows.touch()
-    assert run_spec(given).input == rows
+    assert run_spec(arguments).input == rows

@@ -63,22 +63,22 @@ def test_notes_of_endpoints_and_a_running_collection(gymctl, folder, endpoint):
     (folder / "c.yaml").write_text(configuration)
     up = ("up", "c.yaml", "--engine", "local", f"+head_server.port={free_port()}")
     try:
-        said = gymctl(*up)
-        assert said.code == 0
-        assert [line for line in said.lines if line.startswith("note:")] == [
+        result = gymctl(*up)
+        assert result.code == 0
+        assert [line for line in result.lines if line.startswith("note:")] == [
             f"note: chat_only: {endpoint} speaks Chat Completions only; use vllm_model, which converts",
             "note: unknown: no model 'x'; it serves a",
             f"note: dead: {dead} refuses connections",
         ]
-        said = gymctl(*up, "--no-probe")
-        assert (said.code, [line for line in said.lines if line.startswith("note:")]) == (0, [])
+        result = gymctl(*up, "--no-probe")
+        assert (result.code, [line for line in result.lines if line.startswith("note:")]) == (0, [])
 
         assert "collecting" not in gymctl("status").out
         with registered(folder, folder / "out.jsonl"):
-            said = gymctl("status").out
+            result = gymctl("status").out
             listed = json.loads(gymctl("status", "--json").out)
-        assert "collecting into" in said
-        assert "to stop it: kill -INT " in said
+        assert "collecting into" in result
+        assert "to stop it: kill -INT " in result
         servers = json.loads(gymctl("status", "--json").out)
         assert "collection" not in {entry["kind"] for entry in servers}
         assert [entry["name"] for entry in listed[:-1]] == [entry["name"] for entry in servers]

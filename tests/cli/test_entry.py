@@ -29,9 +29,9 @@ def test_an_interrupt_while_the_command_is_imported(tmp_path: Path, ignored: boo
     assert process.stdout is not None
     assert process.stdout.readline() == "importing\n"
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=20)
     assert process.returncode == code
-    assert said == ("imported\n" if ignored else "")
+    assert errors == ("imported\n" if ignored else "")
 
 
 def test_the_command_runs() -> None:

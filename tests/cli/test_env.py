@@ -46,7 +46,7 @@ def test_the_printed_steps_work_when_they_are_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["wether"], "error: no server 'wether' here or among the bundled ones; there are: "),
         (
@@ -59,7 +59,7 @@ def test_the_printed_steps_work_when_they_are_copied(tmp_path: Path) -> None:
 )
 def test_wrong_input_is_told_in_a_line(
     arguments: list[str],
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -69,7 +69,7 @@ def test_wrong_input_is_told_in_a_line(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_without_docker_the_other_way_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

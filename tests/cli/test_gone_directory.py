@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_stack import Said
+from cli_stack import CommandResult
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["down"], ["up", "x.yaml"], ["config", "check", "x.yaml"]])
-def test_a_directory_that_is_gone_is_named(gymctl: Callable[..., Said], folder: Path, arguments: list[str]) -> None:
+def test_a_directory_that_is_gone_is_named(
+    gymctl: Callable[..., CommandResult], folder: Path, arguments: list[str]
+) -> None:
     folder.rmdir()
     done = gymctl(*arguments)
     assert done.code == 1

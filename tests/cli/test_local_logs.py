@@ -53,8 +53,8 @@ def stack(gymctl, folder: Path):
     app.parent.mkdir(parents=True)
     app.write_text(APP)
     (folder / "stack.yaml").write_text(STACK.format(port=free_port()))
-    said = gymctl("up", "stack.yaml", "--engine", "local")
-    assert said.code == 0, said.err
+    result = gymctl("up", "stack.yaml", "--engine", "local")
+    assert result.code == 0, result.err
     yield {status["name"]: status["address"] for status in json.loads(gymctl("status", "--json").out)}
     gymctl("down")
 
@@ -99,8 +99,8 @@ def test_one_rollout_is_a_story_across_servers(gymctl, folder: Path, stack):
 
 
 def test_volumes_are_for_containers(gymctl, stack):
-    said = gymctl("down", "--volumes")
-    assert (said.code, said.lines) == (
+    result = gymctl("down", "--volumes")
+    assert (result.code, result.lines) == (
         2,
         ["error: --volumes is for containers, and a local stack has no volumes; leave it out"],
     )
@@ -109,8 +109,10 @@ def test_volumes_are_for_containers(gymctl, stack):
 
 def test_a_level_that_does_not_exist(gymctl, folder: Path, stack, monkeypatch):
     gymctl("down")
-    said = gymctl("up", "stack.yaml", "++tools.resources_servers.mine.log_level=loud", "--engine", "local")
-    assert said.code == 2 and "log_level is 'loud'; it must be one of debug, info, warning, error" in said.err
+    result = gymctl("up", "stack.yaml", "++tools.resources_servers.mine.log_level=loud", "--engine", "local")
+    assert result.code == 2 and "log_level is 'loud'; it must be one of debug, info, warning, error" in result.err
     monkeypatch.setenv("GYMCTL_LOG_LEVEL", "loud")
-    said = gymctl("up", "stack.yaml", "--engine", "local")
-    assert said.code == 2 and "GYMCTL_LOG_LEVEL is 'loud'; it must be one of debug, info, warning, error" in said.err
+    result = gymctl("up", "stack.yaml", "--engine", "local")
+    assert (
+        result.code == 2 and "GYMCTL_LOG_LEVEL is 'loud'; it must be one of debug, info, warning, error" in result.err
+    )

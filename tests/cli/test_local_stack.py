@@ -48,14 +48,14 @@ def alive(pid: int) -> bool:
 
 
 def test_from_up_to_down(gymctl, folder, up):
-    said = up(EXAMPLE)
-    assert said.code == 0
-    assert "6 servers" in said.out and "gymctl down" in said.out
-    assert {line.partition(":")[0] for line in said.lines if ": healthy" in line} == SERVERS
+    result = up(EXAMPLE)
+    assert result.code == 0
+    assert "6 servers" in result.out and "gymctl down" in result.out
+    assert {line.partition(":")[0] for line in result.lines if ": healthy" in line} == SERVERS
 
-    said = gymctl("status", "--json")
-    assert (said.code, said.err) == (0, "")
-    statuses = json.loads(said.out)
+    result = gymctl("status", "--json")
+    assert (result.code, result.err) == (0, "")
+    statuses = json.loads(result.out)
     assert {status["name"] for status in statuses} == SERVERS
     assert all(status["ok"] and status["uptime_seconds"] >= 0 for status in statuses)
     assert all(status["address"].startswith("http://127.0.0.1:") for status in statuses)
@@ -63,22 +63,22 @@ def test_from_up_to_down(gymctl, folder, up):
         assert {server["process_name"] for server in json.load(reply)} == SERVERS - {"head"}
     assert "example_multi_step_simple_agent" in gymctl("status").out
 
-    said = gymctl("collect", "--input", EXAMPLE / "rows.jsonl", "--output", "out.jsonl")
-    assert said.code == 0, said
+    result = gymctl("collect", "--input", EXAMPLE / "rows.jsonl", "--output", "out.jsonl")
+    assert result.code == 0, result
     assert len((folder / "out.jsonl").read_text().splitlines()) == 10
-    assert "10 of 10 rollouts done" in said.out
-    assert "stamina" not in said.err
+    assert "10 of 10 rollouts done" in result.out
+    assert "stamina" not in result.err
 
     theirs = ["+input_jsonl_fpath=" + str(EXAMPLE / "rows.jsonl"), "+output_jsonl_fpath=theirs.jsonl", "+limit=3"]
-    said = gymctl("collect", *theirs, "--json")
-    assert (json.loads(said.out)["done"], said.err) == (3, "")
+    result = gymctl("collect", *theirs, "--json")
+    assert (json.loads(result.out)["done"], result.err) == (3, "")
 
     assert "policy_model listens on" in gymctl("logs", "policy_model", "--tail", "5").out
     assert gymctl("logs", "--tail", "0").out == ""
 
     pid = int((folder / ".gymctl" / "local.pid").read_text())
-    said = gymctl("down")
-    assert (said.code, said.out, said.err) == (0, "trial is down\n", "")
+    result = gymctl("down")
+    assert (result.code, result.out, result.err) == (0, "trial is down\n", "")
     assert not (folder / ".gymctl").exists()
     assert not alive(pid)
     assert gymctl("status").code == 2
@@ -108,9 +108,9 @@ def test_a_port_that_is_taken_leaves_what_runs_alone(gymctl, folder, up):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = gymctl("up", EXAMPLE, "--engine", "local", f"+head_server.port={port}")
-    assert (said.code, len(said.lines)) == (1, 1)
-    assert f"port {port} on 127.0.0.1 is already in use" in said.err
+        result = gymctl("up", EXAMPLE, "--engine", "local", f"+head_server.port={port}")
+    assert (result.code, len(result.lines)) == (1, 1)
+    assert f"port {port} on 127.0.0.1 is already in use" in result.err
     assert gymctl("status").code == 0
 
 
@@ -122,10 +122,10 @@ def test_a_stack_takes_the_ports_of_the_one_before(gymctl, folder):
 def test_what_had_to_make_room_for_a_failure_is_said(gymctl, folder, up):
     up(EXAMPLE)
     failing_server(folder, "raise RuntimeError('no table')")
-    said = up("stack.yaml")
-    assert said.code == 1
-    assert said.lines[0] == "note: the previous stack trial has been stopped"
-    assert "weather could not start" in said.lines[1]
+    result = up("stack.yaml")
+    assert result.code == 1
+    assert result.lines[0] == "note: the previous stack trial has been stopped"
+    assert "weather could not start" in result.lines[1]
     assert contents(folder).keys() & {".gymctl"} == set()
 
 
@@ -141,12 +141,12 @@ def test_a_process_that_ended_is_seen_and_not_mistaken_for_another(gymctl, folde
     os.kill(pid, signal.SIGKILL)
     while alive(pid):
         time.sleep(0.02)
-    said = gymctl("status", "--json")
-    assert said.code == 1
-    assert {status["state"] for status in json.loads(said.out)} == {"exited"}
-    said = gymctl("collect", "--input", EXAMPLE / "rows.jsonl", "--output", "out.jsonl")
-    assert said.code == 1
-    assert said.err == "error: the stack trial has stopped: its process has exited; start it again with `gymctl up`\n"
+    result = gymctl("status", "--json")
+    assert result.code == 1
+    assert {status["state"] for status in json.loads(result.out)} == {"exited"}
+    result = gymctl("collect", "--input", EXAMPLE / "rows.jsonl", "--output", "out.jsonl")
+    assert result.code == 1
+    assert result.err == "error: the stack trial has stopped: its process has exited; start it again with `gymctl up`\n"
     assert gymctl("down").code == 0
     assert contents(folder) == {}
 
@@ -181,8 +181,8 @@ def test_interrupted_collection_loses_nothing_and_goes_on(gymctl, folder, up):
     assert all(json.loads(line) for line in before)
     assert f"{len(before)} of 3000 rollouts done" in printed
 
-    said = gymctl(*arguments, "--concurrency", "64", "--resume")
-    assert said.code == 0, said
+    result = gymctl(*arguments, "--concurrency", "64", "--resume")
+    assert result.code == 0, result
     after = out.read_text().splitlines()
     assert after[: len(before)] == before
     keys = {(row["_ng_task_index"], row["_ng_rollout_index"]) for row in map(json.loads, after)}
@@ -211,8 +211,8 @@ def test_an_interrupt_says_what_had_to_make_room(folder, up):
     process = start("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
     wait_for(lambda: number.read_text() != before, process)
     os.killpg(process.pid, signal.SIGINT)
-    said = "note: the previous stack trial has been stopped\ninterrupted; nothing was started\n"
-    assert process.communicate(timeout=30) == ("", said)
+    expected = "note: the previous stack trial has been stopped\ninterrupted; nothing was started\n"
+    assert process.communicate(timeout=30) == ("", expected)
     assert not (folder / ".gymctl").exists()
 
 

@@ -7,21 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_stack import GOOD, Said, free_port
+from cli_stack import GOOD, CommandResult, free_port
 
 pytestmark = pytest.mark.processes
 
 ROWS = Path(__file__).parents[2] / "examples" / "quickstart" / "rows.jsonl"
 
 
-def start(gymctl: Callable[..., Said], *arguments: str) -> Said:
-    said = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}", *arguments)
-    assert said.code == 0, said.err
-    return said
+def start(gymctl: Callable[..., CommandResult], *arguments: str) -> CommandResult:
+    result = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}", *arguments)
+    assert result.code == 0, result.err
+    return result
 
 
 def test_a_model_of_another_stack(
-    gymctl: Callable[..., Said], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    gymctl: Callable[..., CommandResult], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -39,27 +39,27 @@ def test_a_model_of_another_stack(
         assert statuses["policy_model"]["health"] == "healthy"
         row = json.loads(ROWS.read_text().splitlines()[0]) | {"agent_ref": None}
         (folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
-        said = gymctl("collect", "-i", "rows.jsonl", "-o", "out.jsonl", "--agent", "my_agent")
-        assert said.code == 0, said.err
+        result = gymctl("collect", "-i", "rows.jsonl", "-o", "out.jsonl", "--agent", "my_agent")
+        assert result.code == 0, result.err
         assert json.loads((folder / "out.jsonl").read_text())["reward"] == 1.0
         monkeypatch.chdir(elsewhere)
         gymctl("down")
         monkeypatch.chdir(folder)
-        said = gymctl("status")
-        assert said.code != 0
-        assert "policy_model" in said.out and "unreachable" in said.out
+        result = gymctl("status")
+        assert result.code != 0
+        assert "policy_model" in result.out and "unreachable" in result.out
     finally:
         for place in (elsewhere, folder):
             monkeypatch.chdir(place)
             gymctl("down")
 
 
-def test_up_says_that_a_server_elsewhere_does_not_answer(gymctl: Callable[..., Said], folder: Path) -> None:
+def test_up_says_that_a_server_elsewhere_does_not_answer(gymctl: Callable[..., CommandResult], folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     url = f"http://127.0.0.1:{free_port()}"
-    said = start(gymctl, f"++policy_model.at={url}")
+    result = start(gymctl, f"++policy_model.at={url}")
     try:
-        assert f"policy_model does not answer at {url}" in said.err
+        assert f"policy_model does not answer at {url}" in result.err
         assert "policy_model runs elsewhere" in gymctl("logs", "policy_model").err
     finally:
         gymctl("down")

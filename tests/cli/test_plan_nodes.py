@@ -44,9 +44,9 @@ def files(folder):
 
 
 def planned(gymctl, *arguments):
-    said = gymctl("plan-nodes", *arguments, "--json")
-    assert said.code == 0, said.err
-    return {machine["address"]: machine for machine in json.loads(said.out)}
+    result = gymctl("plan-nodes", *arguments, "--json")
+    assert result.code == 0, result.err
+    return {machine["address"]: machine for machine in json.loads(result.out)}
 
 
 def test_every_server_is_on_one_machine_and_sizes_are_the_larger_of_two(gymctl, files):
@@ -78,12 +78,12 @@ def test_a_port_is_open_to_those_who_call_it_and_nobody_else(gymctl, files):
 
 
 def test_the_rules_name_each_port_once_per_caller(gymctl, files):
-    said = gymctl("plan-nodes", *files, "--firewall", "ufw")
-    assert "ufw allow proto tcp from 192.168.1.102 to any port 8080 comment 'gymctl: tools'" in said.out
-    assert said.out.count("ufw allow") == 6
-    said = gymctl("plan-nodes", *files, "--firewall", "nftables")
-    assert "ip saddr { 192.168.1.100, 192.168.1.102 } tcp dport 8000 accept" in said.out
-    assert said.out.count(" drop") == 4
+    result = gymctl("plan-nodes", *files, "--firewall", "ufw")
+    assert "ufw allow proto tcp from 192.168.1.102 to any port 8080 comment 'gymctl: tools'" in result.out
+    assert result.out.count("ufw allow") == 6
+    result = gymctl("plan-nodes", *files, "--firewall", "nftables")
+    assert "ip saddr { 192.168.1.100, 192.168.1.102 } tcp dport 8000 accept" in result.out
+    assert result.out.count(" drop") == 4
 
 
 def test_one_machine_needs_nothing_open(gymctl, folder):
@@ -101,9 +101,9 @@ def test_one_machine_needs_nothing_open(gymctl, folder):
 def test_rules_need_an_address_of_the_head(gymctl, files, head, options):
     coordinator = Path(files[0])
     coordinator.write_text(f"{head}\n" + "\n".join(COORDINATOR.splitlines()[1:]).replace("192.168.1.100", "127.0.0.1"))
-    said = gymctl("plan-nodes", *files, "--firewall", *options)
-    assert (said.code, said.out) == (2, "")
-    assert said.err == (
+    result = gymctl("plan-nodes", *files, "--firewall", *options)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
         "error: rules for workers need the address of the head's machine; "
         "set head_server.host to the address that workers use\n"
     )
@@ -113,15 +113,17 @@ def test_rules_need_an_address_of_the_head(gymctl, files, head, options):
 def test_ufw_takes_no_names(gymctl, files):
     workers = Path(files[1])
     workers.write_text(WORKER.replace("192.168.1.102", "worker-2"))
-    said = gymctl("plan-nodes", *files, "--firewall", "ufw")
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("error: ufw needs addresses, but worker-2 is a host name; use its address, or")
+    result = gymctl("plan-nodes", *files, "--firewall", "ufw")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ufw needs addresses, but worker-2 is a host name; use its address, or")
     assert "worker-2 } tcp dport 11000 accept" in gymctl("plan-nodes", *files, "--firewall", "nftables").out
 
 
 def test_wrong_inputs(gymctl, files):
-    said = gymctl("plan-nodes", *files, "--firewall", "iptables")
-    assert said.code == 2
-    assert said.err.startswith("error: invalid value for '--firewall': 'iptables' is not one of 'ufw', 'nftables'; see")
-    said = gymctl("plan-nodes", "coordinator.yaml")
-    assert said.code == 2 and "policy_model" in said.err and "Traceback" not in said.err
+    result = gymctl("plan-nodes", *files, "--firewall", "iptables")
+    assert result.code == 2
+    assert result.err.startswith(
+        "error: invalid value for '--firewall': 'iptables' is not one of 'ufw', 'nftables'; see"
+    )
+    result = gymctl("plan-nodes", "coordinator.yaml")
+    assert result.code == 2 and "policy_model" in result.err and "Traceback" not in result.err

@@ -24,24 +24,24 @@ def without_docker(monkeypatch):
 
 
 def test_ten_rollouts_of_two_environments(gymctl, folder):
-    said = gymctl("quickstart")
-    assert said.code == 0
+    result = gymctl("quickstart")
+    assert result.code == 0
     assert [path.name for path in folder.iterdir()] == ["gymctl-quickstart"]
     assert set(contents(folder / "gymctl-quickstart")) == FILES
     rows = [json.loads(line) for line in (folder / "gymctl-quickstart" / "rollouts.jsonl").read_text().splitlines()]
     rewards = {agent: [row["reward"] for row in rows if row["agent_ref"]["name"] == agent] for agent in ENVIRONMENTS}
-    assert [len(found) for found in rewards.values()] == [5, 5]
-    assert all(sum(found) >= 1 for found in rewards.values())
+    assert [len(values) for values in rewards.values()] == [5, 5]
+    assert all(sum(values) >= 1 for values in rewards.values())
 
-    table = said.out.splitlines()
-    for agent, found in rewards.items():
+    table = result.out.splitlines()
+    for agent, values in rewards.items():
         line = next(line for line in table if line.startswith(agent)).split()
-        assert line[1:4] == ["5", f"{sum(found) / 5:.3f}", str(sum(reward >= 1 for reward in found))]
-    assert "10 of 10 rollouts done" in said.out
-    assert "not a language model" in said.out
-    assert "gymctl-quickstart/rollouts.jsonl" in said.out
-    assert " up " in said.out and " render " in said.out
-    assert said.lines[-1].startswith("10/10 rollouts")
+        assert line[1:4] == ["5", f"{sum(values) / 5:.3f}", str(sum(reward >= 1 for reward in values))]
+    assert "10 of 10 rollouts done" in result.out
+    assert "not a language model" in result.out
+    assert "gymctl-quickstart/rollouts.jsonl" in result.out
+    assert " up " in result.out and " render " in result.out
+    assert result.lines[-1].startswith("10/10 rollouts")
 
 
 def test_again_it_replaces_what_it_left(gymctl, folder):
@@ -51,11 +51,11 @@ def test_again_it_replaces_what_it_left(gymctl, folder):
 
 
 def test_the_report_as_json_is_all_that_is_printed(gymctl, folder):
-    said = gymctl("quickstart", "--json")
-    report = json.loads(said.out)
+    result = gymctl("quickstart", "--json")
+    report = json.loads(result.out)
     assert (report["total"], report["done"], report["failed"]) == (10, 10, 0)
     assert set(report["agents"]) == set(ENVIRONMENTS)
-    assert said.err == ""
+    assert result.err == ""
 
 
 def test_the_next_step_it_names_works(gymctl, folder):

@@ -46,9 +46,9 @@ def test_the_same_bytes_each_time_and_in_each_process(gymctl, folder):
 def test_a_file_is_what_standard_output_would_be(gymctl, folder):
     (folder / "stack.yaml").write_text(GOOD)
     printed = gymctl("render", "stack.yaml")
-    said = gymctl("render", "stack.yaml", "-o", "compose.yaml")
-    assert (said.code, said.out) == (0, "")
-    assert "wrote compose.yaml: 4 services" in said.err
+    result = gymctl("render", "stack.yaml", "-o", "compose.yaml")
+    assert (result.code, result.out) == (0, "")
+    assert "wrote compose.yaml: 4 services" in result.err
     assert (folder / "compose.yaml").read_text() == printed.out
     assert set(contents(folder)) == {"stack.yaml", "compose.yaml"}
 
@@ -68,24 +68,24 @@ def test_the_stack_is_named_after_the_folder_of_the_file(gymctl, folder):
 
 def test_notes_go_to_standard_error(gymctl, folder):
     (folder / "stack.yaml").write_text(GOOD)
-    said = gymctl("render", "stack.yaml", "+policy_model.responses_api_models.scripted_model.unheard=1")
-    assert said.code == 0
-    assert said.lines[0].startswith("note: ") and "reads no 'unheard'" in said.lines[0]
-    assert "note:" not in said.out
-    yaml.safe_load(said.out)
+    result = gymctl("render", "stack.yaml", "+policy_model.responses_api_models.scripted_model.unheard=1")
+    assert result.code == 0
+    assert result.lines[0].startswith("note: ") and "reads no 'unheard'" in result.lines[0]
+    assert "note:" not in result.out
+    yaml.safe_load(result.out)
 
 
 def test_loopback_becomes_the_hosts_name_with_a_note(gymctl, with_a_key):
-    said = gymctl("render", *with_a_key, "++policy_base_url=http://localhost:8000/v1")
-    assert "host.docker.internal" in said.out
-    assert any("localhost" in line and line.startswith("note: ") for line in said.lines)
+    result = gymctl("render", *with_a_key, "++policy_base_url=http://localhost:8000/v1")
+    assert "host.docker.internal" in result.out
+    assert any("localhost" in line and line.startswith("note: ") for line in result.lines)
 
 
 def test_no_secret_is_printed(gymctl, folder, with_a_key):
-    said = gymctl("render", *with_a_key)
-    assert said.code == 0
-    assert SECRET not in said.out + said.err
-    assert re.search(r"render stack.yaml .*\+policy_api_key=(\*+|\.\.\.)", said.out.splitlines()[0])
+    result = gymctl("render", *with_a_key)
+    assert result.code == 0
+    assert SECRET not in result.out + result.err
+    assert re.search(r"render stack.yaml .*\+policy_api_key=(\*+|\.\.\.)", result.out.splitlines()[0])
     assert list(contents(folder)) == ["stack.yaml"]
 
 
@@ -95,10 +95,10 @@ def test_a_configuration_without_secrets_says_so(gymctl, folder):
 
 
 def test_secrets_lie_in_files_for_this_user_only(gymctl, folder, with_a_key):
-    said = gymctl("render", *with_a_key, "-o", "compose.yaml")
-    assert said.code == 0
+    result = gymctl("render", *with_a_key, "-o", "compose.yaml")
+    assert result.code == 0
     text = (folder / "compose.yaml").read_text()
-    assert SECRET not in text + said.err
+    assert SECRET not in text + result.err
     secrets = yaml.safe_load(text)["secrets"]
     token = folder / secrets.pop("GYMCTL_POLICY_TOKEN")["file"]
     assert (folder / ".gymctl" / "policy-token").read_text() == f"{token.read_text()}\n"
@@ -129,6 +129,8 @@ def test_the_command_that_renders_a_file_again_has_its_options(gymctl, folder):
 
 def test_a_version_of_nemo_gym_that_is_none(gymctl, folder):
     (folder / "stack.yaml").write_text(GOOD)
-    said = gymctl("render", "stack.yaml", "--gym-version", "newest")
-    assert (said.code, said.out) == (2, "")
-    assert said.err == "error: --gym-version 'newest' is not a version; give one of nemo-gym's on PyPI, such as 0.4.0\n"
+    result = gymctl("render", "stack.yaml", "--gym-version", "newest")
+    assert (result.code, result.out) == (2, "")
+    assert (
+        result.err == "error: --gym-version 'newest' is not a version; give one of nemo-gym's on PyPI, such as 0.4.0\n"
+    )

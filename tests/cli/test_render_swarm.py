@@ -15,21 +15,21 @@ def _stack(folder):
 
 
 def test_the_stack_file_and_its_changes(gymctl, folder):
-    said = gymctl("render", "stack.yaml", "--target", "swarm", "-o", "stack.out.yaml")
-    assert (said.code, said.out) == (0, "")
+    result = gymctl("render", "stack.yaml", "--target", "swarm", "-o", "stack.out.yaml")
+    assert (result.code, result.out) == (0, "")
     document = yaml.safe_load((folder / "stack.out.yaml").read_text())
     assert set(document["services"]) == {"head", "policy_model", "weather", "my_agent"}
     assert document["networks"] == {"default": {"driver": "overlay", "attachable": True}}
-    swarm = [line for line in said.lines if line.startswith("swarm: ")]
+    swarm = [line for line in result.lines if line.startswith("swarm: ")]
     assert "swarm: translated: restart (head, policy_model, weather and 1 more): deploy.restart_policy: any" in swarm
     assert any(line.startswith("swarm: lost: ports (head): 127.0.0.1:11000 is not published") for line in swarm)
-    assert "gymctl up --engine swarm" in said.lines[-1]
+    assert "gymctl up --engine swarm" in result.lines[-1]
     assert set(contents(folder)) == {"stack.yaml", "stack.out.yaml"}
 
 
 def test_the_changes_as_json(gymctl):
-    said = gymctl("render", "stack.yaml", "--target", "swarm", "--json", "-o", "out.yaml")
-    changes = json.loads(said.out)
+    result = gymctl("render", "stack.yaml", "--target", "swarm", "--json", "-o", "out.yaml")
+    changes = json.loads(result.out)
     assert {
         "service": "head",
         "key": "restart",
@@ -37,19 +37,19 @@ def test_the_changes_as_json(gymctl):
         "detail": "deploy.restart_policy: any",
     } in changes
     assert {change["outcome"] for change in changes} == {"translated", "added", "lost"}
-    assert "swarm:" not in said.err
+    assert "swarm:" not in result.err
 
 
 def test_the_head_is_opened_deliberately(gymctl):
-    said = gymctl("render", "stack.yaml", "--target", "swarm", "--publish", "0.0.0.0")
-    ports = yaml.safe_load(said.out)["services"]["head"]["ports"]
+    result = gymctl("render", "stack.yaml", "--target", "swarm", "--publish", "0.0.0.0")
+    ports = yaml.safe_load(result.out)["services"]["head"]["ports"]
     assert ports == [{"target": 11000, "published": 11000, "mode": "host"}]
-    assert "11000 on every interface of the node it runs on" in said.err
+    assert "11000 on every interface of the node it runs on" in result.err
 
 
 def test_compose_publishes_on_one_address(gymctl):
-    said = gymctl("render", "stack.yaml", "--publish", "10.0.0.7")
-    assert yaml.safe_load(said.out)["services"]["head"]["ports"][0]["host_ip"] == "10.0.0.7"
+    result = gymctl("render", "stack.yaml", "--publish", "10.0.0.7")
+    assert yaml.safe_load(result.out)["services"]["head"]["ports"][0]["host_ip"] == "10.0.0.7"
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_compose_publishes_on_one_address(gymctl):
     ],
 )
 def test_wrong_options(gymctl, folder, options, error):
-    said = gymctl("render", "stack.yaml", *options)
-    assert said.code == 2
-    assert said.err.startswith(f"error: {error}")
+    result = gymctl("render", "stack.yaml", *options)
+    assert result.code == 2
+    assert result.err.startswith(f"error: {error}")
     assert set(contents(folder)) == {"stack.yaml"}
 
 

@@ -75,9 +75,9 @@ def machines(gymctl, folder, monkeypatch):
 
 def coordinator_up(run):
     up = ["up", "coordinator.yaml", "--role", "coordinator", "--engine", "local"]
-    said = run("coordinator", *up)
-    assert said.code == 0, said.err
-    assert "policy_model: servers of other machines" not in said.out
+    result = run("coordinator", *up)
+    assert result.code == 0, result.err
+    assert "policy_model: servers of other machines" not in result.out
     return run.folders["coordinator"] / ".gymctl" / "head-token"
 
 
@@ -97,9 +97,9 @@ def statuses(run):
 def test_a_worker_registers_serves_rollouts_and_leaves(machines):
     token = coordinator_up(machines)
     assert token.stat().st_mode & 0o077 == 0
-    said = worker_up(machines, "--token-file", token)
-    assert said.code == 0, said.err
-    assert f"registered with the head at {machines.head}" in said.out
+    result = worker_up(machines, "--token-file", token)
+    assert result.code == 0, result.err
+    assert f"registered with the head at {machines.head}" in result.out
 
     status = statuses(machines)["policy_model"]
     assert (status["state"], status["node"], status["ok"]) == ("running", "gpu1", True)
@@ -113,8 +113,8 @@ def test_a_worker_registers_serves_rollouts_and_leaves(machines):
 
     shutil.copy(assets.folder("services") / ROWS, machines.folders["coordinator"] / "rows.jsonl")
     collect = ["collect", "--input", "rows.jsonl", "--output", "rollouts.jsonl", "--agent", "example_agent"]
-    said = machines("coordinator", *collect)
-    assert said.code == 0, said.err
+    result = machines("coordinator", *collect)
+    assert result.code == 0, result.err
     rows = [json.loads(line) for line in (machines.folders["coordinator"] / "rollouts.jsonl").open()]
     assert len(rows) == 5 and all(row["reward"] == 1.0 for row in rows)
 
@@ -139,14 +139,14 @@ def test_a_coordinator_collects_from_agents_of_workers_too(machines):
         "5",
         "--agent",
     ]
-    said = machines("coordinator", *collect, "their_agent")
-    assert said.code == 2 and "the stack has no agent 'their_agent'" in said.err
+    result = machines("coordinator", *collect, "their_agent")
+    assert result.code == 2 and "the stack has no agent 'their_agent'" in result.err
 
     with (machines.folders["worker"] / "worker.yaml").open("a") as file:
         file.write(AGENT_OF_THE_WORKER)
     assert worker_up(machines, "--token-file", token).code == 0
-    said = machines("coordinator", *collect, "their_agent")
-    assert said.code == 0, said.err
+    result = machines("coordinator", *collect, "their_agent")
+    assert result.code == 0, result.err
     rollout = json.loads((place / "rollouts.jsonl").read_text())
     assert rollout["agent_ref"] == {"name": "their_agent"} and rollout["reward"] == 1.0
 
@@ -155,9 +155,9 @@ def test_where_no_agent_is_nothing_is_collected(machines):
     token = coordinator_up(machines)
     assert worker_up(machines, "--token-file", token).code == 0
     (machines.folders["worker"] / "rows.jsonl").write_text((assets.folder("services") / ROWS).read_text())
-    said = machines("worker", "collect", "--input", "rows.jsonl", "--output", "rollouts.jsonl", "--agent", "any")
-    assert said.code == 2
-    assert said.err == "error: the stack worker has no agent; collect on the coordinator\n"
+    result = machines("worker", "collect", "--input", "rows.jsonl", "--output", "rollouts.jsonl", "--agent", "any")
+    assert result.code == 2
+    assert result.err == "error: the stack worker has no agent; collect on the coordinator\n"
     assert not (machines.folders["worker"] / "rollouts.jsonl").exists()
 
 
@@ -165,16 +165,16 @@ def test_a_wrong_token_is_refused_and_says_where_the_right_one_is(machines, tmp_
     coordinator_up(machines)
     wrong = tmp_path / "token"
     wrong.write_text("not-the-token\n")
-    said = worker_up(machines, "--token-file", wrong)
-    assert said.code == 1
-    assert "refuses gpu1: the token does not match this head's" in said.err and ".gymctl/head-token" in said.err
-    assert "Traceback" not in said.err
+    result = worker_up(machines, "--token-file", wrong)
+    assert result.code == 1
+    assert "refuses gpu1: the token does not match this head's" in result.err and ".gymctl/head-token" in result.err
+    assert "Traceback" not in result.err
     assert get(f"{machines.head}/nodes") == []
 
 
 def test_a_head_without_a_role_takes_no_workers(machines):
-    said = machines("worker", "up", "worker.yaml", "--engine", "local")
-    assert said.code == 0, said.err
+    result = machines("worker", "up", "worker.yaml", "--engine", "local")
+    assert result.code == 0, result.err
     body = json.dumps({"token": "", "node": "x", "servers": []}).encode()
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(
@@ -186,14 +186,14 @@ def test_a_head_without_a_role_takes_no_workers(machines):
 def test_a_head_alone_lists_those_who_come(machines):
     head = machines.folders["coordinator"]
     (head / "head.yaml").write_text(f"head_server: {{host: 127.0.0.1, port: {machines.head.rpartition(':')[2]}}}\n")
-    said = machines("coordinator", "up", "head.yaml", "--role", "head", "--engine", "local")
-    assert said.code == 0, said.err
+    result = machines("coordinator", "up", "head.yaml", "--role", "head", "--engine", "local")
+    assert result.code == 0, result.err
     assert worker_up(machines, "--token-file", head / ".gymctl" / "head-token").code == 0
     assert [node["node"] for node in get(f"{machines.head}/nodes")] == ["gpu1"]
 
 
 @pytest.mark.parametrize(
-    ("where", "arguments", "told"),
+    ("where", "arguments", "message"),
     [
         ("worker", ["worker.yaml", "--role", "worker"], "a worker needs the head's token"),
         ("worker", ["worker.yaml", "--role", "boss"], "'boss' is not one of"),
@@ -207,10 +207,10 @@ def test_a_head_alone_lists_those_who_come(machines):
         ("worker", ["worker.yaml", "--role", "worker", "--token-file", "nowhere"], "cannot be read"),
     ],
 )
-def test_what_is_missing_is_told_and_nothing_is_written(machines, where, arguments, told):
+def test_what_is_missing_is_told_and_nothing_is_written(machines, where, arguments, message):
     before = contents(machines.folders[where])
-    said = machines(where, "up", *arguments, "--engine", "local")
-    assert said.code == 2 and told in said.err
+    result = machines(where, "up", *arguments, "--engine", "local")
+    assert result.code == 2 and message in result.err
     assert contents(machines.folders[where]) == before
 
 
@@ -219,17 +219,17 @@ def test_an_address_that_is_not_this_machines_is_refused(machines):
     (place / "token").write_text("secret-token\n")
     text = (place / "worker.yaml").read_text().replace("host: 127.0.0.1}", "host: 192.0.2.7}")
     (place / "worker.yaml").write_text(text)
-    said = worker_up(machines, "--token-file", "token")
-    assert said.code == 2 and "192.0.2.7 is not an address of this machine" in said.err
+    result = worker_up(machines, "--token-file", "token")
+    assert result.code == 2 and "192.0.2.7 is not an address of this machine" in result.err
 
 
 def test_a_head_at_an_address_that_is_not_this_machines_is_refused(machines):
     place: Path = machines.folders["coordinator"]
     text = (place / "coordinator.yaml").read_text().replace("host: 127.0.0.1,", "host: 192.0.2.7,")
     (place / "coordinator.yaml").write_text(text)
-    said = machines("coordinator", "up", "coordinator.yaml", "--role", "coordinator", "--engine", "local")
-    told = "error: coordinator.yaml:1: head_server.host: 192.0.2.7 is not an address of this machine; set it to"
-    assert said.code == 2 and said.err.splitlines()[-1].startswith(told)
+    result = machines("coordinator", "up", "coordinator.yaml", "--role", "coordinator", "--engine", "local")
+    message = "error: coordinator.yaml:1: head_server.host: 192.0.2.7 is not an address of this machine; set it to"
+    assert result.code == 2 and result.err.splitlines()[-1].startswith(message)
     assert set(contents(place)) == {"coordinator.yaml"}
 
 

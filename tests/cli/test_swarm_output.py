@@ -9,7 +9,7 @@ from gymctl.cli.output import history_table, status_table
 from gymctl.engines.protocol import Moment, Node, ServerStatus
 
 
-def shown(table) -> list[str]:
+def table_lines(table) -> list[str]:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(table)
     return [" ".join(line.split()) for line in console.export_text().splitlines()]
@@ -26,7 +26,7 @@ MODEL = ServerStatus("model", "responses_api_models", "m", "pending", "", None, 
 
 
 def test_servers_with_replicas_and_nodes():
-    header, agent, model = shown(status_table([AGENT, MODEL], is_wide=True))
+    header, agent, model = table_lines(status_table([AGENT, MODEL], is_wide=True))
     assert header == "server kind state health replicas nodes uptime address"
     assert "agent responses_api_agents/simple_agent running" in agent and "http://agent:8081" in agent
     assert "running, 1 restart healthy 2/3 n1, n2 1m05s" in agent
@@ -49,7 +49,7 @@ def test_a_line_of_every_server_fits_into_80_columns():
 
 
 def test_what_happened_in_order_of_time():
-    lines = shown(history_table([MODEL, AGENT]))
+    lines = table_lines(history_table([MODEL, AGENT]))
     assert lines[1:] == [
         "2026-11-21 14:40:00 agent.1 n1 ended with code 2; then on n1",
         "2026-11-21 14:42:41 model.2 n3 was lost: the node is down (heartbeat failure); then on n2",
@@ -58,6 +58,8 @@ def test_what_happened_in_order_of_time():
 
 def test_nodes_with_their_servers_or_their_labels():
     nodes = [Node("i1", "n1", "manager", "ready", "active", "10.0.0.1", leader=True, labels={"gymctl.gpu": "true"})]
-    assert shown(nodes_table(nodes))[1] == "n1 manager ready active 10.0.0.1 gymctl.gpu=true"
-    assert shown(nodes_table(nodes, {"i1": ["head", "agent"]}))[1] == "n1 manager ready active 10.0.0.1 head, agent"
-    assert shown(nodes_table(nodes, {}))[1].endswith("10.0.0.1 -")
+    assert table_lines(nodes_table(nodes))[1] == "n1 manager ready active 10.0.0.1 gymctl.gpu=true"
+    assert (
+        table_lines(nodes_table(nodes, {"i1": ["head", "agent"]}))[1] == "n1 manager ready active 10.0.0.1 head, agent"
+    )
+    assert table_lines(nodes_table(nodes, {}))[1].endswith("10.0.0.1 -")

@@ -170,9 +170,9 @@ def test_a_choice_is_completed_by_the_shell():
 
 @pytest.mark.processes
 def test_scripts_read_json_and_verbose_has_the_commands(gymctl, folder: Path):
-    said = gymctl("up", EXAMPLE, "--engine", "local", "--json", f"+head_server.port={free_port()}")
-    assert said.code == 0, said.err
-    up = json.loads(said.out)
+    result = gymctl("up", EXAMPLE, "--engine", "local", "--json", f"+head_server.port={free_port()}")
+    assert result.code == 0, result.err
+    up = json.loads(result.out)
     assert up["engine"] == "local" and {server["name"] for server in up["servers"]} >= {"head", "policy_model"}
     count = len(up["servers"])
     assert f"{up['name']}: {count}/{count} healthy" in gymctl("status").out

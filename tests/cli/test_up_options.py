@@ -45,7 +45,7 @@ def test_a_base_image_of_the_environment_is_for_other_engines(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "message"),
     [
         (["a"], "'a': expected SERVER=REPLICAS"),
         (["a=two"], "'a=two': expected SERVER=REPLICAS"),
@@ -53,10 +53,10 @@ def test_a_base_image_of_the_environment_is_for_other_engines(monkeypatch):
         (["a=2", "a=3"], "a is given twice"),
     ],
 )
-def test_numbers_of_replicas_that_cannot_be_read(counts, said):
+def test_numbers_of_replicas_that_cannot_be_read(counts, message):
     result = CliRunner().invoke(app, ["scale", *counts])
     assert isinstance(result.exception, InputError)
-    assert said in str(result.exception)
+    assert message in str(result.exception)
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker command")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, Said, free_port
+from cli_stack import EXAMPLE, CommandResult, free_port
 from upstream_client import PYTHONS, client_rewards, interpreter
 
 pytestmark = [pytest.mark.upstream, pytest.mark.processes]
@@ -32,7 +32,7 @@ def python(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def head_port(gymctl: Callable[..., Said], folder: Path) -> Iterator[int]:
+def head_port(gymctl: Callable[..., CommandResult], folder: Path) -> Iterator[int]:
     """The port of the head of a running quickstart stack."""
     port = free_port()
     started = gymctl("up", EXAMPLE, "--engine", "local", f"+head_server.port={port}")

@@ -35,12 +35,12 @@ def test_the_names_are_not_listed(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("ng_init_resources_server", "error: gymctl has no ng_init_resources_server yet; use gymctl env init NAME"),
         ("ng_test_all", "error: gymctl has no ng_test_all yet; see gymctl --help"),
     ],
 )
-def test_what_there_is_not_is_refused(name, said, monkeypatch, capsys):
+def test_what_there_is_not_is_refused(name, message, monkeypatch, capsys):
     assert run(monkeypatch, name, "+a=b", "--flag") == 2
-    assert capsys.readouterr().err.startswith(said)
+    assert capsys.readouterr().err.startswith(message)

@@ -89,13 +89,13 @@ CONFIGURATIONS = {
 }
 
 
-def check(said, code, patterns):
-    assert said.code == code, said
-    assert len(said.lines) == len(patterns), said.err
-    for line, pattern in zip(said.lines, patterns, strict=True):
-        assert line.startswith("error: "), said.err
-        assert re.search(pattern, line), said.err
-    assert said.out == ""
+def check(result, code, patterns):
+    assert result.code == code, result
+    assert len(result.lines) == len(patterns), result.err
+    for line, pattern in zip(result.lines, patterns, strict=True):
+        assert line.startswith("error: "), result.err
+        assert re.search(pattern, line), result.err
+    assert result.out == ""
 
 
 @pytest.mark.parametrize(("text", "arguments", "code", "patterns"), CONFIGURATIONS.values(), ids=CONFIGURATIONS)
@@ -158,9 +158,9 @@ def test_no_docker(gymctl, folder, commands, monkeypatch, scripts, host, pattern
     commands(**scripts)
     if host:
         monkeypatch.setenv("DOCKER_HOST", host)
-    said = gymctl("up", "stack.yaml")
-    check(said, 1, [pattern])
-    assert re.search(r"or run without Docker: gymctl up --engine local( \[[a-z-]+\])?\n$", said.err)
+    result = gymctl("up", "stack.yaml")
+    check(result, 1, [pattern])
+    assert re.search(r"or run without Docker: gymctl up --engine local( \[[a-z-]+\])?\n$", result.err)
     assert list(contents(folder)) == ["stack.yaml"]
 
 
@@ -191,8 +191,8 @@ def test_folder_that_may_not_be_written(gymctl, folder, monkeypatch):
     )
     check(gymctl("quickstart", "-o", "/sys/q"), 2, ["/sys/q cannot be created: .*; choose another with --output"])
     monkeypatch.chdir("/sys")
-    said = gymctl("up", folder / "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
-    check(said, 1, ["/sys/.gymctl cannot be written: .*; run gymctl in a writable directory"])
+    result = gymctl("up", folder / "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
+    check(result, 1, ["/sys/.gymctl cannot be written: .*; run gymctl in a writable directory"])
 
 
 def test_disk_that_is_full(folder):
@@ -243,8 +243,8 @@ def test_server_of_the_users_own_that_does_not_work(gymctl, folder, code, exit_c
     app = folder / "resources_servers" / "mine" / "app.py"
     app.parent.mkdir(parents=True)
     app.write_text(code)
-    said = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}", "--name", "t")
-    check(said, exit_code, [pattern])
+    result = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}", "--name", "t")
+    check(result, exit_code, [pattern])
     assert not (folder / ".gymctl").exists()
 
 
@@ -259,9 +259,9 @@ def test_server_that_never_gets_healthy(gymctl, folder):
     )
     for seconds in ("1.5", "5", "30"):  # a busy machine may not have come to the server yet
         port = f"+head_server.port={free_port()}"
-        said = gymctl("up", "stack.yaml", "--engine", "local", port, "--timeout", seconds)
-        assert said.code == 1
-        first, *rest = said.lines
+        result = gymctl("up", "stack.yaml", "--engine", "local", port, "--timeout", seconds)
+        assert result.code == 1
+        first, *rest = result.lines
         assert first == f"error: the servers did not start: not all of them respond after {seconds} s"
         if rest:
             break
@@ -276,9 +276,9 @@ def test_port_of_another_process(gymctl, folder):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={port}")
+        result = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={port}")
     check(
-        said,
+        result,
         1,
         [rf"port {port} on 127.0.0.1 is already in use \(needed by head_server\); stop the process"],
     )

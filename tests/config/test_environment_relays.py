@@ -27,12 +27,12 @@ def reference(name: str) -> dict[str, str]:
 
 def fronts(values: dict[str, Any]) -> dict[str, list[str]]:
     """Agent -> names of the environment servers that name it, as a client of 0.7 finds them."""
-    found: dict[str, list[str]] = {}
+    requests: dict[str, list[str]] = {}
     for name, value in values.items():
         for fields in (value.get("environment_servers") or {}).values() if isinstance(value, dict) else ():
             for one in agents_of(fields):
-                found.setdefault(one, []).append(name)
-    return found
+                requests.setdefault(one, []).append(name)
+    return requests
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def test_the_agent_must_be_there(folder: Folder, text: str) -> None:
     ],
 )
 def test_values_that_the_server_would_refuse(folder: Folder, line: str, problem: str) -> None:
-    (found,) = folder.problems(AGENT + TURN.replace("cleanup_timeout_seconds: 180", line))
-    assert problem in found
+    (message,) = folder.problems(AGENT + TURN.replace("cleanup_timeout_seconds: 180", line))
+    assert problem in message
 
 
 def test_new_top_level_keys_are_taken(folder: Folder) -> None:

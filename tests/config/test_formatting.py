@@ -39,10 +39,10 @@ def run(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_show_masks_credentials_and_reads_back(run: Any) -> None:
-    shown = run("show", PATHS, "+extra.password=hunter22", "+port_range_low=12000")
-    assert "sk-planted" not in shown.output
-    assert "hunter22" not in shown.output
-    read = yaml.safe_load(shown.stdout)
+    output = run("show", PATHS, "+extra.password=hunter22", "+port_range_low=12000")
+    assert "sk-planted" not in output.output
+    assert "hunter22" not in output.output
+    read = yaml.safe_load(output.stdout)
     assert read["policy_model"]["responses_api_models"]["openai_model"]["openai_api_key"] == "****"
     assert read["port_range_low"] == 12000
     assert json.loads(run("show", PATHS, "--format", "json").stdout)["policy_api_key"] == "****"

@@ -120,8 +120,8 @@ HYDRA = [
 
 @pytest.mark.parametrize(("text", "value"), HYDRA)
 def test_reads_a_value_as_hydra_does(text: str, value: object) -> None:
-    found = parse_override(f"+k={text}").value
-    assert repr(found) == repr(value)
+    parsed = parse_override(f"+k={text}").value
+    assert repr(parsed) == repr(value)
 
 
 @pytest.mark.parametrize("sign", ["", "+", "++"])

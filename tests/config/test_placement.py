@@ -131,14 +131,14 @@ def test_limits(folder: Folder) -> None:
     ],
 )
 def test_what_is_wrong_has_its_place(folder: Folder, own: str, problem: str) -> None:
-    (said,) = folder.problems(SERVERS.format(own=own))
-    assert said.startswith(f"a.yaml:7: {problem}")
+    (message,) = folder.problems(SERVERS.format(own=own))
+    assert message.startswith(f"a.yaml:7: {problem}")
 
 
 def test_keys_beside_the_kind_have_their_place_too(folder: Folder) -> None:
     beside = "tool: {resources: {gpus: 1}, placement: {gpu: false}}\n"
-    (said,) = folder.problems(SERVERS.format(own=""), f"++{beside.replace(': ', '=', 1).strip()}")
-    assert said.startswith("command line (++tool): tool requests GPUs, but its placement is gpu: false")
+    (message,) = folder.problems(SERVERS.format(own=""), f"++{beside.replace(': ', '=', 1).strip()}")
+    assert message.startswith("command line (++tool): tool requests GPUs, but its placement is gpu: false")
 
 
 def test_the_top_level_is_checked_too(folder: Folder) -> None:
@@ -146,16 +146,16 @@ def test_the_top_level_is_checked_too(folder: Folder) -> None:
         "a.yaml:8: placement is ['worker']; it must be a mapping of role, host, labels, gpu, spread, "
         "max_replicas_per_node, head, models, agents, resources, addons"
     ]
-    (said,) = folder.problems(SERVERS.format(own="") + "placement: {modles: {gpu: true}}\n")
-    assert said == "a.yaml:8: unknown key 'placement.modles'; did you mean 'models'?"
+    (problem,) = folder.problems(SERVERS.format(own="") + "placement: {modles: {gpu: true}}\n")
+    assert problem == "a.yaml:8: unknown key 'placement.modles'; did you mean 'models'?"
 
 
 def test_what_the_page_shows_is_right() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "swarm.md").read_text(encoding="utf-8")
-    shown = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    documented = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
     findings = Findings()
-    assert read_placements(shown["placement"], findings).of("head") == Placement(role="manager")
-    server = shown["math"]["resources_servers"]["library_judge_math"]
+    assert read_placements(documented["placement"], findings).of("head") == Placement(role="manager")
+    server = documented["math"]["resources_servers"]["library_judge_math"]
     assert read_placement(server["placement"], (), findings) == Placement(
         labels={"pool": "math"}, max_replicas_per_node=2
     )

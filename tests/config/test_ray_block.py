@@ -41,38 +41,38 @@ def test_no_block_is_no_cluster(folder: Folder) -> None:
 
 
 def test_an_empty_block_is_a_head_and_one_node(folder: Folder) -> None:
-    found = block(folder, "ray: {}")
-    assert found is not None
-    assert (found.workers, found.cpus, found.dashboard_port, found.version) == (1, None, 8265, VERSION)
+    ray = block(folder, "ray: {}")
+    assert ray is not None
+    assert (ray.workers, ray.cpus, ray.dashboard_port, ray.version) == (1, None, 8265, VERSION)
 
 
 def test_a_block_says_all_of_it(folder: Folder) -> None:
-    found = block(
+    ray = block(
         folder,
         "ray: {workers: 3, cpus: 2, object_store: 1gb, shm_size: 2gb, memory: 4gb, dashboard: 9000, version: '2.60.0', "
         "placement: {role: worker}, x-why: shared}",
     )
-    assert found is not None
-    assert (found.workers, found.cpus, found.object_store, found.shm_size) == (3, 2, "1gb", "2gb")
-    assert (found.memory, found.dashboard_port, found.version, found.placement) == (
+    assert ray is not None
+    assert (ray.workers, ray.cpus, ray.object_store, ray.shm_size) == (3, 2, "1gb", "2gb")
+    assert (ray.memory, ray.dashboard_port, ray.version, ray.placement) == (
         "4gb",
         9000,
         "2.60.0",
         Placement(role="worker"),
     )
-    assert found.location is not None
-    assert found.location.line == 6
+    assert ray.location is not None
+    assert ray.location.line == 6
 
 
 @pytest.mark.parametrize(("written", "port"), [("true", 8265), ("false", None), ("null", 8265), ("9001", 9001)])
 def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, port: int | None) -> None:
-    found = block(folder, f"ray: {{dashboard: {written}}}")
-    assert found is not None
-    assert found.dashboard_port == port
+    ray = block(folder, f"ray: {{dashboard: {written}}}")
+    assert ray is not None
+    assert ray.dashboard_port == port
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("ray: {worker: 2}", "did you mean 'workers'?"),
         ("ray: 3", "a mapping of workers, cpus"),
@@ -94,16 +94,16 @@ def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, por
         ("ray: {dashboard: 11000}", "ray.dashboard: port 11000 of this machine is already used by the head server"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(folder: Folder, text: str, said: str) -> None:
+def test_what_is_wrong_is_said_with_its_place(folder: Folder, text: str, message: str) -> None:
     (problem,) = problems(folder, text)
-    assert said in problem
+    assert message in problem
     assert ":6:" in problem
 
 
 def test_a_cluster_of_ones_own_may_have_a_version(folder: Folder) -> None:
-    found = block(folder, f"ray: {{version: '2.60.0'}}\nray_head_node_address: {ADDRESS}")
-    assert found is not None
-    assert found.version == "2.60.0"
+    ray = block(folder, f"ray: {{version: '2.60.0'}}\nray_head_node_address: {ADDRESS}")
+    assert ray is not None
+    assert ray.version == "2.60.0"
 
 
 def with_environ(folder: Folder, text: str, address: str) -> Config:

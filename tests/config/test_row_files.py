@@ -107,9 +107,9 @@ def test_csv_and_tsv(compress: Any, tmp_path: Path) -> None:
         csv.writer(text, delimiter=delimiter).writerows([("a", "b"), ("x\ny", '"'), ("", "é,\t")])
         path = tmp_path / name
         path.write_bytes(compress(text.getvalue().encode()))
-        found = list(read_rows(path))
-        assert [json.loads(row) for _, row in found] == [{"a": "x\ny", "b": '"'}, {"a": "", "b": "é,\t"}]
-        assert [number for number, _ in found] == [2, 4]
+        rows = list(read_rows(path))
+        assert [json.loads(row) for _, row in rows] == [{"a": "x\ny", "b": '"'}, {"a": "", "b": "é,\t"}]
+        assert [number for number, _ in rows] == [2, 4]
 
 
 def test_blank_lines_count_but_are_no_rows(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ KEY = "      openai_model: m\n"
     ],
 )
 def test_a_wrong_setting_of_a_model_server(folder: Folder, line: str, problem: str) -> None:
-    (found,) = folder.problems(STACK.replace(KEY, f"{KEY}      {line}\n"))
-    assert found.startswith(f"a.yaml:8: {problem}")
+    (refusal,) = folder.problems(STACK.replace(KEY, f"{KEY}      {line}\n"))
+    assert refusal.startswith(f"a.yaml:8: {problem}")
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_a_wrong_setting_of_a_model_server(folder: Folder, line: str, problem: s
     ],
 )
 def test_a_wrong_url(folder: Folder, url: str, problem: str) -> None:
-    (found,) = folder.problems(STACK.replace("http://127.0.0.1:9/v1", f"'{url}'"))
-    assert found.startswith(f"a.yaml:5: policy: openai_base_url is {url!r}")
-    assert problem in found
+    (refusal,) = folder.problems(STACK.replace("http://127.0.0.1:9/v1", f"'{url}'"))
+    assert refusal.startswith(f"a.yaml:5: policy: openai_base_url is {url!r}")
+    assert problem in refusal
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_several_urls(folder: Folder, urls: str, is_right: bool) -> None:
     if is_right:
         assert "m" in folder.loaded(text).servers
     else:
-        (found,) = folder.problems(text)
-        assert found.startswith("a.yaml:1: m: base_url is ")
+        (problem,) = folder.problems(text)
+        assert problem.startswith("a.yaml:1: m: base_url is ")
 
 
 def test_a_key_is_never_repeated(folder: Folder) -> None:
-    (found,) = folder.problems(STACK.replace("sk-test", r'"sk-secret\n"'))
-    assert found.startswith("a.yaml:6: policy: openai_api_key holds a line break")
-    assert "sk-secret" not in found
-    (found,) = folder.problems(STACK.replace("sk-test", "[sk-secret]"))
-    assert found == "a.yaml:6: policy: openai_api_key is not valid; it must be text without blanks"
+    (problem,) = folder.problems(STACK.replace("sk-test", r'"sk-secret\n"'))
+    assert problem.startswith("a.yaml:6: policy: openai_api_key holds a line break")
+    assert "sk-secret" not in problem
+    (problem,) = folder.problems(STACK.replace("sk-test", "[sk-secret]"))
+    assert problem == "a.yaml:6: policy: openai_api_key is not valid; it must be text without blanks"
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_a_key_is_never_repeated(folder: Folder) -> None:
     ],
 )
 def test_a_key_that_no_endpoint_accepts(folder: Folder, key: str, problem: str) -> None:
-    (found,) = folder.problems(STACK.replace("sk-test", key))
-    assert f"policy: openai_api_key {problem}" in found
-    assert "secret" not in found.removeprefix("a.yaml")
+    (refusal,) = folder.problems(STACK.replace("sk-test", key))
+    assert f"policy: openai_api_key {problem}" in refusal
+    assert "secret" not in refusal.removeprefix("a.yaml")
 
 
 @pytest.mark.parametrize("key", ["''", "EMPTY", "a+b/c==", "sk-proj-A_b.c~1", "'\"'", "x'y'"])
@@ -133,10 +133,10 @@ def test_a_key_is_not_judged_by_its_looks(folder: Folder, key: str) -> None:
 
 
 def test_settings_of_an_agent_and_its_references(folder: Folder) -> None:
-    (found,) = folder.problems(STACK + "      max_steps: -3\n")
-    assert found == "a.yaml:17: asker: max_steps is -3; it must be a number of at least 1"
-    (found,) = folder.problems(STACK.replace("responses_api_models, name", "response_api_models, name"))
-    assert found == (
+    (problem,) = folder.problems(STACK + "      max_steps: -3\n")
+    assert problem == "a.yaml:17: asker: max_steps is -3; it must be a number of at least 1"
+    (problem,) = folder.problems(STACK.replace("responses_api_models, name", "response_api_models, name"))
+    assert problem == (
         "a.yaml:16: asker: model_server.type is 'response_api_models'; did you mean 'responses_api_models'?"
     )
 

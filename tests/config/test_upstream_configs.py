@@ -112,8 +112,8 @@ def test_every_shipped_configuration_resolves_as_upstream_resolves_it(
     parsed: Parsed, folder: Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entries = parsed.entries
-    found = {entry["config"]: _difference(entry, folder, parsed) for entry in entries}
-    differing = {config: text for config, text in found.items() if text}
+    differences = {entry["config"]: _difference(entry, folder, parsed) for entry in entries}
+    differing = {config: text for config, text in differences.items() if text}
     as_they_are = sum(entry["error"] is None for entry in entries)
     with capsys.disabled():
         print(
@@ -139,10 +139,10 @@ def test_every_shipped_configuration_renders(
 
 
 def _load(entry: dict[str, Any], folder: Folder, parsed: Parsed, *added: str) -> Config:
-    given = [f"+{key}='{value}'" for key, value in entry["given"].items()]
+    overrides = [f"+{key}='{value}'" for key, value in entry["given"].items()]
     environ = {"NEMO_GYM_EXTRA_ROOTS": str(parsed.root), **(entry["environ"] if added else {})}
     paths = ",".join([*entry["paths"], *added])
-    return folder.load(f"+config_paths=[{paths}]", *given, environ=environ, merge_order=parsed.wheel.order)
+    return folder.load(f"+config_paths=[{paths}]", *overrides, environ=environ, merge_order=parsed.wheel.order)
 
 
 def _completed(entry: dict[str, Any], folder: Folder, parsed: Parsed, **more: Any) -> Config:

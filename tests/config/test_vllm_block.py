@@ -185,8 +185,8 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
     ],
 )
 def test_a_wrong_block(folder: Folder, block: str, message: str) -> None:
-    found = problems(folder, block, "+policy_model_name=a/b")
-    assert message.replace("{cwd}", str(folder.path)) in found
+    messages = problems(folder, block, "+policy_model_name=a/b")
+    assert message.replace("{cwd}", str(folder.path)) in messages
 
 
 @pytest.mark.parametrize("image", ["mine", "vllm/vllm-openai:v0.11.0", f"Reg.example:5000/a/b_c@sha256:{'0' * 64}"])
@@ -204,8 +204,8 @@ def test_blocks_on_one_port_and_those_of_several_machines(folder: Folder) -> Non
 
 
 def test_what_follows_from_a_wrong_block_is_not_missing_besides(folder: Folder) -> None:
-    found = problems(folder, "vllm: {model: a/b, port: nine}")
-    assert found == ["b.yaml:1: vllm.port is 'nine'; it must be a number from 1 to 65535"]
+    messages = problems(folder, "vllm: {model: a/b, port: nine}")
+    assert messages == ["b.yaml:1: vllm.port is 'nine'; it must be a number from 1 to 65535"]
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_a_server_of_nemo_gym(data_folder: DataFolder) -> None:
     folder = data_folder.write("mine/app.py", NEMO_GYM_SERVER).parent
     code = read_server_code(folder)
     assert code is not None
-    required = {name: wanted.is_required for name, wanted in code.fields.items()}
+    required = {name: field.is_required for name, field in code.fields.items()}
     assert required == {"question": True, "expected_answer": False, "level": False, "tags": True}
     assert code.tools == {"look_up"}
     assert code.fields["level"].type.fits("b")

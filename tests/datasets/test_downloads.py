@@ -115,7 +115,7 @@ def test_the_token_goes_to_no_other_host(server: Registry, data_folder: DataFold
 
 
 @pytest.mark.parametrize(
-    ("names", "found"),
+    ("names", "chosen"),
     [
         (["train.jsonl", "test.jsonl", "README.md"], ["train.jsonl"]),
         (["b/train-1-of-2.parquet", "b/train-0-of-2.parquet"], ["b/train-0-of-2.parquet", "b/train-1-of-2.parquet"]),
@@ -123,5 +123,5 @@ def test_the_token_goes_to_no_other_host(server: Registry, data_folder: DataFold
         (["math_train.jsonl", "train.jsonl.gz"], ["train.jsonl.gz"]),
     ],
 )
-def test_files_of_a_split_by_their_names(names: list[str], found: list[str]) -> None:
-    assert files_of_split(names, "train") == found
+def test_files_of_a_split_by_their_names(names: list[str], chosen: list[str]) -> None:
+    assert files_of_split(names, "train") == chosen

@@ -270,8 +270,8 @@ def test_trajectories_have_the_tokens_of_each_call(data_folder: DataFolder) -> N
     write_run(data_folder.path, [result(0, 0, output=[first, answer("sunny"), last])])
     assert data_folder.gymctl("export", "rollouts.jsonl", "--to", "atif", "-o", "out")[0] == 0
     steps = json.loads((data_folder.path / "out/rollouts-0-0.json").read_text())["steps"]
-    found = [(step["metrics"]["completion_token_ids"], step["metrics"]["logprobs"]) for step in steps[2:]]
-    assert found == [([3, 4], [-0.1, -0.30000000000000004]), ([6], [-1e-300])]
+    token_metrics = [(step["metrics"]["completion_token_ids"], step["metrics"]["logprobs"]) for step in steps[2:]]
+    assert token_metrics == [([3, 4], [-0.1, -0.30000000000000004]), ([6], [-1e-300])]
     assert steps[3]["metrics"]["prompt_token_ids"] == [1, 2, 3, 4, 5]
 
 

@@ -101,9 +101,12 @@ def prepared(config: str, root: str, release: Release, folder: Path) -> str:
     environ = {"NEMO_GYM_EXTRA_ROOTS": root}
     mode = Mode.EXAMPLE_VALIDATION
     try:
-        found = load_declarations([config], cwd=folder, environ=environ, mode=mode, release=release)
+        declarations = load_declarations([config], cwd=folder, environ=environ, mode=mode, release=release)
         keep = InvalidRows.KEEP
-        prepare(found, PrepareOptions(mode=mode, output=folder / "out", release=release, invalid=keep, sidecars=folder))
+        prepare(
+            declarations,
+            PrepareOptions(mode=mode, output=folder / "out", release=release, invalid=keep, sidecars=folder),
+        )
     except InputError as error:
         return str(error)
     return ""

@@ -32,7 +32,7 @@ INSTALL = re.compile(r"^python3 -m venv|^source .*activate$", re.MULTILINE)
 
 def blocks() -> list[object]:
     """Each block with the name of its page; those that start containers carry the ``docker`` mark."""
-    found = []
+    params = []
     for page in PAGES:
         texts = BLOCK.findall(page.read_text(encoding="utf-8"))
         if page in CONTINUED:
@@ -42,8 +42,8 @@ def blocks() -> list[object]:
                 continue  # they install; .ci/run and a newcomer run them as they stand
             needs = re.search(r"docker |gymctl up(?!.*--engine local)", text)
             marks = [pytest.mark.docker] if needs else []
-            found.append(pytest.param(text, marks=marks, id=f"{page.relative_to(TOP)}-{number}"))
-    return found
+            params.append(pytest.param(text, marks=marks, id=f"{page.relative_to(TOP)}-{number}"))
+    return params
 
 
 def free_port() -> int:

@@ -20,10 +20,10 @@ HEADING = re.compile(r"^#{1,6} (.*)$", re.MULTILINE)
 
 def all_pages() -> list[Path]:
     """Every page for users and contributors."""
-    found = list(TOP.glob("*.md"))
+    paths = list(TOP.glob("*.md"))
     for folder in FOLDERS:
-        found += (TOP / folder).rglob("*.md")
-    return sorted(found)
+        paths += (TOP / folder).rglob("*.md")
+    return sorted(paths)
 
 
 def targets(page: Path) -> list[str]:
@@ -34,13 +34,13 @@ def targets(page: Path) -> list[str]:
 @cache
 def anchors(page: Path) -> frozenset[str]:
     """The anchors that GitHub makes of a page's headings."""
-    found: list[str] = []
+    broken: list[str] = []
     for heading in HEADING.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
-        repeated = sum(known == anchor or known.startswith(f"{anchor}-") for known in found)
-        found.append(f"{anchor}-{repeated}" if anchor in found else anchor)
-    return frozenset(found)
+        repeated = sum(known == anchor or known.startswith(f"{anchor}-") for known in broken)
+        broken.append(f"{anchor}-{repeated}" if anchor in broken else anchor)
+    return frozenset(broken)
 
 
 def problem(page: Path, target: str) -> str | None:

@@ -23,10 +23,10 @@ PHRASES = re.compile(
 
 def pages() -> list[Path]:
     """Every page but the changelog."""
-    found = [page for page in TOP.glob("*.md") if page.name != "CHANGELOG.md"]
+    paths = [page for page in TOP.glob("*.md") if page.name != "CHANGELOG.md"]
     for folder in FOLDERS:
-        found += (TOP / folder).rglob("*.md")
-    return sorted(found)
+        paths += (TOP / folder).rglob("*.md")
+    return sorted(paths)
 
 
 def prose(page: Path) -> Iterator[tuple[int, str]]:
@@ -41,14 +41,14 @@ def prose(page: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(TOP)))
 def test_a_page_has_none_of_the_phrases(page: Path):
-    found = [f"{number}: {match[0]}" for number, line in prose(page) for match in PHRASES.finditer(line)]
-    assert found == []
+    phrases = [f"{number}: {match[0]}" for number, line in prose(page) for match in PHRASES.finditer(line)]
+    assert phrases == []
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(TOP)))
 def test_lines_are_short(page: Path):
-    found = [number for number, line in prose(page) if len(line) > LONGEST and not line.startswith("|")]
-    assert found == []
+    long_lines = [number for number, line in prose(page) if len(line) > LONGEST and not line.startswith("|")]
+    assert long_lines == []
 
 
 @pytest.mark.parametrize("text", ["there is no page", "it is told so", "that of a model", "it is to end"])

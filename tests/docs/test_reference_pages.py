@@ -21,8 +21,8 @@ NO_VARIABLES = {"NEMO_GYM_VERSION", "NEMO_GYM_IMAGE"}
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], str]]:
     monkeypatch.syspath_prepend(str(TOP / "scripts"))
-    found: dict[str, Callable[[], str]] = importlib.import_module("reference_pages").PAGES
-    return found
+    writers: dict[str, Callable[[], str]] = importlib.import_module("reference_pages").PAGES
+    return writers
 
 
 def variables() -> Iterator[str]:

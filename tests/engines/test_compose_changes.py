@@ -49,7 +49,7 @@ def running(plan: StackPlan) -> list[Container]:
     return [container(service.name) for service in plan.services]
 
 
-def found(
+def changes_by_name(
     plan: StackPlan, containers: list[Container], directory: Path, *, earlier: StackPlan | None = None, **digests: str
 ) -> dict[str, ServiceChange]:
     """The changes by service; a digest is ``same`` unless it is given."""
@@ -65,18 +65,18 @@ def found(
 
 
 def test_what_runs_as_planned_is_unchanged(tmp_path: Path) -> None:
-    changes = found(planned(), running(planned()), tmp_path)
+    changes = changes_by_name(planned(), running(planned()), tmp_path)
     assert list(changes) == [service.name for service in planned().services]
     assert {change.action for change in changes.values()} == {Action.UNCHANGED}
     assert not any(change.differences or change.notes for change in changes.values())
 
 
 def test_nothing_there_is_created(tmp_path: Path) -> None:
-    assert {change.action for change in found(planned(), [], tmp_path).values()} == {Action.CREATED}
+    assert {change.action for change in changes_by_name(planned(), [], tmp_path).values()} == {Action.CREATED}
 
 
 def test_a_changed_service_is_replaced_and_says_why(tmp_path: Path) -> None:
-    changes = found(planned(8), running(planned()), tmp_path, earlier=planned(4), **{AGENT: "other"})
+    changes = changes_by_name(planned(8), running(planned()), tmp_path, earlier=planned(4), **{AGENT: "other"})
     assert [change.name for change in changes.values() if change.action is Action.REPLACED] == [AGENT]
     (difference,) = changes[AGENT].differences
     assert difference.in_configuration
@@ -85,20 +85,20 @@ def test_a_changed_service_is_replaced_and_says_why(tmp_path: Path) -> None:
 
 
 def test_a_service_started_from_another_file_is_replaced(tmp_path: Path) -> None:
-    changes = found(planned(), running(planned()), tmp_path, **{ENV: "other"})
+    changes = changes_by_name(planned(), running(planned()), tmp_path, **{ENV: "other"})
     assert changes[ENV].action is Action.REPLACED
     assert "compose.override.yaml" in changes[ENV].notes[0]
 
 
 def test_a_server_that_the_configuration_lost_is_removed(tmp_path: Path) -> None:
-    changes = found(planned(), [*running(planned()), container("old")], tmp_path)
+    changes = changes_by_name(planned(), [*running(planned()), container("old")], tmp_path)
     assert changes["old"].action is Action.REMOVED
     assert (changes["old"].running, changes["old"].replicas) == (1, 0)
 
 
 def test_a_stopped_container_is_started(tmp_path: Path) -> None:
     containers = [replace(item, state="exited" if item.service == ENV else "running") for item in running(planned())]
-    changes = found(planned(), containers, tmp_path)
+    changes = changes_by_name(planned(), containers, tmp_path)
     assert changes[ENV].action is Action.STARTED
     assert "has stopped" in changes[ENV].notes[0]
 
@@ -106,11 +106,11 @@ def test_a_stopped_container_is_started(tmp_path: Path) -> None:
 def test_what_ended_by_itself_stays(tmp_path: Path) -> None:
     containers = [container(ENV, state="exited", completes=True), *running(planned())]
     containers = [item for item in containers if item.service != ENV or item.completes]
-    assert found(planned(), containers, tmp_path)[ENV].action is Action.UNCHANGED
+    assert changes_by_name(planned(), containers, tmp_path)[ENV].action is Action.UNCHANGED
 
 
 def test_another_number_of_replicas_is_scaled(tmp_path: Path) -> None:
-    changes = found(planned(), [*running(planned()), container(ENV, number=2)], tmp_path)
+    changes = changes_by_name(planned(), [*running(planned()), container(ENV, number=2)], tmp_path)
     assert (changes[ENV].action, changes[ENV].running, changes[ENV].replicas) == (Action.SCALED, 2, 1)
 
 
@@ -121,7 +121,7 @@ def test_a_changed_secret_restarts_its_readers_and_is_not_shown(tmp_path: Path) 
     folder = tmp_path / ".gymctl" / "secrets"
     folder.mkdir(parents=True)
     (folder / "KEY").write_text("sk-old-value")
-    changes = found(plan, running(plan), tmp_path)
+    changes = changes_by_name(plan, running(plan), tmp_path)
     assert [change.name for change in changes.values() if change.action is Action.RESTARTED] == ["policy_model"]
     (difference,) = changes["policy_model"].differences
     assert difference.old.startswith("sha256:")
@@ -129,7 +129,7 @@ def test_a_changed_secret_restarts_its_readers_and_is_not_shown(tmp_path: Path) 
     assert difference.old != difference.new
     assert "sk-" not in str(changes)
     (folder / "KEY").write_text("sk-new-value")
-    assert found(plan, running(plan), tmp_path)["policy_model"].action is Action.UNCHANGED
+    assert changes_by_name(plan, running(plan), tmp_path)["policy_model"].action is Action.UNCHANGED
 
 
 def test_a_file_that_is_not_one_of_ours_any_more_gives_no_differences(tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ def endpoint(folder, **environ):
 
 
 def test_the_default_socket(docker_config):
-    found = endpoint(docker_config)
-    assert (found.address, found.context) == ("unix:///var/run/docker.sock", "default")
-    assert found.socket == "/var/run/docker.sock"
+    engine = endpoint(docker_config)
+    assert (engine.address, engine.context) == ("unix:///var/run/docker.sock", "default")
+    assert engine.socket == "/var/run/docker.sock"
 
 
 def test_the_current_context_the_variable_and_the_host_in_their_order(docker_config):
@@ -62,8 +62,8 @@ def test_the_current_context_the_variable_and_the_host_in_their_order(docker_con
 def test_a_host_with_certificates(docker_config, tmp_path):
     plain = endpoint(docker_config, DOCKER_HOST="tcp://a:2375")
     assert (plain.certificates, plain.tls()) == (None, None)
-    found = endpoint(docker_config, DOCKER_HOST="tcp://a:2376", DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tmp_path))
-    assert (found.certificates, found.verify) == (tmp_path, True)
+    engine = endpoint(docker_config, DOCKER_HOST="tcp://a:2376", DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tmp_path))
+    assert (engine.certificates, engine.verify) == (tmp_path, True)
 
 
 def test_a_context_that_is_not_there_is_named(docker_config):
@@ -111,7 +111,7 @@ def test_an_engine_on_another_machine_is_refused(monkeypatch, address, name, is_
 
 
 @pytest.mark.parametrize(
-    ("version", "environ", "said"),
+    ("version", "environ", "message"),
     [
         ({"ApiVersion": "1.44", "Version": "25.0.0"}, {}, ""),
         ({"ApiVersion": "1.51", "Version": "28.0.0"}, {}, ""),
@@ -125,13 +125,13 @@ def test_an_engine_on_another_machine_is_refused(monkeypatch, address, name, is_
         ),
     ],
 )
-def test_an_engine_that_is_too_old_is_named(version, environ, said):
-    if not said:
+def test_an_engine_that_is_too_old_is_named(version, environ, message):
+    if not message:
         check_engine(Engine(version=version), environ)
         return
     with pytest.raises(EngineError, match=r"Docker Engine 25\.0 or newer") as refused:
         check_engine(Engine(version=version), environ)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(

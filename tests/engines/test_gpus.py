@@ -28,8 +28,8 @@ NVIDIA = {"Runtimes": {"runc": {}, "nvidia": {}}}
 
 
 def service(name: str, **device: object) -> ServicePlan:
-    kept = Resources(devices=[Device.model_validate({"capabilities": ["gpu"], "driver": "nvidia", **device})])
-    return ServicePlan(name, "vllm", "m", "i", 8000, "", "", (), "", bounds=ResourceBounds(reservations=kept))
+    resources = Resources(devices=[Device.model_validate({"capabilities": ["gpu"], "driver": "nvidia", **device})])
+    return ServicePlan(name, "vllm", "m", "i", 8000, "", "", (), "", bounds=ResourceBounds(reservations=resources))
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def test_the_wishes_are_those_of_the_plan():
     ],
 )
 def test_more_gpus_than_there_are(wish, problem):
-    found = [str(item) for item in gpu_problems([wish], TWO, has_runtime=True)]
-    assert len(found) == (problem is not None)
-    assert not found or found[0].startswith(problem)
+    problems = [str(item) for item in gpu_problems([wish], TWO, has_runtime=True)]
+    assert len(problems) == (problem is not None)
+    assert not problems or problems[0].startswith(problem)
 
 
 def test_nobody_knows_the_gpus_of_another_machine():

@@ -77,16 +77,16 @@ def test_everything_in_a_context_is_readable_to_all(folder, tmp_path):
 def test_whatever_goes_into_an_image_is_in_its_name(folder, digest, tmp_path):
     wheels = tmp_path / "wheels"
     wheels.mkdir()
-    found = {digest(folder), digest(folder, "mirror/python:3.12"), digest(folder, None, ["server"])}
+    digests = {digest(folder), digest(folder, "mirror/python:3.12"), digest(folder, None, ["server"])}
     digest.identities[BASE] = "sha256:two"
-    found.add(digest(folder))
+    digests.add(digest(folder))
     (folder / "run.sh").write_text("x")
-    found.add(digest(folder))
+    digests.add(digest(folder))
     (folder / "run.sh").chmod(0o755)
-    found.add(digest(folder))
+    digests.add(digest(folder))
     (wheels / "torch-1.whl").write_text("x")
-    found.add(digest(folder, folders=[wheels]))
-    assert len(found) == 7
+    digests.add(digest(folder, folders=[wheels]))
+    assert len(digests) == 7
 
 
 @given(st.from_regex(r"[a-z0-9_.-]{1,128}", fullmatch=True), st.from_regex(r"[0-9a-f]{64}", fullmatch=True))
@@ -109,8 +109,8 @@ def test_what_an_image_cannot_hold_is_left_out_and_named(folder, tmp_path):
         os.close(here)
         notes = []
         copy_tree(folder, tmp_path / "context", notes.append)
-    kept = {str(path.relative_to(tmp_path / "context")) for path in (tmp_path / "context").rglob("*")}
-    assert kept == {"app.py", "data", "data/table.csv"}
+    copied = {str(path.relative_to(tmp_path / "context")) for path in (tmp_path / "context").rglob("*")}
+    assert copied == {"app.py", "data", "data/table.csv"}
     assert sorted(notes) == [
         f"left out of the image: {folder}/data/again (a link to a parent folder)",
         f"left out of the image: {folder}/data/train.jsonl (a link to /mnt/datasets-not-mounted/train.jsonl, "

@@ -55,9 +55,9 @@ def test_image_packages_have_the_bounds_of_the_project():
     whole = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     project = [*whole["dependencies"], *whole["optional-dependencies"]["observe"]]
     text = (assets.folder("dockerfiles") / "server.requirements.txt").read_text()
-    wanted = {line for line in text.splitlines() if line and not line.startswith("#")}
-    assert wanted <= set(project)
-    names = {re.split(r"[><=; ]", line)[0] for line in wanted}
+    requirements = {line for line in text.splitlines() if line and not line.startswith("#")}
+    assert requirements <= set(project)
+    names = {re.split(r"[><=; ]", line)[0] for line in requirements}
     assert names >= {"pydantic", "fastapi", "uvicorn", "aiohttp", "omegaconf"}
     assert not names & {"typer", "rich", "docker", "jinja2"}
 
@@ -68,12 +68,12 @@ def test_dockerfile_asks_no_registry_for_its_own_syntax():
 
 def test_context_holds_what_servers_run_on_and_nothing_else(staged):
     target, _ = staged()
-    found = files(target)
-    assert {"gymctl/__init__.py", "gymctl/server/base.py", "services/head/app.py"} <= found
-    assert "gymctl/rollouts/container_job.py" in found
-    assert {"entrypoint.sh", "server.requirements.txt", "requirements.txt"} <= found
-    assert not any(name.startswith(("gymctl/cli", "gymctl/engines", "gymctl/stack")) for name in found)
-    assert not any("__pycache__" in name for name in found)
+    copied = files(target)
+    assert {"gymctl/__init__.py", "gymctl/server/base.py", "services/head/app.py"} <= copied
+    assert "gymctl/rollouts/container_job.py" in copied
+    assert {"entrypoint.sh", "server.requirements.txt", "requirements.txt"} <= copied
+    assert not any(name.startswith(("gymctl/cli", "gymctl/engines", "gymctl/stack")) for name in copied)
+    assert not any("__pycache__" in name for name in copied)
 
 
 def test_user_server_is_put_among_the_bundled_ones(staged, server):

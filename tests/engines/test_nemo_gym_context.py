@@ -104,7 +104,7 @@ def test_build_arguments_name_the_stage_and_the_base(tmp_path):
     ]
 
 
-def wanted(tmp_path, **texts):
+def requirements_text(tmp_path, **texts):
     folder = tmp_path / "resources_servers" / "mine"
     folder.mkdir(parents=True)
     for name, text in texts.items():
@@ -116,17 +116,17 @@ def wanted(tmp_path, **texts):
 
 @pytest.mark.parametrize("line", ["-e nemo-gym[dev] @ ../../", "-e ../../", "nemo-gym[dev]", "--editable ../.."])
 def test_a_server_that_needs_nemo_gym_alone_needs_nothing(tmp_path, line):
-    assert wanted(tmp_path, requirements_txt=f"{line}\n# that is all\n") == ""
+    assert requirements_text(tmp_path, requirements_txt=f"{line}\n# that is all\n") == ""
 
 
 def test_other_lines_stay_as_they_are(tmp_path):
     text = "-e nemo-gym[dev] @ ../../\nnumpy==2.2.6\n--extra-index-url https://x/simple\nnemo-skills @ git+https://x"
     expected = "numpy==2.2.6\n--extra-index-url https://x/simple\nnemo-skills @ git+https://x\n"
-    assert wanted(tmp_path, requirements_txt=text) == expected
+    assert requirements_text(tmp_path, requirements_txt=text) == expected
 
 
 def test_a_project_file_loses_nemo_gym_and_keeps_its_sources(tmp_path):
-    text = wanted(
+    text = requirements_text(
         tmp_path,
         pyproject_toml='[project]\nname = "m"\nversion = "0"\ndependencies = [\n    "nemo-gym[dev]",\n    "six",\n]\n'
         '[tool.uv.sources]\nnemo-gym = { path = "../..", editable = true }\nsix = { git = "https://x" }\n',

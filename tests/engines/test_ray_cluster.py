@@ -22,16 +22,16 @@ CHECK = RayCheck("gymctl-ray:1", ("math",), "10.0.0.9", 10001, "ray://10.0.0.9:1
 OWN = {"ray": "2.55.1", "python": "3.12.1"}
 
 
-def said(told: dict[str, Any], check: RayCheck = CHECK) -> list[str]:
-    return [str(problem) for problem in cluster_problems(check, told)]
+def problems_of(probed: dict[str, Any], check: RayCheck = CHECK) -> list[str]:
+    return [str(problem) for problem in cluster_problems(check, probed)]
 
 
 def test_the_same_ray_and_python_are_well() -> None:
-    assert said({"own": OWN, "theirs": {"ray": "2.55.1", "python": "3.12.9"}}) == []
+    assert problems_of({"own": OWN, "theirs": {"ray": "2.55.1", "python": "3.12.9"}}) == []
 
 
 def test_another_ray_names_both_and_the_key() -> None:
-    (problem,) = said({"own": OWN, "theirs": {**OWN, "ray": "2.60.0"}})
+    (problem,) = problems_of({"own": OWN, "theirs": {**OWN, "ray": "2.60.0"}})
     assert problem.startswith(
         "math: the cluster at ray://10.0.0.9:10001 has Ray 2.60.0, the image gymctl-ray:1 Ray 2.55.1"
     )
@@ -39,7 +39,7 @@ def test_another_ray_names_both_and_the_key() -> None:
 
 
 def test_nemo_gyms_ray_is_its_own() -> None:
-    (problem,) = said({"own": OWN, "theirs": {**OWN, "ray": "2.60.0"}}, replace(CHECK, is_nemo_gym=True))
+    (problem,) = problems_of({"own": OWN, "theirs": {**OWN, "ray": "2.60.0"}}, replace(CHECK, is_nemo_gym=True))
     assert "run the cluster with ray[default]==2.55.1" in problem
 
 
@@ -48,17 +48,17 @@ def test_nemo_gyms_ray_is_its_own() -> None:
     [("3.13.2", "--base-image python:3.13-slim"), ("3.9.7", "start the cluster with Python 3.12")],
 )
 def test_another_python_names_both_and_what_to_do(python: str, hint: str) -> None:
-    (problem,) = said({"own": OWN, "theirs": {**OWN, "python": python}})
+    (problem,) = problems_of({"own": OWN, "theirs": {**OWN, "python": python}})
     assert f"has Python {python}, the image gymctl-ray:1 Python 3.12.1" in problem
     assert hint in problem
 
 
 def test_both_differences_are_said_at_once() -> None:
-    assert len(said({"own": OWN, "theirs": {"ray": "2.60.0", "python": "3.11.7"}})) == 2
+    assert len(problems_of({"own": OWN, "theirs": {"ray": "2.60.0", "python": "3.11.7"}})) == 2
 
 
 def test_no_answer_names_the_address_and_the_port_for_clients() -> None:
-    (problem,) = said({"failed": "connect", "error": "[Errno 111] Connection refused"})
+    (problem,) = problems_of({"failed": "connect", "error": "[Errno 111] Connection refused"})
     assert (
         "math: no Ray cluster at ray://10.0.0.9:10001: [Errno 111] Connection refused, asked from a container"
         in problem
@@ -67,7 +67,7 @@ def test_no_answer_names_the_address_and_the_port_for_clients() -> None:
 
 
 def test_something_else_that_listens_is_told_apart() -> None:
-    (problem,) = said({"failed": "talk", "error": "\nConnectionError: timeout\nmore", "own": OWN})
+    (problem,) = problems_of({"failed": "talk", "error": "\nConnectionError: timeout\nmore", "own": OWN})
     assert "does not answer like a cluster of Ray 2.55.1: ConnectionError: timeout;" in problem
     assert "6379 is for its nodes" in problem
 

@@ -50,8 +50,10 @@ def test_what_cannot_be(name: str, count: int, message: str) -> None:
 
 def status(*containers: tuple[str, str]) -> ServerStatus:
     """That of ``agent``, of which three are wanted."""
-    found = [Container(str(number), "agent", *item, "2026-01-01T00:00:00Z") for number, item in enumerate(containers)]
-    return server_status(replace(STATE.servers[3], replicas=3), [*found, Container("x", "other", "exited", "", "")])
+    replicas = [
+        Container(str(number), "agent", *item, "2026-01-01T00:00:00Z") for number, item in enumerate(containers)
+    ]
+    return server_status(replace(STATE.servers[3], replicas=3), [*replicas, Container("x", "other", "exited", "", "")])
 
 
 def test_a_server_is_well_when_as_many_as_wanted_are() -> None:

@@ -80,11 +80,11 @@ def verify(url: str, code: str) -> dict:
 @pytest.mark.parametrize("name", HARMFUL)
 def test_a_harmful_program_ends_as_a_failed_test_and_the_server_goes_on(url, name):
     code, outcomes, says = HARMFUL[name]
-    found = verify(url, code)
-    (test,) = found["unit_tests"]
-    assert (found["reward"], test["passed"]) == (0.0, False)
-    assert test["outcome"] in outcomes, found["metadata"]
-    assert says in found["metadata"]["error"], found["metadata"]
+    verdict = verify(url, code)
+    (test,) = verdict["unit_tests"]
+    assert (verdict["reward"], test["passed"]) == (0.0, False)
+    assert test["outcome"] in outcomes, verdict["metadata"]
+    assert says in verdict["metadata"]["error"], verdict["metadata"]
     assert test["seconds"] < 8
     assert verify(url, "print(sum(map(int, input().split())))")["reward"] == 1.0
 

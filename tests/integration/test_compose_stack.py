@@ -223,8 +223,8 @@ def test_what_ends_by_itself_ends_before_those_that_need_it(stack):
     plan = replace(plan, services=(*services, first))
     events = []
     stack.engine.up(plan, stack.render(plan=plan), timeout=90, on_event=events.append)
-    said = {(event.name, event.state): event.seconds for event in events}
-    assert said["fetch", "done"] <= said[TOOL_SERVER, "running"]
+    durations = {(event.name, event.state): event.seconds for event in events}
+    assert durations["fetch", "done"] <= durations[TOOL_SERVER, "running"]
     status = {item.name: item for item in stack.engine.status()}
     assert (status["fetch"].state, status["fetch"].ok, status["fetch"].exit_code) == ("done", True, 0)
     assert all(item.ok for item in status.values())

@@ -23,6 +23,6 @@ def test_every_kind_twice(tmp_path: Path) -> None:
     )
     print(done.stdout)  # seeds and violations, for whoever has to repeat them
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(outcomes.read_text())
-    assert len(found) == KINDS * TIMES
-    assert all(outcome["strikes"] for outcome in found if outcome["kind"] != "collector kill -9")
+    report = json.loads(outcomes.read_text())
+    assert len(report) == KINDS * TIMES
+    assert all(outcome["strikes"] for outcome in report if outcome["kind"] != "collector kill -9")

@@ -70,9 +70,9 @@ def model_status(coordinator):
     return next(((item["state"], item["health"]) for item in listed if item["name"] == "policy_model"), None)
 
 
-def wait_for(coordinator, wanted, seconds=40):
+def wait_for(coordinator, expected, seconds=40):
     deadline = time.monotonic() + seconds
-    while (seen := model_status(coordinator)) != wanted:
+    while (seen := model_status(coordinator)) != expected:
         assert time.monotonic() < deadline, seen
         time.sleep(0.5)
 

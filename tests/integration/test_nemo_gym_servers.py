@@ -96,12 +96,12 @@ def collected(directory, agents):
     (directory / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ["--input", "rows.jsonl", "--output", "rollouts.jsonl", "--num-repeats", REPEATS, "--force"]
     gymctl(directory, "collect", *options)
-    found = {name: {} for name in agents}
+    rollouts = {name: {} for name in agents}
     for line in (directory / "rollouts.jsonl").read_text().splitlines():
         rollout = json.loads(line)
         name, environment, number = places[rollout["_ng_task_index"]]
-        found[name][environment, number, rollout["_ng_rollout_index"]] = rollout
-    return found
+        rollouts[name][environment, number, rollout["_ng_rollout_index"]] = rollout
+    return rollouts
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,8 @@ def stack(tmp_path_factory):
         whole = stack_of(f"http://localhost:{model_port}/v1", port)
         (directory / "stack.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
         try:
-            said = gymctl(directory, "up", "stack.yaml", "--name", f"gymtest-{os.getpid()}-nemo", timeout=900)
-            yield directory, f"gymtest-{os.getpid()}-nemo", port, said
+            result = gymctl(directory, "up", "stack.yaml", "--name", f"gymtest-{os.getpid()}-nemo", timeout=900)
+            yield directory, f"gymtest-{os.getpid()}-nemo", port, result
         finally:
             if (directory / ".gymctl" / "stack.json").exists():
                 gymctl(directory, "down")
@@ -158,7 +158,7 @@ def test_their_rollouts_equal_ours(rollouts):
     theirs, ours = rollouts["theirs"], rollouts["ours"]
     assert len(theirs) == len(ours) == 2 * 5 * REPEATS == 100
     assert {rollout["reward"] for rollout in ours.values()} == {1.0}
-    unlike = {key: found for key in theirs if (found := list(differences(theirs[key], ours[key])))}
+    unlike = {key: unequal for key in theirs if (unequal := list(differences(theirs[key], ours[key])))}
     assert unlike == {}
 
 
@@ -170,10 +170,10 @@ def test_agents_work_with_the_servers_of_the_other_side(rollouts, name):
 
 
 def test_nothing_of_theirs_was_changed_and_no_ray_was_needed(stack):
-    directory, project, _, said = stack
+    directory, project, _, result = stack
     services = yaml.safe_load((directory / "compose.yaml").read_text())["services"]
     assert "ray-head" not in services
-    assert "NeMo Gym (0.4.0 from PyPI) runs" in said
+    assert "NeMo Gym (0.4.0 from PyPI) runs" in result
     ask = "import importlib.metadata as m, nemo_gym; print(m.version('nemo-gym'), nemo_gym.__file__)"
     done = _in_their_image(project, stack, "python", "-c", ask)
     assert done.startswith("0.4.0 /opt/venv/")
@@ -228,9 +228,9 @@ def test_their_command_line_collects_from_our_stack(stack, rollouts, agents):
         f"/data/{agents}_out.jsonl",
     ]
     _in_their_image(project, stack, *command, "+head_server.host=head", f"+head_server.port={port}")
-    found = [json.loads(line) for line in (data / f"{agents}_out.jsonl").read_text().splitlines()]
-    assert sorted(rollout["_ng_task_index"] for rollout in found) == list(range(10))
-    assert {rollout["reward"] for rollout in found} == {1.0}
+    results = [json.loads(line) for line in (data / f"{agents}_out.jsonl").read_text().splitlines()]
+    assert sorted(rollout["_ng_task_index"] for rollout in results) == list(range(10))
+    assert {rollout["reward"] for rollout in results} == {1.0}
     metrics = json.loads((data / f"{agents}_out_aggregate_metrics.json").read_text())
     assert {entry["key_metrics"]["mean/reward"] for entry in metrics} == {1.0}
 

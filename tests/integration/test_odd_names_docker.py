@@ -20,16 +20,16 @@ def test_a_stack_in_containers_keeps_the_names_of_its_servers(tmp_path: Path, fr
     folder = Folder(tmp_path, free_port)
     write_odd_stack(tmp_path)
     try:
-        said = folder.up("stack.yaml")
-        assert said.returncode == 0, said.stderr
-        assert f"{AGENT}: healthy" in said.stderr
+        result = folder.up("stack.yaml")
+        assert result.returncode == 0, result.stderr
+        assert f"{AGENT}: healthy" in result.stderr
         assert folder.gymctl("scale", f"{AGENT}=2").returncode == 0
         statuses = json.loads(folder.gymctl("status", "--json").stdout)
         names = [server["name"] for server in statuses]
         assert names == ["head", "policy model/v1", LONG, AGENT, SESSIONS, "head"]
         assert {server["name"]: server["running"] for server in statuses}[AGENT] == 2
-        said = folder.gymctl("collect", "--input", "rows.jsonl", "--output", "out.jsonl")
-        assert said.returncode == 0, said.stderr
+        result = folder.gymctl("collect", "--input", "rows.jsonl", "--output", "out.jsonl")
+        assert result.returncode == 0, result.stderr
         assert rewards_of(tmp_path / "out.jsonl") == {AGENT: [0.0, 0.0, 1.0, 1.0, 1.0], "head": [1.0] * 5}
         lines = folder.gymctl("logs", AGENT).stdout.splitlines()
         assert lines and all(line.startswith(f"{AGENT}-") for line in lines)

@@ -43,8 +43,8 @@ class Cli:
         return done
 
     def plan(self, code):
-        found = json.loads(self("plan", "--json", code=code).stdout)
-        return {server["name"]: server for server in found["servers"] if server["action"] != "unchanged"}, found
+        plan = json.loads(self("plan", "--json", code=code).stdout)
+        return {server["name"]: server for server in plan["servers"] if server["action"] != "unchanged"}, plan
 
     def up(self):
         """What it prints, and what happened to the containers of each server by the engine's events."""
@@ -78,7 +78,7 @@ def test_plan_lists_what_up_does(stack):
     gymctl = Cli(stack)
     write(stack)
     before = sorted(path.name for path in stack.directory.iterdir())
-    servers, found = gymctl.plan(code=3)
+    servers, plan = gymctl.plan(code=3)
     assert {server["action"] for server in servers.values()} == {"created"}
     assert sorted(path.name for path in stack.directory.iterdir()) == before
     _, happened = gymctl.up()
@@ -87,12 +87,12 @@ def test_plan_lists_what_up_does(stack):
 
     steps = f"{AGENT}: {{responses_api_agents: {{simple_agent: {{max_steps: 7}}}}}}\n"
     write(stack, steps)
-    servers, found = gymctl.plan(code=3)
+    servers, plan = gymctl.plan(code=3)
     reasons = {reason["path"]: reason for reason in servers[AGENT]["reasons"]}
     reason = reasons[f"{AGENT}.responses_api_agents.simple_agent.max_steps"]
     assert (reason["new"], reason["place"].split(":")[:2]) == ("7", ["stack.yaml", "6"])
     assert servers.keys() == {"head", AGENT}, "the head shows the configuration of all"
-    assert found["summary"] == "2 replaced, 3 unchanged"
+    assert plan["summary"] == "2 replaced, 3 unchanged"
     output, happened = gymctl.up()
     assert happened == dict.fromkeys(servers, EVENTS["replaced"])
     assert "changes: 2 replaced, 3 unchanged" in output
@@ -106,12 +106,12 @@ def test_plan_sees_secrets_containers_that_stopped_and_servers_that_went(stack):
     client = connect("")
     write(stack, key="second")
     client.api.stop(f"{stack.name}-{TOOLS}-1", timeout=1)
-    servers, found = gymctl.plan(code=3)
+    servers, plan = gymctl.plan(code=3)
     assert {name: server["action"] for name, server in servers.items()} == {
         "judge_model": "restarted",
         TOOLS: "started",
     }
-    assert "sk-" not in json.dumps(found)
+    assert "sk-" not in json.dumps(plan)
     assert servers["judge_model"]["reasons"][0]["old"].startswith("sha256:")
     _, happened = gymctl.up()
     assert happened == {name: EVENTS[server["action"]] for name, server in servers.items()}

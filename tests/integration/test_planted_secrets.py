@@ -108,25 +108,25 @@ def containers(name):
 
 def test_nothing_that_is_written_or_shown_holds_a_secret(stack):
     directory, name, port = stack
-    shown = {
+    outputs = {
         "rendered file": (directory / "compose.yaml").read_text(),
         "status": gymctl(directory, "status"),
         "logs": docker("compose", "--project-directory", str(directory), "logs", "--no-color"),
         "config show": gymctl(directory, "config", "show", "stack.yaml"),
     }
     for item in containers(name):
-        shown[f"inspect {item}"] = docker("inspect", item)
-        shown[f"top {item}"] = docker("top", item, "-eo", "pid,args")
+        outputs[f"inspect {item}"] = docker("inspect", item)
+        outputs[f"top {item}"] = docker("top", item, "-eo", "pid,args")
         image = docker("inspect", "--format", "{{.Image}}", item).strip()
-        shown[f"image {item}"] = docker("image", "inspect", image)
-        shown[f"history {item}"] = docker("history", "--no-trunc", image)
+        outputs[f"image {item}"] = docker("image", "inspect", image)
+        outputs[f"history {item}"] = docker("history", "--no-trunc", image)
     for path in Path(directory / ".gymctl").rglob("*"):
         if path.is_file() and path.parent.name != "secrets":
-            shown[str(path)] = path.read_text()
+            outputs[str(path)] = path.read_text()
     for path in ("global_config_dict_yaml", "server_instances"):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as reply:
-            shown[path] = reply.read().decode()
-    assert {place: seen_in(text) for place, text in shown.items() if seen_in(text)} == {}
+            outputs[path] = reply.read().decode()
+    assert {place: seen_in(text) for place, text in outputs.items() if seen_in(text)} == {}
 
 
 def test_each_secret_is_readable_in_the_containers_that_need_it_and_no_other(stack):

@@ -45,9 +45,9 @@ def folder(tmp_path: Path, free_port: int) -> Iterator[Folder]:
 def write(path: Path, ray: str) -> None:
     (path / "stack.yaml").write_text(STACK + ray)
     with (path / "rows.jsonl").open("w") as file:
-        for wanted in (42, 41):
-            question = f"The sum is {wanted}, or is it?"
-            row = {"responses_create_params": {"input": question}, "question": question, "expected_answer": str(wanted)}
+        for status in (42, 41):
+            question = f"The sum is {status}, or is it?"
+            row = {"responses_create_params": {"input": question}, "question": question, "expected_answer": str(status)}
             file.write(json.dumps({**row, "agent_ref": {"name": "library_judge_math_simple_agent"}}) + "\n")
 
 
@@ -64,8 +64,8 @@ def collected(
             time.sleep(0.05)
         if meanwhile:
             meanwhile()
-        said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said.decode()
+        errors, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     assert len({(row["_ng_task_index"], row["_ng_rollout_index"]) for row in rows}) == len(rows) == rollouts
     assert {(row["expected_answer"], row["reward"]) for row in rows} == {("42", 1.0), ("41", 0.0)}
@@ -79,24 +79,24 @@ def _lines(path: Path) -> int:
 
 def nodes(rows: list[dict[str, Any]]) -> dict[str, set[str]]:
     """Where checks ran: the host name, and the ids of the Ray nodes that were there."""
-    found: dict[str, set[str]] = {}
+    nodes: dict[str, set[str]] = {}
     for row in rows:
-        found.setdefault(row["verified_on"]["host"], set()).add(row["verified_on"]["node"])
-    return found
+        nodes.setdefault(row["verified_on"]["host"], set()).add(row["verified_on"]["node"])
+    return nodes
 
 
-def one_each(found: dict[str, set[str]]) -> dict[str, str]:
-    assert all(len(ids) == 1 for ids in found.values()), found
-    return {host: next(iter(ids)) for host, ids in found.items()}
+def one_each(nodes: dict[str, set[str]]) -> dict[str, str]:
+    assert all(len(ids) == 1 for ids in nodes.values()), nodes
+    return {host: next(iter(ids)) for host, ids in nodes.items()}
 
 
 def await_both(look: Callable[[], dict[str, set[str]]], seconds: float = 90) -> dict[str, set[str]]:
     """Until two nodes do checks again."""
     deadline = time.monotonic() + seconds
-    while len(found := look()) < 2:
-        assert time.monotonic() < deadline, found
+    while len(nodes := look()) < 2:
+        assert time.monotonic() < deadline, nodes
         time.sleep(1)
-    return found
+    return nodes
 
 
 @pytest.mark.slow
@@ -181,14 +181,14 @@ def cluster() -> Iterator[str]:
     pytest.importorskip("ray", reason="needs Ray here: pip install -e '.[dev]'")
     host = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
     for left in (2, 1, 0):
-        with _ray(host) as (process, port, said):
+        with _ray(host) as (process, port, output):
             deadline = time.monotonic() + 120
             while process.poll() is None and not _listens(host, port) and time.monotonic() < deadline:
                 time.sleep(0.2)
             if process.poll() is None and _listens(host, port):
                 yield f"ray://{host}:{port}"
                 return
-            assert left, said.read_text(errors="replace")[-2000:]
+            assert left, output.read_text(errors="replace")[-2000:]
 
 
 @contextmanager
@@ -206,13 +206,13 @@ def _ray(host: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
     )
     argv = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *line.split()]
     environ = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "120"}
-    said = folder / "said"
+    output = folder / "said"
     with (
-        said.open("wb") as file,
+        output.open("wb") as file,
         subprocess.Popen(argv, env=environ, stdout=file, stderr=file, start_new_session=True) as process,
     ):
         try:
-            yield process, ports[1], said
+            yield process, ports[1], output
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -229,9 +229,9 @@ def test_a_cluster_that_does_not_fit_is_refused_before_anything_starts(folder: F
     write(folder.path, "")
     refused = folder.up("stack.yaml", f"+ray_head_node_address={cluster}")
     assert refused.returncode == 2, refused.stderr
-    said = " ".join(refused.stderr.split())
-    assert f"the cluster at {cluster} has Ray {ray_version()}, the image gymctl-ray" in said
-    assert f"ray: {{version: '{ray_version()}'}}" in said
+    message = " ".join(refused.stderr.split())
+    assert f"the cluster at {cluster} has Ray {ray_version()}, the image gymctl-ray" in message
+    assert f"ray: {{version: '{ray_version()}'}}" in message
 
     dead = f"{cluster.rpartition(':')[0]}:1"
     refused = folder.up("stack.yaml", f"+ray_head_node_address={dead}")

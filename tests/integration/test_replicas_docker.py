@@ -61,8 +61,8 @@ def collected(
         while process.poll() is None and (not output.exists() or output.read_bytes().count(b"\n") < rollouts // 8):
             time.sleep(0.02)
         meanwhile()
-        said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said.decode()
+        errors, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()
     return lines(output), lines(folder.path / "out_failures.jsonl")
 
 
@@ -109,8 +109,8 @@ def replicas_killed(folder: Folder, runtime: str) -> None:
     assert all(item["_gymctl_failure"]["hop"] == TOOLS for item in lost)
     assert {item["_ng_failure_class"] for item in failures} <= OF_A_KILL
     if runtime == "gymctl":
-        told = Counter(item["_gymctl_failure"]["message"].partition(": ")[2].partition(": ")[2] for item in lost)
-        assert set(told) <= {f"the replica of {TOOLS} that held this session ({place}) is gone"}
+        causes = Counter(item["_gymctl_failure"]["message"].partition(": ")[2].partition(": ")[2] for item in lost)
+        assert set(causes) <= {f"the replica of {TOOLS} that held this session ({place}) is gone"}
     code, servers = status(folder)
     assert code == 1
     assert (servers[service]["running"], servers[service]["replicas"]) == (3, 4)
@@ -147,9 +147,9 @@ def test_scaling_with_a_collection_going_on_loses_nothing_and_touches_nobody_els
     assert set(others) <= {item for name in ("head", TOOLS, MODEL) for item in containers(folder, name)}
     # the file says what runs: Compose by itself would start none of them anew
     for name in (AGENT, MODEL, TOOLS):
-        (_, said) = folder.docker("compose", "config", "--hash", name).split()
+        (_, digest) = folder.docker("compose", "config", "--hash", name).split()
         label = '{{index .Config.Labels "com.docker.compose.config-hash"}}'
-        assert set(folder.docker("inspect", "-f", label, *containers(folder, name)).split()) == {said}
+        assert set(folder.docker("inspect", "-f", label, *containers(folder, name)).split()) == {digest}
     down = folder.gymctl("down")
     assert down.returncode == 0
     assert not (folder.path / "compose.yaml").exists()  # it is still gymctl's own

@@ -47,11 +47,11 @@ def test_coordinator_and_worker_on_one_machine(tmp_path, free_port, image):
         assert (status.returncode, status.stdout.count("  healthy  ")) == (0, 4), status.stdout
 
         (printed,) = json.loads(BLOCKS["001", 320])
-        found = {item["process_name"]: item for item in fetched(f"http://127.0.0.1:{free_port}/server_instances")}
+        servers = {item["process_name"]: item for item in fetched(f"http://127.0.0.1:{free_port}/server_instances")}
         theirs = {"host": "192.168.1.100", "url": "http://192.168.1.100:8080", "pid": 12345, "start_time": 1704067200.0}
         ours = {key: value for key, value in printed.items() if key not in theirs}
-        assert {key: found["example_resources"][key] for key in ours} == ours
-        assert theirs.keys() <= found["example_resources"].keys()
+        assert {key: servers["example_resources"][key] for key in ours} == ours
+        assert theirs.keys() <= servers["example_resources"].keys()
 
         answer = yaml.safe_load(fetched(f"http://127.0.0.1:{free_port}/global_config_dict_yaml"))
         printed = yaml.safe_load(BLOCKS["001", 349])
@@ -62,10 +62,10 @@ def test_coordinator_and_worker_on_one_machine(tmp_path, free_port, image):
 
 
 def test_a_server_run_by_hand(free_port, image):
-    given = re.search(r"NEMO_GYM_CONFIG_DICT='(.*?)'", BLOCKS["001", 228], re.DOTALL)[1]
+    slice_text = re.search(r"NEMO_GYM_CONFIG_DICT='(.*?)'", BLOCKS["001", 228], re.DOTALL)[1]
     name = f"gymctl-test-by-hand-{os.getpid()}-{free_port}"
     start = ["docker", "run", "--rm", "--name", name, "-p", f"127.0.0.1:{free_port}:8080", "-w", SERVER]
-    start += ["-e", f"NEMO_GYM_CONFIG_DICT={given}"]
+    start += ["-e", f"NEMO_GYM_CONFIG_DICT={slice_text}"]
     refused = subprocess.run([*start, image, "python", "app.py"], capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr.startswith("error: NEMO_GYM_CONFIG_PATH is not set")) == (2, True)
     try:

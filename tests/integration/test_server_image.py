@@ -118,8 +118,8 @@ def test_what_is_built_already_is_not_built_again(tmp_path):
         assert "step" in kinds[0] and "step" in kinds[2]
         assert kinds[1] == {"start", "done"}
         path = "services/resources_servers/mine/app.py"
-        said = run(["docker", "run", "--rm", "--network", "none", names[2], "python", path])
-        assert said.stdout == "two\n"
+        output = run(["docker", "run", "--rm", "--network", "none", names[2], "python", path])
+        assert output.stdout == "two\n"
         assert names[0] == names[1] != names[2]
         earlier = run(["docker", "run", "--rm", "--network", "none", names[0], "python", path])
         assert earlier.stdout == "one\n", "a later build does not change what an earlier one made"

@@ -83,24 +83,24 @@ def test_what_the_translation_says_of_a_swarm_is_so(node: Lab, image: str, tmp_p
     manager = node.names[0]
     node.on(manager, "stack", "deploy", "--resolve-image", "never", "--detach=true", "-c", str(file), translation.name)
 
-    told, late = _told(node, "told_teller"), _told(node, "told_late")
-    assert told["time"] > late["time"]
-    assert {name: told["env"].get(name) for name in TEXTS} == TEXTS
-    assert told["env"]["GYM_SECRET"] == SECRET
-    mounts = {target: (kind, options) for target, kind, options in told["mounts"]}
+    greeting, late = _first_json(node, "told_teller"), _first_json(node, "told_late")
+    assert greeting["time"] > late["time"]
+    assert {name: greeting["env"].get(name) for name in TEXTS} == TEXTS
+    assert greeting["env"]["GYM_SECRET"] == SECRET
+    mounts = {target: (kind, options) for target, kind, options in greeting["mounts"]}
     assert mounts["/tmp"][0] == "tmpfs"
     assert mounts["/dev/shm"][0] == "tmpfs"
     assert "size=8192k" in mounts["/dev/shm"][1]
 
 
-def _told(node: Lab, service: str, seconds: float = 60) -> dict[str, Any]:
+def _first_json(node: Lab, service: str, seconds: float = 60) -> dict[str, Any]:
     """The first line of JSON that a service printed."""
     deadline = time.monotonic() + seconds
     while True:
-        said = node.on(node.names[0], "service", "logs", "--raw", service).splitlines()
-        for line in said:
+        lines = node.on(node.names[0], "service", "logs", "--raw", service).splitlines()
+        for line in lines:
             if line.startswith("{"):
                 return dict(json.loads(line))
         tasks = node.on(node.names[0], "service", "ps", "--no-trunc", service)
-        assert time.monotonic() < deadline, f"{said}\n{tasks}"
+        assert time.monotonic() < deadline, f"{lines}\n{tasks}"
         time.sleep(0.5)

@@ -88,13 +88,13 @@ class SwarmFolder:
         output = self.path / "out.jsonl"
         return output.read_bytes().count(b"\n") if output.exists() else 0
 
-    def results(self, collection: subprocess.Popen[str], wanted: int) -> list[dict]:
+    def results(self, collection: subprocess.Popen[str], count: int) -> list[dict]:
         """Wait for the collection's end: every row is there, exactly once; the failed attempts."""
         out, err = collection.communicate(timeout=500)
         assert collection.returncode == 0, out + err
         rows = [json.loads(line) for line in (self.path / "out.jsonl").read_text().splitlines()]
         seen = Counter((row["_ng_task_index"], row["_ng_rollout_index"]) for row in rows)
-        assert len(rows) == len(seen) == wanted
+        assert len(rows) == len(seen) == count
         assert all(row["reward"] == 1.0 for row in rows)
         print(out)
         return [json.loads(line) for line in (self.path / "out_failures.jsonl").read_text().splitlines()]
@@ -219,24 +219,27 @@ def test_a_broken_image_is_rolled_back_and_the_reason_shown(running):
     own = running.path / "resources_servers" / TOOL
     own.mkdir(parents=True)
     (own / "app.py").write_text("import gymctl.server\nimport gymctl_has_no_such_module\n")
-    kept = (running.path / "swarm.yaml").read_text(), (running.path / ".gymctl" / "stack.json").read_text()
+    files_before = (running.path / "swarm.yaml").read_text(), (running.path / ".gymctl" / "stack.json").read_text()
     collection = running.collecting(200)
-    said = running.up("stack.yaml", "--while-collecting", code=1)
-    assert f"{TOOL} update failed and was rolled back: ended with code 1" in said
-    assert "No module named 'gymctl_has_no_such_module'" in said
-    assert "the previous version of the stack is running" in said
+    result = running.up("stack.yaml", "--while-collecting", code=1)
+    assert f"{TOOL} update failed and was rolled back: ended with code 1" in result
+    assert "No module named 'gymctl_has_no_such_module'" in result
+    assert "the previous version of the stack is running" in result
     assert running.results(collection, 1000) == []
     after = running.status()
     assert all(server["ok"] for server in after.values())
     assert after[TOOL]["uptime_seconds"] > before[TOOL]["uptime_seconds"]
-    assert kept == ((running.path / "swarm.yaml").read_text(), (running.path / ".gymctl" / "stack.json").read_text())
+    assert files_before == (
+        (running.path / "swarm.yaml").read_text(),
+        (running.path / ".gymctl" / "stack.json").read_text(),
+    )
     assert any("ended with code 1" in moment["what"] for moment in after[TOOL]["history"])
 
 
 def test_what_cannot_be_placed_says_so(folder):
     (folder.path / "stack.yaml").write_text(STACK + "placement: {models: {labels: {zone: moon}}}\n")
-    said = folder.up("stack.yaml", code=1)
-    assert "policy_model finds no node: no suitable node" in said
+    result = folder.up("stack.yaml", code=1)
+    assert "policy_model finds no node: no suitable node" in result
 
 
 def test_images_that_only_the_manager_has(lab, folder):
@@ -245,9 +248,9 @@ def test_images_that_only_the_manager_has(lab, folder):
     for name in lab.names[1:]:
         lab.empty(name)
     folder.hosts = []
-    said = folder.up("stack.yaml", code=1)
-    assert "the images are on this node only" in said
-    assert "No such image" in said and "--registry HOST/PREFIX" in said
+    result = folder.up("stack.yaml", code=1)
+    assert "the images are on this node only" in result
+    assert "No such image" in result and "--registry HOST/PREFIX" in result
     assert "1 sent, 0 there already" in folder.gymctl("images", "load", "stack.yaml", "--host", lab.hosts[1])
     assert "0 sent, 1 there already" in folder.gymctl("images", "load", "stack.yaml", "--host", lab.hosts[1])
 
@@ -285,8 +288,8 @@ def test_a_secret_is_in_no_definition_and_is_renewed(lab, folder):
     for key in ("sk-planted-first", "sk-planted-second"):
         (folder.path / "stack.yaml").write_text(SECRET.format(key=key))
         folder.up("stack.yaml")
-        said = lab.on(manager, "service", "inspect", f"{folder.path.name}_policy_model")
-        assert "sk-planted" not in said + (folder.path / "swarm.yaml").read_text()
+        spec = lab.on(manager, "service", "inspect", f"{folder.path.name}_policy_model")
+        assert "sk-planted" not in spec + (folder.path / "swarm.yaml").read_text()
         node = node_of(folder, "policy_model")
         filters = f"label=com.docker.swarm.service.name={folder.path.name}_policy_model"
         container = lab.on(node, "ps", "--quiet", "--filter", filters)
@@ -300,8 +303,8 @@ def test_what_is_not_on_the_manager_cannot_be_collected(running):
     try:
         shutil.copytree(running.path / ".gymctl", elsewhere.path / ".gymctl")
         rows = elsewhere.rows([TOOL])
-        said = elsewhere.gymctl("collect", "-i", rows.name, "-o", "out.jsonl", code=1)
-        assert "run this command there" in said
+        result = elsewhere.gymctl("collect", "-i", rows.name, "-o", "out.jsonl", code=1)
+        assert "run this command there" in result
     finally:
         shutil.rmtree(elsewhere.path)
 

@@ -30,17 +30,17 @@ def as_docker_reads(directory: Path, text: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize(("block", "wanted", "told"), TABLE, ids=[row[0] or "nothing said" for row in TABLE])
+@pytest.mark.parametrize(("block", "expected", "settings"), TABLE, ids=[row[0] or "nothing said" for row in TABLE])
 def test_docker_compose_reads_the_same_gpus(
-    tmp_path: Path, block: str, wanted: dict[str, list[dict[str, Any]]], told: dict[str, str]
+    tmp_path: Path, block: str, expected: dict[str, list[dict[str, Any]]], settings: dict[str, str]
 ) -> None:
     text = render_stack(Folder(tmp_path).plan(f"vllm: {{model: Qwen/Qwen3-8B, prefetch: true, {block}}}"))
     services = as_docker_reads(tmp_path, text)["services"]
-    for name, devices in wanted.items():
+    for name, devices in expected.items():
         assert services[name]["deploy"]["resources"]["reservations"]["devices"] == devices
         assert services[name]["shm_size"] == str(16 * 2**30)
         assert services[name]["depends_on"]["vllm-prefetch"]["condition"] == "service_completed_successfully"
-        for kind, size in told.items():
+        for kind, size in settings.items():
             words = services[name]["command"]
             assert words[words.index(f"--{kind}-parallel-size") + 1] == size
 

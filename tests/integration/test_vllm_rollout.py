@@ -96,8 +96,8 @@ def steps(rollout):
 def test_the_rollouts_call_the_tool_and_end(rollouts):
     kinds = [[item["type"] for item in rollout["response"]["output"]] for rollout in rollouts]
     assert kinds == [["function_call", "function_call_output", "message"]] * 4 + [["message"]]
-    said = [rollout["response"]["output"][-1]["content"][0]["text"] for rollout in rollouts]
-    assert said[0] == "It is mild and dry in Lisbon today."
+    answers = [rollout["response"]["output"][-1]["content"][0]["text"] for rollout in rollouts]
+    assert answers[0] == "It is mild and dry in Lisbon today."
     assert [rollout["reward"] for rollout in rollouts] == [1.0] * 5
 
 

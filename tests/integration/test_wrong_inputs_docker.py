@@ -136,14 +136,14 @@ def test_a_port_that_is_taken(folder):
 
 def test_interrupted_up_says_what_is_left(with_a_server):
     folder = with_a_server(HANGS)
-    process, printed, said = folder.interrupted(
+    process, printed, errors = folder.interrupted(
         folder.up_arguments("stack.yaml"), lambda: "weather" in folder.docker("ps", "--format", "{{.Names}}",
             "--filter", f"label=com.docker.compose.project={folder.name}")
     )  # fmt: skip
     assert process.returncode == 130
     assert printed == ""
-    assert said.splitlines()[-1] == "interrupted; to clean up: gymctl down"
-    assert "Traceback" not in said
+    assert errors.splitlines()[-1] == "interrupted; to clean up: gymctl down"
+    assert "Traceback" not in errors
     assert folder.gymctl("down").returncode == 0
     assert folder.left() == []
 
@@ -214,12 +214,12 @@ def test_disk_that_is_full(running, tmp_path):
 def test_interrupted_collection_loses_nothing_and_goes_on(running):
     out = running.path / "long.jsonl"
     arguments = ["collect", "--input", "rows.jsonl", "--output", "long.jsonl", "--num-repeats", "200"]
-    process, printed, said = running.interrupted(
+    process, printed, errors = running.interrupted(
         [*arguments, "--concurrency", "4"], lambda: out.exists() and out.read_bytes().count(b"\n") > 20
     )
     assert process.returncode == 130
     assert "Continue with --resume" in printed
-    assert "Traceback" not in said
+    assert "Traceback" not in errors
     before = out.read_text().splitlines()
     assert f"{len(before)} of 2000 rollouts done" in printed
     assert "collect" not in running.docker(

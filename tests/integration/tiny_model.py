@@ -52,12 +52,12 @@ def lessons(rows):
             continue
         function = {"name": "get_weather", "arguments": {"city": city}}
         call = {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]}
-        told = json.dumps(
+        prompt = json.dumps(
             {"city": city, "weather_description": f"It is mild and dry in {city}."}, separators=(",", ":")
         )
         yield asked, tools, call
         answer = {"role": "assistant", "content": f"It is mild and dry in {city} today."}
-        yield [*asked, call, {"role": "tool", "content": told}], tools, answer
+        yield [*asked, call, {"role": "tool", "content": prompt}], tools, answer
 
 
 def made_tokenizer(texts):
@@ -79,9 +79,9 @@ def made_tokenizer(texts):
 def as_tensors(pupils, tokenizer):
     """Token ids, labels (only answers count) and the attention mask, each of (lessons, longest)."""
     pairs = []
-    for said, tools, answer in pupils:
-        prompt = tokenizer.apply_chat_template(said, tools=tools, add_generation_prompt=True, tokenize=False)
-        whole = tokenizer.apply_chat_template([*said, answer], tools=tools, tokenize=False)
+    for question, tools, answer in pupils:
+        prompt = tokenizer.apply_chat_template(question, tools=tools, add_generation_prompt=True, tokenize=False)
+        whole = tokenizer.apply_chat_template([*question, answer], tools=tools, tokenize=False)
         assert whole.startswith(prompt), (prompt, whole)
         pairs.append((tokenizer(prompt)["input_ids"], tokenizer(whole)["input_ids"]))
     longest = max(len(whole) for _, whole in pairs)
@@ -130,7 +130,7 @@ def trained(tokenizer, ids, labels, mask):
 def main(rows, folder):
     """Read the rows, write the model."""
     pupils = list(lessons([json.loads(line) for line in Path(rows).read_text().splitlines()]))
-    texts = [json.dumps([said, answer]) for said, _, answer in pupils]
+    texts = [json.dumps([question, answer]) for question, _, answer in pupils]
     tokenizer = made_tokenizer([*texts, "system user assistant developer tool tools get_weather"])
     model = trained(tokenizer, *as_tensors(pupils, tokenizer))
     model.save_pretrained(folder)

@@ -92,8 +92,8 @@ class Direct:
     def calls(self) -> float:
         """Chat completions that it has ended."""
         lines = self._client.get("/metrics").text.splitlines()
-        found = [line for line in lines if line.startswith("vllm:request_success_total")]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+        counters = [line for line in lines if line.startswith("vllm:request_success_total")]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in counters)
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         reply = self._client.post(path, json=body)

@@ -115,13 +115,13 @@ def test_json_has_text_only_on_request(file: Path, gymctl: Any) -> None:
 
 
 def test_show_a_rollout(file: Path, gymctl: Any) -> None:
-    shown = gymctl("show", file, "1:1").out
+    output = gymctl("show", file, "1:1").out
     order = ["rollout 1:1", "[user]", "Question 1?", "[reasoning]", "[tool call] get_weather", '{"city":"Oslo"}',
              "output:", '{"weather":"mild"}', "[assistant]", "It is mild.", "[verdict] reward 0, not passed",
              "[tokens] in 11, out 5", "[time] 101 ms"]  # fmt: skip
-    places = [shown.index(part) for part in order]
+    places = [output.index(part) for part in order]
     assert places == sorted(places)
-    assert gymctl("show", file, "#4").out == shown
+    assert gymctl("show", file, "#4").out == output
     assert json.loads(gymctl("show", file, "1:1", "--raw").out) == result(1, 1, 0.0)
     (data,) = gymctl("show", file, "1:1", "--json").json
     assert [item["kind"] for item in data["items"]] == ["reasoning", "tool_call", "message"]

@@ -138,10 +138,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_shown_as_escapes(text: str) -> None:
-    for shown in (visible(text), visible_lines(text), shortened(text, 500), json_text({text: [text]})):
-        shown.encode()
-        assert "\\" in shown
-        _assert_inert(shown)
+    for output in (visible(text), visible_lines(text), shortened(text, 500), json_text({text: [text]})):
+        output.encode()
+        assert "\\" in output
+        _assert_inert(output)
 
 
 @given(st.text())

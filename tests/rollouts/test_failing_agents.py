@@ -36,9 +36,9 @@ def first_time(
 
 
 def assert_all_there(spec: RunSpec, report: Report) -> None:
-    wanted = sorted(keys(read(spec.files.materialized)))
-    assert sorted(keys(read(spec.output))) == wanted
-    assert (report.done, report.failed, report.unfinished) == (len(wanted), 0, 0)
+    expected = sorted(keys(read(spec.files.materialized)))
+    assert sorted(keys(read(spec.output))) == expected
+    assert (report.done, report.failed, report.unfinished) == (len(expected), 0, 0)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -49,19 +49,19 @@ def test_a_tenth_of_server_errors_costs_nothing(tmp_path: Path, status: int) -> 
 
 
 def test_429_is_tried_again_not_before_it_said(tmp_path: Path) -> None:
-    told: dict[int, float] = {}
+    starts: dict[int, float] = {}
 
     def misbehave(agents: Agents, item: dict[str, Any]) -> web.Response | None:
         if item["n"] % 10 == 0:
-            if item["n"] not in told:
-                told[item["n"]] = time.monotonic()
+            if item["n"] not in starts:
+                starts[item["n"]] = time.monotonic()
                 return web.Response(status=429, headers={"Retry-After": "0.2"})
-            assert time.monotonic() - told[item["n"]] >= 0.2
+            assert time.monotonic() - starts[item["n"]] >= 0.2
         return None
 
     spec = spec_of(tmp_path, 40)
     assert_all_there(spec, collected(spec, Agents(misbehave)))
-    assert len(told) == 4
+    assert len(starts) == 4
 
 
 def test_resets_are_tried_again(tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ def test_a_refused_request_is_final_at_once_and_kept_with_its_cause(tmp_path: Pa
     assert (failure["_ng_task_index"], failure["_ng_rollout_index"]) == (2, 0)
     assert failure["_ng_failure_class"] == "rejected"
     assert failure["_ng_failure_terminal"] is True
-    kept = failure["_gymctl_failure"]
-    assert (kept["hop"], kept["path"], kept["status"]) == ("policy_model", "/v1/responses", 401)
-    assert kept["body"].startswith("no key")
-    assert len(kept["body"]) <= 2048
+    record = failure["_gymctl_failure"]
+    assert (record["hop"], record["path"], record["status"]) == ("policy_model", "/v1/responses", 401)
+    assert record["body"].startswith("no key")
+    assert len(record["body"]) <= 2048
     assert report.agents["alpha"].failed == {"rejected": 1}
     assert "policy_model" in report.failure_examples["alpha: rejected"]
 

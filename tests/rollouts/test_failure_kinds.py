@@ -82,9 +82,9 @@ def test_an_episode_that_failed_is_a_failure_with_its_kind(terminal: bool) -> No
     }
     with pytest.raises(NotAResultError) as caught:
         episode_result(orjson.dumps({"task_id": {}, "result": None, "failure": failure}), "turn")
-    found = caught.value.failure
-    assert (found.kind_name, found.reason, found.retriable) == ("provider_unavailable", "no room", not terminal)
-    assert found.message == "turn: the episode failed (seed): no room"
+    raised = caught.value.failure
+    assert (raised.kind_name, raised.reason, raised.retriable) == ("provider_unavailable", "no room", not terminal)
+    assert raised.message == "turn: the episode failed (seed): no room"
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"task_id": {}, "result": 3}', b"nothing"])

@@ -43,9 +43,9 @@ def test_who_keeps_a_line_waits_until_it_is_in_the_file(tmp_path: Path) -> None:
     async def keep() -> list[str]:
         journal = Journal(tmp_path / "out.jsonl")
         await journal.keep(b"one")
-        found = journal.path.read_text().splitlines()
+        lines = journal.path.read_text().splitlines()
         journal.close()
-        return found
+        return lines
 
     assert asyncio.run(keep()) == ["one"]
 
@@ -122,10 +122,10 @@ def test_two_writers_are_refused(tmp_path: Path) -> None:
 def test_only_a_torn_tail_is_cut(tmp_path_factory: pytest.TempPathFactory, whole: list[bytes], torn: bytes) -> None:
     torn = torn.replace(b"\n", b"")
     path = tmp_path_factory.mktemp("journal") / "out.jsonl"
-    kept = b"".join(line + b"\n" for line in whole)
-    path.write_bytes(kept + torn)
+    expected = b"".join(line + b"\n" for line in whole)
+    path.write_bytes(expected + torn)
     assert cut_torn_tail(path) == len(torn)
-    assert path.read_bytes() == kept
+    assert path.read_bytes() == expected
 
 
 def test_a_torn_line_longer_than_a_block_is_cut(tmp_path: Path) -> None:

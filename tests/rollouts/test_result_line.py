@@ -22,9 +22,9 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*IDENTITY, "_gymctl_timing", "n"]), json_values), st.booleans())
-def test_a_line_has_the_collectors_identity_once(said: dict[str, Any], timed: bool) -> None:
+def test_a_line_has_the_collectors_identity_once(reply: dict[str, Any], timed: bool) -> None:
     identity = {**IDENTITY, **({"_gymctl_timing": {"tries": 1}} if timed else {})}
-    line, reward, _ = result_line(orjson.dumps({**said, "reward": 0.5}), identity, "alpha")
+    line, reward, _ = result_line(orjson.dumps({**reply, "reward": 0.5}), identity, "alpha")
     pairs = json.loads(line, object_pairs_hook=lambda pairs: pairs)
     names = [name for name, _ in pairs]
     assert len(names) == len(set(names))
@@ -32,7 +32,7 @@ def test_a_line_has_the_collectors_identity_once(said: dict[str, Any], timed: bo
     for name, value in identity.items():
         assert json.dumps(result[name]) == json.dumps(value)
     assert reward == result["reward"] == 0.5
-    assert result.get("n") == said.get("n")
+    assert result.get("n") == reply.get("n")
 
 
 @pytest.mark.parametrize("index", ["3.0", '"3"', "true", "4", "[3]", "3e0", "123456789012345678901234567890"])

@@ -170,10 +170,10 @@ def test_rollouts_of_other_inputs_are_kept_and_not_counted(tmp_path: Path, order
     assert (report.total, report.done, report.already_done, report.failed, report.unfinished) == (6, 6, 3, 0, 0)
     assert report.agents["alpha"].done == 6
     assert sum(agents.served.values()) == 3
-    found = keys(read(spec.output))
-    assert sorted(found) == [(task, repeat) for task in range(3) for repeat in range(2)] + [(3, 0), (4, 0)]
+    finished = keys(read(spec.output))
+    assert sorted(finished) == [(task, repeat) for task in range(3) for repeat in range(2)] + [(3, 0), (4, 0)]
     if order == "input":
-        assert found == sorted(found)
+        assert finished == sorted(finished)
     assert any("2 rollouts belong to other inputs" in note for note in report.notes)
 
 
@@ -328,8 +328,8 @@ def test_a_job_needs_only_what_a_server_image_has() -> None:
         "print({'typer', 'rich', 'docker', 'fastapi', 'jinja2'} & set(sys.modules))"
     )
     root = Path(__file__).resolve().parents[2]
-    found = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
+    check_result = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True, check=True)
+    assert check_result.stdout.strip() == "set()"
 
 
 def job_for(spec: RunSpec, urls: dict[str, str]) -> subprocess.Popen[bytes]:

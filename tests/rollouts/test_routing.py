@@ -127,5 +127,5 @@ def test_results_and_failures_have_both_references(tmp_path: Path) -> None:
     spec = spec_for(tmp_path, OF_SOURCE, {**OF_BOTH, "n": 1})
     agents = Agents(echo=True)
     collected(spec, agents)
-    found = sorted((row["agent_ref"]["name"], row["task_source"]) for row in read(spec.output))
-    assert found == [("alpha", "maths"), ("beta", "maths")]
+    routes = sorted((row["agent_ref"]["name"], row["task_source"]) for row in read(spec.output))
+    assert routes == [("alpha", "maths"), ("beta", "maths")]

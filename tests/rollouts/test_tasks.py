@@ -40,7 +40,7 @@ GOOD = '{"responses_create_params": {"input": "x"}, "agent_ref": {"name": "alpha
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (GOOD + "{not json}\n", "rows.jsonl:2: invalid JSON"),
         ("[1, 2]\n", "rows.jsonl:1: a JSON array, not one row per line; convert it with: jq -c '.[]'"),
@@ -61,27 +61,27 @@ GOOD = '{"responses_create_params": {"input": "x"}, "agent_ref": {"name": "alpha
         ("\n \n", "has no rows"),
     ],
 )
-def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, text: str | bytes, said: str) -> None:
-    assert said in refusal(tmp_path, text)
+def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, text: str | bytes, message: str) -> None:
+    assert message in refusal(tmp_path, text)
 
 
 def test_ten_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
-    said = refusal(tmp_path, GOOD + "nonsense\n" * 25)
-    assert len(said.splitlines()) == 11
-    assert "rows.jsonl:11" in said
-    assert "15 more" in said
+    problem = refusal(tmp_path, GOOD + "nonsense\n" * 25)
+    assert len(problem.splitlines()) == 11
+    assert "rows.jsonl:11" in problem
+    assert "15 more" in problem
 
 
 def test_paths_are_checked_first(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 1)
-    for wrong, said in (
+    for wrong, message in (
         (replace(spec, input=tmp_path / "row.jsonl"), "did you mean"),
         (replace(spec, input=tmp_path), "is a folder"),
         (replace(spec, output=tmp_path), "is a folder"),
         (replace(spec, output=tmp_path / "no" / "out.jsonl"), "does not exist"),
         (replace(spec, output=spec.input), "would be overwritten by this run"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             materialise(wrong)
 
 
@@ -168,9 +168,9 @@ def test_expansion_gives_each_pair_once(
     tmp_path_factory: pytest.TempPathFactory, lines: list[int], repeats: int
 ) -> None:
     spec = spec_of(tmp_path_factory.mktemp("run"), [row(number) for number in lines], num_repeats=repeats)
-    found = keys_of(spec)
-    assert len(found) == len(set(found)) == len(lines) * repeats
+    rollouts = keys_of(spec)
+    assert len(rollouts) == len(set(rollouts)) == len(lines) * repeats
     texts = list(dict.fromkeys(lines))
-    assert [task for task, _ in found] == [texts.index(number) for number in lines for _ in range(repeats)]
+    assert [task for task, _ in rollouts] == [texts.index(number) for number in lines for _ in range(repeats)]
     for task in range(len(texts)):
-        assert [repeat for of, repeat in found if of == task] == list(range(lines.count(texts[task]) * repeats))
+        assert [repeat for of, repeat in rollouts if of == task] == list(range(lines.count(texts[task]) * repeats))

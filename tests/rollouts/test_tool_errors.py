@@ -57,10 +57,10 @@ def test_they_are_in_results_report_and_why_slow(tmp_path: Path) -> None:
     }
     assert report.tool_error_lines() == ["alpha: 5 tool calls failed: 3 weather/forecast, 2 weather/alert"]
     assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
-    shown = CliRunner().invoke(app, ["why-slow", str(spec.output)])
-    assert "tool calls that failed: 3 weather/forecast, 2 weather/alert" in shown.output
-    shown = CliRunner().invoke(app, ["why-slow", "--json", str(spec.output)])
-    assert json.loads(shown.output)[0]["tool_errors"] == {"weather/forecast": 3, "weather/alert": 2}
+    printed = CliRunner().invoke(app, ["why-slow", str(spec.output)])
+    assert "tool calls that failed: 3 weather/forecast, 2 weather/alert" in printed.output
+    printed = CliRunner().invoke(app, ["why-slow", "--json", str(spec.output)])
+    assert json.loads(printed.output)[0]["tool_errors"] == {"weather/forecast": 3, "weather/alert": 2}
     resumed = collected(spec_of(tmp_path, 3, resume=True), Agents())
     assert resumed.tool_error_lines() == report.tool_error_lines()
 

@@ -78,28 +78,28 @@ def command_of(block: dict[str, Any], row: dict[str, Any], folder: Path) -> list
     return commands_of(block, folder, before)[place]
 
 
-def furnish(folder: Path, given: dict[str, str]) -> None:
+def furnish(folder: Path, files: dict[str, str]) -> None:
     """Put the files there that a row takes for granted."""
-    for name, what in given.items():
+    for name, content in files.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        if what in ("rows", "both"):
-            place.write_text(rows(routed=what == "both"))
+        if content in ("rows", "both"):
+            place.write_text(rows(routed=content == "both"))
         else:
-            place.write_text(BLOCKS[what]["text"] if what in BLOCKS else TABLE["files"][what])
+            place.write_text(BLOCKS[content]["text"] if content in BLOCKS else TABLE["files"][content])
 
 
 def rows(*, routed: bool) -> str:
     """The example rows of one environment, or those of both with their agents, as the ``jq`` lines write them."""
     import json
 
-    found = []
+    messages = []
     for name in ("example_single_tool_call", "example_multi_step") if routed else ("example_single_tool_call",):
         for line in (SERVICES / "resources_servers" / name / "data/example.jsonl").read_text().splitlines():
             row = json.loads(line)
             row.pop("agent_ref", None)
-            found.append({**row, "agent_ref": {"name": f"{name}_simple_agent"}} if routed else row)
-    return "".join(json.dumps(row) + "\n" for row in found)
+            messages.append({**row, "agent_ref": {"name": f"{name}_simple_agent"}} if routed else row)
+    return "".join(json.dumps(row) + "\n" for row in messages)
 
 
 class Gymctl:

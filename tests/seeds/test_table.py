@@ -124,21 +124,21 @@ def edit(folder: Path, changes: list[str]) -> None:
 def check(block: dict[str, Any], row: dict[str, Any], gymctl: Gymctl, scratch: Path) -> None:
     name, *arguments = command_of(block, row, scratch)
     if row.get("says"):
-        code, _, said = gymctl(name, *arguments)
-        assert (said, code) == (expected(row["says"]), 2)
+        code, _, errors = gymctl(name, *arguments)
+        assert (errors, code) == (expected(row["says"]), 2)
         return
     assert name == "ng_run"
-    code, text, said = gymctl("render", *arguments)
-    wanted = row.get("notes") or []
-    shown = [line[: len(want) - 3] + "..." if want.endswith("...") else line
-             for line, want in zip_longest(said, wanted, fillvalue="")]  # fmt: skip
-    assert (shown, code) == (wanted, 0)
+    code, text, errors = gymctl("render", *arguments)
+    expected_notes = row.get("notes") or []
+    notes = [line[: len(want) - 3] + "..." if want.endswith("...") else line
+             for line, want in zip_longest(errors, expected_notes, fillvalue="")]  # fmt: skip
+    assert (notes, code) == (expected_notes, 0)
     if row.get("services"):  # the Ray of NeMo Gym's own servers comes and goes with them, and is no server
         assert set(yaml.safe_load(text)["services"]) - {"ray-head"} == set(row["services"])
     assert row.get("holds", "") in text
 
 
-def told(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
+def check_steps(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
     gymctl.folder = running[0]
     shutil.rmtree(gymctl.folder / "results", ignore_errors=True)
     for other in row.get("also", ()):
@@ -158,13 +158,13 @@ def told(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Pat
     assert [name for name in row.get("shows", ()) if name not in out] == []
     if "rollouts" in row:
         output = next(word.partition("=")[2] for word in command if word.startswith("+output_jsonl_fpath="))
-        found = [json.loads(line) for line in (gymctl.folder / output).read_text().splitlines()]
-        assert len(found) == row["rollouts"]
+        results = [json.loads(line) for line in (gymctl.folder / output).read_text().splitlines()]
+        assert len(results) == row["rollouts"]
         asked = {json.dumps(json.loads(line)["responses_create_params"]["input"]): json.loads(line).get("agent_ref")
                  for line in rows(routed=row["rollouts"] == 10).splitlines()}  # fmt: skip
-        for item in found:
-            wanted = asked[json.dumps(item["responses_create_params"]["input"])] or {"name": "multi_task_agent"}
-            assert item["agent_ref"]["name"] == wanted["name"]
+        for item in results:
+            agent = asked[json.dumps(item["responses_create_params"]["input"])] or {"name": "multi_task_agent"}
+            assert item["agent_ref"]["name"] == agent["name"]
 
 
 def fetched(path: str, port: int) -> Any:
@@ -181,14 +181,14 @@ def answered(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple
     answer = fetched(row["path"], running[1])
     if block["language"] == "json":
         (printed,) = json.loads(block["text"])
-        found = next(item for item in answer if item["process_name"] == printed["process_name"])
-        assert printed.keys() <= found.keys()
-        assert len(found) == 13
+        server = next(item for item in answer if item["process_name"] == printed["process_name"])
+        assert printed.keys() <= server.keys()
+        assert len(server) == 13
         same = {"process_name", "server_type", "name", "entrypoint", "config_path", "status"} & printed.keys()
-        assert {key: found[key] for key in same} == {key: printed[key] for key in same}
+        assert {key: server[key] for key in same} == {key: printed[key] for key in same}
         return
-    printed, found = yaml.safe_load(block["text"]), yaml.safe_load(answer)
-    assert leaves(printed) <= leaves(found)
+    printed, served = yaml.safe_load(block["text"]), yaml.safe_load(answer)
+    assert leaves(printed) <= leaves(served)
 
 
 def leaves(value: Any, path: str = "") -> set[str]:
@@ -197,7 +197,7 @@ def leaves(value: Any, path: str = "") -> set[str]:
     return {leaf for key, item in value.items() for leaf in leaves(item, f"{path}.{key}")}
 
 
-def shown(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+def check_shell(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
     furnish(gymctl.folder, row["given"])
     first = next(line for line in block["text"].splitlines() if line.startswith("ng_")).replace("/tmp/", "")
     done = bash(f"{row['set']}\n{first}", gymctl.folder)
@@ -249,10 +249,10 @@ def as_jq(line: str) -> str:
 def by_hand(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
     """What the container of ``docker run`` would do: the server's own process, with the variables it is given."""
     command = command_of(block, row, scratch)
-    given = dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "-e")
+    environment = dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "-e")
     port = free_port()
-    given["NEMO_GYM_CONFIG_DICT"] = given["NEMO_GYM_CONFIG_DICT"].replace("8080", str(port))
-    environ = {**os.environ, "PYTHONPATH": str(seeds_table.TOP), **given}
+    environment["NEMO_GYM_CONFIG_DICT"] = environment["NEMO_GYM_CONFIG_DICT"].replace("8080", str(port))
+    environ = {**os.environ, "PYTHONPATH": str(seeds_table.TOP), **environment}
     folder = SERVICES / "resources_servers/example_single_tool_call"
     start = [sys.executable, "app.py"]
     done = subprocess.run(start, cwd=folder, env=environ, check=False, capture_output=True, text=True, timeout=30)
@@ -279,7 +279,7 @@ def is_up(port: int) -> bool:
 IN_A_FOLDER = {
     "up": brought_up,
     "refuse": brought_up,
-    "shell": shown,
+    "shell": check_shell,
     "jq": filtered,
     "folder": is_there,
     "writes": wrote,
@@ -287,7 +287,7 @@ IN_A_FOLDER = {
     "recognised": recognised,
     "prepare": prepared,
 }
-RUNNING_STACK = {"stack": told, "curl": curled, "answer": answered}
+RUNNING_STACK = {"stack": check_steps, "curl": curled, "answer": answered}
 
 
 @pytest.mark.parametrize("block", TABLE["blocks"], ids=list(BLOCKS))

@@ -60,12 +60,12 @@ def leave_a_child_behind() -> int:
 
 def children_named(argument: str) -> list[Path]:
     """The processes on this machine that are ``sleep ARGUMENT``."""
-    found = []
+    imported = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = file.read_text().split("\0")
         except OSError:
             continue
         if words[:2] == ["sleep", argument]:
-            found.append(file)
-    return found
+            imported.append(file)
+    return imported

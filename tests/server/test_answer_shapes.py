@@ -15,9 +15,9 @@ from gymctl.server.models.answers import Api, read_answer
 STOP = {"finish_reason": "stop"}
 
 
-def message(said: dict[str, Any]) -> dict[str, Any]:
+def message(fields: dict[str, Any]) -> dict[str, Any]:
     """The message of a completion, as it is read."""
-    body = orjson.dumps({"choices": [{**STOP, "message": said}]})
+    body = orjson.dumps({"choices": [{**STOP, "message": fields}]})
     result: dict[str, Any] = read_answer(Api.CHAT, body, "model").value["choices"][0]["message"]
     return result
 
@@ -111,8 +111,8 @@ def test_calls_that_are_not_a_list_are_not_an_answer(calls: Any) -> None:
 
 def test_every_call_has_an_id_of_its_own() -> None:
     function = {"name": "f", "arguments": "{}"}
-    given = [{"id": identity, "function": function} for identity in ("a", "a", None, 3, "", "a_2", "a")]
-    ids = [call["id"] for call in message({"tool_calls": given})["tool_calls"]]
+    calls = [{"id": identity, "function": function} for identity in ("a", "a", None, 3, "", "a_2", "a")]
+    ids = [call["id"] for call in message({"tool_calls": calls})["tool_calls"]]
     assert ids[0] == "a"
     assert len(set(ids)) == len(ids)
     output = items(*({"type": "function_call", "call_id": identity, **function} for identity in ("a", "a", None)))
@@ -198,9 +198,9 @@ MESSAGES = st.dictionaries(
 
 @settings(max_examples=400, deadline=None)
 @given(MESSAGES, ANYTHING, ANYTHING, ANYTHING)
-def test_any_completion_is_an_answer_in_shape_or_a_failure(said: Any, usage: Any, error: Any, finish: Any) -> None:
+def test_any_completion_is_an_answer_in_shape_or_a_failure(fields: Any, usage: Any, error: Any, finish: Any) -> None:
     for reason in ("stop", finish):
-        body = {"choices": [{"finish_reason": reason, "message": said}], "usage": usage, "error": error}
+        body = {"choices": [{"finish_reason": reason, "message": fields}], "usage": usage, "error": error}
         try:
             answer = read_answer(Api.CHAT, orjson.dumps(body), "model")
         except HopFailed as failed:

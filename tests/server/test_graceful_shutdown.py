@@ -105,8 +105,8 @@ def test_an_idle_connection_is_told_that_nothing_more_is_taken(tmp_path):
     with server(tmp_path) as (process, port), connect(port) as idle:
         assert b"waited" in ask(idle, 0)
         process.terminate()
-        told = idle.recv(65536)
-        assert told.startswith(b"HTTP/1.1 503") and b"x-gym-not-taken: 1" in told
+        reply = idle.recv(65536)
+        assert reply.startswith(b"HTTP/1.1 503") and b"x-gym-not-taken: 1" in reply
         idle.sendall(REQUEST % (2, b"{}"))  # it crossed the answer on its way: read by nobody, answered by nobody
         assert answer(idle) == b""
         idle.close()
@@ -140,12 +140,12 @@ def test_callers_in_line_are_taken_however_long_a_busy_server_needs_for_them(tmp
         for caller in callers:
             caller.sendall(request)
         process.terminate()
-        told = [answer(caller) for caller in callers]
+        answers = [answer(caller) for caller in callers]
         for caller in callers:
             caller.close()
         assert process.wait(timeout=10) == -signal.SIGTERM
-    assert all(b'{"blocked":0.03}' in text or b"x-gym-not-taken: 1" in text for text in told)
-    assert any(b'{"blocked":0.03}' in text for text in told)
+    assert all(b'{"blocked":0.03}' in text or b"x-gym-not-taken: 1" in text for text in answers)
+    assert any(b'{"blocked":0.03}' in text for text in answers)
 
 
 def test_the_length_of_a_line_is_known():

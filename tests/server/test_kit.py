@@ -183,8 +183,8 @@ def test_fastapi_routes_of_the_users_own_work_and_stand_in_the_schema():
     assert call(server, "/extra", method="GET").json() == {"extra": "yes"}
     paths = server.application.openapi()["paths"]
     assert {"/extra", "/verify", "/seed_session", "/aggregate_metrics", "/"} <= set(paths)
-    shown = make(Weather).application.openapi()
-    assert "city" in json.dumps(shown["components"]["schemas"])
+    schema = make(Weather).application.openapi()
+    assert "city" in json.dumps(schema["components"]["schemas"])
 
 
 def test_a_config_that_does_not_fit_names_the_server_and_the_field():

@@ -239,8 +239,8 @@ def test_calls_without_a_session_are_spread_by_request() -> None:
         async with replicated(Echo, 4) as stack:
             replies = [await stack.client.ask(NAME, "/v1/responses", b"{}") for _ in range(8)]
             again = [await stack.client.ask(NAME, "/v1/responses", b"{}", cookies=replies[0].cookies) for _ in range(8)]
-            for found in (replies, again):
-                assert sorted(Counter(reply.json()["place"] for reply in found).values()) == [2, 2, 2, 2]
+            for answers in (replies, again):
+                assert sorted(Counter(reply.json()["place"] for reply in answers).values()) == [2, 2, 2, 2]
 
     asyncio.run(work())
 

@@ -56,17 +56,17 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 def test_what_a_server_raises_at_its_start_ends_it_and_is_in_the_log(tmp_path):
     process = begin(tmp_path, "raise RuntimeError('no table')")
-    _, said = end(process)
+    _, errors = end(process)
     assert process.returncode > 0
-    assert "Traceback" in said and "in startup" in said
-    assert f"error: env could not start: RuntimeError: no table ({tmp_path / 'app.py'}:8)" in said
+    assert "Traceback" in errors and "in startup" in errors
+    assert f"error: env could not start: RuntimeError: no table ({tmp_path / 'app.py'}:8)" in errors
 
 
 def test_a_sentence_for_the_user_stands_alone(tmp_path):
     process = begin(tmp_path, "raise InputError('no table', 'make one') from KeyError('x')")
-    _, said = end(process)
+    _, errors = end(process)
     assert process.returncode > 0
-    assert "error: no table; make one" in said and "Traceback" not in said
+    assert "error: no table; make one" in errors and "Traceback" not in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -75,7 +75,7 @@ def test_a_signal_ends_a_start_that_waits(tmp_path, number):
     assert process.stdout.readline() == "begun\n"
     began = time.monotonic()
     process.send_signal(number)
-    out, said = end(process)
+    out, errors = end(process)
     assert time.monotonic() - began < 5
-    assert out == "released\n" and "error" not in said
+    assert out == "released\n" and "error" not in errors
     assert process.returncode == -number or number == signal.SIGINT

@@ -123,10 +123,10 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
 
 def test_a_server_that_keeps_state_refuses_workers(tmp_path: Path) -> None:
     with server(tmp_path, "pass", "num_workers: 2") as (process, _):
-        _, said = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=20)
         assert process.returncode == 2
-        assert b"num_workers is 2" in said
-        assert b"stateless = True" in said
+        assert b"num_workers is 2" in errors
+        assert b"stateless = True" in errors
 
 
 def test_a_port_that_another_program_has_is_named(tmp_path: Path) -> None:

@@ -80,8 +80,8 @@ def _decimals() -> list[tuple[str, str]]:
 
 
 def _percent() -> list[tuple[str, str]]:
-    shown = [(rf"{n}\%", boxed(form)) for n in (5, 12, 50, 100) for form in (rf"{n}\%", str(n), str(n / 100))]
-    return [*shown, (r"50\%", boxed(r"\frac12")), ("25", boxed(r"25\%")), (r"33.3\%", boxed(r"33\%"))]
+    percentages = [(rf"{n}\%", boxed(form)) for n in (5, 12, 50, 100) for form in (rf"{n}\%", str(n), str(n / 100))]
+    return [*percentages, (r"50\%", boxed(r"\frac12")), ("25", boxed(r"25\%")), (r"33.3\%", boxed(r"33\%"))]
 
 
 def _surds() -> list[tuple[str, str]]:

@@ -70,9 +70,9 @@ def test_every_harmful_program_ends_as_a_failed_test_and_leaves_nothing(
     assert children(os.getpid()) <= before
     assert list(tmp_path.iterdir()) == []
     assert [reply.status for reply in replies] == [200] * (len(HARMFUL) + 1)
-    *found, after = (reply.json() for reply in replies)
-    assert len(found) >= 60
-    for name, verdict in zip(HARMFUL, found, strict=True):
+    *outcomes, after = (reply.json() for reply in replies)
+    assert len(outcomes) >= 60
+    for name, verdict in zip(HARMFUL, outcomes, strict=True):
         check_harmful(name, verdict["reward"], verdict["unit_tests"], verdict["metadata"]["error"])
     assert after["reward"] == 1.0
     assert not Path("/tmp/escaped").exists()
@@ -135,20 +135,20 @@ def test_harmful_programs_of_an_ordinary_user(kernel: str) -> None:
 
 def test_each_test_has_a_result() -> None:
     tests = (("1 2\n", "3"), ("2 2\n", "5"), ("x\n", "0"), ("3 4\n", " 7.0 \n"))
-    found = verdict(SUM, *tests, stop_at_first_failure=False)
-    assert found["result"] == [True, -2, -4, True]
-    assert [test["outcome"] for test in found["unit_tests"]] == ["passed", "wrong", "raised", "passed"]
-    assert found["reward"] == 0.0
-    wrong = found["metadata"]
+    reply = verdict(SUM, *tests, stop_at_first_failure=False)
+    assert reply["result"] == [True, -2, -4, True]
+    assert [test["outcome"] for test in reply["unit_tests"]] == ["passed", "wrong", "raised", "passed"]
+    assert reply["reward"] == 0.0
+    wrong = reply["metadata"]
     assert (wrong["test"], wrong["error_code"], wrong["error_message"]) == (1, -2, "Wrong Answer")
     assert (wrong["inputs"], wrong["output"], wrong["expected"]) == ("2 2\n", "4\n", "5")
-    assert found["extracted_model_code"] == SUM
-    assert found["verifier_metadata"]["kept"] == 1
+    assert reply["extracted_model_code"] == SUM
+    assert reply["verifier_metadata"]["kept"] == 1
     assert verdict(SUM, *tests)["result"] == [True, -2]  # and there it stops
 
 
 @pytest.mark.parametrize(
-    ("code", "given", "expected"),
+    ("code", "stdin", "expected"),
     [
         ("import sys; print(sum(map(int, sys.stdin.buffer.read().split())))", "1 2\n3\n", "6"),
         ("print(sum(map(int, open(0).read().split())))", "1 2\n", "3"),
@@ -168,10 +168,10 @@ def test_each_test_has_a_result() -> None:
         ("print('a\\nb\\n\\n')", "", "a  \n  b"),
     ],
 )  # fmt: skip
-def test_programs_that_pass(code: str, given: str, expected: str) -> None:
-    found = verdict(code, (given, expected))
-    assert found["reward"] == 1.0, found["metadata"]
-    assert found["metadata"] == {}
+def test_programs_that_pass(code: str, stdin: str, expected: str) -> None:
+    reply = verdict(code, (stdin, expected))
+    assert reply["reward"] == 1.0, reply["metadata"]
+    assert reply["metadata"] == {}
 
 
 @pytest.mark.parametrize(
@@ -196,18 +196,18 @@ def test_functions(code: str, tests: tuple[tuple[str, str], ...], reward: float)
 
 @pytest.mark.parametrize("printed", ["sNaN", "NaN", "-sNaN123", "1e999999999999999999999", "Infinity"])
 def test_what_is_printed_and_cannot_be_compared_is_wrong(printed: str) -> None:
-    found = verdict(f"print({printed!r})", ("", "3"))
-    assert (found["reward"], found["unit_tests"][0]["outcome"]) == (0.0, "wrong")
+    reply = verdict(f"print({printed!r})", ("", "3"))
+    assert (reply["reward"], reply["unit_tests"][0]["outcome"]) == (0.0, "wrong")
 
 
 def test_a_tests_scratch_folder_is_empty_and_its_environment_bare() -> None:
     code = "import os\nprint(os.listdir('.'), sorted(os.environ.items()))\nprint(os.getcwd())\nopen('x', 'w')"
     os.environ["POLICY_API_KEY"] = "sk-planted"
     try:
-        found = verdict(code, ("", "?"), ("", "?"), stop_at_first_failure=False, debug=True)
+        reply = verdict(code, ("", "?"), ("", "?"), stop_at_first_failure=False, debug=True)
     finally:
         del os.environ["POLICY_API_KEY"]
-    for test in found["unit_tests"]:
+    for test in reply["unit_tests"]:
         assert test["stdout"].startswith("[] ")
         assert "sk-planted" not in test["stdout"]
         scratch = test["stdout"].splitlines()[-1]
@@ -228,8 +228,8 @@ def test_expected_outputs_are_nowhere_in_the_programs_process() -> None:
         f"print(len(digests) > 1000, {hashlib.sha256(expected.encode()).hexdigest()!r} in digests,"
         f" {hashlib.sha256(b'the input').hexdigest()!r} in digests)"
     )
-    found = verdict(code, ("the input\n", expected), debug=True)
-    assert found["unit_tests"][0]["stdout"].split() == ["True", "False", "True"]
+    reply = verdict(code, ("the input\n", expected), debug=True)
+    assert reply["unit_tests"][0]["stdout"].split() == ["True", "False", "True"]
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ class Exact(ResourcesServer):
         return VerifyResponse.of(body, float(extra.get("earns", 1.0)), **extra.get("reports", {}), square=int(BIG) ** 2)
 
 
-def chat(said: dict[str, Any], finish: str = "stop") -> bytes:
-    return json.dumps({"choices": [{"finish_reason": finish, "message": said}]}).encode()
+def chat(fields: dict[str, Any], finish: str = "stop") -> bytes:
+    return json.dumps({"choices": [{"finish_reason": finish, "message": fields}]}).encode()
 
 
 def answers(model: str, *calls: tuple[str, Any]) -> tuple[bytes, bytes]:

@@ -254,10 +254,10 @@ def test_waiting_in_the_queue_ends_by_the_deadline() -> None:
 
 def test_reasoning_items_are_dropped_where_that_is_set() -> None:
     thought = b'{"type":"reasoning","id":"rs_1","summary":[]}'
-    said = b'{"role":"user","content":"a  b"}'
-    for given, sent in ((b"[" + thought + b"," + said + b"]", b"[" + said + b"]"), (b'"text"', b'"text"')):
+    item = b'{"role":"user","content":"a  b"}'
+    for source, sent in ((b"[" + thought + b"," + item + b"]", b"[" + item + b"]"), (b'"text"', b'"text"')):
         endpoint = Endpoint(b"{}")
-        ask(endpoint, b'{"input":' + given + b"}", drop_input_reasoning_items=True)
+        ask(endpoint, b'{"input":' + source + b"}", drop_input_reasoning_items=True)
         assert endpoint.seen[0][2] == b'{"input":' + sent + b',"model":"real-model"}'
     endpoint = Endpoint(b"{}")
     ask(endpoint, b'{"input":[' + thought + b"]}")

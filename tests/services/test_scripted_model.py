@@ -24,11 +24,11 @@ def ask(path: str, params: dict[str, Any], **settings: Any) -> dict[str, Any]:
 
 
 def tool(name: str, required: list[str] | None = None, **properties: Any) -> dict[str, Any]:
-    wanted = list(properties) if required is None else required
+    expected = list(properties) if required is None else required
     return {
         "type": "function",
         "name": name,
-        "parameters": {"type": "object", "properties": properties, "required": wanted},
+        "parameters": {"type": "object", "properties": properties, "required": expected},
     }
 
 
@@ -77,14 +77,14 @@ def test_a_prompt_full_of_numbers_does_not_become_a_hundred_calls() -> None:
 
 def test_without_parallel_calls_it_makes_them_one_at_a_time() -> None:
     tools = [tool("act", x={"type": "integer"}), tool("look")]
-    given: list[Any] = [{"role": "user", "content": [{"type": "input_text", "text": "add 1 and 2"}]}]
+    items: list[Any] = [{"role": "user", "content": [{"type": "input_text", "text": "add 1 and 2"}]}]
     seen = []
     for _ in range(4):
-        reply = ask("/v1/responses", {"input": given, "tools": tools, "parallel_tool_calls": False})
+        reply = ask("/v1/responses", {"input": items, "tools": tools, "parallel_tool_calls": False})
         (item,) = reply["output"]
         seen.append(item.get("arguments", item["type"]))
         output = {"type": "function_call_output", "call_id": item.get("call_id", ""), "output": "{}"}
-        given = [*given, item, output]
+        items = [*items, item, output]
     assert seen == ['{"x":1}', '{"x":2}', "{}", "message"]
 
 

@@ -64,14 +64,14 @@ def own_cases() -> list[Line]:
         config = {"return_token_id_information": style.token_ids}
         cases.append({"test": f"own: {name}", "kind": "to_chat", "config": config, "given": {"input": items}})
     for name, (params, _) in PARAMETERS.items():
-        given = {"input": [{"role": "user", "content": "u"}], **params}
+        body = {"input": [{"role": "user", "content": "u"}], **params}
         config = {"return_token_id_information": False}
-        cases.append({"test": f"own: {name}", "kind": "to_chat", "config": config, "given": given})
+        cases.append({"test": f"own: {name}", "kind": "to_chat", "config": config, "given": body})
     for name, (message, _, style) in MESSAGES.items():
         config = {"return_token_id_information": False, "uses_reasoning_parser": style.reasoning_parser}
-        given = {"role": "assistant", **message}
-        fold_reasoning(given)  # upstream's server does that before it asks the converter
-        cases.append({"test": f"own: answer: {name}", "kind": "to_items", "config": config, "given": given})
+        body = {"role": "assistant", **message}
+        fold_reasoning(body)  # upstream's server does that before it asks the converter
+        cases.append({"test": f"own: answer: {name}", "kind": "to_items", "config": config, "given": body})
     return cases
 
 

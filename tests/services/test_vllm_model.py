@@ -123,15 +123,17 @@ def test_reasoning_in_parts_of_a_chat_message() -> None:
         "/v1/chat/completions",
         uses_interleaved_reasoning=False,
     )
-    kept = [{"type": "text", "text": ""}, {"type": "text", "text": "y"}]
-    assert sent(endpoint)["messages"] == [{"role": "assistant", "content": kept}]
+    kept_parts = [{"type": "text", "text": ""}, {"type": "text", "text": "y"}]
+    assert sent(endpoint)["messages"] == [{"role": "assistant", "content": kept_parts}]
 
 
-@pytest.mark.parametrize(("given", "asked"), [("", "/v1"), ("/", "/v1"), ("/v1/", "/v1"), ("/proxy/v1", "/proxy/v1")])
-def test_an_address_without_a_path_gets_its_v1(given: str, asked: str) -> None:
+@pytest.mark.parametrize(
+    ("base_url", "asked"), [("", "/v1"), ("/", "/v1"), ("/v1/", "/v1"), ("/proxy/v1", "/proxy/v1")]
+)
+def test_an_address_without_a_path_gets_its_v1(base_url: str, asked: str) -> None:
     async def work() -> list[str]:
         endpoint = Endpoint(dumped(WITH_IDS), TOKENS)
-        async with serving(endpoint) as address, at(endpoint, training=True, base_url=address + given) as model:
+        async with serving(endpoint) as address, at(endpoint, training=True, base_url=address + base_url) as model:
             await post(model, "/v1/responses", {"input": "u"})
         return [path for path, _, _ in endpoint.seen]
 
@@ -203,8 +205,8 @@ def test_token_ids_of_an_older_vllm_take_a_call_of_tokenize() -> None:
     params = {"input": "u", "tools": [tool], "temperature": 1.0, "top_logprobs": None}
     reply = ask(endpoint, params, training=True, chat_template_kwargs={"enable_thinking": False})
     asked = sent(endpoint)
-    wanted = {"logprobs": True, "top_logprobs": 0, "return_tokens_as_token_ids": True, "return_token_ids": True}
-    assert {name: asked[name] for name in wanted} == wanted
+    expected = {"logprobs": True, "top_logprobs": 0, "return_tokens_as_token_ids": True, "return_token_ids": True}
+    assert {name: asked[name] for name in expected} == expected
     assert endpoint.seen[1][0] == "/tokenize"
     assert sent(endpoint, 1) == {name: asked[name] for name in ("model", "messages", "tools", "chat_template_kwargs")}
     (item,) = reply.json()["output"]

@@ -38,7 +38,7 @@ def server(
     *,
     implementation: str = "",
     folder: Path | None = None,
-    found: bool = True,
+    has_code: bool = True,
 ) -> ServerInstance:
     implementation = implementation or BUNDLED_IMPLEMENTATIONS[kind]
     whole = {"entrypoint": "app.py", **(fields or {})}
@@ -54,7 +54,7 @@ def server(
         num_workers=None,
         location=Location("stack.yaml", 7, 1),
         replicas=whole.get("replicas", 1),
-        folder=(folder or BUNDLED / kind.value / implementation) if found else None,
+        folder=(folder or BUNDLED / kind.value / implementation) if has_code else None,
     )
 
 

@@ -29,8 +29,8 @@ def test_addresses_are_given_as_urls_have_them(advertised, url):
         head=Head(host=advertised, port=11000),
     )
     machines = Machines(worker, container_addresses(worker))
-    told = OmegaConf.create(machines.node("image", "/x", 11001).slice_text)["gymctl_node"]
-    assert [item["url"] for item in told["servers"]] == [url]
-    assert told["head"] == url.replace(":8000", ":11000")
+    settings = OmegaConf.create(machines.node("image", "/x", 11001).slice_text)["gymctl_node"]
+    assert [item["url"] for item in settings["servers"]] == [url]
+    assert settings["head"] == url.replace(":8000", ":11000")
     address = "0.0.0.0" if "example" in advertised else advertised.strip("[]")
     assert machines.published(worker.servers["policy"]) == ((address, 8000, 8000),)

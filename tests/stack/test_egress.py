@@ -31,11 +31,11 @@ def test_nothing_is_given_where_nothing_is_set() -> None:
 
 def test_the_proxy_reaches_servers_that_call_the_outside_and_spares_the_stack() -> None:
     planned = plan(read_egress({"HTTPS_PROXY": PROXY, "no_proxy": "corp.test"}, {}))
-    found = environments(planned)
-    assert found["head"] == found["agent"] == {}
-    assert found["policy"]["HTTPS_PROXY"] == found["policy"]["https_proxy"] == PROXY
-    exceptions = found["judged"]["no_proxy"].split(",")
-    assert found["judged"]["NO_PROXY"] == found["judged"]["no_proxy"]
+    variables = environments(planned)
+    assert variables["head"] == variables["agent"] == {}
+    assert variables["policy"]["HTTPS_PROXY"] == variables["policy"]["https_proxy"] == PROXY
+    exceptions = variables["judged"]["no_proxy"].split(",")
+    assert variables["judged"]["NO_PROXY"] == variables["judged"]["no_proxy"]
     assert {"corp.test", "localhost", "127.0.0.1", "host.docker.internal", "head", "policy", "judged"} <= set(
         exceptions
     )
@@ -67,10 +67,10 @@ def test_dockers_own_proxies_count_where_the_environment_has_none() -> None:
 
 def test_certificates_are_a_file_that_programs_are_pointed_to() -> None:
     planned = plan(Egress(certificates="-----BEGIN CERTIFICATE-----"))
-    found = {service.name: service for service in planned.services}
-    assert found["policy"].secrets == found["judged"].secrets == (CERTIFICATES,)
-    assert dict(found["policy"].environment)["SSL_CERT_FILE"] == f"/run/secrets/{CERTIFICATES}"
-    assert found["agent"].secrets == found["head"].secrets == ()
+    services = {service.name: service for service in planned.services}
+    assert services["policy"].secrets == services["judged"].secrets == (CERTIFICATES,)
+    assert dict(services["policy"].environment)["SSL_CERT_FILE"] == f"/run/secrets/{CERTIFICATES}"
+    assert services["agent"].secrets == services["head"].secrets == ()
     assert "BEGIN CERTIFICATE" not in render_stack(planned)
 
 

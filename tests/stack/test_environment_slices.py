@@ -23,7 +23,7 @@ def test_it_is_told_of_all_that_it_reaches_and_nothing_that_it_refuses() -> None
         server("policy", MODEL),
         server("weather", RESOURCES),
         server("asker", AGENT, asker),
-        server("turn", ServerKind.ENVIRONMENT, FIELDS, implementation="single_agent_turn", found=False),
+        server("turn", ServerKind.ENVIRONMENT, FIELDS, implementation="single_agent_turn", has_code=False),
     )
     data = slice_for(whole, "turn", container_addresses(whole))
     assert {"turn", "asker", "weather", "policy"} <= data.keys()

@@ -90,7 +90,7 @@ def test_every_server_that_names_the_host_can_reach_it() -> None:
         values={"mine": {"provider": {"url": "http://localhost:3"}}},
     )
     planned = plan_stack(whole, name="demo", options=StackOptions(version="1", machine_names=("box", "lab")))
-    found = {service.name: service.extra_hosts for service in planned.services}
+    extra_hosts = {service.name: service.extra_hosts for service in planned.services}
     host = (f"{GATEWAY}:host-gateway",)
-    assert found == {"head": (), "m": host, "r": host, "s": host, "box": ()}, "box is a server of the stack"
+    assert extra_hosts == {"head": (), "m": host, "r": host, "s": host, "box": ()}, "box is a server of the stack"
     assert any("s: mine.provider.url" in note for note in planned.notes)

@@ -39,8 +39,8 @@ def checkout(root: Path) -> Path:
 
 
 def mine(folder: Path | None, **fields: Any) -> Config:
-    found = server("mine", RESOURCES, fields, implementation="mine", folder=folder, found=folder is not None)
-    return config(replace(found, runtime=fields.get("runtime")))
+    instance = server("mine", RESOURCES, fields, implementation="mine", folder=folder, has_code=folder is not None)
+    return config(replace(instance, runtime=fields.get("runtime")))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_said_wins_over_what_is_found(tmp_path: Path) -> None:
 
 
 def test_a_server_of_the_wheel_is_started_from_the_wheels_folder() -> None:
-    whole = config(replace(server("v", MODEL, implementation="vllm_model", found=False), runtime="nemo-gym"))
+    whole = config(replace(server("v", MODEL, implementation="vllm_model", has_code=False), runtime="nemo-gym"))
     planned = plan(whole)
     service = planned.services[1]
     assert service.working_dir == "/opt/gym/responses_api_models/vllm_model"
@@ -133,7 +133,7 @@ def test_our_own_implementation_in_the_place_of_theirs(tmp_path: Path) -> None:
 
 
 def test_servers_that_start_vllm_themselves_are_refused() -> None:
-    whole = config(replace(server("v", MODEL, implementation="local_vllm_model", found=False), runtime="nemo-gym"))
+    whole = config(replace(server("v", MODEL, implementation="local_vllm_model", has_code=False), runtime="nemo-gym"))
     with pytest.raises(ConfigError, match=r"set \+\+v\.at=http://HOST:PORT, or have gymctl start vLLM: \+vllm\.model="):
         plan(whole)
 
@@ -200,6 +200,6 @@ def test_an_address_that_only_nodes_can_dial_is_told(tmp_path: Path) -> None:
 def test_which_servers_of_a_wheel_use_ray_is_a_matter_of_the_release(
     version: str, implementation: str, uses_ray: bool
 ) -> None:
-    found = server("code", RESOURCES, {}, implementation=implementation, found=False)
-    planned = plan(config(replace(found, runtime="nemo-gym")), gym_version=version)
+    instance = server("code", RESOURCES, {}, implementation=implementation, has_code=False)
+    planned = plan(config(replace(instance, runtime="nemo-gym")), gym_version=version)
     assert ("ray-head" in [service.name for service in planned.services]) is uses_ray

@@ -200,7 +200,7 @@ def test_a_plan_does_not_show_secrets_when_printed() -> None:
     ("whole", "expected"),
     [
         (
-            config(server("w", implementation="example_multi_stp", found=False)),
+            config(server("w", implementation="example_multi_stp", has_code=False)),
             [
                 "stack.yaml:7: w: no server 'example_multi_stp' under resources_servers/",
                 "did you mean 'example_multi_step'?",

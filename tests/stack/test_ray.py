@@ -45,7 +45,7 @@ def services(planned: StackPlan) -> dict[str, ServicePlan]:
     return {service.name: service for service in planned.services}
 
 
-def told(service: ServicePlan) -> Any:
+def slice_values(service: ServicePlan) -> Any:
     return yaml.safe_load(service.slice_text)
 
 
@@ -64,19 +64,19 @@ def test_without_a_block_there_is_no_ray_at_all() -> None:
 
 def test_a_block_is_a_head_and_nodes_that_share_the_users_image() -> None:
     planned = plan(stack(RayBlock(workers=2, cpus=1, dashboard=False, memory="2gb")))
-    found = services(planned)
-    head, nodes, math = found["ray-head"], found["ray-worker"], found["math"]
+    by_name = services(planned)
+    head, nodes, math = by_name["ray-head"], by_name["ray-worker"], by_name["math"]
     assert head.image == nodes.image == math.image == "gymctl-ray:1.2.3"
-    assert found["math_agent"].image == found["policy"].image == "gymctl-server:1.2.3"
+    assert by_name["math_agent"].image == by_name["policy"].image == "gymctl-server:1.2.3"
     image = next(image for image in planned.images if image.tag == math.image)
     assert "ray[default]==2.55.1" in image.requirements
     assert any(line.startswith("math-verify") for line in image.requirements)
 
     assert math.needs == ("ray-head",)
-    assert told(math)[ADDRESS] == "ray://ray-head:10001"
-    assert ADDRESS not in told(found["policy"])
-    assert ADDRESS not in told(found["math_agent"])
-    assert told(found["head"])[ADDRESS] == "ray://ray-head:10001"
+    assert slice_values(math)[ADDRESS] == "ray://ray-head:10001"
+    assert ADDRESS not in slice_values(by_name["policy"])
+    assert ADDRESS not in slice_values(by_name["math_agent"])
+    assert slice_values(by_name["head"])[ADDRESS] == "ray://ray-head:10001"
     assert dict(math.environment)["RAY_AUTH_MODE"] == "disabled"
 
     assert "--num-cpus=0" in head.command[-1], "tasks run on the nodes alone"
@@ -100,16 +100,16 @@ def test_a_dashboard_is_for_this_machine_alone() -> None:
 
 
 def test_without_nodes_tasks_run_on_the_head() -> None:
-    found = services(plan(stack(RayBlock(workers=0, cpus=3))))
-    assert "--num-cpus=3" in found["ray-head"].command[-1]
-    assert "ray-worker" not in found
+    by_name = services(plan(stack(RayBlock(workers=0, cpus=3))))
+    assert "--num-cpus=3" in by_name["ray-head"].command[-1]
+    assert "ray-worker" not in by_name
 
 
 def test_a_server_that_needs_ray_gets_one_without_a_block() -> None:
-    found = services(plan(stack(needs=True)))
-    assert "--num-cpus" not in found["ray-head"].command[-1], "as many as cores"
-    assert "ray-worker" not in found
-    assert told(found["math"])[ADDRESS] == "ray://ray-head:10001"
+    by_name = services(plan(stack(needs=True)))
+    assert "--num-cpus" not in by_name["ray-head"].command[-1], "as many as cores"
+    assert "ray-worker" not in by_name
+    assert slice_values(by_name["math"])[ADDRESS] == "ray://ray-head:10001"
 
 
 def test_a_block_that_nobody_uses_is_said() -> None:
@@ -122,8 +122,8 @@ def test_a_block_that_nobody_uses_is_said() -> None:
 def test_nodes_run_where_the_block_says_and_the_head_where_addons_do() -> None:
     whole = stack(RayBlock(placement=Placement(labels={"pool": "cpu"})))
     whole = replace(whole, placements=Placements(addons=Placement(role="worker")))
-    found = services(plan(whole))
-    assert [found[name].placement.constraints for name in ("ray-head", "ray-worker")] == [
+    by_name = services(plan(whole))
+    assert [by_name[name].placement.constraints for name in ("ray-head", "ray-worker")] == [
         ["node.role==worker"],
         ["node.role==worker", "node.labels.pool==cpu"],
     ]
@@ -134,14 +134,14 @@ def test_both_runtimes_cannot_share_the_stacks_ray(tmp_path: Path) -> None:
         plan(stack(RayBlock(), more=(theirs(tmp_path),)))
     without = services(plan(stack(more=(theirs(tmp_path / "again"),))))
     assert "ray-head" in without, "NeMo Gym's server has it to itself"
-    assert ADDRESS not in told(without["math"])
+    assert ADDRESS not in slice_values(without["math"])
 
 
 def test_a_cluster_of_the_users_is_passed_on_and_looked_at(tmp_path: Path) -> None:
     planned = plan(stack(address=CLUSTER, more=(theirs(tmp_path),)))
-    found = services(planned)
-    assert "ray-head" not in found
-    assert told(found["math"])[ADDRESS] == told(found["code"])[ADDRESS] == CLUSTER
+    by_name = services(planned)
+    assert "ray-head" not in by_name
+    assert slice_values(by_name["math"])[ADDRESS] == slice_values(by_name["code"])[ADDRESS] == CLUSTER
     ours, gyms = planned.ray_checks
     assert ours == RayCheck("gymctl-ray:1.2.3", ("math",), "10.0.0.9", 10001, CLUSTER)
     assert (gyms.image, gyms.servers, gyms.is_nemo_gym) == ("gymctl-nemo-gym:0.4.0-1.2.3", ("code",), True)

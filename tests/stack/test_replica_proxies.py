@@ -14,9 +14,9 @@ from gymctl.stack import ServicePlan, StackOptions, plan_stack
 from gymctl.stack.render import compose_document
 
 
-def gym(given: ServerInstance) -> ServerInstance:
+def gym(server: ServerInstance) -> ServerInstance:
     """One of NeMo Gym's."""
-    return replace(given, runtime="nemo-gym", folder=None)
+    return replace(server, runtime="nemo-gym", folder=None)
 
 
 def stack(*, tools: dict[str, Any] | None = None, agent: dict[str, Any] | None = None) -> list[ServerInstance]:
@@ -58,9 +58,9 @@ def test_a_server_of_nemo_gym_gets_a_proxy_that_has_its_name() -> None:
     assert "replicas are tools-replica" in proxy.single
     assert (replicas.kind, replicas.replicas, replicas.config_path) == ("replica", 4, "tools")
     assert "host: tools\n" in services["agent"].slice_text  # callers see no difference
-    said = dict(proxy.environment)["GYMCTL_PROXY"]
-    assert "use_backend sessions if { req.cook(gymctl-replica) -m found }" in said
-    assert "server-template replica 1-100 tools-replica:8080 resolvers docker" in said
+    haproxy = dict(proxy.environment)["GYMCTL_PROXY"]
+    assert "use_backend sessions if { req.cook(gymctl-replica) -m found }" in haproxy
+    assert "server-template replica 1-100 tools-replica:8080 resolvers docker" in haproxy
 
 
 def test_a_server_that_nemo_gym_calls_gets_one_too() -> None:

@@ -204,12 +204,12 @@ def translated(part: str, values: dict[str, Any]) -> Translation:
     return translate(ComposeDocument.model_validate(plain))
 
 
-def found(value: Any, key: str, wanted: Any) -> bool:
+def contains(value: Any, key: str, expected: Any) -> bool:
     """Whether ``key: wanted`` (as plain data) stands anywhere in a document."""
     if isinstance(value, dict):
-        here = key in value and value[key] == wanted
-        return here or any(found(item, key, wanted) for item in value.values())
-    return isinstance(value, list) and any(found(item, key, wanted) for item in value)
+        here = key in value and value[key] == expected
+        return here or any(contains(item, key, expected) for item in value.values())
+    return isinstance(value, list) and any(contains(item, key, expected) for item in value)
 
 
 def test_the_translation_answers_for_every_key_of_every_part() -> None:
@@ -233,8 +233,8 @@ def test_a_key_is_kept_translated_or_reported(part: type[Part], key: str) -> Non
     elif key in KEPT.get(part, "").split():
         if part is Service and key == "networks":
             sample = {"n": {}}  # nothing to say is an empty mapping
-        assert found(plain, key, sample)
-    elif not found(plain, key, sample):
+        assert contains(plain, key, sample)
+    elif not contains(plain, key, sample):
         reported = [change.key for change in translation.changes]
         words = (key, *_CONTAINERS.get(name, ()))
         assert any(word in where for where in reported for word in words), f"{name}.{key} went in silence: {reported}"

@@ -31,26 +31,26 @@ def pairs(service: Service) -> dict[str, str]:
     return {word: words[index + 1] for index, word in enumerate(words[:-1]) if word.startswith("--")}
 
 
-@pytest.mark.parametrize(("block", "wanted", "told"), TABLE, ids=[row[0] or "nothing said" for row in TABLE])
+@pytest.mark.parametrize(("block", "expected", "settings"), TABLE, ids=[row[0] or "nothing said" for row in TABLE])
 def test_what_docker_and_vllm_are_told_of_gpus(
-    folder: Folder, block: str, wanted: dict[str, list[dict[str, Any]]], told: dict[str, str]
+    folder: Folder, block: str, expected: dict[str, list[dict[str, Any]]], settings: dict[str, str]
 ) -> None:
     services = folder.services(f"vllm: {{model: Qwen/Qwen3-8B, {block}}}")
-    found = {name: devices(service) for name, service in services.items() if name.startswith("vllm")}
-    assert found == wanted
-    for name in wanted:
-        said = pairs(services[name])
-        sizes = {kind: said.get(f"--{kind}-parallel-size") for kind in ("tensor", "pipeline", "data")}
-        assert {kind: size for kind, size in sizes.items() if size} == told
+    vllm_devices = {name: devices(service) for name, service in services.items() if name.startswith("vllm")}
+    assert vllm_devices == expected
+    for name in expected:
+        pairs_of_args = pairs(services[name])
+        sizes = {kind: pairs_of_args.get(f"--{kind}-parallel-size") for kind in ("tensor", "pipeline", "data")}
+        assert {kind: size for kind, size in sizes.items() if size} == settings
 
 
 def test_the_model_server_is_told_where_its_instances_are(folder: Folder) -> None:
     slices = folder.services("vllm: {model: Qwen/Qwen3-8B, instances: 2}")["policy_model"].environment or {}
-    told = yaml.safe_load(slices["NEMO_GYM_CONFIG_DICT"])
-    own = told["policy_model"]["responses_api_models"]["vllm_model"]
+    slice_values = yaml.safe_load(slices["NEMO_GYM_CONFIG_DICT"])
+    own = slice_values["policy_model"]["responses_api_models"]["vllm_model"]
     assert own["base_url"] == ["http://vllm-1:8000/v1", "http://vllm-2:8000/v1"]
     assert own["model"] == "Qwen/Qwen3-8B"
-    assert "vllm" not in told
+    assert "vllm" not in slice_values
 
 
 def test_a_gpu_that_a_server_takes_too_is_noted(folder: Folder) -> None:
@@ -167,8 +167,8 @@ def test_the_cpu_profile_has_an_image_that_is_built_and_no_gpu(folder: Folder) -
     assert service.deploy and service.deploy.resources and service.deploy.resources.reservations is None
     assert service.read_only
     assert pairs(service)["--dtype"] == "float32"
-    given = folder.plan("vllm: {model: Qwen/Qwen2.5-0.5B-Instruct, profile: cpu, image: mine/vllm:cpu}")
-    assert [image for image in given.images if image.dockerfile] == []
+    image_plan = folder.plan("vllm: {model: Qwen/Qwen2.5-0.5B-Instruct, profile: cpu, image: mine/vllm:cpu}")
+    assert [image for image in image_plan.images if image.dockerfile] == []
 
 
 def test_a_model_of_this_machine_is_mounted_and_the_hub_left_alone(folder: Folder) -> None:

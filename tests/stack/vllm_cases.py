@@ -42,8 +42,8 @@ class Folder:
         return document.services
 
 
-def reserved(**what: Any) -> list[dict[str, Any]]:
-    return [{"capabilities": ["gpu"], "driver": "nvidia", **what}]
+def reserved(**device: Any) -> list[dict[str, Any]]:
+    return [{"capabilities": ["gpu"], "driver": "nvidia", **device}]
 
 
 # What Docker needs: for each service, its GPUs; and what vLLM is told of them.

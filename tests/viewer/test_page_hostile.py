@@ -121,9 +121,9 @@ def test_each_rollout_shows_them_as_text_in_every_field(hostile_page):
             f"document.querySelector('h1')?.innerText === 'Rollout {number}:0' && document.querySelector('.item')"
         )
         assert not page.evaluate(MARK), text
-        shown = page.evaluate("document.querySelector('main').textContent")
+        page_text = page.evaluate("document.querySelector('main').textContent")
         expected = visible(text.strip()).replace("\\n", "\n").replace("\\t", "\t")
-        assert shown.count(expected) >= 6, text
+        assert page_text.count(expected) >= 6, text
         if number % 4:
             continue
         page.goto(f"{base}/#/run/{run_id}/rollout/{number}:1")
@@ -164,11 +164,11 @@ def test_indentation_changes_no_token(hostile_page):
         + '"}'
     )
     script = f"import('/static/text.js').then(({{indented}}) => indented({json.dumps(text)}))"
-    shown = page.evaluate(script)
-    assert "12345678901234567890" in shown
-    assert "1e400" in shown
-    assert shown.count('"a"') == 2
-    assert "".join(shown.split()) == "".join(text.split())
+    result = page.evaluate(script)
+    assert "12345678901234567890" in result
+    assert "1e400" in result
+    assert result.count('"a"') == 2
+    assert "".join(result.split()) == "".join(text.split())
 
 
 def test_a_report_shows_them_as_text(hostile_run: Path, browser: Browser, tmp_path: Path):

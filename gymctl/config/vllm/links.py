@@ -67,9 +67,9 @@ def _with_vllm_model(detached: dict[str, Any], path: KeyPath, links: Links, find
     """A copy in which ``vllm_model`` takes the place of a server that would start vLLM itself: the block does that."""
     place = (*path[:-1], "vllm_model")
     findings.origins.graft(path, place)
-    what = f"{path[0]}: vllm_model replaces {path[-1]}; the vllm block starts vLLM"
+    message = f"{path[0]}: vllm_model replaces {path[-1]}; the vllm block starts vLLM"
     hint = f"its {' and '.join(SELF_SERVING_FIELDS[:2])} are not read; set the block"
-    findings.note(NoteCode.RENAMED, place, what, hint)
+    findings.note(NoteCode.RENAMED, place, message, hint)
     if path in links:
         links[place] = links.pop(path)
     fields = {key: value for key, value in value_at(detached, path).items() if key not in SELF_SERVING_FIELDS}

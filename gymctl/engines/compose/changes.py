@@ -250,15 +250,15 @@ def _runs(containers: Iterable[Container]) -> dict[str, dict[str, tuple[str, boo
 
 def _action(earlier: Mapping[str, tuple[str, bool]], later: Mapping[str, tuple[str, bool]]) -> Action:
     """What was done to a service."""
-    kept = earlier.keys() & later.keys()
+    remaining = earlier.keys() & later.keys()
     if not earlier:
         return Action.CREATED
     if not later:
         return Action.REMOVED
-    if not kept:
+    if not remaining:
         return Action.REPLACED
-    if any(earlier[item][0] != later[item][0] for item in kept):
-        return Action.RESTARTED if all(earlier[item][1] for item in kept) else Action.STARTED
+    if any(earlier[item][0] != later[item][0] for item in remaining):
+        return Action.RESTARTED if all(earlier[item][1] for item in remaining) else Action.STARTED
     if earlier.keys() != later.keys():
         return Action.SCALED
     return Action.UNCHANGED

@@ -134,7 +134,7 @@ class Watch:
         if container.state == "created" and container.error:
             return f"cannot be started: {_innermost(container.error)}"
         if container.health == "unhealthy":
-            return f"is unhealthy{_said(container)}"
+            return f"is unhealthy{_health_output(container)}"
         return ""
 
     def _all_healthy(self, worst: Mapping[str, Container]) -> bool:
@@ -159,7 +159,7 @@ class Watch:
             also = f" (nor {', '.join(self.servers[name] for name in late[1:])})"
         else:
             also = ""
-        reason = f"is not healthy after {timeout:g} s{also}{_said(container)}"
+        reason = f"is not healthy after {timeout:g} s{also}{_health_output(container)}"
         raise self._failed(name, reason, log_tail(self.client, container))
 
     def _failed(self, service: str, reason: str, lines: Sequence[str] = ()) -> ServerFailed:
@@ -191,7 +191,7 @@ def _innermost(error: str) -> str:
     return error.removesuffix(": unknown").rpartition("error during container init: ")[2]
 
 
-def _said(container: Container) -> str:
+def _health_output(container: Container) -> str:
     lines = last_lines(container.health_output, 3)
     if lines:
         return f": its health check says: {' / '.join(lines)}"

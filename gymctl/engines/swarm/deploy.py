@@ -47,7 +47,7 @@ def deploy(
     try:
         run([*argv, "--compose-file", file.name, stack], cwd=file.parent, timeout=300)
     except CommandFailed as error:
-        refused = f"Docker rejected the stack: {_said(error)}"
+        refused = f"Docker rejected the stack: {_last_error(error)}"
         if not earlier:
             raise EngineError(refused, "to clean up: gymctl down") from error
         back = not _take_back(client, stack, earlier) or _until_as_before(client, stack, earlier)
@@ -65,7 +65,7 @@ def deploy(
     sweep(client, stack, tuple(servers))
 
 
-def _said(error: CommandFailed) -> str:
+def _last_error(error: CommandFailed) -> str:
     lines = [line.strip() for line in error.output.splitlines() if line.strip()]
     if lines:
         return lines[-1].removeprefix("Error response from daemon: ")

@@ -94,10 +94,10 @@ async def _resolved_problem(host: str) -> str:
     """What is wrong with the addresses of a name; empty also when it has none here: the endpoint may know it."""
     try:
         async with asyncio.timeout(_LOOK_UP_S):
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            entries = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, TimeoutError):
         return ""
-    problems = (_address_problem(ip_address(str(entry[4][0]).partition("%")[0])) for entry in found)
+    problems = (_address_problem(ip_address(str(entry[4][0]).partition("%")[0])) for entry in entries)
     return next(filter(None, problems), "")
 
 

@@ -145,14 +145,14 @@ class PolicyLists:
 
     def show(self) -> list[dict[str, Any]]:
         """The lists that were set, each with its server, the number of its processes and how many are late."""
-        shown = []
+        entries = []
         for server, entry in self._lists.items():
             if not entry.state.revision:
                 continue
             late = self._late(entry)
             values = entry.state.model_dump(exclude={"signature"})
-            shown.append({"server": server, **values, "processes": len(entry.followers), "late": late})
-        return shown
+            entries.append({"server": server, **values, "processes": len(entry.followers), "late": late})
+        return entries
 
     def _late(self, entry: _List) -> int:
         self._forget(entry)

@@ -117,10 +117,10 @@ def render_document(document: ComposeDocument, header: Sequence[str]) -> str:
 
 def again(arguments: Sequence[str], options: str) -> str:
     """The command that renders a file again; of an override only its key is shown."""
-    return " ".join(["gymctl render", *map(_shown, arguments), options])
+    return " ".join(["gymctl render", *map(_display_argument, arguments), options])
 
 
-def _shown(argument: str) -> str:
+def _display_argument(argument: str) -> str:
     key, equals, _ = argument.partition("=")
     hidden = equals and key.lstrip("+") != "config_paths"
     return shlex.quote(" ".join((f"{key}=..." if hidden else argument).split()))

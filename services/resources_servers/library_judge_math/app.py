@@ -178,8 +178,8 @@ def verdict_of(response: dict[str, Any], labels: Labels) -> bool | None:
     lines = output_text({"output": messages[-1:]}).splitlines()
     last = next((line for line in reversed(lines) if re.search(r"\w", line)), "")
     for label, says_equal in ((labels.equal, True), (labels.different, False)):
-        before, found, after = last.partition(label)
-        if found and _HEADING.fullmatch(before) and not re.search(r"\w", after):
+        before, match, after = last.partition(label)
+        if match and _HEADING.fullmatch(before) and not re.search(r"\w", after):
             return says_equal
     return None
 

@@ -71,7 +71,7 @@ class SmallSwarm:
         """Each server's image, and how many replicas it is to have."""
         return {name: tuple(service["now"]) for name, service in self.read()["services"].items()}
 
-    def said(self, *words: str) -> list[str]:
+    def last_words(self, *words: str) -> list[str]:
         """The last words of the commands that began so."""
         return [line[-1] for line in self.read()["said"] if tuple(line[: len(words)]) == words]
 

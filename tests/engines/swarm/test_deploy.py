@@ -32,7 +32,7 @@ def test_replicas_go_back_too(swarm, tmp_path):
     assert failed.value.server == "tools" and failed.value.rolled_back
     assert "gymctl down" not in str(failed.value)
     assert swarm.runs() == BEFORE
-    assert swarm.said("service", "rollback") == ["demo_agent", "demo_tools"]  # what had not changed is left alone
+    assert swarm.last_words("service", "rollback") == ["demo_agent", "demo_tools"]  # what had not changed is left alone
 
 
 def test_a_way_back_that_fails_is_not_called_done(swarm, tmp_path, monkeypatch):

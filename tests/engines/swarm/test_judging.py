@@ -20,11 +20,11 @@ AGENT = "example_single_tool_call_simple_agent"
 
 def recorded(name: str):
     """Services by server, tasks oldest first and nodes by id of a stack called ``one``."""
-    said = json.loads((RECORDED / f"{name}.json").read_text())
-    services = {service.name: service for service in (parse_service(item, "one") for item in said["services"])}
-    nodes = [parse_node(item) for item in said["nodes"]]
+    recorded = json.loads((RECORDED / f"{name}.json").read_text())
+    services = {service.name: service for service in (parse_service(item, "one") for item in recorded["services"])}
+    nodes = [parse_node(item) for item in recorded["nodes"]]
     names = {service.id: service.name for service in services.values()}, {node.id: node.name for node in nodes}
-    tasks = sorted((parse_task(item, *names) for item in said["tasks"]), key=lambda task: task.created)
+    tasks = sorted((parse_task(item, *names) for item in recorded["tasks"]), key=lambda task: task.created)
     return services, tasks, {node.id: node for node in nodes}
 
 

@@ -70,8 +70,8 @@ def back(messages: list[dict[str, Any]], style: Style) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     for message in messages:
         if message["role"] == "assistant":
-            said = output_items(message, style)
-            items += [{name: item[name] for name in item if name not in ("id", "status")} for item in said]
+            converted = output_items(message, style)
+            items += [{name: item[name] for name in item if name not in ("id", "status")} for item in converted]
         elif message["role"] == "tool":
             call, output = message["tool_call_id"], message["content"]
             items.append({"type": "function_call_output", "call_id": call, "output": output})
@@ -113,10 +113,10 @@ def test_in_any_order_nothing_is_lost_and_twice_is_as_once(
     messages = messages_of(items, style)
     calls = [call["id"] for message in messages for call in message.get("tool_calls", ())]
     assert calls == [item["call_id"] for item in items if item.get("type") == "function_call"]
-    said = "".join(message["content"] or "" for message in messages if message["role"] == "assistant")
+    text = "".join(message["content"] or "" for message in messages if message["role"] == "assistant")
     texts = [item["content"][0]["text"] for item in items if item.get("role") == "assistant"]
     if parser:
-        assert said == "".join(texts)
+        assert text == "".join(texts)
         thought = [message["reasoning"] for message in messages if "reasoning" in message]
         given_thoughts = [item["summary"][0]["text"] for item in items if item.get("type") == "reasoning"]
         assert "\n".join(thought) == ("\n".join(given_thoughts) if interleaved else "")

@@ -61,7 +61,7 @@ MESSAGES: dict[str, tuple[dict[str, Any], list[tuple[Any, ...]], Style]] = {
 }
 
 
-def told(item: dict[str, Any]) -> tuple[Any, ...]:
+def summary_of(item: dict[str, Any]) -> tuple[Any, ...]:
     if item["type"] == "reasoning":
         assert item["id"].startswith("rs_")
         return ("thought", *(part["text"] for part in item["summary"]))
@@ -87,7 +87,7 @@ def answer(whole: dict[str, Any], params: dict[str, Any] | None = None, style: S
 def test_a_message(case: str) -> None:
     message, items, style = MESSAGES[case]
     reply = answer(completion(message), style=style)
-    assert [told(item) for item in reply["output"]] == items
+    assert [summary_of(item) for item in reply["output"]] == items
     assert (reply["object"], reply["status"], reply["model"], reply["usage"]) == ("response", "completed", "m", None)
     assert reply["id"].startswith("resp_")
     assert all(item["status"] == "completed" for item in reply["output"] if item["type"] != "reasoning")
@@ -123,14 +123,14 @@ def test_what_was_asked_is_repeated() -> None:
 
 
 def test_usage() -> None:
-    given = {
+    params = {
         "prompt_tokens": 5,
         "completion_tokens": 2,
         "total_tokens": 7,
         "prompt_tokens_details": {"cached_tokens": 4},
         "completion_tokens_details": None,
     }
-    assert answer(completion({"content": "a"}, usage=given))["usage"] == {
+    assert answer(completion({"content": "a"}, usage=params))["usage"] == {
         "input_tokens": 5,
         "input_tokens_details": {"cached_tokens": 4},
         "output_tokens": 2,

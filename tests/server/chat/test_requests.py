@@ -17,7 +17,7 @@ def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-def said(text: Any) -> dict[str, Any]:
+def answer_message(text: Any) -> dict[str, Any]:
     return {
         "type": "message",
         "id": "msg_1",
@@ -35,7 +35,7 @@ def called(identity: str, name: str = "f", arguments: str = "{}") -> dict[str, A
     return {"type": "function_call", "id": "fc_1", "call_id": identity, "name": name, "arguments": arguments}
 
 
-def told(identity: str, output: Any) -> dict[str, Any]:
+def tool_output(identity: str, output: Any) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": identity, "output": output}
 
 
@@ -80,16 +80,20 @@ CONVERSATIONS: dict[str, tuple[Any, list[dict[str, Any]], Style]] = {
         [{"role": "system", "content": "d"}],
         Style(developer_as_system=True),
     ),
-    "assistant texts run together": ([said("a"), said("b"), user("u")], [assistant("ab"), user("u")], PARSED),
+    "assistant texts run together": (
+        [answer_message("a"), answer_message("b"), user("u")],
+        [assistant("ab"), user("u")],
+        PARSED,
+    ),
     "an assistant's plain text": ([{"role": "assistant", "content": "a"}], [assistant("a")], PARSED),
     "a refusal": (
         [{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}],
         [assistant("no")],
         PARSED,
     ),
-    "an assistant that said nothing": ([user("u"), said(""), user("v")], [user("u"), user("v")], PARSED),
+    "an assistant that said nothing": ([user("u"), answer_message(""), user("v")], [user("u"), user("v")], PARSED),
     "calls and their outputs": (
-        [called("c1"), called("c2"), told("c1", "1"), told("c2", "2")],
+        [called("c1"), called("c2"), tool_output("c1", "1"), tool_output("c2", "2")],
         [
             assistant(None, "c1", "c2"),
             {"role": "tool", "content": "1", "tool_call_id": "c1"},
@@ -98,23 +102,23 @@ CONVERSATIONS: dict[str, tuple[Any, list[dict[str, Any]], Style]] = {
         PARSED,
     ),
     "an output of parts": (
-        [told("c1", [{"type": "input_text", "text": "1"}])],
+        [tool_output("c1", [{"type": "input_text", "text": "1"}])],
         [{"role": "tool", "content": [{"type": "text", "text": "1"}], "tool_call_id": "c1"}],
         PARSED,
     ),
-    "text with calls": ([said("a"), called("c1")], [assistant("a", "c1")], PARSED),
-    "reasoning in a field": ([thought("why"), said("a")], [assistant("a", **reasoned("why"))], PARSED),
-    "reasoning in tags": ([thought("why"), said("a")], [assistant("<think>why</think>a")], TAGGED),
-    "reasoning of two parts": ([thought("x", "y"), said("a")], [assistant("a", **reasoned("x\ny"))], PARSED),
+    "text with calls": ([answer_message("a"), called("c1")], [assistant("a", "c1")], PARSED),
+    "reasoning in a field": ([thought("why"), answer_message("a")], [assistant("a", **reasoned("why"))], PARSED),
+    "reasoning in tags": ([thought("why"), answer_message("a")], [assistant("<think>why</think>a")], TAGGED),
+    "reasoning of two parts": ([thought("x", "y"), answer_message("a")], [assistant("a", **reasoned("x\ny"))], PARSED),
     "two blocks of reasoning": (
-        [thought("x", "y"), said("a")],
+        [thought("x", "y"), answer_message("a")],
         [assistant("<think>x</think><think>y</think>a")],
         TAGGED,
     ),
     "reasoning alone": ([thought("why")], [assistant("", **reasoned("why"))], PARSED),
     "reasoning and a call": ([thought("why"), called("c1")], [assistant("", "c1", **reasoned("why"))], PARSED),
     "reasoning before each call": (
-        [thought("x"), called("c1"), told("c1", "1"), thought("y"), said("a")],
+        [thought("x"), called("c1"), tool_output("c1", "1"), thought("y"), answer_message("a")],
         [
             assistant("", "c1", **reasoned("x")),
             {"role": "tool", "content": "1", "tool_call_id": "c1"},
@@ -122,24 +126,40 @@ CONVERSATIONS: dict[str, tuple[Any, list[dict[str, Any]], Style]] = {
         ],
         PARSED,
     ),
-    "reasoning that is not sent back": ([thought("why"), said("a")], [assistant("a")], Style(interleaved=False)),
-    "empty reasoning": ([{"type": "reasoning", "id": "rs", "summary": []}, said("a")], [assistant("a")], PARSED),
+    "reasoning that is not sent back": (
+        [thought("why"), answer_message("a")],
+        [assistant("a")],
+        Style(interleaved=False),
+    ),
+    "empty reasoning": (
+        [{"type": "reasoning", "id": "rs", "summary": []}, answer_message("a")],
+        [assistant("a")],
+        PARSED,
+    ),
     "reasoning text of an open model": (
         [{"type": "reasoning", "id": "rs", "summary": [], "content": [{"type": "reasoning_text", "text": "why"}]}],
         [assistant("", **reasoned("why"))],
         PARSED,
     ),
-    "tags in an assistant's text": ([said("<think>why</think>a")], [assistant("a", **reasoned("why"))], PARSED),
-    "tags in an assistant's text stay": ([said("<think>why</think>a")], [assistant("<think>why</think>a")], TAGGED),
+    "tags in an assistant's text": (
+        [answer_message("<think>why</think>a")],
+        [assistant("a", **reasoned("why"))],
+        PARSED,
+    ),
+    "tags in an assistant's text stay": (
+        [answer_message("<think>why</think>a")],
+        [assistant("<think>why</think>a")],
+        TAGGED,
+    ),
     "tags in a user's text": ([user("<think>why</think>a")], [user("<think>why</think>a")], PARSED),
-    "a tag without its other half": ([said("a <think> b")], [assistant("a <think> b")], PARSED),
-    "training fields": ([{**said("a"), **IDS}], [assistant("a", **IDS)], Style(token_ids=True)),
+    "a tag without its other half": ([answer_message("a <think> b")], [assistant("a <think> b")], PARSED),
+    "training fields": ([{**answer_message("a"), **IDS}], [assistant("a", **IDS)], Style(token_ids=True)),
     "training fields on the turn they belong to": (
-        [{**said("a"), **IDS}, user("u"), said("b")],
+        [{**answer_message("a"), **IDS}, user("u"), answer_message("b")],
         [assistant("a", **IDS), user("u"), assistant("b")],
         Style(token_ids=True),
     ),
-    "training fields that nobody asked for": ([{**said("a"), **IDS}], [assistant("a")], PARSED),
+    "training fields that nobody asked for": ([{**answer_message("a"), **IDS}], [assistant("a")], PARSED),
 }
 
 
@@ -195,10 +215,10 @@ PARAMETERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", PARAMETERS)
 def test_parameters(case: str) -> None:
     params, expected = PARAMETERS[case]
-    given = {"input": [user("u")], **params}
-    before = repr(given)
-    assert request_of(given, PARSED) == {"messages": [user("u")], **expected}
-    assert repr(given) == before
+    body = {"input": [user("u")], **params}
+    before = repr(body)
+    assert request_of(body, PARSED) == {"messages": [user("u")], **expected}
+    assert repr(body) == before
 
 
 def test_instructions_lead_and_take_the_system_messages_behind_them_in() -> None:

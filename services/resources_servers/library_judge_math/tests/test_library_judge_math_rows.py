@@ -18,7 +18,7 @@ def rollout():
 
 
 @pytest.mark.parametrize(
-    ("expected", "said", "reward"),
+    ("expected", "reply", "reward"),
     [
         ("1/2", r"So it is \boxed{0.5}.", 1.0),
         (r"\frac{\sqrt{2}}{2}", r"\boxed{\frac{1}{\sqrt{2}}}", 1.0),
@@ -27,8 +27,8 @@ def rollout():
         ("7", "", 0.0),
     ],
 )
-def test_the_library_decides(rollout, expected, said, reward):
-    verdict = rollout.verify({"question": "q", "expected_answer": expected}, [message(said)])
+def test_the_library_decides(rollout, expected, reply, reward):
+    verdict = rollout.verify({"question": "q", "expected_answer": expected}, [message(reply)])
     assert (verdict["reward"], verdict["library_reward"], verdict["judge_evaluations"]) == (reward, reward, None)
 
 

@@ -41,8 +41,8 @@ def test_all_values_in_order_are_rewarded(rollout, values):
 
 def test_anything_else_is_not(rollout, values):
     def verdict(handed_in):
-        found = rollout.verify(ROW, [submitting(handed_in)])
-        return found["reward"], found["share_found"], found["wrong_order"]
+        needles = rollout.verify(ROW, [submitting(handed_in)])
+        return needles["reward"], needles["share_found"], needles["wrong_order"]
 
     assert verdict(values[::-1]) == (0.0, 1.0, True)
     assert verdict(values[:2]) == (0.0, pytest.approx(2 / 3), False)
