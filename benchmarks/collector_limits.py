@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.machine import peak_memory_mb
 from gymctl.rollouts import events
-from gymctl.rollouts.container_job import Job
+from gymctl.rollouts.container_job import CollectionJob
 from gymctl.rollouts.spec import RunSpec
 
 AGENT = "fake_agent"
@@ -119,7 +119,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> None:
         else:
             concurrency = int(options.concurrency)
         spec = RunSpec(rows, folder / "out.jsonl", agent=AGENT, concurrency=concurrency, order=options.order)
-        _collect(Job(spec, {AGENT: f"http://127.0.0.1:{options.port}"}), options)
+        _collect(CollectionJob(spec, {AGENT: f"http://127.0.0.1:{options.port}"}), options)
         if options.order == "input":
             _resume_time(spec, options)
     finally:
@@ -127,7 +127,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> None:
         agent.wait()
 
 
-def _collect(job: Job, options: argparse.Namespace) -> None:
+def _collect(job: CollectionJob, options: argparse.Namespace) -> None:
     import urllib.request
 
     peak, cpu, seconds, report = _run(job)
@@ -143,12 +143,12 @@ def _collect(job: Job, options: argparse.Namespace) -> None:
 def _resume_time(spec: RunSpec, options: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    job = Job(replace(spec, resume=True), {AGENT: f"http://127.0.0.1:{options.port}"})
+    job = CollectionJob(replace(spec, resume=True), {AGENT: f"http://127.0.0.1:{options.port}"})
     peak, _, seconds, _ = _run(job)
     print(f"resuming it when nothing is left: {seconds:.1f} s, peak {peak:.0f} MB")
 
 
-def _run(job: Job) -> tuple[float, float, float, dict[str, int]]:
+def _run(job: CollectionJob) -> tuple[float, float, float, dict[str, int]]:
     """Peak MB, CPU seconds, seconds, report."""
     began = time.monotonic()
     process = subprocess.Popen(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.kill_matrix.fleet import ROOT, die_with_parent
 from gymctl.rollouts import events
-from gymctl.rollouts.container_job import Job
+from gymctl.rollouts.container_job import CollectionJob
 from gymctl.rollouts.report import Report
 
 
@@ -55,7 +55,7 @@ class Collector:
         largest_file: bytes that it may write to one file; None for no limit.
     """
 
-    def __init__(self, job: Job, errors: Path, largest_file: int | None = None) -> None:
+    def __init__(self, job: CollectionJob, errors: Path, largest_file: int | None = None) -> None:
         self.output = CollectorOutput()
         self.started = time.monotonic()
         with errors.open("ab") as error_file:

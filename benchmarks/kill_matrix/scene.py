@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.kill_matrix.collecting import Collector
 from benchmarks.kill_matrix.fleet import AGENT, Fleet
-from gymctl.rollouts.container_job import Job
+from gymctl.rollouts.container_job import CollectionJob
 from gymctl.rollouts.spec import RunSpec
 
 CONCURRENCY = 24
@@ -65,7 +65,7 @@ class Scene:
 
     def collect(self) -> Collector:
         """Start the collector."""
-        job = Job(self.spec, {AGENT: self.fleet.url(AGENT)})
+        job = CollectionJob(self.spec, {AGENT: self.fleet.url(AGENT)})
         return Collector(job, self.folder / "collector.log", self.largest_file if self.session == 0 else None)
 
     def rest(self, least: float, most: float) -> None:

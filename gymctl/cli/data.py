@@ -14,7 +14,7 @@ import typer
 
 from gymctl.cli.help import DATA
 from gymctl.cli.options import Configuration, GymRoot
-from gymctl.datasets.options import DataSource, InvalidRows, Mode, Release
+from gymctl.datasets.options import DataSource, InvalidRows, Mode, RowRelease
 
 if TYPE_CHECKING:
     from gymctl.datasets.declarations import DataConfig
@@ -43,7 +43,7 @@ OutputDir = Annotated[
     Path | None, typer.Option("--output-dir", "-o", help="Folder for the prepared files.", show_default=False)
 ]
 Like = Annotated[
-    Release | None,
+    RowRelease | None,
     typer.Option("--like", help="Write the files of this NeMo Gym release.", show_default="rows for all releases"),
 ]
 Invalid = Annotated[InvalidRows, typer.Option("--invalid", help="How to handle rows that no agent accepts.")]
@@ -173,7 +173,7 @@ class _Declared:
     """Where declarations are read from."""
 
     configuration: Sequence[str]
-    like: Release | None
+    like: RowRelease | None
     gym_root: Path | None
     environ: Mapping[str, str]
 

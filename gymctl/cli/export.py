@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gymctl.cli.help import DATA
-from gymctl.datasets.options import Kind, Reasoning, Target, ToolArguments
+from gymctl.datasets.options import ExportTarget, Kind, ReasoningStyle, ToolArguments
 
 if TYPE_CHECKING:
     from gymctl.datasets.exports.export_report import ExportReport
 
 Rollouts = Annotated[Path, typer.Argument(help="Output of gymctl collect.", metavar="ROLLOUTS")]
-TargetOption = Annotated[Target, typer.Option("--to", help="Framework that reads the export.")]
+TargetOption = Annotated[ExportTarget, typer.Option("--to", help="Framework that reads the export.")]
 KindOption = Annotated[
     Kind | None, typer.Option("--kind", help="Kind of training data.", show_default="the target's first")
 ]
@@ -23,7 +23,7 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="File, or folder for atif.", show_default="ROLLOUTS_TARGET_KIND.jsonl"),
 ]
-ReasoningOption = Annotated[Reasoning, typer.Option("--reasoning", help="Where to put the model's reasoning.")]
+ReasoningOption = Annotated[ReasoningStyle, typer.Option("--reasoning", help="Where to put the model's reasoning.")]
 Arguments = Annotated[
     ToolArguments, typer.Option("--tool-arguments", help="Format of tool call arguments, for nemo-rl and trl.")
 ]
@@ -53,7 +53,7 @@ def export(
     target: TargetOption,
     kind: KindOption = None,
     output: Output = None,
-    reasoning: ReasoningOption = Reasoning.FIELD,
+    reasoning: ReasoningOption = ReasoningStyle.FIELD,
     tool_arguments: Arguments = ToolArguments.OBJECT,
     min_reward: MinReward = None,
     max_reward: MaxReward = None,
@@ -109,16 +109,16 @@ def export(
     _print_report(report, as_json=as_json)
 
 
-def default_output(rollouts: Path, target: Target, kind: Kind | None) -> Path:
+def default_output(rollouts: Path, target: ExportTarget, kind: Kind | None) -> Path:
     """Where an export goes when no path is given: next to the rollouts."""
     if not rollouts.name:
         return rollouts  # a folder, which is refused when it is read
     name = f"{rollouts.stem}_{target.value.replace('-', '_')}"
-    if target is Target.ATIF:
+    if target is ExportTarget.ATIF:
         return rollouts.with_name(name)
     if kind is None:
         return rollouts.with_name(f"{rollouts.stem}.{target.value}")
-    if target is Target.VERL:
+    if target is ExportTarget.VERL:
         extension = "parquet"
     else:
         extension = "jsonl"

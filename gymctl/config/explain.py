@@ -19,7 +19,7 @@ _REFERENCE = re.compile(r"\$\{\s*([^\s${}:]+)\s*\}")
 
 
 @dataclass(frozen=True)
-class Setting:
+class ExplainedSetting:
     """One place that set a value, and what stood there (credentials masked)."""
 
     place: str
@@ -36,7 +36,7 @@ class Explanation:
 
     path: str
     value: Any
-    settings: tuple[Setting, ...]
+    settings: tuple[ExplainedSetting, ...]
     refers_to: tuple[Explanation, ...]
     inside: tuple[Explanation, ...]
     doc: KeyDoc | None = None
@@ -45,7 +45,7 @@ class Explanation:
     """False: nothing sets it, and the default holds."""
 
     @property
-    def won(self) -> Setting | None:
+    def won(self) -> ExplainedSetting | None:
         """The setting that counts."""
         if self.settings:
             return self.settings[-1]
@@ -90,7 +90,7 @@ def _doc(config: Config, path: KeyPath) -> KeyDoc | None:
 def _explained(config: Config, path: KeyPath, *, deep: bool, seen: frozenset[KeyPath] = frozenset()) -> Explanation:
     value = _value_at(config.resolved, path)
     settings = tuple(
-        Setting(str(place), _display_value(config, path, written))
+        ExplainedSetting(str(place), _display_value(config, path, written))
         for place, written in zip(config.origins.history(path), config.origins.written.get(path, ()), strict=True)
     )
     nested = isinstance(value, dict | list)

@@ -39,7 +39,7 @@ class Size(NamedTuple):
 UNBOUNDED = Size(MOST_CHARACTERS + 1, MOST_REFERENCES + 1)
 
 
-class Measure:
+class ValueSizes:
     """Sizes of the values of one configuration, merged and with its interpolations as text."""
 
     def __init__(self, whole: Mapping[str, Any], environ: Mapping[str, str]) -> None:

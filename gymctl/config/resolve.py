@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
-from gymctl.config.interpolation_size import MOST_CHARACTERS, MOST_REFERENCES, Measure, Size
+from gymctl.config.interpolation_size import MOST_CHARACTERS, MOST_REFERENCES, Size, ValueSizes
 from gymctl.config.nested import copied, follow
 from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
@@ -54,7 +54,7 @@ def resolve_text(text: str, values: Mapping[str, Any], environ: Mapping[str, str
     """
     if "${" not in text:
         return text
-    if not Measure({**values, _TEXT: text}, environ).at((_TEXT,)).is_bounded:
+    if not ValueSizes({**values, _TEXT: text}, environ).at((_TEXT,)).is_bounded:
         raise ValueError(f"its interpolations expand to {_TOO_MUCH}")
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -75,7 +75,7 @@ def _multiply(
     findings: Findings,
 ) -> bool:
     """Whether interpolations stand for more than can be resolved; that is then a problem of the first that does."""
-    measure = Measure(merged, environ)
+    measure = ValueSizes(merged, environ)
     total = Size()
     for path, text in references:
         total += measure.at(path)

@@ -23,7 +23,7 @@ from gymctl.config.vocabulary import MISSING, RESERVED_KEYS, ServerKind
 from gymctl.config.wording import did_you_mean
 from gymctl.datasets.entries import ENTRY_KEYS, LICENSES, BenchmarkEntry, SourceEntry
 from gymctl.datasets.json_values import as_object
-from gymctl.datasets.options import DatasetType, Mode, Release
+from gymctl.datasets.options import DatasetType, Mode, RowRelease
 from gymctl.datasets.prompts import PromptTemplate, find_file, read_prompt
 from gymctl.errors import ConfigError, ErrorCode
 
@@ -85,7 +85,7 @@ def load_declarations(
     cwd: Path,
     environ: Mapping[str, str],
     mode: Mode | None,
-    release: Release | None = None,
+    release: RowRelease | None = None,
     gym_root: Path | None = None,
 ) -> DataConfig:
     """The data sets that are in scope; all of them when ``mode`` is None.
@@ -136,12 +136,12 @@ class _Reader:
                     if isinstance(fields, dict):
                         yield str(name), kind, str(implementation), fields
 
-    def declarations(self, mode: Mode | None, release: Release | None) -> Iterator[Declaration]:
+    def declarations(self, mode: Mode | None, release: RowRelease | None) -> Iterator[Declaration]:
         """The data sets in scope; what is wrong goes to the findings."""
         for name, kind, implementation, fields in self.servers():
             path: KeyPath = (name, kind.value, implementation, "datasets")
             entries = fields.get("datasets")
-            if entries is None or (kind is ServerKind.RESOURCES and release is Release.V0_4):
+            if entries is None or (kind is ServerKind.RESOURCES and release is RowRelease.V0_4):
                 continue
             if not isinstance(entries, list):
                 self.findings.problem(path, f"{dotted(path)} is not a list", "write a list of data sets")

@@ -30,7 +30,7 @@ _ROWS = r"\.(?:jsonl|json|parquet|csv)(?:\.gz|\.zst)?$"
 
 
 @dataclass(frozen=True)
-class Access:
+class RegistryAccess:
     """Addresses and tokens of the registries."""
 
     source: DataSource
@@ -45,10 +45,10 @@ class Access:
     gitlab_token: str | None = None
 
 
-def access_of(settings: Mapping[str, Any], environ: Mapping[str, str], source: DataSource) -> Access:
+def access_of(settings: Mapping[str, Any], environ: Mapping[str, str], source: DataSource) -> RegistryAccess:
     """Access by NeMo Gym's top-level keys: ``hf_token``, ``mlflow_tracking_uri``, ``mlflow_tracking_token``."""
     cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".cache")
-    return Access(
+    return RegistryAccess(
         source=source,
         cache=cache / "gymctl" / "datasets",
         hub_token=settings.get("hf_token") or environ.get("HF_TOKEN"),
@@ -59,7 +59,7 @@ def access_of(settings: Mapping[str, Any], environ: Mapping[str, str], source: D
     )
 
 
-def fetch_missing(declarations: Sequence[Declaration], access: Access, folder: Path) -> list[Path]:
+def fetch_missing(declarations: Sequence[Declaration], access: RegistryAccess, folder: Path) -> list[Path]:
     """Fetch every data set whose file is missing to its path below ``folder``; returns the files.
 
     Raises:
@@ -85,7 +85,7 @@ def fetch_missing(declarations: Sequence[Declaration], access: Access, folder: P
     return list(missing)
 
 
-def _identifier(declaration: Declaration, access: Access) -> GitlabIdentifier | HuggingFaceIdentifier:
+def _identifier(declaration: Declaration, access: RegistryAccess) -> GitlabIdentifier | HuggingFaceIdentifier:
     entry = declaration.entry
     where = f"{declaration.place}: {entry.name}"
     if not isinstance(entry, SourceEntry):
@@ -109,7 +109,7 @@ def _identifier(declaration: Declaration, access: Access) -> GitlabIdentifier | 
     raise InputError(f"{where}: {entry.jsonl_fpath} is missing", "add the file, or a huggingface_identifier")
 
 
-def _from_hub(identifier: HuggingFaceIdentifier, split: str, access: Access) -> list[Path]:
+def _from_hub(identifier: HuggingFaceIdentifier, split: str, access: RegistryAccess) -> list[Path]:
     """The file of the identifier, or all files of a split in order."""
     try:
         from huggingface_hub import HfApi, hf_hub_download
@@ -159,7 +159,7 @@ def files_of_split(names: Sequence[str], split: str) -> list[str]:
     return sorted(name for name in names if pattern.match(name))
 
 
-def _from_gitlab(identifier: GitlabIdentifier, access: Access) -> Path:
+def _from_gitlab(identifier: GitlabIdentifier, access: RegistryAccess) -> Path:
     """The file of a version; versions do not change, so a cached one is used as it is."""
     key = f"{access.gitlab_uri}\n{identifier.dataset_name}\n{identifier.version}\n{identifier.artifact_fpath}"
     cached = access.cache / "gitlab" / hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -193,7 +193,7 @@ def _from_gitlab(identifier: GitlabIdentifier, access: Access) -> Path:
     return cached
 
 
-def _artifact_url(client: httpx.Client, identifier: GitlabIdentifier, access: Access) -> str:
+def _artifact_url(client: httpx.Client, identifier: GitlabIdentifier, access: RegistryAccess) -> str:
     """Address of the file: the version's run has the folder. The token goes to the configured host only."""
     uri = str(access.gitlab_uri).rstrip("/")
     of_version = {"name": identifier.dataset_name, "version": identifier.version}

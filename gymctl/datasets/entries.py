@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gymctl.datasets.options import DatasetType, Release
+from gymctl.datasets.options import DatasetType, RowRelease
 
 LICENSES = (
     "Apache 2.0",
@@ -86,7 +86,7 @@ class SourceEntry(_Entry):
             return {**data, "source": {"type": older[0].removesuffix("_identifier"), **data[older[0]]}}
         return data
 
-    def header(self, release: Release) -> dict[str, Any]:
+    def header(self, release: RowRelease) -> dict[str, Any]:
         """What a metrics file repeats of the entry."""
         return self.model_dump(mode="json")
 
@@ -103,9 +103,9 @@ class BenchmarkEntry(_Entry):
     prepare_dependencies: list[str] = Field(default_factory=list)
     agent: str | None = Field(default=None, exclude=True)
 
-    def header(self, release: Release) -> dict[str, Any]:
+    def header(self, release: RowRelease) -> dict[str, Any]:
         """What a metrics file repeats of the entry."""
-        if release is Release.V0_7:
+        if release is RowRelease.V0_7:
             excluded = set()
         else:
             excluded = {"prepare_dependencies"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Release(StrEnum):
+class RowRelease(StrEnum):
     """The release of NeMo Gym whose files are written; 0.4 is also the form of 0.5."""
 
     V0_4 = "0.4"
@@ -51,7 +51,7 @@ class DataSource(StrEnum):
     GITLAB = "gitlab"
 
 
-class Target(StrEnum):
+class ExportTarget(StrEnum):
     """Who reads an export."""
 
     NEMO_RL = "nemo-rl"
@@ -73,7 +73,7 @@ class Kind(StrEnum):
     TOKENS = "tokens"
 
 
-class Reasoning(StrEnum):
+class ReasoningStyle(StrEnum):
     """Where a model's reasoning goes: a field of the message, ``<think>`` in its text, or nowhere."""
 
     FIELD = "field"
@@ -88,13 +88,13 @@ class ToolArguments(StrEnum):
     TEXT = "text"
 
 
-KINDS: dict[Target, tuple[Kind, ...]] = {
-    Target.NEMO_RL: (Kind.SFT, Kind.DPO, Kind.GRPO, Kind.TOKENS),
-    Target.TRL: (Kind.SFT, Kind.DPO, Kind.KTO, Kind.GRPO, Kind.TOKENS),
-    Target.VERL: (Kind.SFT, Kind.GRPO, Kind.TOKENS),
-    Target.OPENAI: (Kind.SFT, Kind.DPO),
-    Target.ATIF: (),
-    Target.PARQUET: (),
-    Target.CSV: (),
+KINDS: dict[ExportTarget, tuple[Kind, ...]] = {
+    ExportTarget.NEMO_RL: (Kind.SFT, Kind.DPO, Kind.GRPO, Kind.TOKENS),
+    ExportTarget.TRL: (Kind.SFT, Kind.DPO, Kind.KTO, Kind.GRPO, Kind.TOKENS),
+    ExportTarget.VERL: (Kind.SFT, Kind.GRPO, Kind.TOKENS),
+    ExportTarget.OPENAI: (Kind.SFT, Kind.DPO),
+    ExportTarget.ATIF: (),
+    ExportTarget.PARQUET: (),
+    ExportTarget.CSV: (),
 }
 """The kinds of each target, its default first; a target without kinds gets whole rollouts."""

@@ -114,7 +114,7 @@ class FunctionCallOutput(BaseModel):
     status: _Status | None = None
 
 
-class Reasoning(BaseModel):
+class ReasoningParams(BaseModel):
     """What a model thought."""
 
     id: str
@@ -139,8 +139,8 @@ class FunctionCallForTraining(FunctionCall, _TokenFields):
     """As ``FunctionCall``, with token ids."""
 
 
-class ReasoningForTraining(Reasoning, _TokenFields):
-    """As ``Reasoning``, with token ids."""
+class ReasoningForTraining(ReasoningParams, _TokenFields):
+    """As ``ReasoningParams``, with token ids."""
 
 
 _Item = (
@@ -149,7 +149,7 @@ _Item = (
     | OutputMessage
     | FunctionCall
     | FunctionCallOutput
-    | Reasoning
+    | ReasoningParams
     | EasyMessageForTraining
     | PartsMessageForTraining
     | OutputMessageForTraining
@@ -161,7 +161,7 @@ MODEL_OF_TYPE = {
     "message": "EasyMessage",
     "function_call": "FunctionCall",
     "function_call_output": "FunctionCallOutput",
-    "reasoning": "Reasoning",
+    "reasoning": "ReasoningParams",
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from gymctl.config.row_files import read_rows
 from gymctl.datasets.create_params import ParamsFigures, figures_of
 from gymctl.datasets.declarations import DataConfig, Declaration
-from gymctl.datasets.options import DatasetType, InvalidRows, Release
+from gymctl.datasets.options import DatasetType, InvalidRows, RowRelease
 from gymctl.datasets.output_set import OutputSet
 from gymctl.datasets.prepare_report import PreparedDataset, PrepareOptions, PrepareReport
 from gymctl.datasets.prepared_files import MetricsFile, check_changes, read_record, record_content, sidecar_path
@@ -243,7 +243,7 @@ class _Preparation:
         return list(files.values())
 
     def _dump(self, metrics: RowMetrics, declaration: Declaration) -> dict[str, Any]:
-        header = declaration.entry.header(self.options.release or Release.V0_7)
+        header = declaration.entry.header(self.options.release or RowRelease.V0_7)
         return metrics.dump(header, columns_replace_header=self.options.release is not None)
 
     def notes(self) -> list[str]:

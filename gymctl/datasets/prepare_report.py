@@ -9,7 +9,7 @@ from typing import Any
 
 from gymctl.datasets.declarations import Declaration
 from gymctl.datasets.mapping import MappingFile
-from gymctl.datasets.options import DatasetType, InvalidRows, Mode, Release
+from gymctl.datasets.options import DatasetType, InvalidRows, Mode, RowRelease
 from gymctl.datasets.row_metrics import RowMetrics
 
 
@@ -19,7 +19,7 @@ class PrepareOptions:
 
     mode: Mode
     output: Path
-    release: Release | None = None
+    release: RowRelease | None = None
     """The release whose files are written to the letter; None writes rows that every release can use."""
     invalid: InvalidRows = InvalidRows.REFUSE
     update_metrics: bool = False
@@ -31,12 +31,12 @@ class PrepareOptions:
     @property
     def stamps_agent(self) -> bool:
         """Whether rows get ``agent_ref``."""
-        return self.release in (None, Release.V0_4)
+        return self.release in (None, RowRelease.V0_4)
 
     @property
     def stamps_source(self) -> bool:
         """Whether rows get ``task_source``."""
-        return self.release is not Release.V0_4
+        return self.release is not RowRelease.V0_4
 
 
 @dataclass(frozen=True)

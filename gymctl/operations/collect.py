@@ -76,8 +76,7 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent, *, report_pag
         EngineError: the job could not be started.
     """
     from gymctl.engines.choice import engine_of
-    from gymctl.rollouts.container_job import Job as CollectionJob
-    from gymctl.rollouts.container_job import run_job
+    from gymctl.rollouts.container_job import CollectionJob, run_job
 
     state = load_state(directory)
     identity = {"config": state.config_digest, "code": dict(state.code), **spec.identity}
@@ -234,7 +233,7 @@ def _collect_in_container(engine: Engine, job: Any, on_event: OnEvent) -> Report
 
 def _run_job(engine: Engine, job: Any, inside: RunSpec, mounts: tuple[Mount, ...], on_event: OnEvent) -> Report:
     """Collect in a container: ``inside`` is the run with the paths that it has there."""
-    from gymctl.rollouts.container_job import Job as CollectionJob
+    from gymctl.rollouts.container_job import CollectionJob
     from gymctl.rollouts.events import Crashed
     from gymctl.rollouts.progress import replay
     from gymctl.rollouts.report import Report

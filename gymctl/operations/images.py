@@ -17,7 +17,7 @@ from gymctl.operations.up import ImageOptions
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedImages:
     """What one engine got: images that were sent to it, and images that it had."""
 
     host: str
@@ -53,7 +53,7 @@ def push(
 
 def load_into_hosts(
     config: Config, options: PlanOptions, images: ImageOptions, *, on_event: OnStackEvent = ignore
-) -> list[Loaded]:
+) -> list[LoadedImages]:
     """Build a configuration's images and copy to each host's engine those that it does not have.
 
     Raises:
@@ -64,7 +64,7 @@ def load_into_hosts(
     names = _build(config, options, images, on_event)
     with spoken_errors():
         sent = load_images(list(names.values()), images.hosts)
-    return [Loaded(host=host, sent=count, present=len(names) - count) for host, count in sent.items()]
+    return [LoadedImages(host=host, sent=count, present=len(names) - count) for host, count in sent.items()]
 
 
 def _build(config: Config, options: PlanOptions, images: ImageOptions, on_event: OnStackEvent) -> dict[str, str]:

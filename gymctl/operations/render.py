@@ -15,7 +15,7 @@ from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
 from gymctl.operations.policy_token import store_tokens
 from gymctl.stack import StackPlan, one_machine_notes, render_stack
-from gymctl.stack.swarm import Change, render_swarm
+from gymctl.stack.swarm import KeyChange, render_swarm
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Rendering:
     """Names of the services in it."""
     notes: tuple[str, ...]
     """Sentences that the user should read once."""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[KeyChange, ...] = ()
     """What the translation for Swarm changed."""
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files to write next to it: path relative to it, content."""

@@ -263,7 +263,7 @@ def _up_swarm(start: _Start) -> StackState:
     from gymctl.engines.compose.watch import patience
     from gymctl.engines.swarm.engine import SwarmEngine
     from gymctl.engines.swarm.preparation import distribution_notes
-    from gymctl.stack.swarm import Outcome, grouped, render_swarm
+    from gymctl.stack.swarm import KeyOutcome, grouped, render_swarm
 
     engine = SwarmEngine(start.directory)
     images = start.images
@@ -280,7 +280,7 @@ def _up_swarm(start: _Start) -> StackState:
     stack = start.plan(nofile)
     store_tokens(start.config, start.directory, stack.secrets.get(POLICY_TOKEN))
     rendering = render_swarm(stack, arguments=start.command, images=deployed)
-    lost = [change for change in rendering.changes if change.outcome is Outcome.LOST]
+    lost = [change for change in rendering.changes if change.outcome is KeyOutcome.LOST]
     start.note([*grouped(lost), *distribution_notes(registry=images.registry, hosts=images.hosts)])
     write_files(start.directory, stack_monitoring(start.config, stack))
     start.on_event(ServersExpected(tuple(item.title for item in stack.services if item.name in rendering.services)))

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import msgspec
 
 from gymctl.results import tool_names
-from gymctl.results.files import Mark, RunFiles, digests, is_continuation
+from gymctl.results.files import Mark, ResultsFiles, digests, is_continuation
 from gymctl.results.row import RowFacts, read_row
 
 Progress = Callable[[int, int], None]
@@ -65,7 +65,7 @@ def read_marks(database: sqlite3.Connection) -> dict[int, Mark]:
     }  # fmt: skip
 
 
-def is_complete(database: sqlite3.Connection, files: RunFiles) -> bool:
+def is_complete(database: sqlite3.Connection, files: ResultsFiles) -> bool:
     """Whether an index has every byte of its files, torn last lines left out."""
     marks = read_marks(database)
     for file, path in enumerate(files.sources):
@@ -86,7 +86,7 @@ def is_complete(database: sqlite3.Connection, files: RunFiles) -> bool:
     return True
 
 
-def update(database: sqlite3.Connection, files: RunFiles, on_progress: Progress | None = None) -> bool:
+def update(database: sqlite3.Connection, files: ResultsFiles, on_progress: Progress | None = None) -> bool:
     """Index what the files hold beyond the index; start over when one of them is another file than before.
 
     Each batch is one transaction, so other readers see the index grow, and several processes may do this at once.
@@ -114,7 +114,7 @@ def update(database: sqlite3.Connection, files: RunFiles, on_progress: Progress 
     return restarted
 
 
-def _is_stale(database: sqlite3.Connection, files: RunFiles) -> bool:
+def _is_stale(database: sqlite3.Connection, files: ResultsFiles) -> bool:
     for file, mark in read_marks(database).items():
         try:
             with files.sources[file].open("rb") as source:
@@ -125,7 +125,7 @@ def _is_stale(database: sqlite3.Connection, files: RunFiles) -> bool:
     return False
 
 
-def _add_batch(database: sqlite3.Connection, files: RunFiles) -> bool:
+def _add_batch(database: sqlite3.Connection, files: ResultsFiles) -> bool:
     """Add the next batch of the first file that has more; False when none has."""
     for file, path in enumerate(files.sources):
         try:

@@ -71,7 +71,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Difference:
+class RunDifference:
     """An entry of the two runs' records, or a property of their rows, that is not the same."""
 
     name: str
@@ -95,7 +95,7 @@ class Comparison:
     """The same of the shares that passed."""
     p_value: float | None
     """McNemar's exact test of the flips; None without any."""
-    differences: tuple[Difference, ...]
+    differences: tuple[RunDifference, ...]
     """What else differs between the runs: data, configuration, repeats, agents, models."""
 
     def flips(self, change: Change) -> tuple[TaskPair, ...]:
@@ -221,30 +221,30 @@ def _missing(here: Mapping[Key, _Task], there: Mapping[Key, _Task]) -> Iterator[
             yield Missing(task.task, task.agent, "absent" if other is None else other.reason)
 
 
-def _run_differences(a: Index, b: Index, pairs: list[TaskPair]) -> Iterator[Difference]:
+def _run_differences(a: Index, b: Index, pairs: list[TaskPair]) -> Iterator[RunDifference]:
     other_prompts = sum(pair.same_prompt is False for pair in pairs)
     if other_prompts:
-        yield Difference("input text", f"{other_prompts} of {len(pairs)} common tasks", "have another input")
+        yield RunDifference("input text", f"{other_prompts} of {len(pairs)} common tasks", "have another input")
     for name, column in (("agents", "agent"), ("models", "model")):
         one = _distinct(a, column)
         other = _distinct(b, column)
         if one != other:
-            yield Difference(name, one, other)
+            yield RunDifference(name, one, other)
     repeats_a = _repeats(pair.rollouts_a for pair in pairs)
     repeats_b = _repeats(pair.rollouts_b for pair in pairs)
     if repeats_a != repeats_b:
-        yield Difference("scored rollouts per common task", repeats_a, repeats_b)
+        yield RunDifference("scored rollouts per common task", repeats_a, repeats_b)
     yield from _record_differences(a, b)
 
 
-def _record_differences(a: Index, b: Index) -> Iterator[Difference]:
+def _record_differences(a: Index, b: Index) -> Iterator[RunDifference]:
     record_a = read_record(a.files.record)
     record_b = read_record(b.files.record)
     if record_a is not None and record_b is not None:
         for name, one, other in differences(record_a, record_b):
-            yield Difference(name, one, other)
+            yield RunDifference(name, one, other)
     elif record_a is not record_b:
-        yield Difference("run record", *("present" if record else "missing" for record in (record_a, record_b)))
+        yield RunDifference("run record", *("present" if record else "missing" for record in (record_a, record_b)))
 
 
 def _distinct(index: Index, column: str) -> str:

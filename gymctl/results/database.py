@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl.errors import GymctlError
-from gymctl.results.files import RunFiles
+from gymctl.results.files import ResultsFiles
 
 _VERSION = 2  # changes with the tables, and with what a column means
 _APPLICATION = 0x67796D78  # marks the file as an index of gymctl
@@ -48,7 +48,7 @@ class NotAnIndexError(GymctlError):
 
 
 @dataclass(frozen=True)
-class Place:
+class IndexPlace:
     """Where an index may be. ``temporary``: alone in a folder that was made for it."""
 
     path: Path
@@ -60,9 +60,9 @@ class Place:
             shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def places(files: RunFiles) -> Iterator[Place]:
+def places(files: ResultsFiles) -> Iterator[IndexPlace]:
     """Where the index may be, best first: beside the file, in the user's cache, in a new temporary folder."""
-    yield Place(files.index)
+    yield IndexPlace(files.index)
     digest = hashlib.sha256(os.fsencode(files.results)).hexdigest()[:32]
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - "~" may have no home
     folder = Path(cache) / "gymctl" / "results"
@@ -71,8 +71,8 @@ def places(files: RunFiles) -> Iterator[Place]:
     except OSError:
         pass
     else:
-        yield Place(folder / f"{digest}.index.sqlite")
-    yield Place(Path(tempfile.mkdtemp(prefix="gymctl-results-"), f"{digest}.index.sqlite"), temporary=True)
+        yield IndexPlace(folder / f"{digest}.index.sqlite")
+    yield IndexPlace(Path(tempfile.mkdtemp(prefix="gymctl-results-"), f"{digest}.index.sqlite"), temporary=True)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -21,7 +21,7 @@ _SAMPLE_BYTES = 256
 
 
 @dataclass(frozen=True)
-class RunFiles:
+class ResultsFiles:
     """A results file and what belongs to it. Only ``results`` has to exist."""
 
     results: Path
@@ -39,7 +39,7 @@ class RunFiles:
         return self.results, self.failures
 
     @classmethod
-    def of(cls, path: Path) -> RunFiles:
+    def of(cls, path: Path) -> ResultsFiles:
         """The files of the run whose results are at ``path``.
 
         Raises:

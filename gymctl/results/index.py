@@ -13,7 +13,7 @@ from typing import Self
 from gymctl.errors import GymctlError, InputError
 from gymctl.results import database
 from gymctl.results.builder import Progress, is_complete, read_marks, update
-from gymctl.results.files import RunFiles, check_rows
+from gymctl.results.files import ResultsFiles, check_rows
 from gymctl.results.query import Query
 from gymctl.results.rollout import COLUMNS, Page, Rollout, read_rollout
 from gymctl.results.row import read_row
@@ -24,7 +24,9 @@ from gymctl.results.transcript import Transcript, read_transcript
 class Index:
     """An open index. One thread at a time may use it; every thread or process can open one of its own."""
 
-    def __init__(self, path: Path, files: RunFiles, connection: sqlite3.Connection, place: database.Place) -> None:
+    def __init__(
+        self, path: Path, files: ResultsFiles, connection: sqlite3.Connection, place: database.IndexPlace
+    ) -> None:
         """Use ``open``."""
         self.path = path
         """The results file as it was named."""
@@ -46,7 +48,7 @@ class Index:
             InputError: the file is missing, not a regular file, or cannot be read.
             GymctlError: there is nowhere to write an index.
         """
-        files = RunFiles.of(path)
+        files = ResultsFiles.of(path)
         check_rows(files.results)
         reason: Exception = OSError("no place")
         for place in database.places(files):
@@ -92,7 +94,7 @@ class Index:
             InputError: the results file is gone.
             GymctlError: the index cannot be written.
         """
-        RunFiles.of(self.files.results)
+        ResultsFiles.of(self.files.results)
         if is_complete(self.sql, self.files):
             return False
         try:
@@ -233,7 +235,7 @@ class Index:
 
 
 def _connect_or_replace(
-    place: Path, files: RunFiles, on_progress: Progress | None, *, complete: bool
+    place: Path, files: ResultsFiles, on_progress: Progress | None, *, complete: bool
 ) -> sqlite3.Connection:
     try:
         return _connect(place, files, on_progress, complete=complete)
@@ -245,7 +247,7 @@ def _connect_or_replace(
     return _connect(place, files, on_progress, complete=complete)
 
 
-def _connect(place: Path, files: RunFiles, on_progress: Progress | None, *, complete: bool) -> sqlite3.Connection:
+def _connect(place: Path, files: ResultsFiles, on_progress: Progress | None, *, complete: bool) -> sqlite3.Connection:
     if place.exists() and not os.access(place, os.W_OK):
         connection = database.connect(place, read_only=True)
         if is_complete(connection, files):

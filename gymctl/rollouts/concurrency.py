@@ -9,7 +9,7 @@ START = 16
 CAP = 1024
 
 
-class Limit(Protocol):
+class ConcurrencyLimit(Protocol):
     """The current limit, and the events it adapts to."""
 
     now: int

@@ -25,7 +25,7 @@ import orjson
 from gymctl.errors import GymctlError, InputError
 from gymctl.rollouts import events
 from gymctl.rollouts.collector import collect
-from gymctl.rollouts.progress import JsonLines
+from gymctl.rollouts.progress import JsonProgress
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
 from gymctl.server.calls.client import Client
@@ -40,7 +40,7 @@ _OTHER_FILES = 64  # the run's own, and what the process has open anyway
 
 
 @dataclass(frozen=True)
-class Job:
+class CollectionJob:
     """A run, and where its agents are: base URL by name. ``watched``: it ends when its standard input does."""
 
     run: RunSpec
@@ -53,7 +53,7 @@ class Job:
         return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
-    def decode(cls, text: bytes | str) -> Job:
+    def decode(cls, text: bytes | str) -> CollectionJob:
         """The reverse of ``encode``.
 
         Raises:
@@ -67,7 +67,7 @@ class Job:
 
 
 async def run_job(
-    job: Job, on_event: events.OnEvent, *, stop: asyncio.Event, abort: asyncio.Event, look: Look | None = None
+    job: CollectionJob, on_event: events.OnEvent, *, stop: asyncio.Event, abort: asyncio.Event, look: Look | None = None
 ) -> Report:
     """Collect over HTTP; stop in order when ``stop`` is set, at once when ``abort`` is.
 
@@ -133,7 +133,7 @@ def with_signals(stop: asyncio.Event, abort: asyncio.Event) -> None:
             loop.add_signal_handler(number, interrupted)
 
 
-async def _run_until_stopped(job: Job, on_event: events.OnEvent) -> Report:
+async def _run_until_stopped(job: CollectionJob, on_event: events.OnEvent) -> Report:
     stop = asyncio.Event()
     abort = asyncio.Event()
     with_signals(stop, abort)
@@ -146,9 +146,9 @@ def main() -> int:
     """Run the job of the environment or of standard input; returns the exit code."""
     import uvloop
 
-    lines = JsonLines(_print)
+    lines = JsonProgress(_print)
     try:
-        job = Job.decode(os.environ.get(JOB_VARIABLE) or sys.stdin.buffer.readline())
+        job = CollectionJob.decode(os.environ.get(JOB_VARIABLE) or sys.stdin.buffer.readline())
         report = uvloop.run(_run_until_stopped(job, lines.on_event))
     except GymctlError as error:
         lines.on_event(events.Crashed(str(error), error.exit_code))

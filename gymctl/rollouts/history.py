@@ -58,7 +58,7 @@ class ResultHead(msgspec.Struct):
         return self.task, self.repeat
 
 
-class FailureCause(msgspec.Struct):
+class FailureFlags(msgspec.Struct):
     """What the run thought of it; None in a row that gymctl has not written, or an earlier release of it."""
 
     retriable: bool | None = None
@@ -74,7 +74,7 @@ class FailureHead(msgspec.Struct):
     terminal: bool = msgspec.field(name=FAILURE_TERMINAL, default=False)
     attempt: int = msgspec.field(name=ATTEMPT_INDEX, default=0)
     agent: AgentRef = msgspec.field(name=AGENT_REF, default_factory=AgentRef)
-    cause: FailureCause = msgspec.field(name=FAILURE, default_factory=FailureCause)
+    cause: FailureFlags = msgspec.field(name=FAILURE, default_factory=FailureFlags)
 
     @property
     def key(self) -> Key:

@@ -242,7 +242,7 @@ class _Bar:
         return {"rate": rate, "reward": tally.mean_reward, "flight": flight, "trouble": ", ".join(troubles)}
 
 
-class JsonLines:
+class JsonProgress:
     """Events as JSON lines, what a job prints: results of a tenth of a second are added up per agent.
 
     Args:

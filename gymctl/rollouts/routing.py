@@ -20,7 +20,7 @@ from gymctl.rollouts.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Target:
+class RowTarget:
     """One agent of a row."""
 
     agent: str
@@ -48,7 +48,7 @@ class Router:
         self._fan_out = {**run.routes.fan_out, **run.fan_out}
         self._tasksets = {**run.routes.tasksets, **run.environment_server_routes}
 
-    def targets(self, row: Mapping[str, Any]) -> list[Target]:
+    def targets(self, row: Mapping[str, Any]) -> list[RowTarget]:
         """The agents of a row.
 
         Raises:
@@ -86,7 +86,7 @@ class Router:
         hint = match or f"name its agent with +agent_map.{source}=AGENT, or --agent NAME{_listed(self._run.agents)}"
         return f"no agent or resources server of the stack has this name; {hint}"
 
-    def _target(self, name: str, reference: Any, own: str | None, basis: str | None) -> Target:
+    def _target(self, name: str, reference: Any, own: str | None, basis: str | None) -> RowTarget:
         if self._run.agents and name not in self._run.agents:
             raise BadRowError(no_such_agent(name, self._run.agents))
         fronts = self._routes.fronts.get(name, ())
@@ -96,9 +96,9 @@ class Router:
         if name != own:
             reference = {"name": name}
         names = dict.fromkeys(part for part in (name, basis) if part)
-        return Target(agent=name, reference=reference, server=(*fronts, name)[0], names=tuple(names))
+        return RowTarget(agent=name, reference=reference, server=(*fronts, name)[0], names=tuple(names))
 
-    def _of_task(self, row: Mapping[str, Any]) -> Target:
+    def _of_task(self, row: Mapping[str, Any]) -> RowTarget:
         taskset = row[TASK_ID].get("taskset")
         if not isinstance(taskset, str) or not taskset:
             raise BadRowError('task_id has no taskset; it must be {"taskset": NAME, "task_id": NAME}')
@@ -112,10 +112,10 @@ class Router:
             )
             raise BadRowError(f"taskset {taskset!r}: the stack has no environment server {server!r}; {known}")
         agent = self._routes.attributed.get(server, server)
-        return Target(agent=agent, reference={"name": agent}, server=server, names=(agent, taskset))
+        return RowTarget(agent=agent, reference={"name": agent}, server=server, names=(agent, taskset))
 
 
-def repeats_of(target: Target, repeats: int | Mapping[str, int]) -> int:
+def repeats_of(target: RowTarget, repeats: int | Mapping[str, int]) -> int:
     """How many rollouts of a row a target gets.
 
     Raises:

@@ -7,19 +7,21 @@ import time
 
 from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import Agent
-from gymctl.rollouts.concurrency import Adaptive, Fixed, Limit
+from gymctl.rollouts.concurrency import Adaptive, ConcurrencyLimit, Fixed
 from gymctl.rollouts.journal import Journal
 from gymctl.rollouts.monitoring import RunMonitor
 from gymctl.rollouts.pending import Pending, Rows
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
-from gymctl.rollouts.start import Opening
+from gymctl.rollouts.start import RunStart
 
 
 class RunState:
     """State of one run. ``halted`` is set when no further rollouts may start."""
 
-    def __init__(self, run: RunSpec, opening: Opening, emit: events.OnEvent, monitor: RunMonitor | None = None) -> None:
+    def __init__(
+        self, run: RunSpec, opening: RunStart, emit: events.OnEvent, monitor: RunMonitor | None = None
+    ) -> None:
         self.run = run
         self.run_id: str = opening.record["run"]
         """Names the run in log lines."""
@@ -35,7 +37,7 @@ class RunState:
         self.agents = {name: Agent(name, time.monotonic) for name in opening.inputs.agents}
         for name, agent in self.agents.items():
             agent.worked = name in self.history.agents
-        self.limit: Limit = Adaptive(time.monotonic) if run.concurrency == "auto" else Fixed(run.concurrency)
+        self.limit: ConcurrencyLimit = Adaptive(time.monotonic) if run.concurrency == "auto" else Fixed(run.concurrency)
         self.peak = self.limit.now
         """The highest limit so far."""
         self.most_in_wave: int | None = None
@@ -107,7 +109,7 @@ class RunState:
             worker.cancel()
 
 
-def _report_of(run: RunSpec, opening: Opening) -> Report:
+def _report_of(run: RunSpec, opening: RunStart) -> Report:
     history = opening.history
     report = Report(
         total=opening.inputs.rollouts,

@@ -27,7 +27,7 @@ from gymctl.rollouts.tasks import Inputs, check_agent, check_paths, input_digest
 
 
 @dataclass
-class Opening:
+class RunStart:
     """Where a run starts from."""
 
     inputs: Inputs
@@ -37,7 +37,7 @@ class Opening:
     notes: list[str] = field(default_factory=list)
 
 
-def open_run(run: RunSpec, lock: RunLock) -> Opening:
+def open_run(run: RunSpec, lock: RunLock) -> RunStart:
     """Check the input and prepare the files of the run, which ``lock`` keeps others from.
 
     Raises:
@@ -66,15 +66,15 @@ def take_lock(run: RunSpec) -> RunLock:
     return RunLock(run.files)
 
 
-def _start(run: RunSpec, lock: RunLock) -> Opening:
+def _start(run: RunSpec, lock: RunLock) -> RunStart:
     notes: list[str] = []
     inputs = materialise(run, lambda: _clear(run.files, lock, run.force, notes))
     record = identity_record(run, inputs)
     lock.write(record)
-    return Opening(inputs, History(), record, notes)
+    return RunStart(inputs, History(), record, notes)
 
 
-def _resume(run: RunSpec, lock: RunLock) -> Opening:
+def _resume(run: RunSpec, lock: RunLock) -> RunStart:
     files = run.files
     if not _holds_work(files):
         opening = _start(run, lock)
@@ -104,7 +104,7 @@ def _resume(run: RunSpec, lock: RunLock) -> Opening:
         files.output, files.failures, rows.all_keys(), run.max_attempts, run.retry_failed, run.pass_threshold
     )
     rows.close()
-    return Opening(inputs, history, record, [*notes, *history.notes])
+    return RunStart(inputs, history, record, [*notes, *history.notes])
 
 
 def _materialise_again(run: RunSpec, record: Mapping[str, Any] | None, notes: list[str]) -> Inputs:

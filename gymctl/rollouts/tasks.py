@@ -18,7 +18,7 @@ from gymctl.config.row_files import OnProblem, read_rows
 from gymctl.config.wording import nearest
 from gymctl.errors import InputError
 from gymctl.rollouts.files import replacing
-from gymctl.rollouts.routing import Router, Target, is_task, no_such_agent, repeats_of
+from gymctl.rollouts.routing import Router, RowTarget, is_task, no_such_agent, repeats_of
 from gymctl.rollouts.rows import BadRowError, TaskIndices, check_input, params_of, parse_row
 from gymctl.rollouts.spec import RunSpec
 
@@ -182,7 +182,7 @@ class _Expansion:
             raise BadRowError("task_input must be an object with the columns of the task")
         return params_of(row[TASK_INPUT])
 
-    def _lines(self, fields: dict[str, bytes], target: Target, task: int) -> Iterator[bytes]:
+    def _lines(self, fields: dict[str, bytes], target: RowTarget, task: int) -> Iterator[bytes]:
         """The rollouts that one agent makes of a row."""
         routed = {**fields, AGENT_REF: exact_json.dumps(dict(target.reference))}
         if target.server != target.agent:

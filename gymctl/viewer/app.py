@@ -41,7 +41,7 @@ def create_app(paths: Sequence[Path], access: Access, directory: Path) -> Starle
         access: who may use it.
         directory: where the stack runs whose servers are shown.
     """
-    page = Page(Runs(paths), StackView(directory))
+    page = ViewerPage(Runs(paths), StackView(directory))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -56,7 +56,7 @@ def create_app(paths: Sequence[Path], access: Access, directory: Path) -> Starle
     return app
 
 
-class Page:
+class ViewerPage:
     """The endpoints. Each reads in a thread; the event loop only waits."""
 
     def __init__(self, runs: Runs, stack: StackView) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gymctl.errors import InputError
 from gymctl.results import Rank
-from gymctl.results.files import RunFiles
+from gymctl.results.files import ResultsFiles
 from gymctl.results.row import read_row
 
 _MOST_RUNS = 500
@@ -54,7 +54,7 @@ class Runs:
         """
         for path in self._paths:
             if not path.is_dir():
-                RunFiles.of(path)
+                ResultsFiles.of(path)
 
     def all(self) -> list[Run]:
         """The runs, each once, the last changed first; at most 500."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gymctl.config import load_config
-from gymctl.config.interpolation_size import Measure
+from gymctl.config.interpolation_size import ValueSizes
 from gymctl.errors import ConfigError
 
 LEVELS = range(1, 9)
@@ -76,7 +76,7 @@ def test_a_variable_that_is_long(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_sizes(whole: dict[str, object], key: str, characters: int, references: int) -> None:
-    assert Measure(whole, {}).at((key,)) == (characters, references)
+    assert ValueSizes(whole, {}).at((key,)) == (characters, references)
 
 
 def test_large_configurations_are_taken(tmp_path: Path) -> None:

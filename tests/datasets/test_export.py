@@ -14,7 +14,7 @@ import pytest
 from data_folder import DataFolder, read_lines
 from run_files import TOOL, answer, call, failure, message, result, thought, tokens, write_run
 
-from gymctl.datasets.options import KINDS, Kind, Target
+from gymctl.datasets.options import KINDS, ExportTarget, Kind
 
 WITH_TOOL = [thought("Hm."), call('{"city": "Rome"}'), answer("sunny"), message("It is sunny.")]
 
@@ -96,9 +96,11 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-@pytest.mark.parametrize(("target", "kind"), [(target, kind) for target in Target for kind in KINDS[target] or (None,)])
+@pytest.mark.parametrize(
+    ("target", "kind"), [(target, kind) for target in ExportTarget for kind in KINDS[target] or (None,)]
+)
 def test_what_has_no_reward_is_in_no_export(
-    case: str, target: Target, kind: Kind | None, data_folder: DataFolder
+    case: str, target: ExportTarget, kind: Kind | None, data_folder: DataFolder
 ) -> None:
     good = [
         result(task, repeat, float(repeat != 1), [message("Yes", **tokens([1, 2], [3], [-0.5]))])
@@ -115,7 +117,9 @@ def test_what_has_no_reward_is_in_no_export(
         [bad] if is_failure else [],
         [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)],
     )
-    output = {Target.ATIF: "out", Target.PARQUET: "out.parquet", Target.CSV: "out.csv"}.get(target, "out.jsonl")
+    output = {ExportTarget.ATIF: "out", ExportTarget.PARQUET: "out.parquet", ExportTarget.CSV: "out.csv"}.get(
+        target, "out.jsonl"
+    )
     kinds = ["--kind", kind.value] if kind else []
     code, _, err = data_folder.gymctl("export", "rollouts.jsonl", "--to", target.value, "-o", output, *kinds)
     assert code == 0, err

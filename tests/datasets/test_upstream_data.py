@@ -16,7 +16,7 @@ from random_rows import RandomRows
 from run_files import TOOL, answer, call, message, result, thought, tokens, write_run
 
 from gymctl.datasets.declarations import load_declarations
-from gymctl.datasets.options import InvalidRows, Mode, Release
+from gymctl.datasets.options import InvalidRows, Mode, RowRelease
 from gymctl.datasets.preparation import prepare
 from gymctl.datasets.prepare_report import PrepareOptions
 from gymctl.errors import InputError
@@ -24,7 +24,7 @@ from gymctl.errors import InputError
 pytestmark = [pytest.mark.upstream, pytest.mark.processes]
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "upstream_data.py"
-PYTHONS = {Release.V0_4: "GYMCTL_UPSTREAM_PYTHON", Release.V0_7: "GYMCTL_UPSTREAM_07_PYTHON"}
+PYTHONS = {RowRelease.V0_4: "GYMCTL_UPSTREAM_PYTHON", RowRelease.V0_7: "GYMCTL_UPSTREAM_07_PYTHON"}
 
 # One file that two agents declare: up to 0.5.1 every copy of its rows names the last agent, here each its own.
 TWO_AGENTS = {
@@ -42,7 +42,7 @@ ONLY_OURS = {
 NOTHING_TO_DO = {"resources_servers/terminal_bench_4/configs/terminal_bench_4.yaml"}
 
 
-def interpreter(release: Release) -> str:
+def interpreter(release: RowRelease) -> str:
     """The interpreter with a release of NeMo Gym."""
     python = os.environ.get(PYTHONS[release], "")
     if not python or not Path(python).is_file():
@@ -52,7 +52,7 @@ def interpreter(release: Release) -> str:
 
 @pytest.mark.parametrize("release", PYTHONS)
 def test_every_bundled_data_set_is_prepared_as_nemo_gym_does(
-    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    release: RowRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [interpreter(release), str(SCRIPT), str(tmp_path / "theirs")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
@@ -72,13 +72,13 @@ def test_every_bundled_data_set_is_prepared_as_nemo_gym_does(
     unset = {config for config in outcomes.get("only ours", set()) if config.startswith("responses_api_agents/anyswe")}
     assert outcomes.pop("only ours", set()) - unset <= ONLY_OURS
     assert outcomes.pop("only theirs", set()) <= NOTHING_TO_DO
-    assert outcomes.pop("different", set()) <= (TWO_AGENTS if release is Release.V0_4 else set())
+    assert outcomes.pop("different", set()) <= (TWO_AGENTS if release is RowRelease.V0_4 else set())
     assert len(outcomes[""]) > 120
 
 
 @pytest.mark.parametrize("release", PYTHONS)
 def test_random_rows_are_prepared_as_nemo_gym_does(
-    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    release: RowRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = interpreter(release)
     for seed in range(40):
@@ -96,7 +96,7 @@ def test_random_rows_are_prepared_as_nemo_gym_does(
     assert outcomes == [""] * 40
 
 
-def prepared(config: str, root: str, release: Release, folder: Path) -> str:
+def prepared(config: str, root: str, release: RowRelease, folder: Path) -> str:
     """Prepare the examples of a configuration; returns the problem, or nothing."""
     environ = {"NEMO_GYM_EXTRA_ROOTS": root}
     mode = Mode.EXAMPLE_VALIDATION
@@ -122,7 +122,7 @@ def compared(theirs: Path, ours: Path) -> str:
 
 
 def test_nemo_gym_reads_our_trajectories(data_folder: DataFolder) -> None:
-    python = interpreter(Release.V0_7)
+    python = interpreter(RowRelease.V0_7)
     output = [
         thought("Hm."),
         call('{"city": "Rome"}'),

@@ -12,7 +12,7 @@ import pytest
 from rollout_stack import Agents, keys, read, serving, spec_of
 
 from gymctl.rollouts import events
-from gymctl.rollouts.container_job import Job, connections, run_job
+from gymctl.rollouts.container_job import CollectionJob, connections, run_job
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
 
@@ -28,7 +28,7 @@ def run(spec: RunSpec, agents: Agents, seen: list[events.Event]) -> Report:
     async def work() -> Report:
         async with serving(agents) as client:
             urls = client._transport._bases  # type: ignore[attr-defined]
-            return await run_job(Job(spec, urls), seen.append, stop=asyncio.Event(), abort=asyncio.Event())
+            return await run_job(CollectionJob(spec, urls), seen.append, stop=asyncio.Event(), abort=asyncio.Event())
 
     return asyncio.run(work())
 
@@ -66,7 +66,7 @@ def test_a_job_ends_when_nobody_holds_its_input(tmp_path: Path) -> None:
             )
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write(Job(spec, urls, watched=True).encode())
+            process.stdin.write(CollectionJob(spec, urls, watched=True).encode())
             while b"finished" not in await process.stdout.readline():
                 pass
             process.stdin.close()

@@ -6,7 +6,7 @@ import io
 from collections import Counter
 
 from gymctl.rollouts import events
-from gymctl.rollouts.progress import JsonLines, Tally, display, replay
+from gymctl.rollouts.progress import JsonProgress, Tally, display, replay
 from gymctl.rollouts.report import AgentReport, Report
 
 
@@ -101,7 +101,7 @@ def test_a_terminal_gets_a_bar_and_quiet_gets_nothing() -> None:
 def test_events_survive_a_jobs_output() -> None:
     lines: list[bytes] = []
     now = [0.0]
-    sink = JsonLines(lines.append, clock=lambda: now[0])
+    sink = JsonProgress(lines.append, clock=lambda: now[0])
     agent = AgentReport(3, 2.0, 2, Counter(timeout=2, reset=1))
     report = Report(total=6, done=3, failed=3, agents={"a": agent})
     sink.on_event(events.Started(3))

@@ -21,7 +21,7 @@ from rollout_stack import Agents, collected, keys, read, row, serving, spec_of
 from gymctl.errors import InputError
 from gymctl.rollouts import events
 from gymctl.rollouts.collector import collect
-from gymctl.rollouts.container_job import Job
+from gymctl.rollouts.container_job import CollectionJob
 from gymctl.rollouts.progress import replay
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
@@ -333,7 +333,7 @@ def test_a_job_needs_only_what_a_server_image_has() -> None:
 
 
 def job_for(spec: RunSpec, urls: dict[str, str]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "GYMCTL_JOB": Job(spec, urls).encode().decode()}
+    environment = {**os.environ, "GYMCTL_JOB": CollectionJob(spec, urls).encode().decode()}
     command = [sys.executable, "-m", "gymctl.rollouts.container_job"]
     root = str(Path(__file__).resolve().parents[2])
     return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

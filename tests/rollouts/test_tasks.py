@@ -15,11 +15,11 @@ from rollout_stack import keys, read, row, spec_of
 
 from gymctl.errors import InputError
 from gymctl.rollouts.spec import RunSpec
-from gymctl.rollouts.start import Opening, open_run, take_lock
+from gymctl.rollouts.start import RunStart, open_run, take_lock
 from gymctl.rollouts.tasks import input_digest, materialise
 
 
-def opened(spec: RunSpec) -> Opening:
+def opened(spec: RunSpec) -> RunStart:
     lock = take_lock(spec)
     try:
         return open_run(spec, lock)

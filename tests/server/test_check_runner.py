@@ -14,7 +14,7 @@ import pytest
 
 from gymctl.server import Client, HopFailed, LocalTransport, ResourcesServer, Settings
 from gymctl.server.checks import runner
-from gymctl.server.checks.forked_call import Limits, run_limited
+from gymctl.server.checks.forked_call import ProcessLimits, run_limited
 from gymctl.server.checks.runner import Work
 from gymctl.server.checks.worker_pool import CheckFailed, Pool
 
@@ -156,7 +156,7 @@ def test_the_same_in_a_child_of_a_process_that_is_not_ours(
     function: Callable[..., Any], arguments: tuple[Any, ...], outcome: tuple[str, Any]
 ) -> None:
     before = _children()
-    assert run_limited(function, arguments, Limits(0.5, MEMORY, ())) == outcome
+    assert run_limited(function, arguments, ProcessLimits(0.5, MEMORY, ())) == outcome
     assert _children() <= before
 
 

@@ -10,7 +10,7 @@ from gymctl.config.sizes import size_in_bytes
 from gymctl.errors import ConfigError
 from gymctl.stack import ComposeDocument
 from gymctl.stack.compose.model import Service
-from gymctl.stack.swarm import Outcome, SwarmOptions, Translation, grouped, translate
+from gymctl.stack.swarm import KeyOutcome, SwarmOptions, Translation, grouped, translate
 from gymctl.stack.swarm.secrets_and_configs import stored_name
 
 HEAD = {"gymctl.kind": "head"}
@@ -25,7 +25,7 @@ def one(options: SwarmOptions | None = None, **service: Any) -> tuple[dict[str, 
     return translation.document.plain()["services"]["it"], translation
 
 
-def details(translation: Translation, outcome: Outcome) -> str:
+def details(translation: Translation, outcome: KeyOutcome) -> str:
     return "\n".join(f"{change.key}: {change.detail}" for change in translation.changes if change.outcome is outcome)
 
 
@@ -54,8 +54,8 @@ def test_memory_becomes_mounts_with_sizes_in_bytes() -> None:
         {"type": "tmpfs", "target": "/dev/shm", "tmpfs": {"size": 536870912}},
     ]
     assert {"shm_size", "tmpfs"}.isdisjoint(service)
-    assert "exec on /big" in details(translation, Outcome.LOST)
-    assert "the volume v is local to each node" in details(translation, Outcome.LOST)
+    assert "exec on /big" in details(translation, KeyOutcome.LOST)
+    assert "the volume v is local to each node" in details(translation, KeyOutcome.LOST)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_counted_gpus_are_generic_resources() -> None:
     spec = {"discrete_resource_spec": {"kind": "NVIDIA-GPU", "value": 3}}
     assert service["deploy"]["resources"]["reservations"] == {"memory": "1gb", "generic_resources": [spec]}
     assert service["deploy"]["update_config"]["order"] == "stop-first"  # there may be no more of them
-    assert "node-generic-resources" in details(translation, Outcome.TRANSLATED)
+    assert "node-generic-resources" in details(translation, KeyOutcome.TRANSLATED)
 
 
 @pytest.mark.parametrize(("device", "visible"), [({"count": "all"}, "all"), ({"device_ids": ["0", "2"]}, "0,2")])
@@ -83,7 +83,7 @@ def test_chosen_gpus_are_a_variable_on_labelled_nodes(device: dict[str, Any], vi
     service, translation = one(deploy=reserve({"capabilities": ["gpu"], **device}), environment={"A": "b"})
     assert service["environment"] == {"NVIDIA_VISIBLE_DEVICES": visible, "A": "b"}
     assert service["deploy"]["placement"]["constraints"] == ["node.labels.gymctl.gpu==true"]
-    assert "docker node update --label-add gymctl.gpu=true" in details(translation, Outcome.TRANSLATED)
+    assert "docker node update --label-add gymctl.gpu=true" in details(translation, KeyOutcome.TRANSLATED)
 
 
 def test_devices_that_swarm_does_not_know_are_refused() -> None:
@@ -93,7 +93,7 @@ def test_devices_that_swarm_does_not_know_are_refused() -> None:
 
 def test_what_swarm_takes_no_notice_of_is_reported_with_a_way_out() -> None:
     _, translation = one(security_opt=["no-new-privileges:true"], ipc="host", pull_policy="always")
-    lost = details(translation, Outcome.LOST)
+    lost = details(translation, KeyOutcome.LOST)
     assert (
         'security_opt: no-new-privileges:true: Swarm ignores it; "no-new-privileges": true in the daemon.json' in lost
     )
@@ -119,7 +119,7 @@ def test_nothing_is_left_that_docker_stack_ignores() -> None:
 def test_a_loopback_port_of_the_head_is_left_out_and_told() -> None:
     service, translation = one(labels=HEAD, ports=[{"target": 1, "published": "11000", "host_ip": "127.0.0.1"}])
     assert "ports" not in service
-    assert "--publish 0.0.0.0" in details(translation, Outcome.LOST)
+    assert "--publish 0.0.0.0" in details(translation, KeyOutcome.LOST)
 
 
 @pytest.mark.parametrize("labels", [SERVER, {}])
@@ -167,20 +167,20 @@ def test_an_entrypoint_of_its_own_waits_and_keeps_its_command() -> None:
 def test_a_wait_that_cannot_be_is_reported(needs: dict[str, Any], lost: str) -> None:
     service, translation = one(depends_on=needs, command=["serve"])  # whose image may have any entrypoint
     assert service["command"] == ["serve"]
-    assert lost in details(translation, Outcome.LOST)
+    assert lost in details(translation, KeyOutcome.LOST)
 
 
 def test_a_service_of_a_profile_is_left_out() -> None:
     _, translation = one()
     assert "job" not in translation.document.services
-    assert "left out: it is in profile once" in details(translation, Outcome.LOST)
+    assert "left out: it is in profile once" in details(translation, KeyOutcome.LOST)
 
 
 def test_what_must_end_before_others_start_is_left_out() -> None:
     service, translation = one(depends_on={"db": {"condition": "service_completed_successfully"}}, entrypoint=["x"])
     assert list(translation.document.services) == ["it"]
     assert service["entrypoint"] == ["x"]
-    assert "left out: Swarm cannot wait until it has finished; it runs without" in details(translation, Outcome.LOST)
+    assert "left out: Swarm cannot wait until it has finished; it runs without" in details(translation, KeyOutcome.LOST)
 
 
 def test_every_service_resolves_to_its_tasks_and_is_replaced_carefully() -> None:
@@ -251,7 +251,7 @@ def test_a_secret_is_named_by_its_content_which_is_nowhere() -> None:
     assert names[0]["KEY"]["name"].startswith("demo_KEY_")
     assert names[0]["THEIRS"] == {"external": True}
     assert "planted" not in repr(stored(b"planted"))
-    assert "a changed one cannot be deployed" in details(stored(None), Outcome.LOST)
+    assert "a changed one cannot be deployed" in details(stored(None), KeyOutcome.LOST)
 
 
 def test_an_inline_config_is_a_file_named_by_its_content() -> None:
@@ -292,6 +292,6 @@ def test_a_server_is_given_time_to_end_what_it_has_begun() -> None:
     service, translation = one(environment={"NEMO_GYM_CONFIG_PATH": "it"}, stop_grace_period="5s")
     assert service["stop_grace_period"] == "120s"
     assert service["environment"] == {"GYMCTL_NOTICE_S": "4", "GYMCTL_PATIENCE_S": "60", "NEMO_GYM_CONFIG_PATH": "it"}
-    assert "120s instead of 5s" in details(translation, Outcome.TRANSLATED)
+    assert "120s instead of 5s" in details(translation, KeyOutcome.TRANSLATED)
     addon, _ = one(stop_grace_period="5s")
     assert addon["stop_grace_period"] == "5s" and "environment" not in addon

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gymctl.datasets.exports.conversation import Conversation
-from gymctl.datasets.exports.rollout_index import Rollout
+from gymctl.datasets.exports.conversation import ExportedConversation
+from gymctl.datasets.exports.rollout_index import RolloutEntry
 from gymctl.datasets.json_values import as_list, as_object
 
 VERSION = "ATIF-v1.7"
@@ -14,7 +14,7 @@ _SOURCES = {"system": "system", "developer": "system", "user": "user", "assistan
 
 
 def trajectory(
-    rollout: Rollout, conversation: Conversation, result: Mapping[str, Any], *, session: str, version: str
+    rollout: RolloutEntry, conversation: ExportedConversation, result: Mapping[str, Any], *, session: str, version: str
 ) -> dict[str, Any]:
     """The trajectory of a rollout; its reward is in ``extra``."""
     steps = _steps(conversation)
@@ -35,7 +35,7 @@ def trajectory(
     }
 
 
-def _steps(conversation: Conversation) -> list[dict[str, Any]]:
+def _steps(conversation: ExportedConversation) -> list[dict[str, Any]]:
     """One step for each message; what tools answered is the observation of the step that called them."""
     steps: list[dict[str, Any]] = []
     for message in conversation.messages:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gymctl.datasets.options import Reasoning
+from gymctl.datasets.options import ReasoningStyle
 from gymctl.server.chat import Style, messages_of
 from gymctl.server.message import RefusedError
 from gymctl.server.responses import input_items
@@ -18,7 +18,7 @@ class NotChatError(Exception):
 
 
 @dataclass(frozen=True)
-class Conversation:
+class ExportedConversation:
     """The messages before the policy's first turn and from there on, and the tools, in the form of the chat API."""
 
     prompt: list[dict[str, Any]]
@@ -43,8 +43,8 @@ class Conversation:
 
 
 def conversation_of(
-    result: Mapping[str, Any], reasoning: Reasoning, *, developer_as_system: bool = True, token_ids: bool = False
-) -> Conversation:
+    result: Mapping[str, Any], reasoning: ReasoningStyle, *, developer_as_system: bool = True, token_ids: bool = False
+) -> ExportedConversation:
     """The chat of a rollout.
 
     Args:
@@ -61,8 +61,8 @@ def conversation_of(
     if not isinstance(params, dict) or not isinstance(response, dict):
         raise NotChatError("the rollout has no responses_create_params or no response")
     style = Style(
-        reasoning_parser=reasoning is not Reasoning.THINK,
-        interleaved=reasoning is Reasoning.FIELD,
+        reasoning_parser=reasoning is not ReasoningStyle.THINK,
+        interleaved=reasoning is ReasoningStyle.FIELD,
         developer_as_system=developer_as_system,
         token_ids=token_ids,
     )
@@ -79,7 +79,7 @@ def conversation_of(
         everything = _led_by(params["instructions"], everything)
     if everything[: len(prompt)] != prompt:
         raise NotChatError("the output continues the last input message")
-    return Conversation(prompt=prompt, completion=everything[len(prompt) :], tools=tools)
+    return ExportedConversation(prompt=prompt, completion=everything[len(prompt) :], tools=tools)
 
 
 def _led_by(instructions: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,9 +122,9 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def as_text_arguments(conversation: Conversation) -> Conversation:
+def as_text_arguments(conversation: ExportedConversation) -> ExportedConversation:
     """The conversation with arguments of calls as JSON text."""
-    return Conversation(
+    return ExportedConversation(
         prompt=with_text_arguments(conversation.prompt),
         completion=with_text_arguments(conversation.completion),
         tools=conversation.tools,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl.datasets.exports.selection import Selection
-from gymctl.datasets.options import Kind, Reasoning, Target, ToolArguments
+from gymctl.datasets.options import ExportTarget, Kind, ReasoningStyle, ToolArguments
 
 
 @dataclass(frozen=True)
@@ -14,13 +14,13 @@ class ExportOptions:
     """What is exported, and how."""
 
     rollouts: Path
-    target: Target
+    target: ExportTarget
     kind: Kind | None
     output: Path
     selection: Selection
     version: str
     """Version of gymctl, for the manifest."""
-    reasoning: Reasoning = Reasoning.FIELD
+    reasoning: ReasoningStyle = ReasoningStyle.FIELD
     arguments: ToolArguments = ToolArguments.OBJECT
     """For nemo-rl and trl; openai and verl always have text."""
 

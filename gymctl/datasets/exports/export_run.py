@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from gymctl.datasets.exports.atif import trajectory
-from gymctl.datasets.exports.conversation import Conversation, NotChatError, as_text_arguments, conversation_of
+from gymctl.datasets.exports.conversation import ExportedConversation, NotChatError, as_text_arguments, conversation_of
 from gymctl.datasets.exports.export_report import ExportOptions, ExportReport
 from gymctl.datasets.exports.manifest import manifest_of
-from gymctl.datasets.exports.rollout_index import Reason, Rollout, RolloutIndex, read_index, read_result
+from gymctl.datasets.exports.rollout_index import DropReason, RolloutEntry, RolloutIndex, read_index, read_result
 from gymctl.datasets.exports.row_forms import (
     PREFERENCE,
     SUPERVISED,
@@ -37,16 +37,18 @@ from gymctl.datasets.exports.selection import (
 )
 from gymctl.datasets.exports.token_row import TokenError, token_row
 from gymctl.datasets.exports.writers import FORMS, CsvTable, JsonLines, ParquetTable, RowWriter
-from gymctl.datasets.options import KINDS, Kind, Target, ToolArguments
+from gymctl.datasets.options import KINDS, ExportTarget, Kind, ToolArguments
 from gymctl.datasets.output_set import OutputSet
 from gymctl.datasets.rows import one_line
 from gymctl.errors import InputError
 
 _MOST_DETAILS = 50
-_TOKEN_REASONS = frozenset((Reason.NO_TOKENS, Reason.TOKENS_MALFORMED, Reason.TOKENS_NOT_CONTIGUOUS, Reason.UNREADABLE))
+_TOKEN_REASONS = frozenset(
+    (DropReason.NO_TOKENS, DropReason.TOKENS_MALFORMED, DropReason.TOKENS_NOT_CONTIGUOUS, DropReason.UNREADABLE)
+)
 
 
-def default_kind(target: Target, kind: Kind | None) -> Kind | None:
+def default_kind(target: ExportTarget, kind: Kind | None) -> Kind | None:
     """The kind that is exported.
 
     Raises:
@@ -99,7 +101,7 @@ class _Export:
     def write(self) -> int:
         """Write all rows; returns how many."""
         self._narrow()
-        if self.options.target is Target.ATIF:
+        if self.options.target is ExportTarget.ATIF:
             return self._write_trajectories()
         writer = self._writer()
         rows = 0
@@ -115,7 +117,7 @@ class _Export:
         It takes a pass of its own over the results; only these choices need it.
         """
         selection = self.options.selection
-        checks: dict[Kind | None, Callable[[Rollout, dict[str, Any]], Row | None]]
+        checks: dict[Kind | None, Callable[[RolloutEntry, dict[str, Any]], Row | None]]
         checks = {Kind.DPO: self._completion, Kind.TOKENS: self._tokens}
         if selection.best is not None:
             checks[Kind.SFT] = self._supervised
@@ -133,7 +135,7 @@ class _Export:
 
     def _writer(self) -> RowWriter:
         target = self.outputs.create(self.options.output)
-        if self.options.target is Target.CSV:
+        if self.options.target is ExportTarget.CSV:
             return CsvTable(target)
         if self.options.output.suffix != ".parquet":
             return JsonLines(target)
@@ -154,58 +156,58 @@ class _Export:
             Kind.GRPO: self._tasks,
         }[self.options.kind]()
 
-    def _per_rollout(self, convert: Callable[[Rollout, dict[str, Any]], Row | None]) -> Iterator[Row]:
+    def _per_rollout(self, convert: Callable[[RolloutEntry, dict[str, Any]], Row | None]) -> Iterator[Row]:
         with self.index.path.open("rb") as lines:
             for rollout in usable(self.index.rollouts):
                 try:
                     row = convert(rollout, read_result(lines, rollout))
                 except msgspec.MsgspecError as error:
-                    self._leave_out(rollout, Reason.UNREADABLE, error)
+                    self._leave_out(rollout, DropReason.UNREADABLE, error)
                     continue
                 if row is not None:
                     yield row
 
-    def _conversation(self, rollout: Rollout, result: dict[str, Any]) -> Conversation | None:
+    def _conversation(self, rollout: RolloutEntry, result: dict[str, Any]) -> ExportedConversation | None:
         """The chat of a rollout when it has one that ends with an answer."""
         try:
             conversation = conversation_of(
                 result,
                 self.options.reasoning,
-                developer_as_system=self.options.target is not Target.OPENAI,
-                token_ids=self.options.target is Target.ATIF,
+                developer_as_system=self.options.target is not ExportTarget.OPENAI,
+                token_ids=self.options.target is ExportTarget.ATIF,
             )
         except NotChatError as error:
-            self._leave_out(rollout, Reason.NOT_CHAT, error)
+            self._leave_out(rollout, DropReason.NOT_CHAT, error)
             return None
         if self.options.kind is not None and not conversation.ends_with_answer:
-            self._leave_out(rollout, Reason.NO_ANSWER, "the last message is not an answer of the assistant")
+            self._leave_out(rollout, DropReason.NO_ANSWER, "the last message is not an answer of the assistant")
             return None
         if self.options.arguments is ToolArguments.TEXT:
             return as_text_arguments(conversation)
         return conversation
 
-    def _leave_out(self, rollout: Rollout, reason: Reason, detail: object) -> None:
+    def _leave_out(self, rollout: RolloutEntry, reason: DropReason, detail: object) -> None:
         rollout.reason = reason
         if len(self.details) < _MOST_DETAILS:
             self.details.append(f"{rollout.name}: {reason}: {one_line(detail)}")
 
-    def _supervised(self, rollout: Rollout, result: dict[str, Any]) -> Row | None:
+    def _supervised(self, rollout: RolloutEntry, result: dict[str, Any]) -> Row | None:
         conversation = self._conversation(rollout, result)
         if conversation is None:
             return None
         try:
             return SUPERVISED[self.options.target](conversation)
         except NotChatError as error:
-            self._leave_out(rollout, Reason.NOT_CHAT, error)
+            self._leave_out(rollout, DropReason.NOT_CHAT, error)
         return None
 
-    def _labelled(self, rollout: Rollout, result: dict[str, Any]) -> Row | None:
+    def _labelled(self, rollout: RolloutEntry, result: dict[str, Any]) -> Row | None:
         conversation = self._conversation(rollout, result)
         if conversation is None:
             return None
         return labelled(conversation, passed=rollout.reward >= self.options.selection.threshold)
 
-    def _tokens(self, rollout: Rollout, result: dict[str, Any]) -> Row | None:
+    def _tokens(self, rollout: RolloutEntry, result: dict[str, Any]) -> Row | None:
         try:
             tokens = token_row(result)
         except TokenError as error:
@@ -215,7 +217,7 @@ class _Export:
         size = self.index.expected[rollout.task]
         return token_columns(rollout, tokens, group_size=size, group_complete=is_complete)
 
-    def _flat(self, rollout: Rollout, result: dict[str, Any]) -> Row | None:
+    def _flat(self, rollout: RolloutEntry, result: dict[str, Any]) -> Row | None:
         conversation = self._conversation(rollout, result)
         if conversation is None:
             return None
@@ -231,13 +233,13 @@ class _Export:
                 if chosen is not None and rejected is not None:
                     yield PREFERENCE[self.options.target](chosen, rejected)
 
-    def _completion(self, rollout: Rollout, result: dict[str, Any]) -> Row | None:
+    def _completion(self, rollout: RolloutEntry, result: dict[str, Any]) -> Row | None:
         """Nothing; gives a reason to a rollout that no pair can hold."""
         conversation = self._conversation(rollout, result)
         if conversation is None:
             return None
-        if self.options.target is Target.OPENAI and len(conversation.completion) != 1:
-            self._leave_out(rollout, Reason.TOOL_CALLS, "a preference of OpenAI is one message")
+        if self.options.target is ExportTarget.OPENAI and len(conversation.completion) != 1:
+            self._leave_out(rollout, DropReason.TOOL_CALLS, "a preference of OpenAI is one message")
         return None
 
     def _tasks(self) -> Iterator[Row]:
@@ -250,7 +252,7 @@ class _Export:
                 yield TASKS[self.options.target](task, row, prompt, rates.get(task))
             except NotChatError as error:
                 for rollout in usable(self.index.groups()[task]):
-                    self._leave_out(rollout, Reason.NOT_CHAT, error)
+                    self._leave_out(rollout, DropReason.NOT_CHAT, error)
 
     def _write_trajectories(self) -> int:
         """One file a rollout in the folder, which has no others.

@@ -24,7 +24,7 @@ _TASK = "_ng_task_index"
 _REPEAT = "_ng_rollout_index"
 
 
-class Reason(StrEnum):
+class DropReason(StrEnum):
     """Why a rollout is left out."""
 
     FAILED = "failed"
@@ -48,7 +48,7 @@ class Reason(StrEnum):
 
 
 @dataclass(slots=True)
-class Rollout:
+class RolloutEntry:
     """One rollout: where its result is, and why it cannot be used if it cannot."""
 
     task: int
@@ -60,7 +60,7 @@ class Rollout:
     reward: float = math.nan
     is_cut: bool = False
     """Whether the model's answer was cut short."""
-    reason: Reason | None = None
+    reason: DropReason | None = None
     detail: str = ""
 
     @property
@@ -74,7 +74,7 @@ class RolloutIndex:
     """All rollouts of a run, in the order of their tasks."""
 
     path: Path
-    rollouts: list[Rollout]
+    rollouts: list[RolloutEntry]
     expected: Mapping[int, int]
     """How many rollouts each task should have."""
     inputs: Path | None
@@ -87,9 +87,9 @@ class RolloutIndex:
         """Files of the run."""
         return (self.path, *(sibling(self.path, kind) for kind in ("failures", "materialized_inputs")))
 
-    def groups(self) -> dict[int, list[Rollout]]:
+    def groups(self) -> dict[int, list[RolloutEntry]]:
         """Rollouts by task."""
-        groups: dict[int, list[Rollout]] = defaultdict(list)
+        groups: dict[int, list[RolloutEntry]] = defaultdict(list)
         for rollout in self.rollouts:
             groups[rollout.task].append(rollout)
         return dict(groups)
@@ -99,7 +99,7 @@ class RolloutIndex:
         usable = Counter(rollout.task for rollout in self.rollouts if rollout.reason is None)
         return frozenset(task for task, count in self.expected.items() if usable[task] >= count)
 
-    def results(self, rollouts: list[Rollout]) -> Iterator[tuple[Rollout, dict[str, Any]]]:
+    def results(self, rollouts: list[RolloutEntry]) -> Iterator[tuple[RolloutEntry, dict[str, Any]]]:
         """The results of rollouts, one at a time."""
         with self.path.open("rb") as lines:
             for rollout in rollouts:
@@ -121,7 +121,7 @@ class RolloutIndex:
                 yield task, {key: value for key, value in row.items() if key not in (_TASK, _REPEAT)}
 
 
-def read_result(lines: BinaryIO, rollout: Rollout) -> dict[str, Any]:
+def read_result(lines: BinaryIO, rollout: RolloutEntry) -> dict[str, Any]:
     """The result of a rollout."""
     lines.seek(rollout.offset)
     result: dict[str, Any] = msgspec.json.decode(lines.read(rollout.size))
@@ -175,16 +175,16 @@ def read_index(path: Path) -> RolloutIndex:
         InputError: the file is missing, or has no line that is a rollout.
     """
     _check_results(path)
-    by_key: dict[tuple[int, int], Rollout] = {}
-    extra: list[Rollout] = []
+    by_key: dict[tuple[int, int], RolloutEntry] = {}
+    extra: list[RolloutEntry] = []
     for number, offset, line in _lines(path):
         rollout = _of_result(line, f"{path}:{number}")
         rollout.offset = offset
         rollout.size = len(line)
-        if rollout.reason is not Reason.UNREADABLE and (rollout.task, rollout.repeat) not in by_key:
+        if rollout.reason is not DropReason.UNREADABLE and (rollout.task, rollout.repeat) not in by_key:
             by_key[rollout.task, rollout.repeat] = rollout
             continue
-        rollout.reason = rollout.reason or Reason.DUPLICATE
+        rollout.reason = rollout.reason or DropReason.DUPLICATE
         extra.append(rollout)
     _add_failures(sibling(path, "failures"), by_key)
     inputs = sibling(path, "materialized_inputs")
@@ -221,12 +221,12 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
             offset += len(line)
 
 
-def _of_result(line: bytes, place: str) -> Rollout:
+def _of_result(line: bytes, place: str) -> RolloutEntry:
     try:
         head = _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        return Rollout(task=-1, repeat=-1, agent="", reason=Reason.UNREADABLE, detail=f"{place}: {error}")
-    rollout = Rollout(task=head.task, repeat=head.repeat, agent=head.agent)
+        return RolloutEntry(task=-1, repeat=-1, agent="", reason=DropReason.UNREADABLE, detail=f"{place}: {error}")
+    rollout = RolloutEntry(task=head.task, repeat=head.repeat, agent=head.agent)
     rollout.reason = _unusable(head)
     if rollout.reason is None:
         rollout.reward = float(head.reward)
@@ -239,23 +239,23 @@ def _of_result(line: bytes, place: str) -> Rollout:
     return rollout
 
 
-def _unusable(head: _Head) -> Reason | None:
+def _unusable(head: _Head) -> DropReason | None:
     if head.failure_class is not None:
-        return Reason.FAILED
+        return DropReason.FAILED
     instance = head.instance_config
     is_masked = isinstance(instance, dict) and instance.get("mask_sample") is True
     if head.mask_sample is True or is_masked or head.failure_kind is not None:
-        return Reason.MASKED
+        return DropReason.MASKED
     if isinstance(head.reward, bool) or not isinstance(head.reward, int | float) or not math.isfinite(head.reward):
-        return Reason.NO_REWARD
+        return DropReason.NO_REWARD
     if head.response is None:
-        return Reason.UNREADABLE
+        return DropReason.UNREADABLE
     if head.response.status == "failed":
-        return Reason.FAILED
+        return DropReason.FAILED
     return None
 
 
-def _add_failures(path: Path, by_key: dict[tuple[int, int], Rollout]) -> None:
+def _add_failures(path: Path, by_key: dict[tuple[int, int], RolloutEntry]) -> None:
     """Add rollouts that have failures and no result."""
     if not path.is_file():
         return
@@ -264,12 +264,12 @@ def _add_failures(path: Path, by_key: dict[tuple[int, int], Rollout]) -> None:
             head = _decoder.decode(line)
         except msgspec.MsgspecError:
             continue  # a torn last line: the rollout is missing then
-        failed = Rollout(task=head.task, repeat=head.repeat, agent=head.agent, reason=Reason.FAILED)
+        failed = RolloutEntry(task=head.task, repeat=head.repeat, agent=head.agent, reason=DropReason.FAILED)
         failed.detail = str(head.failure_class or "")
         by_key.setdefault((head.task, head.repeat), failed)
 
 
-def _add_missing(path: Path, by_key: dict[tuple[int, int], Rollout]) -> tuple[dict[int, int], Counter[int]]:
+def _add_missing(path: Path, by_key: dict[tuple[int, int], RolloutEntry]) -> tuple[dict[int, int], Counter[int]]:
     """Add rollouts that never ended; returns where each task's row is, and how many rollouts each task should have."""
     offsets: dict[int, int] = {}
     expected: Counter[int] = Counter()
@@ -282,6 +282,6 @@ def _add_missing(path: Path, by_key: dict[tuple[int, int], Rollout]) -> tuple[di
             raise InputError(f"{path}: a line is not a row of a run: {error}", "collect again") from error
         offsets.setdefault(head.task, offset)
         expected[head.task] += 1
-        missing = Rollout(task=head.task, repeat=head.repeat, agent=head.agent, reason=Reason.MISSING)
+        missing = RolloutEntry(task=head.task, repeat=head.repeat, agent=head.agent, reason=DropReason.MISSING)
         by_key.setdefault((head.task, head.repeat), missing)
     return offsets, expected

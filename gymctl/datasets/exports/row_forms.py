@@ -6,57 +6,57 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gymctl.datasets.exports.conversation import Conversation, NotChatError, with_text_arguments
-from gymctl.datasets.exports.rollout_index import Rollout
+from gymctl.datasets.exports.conversation import ExportedConversation, NotChatError, with_text_arguments
+from gymctl.datasets.exports.rollout_index import RolloutEntry
 from gymctl.datasets.exports.token_row import TokenRow
-from gymctl.datasets.options import Target
+from gymctl.datasets.options import ExportTarget
 from gymctl.server.responses import output_text
 
 Row = dict[str, Any]
 
 
-def _with_tools(row: Row, conversation: Conversation) -> Row:
+def _with_tools(row: Row, conversation: ExportedConversation) -> Row:
     if conversation.tools:
         row["tools"] = conversation.tools
     return row
 
 
-def _messages(conversation: Conversation) -> Row:
+def _messages(conversation: ExportedConversation) -> Row:
     return _with_tools({"messages": conversation.messages}, conversation)
 
 
-def _openai_messages(conversation: Conversation) -> Row:
+def _openai_messages(conversation: ExportedConversation) -> Row:
     return _with_tools({"messages": with_text_arguments(conversation.messages)}, conversation)
 
 
-def _verl_messages(conversation: Conversation) -> Row:
+def _verl_messages(conversation: ExportedConversation) -> Row:
     messages = with_text_arguments(conversation.messages)
     if not all(isinstance(message["content"], str) for message in messages):
         raise NotChatError("images cannot be exported for verl")
     return {"messages": messages, "tools": json.dumps(conversation.tools, ensure_ascii=False)}
 
 
-SUPERVISED: Mapping[Target, Callable[[Conversation], Row]] = {
-    Target.NEMO_RL: _messages,
-    Target.TRL: _messages,
-    Target.VERL: _verl_messages,
-    Target.OPENAI: _openai_messages,
+SUPERVISED: Mapping[ExportTarget, Callable[[ExportedConversation], Row]] = {
+    ExportTarget.NEMO_RL: _messages,
+    ExportTarget.TRL: _messages,
+    ExportTarget.VERL: _verl_messages,
+    ExportTarget.OPENAI: _openai_messages,
 }
 
 
-def _ranked_pair(chosen: Conversation, rejected: Conversation) -> Row:
+def _ranked_pair(chosen: ExportedConversation, rejected: ExportedConversation) -> Row:
     completions = [
         {"rank": rank, "completion": conversation.completion} for rank, conversation in enumerate((chosen, rejected))
     ]
     return {"context": chosen.prompt, "completions": completions}
 
 
-def _named_pair(chosen: Conversation, rejected: Conversation) -> Row:
+def _named_pair(chosen: ExportedConversation, rejected: ExportedConversation) -> Row:
     row = {"prompt": chosen.prompt, "chosen": chosen.completion, "rejected": rejected.completion}
     return _with_tools(row, chosen)
 
 
-def _openai_pair(chosen: Conversation, rejected: Conversation) -> Row:
+def _openai_pair(chosen: ExportedConversation, rejected: ExportedConversation) -> Row:
     return {
         "input": _with_tools({"messages": with_text_arguments(chosen.prompt)}, chosen),
         "preferred_output": chosen.completion,
@@ -64,29 +64,29 @@ def _openai_pair(chosen: Conversation, rejected: Conversation) -> Row:
     }
 
 
-PREFERENCE: Mapping[Target, Callable[[Conversation, Conversation], Row]] = {
-    Target.NEMO_RL: _ranked_pair,
-    Target.TRL: _named_pair,
-    Target.OPENAI: _openai_pair,
+PREFERENCE: Mapping[ExportTarget, Callable[[ExportedConversation, ExportedConversation], Row]] = {
+    ExportTarget.NEMO_RL: _ranked_pair,
+    ExportTarget.TRL: _named_pair,
+    ExportTarget.OPENAI: _openai_pair,
 }
 
 
-def labelled(conversation: Conversation, *, passed: bool) -> Row:
+def labelled(conversation: ExportedConversation, *, passed: bool) -> Row:
     """A row for KTO."""
     row = {"prompt": conversation.prompt, "completion": conversation.completion, "label": passed}
     return _with_tools(row, conversation)
 
 
-def _gym_task(task: int, row: Row, prompt: Conversation, rate: float | None) -> Row:
+def _gym_task(task: int, row: Row, prompt: ExportedConversation, rate: float | None) -> Row:
     return row
 
 
-def _trl_task(task: int, row: Row, prompt: Conversation, rate: float | None) -> Row:
+def _trl_task(task: int, row: Row, prompt: ExportedConversation, rate: float | None) -> Row:
     columns = {key: value for key, value in row.items() if key not in ("responses_create_params", "prompt", "tools")}
     return _with_tools({"prompt": prompt.prompt, **columns}, prompt)
 
 
-def _verl_task(task: int, row: Row, prompt: Conversation, rate: float | None) -> Row:
+def _verl_task(task: int, row: Row, prompt: ExportedConversation, rate: float | None) -> Row:
     reference = row.get("agent_ref") or {}
     if not all(isinstance(message["content"], str) for message in prompt.prompt):
         raise NotChatError("images cannot be exported for verl")
@@ -99,14 +99,14 @@ def _verl_task(task: int, row: Row, prompt: Conversation, rate: float | None) ->
     }
 
 
-TASKS: Mapping[Target, Callable[[int, Row, Conversation, float | None], Row]] = {
-    Target.NEMO_RL: _gym_task,
-    Target.TRL: _trl_task,
-    Target.VERL: _verl_task,
+TASKS: Mapping[ExportTarget, Callable[[int, Row, ExportedConversation, float | None], Row]] = {
+    ExportTarget.NEMO_RL: _gym_task,
+    ExportTarget.TRL: _trl_task,
+    ExportTarget.VERL: _verl_task,
 }
 
 
-def token_columns(rollout: Rollout, tokens: TokenRow, *, group_size: int, group_complete: bool) -> Row:
+def token_columns(rollout: RolloutEntry, tokens: TokenRow, *, group_size: int, group_complete: bool) -> Row:
     """A row of token ids, with what an advantage is computed from."""
     return {
         "task_index": rollout.task,
@@ -124,7 +124,7 @@ def token_columns(rollout: Rollout, tokens: TokenRow, *, group_size: int, group_
 
 
 def flat_columns(
-    rollout: Rollout, conversation: Conversation, result: Mapping[str, Any], *, group_complete: bool
+    rollout: RolloutEntry, conversation: ExportedConversation, result: Mapping[str, Any], *, group_complete: bool
 ) -> Row:
     """A row for tables: scalars, the last user message, the answer, and the whole chat as JSON."""
     usage = result["response"].get("usage") or {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gymctl.datasets.exports.rollout_index import Reason, Rollout, RolloutIndex
+from gymctl.datasets.exports.rollout_index import DropReason, RolloutEntry, RolloutIndex
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Selection:
 class Pair:
     """Two rollouts of one task."""
 
-    chosen: Rollout
-    rejected: Rollout
+    chosen: RolloutEntry
+    rejected: RolloutEntry
 
 
 def apply_selection(index: RolloutIndex, selection: Selection) -> frozenset[int]:
@@ -54,25 +54,27 @@ def keep_best(index: RolloutIndex, count: int) -> None:
     for group in index.groups().values():
         ranked = sorted(usable(group), key=lambda item: (-item.reward, item.repeat))
         for rollout in ranked[count:]:
-            rollout.reason = Reason.NOT_BEST
+            rollout.reason = DropReason.NOT_BEST
 
 
 def leave_incomplete_out(index: RolloutIndex, complete: frozenset[int]) -> None:
     """Leave out rollouts of tasks that are not complete."""
     for rollout in usable(index.rollouts):
         if rollout.task not in complete:
-            rollout.reason = Reason.INCOMPLETE_GROUP
+            rollout.reason = DropReason.INCOMPLETE_GROUP
 
 
-def _reason(rollout: Rollout, selection: Selection, complete: frozenset[int], rates: dict[int, float]) -> Reason | None:
+def _reason(
+    rollout: RolloutEntry, selection: Selection, complete: frozenset[int], rates: dict[int, float]
+) -> DropReason | None:
     if rollout.is_cut and not selection.keeps_cut:
-        return Reason.INCOMPLETE_RESPONSE
+        return DropReason.INCOMPLETE_RESPONSE
     if selection.complete_groups and rollout.task not in complete:
-        return Reason.INCOMPLETE_GROUP
+        return DropReason.INCOMPLETE_GROUP
     if not _within(rates[rollout.task], selection.min_pass_rate, selection.max_pass_rate):
-        return Reason.SOLVED_TOO_OFTEN_OR_RARELY
+        return DropReason.SOLVED_TOO_OFTEN_OR_RARELY
     if not _within(rollout.reward, selection.min_reward, selection.max_reward):
-        return Reason.REWARD_OUT_OF_RANGE
+        return DropReason.REWARD_OUT_OF_RANGE
     return None
 
 
@@ -80,7 +82,7 @@ def _within(value: float, least: float | None, most: float | None) -> bool:
     return (least is None or value >= least) and (most is None or value <= most)
 
 
-def usable(rollouts: Iterable[Rollout]) -> list[Rollout]:
+def usable(rollouts: Iterable[RolloutEntry]) -> list[RolloutEntry]:
     """The rollouts without a reason to leave them out."""
     return [rollout for rollout in rollouts if rollout.reason is None]
 
@@ -113,5 +115,5 @@ def pairs_of(index: RolloutIndex, selection: Selection) -> list[Pair]:
     paired = {id(rollout) for pair in pairs for rollout in (pair.chosen, pair.rejected)}
     for rollout in usable(index.rollouts):
         if id(rollout) not in paired:
-            rollout.reason = Reason.NO_PAIR
+            rollout.reason = DropReason.NO_PAIR
     return pairs

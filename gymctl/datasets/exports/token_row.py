@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gymctl.datasets.exports.rollout_index import Reason
+from gymctl.datasets.exports.rollout_index import DropReason
 from gymctl.datasets.json_values import as_list, as_object
 
 _IDS = frozenset((int,))
@@ -21,7 +21,7 @@ _NUMBERS = frozenset((int, float))
 class TokenError(Exception):
     """A rollout whose tokens cannot be used: the reason, and what is wrong."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: DropReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -48,7 +48,7 @@ def token_row(result: Mapping[str, Any]) -> TokenRow:
     output = as_list(as_object(result.get("response")).get("output"))
     turns = [item for item in output if as_object(item).get("generation_token_ids")]
     if not turns:
-        raise TokenError(Reason.NO_TOKENS, "no output item has generation_token_ids")
+        raise TokenError(DropReason.NO_TOKENS, "no output item has generation_token_ids")
     prompt: list[int] = []
     seen: list[int] = []
     mask: list[int] = []
@@ -78,9 +78,9 @@ def _fields(item: Mapping[str, Any], turn: int) -> tuple[list[int], list[int], l
     scores = as_list(item.get("generation_log_probs"))
     if len(scores) != len(generated):
         message = f"turn {turn}: {len(generated)} tokens with {len(scores)} log-probs"
-        raise TokenError(Reason.TOKENS_MALFORMED, message)
+        raise TokenError(DropReason.TOKENS_MALFORMED, message)
     if not _NUMBERS.issuperset(map(type, scores)) or not all(map(math.isfinite, scores)):
-        raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: a log-prob is not a finite number")
+        raise TokenError(DropReason.TOKENS_MALFORMED, f"turn {turn}: a log-prob is not a finite number")
     return before, generated, list(map(float, scores))
 
 
@@ -88,7 +88,7 @@ def _ids(item: Mapping[str, Any], name: str, turn: int) -> list[int]:
     ids = item.get(name)
     if isinstance(ids, list) and _IDS.issuperset(map(type, ids)) and min(ids, default=0) >= 0:
         return ids
-    raise TokenError(Reason.TOKENS_MALFORMED, f"turn {turn}: {name} is not a list of token ids")
+    raise TokenError(DropReason.TOKENS_MALFORMED, f"turn {turn}: {name} is not a list of token ids")
 
 
 def _check_contiguous(seen: list[int], before: list[int], turn: int) -> None:
@@ -99,4 +99,4 @@ def _check_contiguous(seen: list[int], before: list[int], turn: int) -> None:
         message = f"turn {turn}: the prompt has {len(before)} tokens, fewer than the {len(seen)} seen so far"
     else:
         message = f"turn {turn}: token {first} of the prompt is {before[first]}, not {seen[first]} as seen before"
-    raise TokenError(Reason.TOKENS_NOT_CONTIGUOUS, message)
+    raise TokenError(DropReason.TOKENS_NOT_CONTIGUOUS, message)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, BinaryIO, Protocol
 
-from gymctl.datasets.options import Kind, Target
+from gymctl.datasets.options import ExportTarget, Kind
 from gymctl.errors import InputError
 
 _BATCH = 256
@@ -168,10 +168,10 @@ _SCHEMAS: dict[Form, Callable[[Any], Any]] = {
     Form.TABLE: _table_schema,
 }
 
-FORMS: dict[tuple[Target, Kind | None], Form] = {
-    (Target.VERL, Kind.SFT): Form.CHAT,
-    (Target.VERL, Kind.GRPO): Form.TASK,
-    (Target.PARQUET, None): Form.TABLE,
-    **{(target, Kind.TOKENS): Form.TOKENS for target in Target},
+FORMS: dict[tuple[ExportTarget, Kind | None], Form] = {
+    (ExportTarget.VERL, Kind.SFT): Form.CHAT,
+    (ExportTarget.VERL, Kind.GRPO): Form.TASK,
+    (ExportTarget.PARQUET, None): Form.TABLE,
+    **{(target, Kind.TOKENS): Form.TOKENS for target in ExportTarget},
 }
 """The Parquet form of each target and kind that has one."""

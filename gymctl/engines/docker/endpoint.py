@@ -22,7 +22,7 @@ _DEFAULT_CONTEXT = "default"
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class DockerEndpoint:
     """An engine's address, and the folder of its certificates where TLS is used."""
 
     address: str
@@ -56,7 +56,7 @@ class Endpoint:
         )
 
 
-def engine_endpoint(environ: Mapping[str, str]) -> Endpoint:
+def engine_endpoint(environ: Mapping[str, str]) -> DockerEndpoint:
     """The endpoint that ``docker`` uses in the environment ``environ``.
 
     Raises:
@@ -67,13 +67,13 @@ def engine_endpoint(environ: Mapping[str, str]) -> Endpoint:
         return _of_environment(environ, folder)
     name = environ.get("DOCKER_CONTEXT") or str(_json(folder / "config.json").get("currentContext") or "")
     if name in ("", _DEFAULT_CONTEXT):
-        return Endpoint(DEFAULT_SOCKET)
+        return DockerEndpoint(DEFAULT_SOCKET)
     identity = hashlib.sha256(name.encode()).hexdigest()
     described = _json(folder / "contexts" / "meta" / identity / "meta.json").get("Endpoints", {}).get("docker")
     if not isinstance(described, dict):
         raise EngineError(f"unknown Docker context {name!r}", "docker context ls lists them")
     certificates = folder / "contexts" / "tls" / identity / "docker"
-    return Endpoint(
+    return DockerEndpoint(
         context=name,
         address=str(described.get("Host") or DEFAULT_SOCKET),
         certificates=certificates if certificates.is_dir() else None,
@@ -81,12 +81,12 @@ def engine_endpoint(environ: Mapping[str, str]) -> Endpoint:
     )
 
 
-def _of_environment(environ: Mapping[str, str], folder: Path) -> Endpoint:
+def _of_environment(environ: Mapping[str, str], folder: Path) -> DockerEndpoint:
     """``DOCKER_HOST``, with TLS where ``DOCKER_TLS_VERIFY`` or ``DOCKER_TLS`` is set."""
     verify = bool(environ.get("DOCKER_TLS_VERIFY"))
     certificates = Path(environ.get("DOCKER_CERT_PATH") or folder)
     uses_tls = verify or bool(environ.get("DOCKER_TLS"))
-    return Endpoint(environ["DOCKER_HOST"], certificates=certificates if uses_tls else None, verify=verify)
+    return DockerEndpoint(environ["DOCKER_HOST"], certificates=certificates if uses_tls else None, verify=verify)
 
 
 def _json(path: Path) -> dict[str, Any]:

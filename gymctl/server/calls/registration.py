@@ -57,7 +57,7 @@ class Registration(BaseModel):
 
 
 @dataclass(frozen=True)
-class Node:
+class WorkerNode:
     """A machine as it last registered; times are the registry's clock, in seconds."""
 
     name: str
@@ -76,7 +76,7 @@ class Registry:
     def __init__(self, own: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._own = frozenset(own)
         self._clock = clock
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[str, WorkerNode] = {}
 
     def register(self, node: str, servers: Sequence[RegisteredServer]) -> bool:
         """Note that a machine is there with these servers; returns whether it was not before.
@@ -99,24 +99,24 @@ class Registry:
         now = self._clock()
         before = self._nodes.get(node)
         known = before is not None and self.is_there(before)
-        self._nodes[node] = Node(node, tuple(servers), before.since if known and before else now, now)
+        self._nodes[node] = WorkerNode(node, tuple(servers), before.since if known and before else now, now)
         return not known
 
     def leave(self, node: str) -> bool:
         """Take a machine off the list; returns whether it was on it."""
         return self._nodes.pop(node, None) is not None
 
-    def is_there(self, node: Node) -> bool:
+    def is_there(self, node: WorkerNode) -> bool:
         """Whether a machine was heard of lately."""
         return self._clock() - node.seen <= EXPIRES_S
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[WorkerNode, ...]:
         """Every machine that is there or went not long ago, in the order of their names."""
         self._forget()
         return tuple(self._nodes[name] for name in sorted(self._nodes))
 
-    def servers(self) -> Iterator[tuple[RegisteredServer, Node]]:
+    def servers(self) -> Iterator[tuple[RegisteredServer, WorkerNode]]:
         """Every registered server with its machine."""
         for node in self.nodes:
             for server in node.servers:
@@ -136,7 +136,7 @@ class Registry:
             for node in self.nodes
         ]
 
-    def _holder(self, server: str) -> Node | None:
+    def _holder(self, server: str) -> WorkerNode | None:
         return next((node for node in self._nodes.values() if any(item.name == server for item in node.servers)), None)
 
     def _forget(self) -> None:

@@ -24,7 +24,7 @@ from gymctl.server.checks.fork_server import limit_memory
 _PR_SET_PDEATHSIG = 1
 
 
-class Limits(NamedTuple):
+class ProcessLimits(NamedTuple):
     """Seconds and bytes that one check may take, and the modules to import before the first one."""
 
     seconds: float
@@ -32,7 +32,7 @@ class Limits(NamedTuple):
     preload: tuple[str, ...]
 
 
-def on_node(function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> tuple[str, Any, str, str]:
+def on_node(function: Callable[..., Any], arguments: Sequence[Any], limits: ProcessLimits) -> tuple[str, Any, str, str]:
     """What a Ray task does: ``(outcome, value, node id, host name)``."""
     import ray
 
@@ -43,7 +43,7 @@ def on_node(function: Callable[..., Any], arguments: Sequence[Any], limits: Limi
     return outcome, value, ray.get_runtime_context().get_node_id(), socket.gethostname()
 
 
-def run_limited(function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> tuple[str, Any]:
+def run_limited(function: Callable[..., Any], arguments: Sequence[Any], limits: ProcessLimits) -> tuple[str, Any]:
     """``("value", ...)``, ``("raised", text)``, ``("overran", None)`` or ``("died", None)``."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 from gymctl.errors import InputError
 from gymctl.server.calls.client import HopFailed
 from gymctl.server.checks import fork_server, forked_call
-from gymctl.server.checks.forked_call import Limits
+from gymctl.server.checks.forked_call import ProcessLimits
 from gymctl.server.checks.worker_pool import CheckFailed, Reason
 
 Value = TypeVar("Value")
@@ -73,7 +73,7 @@ class Cluster:
             CheckFailed: it overran, its process died, or it raised.
             HopFailed: the cluster cannot be reached, lost the task again and again, or has no place for it (503).
         """
-        limits = Limits(seconds, self._memory, self._preload)
+        limits = ProcessLimits(seconds, self._memory, self._preload)
         async with self._slots:
             outcome, value, *place = await self._tried(function, tuple(arguments), limits)
         if outcome == "value":
@@ -86,7 +86,7 @@ class Cluster:
             with suppress(TimeoutError, Exception):
                 await asyncio.wait_for(self._thread.call(_disconnect), _CLOSING_S)
 
-    async def _tried(self, function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> Any:
+    async def _tried(self, function: Callable[..., Any], arguments: Sequence[Any], limits: ProcessLimits) -> Any:
         began = time.monotonic()
         lost = ""
         for attempt in range(_TRIES):
@@ -103,7 +103,7 @@ class Cluster:
                 self._connecting = None  # what is wrong with the connection shows when it is made again
         raise self._unavailable(lost)
 
-    async def _once(self, function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> Any:
+    async def _once(self, function: Callable[..., Any], arguments: Sequence[Any], limits: ProcessLimits) -> Any:
         task = await self._connected()
         reference = await self._thread.call(_submit, task, function, arguments, limits)
         try:
@@ -223,7 +223,7 @@ def _disconnect() -> None:
     ray.shutdown()
 
 
-def _submit(task: Any, function: Callable[..., Any], arguments: Sequence[Any], limits: Limits) -> Any:
+def _submit(task: Any, function: Callable[..., Any], arguments: Sequence[Any], limits: ProcessLimits) -> Any:
     """Hand one check to Ray. Its code goes along, as the nodes may have neither gymctl nor the server's folder."""
     from ray import cloudpickle
 

@@ -43,7 +43,7 @@ NOT_TAKEN = (
 ).encode()
 
 
-class Connection(BoundedConnection):
+class DrainingConnection(BoundedConnection):
     """A connection that is not cut off in the middle of anything."""
 
     def shutdown(self) -> None:
@@ -61,7 +61,7 @@ class Connection(BoundedConnection):
 class _Parting(asyncio.Protocol):
     """Reads no more, until the other side has closed too: to close with data unread would take our answer back."""
 
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+    def __init__(self, connection: DrainingConnection, transport: asyncio.Transport) -> None:
         self._connection = connection
         self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.close)
 

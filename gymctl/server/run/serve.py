@@ -89,10 +89,10 @@ def _serve(server: HostedServer, *, shared: bool = False) -> None:
     """Serve in this process; with ``shared``, beside others on the same port."""
     import uvicorn
 
-    from gymctl.server.run.graceful_shutdown import Connection, Runner
+    from gymctl.server.run.graceful_shutdown import DrainingConnection, Runner
 
     settings = server.settings
-    options = {**uvicorn_options(), **_UNTIL_DONE, "http": Connection, "lifespan": "on"}
+    options = {**uvicorn_options(), **_UNTIL_DONE, "http": DrainingConnection, "lifespan": "on"}
     application = Application(server)
     config = uvicorn.Config(application, host=settings.host, port=settings.port, **options)
     runner = Runner(config, settings.notice_s, application.give_up_start)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from gymctl.stack.compose.model import ComposeDocument, Dependency, Service
-from gymctl.stack.swarm.report import Report
+from gymctl.stack.swarm.report import TranslationReport
 
 _SCRIPT = (
     'for name in {names}; do until getent hosts "$name" >/dev/null; '
@@ -18,7 +18,7 @@ _SCRIPT = (
 )
 
 
-def left_out(document: ComposeDocument, report: Callable[[str], Report]) -> set[str]:
+def left_out(document: ComposeDocument, report: Callable[[str], TranslationReport]) -> set[str]:
     """The services that a swarm does without: those of a profile, and those whose end others wait for."""
     absent = set()
     for name, service in document.services.items():
@@ -34,7 +34,7 @@ def left_out(document: ComposeDocument, report: Callable[[str], Report]) -> set[
     return absent
 
 
-def wait_for_dependencies(service: Service, absent: Collection[str], report: Report) -> dict[str, list[str]]:
+def wait_for_dependencies(service: Service, absent: Collection[str], report: TranslationReport) -> dict[str, list[str]]:
     """The ``entrypoint`` or ``command`` that first waits for what the service depends on; ``absent`` are left out.
 
     A service without either runs what its image says, which nobody here knows: it cannot be made to wait.
@@ -63,7 +63,7 @@ def wait_for_dependencies(service: Service, absent: Collection[str], report: Rep
     return {}
 
 
-def _can_wait(name: str, dependency: Dependency, absent: Collection[str], report: Report) -> bool:
+def _can_wait(name: str, dependency: Dependency, absent: Collection[str], report: TranslationReport) -> bool:
     if name in absent:
         report.lost("depends_on", f"it does not wait for {name}, which is left out")
         return False

@@ -16,7 +16,7 @@ from gymctl.stack.compose.model import (
     Service,
     UpdatePolicy,
 )
-from gymctl.stack.swarm.report import Report
+from gymctl.stack.swarm.report import TranslationReport
 
 GPU_KIND = "NVIDIA-GPU"
 GPU_LABEL = f"node.labels.{labels.GPU}==true"
@@ -28,7 +28,9 @@ _RESTART_DELAY = "2s"
 _RESTARTS = {"always": "any", "unless-stopped": "any", "on-failure": "on-failure", "no": "none"}
 
 
-def translate_deploy(service: Service, report: Report, problems: list[Problem]) -> tuple[Deploy, dict[str, str]]:
+def translate_deploy(
+    service: Service, report: TranslationReport, problems: list[Problem]
+) -> tuple[Deploy, dict[str, str]]:
     """The ``deploy`` of a service, and variables to add to its environment."""
     before = service.deploy or Deploy()
     placement = before.placement
@@ -56,7 +58,7 @@ def _is_job(deploy: Deploy) -> bool:
 
 
 def _updates(
-    service: Service, deploy: Deploy, resources: ResourceBounds | None, report: Report
+    service: Service, deploy: Deploy, resources: ResourceBounds | None, report: TranslationReport
 ) -> dict[str, UpdatePolicy | None]:
     """How tasks are replaced, and how that is taken back."""
     if deploy.update_config is None and not _is_job(deploy):
@@ -67,7 +69,7 @@ def _updates(
     return {}
 
 
-def _restart_policy(service: Service, deploy: Deploy, report: Report) -> RestartPolicy:
+def _restart_policy(service: Service, deploy: Deploy, report: TranslationReport) -> RestartPolicy:
     if deploy.restart_policy is not None:
         if service.restart is not None:
             report.lost("restart", "deploy.restart_policy takes precedence")
@@ -111,7 +113,7 @@ def _policy(order: str, failure_action: str) -> UpdatePolicy:
 
 
 def _resources(
-    bounds: ResourceBounds | None, report: Report, problems: list[Problem]
+    bounds: ResourceBounds | None, report: TranslationReport, problems: list[Problem]
 ) -> tuple[ResourceBounds | None, str, dict[str, str]]:
     """Limits and reservations, a constraint for those that need one, and variables of the environment."""
     if bounds is None:
@@ -132,7 +134,7 @@ def _resources(
 
 
 def _devices(
-    reserved: Resources, report: Report, problems: list[Problem]
+    reserved: Resources, report: TranslationReport, problems: list[Problem]
 ) -> tuple[Resources | None, str, dict[str, str]]:
     where = "deploy.resources.reservations.devices"
     counted = 0
@@ -161,7 +163,7 @@ def _devices(
     return (left if left.plain() else None), constraint, variables
 
 
-def _ignored(device: Device, report: Report, where: str) -> None:
+def _ignored(device: Device, report: TranslationReport, where: str) -> None:
     capabilities = [name for name in device.capabilities if name != "gpu"]
     if capabilities:
         report.lost(where, f"capabilities {', '.join(capabilities)}: set NVIDIA_DRIVER_CAPABILITIES in its environment")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from gymctl.config.sizes import size_in_bytes
 from gymctl.stack.compose.model import Mount, Service, Tmpfs
-from gymctl.stack.swarm.report import Report
+from gymctl.stack.swarm.report import TranslationReport
 
 _SHM = "/dev/shm"  # noqa: S108 - the container's own
 
 
-def translate_mounts(service: Service, report: Report) -> list[str | Mount] | None:
+def translate_mounts(service: Service, report: TranslationReport) -> list[str | Mount] | None:
     """The volumes of a service, memory among them."""
     mounts = [_volume(item, report) for item in service.volumes or ()]
     mounts += [_tmpfs(item, report) for item in service.tmpfs or ()]
@@ -20,7 +20,7 @@ def translate_mounts(service: Service, report: Report) -> list[str | Mount] | No
     return mounts or None
 
 
-def _volume(item: str | Mount, report: Report) -> str | Mount:
+def _volume(item: str | Mount, report: TranslationReport) -> str | Mount:
     if isinstance(item, str):
         source, colon, _ = item.partition(":")
         named = bool(colon) and source[0] not in "./~"
@@ -44,7 +44,7 @@ def _volume(item: str | Mount, report: Report) -> str | Mount:
     return item
 
 
-def _options(tmpfs: Tmpfs, report: Report) -> Tmpfs:
+def _options(tmpfs: Tmpfs, report: TranslationReport) -> Tmpfs:
     if tmpfs.mode is not None:
         report.lost("volumes", f"a tmpfs mount has no mode {tmpfs.mode:o} in Swarm; it is world-writable")
     if tmpfs.size is None:
@@ -55,7 +55,7 @@ def _options(tmpfs: Tmpfs, report: Report) -> Tmpfs:
     return Tmpfs(size=size)
 
 
-def _tmpfs(item: str, report: Report) -> Mount:
+def _tmpfs(item: str, report: TranslationReport) -> Mount:
     """The short form of ``tmpfs:``, ``/tmp:size=64m,mode=1777``."""
     target, _, options = item.partition(":")
     size = None

@@ -7,13 +7,13 @@ from gymctl.config.vocabulary import EVERY_INTERFACE, EVERY_INTERFACE_HOSTS
 from gymctl.errors import Problem
 from gymctl.stack.compose.model import Port, Service
 from gymctl.stack.labels import KIND
-from gymctl.stack.swarm.report import Report
+from gymctl.stack.swarm.report import TranslationReport
 
 _EVERYWHERE = (None, "", *EVERY_INTERFACE_HOSTS)
 _OPTION = f"--publish {EVERY_INTERFACE}"
 
 
-def translate_ports(service: Service, report: Report, problems: list[Problem]) -> list[Port] | None:
+def translate_ports(service: Service, report: TranslationReport, problems: list[Problem]) -> list[Port] | None:
     """The ports of a service, each on the node that its task runs on (``mode: host``).
 
     A port of one address is refused: Docker would open it on all of them. What gymctl publishes by itself is left out
@@ -22,7 +22,7 @@ def translate_ports(service: Service, report: Report, problems: list[Problem]) -
     return [port for item in service.ports or () if (port := _port(item, service, report, problems))] or None
 
 
-def _port(port: Port, service: Service, report: Report, problems: list[Problem]) -> Port | None:
+def _port(port: Port, service: Service, report: TranslationReport, problems: list[Problem]) -> Port | None:
     published = port.published or "a port"
     if port.host_ip not in _EVERYWHERE:
         problem = (

@@ -9,7 +9,7 @@ from enum import StrEnum
 from gymctl.config.wording import listing
 
 
-class Outcome(StrEnum):
+class KeyOutcome(StrEnum):
     """What happened to a key."""
 
     TRANSLATED = "translated"  # Swarm says it in other words
@@ -18,12 +18,12 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Change:
+class KeyChange:
     """One key of one service (or of the document, when ``service`` is empty): what it became, or why it is lost."""
 
     service: str
     key: str
-    outcome: Outcome
+    outcome: KeyOutcome
     detail: str
 
     def plain(self) -> dict[str, str]:
@@ -31,32 +31,32 @@ class Change:
         return {"service": self.service, "key": self.key, "outcome": str(self.outcome), "detail": self.detail}
 
 
-class Report:
+class TranslationReport:
     """Collects the changes of one service, or of the document."""
 
     def __init__(self, service: str = "") -> None:
         self.service = service
-        self.changes: list[Change] = []
+        self.changes: list[KeyChange] = []
 
     def translated(self, key: str, detail: str) -> None:
         """``key`` is said in other words."""
-        self.changes.append(Change(self.service, key, Outcome.TRANSLATED, detail))
+        self.changes.append(KeyChange(self.service, key, KeyOutcome.TRANSLATED, detail))
 
     def added(self, key: str, detail: str) -> None:
         """``key`` was not there and is now."""
-        self.changes.append(Change(self.service, key, Outcome.ADDED, detail))
+        self.changes.append(KeyChange(self.service, key, KeyOutcome.ADDED, detail))
 
     def lost(self, key: str, detail: str) -> None:
         """``key`` was there and has no effect any more."""
-        self.changes.append(Change(self.service, key, Outcome.LOST, detail))
+        self.changes.append(KeyChange(self.service, key, KeyOutcome.LOST, detail))
 
 
-def grouped(changes: Iterable[Change]) -> Iterator[str]:
+def grouped(changes: Iterable[KeyChange]) -> Iterator[str]:
     """One line for all the services in which the same happened; losses last, where they are read."""
-    same: dict[tuple[Outcome, str, str], list[str]] = {}
+    same: dict[tuple[KeyOutcome, str, str], list[str]] = {}
     for change in changes:
         same.setdefault((change.outcome, change.key, change.detail), []).append(change.service)
-    order = list(Outcome)
+    order = list(KeyOutcome)
     for (outcome, key, detail), services in sorted(same.items(), key=lambda item: order.index(item[0][0])):
         named = [name for name in services if name]
         if named:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from gymctl.errors import Problem
 from gymctl.stack.compose.model import ComposeDocument, StoredFile
 from gymctl.stack.swarm.options import SwarmOptions
-from gymctl.stack.swarm.report import Report
+from gymctl.stack.swarm.report import TranslationReport
 
 FILES_DIR = "./.gymctl/swarm"  # of what a stack file can only name: inline configs
 
@@ -19,7 +19,7 @@ Stored = dict[str, StoredFile]
 
 
 def translate_stored(
-    document: ComposeDocument, stack: str, options: SwarmOptions, report: Report, problems: list[Problem]
+    document: ComposeDocument, stack: str, options: SwarmOptions, report: TranslationReport, problems: list[Problem]
 ) -> tuple[dict[str, Stored | None], dict[str, bytes]]:
     """The document's ``secrets`` and ``configs``, and the files to write: path relative to the stack file -> bytes."""
     files: dict[str, bytes] = {}
@@ -64,7 +64,7 @@ def _too_large(kind: str, known: Mapping[str, bytes]) -> list[Problem]:
     ]
 
 
-def _say(kind: str, now: Stored, known: Mapping[str, bytes], report: Report) -> None:
+def _say(kind: str, now: Stored, known: Mapping[str, bytes], report: TranslationReport) -> None:
     if known:
         report.translated(
             kind, f"{', '.join(known)}: names include a digest; a change restarts the services that use it"

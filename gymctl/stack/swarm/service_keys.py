@@ -13,7 +13,7 @@ from gymctl.stack.swarm.deploy import translate_deploy
 from gymctl.stack.swarm.mounts import translate_mounts
 from gymctl.stack.swarm.options import SwarmOptions
 from gymctl.stack.swarm.ports import translate_ports
-from gymctl.stack.swarm.report import Report
+from gymctl.stack.swarm.report import TranslationReport
 
 # Servers come and go here: callers look names up again every 3 s (server/calls/replicas.py) and wait for those that
 # are being replaced.
@@ -26,7 +26,7 @@ _BRACES = '{{"{{"}}'  # the Go template that gives {{
 
 
 def translate_service(
-    service: Service, absent: Collection[str], options: SwarmOptions, report: Report, problems: list[Problem]
+    service: Service, absent: Collection[str], options: SwarmOptions, report: TranslationReport, problems: list[Problem]
 ) -> Service:
     """The service in Swarm's words; what changed goes into ``report``. ``absent`` are services that are left out."""
     ports = translate_ports(service, report, problems)
@@ -45,7 +45,7 @@ def translate_service(
     return service.model_copy(update={**dict.fromkeys(gone), **now})
 
 
-def _environment(service: Service, report: Report) -> dict[str, str]:
+def _environment(service: Service, report: TranslationReport) -> dict[str, str]:
     """Variables as Swarm hands them on: it expands Go templates in them (swarmkit's template/expand.go)."""
     before = {**(MOVING if _is_server(service) else {}), **(service.environment or {})}
     after = {name: value.replace("{{", _BRACES) for name, value in before.items()}
@@ -59,7 +59,7 @@ def _is_server(service: Service) -> bool:
     return "NEMO_GYM_CONFIG_PATH" in (service.environment or {})
 
 
-def _grace(service: Service, report: Report) -> str | None:
+def _grace(service: Service, report: TranslationReport) -> str | None:
     """Servers of ours and of NeMo Gym finish what they have begun, if they are let; Compose stops them all at once."""
     if not _is_server(service):
         return service.stop_grace_period
@@ -70,7 +70,7 @@ def _grace(service: Service, report: Report) -> str | None:
     return GRACE
 
 
-def _image(service: Service, options: SwarmOptions, report: Report) -> str:
+def _image(service: Service, options: SwarmOptions, report: TranslationReport) -> str:
     image = options.images.get(service.image, service.image)
     if image != service.image:
         report.translated("image", image)
@@ -85,7 +85,7 @@ def _image(service: Service, options: SwarmOptions, report: Report) -> str:
     return image
 
 
-def _report_lost(service: Service, report: Report) -> None:
+def _report_lost(service: Service, report: TranslationReport) -> None:
     for option in service.security_opt or ():
         if option.startswith("no-new-privileges"):
             how = _DAEMON

@@ -11,7 +11,7 @@ from gymctl.stack.compose.yaml import MARKER, again, render_document
 from gymctl.stack.plan import StackPlan
 from gymctl.stack.render import SECRETS_DIR, compose_document
 from gymctl.stack.swarm.options import SwarmOptions
-from gymctl.stack.swarm.report import Change
+from gymctl.stack.swarm.report import KeyChange
 from gymctl.stack.swarm.translation import translate
 
 
@@ -26,7 +26,7 @@ class SwarmRendering:
     name: str
     services: tuple[str, ...]
     text: str
-    changes: tuple[Change, ...]
+    changes: tuple[KeyChange, ...]
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 

@@ -10,7 +10,7 @@ from gymctl.stack.compose.model import ComposeDocument, Network
 from gymctl.stack.swarm.depends_on import left_out
 from gymctl.stack.swarm.key_coverage import unknown_keys
 from gymctl.stack.swarm.options import SwarmOptions
-from gymctl.stack.swarm.report import Change, Report
+from gymctl.stack.swarm.report import KeyChange, TranslationReport
 from gymctl.stack.swarm.secrets_and_configs import translate_stored
 from gymctl.stack.swarm.service_keys import translate_service
 
@@ -25,7 +25,7 @@ class Translation:
 
     name: str
     document: ComposeDocument
-    changes: tuple[Change, ...]
+    changes: tuple[KeyChange, ...]
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -40,9 +40,9 @@ def translate(document: ComposeDocument, options: SwarmOptions | None = None) ->
     problems = [*unknown_keys(document), *_name_problems(document, name)]
     if problems:
         raise ConfigError(problems)
-    whole = Report()
+    whole = TranslationReport()
     whole.translated("name", f"the stack name: docker stack deploy -c FILE {name}")
-    reports = {service_name: Report(service_name) for service_name in document.services}
+    reports = {service_name: TranslationReport(service_name) for service_name in document.services}
     absent = left_out(document, reports.__getitem__)
     services = {
         key: translate_service(service, absent, options, reports[key], problems)
@@ -72,7 +72,7 @@ def _name_problems(document: ComposeDocument, stack: str) -> Iterator[Problem]:
             yield Problem(f"services.{name}", problem, hint)
 
 
-def _networks(document: ComposeDocument, report: Report) -> dict[str, Network | None]:
+def _networks(document: ComposeDocument, report: TranslationReport) -> dict[str, Network | None]:
     """All networks as overlays; the default network is written explicitly, so that jobs can join it."""
     networks: dict[str, Network | None] = {
         name: _network(name, item, report) for name, item in (document.networks or {}).items()
@@ -84,7 +84,7 @@ def _networks(document: ComposeDocument, report: Report) -> dict[str, Network | 
     return networks
 
 
-def _network(name: str, network: Network | None, report: Report) -> Network:
+def _network(name: str, network: Network | None, report: TranslationReport) -> Network:
     before = network or Network()
     if before.external:
         report.translated("networks", f"{name}: it must already exist as an attachable overlay")

@@ -28,7 +28,7 @@ class Offset:
     ARGUMENTS = 16  # eight bytes each
 
 
-class Action:
+class FilterAction:
     """What the kernel does with a call; an error number is added to ``ERROR``."""
 
     ALLOW = 0x7FFF0000
@@ -171,8 +171,8 @@ _IOCTL = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 
 Step = tuple[int, int, int, int]
 """Operation, steps to skip if true, steps to skip if false, operand."""
-_YES: list[Step] = [(Operation.RETURN, 0, 0, Action.ALLOW)]
-_NO: list[Step] = [(Operation.RETURN, 0, 0, Action.ERROR | ErrorNumber.EPERM)]
+_YES: list[Step] = [(Operation.RETURN, 0, 0, FilterAction.ALLOW)]
+_NO: list[Step] = [(Operation.RETURN, 0, 0, FilterAction.ERROR | ErrorNumber.EPERM)]
 
 
 def filter_steps(machine: str) -> list[Step]:
@@ -203,7 +203,7 @@ def filter_steps(machine: str) -> list[Step]:
     steps: list[Step] = [
         _load_at(Offset.ARCHITECTURE),
         (Operation.EQUAL, 1, 0, calls.audit),
-        (Operation.RETURN, 0, 0, Action.KILL),
+        (Operation.RETURN, 0, 0, FilterAction.KILL),
         _load_at(Offset.NUMBER),
     ]
     for number, body in answers.items():
@@ -221,7 +221,7 @@ def _load(argument: int) -> Step:
 
 
 def _answer(error: int) -> list[Step]:
-    return [(Operation.RETURN, 0, 0, Action.ERROR | error)]
+    return [(Operation.RETURN, 0, 0, FilterAction.ERROR | error)]
 
 
 def _one_of(argument: int, values: tuple[int, ...]) -> list[Step]:

@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 from cachetools import TTLCache
 from pacing import Pace
-from page_fetching import Limits, PageError, fetch, open_session, read_body
+from page_fetching import PageError, PageLimits, fetch, open_session, read_body
 from page_text import Extraction, decode, is_html, shortened
 from pydantic import Field
 
@@ -112,7 +112,7 @@ class GoogleSearch(ResourcesServer):
         pages = self.share(config.max_concurrent_pages)
         rate = config.searches_per_second / self.workers
         self._pace = Pace(rate, burst=rate)
-        self._limits = Limits(config.page_timeout_seconds, config.max_page_bytes, config.max_redirects)
+        self._limits = PageLimits(config.page_timeout_seconds, config.max_page_bytes, config.max_redirects)
         self._places = asyncio.Semaphore(pages)
         self._pages = open_session(config.allowed_networks, pages)
         self._google = aiohttp.ClientSession(

@@ -30,7 +30,7 @@ class PageError(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class PageLimits:
     """Of one page: ``seconds`` from asking to the last byte, ``size`` in bytes (unpacked), ``redirects`` followed."""
 
     seconds: float
@@ -39,7 +39,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Page:
+class FetchedPage:
     """A body as bytes, unpacked, with what its server said of it: media type (lower case) and charset, or ``""``."""
 
     body: bytes
@@ -108,7 +108,9 @@ def open_session(
     )
 
 
-async def fetch(session: aiohttp.ClientSession, url: str, limits: Limits, allowed: Sequence[Network]) -> Page:
+async def fetch(
+    session: aiohttp.ClientSession, url: str, limits: PageLimits, allowed: Sequence[Network]
+) -> FetchedPage:
     """The page at ``url``, after redirects.
 
     Raises:
@@ -145,7 +147,9 @@ def _checked(url: URL, allowed: Sequence[Network]) -> URL:
     return url.with_host(str(address))
 
 
-async def _follow(session: aiohttp.ClientSession, url: URL, limits: Limits, allowed: Sequence[Network]) -> Page:
+async def _follow(
+    session: aiohttp.ClientSession, url: URL, limits: PageLimits, allowed: Sequence[Network]
+) -> FetchedPage:
     for _ in range(limits.redirects + 1):
         response = await session.get(_checked(url, allowed), allow_redirects=False)
         try:
@@ -160,14 +164,14 @@ async def _follow(session: aiohttp.ClientSession, url: URL, limits: Limits, allo
     raise PageError(f"the page was redirected more than {limits.redirects} times")
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> Page:
+async def _read(response: aiohttp.ClientResponse, most: int) -> FetchedPage:
     if response.status >= 400:
         raise PageError(f"the page answered {response.status} {response.reason or ''}".rstrip())
     if "content-type" in response.headers:
         media_type = response.content_type
     else:
         media_type = ""
-    return Page(await read_body(response, most), media_type, response.charset or "")
+    return FetchedPage(await read_body(response, most), media_type, response.charset or "")
 
 
 async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:

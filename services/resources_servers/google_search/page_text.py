@@ -15,7 +15,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from page_fetching import Page, PageError
+from page_fetching import FetchedPage, PageError
 from page_worker import LENGTH
 
 _WORKER = Path(__file__).with_name("page_worker.py")
@@ -29,7 +29,7 @@ _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT = re.compile(r"text/|application/(json|xml)$|.*\+(json|xml)$")
 
 
-def decode(page: Page) -> str:
+def decode(page: FetchedPage) -> str:
     """The page as text: by its byte order mark, what its server says, what it says itself, else as most pages are.
 
     A charset that does not exist, or does not fit, is passed over: browsers show such pages too.
@@ -47,7 +47,7 @@ def decode(page: Page) -> str:
     return page.body.decode("cp1252", "replace")
 
 
-def is_html(page: Page) -> bool:
+def is_html(page: FetchedPage) -> bool:
     """Whether the page is HTML; False when it is other text.
 
     Raises:

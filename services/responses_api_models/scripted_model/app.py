@@ -34,7 +34,7 @@ WORDS = re.compile(r"[A-Za-z]{3,}")
 
 
 @dataclass(slots=True)
-class Conversation:
+class ScriptedConversation:
     """What the script looks at: the prompt's lines, the last question, and what was called since it was asked."""
 
     lines: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class ScriptedTool:
     """An offered function: its name and the JSON schema of its parameters."""
 
     name: str
@@ -93,7 +93,7 @@ def numbers_in(output: str) -> Iterator[int | float]:
             yield value
 
 
-def values_for(schema: dict[str, Any], talk: Conversation) -> list[Any]:
+def values_for(schema: dict[str, Any], talk: ScriptedConversation) -> list[Any]:
     """Every value the script can think of for one parameter; never empty."""
     if options := schema.get("enum"):
         return [option for option in options if str(option) in talk.question] or options[:1]
@@ -109,7 +109,7 @@ def values_for(schema: dict[str, Any], talk: Conversation) -> list[Any]:
     return plain.get(kind) or talk.phrases()
 
 
-def arguments_for(tool: Tool, talk: Conversation) -> list[dict[str, Any]]:
+def arguments_for(tool: ScriptedTool, talk: ScriptedConversation) -> list[dict[str, Any]]:
     """The calls the script wants to make of a tool: one for each value of its only required parameter, else one."""
     schemas = tool.parameters.get("properties", {})
     values = {name: values_for(schemas.get(name, {}), talk) for name in tool.parameters.get("required", ())}
@@ -119,7 +119,9 @@ def arguments_for(tool: Tool, talk: Conversation) -> list[dict[str, Any]]:
     return [{name: choices[min(place, len(choices) - 1)] for place, (name, choices) in enumerate(values.items())}]
 
 
-def next_calls(talk: Conversation, tools: list[Tool], *, parallel: bool) -> list[tuple[str, dict[str, Any]]]:
+def next_calls(
+    talk: ScriptedConversation, tools: list[ScriptedTool], *, parallel: bool
+) -> list[tuple[str, dict[str, Any]]]:
     """The calls to make now; empty when the script is through."""
     for tool in tools:
         missing = arguments_for(tool, talk)[talk.made.count(tool.name) :]
@@ -128,26 +130,28 @@ def next_calls(talk: Conversation, tools: list[Tool], *, parallel: bool) -> list
     return []
 
 
-def farewell(talk: Conversation) -> str:
+def farewell(talk: ScriptedConversation) -> str:
     """The closing message: what was done, and that no language model did it."""
     last = f" The last tool answered: {talk.outputs[-1]}" if talk.outputs else ""
     tools = ", ".join(dict.fromkeys(talk.made)) or "no tool"
     return f"This is a script, not a language model. It called {tools} and stops here.{last}"
 
 
-def offered(params: dict[str, Any]) -> list[Tool]:
+def offered(params: dict[str, Any]) -> list[ScriptedTool]:
     """The function tools of a request in either API's shape, less those ``tool_choice`` rules out."""
     choice = params.get("tool_choice", "auto")
     if choice == "none":
         return []
     functions = [tool.get("function", tool) for tool in params.get("tools") or () if tool.get("type") == "function"]
     named = choice.get("function", choice).get("name") if isinstance(choice, dict) else None
-    return [Tool(each["name"], each.get("parameters") or {}) for each in functions if named in (None, each["name"])]
+    return [
+        ScriptedTool(each["name"], each.get("parameters") or {}) for each in functions if named in (None, each["name"])
+    ]
 
 
-def read_responses(params: dict[str, Any]) -> Conversation:
+def read_responses(params: dict[str, Any]) -> ScriptedConversation:
     """The conversation in a Responses API request."""
-    talk = Conversation()
+    talk = ScriptedConversation()
     if params.get("instructions"):
         talk.say("system", params["instructions"])
     for item in input_items(params.get("input", "")):
@@ -161,9 +165,9 @@ def read_responses(params: dict[str, Any]) -> Conversation:
     return talk
 
 
-def read_chat(params: dict[str, Any]) -> Conversation:
+def read_chat(params: dict[str, Any]) -> ScriptedConversation:
     """The conversation in a Chat Completions request."""
-    talk = Conversation()
+    talk = ScriptedConversation()
     for item in params.get("messages") or ():
         if item["role"] == "tool":
             talk.outputs.append(str(item["content"]))
@@ -252,7 +256,7 @@ class ScriptedModel(ModelServer):
             "usage": {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote},
         }
 
-    def _last_words(self, talk: Conversation) -> str:
+    def _last_words(self, talk: ScriptedConversation) -> str:
         """What it says when it is through."""
         for pattern, text in self.config.says.items():
             if match := re.search(pattern, talk.question, re.DOTALL):
@@ -260,7 +264,7 @@ class ScriptedModel(ModelServer):
         return farewell(talk)
 
     async def _play(
-        self, talk: Conversation, tools: list[Tool], params: dict[str, Any]
+        self, talk: ScriptedConversation, tools: list[ScriptedTool], params: dict[str, Any]
     ) -> tuple[list[tuple[str, dict[str, Any]]], str]:
         """The calls to make now, and a mark that names this request in ids."""
         if self.config.latency_ms > 0:
@@ -276,7 +280,7 @@ def filled(text: str, match: re.Match[str]) -> str:
     return re.sub(rf"\$({numbers})(?!\d)", lambda place: groups[int(place[1]) - 1], text) if groups else text
 
 
-def words(talk: Conversation, calls: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
+def words(talk: ScriptedConversation, calls: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
     """Words in and words out: what stands in for tokens."""
     read = sum(len(text.split()) for text in (*talk.lines, *talk.outputs)) + len(talk.made)
     content = " ".join(f"{name} {arguments}" for name, arguments in calls) or farewell(talk)

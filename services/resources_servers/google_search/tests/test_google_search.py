@@ -319,7 +319,7 @@ class Changing:
 def fetched(resolver, times, **options):
     """Fetch the same page of a name some times; the outcome of each, and what was asked of the private server."""
     allowed = [public_addresses.IPv4Network("127.0.0.1/32")]
-    limits = page_fetching.Limits(2.0, 10_000, 3)
+    limits = page_fetching.PageLimits(2.0, 10_000, 3)
 
     async def work():
         async with web() as site, web("127.0.0.2", site.port) as private:
