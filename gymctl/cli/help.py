@@ -72,7 +72,7 @@ def _without_options(command: Callable[..., Any] | None) -> Callable[[], None]:
     """A function with the name and the documentation of a command."""
 
     def listed() -> None:
-        pass
+        """Do nothing: only the help of the command is needed."""
 
     if command is not None:
         listed.__name__ = command.__name__
