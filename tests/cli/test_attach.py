@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, Said, free_port
+from cli_stack import EXAMPLE, CommandResult, free_port
 from upstream_client import PYTHONS, client_rewards
 
 pytestmark = [pytest.mark.processes, pytest.mark.enable_socket]
@@ -32,10 +32,10 @@ def address() -> str:
 
 
 @pytest.fixture
-def up(gymctl: Callable[..., Said], folder: Path) -> Iterator[Callable[..., tuple[Said, int]]]:
+def up(gymctl: Callable[..., CommandResult], folder: Path) -> Iterator[Callable[..., tuple[CommandResult, int]]]:
     """Start the quickstart stack with further options; how the command ended, and the head's port."""
 
-    def start(*options: str) -> tuple[Said, int]:
+    def start(*options: str) -> tuple[CommandResult, int]:
         port = free_port()
         return gymctl("up", EXAMPLE, "--engine", "local", f"+head_server.port={port}", *options), port
 
@@ -56,7 +56,7 @@ def status(host: str, port: int) -> int:
         return int(reply.status)
 
 
-def test_on_loopback_calls_are_taken_and_a_note_says_by_whom(up: Callable[..., tuple[Said, int]]) -> None:
+def test_on_loopback_calls_are_taken_and_a_note_says_by_whom(up: Callable[..., tuple[CommandResult, int]]) -> None:
     started, port = up("--expose", "agents")
     assert started.code == 0, started
     assert "every user of this machine can call" in started.err
@@ -67,7 +67,7 @@ def test_on_loopback_calls_are_taken_and_a_note_says_by_whom(up: Callable[..., t
 
 @pytest.mark.parametrize("clients", ["192.0.2.128/25", "203.0.113.0/24,192.0.2.200"])
 def test_the_list_is_enforced_and_this_machine_may_call(
-    up: Callable[..., tuple[Said, int]], address: str, clients: str
+    up: Callable[..., tuple[CommandResult, int]], address: str, clients: str
 ) -> None:
     started, port = up("+head_server.host=0.0.0.0", "--expose", "agents", "--expose-to", clients)
     assert started.code == 0, started
@@ -79,7 +79,7 @@ def test_the_list_is_enforced_and_this_machine_may_call(
     assert status(host, agent_port) == 200
 
 
-def test_an_address_that_others_reach_needs_a_list(up: Callable[..., tuple[Said, int]], folder: Path) -> None:
+def test_an_address_that_others_reach_needs_a_list(up: Callable[..., tuple[CommandResult, int]], folder: Path) -> None:
     refused, _ = up("+head_server.host=0.0.0.0", "--expose", "agents")
     assert refused.code == 2
     assert "--expose on 0.0.0.0 needs the addresses that may call" in refused.err
@@ -96,7 +96,7 @@ def test_an_address_that_others_reach_needs_a_list(up: Callable[..., tuple[Said,
     ],
 )
 def test_wrong_options_are_refused_before_anything_starts(
-    up: Callable[..., tuple[Said, int]], folder: Path, options: list[str], message: str
+    up: Callable[..., tuple[CommandResult, int]], folder: Path, options: list[str], message: str
 ) -> None:
     refused, _ = up(*options)
     assert refused.code == 2
@@ -110,7 +110,7 @@ def posted(url: str, body: dict[str, Any]) -> dict[str, Any]:
         return dict(json.load(reply))
 
 
-def test_a_trainer_calls_what_it_finds_in_the_heads_dict(up: Callable[..., tuple[Said, int]]) -> None:
+def test_a_trainer_calls_what_it_finds_in_the_heads_dict(up: Callable[..., tuple[CommandResult, int]]) -> None:
     started, port = up("--expose", "servers")
     assert started.code == 0, started
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/global_config_dict_yaml") as reply:
@@ -145,7 +145,7 @@ def test_a_trainer_calls_what_it_finds_in_the_heads_dict(up: Callable[..., tuple
 @pytest.mark.upstream
 @pytest.mark.parametrize("release", PYTHONS)
 def test_clients_collect_by_the_address_of_the_machine(
-    up: Callable[..., tuple[Said, int]], address: str, release: str
+    up: Callable[..., tuple[CommandResult, int]], address: str, release: str
 ) -> None:
     options = ["+head_server.host=0.0.0.0", "--expose", "agents", "--expose-to", "203.0.113.0/24"]
     started, port = up(*options)

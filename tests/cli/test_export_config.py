@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, GOOD, Said
+from cli_stack import EXAMPLE, GOOD, CommandResult
 from omegaconf import OmegaConf
 from upstream_client import interpreter
 
@@ -168,7 +168,7 @@ def test_what_the_trainer_cannot_start_is_refused(tmp_path: Path, text: str, pol
     assert message in str(caught.value)
 
 
-def test_notes_name_variables_and_folders_to_copy(gymctl: Callable[..., Said], folder: Path) -> None:
+def test_notes_name_variables_and_folders_to_copy(gymctl: Callable[..., CommandResult], folder: Path) -> None:
     printed = gymctl("export-config", assets.folder("examples") / "policy-and-judge", "--to", "nemo-rl")
     assert "note: policy_model: vllm_model replaces scripted_model, because it returns token ids" in printed.err
     assert "NeMo Gym does not bundle resources_servers/library_judge_math; copy its folder" in printed.err
