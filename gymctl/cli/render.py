@@ -54,6 +54,7 @@ def render(
     slices: SliceOption = SliceMode.CLOSURE,
     gym_root: GymRoot = None,
     gym_version: GymVersion = None,
+    cpu_nodes: int = typer.Option(1, "--cpu-nodes", help="(slurm) Nodes for the servers.", min=1, max=1000),
     nofile: int = typer.Option(65535, "--nofile", help="Open-file limit of each container.", min=256),
     publish: Publish = None,
     expose: Expose = None,
@@ -64,7 +65,7 @@ def render(
     token_file: TokenFile = None,
     as_json: bool = typer.Option(False, "--json", help="Print the list of Swarm changes as JSON."),
 ) -> None:
-    """Write the Compose or Swarm file of a configuration; start nothing.
+    """Write the Compose or Swarm file, or the Slurm script, of a configuration; start nothing.
 
     It has one service per named server, plus the head. A file for Swarm is translated from the one for Compose; every
     change and every unsupported key is listed.
@@ -74,21 +75,21 @@ def render(
       gymctl render examples/quickstart
       gymctl render model.yaml agent.yaml +policy_model_name=mine -o compose.yaml
       gymctl render examples/multi-environment --target swarm -o stack.yaml
+      gymctl render examples/quickstart --target slurm -o stack.sbatch
     """  # noqa: D301 - \b has click leave the lines below it as they are
+    from gymctl.operations import render as operation
     from gymctl.operations.membership import with_membership
-    from gymctl.operations.render import check_target, write_rendering
-    from gymctl.operations.render import render as render_file
 
     is_printed = output == _STANDARD_OUTPUT
     _check_json(target, as_json=as_json, is_printed=is_printed)
-    check_target(target, role, publish)
+    operation.check_target(target, role, publish)
     config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version, role=role)
     membership = membership_options(role, advertise, node, token_file)
     config = with_membership(config, membership, needs_token=not is_printed)
     options = plan_options(name, slices, gym_version, publish, expose=expose, expose_to=expose_to)
-    rendering = render_file(
+    rendering = operation.render(
         config,
-        replace(options, nofile=nofile),
+        replace(options, nofile=nofile, cpu_nodes=cpu_nodes),
         target=target,
         directory=Path.cwd() if is_printed else Path(output).resolve().parent,
         typed_options=typed_options(context),
@@ -98,10 +99,9 @@ def render(
     if is_printed:
         typer.echo(rendering.text, nl=False)
         return
-    write_rendering(rendering, Path(output), config)
+    operation.write_rendering(rendering, Path(output), config)
     typer.echo(
-        f"wrote {output}: {len(rendering.services)} services; `{rendering.next_command}` builds their images and "
-        "starts them",
+        f"wrote {output}: {len(rendering.services)} services; {rendering.next_step.format(output=output)}",
         err=True,
     )
 

@@ -42,6 +42,7 @@ class Target(StrEnum):
 
     COMPOSE = "compose"
     SWARM = "swarm"
+    SLURM = "slurm"
 
 
 class ExposedGroup(StrEnum):

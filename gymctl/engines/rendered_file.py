@@ -19,6 +19,8 @@ def check_ours(path: Path) -> None:
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             first = file.readline()
+            if first.startswith("#!"):  # of a script
+                first = file.readline()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", "choose a writable file") from error
     if not first.startswith(MARKER):

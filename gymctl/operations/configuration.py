@@ -42,6 +42,8 @@ class PlanOptions:
     """Servers that clients outside of the stack may call: names, or the groups ``agents`` and ``servers``."""
     expose_to: tuple[str, ...] = ()
     """Networks of these clients, such as ``10.0.0.0/8``; needed unless only this machine reaches the servers."""
+    cpu_nodes: int = 1
+    """Nodes of a Slurm job that servers run on."""
     nofile: int = NOFILE
     """Open-file limit of each container."""
     bounded_logs: bool = True

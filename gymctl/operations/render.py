@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gymctl.config import Config, Role, Target
 from gymctl.config.vocabulary import POLICY_TOKEN
-from gymctl.errors import InputError
-from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan
+from gymctl.engines.local.ignored_settings import ignored_settings
+from gymctl.errors import ConfigError, InputError
+from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan, stack_name
 from gymctl.operations.exposure import check_exposed_engine
 from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
 from gymctl.operations.policy_token import store_tokens
 from gymctl.stack import StackPlan, one_machine_notes, render_stack
+from gymctl.stack.slurm.job import SlurmJob, render_slurm, slurm_problems
 from gymctl.stack.swarm import KeyChange, render_swarm
 
 
@@ -34,8 +36,8 @@ class Rendering:
     """Files to write next to it: path relative to it, content."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment name and value of each secret that a container reads from a file."""
-    next_command: str = "gymctl up"
-    """The command that builds its images and starts them."""
+    next_step: str = "`gymctl up` builds their images and starts them"
+    """What to do with the file, which is ``{output}`` there."""
 
 
 def render(
@@ -60,6 +62,10 @@ def render(
         ConfigError: the configuration cannot be such a stack.
     """
     options = options or PlanOptions()
+    if target is Target.SLURM:
+        return slurm_rendering(config, options, directory or Path.cwd())
+    if options.cpu_nodes != 1:
+        raise InputError("--cpu-nodes is for --target slurm", "remove it")
     check_target(target, config.membership.role if config.membership else Role.ALL, options.publish)
     check_exposed_engine(options.expose, is_swarm=target is Target.SWARM)
     publish = published_head(config, options.publish)
@@ -109,6 +115,61 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
     write_atomically(path.resolve(), rendering.text, mode=new_file_mode())
 
 
+def slurm_rendering(config: Config, options: PlanOptions, directory: Path) -> Rendering:
+    """The batch script of a configuration's stack.
+
+    Raises:
+        InputError: an option is not for Slurm, or an override holds a secret, which would be in the script.
+        ConfigError: the configuration cannot be such a stack.
+    """
+    for option, is_set in (("--publish", options.publish is not None), ("--gym-version", options.gym_version)):
+        if is_set:
+            raise InputError(f"{option} is for containers, and a Slurm job does not start any", "remove it")
+    problems = [*slurm_problems(config, options.cpu_nodes)]
+    if problems:
+        raise ConfigError(problems)
+    job = SlurmJob(
+        name=stack_name(options.name, directory),
+        arguments=_absolute_arguments(config),
+        directory=str(config.source.directory.resolve()),
+        options=tuple(_up_options(config, options)),
+        cpu_nodes=options.cpu_nodes,
+    )
+    return Rendering(
+        text=render_slurm(config, job),
+        services=("head", *config.started),
+        notes=tuple(ignored_settings(config)) if not config.vllm else (),
+        next_step="submit it: sbatch {output}",
+    )
+
+
+def _up_options(config: Config, options: PlanOptions) -> Iterator[str]:
+    """The options of ``gymctl up`` on each node that have the same effect as those of the rendering."""
+    yield from ("--merge-order", config.merge_order.value)
+    if config.source.gym_root is not None:
+        yield from ("--gym-root", str(config.source.gym_root.resolve()))
+    if options.expose:
+        yield from ("--expose", ",".join(options.expose))
+    if options.expose_to:
+        yield from ("--expose-to", ",".join(options.expose_to))
+
+
+def _absolute_arguments(config: Config) -> tuple[str, ...]:
+    """The arguments of a configuration, with paths that are valid in any folder.
+
+    Raises:
+        InputError: an override holds a secret.
+    """
+    arguments = []
+    for argument, displayed in zip(config.source.arguments, display_arguments(config), strict=True):
+        if displayed != argument:
+            key = argument.partition("=")[0]
+            raise InputError(f"{key} holds a secret, which would be in the script", "put it into env.yaml")
+        path = config.source.directory / argument
+        arguments.append(str(path.resolve()) if path.exists() else argument)
+    return tuple(arguments)
+
+
 def _swarm(stack: StackPlan, arguments: Sequence[str], files: Mapping[str, bytes]) -> Rendering:
     translated = render_swarm(stack, arguments=arguments)
     return Rendering(
@@ -118,5 +179,5 @@ def _swarm(stack: StackPlan, arguments: Sequence[str], files: Mapping[str, bytes
         changes=translated.changes,
         files={**translated.files, **files},
         secrets=stack.secrets,
-        next_command="gymctl up --engine swarm",
+        next_step="`gymctl up --engine swarm` builds their images and starts them",
     )

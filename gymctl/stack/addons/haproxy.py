@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from gymctl import assets
 from gymctl.config import MOST_REPLICAS, ServerKind
+from gymctl.stack.templates import render_template
 
 HEALTH_PORT = 8404
 """Port of the proxy's own health check, and of its ``/metrics``."""
@@ -53,14 +53,5 @@ class ProxyTarget:
 
 def render_proxy(template: str, cookie: str, **values: Any) -> str:
     """HAProxy's configuration from a template; ``cookie`` names the cookie that keeps a session on its replica."""
-    import jinja2
-
-    environment = jinja2.Environment(  # noqa: S701 - no HTML, and names are those of hosts
-        loader=jinja2.FileSystemLoader(assets.folder("templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     common = {"cookie": cookie, "most": MOST_REPLICAS, "health_port": HEALTH_PORT}
-    return environment.get_template(template).render(**common, **values)
+    return render_template(template, **common, **values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -138,7 +138,7 @@ class _Block:
             port=VLLM_PORT,
             slice_text="",
             config_path="",
-            command=tuple(self._command()),
+            command=tuple(serve_arguments(block, str(VLLM_PORT), _inside)),
             working_dir="",
             secrets=self._secrets,
             published=published,
@@ -173,36 +173,6 @@ class _Block:
             fragment=own,
         )
 
-    def _command(self) -> Iterator[str]:
-        """The arguments of ``vllm serve``."""
-        block = self._block
-        yield from (_inside(block.model) if block.is_local else block.model,)
-        yield from ("--served-model-name", block.served_name, "--host", EVERY_INTERFACE, "--port", str(VLLM_PORT))
-        cpu = block.profile == "cpu"
-        tools = tool_parser(block)
-        template = _inside(block.chat_template) if block.chat_template else None
-        values = {
-            "--tensor-parallel-size": block.tensor_parallel_size if block.tensor_parallel_size > 1 else None,
-            "--pipeline-parallel-size": block.pipeline_parallel_size if block.pipeline_parallel_size > 1 else None,
-            "--data-parallel-size": block.data_parallel_size if block.data_parallel_size > 1 else None,
-            "--gpu-memory-utilization": block.gpu_memory_utilization,
-            "--max-model-len": block.max_model_len,
-            "--dtype": block.dtype or ("float32" if cpu else None),
-            "--tool-call-parser": tools,
-            "--reasoning-parser": reasoning_parser(block),
-            "--chat-template": template,
-            "--revision": block.revision,
-        }
-        flags = {
-            "--enable-auto-tool-choice": tools is not None,
-            "--trust-remote-code": block.trust_remote_code,
-            "--enforce-eager": cpu,
-        }
-        for argument, value in values.items():
-            yield from (argument, str(value)) if value is not None else ()
-        yield from (argument for argument, is_set in flags.items() if is_set)
-        yield from block.extra_args
-
     def _environment(self, own: Service) -> tuple[tuple[str, str], ...]:
         environment = dict(own.environment or {})
         if self._block.is_local:
@@ -235,6 +205,36 @@ class _Block:
             return self._fragment
         size = None if self._block.ipc == "host" else self._fragment.shm_size
         return self._fragment.model_copy(update={"ipc": self._block.ipc, "shm_size": size})
+
+
+def serve_arguments(block: VllmBlock, port: str, place: Callable[[str], str] = str) -> Iterator[str]:
+    """The arguments of ``vllm serve`` for one instance; ``place`` is where it finds a path of this machine."""
+    yield from (place(block.model) if block.is_local else block.model,)
+    yield from ("--served-model-name", block.served_name, "--host", EVERY_INTERFACE, "--port", port)
+    cpu = block.profile == "cpu"
+    tools = tool_parser(block)
+    template = place(block.chat_template) if block.chat_template else None
+    values = {
+        "--tensor-parallel-size": block.tensor_parallel_size if block.tensor_parallel_size > 1 else None,
+        "--pipeline-parallel-size": block.pipeline_parallel_size if block.pipeline_parallel_size > 1 else None,
+        "--data-parallel-size": block.data_parallel_size if block.data_parallel_size > 1 else None,
+        "--gpu-memory-utilization": block.gpu_memory_utilization,
+        "--max-model-len": block.max_model_len,
+        "--dtype": block.dtype or ("float32" if cpu else None),
+        "--tool-call-parser": tools,
+        "--reasoning-parser": reasoning_parser(block),
+        "--chat-template": template,
+        "--revision": block.revision,
+    }
+    flags = {
+        "--enable-auto-tool-choice": tools is not None,
+        "--trust-remote-code": block.trust_remote_code,
+        "--enforce-eager": cpu,
+    }
+    for argument, value in values.items():
+        yield from (argument, str(value)) if value is not None else ()
+    yield from (argument for argument, is_set in flags.items() if is_set)
+    yield from block.extra_args
 
 
 def _inside(path: str) -> str:

@@ -1,0 +1,1 @@
+"""Slurm: a stack on the nodes of a job."""
