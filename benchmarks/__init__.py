@@ -1,1 +1,1 @@
-"""Measures gymctl beside NeMo Gym on one machine, in one run. ``python -m benchmarks --help``."""
+"""Measures gymctl and NeMo Gym on one machine, in one run. ``python -m benchmarks --help``."""

@@ -70,7 +70,7 @@ def rollouts(plan: Plan) -> Iterator[Sample]:
 
 
 def all_in_one(plan: Plan) -> Iterator[Sample]:
-    """The same with all of our servers in one process, beside upstream's three."""
+    """The same with all of our servers in one process, compared with upstream's three."""
     target = rollout_target(plan)
     with ExitStack() as stacks:
         running = start_stacks(plan, stacks)

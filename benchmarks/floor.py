@@ -1,4 +1,4 @@
-"""The floor: the same rollouts over servers with no features, beside ours and NeMo Gym's in the same run."""
+"""The floor: the same rollouts over servers without features, compared with ours and NeMo Gym's in the same run."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def _truncated(body: bytes, choice: random.Random) -> Pieces:
 
 
 def _twice(body: bytes, choice: random.Random) -> Pieces:
-    """A second response that nobody asked for."""
+    """An unsolicited second response."""
     return [_plain(body) + _plain(b"a response to another request")], "keep"
 
 

@@ -1,4 +1,4 @@
-"""What the kernel says about processes and the machine (Linux ``/proc``)."""
+"""The kernel's figures about processes and the machine (Linux ``/proc``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LISTENING = "0A"
 
 
 def cpu_seconds(processes: Iterable[int]) -> float:
-    """CPU time that the processes have used so far, user and system; one that is gone counts for nothing."""
+    """CPU time that the processes have used so far, user and system; a process that has ended counts as zero."""
     total = 0.0
     for pid in processes:
         try:
@@ -31,7 +31,7 @@ def memory_mb(processes: Iterable[int]) -> float:
 
 
 def peak_memory_mb(pid: int) -> float:
-    """The most resident memory the process ever had, in MB."""
+    """The peak resident memory of the process, in MB."""
     return _field(pid, "status", "VmHWM:") / 1024
 
 
@@ -103,5 +103,5 @@ def description() -> dict[str, str | int]:
 
 
 def python_version(python: Path) -> str:
-    """The version an interpreter says it is."""
+    """The version that an interpreter reports."""
     return subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""The index of a results file beside plain reading: time, memory, and what questions cost afterwards.
+"""The index of a results file compared with plain reading: time, memory, and the cost of queries.
 
 ``python -m benchmarks.results_index`` writes 100,000 rollouts of 50 KB (5 GB) into a temporary folder, indexes them
 with the file's pages dropped from the cache and again with them cached, and asks. Times are printed as ratios of

@@ -1,4 +1,4 @@
-"""Where the bundled files are: beside the package in a checkout, inside it in an installed wheel."""
+"""Where the bundled files are: next to the package in a checkout, inside it in an installed wheel."""
 
 from __future__ import annotations
 

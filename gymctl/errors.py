@@ -50,7 +50,7 @@ class ErrorCode(StrEnum):
 
 
 class GymctlError(Exception):
-    """An error with a next step in it: ``message`` says what is wrong, ``hint`` what would be right.
+    """An error with a next step: ``message`` describes the problem, ``hint`` the fix.
 
     ``error_code`` is for errors that the page about troubleshooting explains.
     """
@@ -88,7 +88,7 @@ class InputError(GymctlError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a configuration: where (``file:line``, or a phrase), what, and what would be right."""
+    """One problem in a configuration: its place (``file:line``, or a phrase), description, and fix."""
 
     where: str
     message: str

@@ -26,7 +26,7 @@ _PATIENT = 4  # repetitions that wait for an outage to end, or a server to thaw,
 
 
 def main() -> int:
-    """Run what the arguments ask for. Returns 0 if every repetition ended and broke no promise."""
+    """Run the requested kinds. Returns 0 if every repetition ended without a violation."""
     options = _arguments()
     kinds = [kind for kind in KINDS if not options.kind or any(name in kind.name for name in options.kind)]
     if not kinds:

@@ -85,7 +85,7 @@ class Collector:
         return self.process.poll() is None
 
     def wait_under_way(self, seconds: float = 60.0) -> bool:
-        """Wait until it has begun; False when it ended before, or did not begin in time."""
+        """Wait until it has started; False if it ended before, or did not start in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.alive:
             if self.output.under_way.wait(0.05):

@@ -108,7 +108,7 @@ def _is_disk_error(message: str) -> bool:
 
 @dataclass
 class Seen:
-    """What the agent saw of a run so far: attempts by rollout that were begun, ended well, failed."""
+    """The agent's view of a run so far: attempts by rollout that started, succeeded, failed."""
 
     begun: Counter[Key] = field(default_factory=Counter)
     ended: Counter[Key] = field(default_factory=Counter)

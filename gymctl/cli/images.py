@@ -1,4 +1,4 @@
-"""``gymctl images``: give a configuration's images to the nodes of a Swarm, apart from ``up``."""
+"""``gymctl images``: distribute a configuration's images to the nodes of a Swarm, without ``up``."""
 
 from __future__ import annotations
 

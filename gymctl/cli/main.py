@@ -204,7 +204,7 @@ def _refuse(error: Any) -> int:
 
 
 def _discard_output() -> None:
-    """Discard pending output: standard output is gone, and the interpreter must not try to flush it."""
+    """Discard pending output: standard output is closed, and the interpreter must not try to flush it."""
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
     os.close(sink)

@@ -67,7 +67,7 @@ def _watch(*, as_json: bool, is_wide: bool) -> None:
 
 
 def _tables(stack: StackStatus, *, is_wide: bool) -> RenderableType:
-    """The servers; of a Swarm also its nodes, and what became of earlier replicas."""
+    """The servers; for a Swarm also its nodes and the history of earlier replicas."""
     from rich.console import Group
     from rich.text import Text
 

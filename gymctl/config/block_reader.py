@@ -1,4 +1,4 @@
-"""Read a block: from what pydantic finds wrong to problems with their file and line, and what would be right."""
+"""Read a block: pydantic's errors become problems with file, line and a fix."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class _Reporter:
 
 
 def _is(path: KeyPath, value: Any) -> str:
-    """``is VALUE``, with nothing of a credential."""
+    """``is VALUE``, with credentials masked."""
     if holds_credential(str(path[-1]) if path else ""):
         return "is not valid"
     text = repr(value)

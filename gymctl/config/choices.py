@@ -95,7 +95,7 @@ class GraphFormat(StrEnum):
 
 
 class ResultOrder(StrEnum):
-    """The order of collected results: as they finish, or as their rows stand in the input."""
+    """The order of collected results: as they finish, or in the order of their rows."""
 
     COMPLETION = "completion"
     INPUT = "input"

@@ -46,7 +46,7 @@ class Finder:
                 return self._under(self.roots[-1], ours)
         except OSError as error:
             raise InputError(f"{text[:200]}: cannot be read: {error.strerror}") from error
-        except (ValueError, RuntimeError) as error:  # a wrong glob; a home that nobody has
+        except (ValueError, RuntimeError) as error:  # an invalid glob; a home directory that does not exist
             raise InputError(f"{text}: no such file: {error}") from error
         raise InputError(f"{text}: no such file ({self._looked_in(beside)})", self._suggestion(text, beside))
 

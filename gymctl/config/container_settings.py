@@ -1,4 +1,4 @@
-"""What a server's container gets apart from its server: time to start, volumes, variables, networks, a log driver.
+"""Settings of a server's container: time to start, volumes, variables, networks, log driver.
 
 The keys may be in a server's fields or next to its kind key. Only engines that run containers use them.
 """
@@ -139,7 +139,7 @@ _A_LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 
 
 class ContainerSettings(Block):
-    """What a server's container gets apart from its server. Only engines that run containers use it."""
+    """Settings of a server's container. Only engines that run containers use them."""
 
     start_period: (
         Annotated[int, BeforeValidator(_seconds), Must(_START_PERIOD), WithJsonSchema({"type": ["string", "integer"]})]

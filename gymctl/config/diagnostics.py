@@ -122,7 +122,7 @@ CODES: Mapping[NoteCode, str] = {
 
 @dataclass(frozen=True)
 class Note:
-    """One thing worth knowing: its code, where (``file:line``), what, and what would be right."""
+    """A note on the configuration: its code, place (``file:line``), message, and suggested change."""
 
     code: NoteCode
     where: str
@@ -144,7 +144,7 @@ class Findings:
     _entries: set[str | int] = field(default_factory=set)
 
     def place(self, path: KeyPath) -> str:
-        """Where ``path`` was last set, as text; empty when nobody knows."""
+        """Where ``path`` was last set, as text; empty if unknown."""
         return str(self.origins.of(path) or "")
 
     def problem(self, path: KeyPath, message: str, hint: str = "", code: ErrorCode | None = None) -> None:
@@ -153,7 +153,7 @@ class Findings:
         self.problems.append(Problem(self.place(path), message, hint, code))
 
     def concerns(self, entry: str) -> bool:
-        """Whether a problem lies in this top-level entry."""
+        """Whether a problem is in this top-level entry."""
         return entry in self._entries
 
     def note(self, code: NoteCode, path: KeyPath, message: str, hint: str = "") -> None:

@@ -1,4 +1,4 @@
-"""A configuration as text for people and scripts: all of it, one value explained, who refers to whom."""
+"""A configuration as text for people and scripts: all of it, one value explained, the references between servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a configuration's interpolations stand for, found without resolving them.
+"""How large a configuration's interpolations are once resolved, computed without resolving them.
 
 Interpolations of interpolations multiply: ten lines of YAML may stand for more text than any memory holds. A value's
 size is the sum of what it refers to, and each referred value is measured once.

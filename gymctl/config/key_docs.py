@@ -82,7 +82,7 @@ def _field_doc(key: str, field: FieldInfo) -> KeyDoc:
 
 
 def doc_at(path: KeyPath, folder: Path | None = None, entrypoint: str = "app.py") -> KeyDoc | None:
-    """The key at a path of the configuration; None where nobody declares it.
+    """The key at a path of the configuration; None if it is not declared.
 
     ``folder`` and ``entrypoint`` are where the code of the server at the path is.
     """

@@ -179,7 +179,7 @@ def _order_of(documents: Sequence[Document]) -> MergeOrder | None:
 
 
 def _read_tree(named: Sequence[str], finder: Finder, environ: Mapping[str, str]) -> Tree:
-    """Read files breadth first, each once, and who includes whom."""
+    """Read files breadth first, each once, and record which file includes which."""
     tree = Tree(list(dict.fromkeys(path for text in named for path in finder.find(text))))
     pending = list(tree.named)
     for path in pending:

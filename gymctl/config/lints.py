@@ -48,7 +48,7 @@ def advise(
     files: Sequence[Document],
     findings: Findings,
 ) -> None:
-    """Add notes on keys that nobody reads and on servers that two files define."""
+    """Add notes on keys that nothing reads and on servers that two files define."""
     for server in servers.values():
         _unread_fields(server, findings)
         _unread_siblings(server, resolved[server.name], findings)
@@ -108,7 +108,7 @@ def _common_keys(server: ServerInstance) -> frozenset[str]:
 
 
 def _same_names(servers: Mapping[str, ServerInstance], files: Sequence[Document], findings: Findings) -> None:
-    """A server whose entrypoint stands in two files is defined twice: the two merge, silently."""
+    """A server whose entrypoint is set in two files is defined twice: the two merge silently."""
     for name, server in servers.items():
         path = (*server.path, "entrypoint")
         places = [document.marks[path] for document in files if path in document.marks and name in document.data]

@@ -101,7 +101,7 @@ def read_config(
     findings = Findings(silenced=silenced_codes(layers.all))
     raw, links = detach(_merged(layers, findings), findings)
     resolved = resolve(raw, environ, findings)
-    if findings.problems:  # of values that are not known, nothing more can be said
+    if findings.problems:  # nothing more is known about unset values
         return _unfinished(raw, resolved, layers, findings)
     vllm = read_blocks(resolved, cwd, findings)
     raw, resolved = _with_bundled(raw, attach(resolved, links, vllm, findings), layers, findings)
@@ -162,7 +162,7 @@ def _report_empty(layers: Layers, findings: Findings) -> None:
 
 
 def _unfinished(raw: Mapping[str, Any], resolved: dict[str, Any], layers: Layers, findings: Findings) -> Loaded:
-    """What can be said of a configuration with values that nobody set: the values themselves, and their origins."""
+    """A configuration with unset values, as far as it is known: the values and their origins."""
     own = Findings(findings.origins, findings.silenced)
     config = Config(
         servers=find_servers(resolved, layers.roots, own),
@@ -191,7 +191,7 @@ def _ray(
 
 
 def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers) -> dict[str, str]:
-    """Environment name -> secret; the word by which a vLLM is called that asks for no key is none."""
+    """Environment name -> secret, without the placeholder key for a vLLM that requires none."""
     secrets = find_secrets(raw, resolved, layers.env.data if layers.env else {})
     return {name: value for name, value in secrets.items() if value != NO_KEY}
 

@@ -83,7 +83,7 @@ class _Merger:
         self.findings.problems.append(Problem(str(here), message, "make them the same type, or rename one"))
 
     def _note_loss(self, old: Any, value: Any, path: KeyPath) -> None:
-        """What a reader of this file may not expect: an includer overruled, or siblings gone."""
+        """Notes on results that a reader of this file may not expect: an overridden includer, or lost siblings."""
         was = self.findings.origins.of(path)
         now = self.document.marks.get(path)
         if old is None or old in (value, MISSING) or was is None or now is None or not now.line:

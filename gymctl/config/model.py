@@ -40,7 +40,7 @@ class ServerInstance:
     num_workers: int | None
     location: Location | None
     folder: Path | None = None  # where its entrypoint was found; None when under no search root
-    runtime: str | None = None  # one of RUNTIMES, when it or the whole stack says so
+    runtime: str | None = None  # one of RUNTIMES, if set for it or for the whole stack
     placement: Placement | None = None  # its own and the stack's, merged
     limits: ResourceLimits | None = None  # its ``resources:``
     needs_ray: bool = False
@@ -66,7 +66,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Membership:
-    """A machine's part in a stack on several: its role, and what the command line says of it.
+    """A machine's part in a stack on several machines: its role and the options about it.
 
     ``token`` is what workers show to the head. ``node`` is this machine's name on the head's list, ``advertise`` the
     address under which others reach those of its servers that name none.

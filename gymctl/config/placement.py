@@ -98,7 +98,7 @@ class Placement(Block):
     max_replicas_per_node: PositiveCount | None = Field(None, description="Maximum number of replicas on one node.")
 
     def over(self, other: Placement) -> Placement:
-        """This placement where it says something, else ``other``; labels are merged one by one."""
+        """This placement, with ``other`` for keys that are not set; labels are merged one by one."""
         known = Placement.model_fields.keys()
         values = {key: getattr(layer, key) for layer in (other, self) for key in layer.model_fields_set & known}
         if other.labels is not None and self.labels is not None:
@@ -129,7 +129,7 @@ class Placements(Placement):
     addons: Placement | None = Field(None, description="Placement of added services: vLLM, Ray, proxies.")
 
     def of(self, group: str, own: Placement | None = None) -> Placement | None:
-        """What holds for a member of ``group`` (one of ``GROUPS``) that has ``own``; None when nothing is set."""
+        """The placement of a member of ``group`` (one of ``GROUPS``) that has ``own``; None if nothing is set."""
         merged: Placement = self
         for nearer in (getattr(self, group), own):
             if nearer is not None:

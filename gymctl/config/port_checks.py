@@ -39,7 +39,7 @@ def check_published(
 
 
 def _published_ports(blocks: Iterable[VllmBlock], ray: RayBlock | None) -> Iterator[tuple[str, KeyPath, int]]:
-    """Who wants a port, where that is said, and the port."""
+    """Each published port: its owner, the key that sets it, and the port."""
     for block in blocks:
         for index, service in enumerate(block.services if block.port else ()):
             yield service, (*block.path, "port"), (block.port or 0) + index

@@ -64,7 +64,7 @@ class RayKeys(Block):
 
 
 class RayBlock(RayKeys):
-    """The cluster of a configuration; ``location`` is where its block stands."""
+    """The cluster of a configuration; ``location`` is the place of its block."""
 
     location: Location | None = None
 

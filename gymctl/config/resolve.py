@@ -1,4 +1,4 @@
-"""Replace every interpolation and find every value that nobody set.
+"""Replace every interpolation and find every unset value.
 
 OmegaConf resolves; it is given only what interpolations can reach, since building its tree is what costs time.
 """
@@ -26,7 +26,7 @@ _NO_VARIABLE = re.compile(r"Environment variable '([^']+)' not found")
 def resolve(merged: Mapping[str, Any], environ: Mapping[str, str], findings: Findings) -> dict[str, Any]:
     """A copy of the merged configuration with every interpolation replaced.
 
-    ``???`` that nobody set and interpolations that lead nowhere become problems; their values are then None.
+    Unset ``???`` and interpolations without a target become problems; their values are then None.
     """
     resolved: dict[str, Any] = copied(merged)
     open_places = list(_open_places(merged, ()))
@@ -50,7 +50,7 @@ def resolve_text(text: str, values: Mapping[str, Any], environ: Mapping[str, str
     """A text with its interpolations replaced from ``values`` and the environment, before anything is merged.
 
     Raises:
-        ValueError: one of them leads nowhere; the text says which.
+        ValueError: one of them has no target; the message names it.
     """
     if "${" not in text:
         return text

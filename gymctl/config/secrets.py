@@ -30,7 +30,7 @@ _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 
 
 def holds_credential(key: str) -> bool:
-    """Whether a key's name says that its value is a credential.
+    """Whether a key's name indicates that its value is a credential.
 
     ``return_token_id_information`` is none (upstream masks it), nor is ``max_output_tokens``.
     """
@@ -151,7 +151,7 @@ def _mask(value: Any, hidden: list[str], *, credential: bool) -> Any:
 
 
 class Masks:
-    """Hides a server's credentials in what it says: an endpoint or a proxy may repeat them, in an error above all.
+    """Hides a server's credentials in its output: an endpoint or a proxy may repeat them, especially in errors.
 
     A reply that is not an error is a model's text, of which a word like ``placeholder`` must stay a part: there only
     what looks like a real key is hidden.

@@ -201,7 +201,7 @@ def _is_field(value: ast.expr | None) -> bool:
 
 
 def _description(value: ast.expr | None, following: ast.stmt | None) -> str:
-    """``Field(description=...)``, else the text that stands under the field."""
+    """``Field(description=...)``, otherwise the docstring under the field."""
     for keyword in value.keywords if isinstance(value, ast.Call) else ():
         if keyword.arg == "description" and isinstance(text := constant(keyword.value), str):
             return text

@@ -1,4 +1,4 @@
-"""Give every server the placement that holds for it."""
+"""Give every server its effective placement."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _model_of(folder: Path, entrypoint: str, keys: frozenset[str]) -> type[BaseM
     try:
         return settings_model(code.settings if code else (), keys)
     except (TypeError, ValueError, PydanticUserError, SchemaError):
-        return None  # bounds that do not fit the type: the server itself says so when it starts
+        return None  # bounds that do not fit the type: the server itself reports them when it starts
 
 
 def settings_model(settings: Iterable[Setting], keys: Container[str]) -> type[BaseModel]:

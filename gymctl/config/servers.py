@@ -83,7 +83,7 @@ class _Entry:
         return not nearest("entrypoint", fields, cutoff=0.8)
 
     def server(self) -> ServerInstance | None:
-        """The server, or None with a problem that says why not."""
+        """The server, or None with a problem that explains why."""
         kinds = [kind for kind in ServerKind if kind.value in self.value]
         if not isinstance(self.name, str):
             self.findings.problem((self.name,), f"the server name {self.name!r} is not a string", "put it in quotes")

@@ -28,7 +28,7 @@ def is_size(value: Any) -> bool:
 
 
 def is_size_with_unit(value: Any) -> bool:
-    """Whether it is a size that names its unit; a configuration asks for one, since bare bytes are rarely meant."""
+    """Whether it is a size with a unit; configurations require one, because plain bytes are rarely intended."""
     if isinstance(value, str):
         match = _SIZE.fullmatch(value)
     else:

@@ -136,7 +136,7 @@ class GlobalKeys(OpenBlock):
 
 
 class StackKeys(GlobalKeys):
-    """What the top level of a configuration may hold apart from servers: single values, and blocks."""
+    """Top-level keys of a configuration other than servers: single values and blocks."""
 
     gymctl: GymctlKeys | None = Field(None, description="Settings of gymctl itself.")
     placement: Placements | None = Field(None, description="Nodes that all services, or a group of them, may run on.")

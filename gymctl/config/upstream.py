@@ -135,7 +135,7 @@ _V0_7_0 = replace(
     ),
 )
 RELEASES = (_V0_4_0, _V0_5_0, _V0_5_1, _V0_6_0, _V0_7_0)
-DEFAULT = _V0_4_0  # what servers of NeMo Gym run on when nobody names a version
+DEFAULT = _V0_4_0  # the default version of servers of NeMo Gym
 
 # Read from the main branch after 0.4.0, from no wheel yet.
 _MAIN_KEYS = frozenset(

@@ -25,7 +25,7 @@ _KINDS = frozenset(kind.value for kind in ServerKind)
 
 
 class Role(StrEnum):
-    """What a machine is to a stack on several machines; ``ALL``: the stack is on this one alone."""
+    """The role of a machine in a stack on several machines; ``ALL``: the stack is on this machine only."""
 
     ALL = "all"
     COORDINATOR = "coordinator"
@@ -55,7 +55,7 @@ RAY_ADDRESS_KEY = "ray_head_node_address"  # the key of a cluster that is alread
 RAY_CLIENT_PORT = 10001  # of a cluster, for clients that are not nodes of it
 RAY_DASHBOARD_PORT = 8265
 
-# How a host says that it is this machine, and nothing else reaches it; and that it is every address of this machine.
+# Hosts that only this machine can reach, and hosts that mean every address of this machine.
 LOOPBACK = "127.0.0.1"
 LOOPBACK_HOSTS = (LOOPBACK, "localhost", "::1")
 EVERY_INTERFACE = "0.0.0.0"
@@ -65,7 +65,7 @@ LOG_FORMAT_KEY = "log_format"
 OBSERVE_KEY = "observe"
 COLLECTOR_ALIAS = "gymctl-collector"  # of the container of a collection, on the network of its stack
 COLLECTOR_PORT = 9464  # on which a collection answers /metrics
-RUNTIMES = ("gymctl", "nemo-gym")  # what a server may be said to run on; otherwise where it was found decides
+RUNTIMES = ("gymctl", "nemo-gym")  # the values of `runtime`; otherwise the location of a server's code decides
 
 # Model servers that try their endpoints when they are asked to
 PROBED = frozenset({"openai_model", "azure_openai_model", "vllm_model"})
@@ -92,7 +92,7 @@ def is_server_entry(name: object, value: Any) -> bool:
 
 
 def base_url(host: str, port: int | str) -> str:
-    """``http://HOST:PORT``; an IPv6 address stands in brackets there."""
+    """``http://HOST:PORT``; an IPv6 address is put in brackets."""
     if ":" in host and not host.startswith("["):
         return f"http://[{host}]:{port}"
     return f"http://{host}:{port}"

@@ -110,7 +110,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, name: str, text: str) -> Proble
 
 @dataclass(frozen=True)
 class _Marker:
-    """Records the place of every key; refuses one that stands twice in a mapping."""
+    """Records the place of every key; rejects duplicate keys of a mapping."""
 
     loader: Any
     document: Document

@@ -140,7 +140,7 @@ _USUAL: dict[str, Callable[[Any], bool]] = {
 
 
 def _first_problem(errors: list[Any], params: Mapping[str, Any]) -> str:
-    """The most useful of pydantic's errors: an unknown key, else the one that lies deepest."""
+    """The most useful of pydantic's errors: an unknown key, otherwise the most deeply nested one."""
     unknown = next((error for error in errors if error["type"] == "extra_forbidden"), None)
     if unknown is not None:
         return _unknown_key(str(unknown["loc"][-1]))

@@ -137,7 +137,7 @@ class _Reader:
                         yield str(name), kind, str(implementation), fields
 
     def declarations(self, mode: Mode | None, release: RowRelease | None) -> Iterator[Declaration]:
-        """The data sets in scope; what is wrong goes to the findings."""
+        """The data sets in scope; problems are added to the findings."""
         for name, kind, implementation, fields in self.servers():
             path: KeyPath = (name, kind.value, implementation, "datasets")
             entries = fields.get("datasets")

@@ -1,4 +1,4 @@
-"""Prepare data sets: validate every row, stamp where it goes, repeat it, count it, write files by type.
+"""Prepare data sets: validate, route, repeat and count every row, and write files by type.
 
 The files are NeMo Gym's (``train_data_utils.py``, nemo-gym 0.4.0 to 0.7.0). Everything is read once, row by row, and
 written next to its target; the targets appear together at the end, or not at all.

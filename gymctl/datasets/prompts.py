@@ -16,7 +16,7 @@ PARAMS = "responses_create_params"
 
 
 class RowError(Exception):
-    """A row cannot be used; the text says why and what would be right."""
+    """A row that cannot be used; the message explains why, with a fix."""
 
 
 @dataclass(frozen=True)

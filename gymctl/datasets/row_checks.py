@@ -37,7 +37,7 @@ class CheckedFile:
 
 @dataclass
 class CheckReport:
-    """What a check found; the data is right when ``problems`` is empty."""
+    """The result of a check; the data is valid if ``problems`` is empty."""
 
     files: list[CheckedFile] = field(default_factory=list)
     problems: RowProblems = field(default_factory=RowProblems)
@@ -50,7 +50,7 @@ class RowFile:
 
     path: Path
     declaration: Declaration | None = None
-    """Where its rows go; None when each row says so."""
+    """The agent of its rows; None if each row names its own."""
 
     @property
     def type(self) -> DatasetType | None:

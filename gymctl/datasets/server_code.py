@@ -1,4 +1,4 @@
-"""What a resources server wants of a row, read from its code without running it.
+"""The fields that a resources server requires of a row, read from its code without running it.
 
 The fields are those of the model that ``verify`` takes, the tools those that are declared in the class or, in NeMo
 Gym's servers, registered with ``app.post``. What the code computes is not guessed: then nothing is checked.

@@ -14,7 +14,7 @@ MISSING = "missing"
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that became of a replica: ``when`` in RFC 3339, its number (0: there is but one), and where."""
+    """An event in the history of a replica: ``when`` in RFC 3339, its number (0 for a single replica), and its node."""
 
     when: str
     replica: int

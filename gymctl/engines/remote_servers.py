@@ -1,4 +1,4 @@
-"""What a stack's head says: the servers of other machines, and the configuration."""
+"""What a stack's head serves: the servers of other machines, and the configuration."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _PATIENCE = 2  # interrupts a child may take its time over
 
 @dataclass(frozen=True)
 class Completed:
-    """What a finished command said. ``interrupted`` when it was stopped by Ctrl-C, SIGTERM or a closed terminal."""
+    """The result of a command. ``interrupted`` if it was stopped by Ctrl-C, SIGTERM or a closed terminal."""
 
     argv: tuple[str, ...]
     stdout: str
@@ -208,7 +208,7 @@ def _popen(
 
 def _kill(process: subprocess.Popen[str]) -> None:
     """Kill a child with all that it started: a grandchild that lives on would hold the pipes that we read."""
-    if process.returncode is None:  # not waited for yet, so its number is nobody else's
+    if process.returncode is None:  # not waited for yet, so its process id has not been reused
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 

@@ -109,7 +109,7 @@ def _make_own(folder: Path) -> None:
 
 
 def save_state(directory: Path, state: StackState) -> None:
-    """Write ``stack.json``, whole or not at all."""
+    """Write ``stack.json`` atomically."""
     write_atomically(state_folder(directory) / _STATE, json.dumps(asdict(state), indent=2) + "\n")
 
 
@@ -145,7 +145,7 @@ def find_state(directory: Path) -> StackState | None:
 
 
 def find_own_state(directory: Path, engine: str) -> StackState | None:
-    """As ``find_state``, for an engine that is to start a stack there: one directory, one stack.
+    """Like ``find_state``, for an engine that will start a stack there: one directory, one stack.
 
     Raises:
         EngineError: the directory's stack runs on another engine.
@@ -211,7 +211,7 @@ def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...
             changed.append(name)
     for stale in folder.iterdir():
         if stale.name not in secrets:
-            if stale.is_dir():  # Docker makes one where a file it was to mount is missing
+            if stale.is_dir():  # Docker creates one if a file to mount is missing
                 shutil.rmtree(stale, ignore_errors=True)
             else:
                 stale.unlink()

@@ -1,4 +1,4 @@
-"""The run that the options of ``gymctl collect``, and NeMo Gym's spelling of them, ask for."""
+"""The run described by the options of ``gymctl collect``, in gymctl's and NeMo Gym's spelling."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _checked(key: str, value: Any) -> Any:
 
 
 def _merge(old: dict[Any, Any], new: Mapping[Any, Any]) -> None:
-    """Lay ``new`` over ``old``: mappings key by key, all else as a whole."""
+    """Merge ``new`` over ``old``: mappings key by key, everything else as a whole."""
     for key, value in new.items():
         if isinstance(value, dict) and isinstance(old.get(key), dict):
             _merge(old[key], value)

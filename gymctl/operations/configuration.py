@@ -73,7 +73,7 @@ def load(
         arguments: YAML files, globs, directories and overrides such as ``+policy_model_name=mine``, in any order.
         directory: where relative paths and ``env.yaml`` are looked for; by default the working directory.
         environ: environment variables; by default this process's.
-        merge_order: whether an included file wins over its includer; by default what the configuration says.
+        merge_order: whether an included file wins over its includer; by default as set in the configuration.
         gym_root: a NeMo Gym checkout, or the folder of an installed one, whose configurations are found and whose
             servers run as they are.
         gym_version: the release of NeMo Gym that servers run on; it decides how files are merged.

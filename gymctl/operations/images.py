@@ -1,4 +1,4 @@
-"""Build a configuration's images and give them to the nodes of a Swarm, apart from ``up``."""
+"""Build a configuration's images and distribute them to the nodes of a Swarm, without ``up``."""
 
 from __future__ import annotations
 

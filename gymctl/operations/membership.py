@@ -17,7 +17,7 @@ TOKEN_FILE = Path(".gymctl/head-token")
 
 @dataclass(frozen=True)
 class MembershipOptions:
-    """What the command line says about this machine's part."""
+    """The options about this machine's role."""
 
     role: Role = Role.ALL
     advertise: str | None = None

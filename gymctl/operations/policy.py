@@ -145,7 +145,7 @@ def _ask_in_a_job(directory: Path, url: str, token: str, change: dict[str, Any] 
 
 
 def _detail(value: Any) -> str:
-    """What a refusal says: its ``detail``, which for wrong values is a list of problems."""
+    """The message of a refusal: its ``detail``, which is a list of problems for invalid values."""
     if isinstance(value, dict):
         detail = value.get("detail", value)
     else:

@@ -151,7 +151,7 @@ def up(
 
 
 def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code: dict[str, str]) -> StackState:
-    """Start the servers and save the state; say what became of the stack that was there if that does not end well."""
+    """Start the servers and save the state; if that fails, report what happened to the earlier stack."""
     try:
         state = _ENGINES[engine](start)
         state = replace(state, code=code, outside=outside_servers(start.config, _addresses(start.config, engine)))

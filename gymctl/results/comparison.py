@@ -81,7 +81,7 @@ class RunDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Run ``b`` beside run ``a``. Means, interval and test are over ``pairs`` only."""
+    """Run ``b`` compared with run ``a``. Means, interval and test are over ``pairs`` only."""
 
     pass_threshold: float
     join: Join

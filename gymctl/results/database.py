@@ -61,7 +61,7 @@ class IndexPlace:
 
 
 def places(files: ResultsFiles) -> Iterator[IndexPlace]:
-    """Where the index may be, best first: beside the file, in the user's cache, in a new temporary folder."""
+    """Possible places of the index, best first: next to the file, in the user's cache, in a new temporary folder."""
     yield IndexPlace(files.index)
     digest = hashlib.sha256(os.fsencode(files.results)).hexdigest()[:32]
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - "~" may have no home

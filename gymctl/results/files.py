@@ -31,7 +31,7 @@ class ResultsFiles:
     record: Path
     """What the run was started with."""
     index: Path
-    """Where the index goes unless the folder is read-only."""
+    """Path of the index, unless the folder is read-only."""
 
     @property
     def sources(self) -> tuple[Path, Path]:

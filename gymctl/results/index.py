@@ -91,7 +91,7 @@ class Index:
         """Index what was appended since; True when a file was replaced and the index made again.
 
         Raises:
-            InputError: the results file is gone.
+            InputError: the results file no longer exists.
             GymctlError: the index cannot be written.
         """
         ResultsFiles.of(self.files.results)
@@ -256,7 +256,7 @@ def _connect(place: Path, files: ResultsFiles, on_progress: Progress | None, *, 
         raise sqlite3.OperationalError("the index is out of date and read-only")
     # whoever may not read the results may not read their index either
     mode = (files.results.stat().st_mode | 0o600) & 0o666
-    with suppress(OSError):  # what is wrong with the place is what SQLite says of it
+    with suppress(OSError):  # SQLite's message describes the problem with the place
         os.close(os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, mode))
     connection = database.connect(place)
     with ExitStack() as on_failure:

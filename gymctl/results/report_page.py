@@ -57,12 +57,12 @@ class ReportPage:
 
 
 def report_path(results: Path) -> Path:
-    """Where the report of a results file goes: ``rollouts_report.html`` next to ``rollouts.jsonl``."""
+    """Path of the report of a results file: ``rollouts_report.html`` next to ``rollouts.jsonl``."""
     return results.with_name(f"{results.stem}_report.html")
 
 
 def write_report_page(index: Index, output: Path, pass_threshold: float = DEFAULT_PASS_THRESHOLD) -> ReportPage:
-    """Write the report of a run, whole or not at all.
+    """Write the report of a run atomically.
 
     Raises:
         InputError: the file cannot be written.

@@ -32,7 +32,7 @@ _MOST_NAMES = 64
 
 
 class Rank(IntEnum):
-    """What a row says of its rollout. Of several rows of one rollout the highest counts."""
+    """The rank of a row among the rows of its rollout: the highest counts."""
 
     FAILURE = 0
     """An attempt that failed; of several the last counts."""

@@ -26,7 +26,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class SearchText:
-    """What to look for. ``ignore_case`` holds for ASCII letters."""
+    """What to look for. ``ignore_case`` applies to ASCII letters."""
 
     text: str
     ignore_case: bool = False

@@ -21,7 +21,7 @@ _USUAL_ROLES = ("system", "developer", "user", "assistant", "tool")
 
 @dataclass(frozen=True)
 class Message:
-    """Something said in a role: ``system``, ``developer``, ``user``, ``assistant``, or what the row has there."""
+    """A message of a role: ``system``, ``developer``, ``user``, ``assistant``, or the role that the row contains."""
 
     role: str
     text: str

@@ -90,7 +90,7 @@ class Agent:
         return min(stall_s, self._longest_wait_s(self.last_failure))
 
     def _longest_wait_s(self, failure: Failure) -> float:
-        """Seconds that failures of one kind may last where nothing says that they will pass."""
+        """Seconds that failures of one kind may last if nothing indicates that they are temporary."""
         if failure.of_the_setup:
             return _SETUP_WORKED_S if self.worked else _SETUP_S
         if self.worked:

@@ -71,7 +71,7 @@ async def run_job(
 ) -> Report:
     """Collect over HTTP; stop in order when ``stop`` is set, at once when ``abort`` is.
 
-    With ``look`` the servers are where it says, which may change during the run.
+    With ``look``, it returns the servers' addresses, which may change during the run.
 
     Raises:
         InputError, RunError: as ``collect``.
@@ -158,7 +158,7 @@ def main() -> int:
 
 
 def _print(data: bytes) -> None:
-    """Write to standard output; nobody may read it any more, and the run then ends by its standard input."""
+    """Write to standard output. If it is closed, the run ends when its standard input does."""
     with suppress(BrokenPipeError):
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""Tasks as environment servers of NeMo Gym 0.7 take them, and what becomes of their answers (``episode_types.py``)."""
+"""Tasks for environment servers of NeMo Gym 0.7, and their answers (``episode_types.py``)."""
 
 from __future__ import annotations
 

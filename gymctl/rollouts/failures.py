@@ -127,7 +127,7 @@ class Failure:
 
     @property
     def evidence(self) -> Evidence:
-        """What it says about the rollout."""
+        """What it means for the rollout."""
         if not self.retriable:
             return Evidence.FINAL
         if self.declared:

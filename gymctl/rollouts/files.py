@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Files that are written atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOTHING_WRITTEN = ("nothing was written", "free disk space or choose another ou
 
 
 def disk_error(error: OSError, path: Path, state: str, hint: str) -> RunError:
-    """A failed write as an error of ours; ``state`` says what is safe, ``hint`` what to do."""
+    """The error for a failed write; ``state`` describes what is safe, ``hint`` what to do."""
     if error.errno in _FULL:
         return RunError(f"the disk of {path} is full: {state}", hint, ErrorCode.DISK_FULL)
     return RunError(f"cannot write {path}: {error.strerror or error}: {state}", hint)

@@ -20,7 +20,7 @@ from gymctl.rollouts.pending import Pending
 
 # A rollout that fails once more after that many failures, with others of its agent succeeding in between, is the cause.
 _MOST_DOUBTS = 2
-# Where no rollout of the agent has ever succeeded, there is nothing to compare with but more tries.
+# If no rollout of the agent has ever succeeded, only further tries can be compared.
 _UNPROVEN_DOUBTS = 3
 
 
@@ -98,7 +98,7 @@ class FinalFailures:
         if agent.in_flight or not refused_too_often(pending.tries.refusals, self._max_attempts):
             return False
         works = await self._control(agent)
-        if works is None:  # nothing of this agent ever succeeded: an outage, or rows that are all refused
+        if works is None:  # no rollout of this agent ever succeeded: an outage, or every row is rejected
             return refused_too_often(pending.earlier_refusals, self._max_attempts)
         return works
 

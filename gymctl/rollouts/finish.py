@@ -1,4 +1,4 @@
-"""The last step of a run: results in the order asked for, metrics, what the report says of them."""
+"""The last step of a run: the order of results, metrics, and the report."""
 
 from __future__ import annotations
 

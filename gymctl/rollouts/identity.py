@@ -51,7 +51,7 @@ def describe(run: RunSpec, digest: str) -> dict[str, Any]:
 
 
 def identity_record(run: RunSpec, inputs: Inputs) -> dict[str, Any]:
-    """The identity of a run that starts, to be written beside its output."""
+    """The identity of a run that starts, to be written next to its output."""
     return {
         "gymctl": gymctl.__version__,
         "run": os.urandom(4).hex(),
@@ -89,7 +89,7 @@ def _now() -> str:
 
 
 def refuse_another_output(run: RunSpec) -> None:
-    """Check that the files beside the output are not those of one that differs in its suffix (``a.json``, ``a.jsonl``).
+    """Check that the files next to the output do not belong to one with another suffix (``a.json``, ``a.jsonl``).
 
     Raises:
         InputError: they are, and that one is still there.
@@ -104,7 +104,7 @@ def refuse_another_output(run: RunSpec) -> None:
 
 
 def known_inputs(record: Mapping[str, Any], materialized: Path) -> Inputs | None:
-    """The inputs of the record, when the materialised file is still the one it speaks of."""
+    """The inputs of the record, if the materialised file is still the one that it describes."""
     try:
         inputs = Inputs(**record["inputs"])
         same = materialized.stat().st_size == record["materialized_bytes"]

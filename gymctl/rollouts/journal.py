@@ -74,7 +74,7 @@ class Journal:
         """
         batch = self._pending
         self.append(line, written)
-        while batch is self._pending:  # nobody has written it yet
+        while batch is self._pending:  # it has not been written yet
             rest = self._rests_until - time.monotonic()
             if rest > 0:
                 await asyncio.sleep(rest)

@@ -197,7 +197,7 @@ def _repeats_of(run: RunSpec, agent: str) -> int:
 def monitored(run: RunSpec, emit: events.OnEvent) -> Iterator[RunMonitor | None]:
     """The monitor of a run, which answers on ``run.metrics``; None when that is empty.
 
-    A port that is in use is a note, and the run goes unmonitored.
+    If the port is in use, a note is added and the run is not monitored.
 
     Raises:
         InputError: ``prometheus_client`` is not installed.

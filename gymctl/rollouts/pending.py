@@ -54,7 +54,7 @@ class Pending:
 
 
 def by_company(batch: Iterable[Pending], most: int) -> list[tuple[int, list[Pending]]]:
-    """How many may be in flight beside each other, and which rollouts: suspects of ending a server last, and alone.
+    """How many rollouts may be in flight, and which: those suspected of crashing a server come last, and alone.
 
     ``most`` is how many were in flight; a rollout whose server ended again has an eighth of them beside it each time.
     """

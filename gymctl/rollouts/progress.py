@@ -90,7 +90,7 @@ class Tally:
         return "-"
 
     def line(self, seconds: float, printed: Mapping[str, str] = MappingProxyType({})) -> str:
-        """One plain line, ``seconds`` after the start; ``told`` are the causes, by agent, that were shown before."""
+        """One plain line, ``seconds`` after the start; ``printed`` are the causes printed before, by agent."""
         rate = self.session_done / seconds if seconds > 0 else 0.0
         left = f", {duration((self.total - self.finished) / rate)} left" if rate and self.total > self.finished else ""
         text = f"{self.done}/{self.total} rollouts, {rate:.1f}/s{left}, mean reward {self.mean_reward}"
@@ -232,7 +232,7 @@ class _Bar:
         tally = self._tally
         rate = tally.session_done / max(1e-6, now - self._started)
         troubles = [f"{tally.failed} failed"] if tally.failed else []
-        if tally.pauses:  # which and why was said in a line of its own: here it must leave room for the bar
+        if tally.pauses:  # which and why was printed on its own line: here it must leave room for the bar
             troubles.append(f"{len(tally.pauses)} {'agent' if len(tally.pauses) == 1 else 'agents'} down")
         flight = f"{tally.in_flight} in flight"
         if tally.oldest_s >= 1:

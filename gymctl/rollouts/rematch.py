@@ -83,7 +83,7 @@ def rematch(files: RunFiles, before: Digests, after: Digests) -> list[str]:
 
 
 def _put(line: bytes, key: Key, keys: dict[Key, Key], out: BinaryIO, others: BinaryIO | None) -> bool:
-    """Write a line with its new indices; to ``others``, as it is, when its row is gone. Returns whether it is not."""
+    """Write a line with its new indices, or unchanged to ``others`` if its row is missing. Returns if it matched."""
     new = keys.get(key)
     if new is None:
         if others is not None:

@@ -36,7 +36,7 @@ class AgentReport:
 
     @property
     def mean_reward(self) -> float | None:
-        """Mean reward of what is done and not masked; None when there is nothing of that kind."""
+        """Mean reward of finished rollouts that are not masked; None if there are none."""
         if not self.measured:
             return None
         if math.isfinite(self.reward):

@@ -176,7 +176,7 @@ def is_finite(reward: Any) -> bool:
 
 
 def _one_line(body: bytes) -> bytes:
-    """JSON on one line: a newline in it can only stand between tokens."""
+    """JSON on one line: a newline in it can only be between tokens."""
     if b"\n" in body or b"\r" in body:
         return msgspec.json.format(body, indent=-1)
     return body

@@ -1,4 +1,4 @@
-"""Which agents a row goes to, and which server is called for it.
+"""Which agents run a row, and which server is called for it.
 
 First hit wins, as in NeMo Gym 0.6 and later: ``agent_map`` by the row's agent, then by its task source, then its
 ``_default``; the row's ``agent_ref``; the agent for rows that name none; the task source. ``fan_out`` sends a row to

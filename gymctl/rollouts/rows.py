@@ -20,7 +20,7 @@ _OF_RESULTS = "response"
 
 
 class BadRowError(Exception):
-    """A row that cannot be used; the message says why and what is expected."""
+    """A row that cannot be used; the message explains why and what is expected."""
 
 
 def parse_row(text: bytes) -> dict[str, Any]:

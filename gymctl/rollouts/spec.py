@@ -156,7 +156,7 @@ def _check_json(name: str, values: Any) -> None:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files beside an output file; the names are upstream's (0.3 and later), but for the run's identity."""
+    """The files next to an output file; the names are upstream's (0.3 and later), except for the run's identity."""
 
     output: Path
 

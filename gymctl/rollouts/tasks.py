@@ -1,4 +1,4 @@
-"""The input: read, checked as a whole, routed to agents, repeated, and written out as it will be sent."""
+"""The input: read, checked as a whole, routed to agents, repeated, and written as it will be sent."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def check_agent(run: RunSpec) -> None:
 
 
 def materialise(run: RunSpec, before_replacing: Callable[[], None] = lambda: None) -> Inputs:
-    """Check every row and write the rows to send, whole or not at all; ``before_replacing`` runs once all is well.
+    """Check every row and write the rows to send atomically; ``before_replacing`` runs when all rows are valid.
 
     A rollout's ``_ng_task_index`` is the index of its line's distinct text (lines that are the same share a task)
     unless the row brings one; ``_ng_rollout_index`` counts within the task; repeats stand together (``aabbcc``).

@@ -10,7 +10,7 @@ from gymctl.server.message import Call, Reply, json_reply
 
 
 def read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
-    """The row of a ``/run`` request, or the 422 that says what is wrong with it (FastAPI's shape)."""
+    """The row of a ``/run`` request, or the 422 that describes the problem (in FastAPI's format)."""
     row, problem = _read_json(call)
     if problem is not None:
         return {}, problem
@@ -24,7 +24,7 @@ def read_row(call: Call) -> tuple[dict[str, Any], Reply | None]:
 
 
 def read_params(call: Call) -> tuple[dict[str, Any], Reply | None]:
-    """The create params of a ``/v1/responses`` request, or the 422 that says what is wrong with them."""
+    """The create params of a ``/v1/responses`` request, or the 422 that describes the problem."""
     params, problem = _read_json(call)
     if problem is not None:
         return {}, problem
@@ -34,7 +34,7 @@ def read_params(call: Call) -> tuple[dict[str, Any], Reply | None]:
 
 
 def _read_json(call: Call) -> tuple[Any, Reply | None]:
-    """The body of a request, or the 422 that says where it is not JSON."""
+    """The body of a request, or the 422 with the position of the JSON error."""
     try:
         return exact_json.loads(call.body), None
     except ValueError as error:

@@ -77,7 +77,7 @@ class Application:
             await _write_reply(reply, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Start and stop the server when the ASGI server says so (the lifespan protocol)."""
+        """Start and stop the server when the ASGI server requests it (the lifespan protocol)."""
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
@@ -196,7 +196,7 @@ async def call_application(application: Any, call: Call) -> Reply:
         """The body in one message; after it, nothing comes."""
         if inbox:
             return inbox.pop()
-        await asyncio.Event().wait()  # the caller stays; a disconnect is never told
+        await asyncio.Event().wait()  # the caller stays connected; a disconnect is never reported
         raise AssertionError
 
     async def send(message: MutableMapping[str, Any]) -> None:

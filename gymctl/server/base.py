@@ -134,7 +134,7 @@ class Server:
 
     @property
     def _measured_now(self) -> int:
-        """Requests that are being answered, apart from the one that asks."""
+        """Requests in progress, without the one that asks."""
         return max(0, self._in_flight - 1)
 
     def _monitored(self) -> ServerMonitor | None:
@@ -203,7 +203,7 @@ class Server:
             reply = failed_hop(failure)
         except RefusedError as refused:
             reply = refused.reply()
-        except SessionLostError as error:  # the rollout must begin again: 503, which is nobody's answer
+        except SessionLostError as error:  # the rollout must start again: 503, which no server uses as an answer
             lost = HopFailed(self.name, call.path, status=503, kind=SESSION_LOST, body=str(error))
             self._note(lost)
             reply = failed_hop(lost)

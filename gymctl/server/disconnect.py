@@ -21,16 +21,16 @@ async def while_wanted(work: Coroutine[Any, Any, Answer], receive: Receive) -> A
     answers nobody reads. A server that was frozen may also find requests whose callers left long ago.
 
     Args:
-        work: what makes the answer; cancelled where it waits when the caller hangs up, and not begun after that.
+        work: produces the answer; cancelled when the caller disconnects, and not started after that.
         receive: ASGI's, the request's body being read.
 
     Returns:
-        The answer; None when there is nobody to have it.
+        The answer; None if the caller has disconnected.
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - ASGI servers run an application in a task
     call = _Call(task)
-    watch = asyncio.ensure_future(receive())  # the body is read: what comes next is that the caller is gone
+    watch = asyncio.ensure_future(receive())  # the body has been read: the next message is the disconnect
     watch.add_done_callback(call.hung_up)
     try:
         for _ in range(_ROUNDS):
@@ -42,7 +42,7 @@ async def while_wanted(work: Coroutine[Any, Any, Answer], receive: Receive) -> A
         return None
     finally:
         call.over = True
-        work.close()  # where it was not begun
+        work.close()  # if it was not started
         watch.cancel()
 
 

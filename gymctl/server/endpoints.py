@@ -24,7 +24,7 @@ _MARK = "__gym_endpoint__"
 class Endpoint:
     """One route. ``documented`` is the function whose signature ``/docs`` shows; ``body`` its request model, if any.
 
-    ``uses_session``: the call is refused when its session is lost; without, none is begun for it.
+    ``uses_session``: the call is rejected if its session is lost; without it, no session is started.
     ``begins_session``: a caller's session that is lost is replaced by a new one here, and refused elsewhere.
     ``ends_session``: the session ends with a reply of status 200.
     ``while_wanted``: a call is dropped when its caller hangs up.

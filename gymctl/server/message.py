@@ -72,7 +72,7 @@ class Reply:
 
 
 def failure_sentence(reply: Reply) -> str:
-    """What an error reply says, as one line of printable text: its ``detail`` or ``error``, else its body."""
+    """The message of an error reply, as one line of printable text: its ``detail`` or ``error``, otherwise its body."""
     try:
         value = reply.json()
     except ValueError:
@@ -117,7 +117,7 @@ def json_reply(value: Any, status: int = 200) -> Reply:
 
 
 class RefusedError(GymctlError):
-    """A request that is wrong in itself: a server answers it with 422 in FastAPI's shape, and nobody tries it again."""
+    """An invalid request: a server answers it with 422 in FastAPI's format, and it is not retried."""
 
     def __init__(self, place: Sequence[str | int], message: str, kind: str = "value_error") -> None:
         super().__init__(f"{'.'.join(str(part) for part in place) or 'body'}: {message}")

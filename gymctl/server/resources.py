@@ -85,7 +85,7 @@ class ResourcesServer(Server):
 
     kind: ClassVar[str] = ServerKind.RESOURCES.value
 
-    # The two are overridden with the parameters one needs: a request model of one's own, ``session: Session``, or both.
+    # The two are overridden with the parameters that are needed: a request model, ``session: Session``, or both.
 
     async def verify(self, *args: Any, **kwargs: Any) -> VerifyResponse:
         """Judge a finished rollout and return its reward. Override as ``verify(self, body: VerifyRequest)``."""

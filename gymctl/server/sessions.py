@@ -90,7 +90,7 @@ class SessionStore:
     ) -> Session:
         """The session of a cookie's value, or a new one; with ``replaces_lost``, a lost session is replaced too.
 
-        A new one without ``is_kept`` is for a single call: nothing of it is remembered.
+        A new one without ``is_kept`` is for a single call and is not stored.
 
         ``place`` is the address under which this server was called; empty when no caller needs to know.
         """

@@ -27,7 +27,7 @@ from gymctl.config.vocabulary import (
 from gymctl.config.yaml_documents import parse_document
 from gymctl.errors import InputError
 
-# Seconds that a process goes on as before after SIGTERM: callers then no longer find it by its name
+# Seconds that a process continues normally after SIGTERM: by then callers no longer find it by its name
 NOTICE_VARIABLE = "GYMCTL_NOTICE_S"
 # Seconds that a call waits for a server that is nowhere to be found: where servers move it takes a while
 PATIENCE_VARIABLE = "GYMCTL_PATIENCE_S"

@@ -19,7 +19,7 @@ from gymctl.server.settings import Settings
 
 
 class Episode:
-    """One rollout's calls of a server, one after the other; the session's cookie goes along as an agent carries it."""
+    """One rollout's calls of a server, one after the other; the session's cookie is sent as an agent sends it."""
 
     def __init__(self, server: Server, runner: asyncio.Runner) -> None:
         self.server = server

@@ -23,7 +23,7 @@ _EMPTY = frozenset(("", "null"))
 
 
 class ArgumentsError(ValueError):
-    """Arguments that are not a JSON object; the text says so to the model."""
+    """Arguments that are not a JSON object; the message is for the model."""
 
 
 def call_name(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A planned service with what the configuration says of its container."""
+"""A planned service with the configuration's settings of its container."""
 
 from __future__ import annotations
 

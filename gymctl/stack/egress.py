@@ -26,7 +26,7 @@ _VLLM = "vllm"
 
 @dataclass(frozen=True)
 class Egress:
-    """What a machine's environment says about calls to the outside.
+    """A machine's environment variables for calls to the outside.
 
     ``proxies`` are URLs by ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``; ``exceptions`` is the text of ``NO_PROXY``;
     ``certificates`` is PEM text that servers trust, empty for those of their images.

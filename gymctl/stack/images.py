@@ -13,7 +13,7 @@ from pathlib import Path
 from gymctl.config import Config, ServerInstance
 from gymctl.stack.runtime import GymSource, Runtime, Runtimes
 
-# The line by which a server of a NeMo Gym checkout asks for the checkout itself.
+# The line with which a server of a NeMo Gym checkout requires the checkout itself.
 _CHECKOUT = re.compile(r"^(?:-e\b|--editable\b).*(?:nemo[-_]gym|\.\./\.\.)|^nemo[-_]gym\b.*@\s*\.\./", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 
@@ -138,7 +138,7 @@ class ImageChoice:
 
 
 def read_requirements(folder: Path) -> tuple[str, ...]:
-    """The packages a server folder asks for, without comments and without NeMo Gym's own checkout."""
+    """The packages that a server folder requires, without comments and without NeMo Gym's own checkout."""
     path = folder / "requirements.txt"
     if not path.is_file():
         return ()

@@ -23,7 +23,7 @@ class ContainerLimits:
     """Limits of one replica."""
 
     memory_mb: int | None
-    """Most memory in MB (of 1024² bytes), what lies in ``/tmp`` included; None: no limit."""
+    """Memory limit in MB (of 1024² bytes), including ``/tmp``; None: no limit."""
     pids: int
     """Most processes and threads."""
     tmp_mb: int

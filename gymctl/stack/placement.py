@@ -72,7 +72,7 @@ def _gpus(limits: ResourceLimits) -> compose.Device:
 
 
 def one_machine_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
-    """What one machine cannot do for those that say where they want to run, or want GPUs for each of several."""
+    """Notes on placement and on GPUs of replicas that have no effect on one machine."""
     placed = [service.name for service in services if service.placement is not None]
     if placed:
         yield f"placement ({listing(placed)}) is ignored by Compose, which runs on one machine; use --target swarm"

@@ -221,7 +221,7 @@ def _plan_services(
 
 
 def _placed(parts: _Parts, service: ServicePlan) -> ServicePlan:
-    """A service with its way to the outside; an add-on without a placement goes where the configuration says."""
+    """A service with its access to the outside; an add-on without a placement gets the configuration's."""
     servers = parts.config.servers
     peers: tuple[str, ...] = ()
     if service.server in servers:

@@ -26,7 +26,7 @@ from gymctl.stack.plan import StackPlan
 from gymctl.stack.service import ServicePlan
 
 SECRETS_DIR = "./.gymctl/secrets"
-# A server touches its ready file on its event loop every 5 s, so an old one means a loop that stands still.
+# A server touches its ready file on its event loop every 5 s, so an old file means a blocked loop.
 # Asking for it costs a shell and a find; a probe that starts Python: 153 s of CPU for twelve servers, not 7. Starting
 # the shell in its container costs most of that, so a probe waits for a server that is not there yet.
 _PROBE = (
@@ -68,7 +68,7 @@ def _named_volumes(services: Iterable[ServicePlan]) -> dict[str, None]:
 
 
 def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> Service:
-    """A server's service, hardened; an add-on's is its fragment, with what the plan says laid over it."""
+    """The hardened service of a server; for an add-on, its fragment with the plan's values merged over it."""
     own = _of_plan(service, plan, ending)
     if service.fragment is not None:
         settings = {key: getattr(own, key) for key in own.model_fields_set if getattr(own, key) is not None}
@@ -95,7 +95,7 @@ def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
 
 
 def _of_plan(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> Service:
-    """What the plan says of a service, and nothing else."""
+    """Only the plan's values of a service."""
     return Service(
         image=service.image,
         command=list(service.command) or None,

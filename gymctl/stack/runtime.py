@@ -27,7 +27,7 @@ _IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
 
 
 class Runtime(StrEnum):
-    """What a server is built on; the value is what ``runtime:`` says."""
+    """The code that runs a server; the values are those of ``runtime:``."""
 
     GYMCTL = "gymctl"
     NEMO_GYM = "nemo-gym"

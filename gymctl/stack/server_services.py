@@ -54,7 +54,7 @@ def head_service(
 
 
 def head_notes(config: Config, publish_host: str) -> Iterator[str]:
-    """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
+    """Whether the configuration expects a head for other machines, but it is published for this machine only."""
     key = "default_host"
     value = config.values.get(key)
     if config.head.host:

@@ -81,7 +81,7 @@ class ServicePlan:
     tmp_size: str | None = None
     """Size of its ``/tmp``, such as ``4gb``; None: the default of its kind."""
     logging: Logging | None = None
-    """Where its output goes; None: the stack's default."""
+    """Logging of its output; None: the stack's default."""
 
     @property
     def devices(self) -> Sequence[Device]:

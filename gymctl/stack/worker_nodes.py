@@ -61,7 +61,7 @@ class Machines:
         return {}
 
     def problems(self, runtimes: Runtimes) -> Iterator[Problem]:
-        """Addresses that others need and nobody gave; servers that cannot find those of other machines."""
+        """Missing addresses that other machines need; servers that cannot find those of other machines."""
         if self._member is None:
             return
         if self.is_worker and self._config.head.host in (None, *EVERY_INTERFACE_HOSTS):
@@ -140,7 +140,7 @@ class Machines:
         )
 
     def notes(self) -> Iterator[str]:
-        """What is open to other machines, and to whom."""
+        """The ports that are open to other machines, and their callers."""
         if self._member is None:
             return
         wide = [name for name, server in self._config.started.items() if self._is_wide(server)]

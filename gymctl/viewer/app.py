@@ -1,4 +1,4 @@
-"""The application behind the page: its files, what it asks for as JSON, and events while a run is being collected."""
+"""The application behind the page: its files, its data as JSON, and events while a run is being collected."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def serve(paths: Sequence[Path], options: ViewOptions, on_ready: Callable[[str],
 
     Args:
         paths: results files, and folders to look for them.
-        options: where, and for whom.
+        options: the address, and who may open it.
         on_ready: takes the address to open once it can be.
 
     Raises:

@@ -77,7 +77,7 @@ class Head(Server):
 
     async def _watch_all(self) -> None:
         while True:
-            await asyncio.sleep(POLL_S)  # at first they all start, and answer nobody
+            await asyncio.sleep(POLL_S)  # at first they are all starting and do not answer
             try:
                 await self._look()
             except Exception:  # one look that failed is no reason to stop watching

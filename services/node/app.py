@@ -44,7 +44,7 @@ class Node(Server):
         self._last = ""
         try:
             await self._until_registered()
-        except BaseException:  # refused, or told to go while the head is still waited for
+        except BaseException:  # refused, or stopped while still waiting for the head
             await self._ways.close()
             raise
         self.registered = True

@@ -18,7 +18,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?")
 
 
 def read_blocks(resolved: Mapping[str, Any], cwd: Path, findings: Findings) -> dict[str, VllmBlock]:
-    """The blocks by name ('' for a single one); everything wrong in them goes to ``findings``.
+    """The blocks by name ('' for a single one); problems are added to ``findings``.
 
     Paths in them are relative to ``cwd``.
     """

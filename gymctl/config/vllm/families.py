@@ -97,7 +97,7 @@ def reasoning_parser(block: VllmBlock) -> str | None:
 
 
 def note_parsers(block: VllmBlock, findings: Findings) -> None:
-    """Notes where a parser does not fit the model, or where there is none and nobody said so."""
+    """Notes where a parser does not fit the model, or is missing without ``none``."""
     family = family_of(block.model)
     parser = block.tool_call_parser
     if parser is None and not (family and family.tools):

@@ -1,4 +1,4 @@
-"""What of a vLLM block is on this machine: a model's folder, a chat template; and what a model's config.json says."""
+"""Files of a vLLM block on this machine: a model's folder, its config.json, a chat template."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_heads(blocks: Collection[VllmBlock], findings: Findings) -> None:
 
 
 def heads_problem(block: VllmBlock, config_json: Path) -> tuple[str, str] | None:
-    """What is wrong, and what would be right, when a model's heads cannot be shared out evenly.
+    """The problem and its fix if a model's attention heads cannot be divided evenly.
 
     vLLM refuses to start then, after the weights are there. Unreadable files are ignored.
     """

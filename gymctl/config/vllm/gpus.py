@@ -28,7 +28,7 @@ def check_gpus(blocks: Collection[VllmBlock], findings: Findings) -> None:
 
 
 def _own_problems(block: VllmBlock) -> Iterator[tuple[str, str, str]]:
-    """The key, what is wrong, what would be right."""
+    """The key, the problem, and the fix."""
     used = block.gpus_used
     ids = len(block.gpu_ids)
     sizes = (

@@ -23,7 +23,7 @@ _MODEL_KEYS = ("model", "model_name")
 _FOLLOWING = ("base_url", "api_key", *_MODEL_KEYS)
 # Of a server whose block has problems of its own, so that what follows from it is not reported as missing too.
 _PLACEHOLDERS = {"base_url": f"http://{VLLM_KEY}:{VLLM_PORT}/v1", "api_key": "", "model": "", "model_name": ""}
-NO_KEY = "EMPTY"  # the API key of a vLLM that asks for none, as in vLLM's own examples
+NO_KEY = "EMPTY"  # the API key for a vLLM that requires none, as in vLLM's own examples
 
 
 def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], Links]:
@@ -162,7 +162,7 @@ def _only_block(written: Any, path: KeyPath, findings: Findings) -> str | None:
 
 
 def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> bool:
-    """Whether a server may name this block; says why not."""
+    """Whether a server may name this block; if not, a problem is added."""
     place = (*path, VLLM_KEY)
     title = dotted((path[0], VLLM_KEY))
     known = [name or VLLM_KEY for name in named_blocks(written)]

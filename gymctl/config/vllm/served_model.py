@@ -161,7 +161,7 @@ class VllmBlock(VllmKeys):
 
     @property
     def path(self) -> KeyPath:
-        """Where the block stands in the configuration."""
+        """The place of the block in the configuration."""
         if self.name:
             return (VLLM_KEY, self.name)
         return (VLLM_KEY,)

@@ -14,7 +14,7 @@ from gymctl.server.responses import input_items
 
 
 class NotChatError(Exception):
-    """A rollout that no chat can hold; the text says which item."""
+    """A rollout that cannot be converted to a chat; the message names the item."""
 
 
 @dataclass(frozen=True)

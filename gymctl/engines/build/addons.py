@@ -43,7 +43,7 @@ def stage_addon(target: Path, name: str, base: str | None, environ: Mapping[str,
 
 
 def addon_hint(name: str, text: str) -> str:
-    """What helps when the image of an add-on cannot be built, from what the build said; empty when nobody knows."""
+    """The hint for an add-on's image that cannot be built, from the build's output; empty if there is none."""
     if name != VLLM_CPU:
         return ""
     if "load metadata for" in text:

@@ -1,4 +1,4 @@
-"""Remove images that rebuilds have left: a stack's earlier ones, and old ones that nobody uses."""
+"""Remove images that rebuilds have replaced: a stack's earlier ones, and old ones that are not in use."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _STEP_END = re.compile(r"#(\d+) (DONE [\d.]+s|CACHED|ERROR: .*)")
 # mounts, the wiring of the CA bundle and uv's own settings: not what a step is about
 _NOISE = re.compile(r"--mount=\S+ |if \[ -s /run/ca\.crt \]; then .*?; fi; ?|\bUV_\w+=\S+ |--quiet ")
 _CLOCK = re.compile(r"^\d+\.\d+ ")
-# What uv says, and what helps
+# Messages of uv, and hints
 _GYM_HINTS = {
     (
         "Git executable not found"

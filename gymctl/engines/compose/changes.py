@@ -121,7 +121,7 @@ def find_changes(
     """What ``up`` would do to each service, in the order of the plan, then to those that the plan does not have.
 
     Args:
-        plan: what is to run.
+        plan: the stack to run.
         text: it, rendered.
         earlier_text: what was rendered before; empty: nothing was.
         digests: Compose's digest of each service in ``text``.

@@ -36,5 +36,5 @@ def compose_command(name: str, file: Path, *arguments: str) -> list[str]:
 
 
 def orphans_command(name: str, *arguments: str) -> list[str]:
-    """A command for a stack whose file is gone or unreadable; it reads an empty document from standard input."""
+    """A command for a stack whose file is missing or unreadable; it reads an empty document from standard input."""
     return ["docker", "compose", "--project-name", name, "--env-file", os.devnull, "--file", "-", *arguments]

@@ -1,4 +1,4 @@
-"""What stands in the way of a stack: networks, containers and stacks of its name that are not its own."""
+"""Conflicts with a new stack: other networks, containers and stacks with its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has a port that the stack wants to publish."""
+"""Which process or container uses a port that the stack publishes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_port(client: docker.DockerClient, project: str, host: str, port: int, 
     """See that ``host:port`` is free, or published by this very stack already; ``of`` is the service it is for.
 
     Raises:
-        EngineError: someone else has it; the message says who, as far as that can be known.
+        EngineError: it is in use; the message names the user, if known.
     """
     number = _bind(host, port)
     if number == 0:

@@ -1,4 +1,4 @@
-"""What an engine says before a stack is rendered for it."""
+"""What an engine determines before a stack is rendered for it."""
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ _LEAST_PATIENCE_S = 180.0
 
 
 def patience(services: Iterable[ServicePlan]) -> float:
-    """Seconds to wait for a stack when nobody said how long: as long as its slowest service may need to start."""
+    """Default number of seconds to wait for a stack: as long as its slowest service may need to start."""
     return max(_LEAST_PATIENCE_S, *map(start_seconds, services))
 
 
 class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like CommandFailed
-    """A server did not come up. ``reason`` says how, ``lines`` are the last it printed.
+    """A server that failed to start. ``reason`` explains how, ``lines`` are its last output.
 
     ``command`` shows the rest of them; ``rolled_back`` when the stack is again what it was.
     """

@@ -57,7 +57,7 @@ class Container:
 
     @property
     def done(self) -> bool:
-        """Whether it was to end by itself, and did so well."""
+        """Whether it is a one-shot service that has succeeded."""
         return self.completes and self.state == "exited" and self.exit_code == 0
 
     @property
@@ -149,7 +149,7 @@ def by_service(containers: Iterable[Container]) -> dict[str, Container]:
 def server_status(
     server: ServerAddress, containers: Iterable[Container], kills: Mapping[str, int] = MappingProxyType({})
 ) -> ServerStatus:
-    """How a server is: as the worst of its containers, and how many of those wanted are well."""
+    """The status of a server: that of its worst container, and how many of the requested ones are healthy."""
     identity = (server.name, server.kind, server.implementation)
     mine = [item for item in containers if item.service == server.service_name]
     worst = by_service(mine).get(server.service_name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def connect(without: str = WITHOUT_DOCKER) -> docker.DockerClient:
     """A client of the engine that ``docker`` uses.
 
-    ``without`` ends the hint: what else there is to do where no engine answers.
+    ``without`` ends the hint: the alternative if no engine answers.
 
     Raises:
         EngineError: nothing answers there, or this user may not talk to it.

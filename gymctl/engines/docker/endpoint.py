@@ -39,7 +39,7 @@ class DockerEndpoint:
         return ""
 
     def tls(self) -> TLSConfig | None:
-        """How the SDK is to use TLS; None without it."""
+        """TLS settings for the SDK; None without TLS."""
         if self.certificates is None:
             return None
         from docker.tls import TLSConfig

@@ -1,4 +1,4 @@
-"""What this machine's GPUs are, and whether a stack's services can have those they ask for: asked before Docker is.
+"""This machine's GPUs, and whether they suffice for a stack's services: checked before Docker is called.
 
 Docker itself says it late, of one service at a time, and in a sentence that names no next step.
 """
@@ -90,7 +90,7 @@ def gpus_here() -> tuple[Gpu, ...] | None:
 
 
 def gpu_problems(wishes: Sequence[Wish], gpus: Sequence[Gpu] | None, *, has_runtime: bool) -> Iterator[Problem]:
-    """Everything that keeps the wishes from being granted; ``gpus`` is None if it is unknown which there are."""
+    """Every problem with the requested GPUs; ``gpus`` is None if the machine's GPUs are unknown."""
     names = ", ".join(dict.fromkeys(wish.service for wish in wishes))
     if not has_runtime:
         yield _no_runtime(names, len(gpus or ()))

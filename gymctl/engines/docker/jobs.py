@@ -92,7 +92,7 @@ def _with_umask(command: Sequence[str]) -> list[str]:
 def _remove_container(client: docker.DockerClient, name: str) -> None:
     from docker.errors import APIError
 
-    with suppress(APIError):  # it is gone already, as it should be
+    with suppress(APIError):  # it has already been removed
         client.api.remove_container(name, force=True)
 
 

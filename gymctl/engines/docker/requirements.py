@@ -27,7 +27,7 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 @dataclass(frozen=True)
 class Tool:
-    """A command that gymctl runs: its name, how it says its version, the least one, the package that has it."""
+    """A command that gymctl runs: its name, the call that prints its version, the minimum version, its package."""
 
     name: str
     command: tuple[str, ...]
@@ -55,7 +55,7 @@ TOOLS = (
 def check_commands(without: str = WITHOUT_DOCKER) -> None:
     """See that ``docker``, ``docker compose`` and ``docker buildx`` are there and new enough.
 
-    ``without`` ends the hint: what else there is to do.
+    ``without`` ends the hint: the alternative.
 
     Raises:
         EngineError: one is missing or too old, with the version that is needed and the package that has it.

@@ -53,7 +53,7 @@ class _Ports:
         self._taken = {*configured, config.head.port, *(config.values.get("disallowed_ports") or ())}
 
     def take(self, configured: int | None) -> int:
-        """The configured port, or a free one, which nobody else gets then."""
+        """The configured port, or a free one that no other server gets."""
         port = configured or _free_port(self._low, self._high, self._taken)
         self._taken.add(port)
         return port

@@ -79,7 +79,7 @@ class LocalEngine:
         before = find_own_state(self.directory, "local")
         addresses = plan_addresses(config, exposure)
         check_clients([addresses[name].bind for name in exposure.servers], exposure.clients)
-        build_stack(config, addresses)  # what is wrong with a server's code is said here, not in a log
+        build_stack(config, addresses)  # errors in a server's code are raised here, not only logged
         _check_free(config, addresses, held=_ports(before) if before and self._pid() else frozenset())
         try:
             self._stop()
@@ -128,7 +128,7 @@ class LocalEngine:
             time.sleep(_EVERY_S)
 
     def _failed(self, how: str) -> EngineError:
-        """What the process said last: its own error, else whatever it printed."""
+        """The last output of the process: its own error, otherwise anything it printed."""
         lines = last_lines((self._folder / _LOG).read_text(errors="replace"), 15)
         messages = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return EngineError(messages[-1] if messages else "\n  | ".join([f"the servers did not start: {how}", *lines]))

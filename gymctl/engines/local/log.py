@@ -100,7 +100,7 @@ class AttributedStream:
 
 
 class LevelFilter(logging.Filter):
-    """Lets a record pass when it is as severe as the server that logs it wants."""
+    """Lets a record pass if its level is at least that of the server that logs it."""
 
     def __init__(self, levels: Mapping[str, int], default: int) -> None:
         super().__init__()

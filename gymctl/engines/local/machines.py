@@ -53,7 +53,7 @@ def _server_problems(config: Config, server: ServerInstance, address: Address) -
 
 
 def transport(servers: Mapping[str, Server], config: Config, addresses: Mapping[str, Address]) -> Transport:
-    """Calls within the process; those to servers of other machines go where the head says they are."""
+    """Calls within the process; calls to servers of other machines use the addresses from the head."""
     from gymctl.server import LocalTransport
 
     here: Transport = LocalTransport(servers)

@@ -21,7 +21,7 @@ def ask_all(state: StackState) -> list[ServerStatus]:
 
 
 def _ask(server: ServerAddress) -> ServerStatus:
-    """One server's status: a server that answers ``/`` is healthy, and its reply says for how long it has run."""
+    """One server's status: a server that answers ``/`` is healthy, and its reply contains its uptime."""
     status = healthy_status(server)
     try:
         with open_directly(f"{server.address}/", _PROBE_S) as reply:

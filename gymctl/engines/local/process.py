@@ -94,7 +94,7 @@ def _configure_logging(stack: LocalStack) -> None:
 def runs_local_engine(pid: int) -> bool:
     """Whether a process runs the local engine; True where ``/proc`` does not exist.
 
-    One that is ending has no command line any more; it is gone once it is a zombie.
+    A process that is ending has no command line; a zombie counts as ended.
     """
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -43,7 +43,7 @@ def push_images(
 
 
 def check_registry(registry: str) -> None:
-    """See that a registry is written as Docker wants it: before anything is built for it.
+    """Check that a registry's name is valid for Docker, before anything is built for it.
 
     Raises:
         InputError: it is not.

@@ -26,7 +26,7 @@ _LONGEST_S = 180.0  # the longest grace period of ours, and as much again
 def remove_stack(client: docker.DockerClient, directory: Path, state: StackState, *, volumes: bool) -> Removed:
     """Remove jobs, services, networks, secrets and configs of a stack, then what the directory holds.
 
-    Returns when all of it is gone: another ``up`` meets none of it.
+    Returns when everything has been removed, so that another ``up`` finds nothing.
 
     Raises:
         EngineError: something stays.
@@ -63,7 +63,7 @@ def _until_gone(client: docker.DockerClient, stack: str) -> None:
 
 def _left(client: docker.DockerClient, stack: str) -> list[str]:
     left = [f"{kind} {_name(item)}" for kind, listed, _ in _stored(client, stack) for item in listed]
-    dead = _dead_nodes(client)  # nobody there to end its tasks, or to say that they have ended
+    dead = _dead_nodes(client)  # its tasks cannot be ended, nor reported as ended
     return left + [f"task {task['ID']}" for task in _tasks(client, stack) if task.get("NodeID") not in dead]
 
 
@@ -103,7 +103,7 @@ def _name(item: dict[str, Any]) -> str:
 
 
 def _quietly(remove: Callable[..., object], identity: str, **options: bool) -> None:
-    """Remove what may be gone already, or may still be in use for a moment."""
+    """Remove what may already have been removed, or may still be in use for a moment."""
     from docker.errors import APIError
 
     with suppress(APIError):

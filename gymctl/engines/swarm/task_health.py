@@ -1,4 +1,4 @@
-"""How one service of a stack does: a pure function of what the Swarm says about it."""
+"""The health of one service of a stack: a pure function of what the Swarm reports about it."""
 
 from __future__ import annotations
 

@@ -40,12 +40,12 @@ class Task:
 
     @property
     def is_desired(self) -> bool:
-        """Whether the Swarm wants it to run (or to be about to)."""
+        """Whether its desired state is running (or about to run)."""
         return self.desired not in _GIVEN_UP
 
     @property
     def runs(self) -> bool:
-        """Whether it runs, healthy, and is to go on."""
+        """Whether it is healthy and its desired state is running."""
         return self.is_desired and self.state == "running"
 
     @property

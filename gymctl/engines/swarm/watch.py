@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import docker
 
 _POLL_S = 0.5
-_PATIENCE_S = 10.0  # a node may free what a task wants, or come back
+_PATIENCE_S = 10.0  # a node may free resources that a task needs, or come back
 _TAIL = 15
 
 
@@ -112,7 +112,7 @@ class DeployWatch:
 
 
 def log_tail(task: Task, count: int = _TAIL) -> tuple[str, ...]:
-    """The last lines that a task printed; none when its node is gone, or the task never started."""
+    """The last lines that a task printed; none if its node is lost or the task never started."""
     if task.state in ("rejected", "pending"):
         return ()
     argv = ["docker", "service", "logs", "--raw", "--tail", str(count), task.id]

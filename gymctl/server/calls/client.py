@@ -22,7 +22,7 @@ SESSION_LOST = "session_lost"
 NO_ANSWER = "no_answer"  # a reply of status 2xx of a model that is not an answer
 BUSY = "busy"  # refused by the hop itself, which has too much to do: nothing further was asked
 NOT_HTTP = "not an HTTP server"
-"""What the failure says of an address where something else listens than an HTTP server."""
+"""The message for an address where something other than an HTTP server listens."""
 
 _BODY_HEAD = 2048
 _TOLD = {"connect": "cannot be reached", "timeout": "timed out", SESSION_LOST: "has lost the session"}
@@ -75,7 +75,7 @@ class HopFailed(RunError):  # noqa: N818 - it is data about a hop as much as an 
 
     @classmethod
     def of(cls, hop: str, path: str, reply: Reply) -> HopFailed:
-        """The failure that an error reply stands for; a cause that the reply itself names is kept as the innermost."""
+        """The failure that an error reply describes; a cause in the reply is kept as the innermost one."""
         text = reply.body[:_BODY_HEAD].decode("utf-8", "replace")
         cause = None
         if b'"cause"' in reply.body:
@@ -115,7 +115,7 @@ def _seconds_until(date: str) -> float | None:
 
 
 def unanswered(seconds: float) -> str:
-    """What is said of a call that had that many seconds, and got no reply."""
+    """The message for a call that got no reply within that many seconds."""
     if seconds < _TOO_LATE_S:
         return "the rollout's deadline had passed before this call"
     return f"no reply within {seconds:.1f} s"

@@ -132,7 +132,7 @@ class ConnectionPool:
         return True
 
     def _discard_old(self) -> None:
-        """Close connections that nobody used for a while, and forget addresses without any."""
+        """Close connections that have been idle for a while, and forget addresses without connections."""
         oldest = time.monotonic() - self._keepalive_s
         for address, idle in list(self._idle.items()):
             while idle.connections and idle.connections[0][0] <= oldest:
@@ -155,7 +155,7 @@ class ConnectionPool:
 
 
 def _probe_while_silent(transport: asyncio.BaseTransport) -> None:
-    """Have the kernel notice a peer whose machine is gone."""
+    """Let the kernel detect a peer whose machine has vanished."""
     opened = transport.get_extra_info("socket")
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:

@@ -191,7 +191,7 @@ def remaining_time(deadline: float | None) -> float:
 
 
 def _plain_target(base: str, method: str, path: str) -> tuple[Address, str]:
-    """Where a request goes, and how it begins: request line and the fields that are always the same."""
+    """The target of a request and its constant start: request line and fixed header fields."""
     parts = urlsplit(base)
     target = quote(parts.path + path, safe=_SAFE_IN_TARGET, errors="replace")
     begin = f"{method} {target} HTTP/1.1\r\nhost: {parts.netloc}\r\n{_STATIC_FIELDS}"

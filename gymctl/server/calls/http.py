@@ -1,4 +1,4 @@
-"""Calls to servers over HTTP: pooled connections, every call with an end, replicas of one name told apart."""
+"""Calls to servers over HTTP: pooled connections, a deadline for every call, and replicas of one name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gymctl.server.message import Call, Reply
 from gymctl.server.settings import DEFAULT_PATIENCE_S
 
 _CONNECT_S = 30.0
-_CONNECT_TO_REPLICA_S = 4.0  # a machine that is gone does not even refuse; another replica is there
+_CONNECT_TO_REPLICA_S = 4.0  # a vanished machine does not even refuse a connection; another replica is there
 _TOO_LATE_S = 0.05
 _NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET)
 
@@ -22,7 +22,7 @@ class HttpTransport:
     """Calls over HTTP with pooled connections.
 
     Args:
-        urls: base URL by server name. A host that is a name (and not localhost) stands for all addresses it has.
+        urls: base URL by server name. A host that is a name (and not localhost) means all its addresses.
         limit: connections at most; further calls wait in line (a pool of about 1,024 beats 16,384 sockets in time
             and in memory).
         slow: names of servers whose answers take seconds: the models. They have connections of their own, so that
@@ -66,14 +66,14 @@ class HttpTransport:
         async def again() -> Reply:
             """Call once more, if there is time left for an answer; the first error otherwise."""
             if remaining_time(call.deadline) < _TOO_LATE_S:
-                raise first  # a try would end as a timeout, and hide that nobody listens
+                raise first  # a try would end as a timeout, and hide that nothing listens
             return await self._route(server, call)
 
         def may_pass(error: Exception) -> bool:
-            """Whether a further try may succeed: nobody listened at this one either."""
+            """Whether another try may succeed, because nothing listened at this address."""
             return isinstance(error, UnreachableError) and error is not first
 
-        logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
+        logging.getLogger("stamina").setLevel(logging.ERROR)  # a failed retry is reported by its own reply
         patience = min(self._patience_s, remaining_time(call.deadline))
         retrying = stamina.AsyncRetryingCaller(attempts=None, timeout=patience, wait_initial=0.05, wait_max=1.0)
         return await retrying.on(may_pass)(again)
@@ -97,7 +97,7 @@ class HttpTransport:
             raise HopFailed(server, call.path, kind="connect", body=f"unknown server {server!r}")
         return await self._deliver(server, call, base)
 
-    # -- a name that stands for several, or for nobody knows whom yet
+    # -- a name of several replicas, or of replicas that are not known yet
 
     async def _ask_replicas(self, replicas: Replicas, call: Call) -> Reply:
         """To the replica that has the session, or to any; when that one does not listen, to the next."""
@@ -123,7 +123,7 @@ class HttpTransport:
         raise HopFailed(replicas.name, call.path, kind=SESSION_LOST, body=lost)
 
     async def _ask_any_replica(self, replicas: Replicas, call: Call) -> Reply:
-        """Also a call that a replica took and died over goes to another one: no session, so nothing hangs on it."""
+        """A call that a replica accepted before it died is sent to another one too: it has no session."""
         broke_off = False
         for _ in replicas.addresses[1:]:
             address = replicas.choose()

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to a server of a stack: a request goes out, its response comes in, one after the other.
+"""One HTTP/1.1 connection to a server of a stack: one request and its response at a time.
 
 The parser is llhttp by way of httptools, the one that uvicorn uses on the other side. It understands what servers of
 NeMo Gym answer: bodies with a length, in chunks or up to the end of the connection, 1xx before the response, and
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether another request may be sent: open, idle, and nothing has come in that nobody asked for."""
+        """Whether another request may be sent: the connection is open and idle, and no unsolicited data has arrived."""
         return self._transport is not None and self._keeps_alive and not self._is_busy
 
     async def exchange(self, head: bytes, body: bytes) -> Response:
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
             self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """There is room again, or nobody to write to."""
+        """The transport can be written to again, or is closed."""
         writable = self._writable
         self._writable = None
         if writable is not None and not writable.done():

@@ -15,7 +15,7 @@ _LOOK_EVERY_S = 0.1
 
 
 class MovingTransport:
-    """Hands calls to a transport for the addresses of the moment, and to nobody while the servers do not run.
+    """Passes calls to a transport for the current addresses; calls fail while the servers are not running.
 
     Args:
         look: where the servers are.
@@ -46,7 +46,7 @@ class MovingTransport:
         before, self._transport = self._transport, None if urls is None else self._connect(urls)
         self._urls = urls
         if before is not None:
-            await before.close()  # what is under way there ends as a call to a server that has gone
+            await before.close()  # calls in progress there end as calls to a server that has stopped
 
     async def close(self) -> None:
         """Release connections."""

@@ -1,4 +1,4 @@
-"""Which proxy a call to the outside goes through. Calls between servers of a stack never use one."""
+"""The proxy for a call to the outside. Calls between servers of a stack never use one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machines that registered with a head: their servers, and when each machine was last heard of.
+"""The machines that registered with a head: their servers, and when each machine last reported.
 
 A machine says again every few seconds that it is there. One that has not for ``EXPIRES_S`` is gone: it is still listed,
 as gone, until another machine brings its servers or ``FORGET_S`` have passed.
@@ -49,7 +49,7 @@ class RegisteredServer(BaseModel):
 
 
 class Registration(BaseModel):
-    """What a machine says to the head: who it is, and all its servers."""
+    """The registration of a machine: its name and all its servers."""
 
     token: str
     node: Name
@@ -67,11 +67,11 @@ class WorkerNode:
 
 
 class NameTakenError(Exception):
-    """A machine brings a server of a name that another has; the text says who."""
+    """A machine registers a server whose name is in use; the message names the owner."""
 
 
 class Registry:
-    """Registered machines. ``own`` are the names of the head's own servers, which nobody else may bring."""
+    """Registered machines. ``own`` are the names of the head's own servers, which no machine may register."""
 
     def __init__(self, own: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._own = frozenset(own)
@@ -81,7 +81,7 @@ class Registry:
     def register(self, node: str, servers: Sequence[RegisteredServer]) -> bool:
         """Note that a machine is there with these servers; returns whether it was not before.
 
-        Servers of a machine that is gone are taken over by the machine that registers them next.
+        Servers of a machine that has stopped reporting are taken over by the machine that registers them next.
 
         Raises:
             NameTakenError: a name is already used by a server of the head's stack, or by another machine that is
@@ -107,7 +107,7 @@ class Registry:
         return self._nodes.pop(node, None) is not None
 
     def is_there(self, node: WorkerNode) -> bool:
-        """Whether a machine was heard of lately."""
+        """Whether a machine has reported recently."""
         return self._clock() - node.seen <= EXPIRES_S
 
     @property

@@ -87,7 +87,7 @@ class Directory:
         """The base URL of a registered server; with ``not_this`` the head is asked again whether it has moved.
 
         Raises:
-            HopFailed: nobody has registered it within ``PATIENCE_S`` seconds or before the deadline.
+            HopFailed: it was not registered within ``PATIENCE_S`` seconds or before the deadline.
         """
         until = min(time.monotonic() + PATIENCE_S, deadline if deadline is not None else float("inf"))
         if not_this is not None:
@@ -133,7 +133,7 @@ class Directory:
 
 
 class AcrossMachines:
-    """A transport that hands the calls to ``remote`` servers to where the head says they are, all others on."""
+    """A transport that sends calls of ``remote`` servers to the addresses from the head, and passes on all others."""
 
     def __init__(self, here: Transport, remote: Collection[str], head_url: str, limit: int = 1024) -> None:
         self._here = here
@@ -142,7 +142,7 @@ class AcrossMachines:
         self._ways = Ways(limit)
 
     async def send(self, server: str, call: Call) -> Reply:
-        """Deliver the call. One that could not be connected goes once more where the server may have moved to."""
+        """Deliver the call. If the connection fails, try once more at the address that the server may have moved to."""
         if server not in self._remote:
             return await self._here.send(server, call)
         url = await self._directory.url(server, call.deadline)

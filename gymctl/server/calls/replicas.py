@@ -86,7 +86,7 @@ class Replicas:
         return f"{self._scheme}://{address}:{self._port}"
 
     async def known(self) -> tuple[str, ...]:
-        """The addresses; waits only when there are none, and looks again beside the calls every few seconds."""
+        """The addresses; waits only if there are none, and looks them up again every few seconds in the background."""
         if time.monotonic() >= self._due:
             looking = self._look()
             if not self.addresses:
@@ -102,7 +102,7 @@ class Replicas:
 
     async def _update(self) -> None:
         addresses = await self._resolve(self.host)
-        if addresses:  # a name that is gone for a moment keeps its addresses: what answers there is what counts
+        if addresses:  # a name that does not resolve for a moment keeps its addresses: what answers there counts
             self.addresses = tuple(dict.fromkeys(addresses))
             if len(self.addresses) == 1:
                 self._single = self.base(self.addresses[0])
@@ -144,7 +144,7 @@ class Replicas:
     # -- calls
 
     def choose(self) -> str:
-        """The address for a call that may go anywhere, in turn among those with the fewest calls in flight."""
+        """The address for a call to any replica: round robin among those with the fewest calls in flight."""
         count = len(self.addresses)
         if count == 1:
             return self.addresses[0]
@@ -170,7 +170,7 @@ class Replicas:
         self._busy[address] = self._busy.get(address, 0) + 1
 
     def end(self, address: str) -> None:
-        """A call to ``address`` has ended; ``_update`` forgets the count of an address that is gone."""
+        """A call to ``address`` has ended; ``_update`` drops the count of an address that has disappeared."""
         if address in self._busy:
             self._busy[address] = max(0, self._busy[address] - 1)
 

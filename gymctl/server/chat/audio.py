@@ -1,4 +1,4 @@
-"""Audio beside a request: the Responses API has no place for it, so NeMo Gym's rows carry it in ``metadata``.
+"""Audio of a request: the Responses API has no field for it, so NeMo Gym's rows carry it in ``metadata``.
 
 ``audio_data`` is a data URI, ``audio_path`` a file, ``audio_paths`` a list of files (or the list as JSON: values of
 metadata are texts). Files are sent as data URIs, before the text of the last user message. A row comes from anywhere:

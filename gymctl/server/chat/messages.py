@@ -1,4 +1,4 @@
-"""Items of a Responses conversation as chat messages: one assistant message for all that a model said in one turn."""
+"""Items of a Responses conversation as chat messages: one assistant message for everything in one turn of a model."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def text_of(content: Any) -> str:
 
 
 class _Turn:
-    """What an assistant has said since the last message of somebody else."""
+    """The assistant's items since the last message of another role."""
 
     def __init__(self, style: Style) -> None:
         self._style = style
@@ -126,7 +126,7 @@ class _Turn:
             messages.append(other)
 
     def _take(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Add what the assistant said or did; the message of anybody else is returned."""
+        """Add an item of the assistant; the message of any other role is returned."""
         kind = item.get("type") or ("message" if "role" in item else None)
         if kind == "function_call_output":
             return {"role": "tool", "content": _content(item["output"]), "tool_call_id": item["call_id"]}
@@ -175,7 +175,7 @@ class _Turn:
         return {"content": "".join([wrap_thinking((text,)) if thought else text for thought, text in self._spoken])}
 
     def _parsed(self) -> dict[str, Any]:
-        """Text apart from reasoning, also where the text holds some in tags."""
+        """The text without reasoning, including reasoning in tags within the text."""
         thoughts = [text for thought, text in self._spoken if thought and text]
         tagged, text = split_thinking("".join([text for thought, text in self._spoken if not thought]))
         thoughts += tagged

@@ -22,7 +22,7 @@ Translated = TypeVar("Translated")
 
 
 def request_of(params: Mapping[str, Any], style: Style) -> dict[str, Any]:
-    """The chat request that create params stand for; parameters that are null are left out.
+    """The chat request for create params; parameters that are null are left out.
 
     Raises:
         RefusedError: something in it has no counterpart, such as a tool that the provider itself would have to run.

@@ -1,4 +1,4 @@
-"""Completions of our own, for a generation that ended before a word was said."""
+"""Completions for a generation that ended before it produced any text."""
 
 from __future__ import annotations
 

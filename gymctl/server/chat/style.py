@@ -1,4 +1,4 @@
-"""How an endpoint wants conversations put."""
+"""How an endpoint expects conversations."""
 
 from __future__ import annotations
 

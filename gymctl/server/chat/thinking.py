@@ -41,7 +41,7 @@ def fold_reasoning(message: dict[str, Any]) -> None:
 
 
 def only_thought(message: Mapping[str, Any]) -> bool:
-    """Whether a chat message is an assistant's that neither says anything nor calls a tool."""
+    """Whether a chat message is an assistant's without text and tool calls."""
     if message.get("role") != "assistant" or message.get("tool_calls"):
         return False
     content = message.get("content")

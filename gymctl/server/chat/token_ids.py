@@ -14,7 +14,7 @@ _PREFIX = "token_id:"
 
 
 class NoTokenIdsError(ValueError):
-    """The endpoint did not give what was asked of it; the text says what is missing."""
+    """The endpoint did not return what was requested; the message names what is missing."""
 
 
 def ask_for_token_ids(request: dict[str, Any]) -> None:

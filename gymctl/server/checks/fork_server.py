@@ -29,7 +29,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 _LENGTH = 8
-_MOST_RESIDENT_KB = 512 * 1024  # a worker that ever grew beyond this is replaced by a fresh one
+_MOST_RESIDENT_KB = 512 * 1024  # a worker that has grown beyond this is replaced by a new one
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -44,7 +44,7 @@ def main() -> None:
     options = json.loads(sys.argv[2])
     sys.path[:] = options["path"]
     for name in options["preload"]:
-        with suppress(ImportError):  # the check that needs it says so
+        with suppress(ImportError):  # the check that needs it reports it
             importlib.import_module(name)
     gc.freeze()  # the collector would touch, and thereby copy, every page the workers share
     _obey(orders, int(options["memory"]))
@@ -118,7 +118,7 @@ def _fork(orders: socket.socket, channel: int, memory: int) -> int:
 
 def _become_worker(memory: int) -> None:
     libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody else could end a worker whose nursery died
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing else could end a worker whose fork server has died
     libc.prctl(_PR_SET_DUMPABLE, 0)  # its memory is closed to what it starts
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit_memory(memory)

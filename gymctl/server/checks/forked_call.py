@@ -37,7 +37,7 @@ def on_node(function: Callable[..., Any], arguments: Sequence[Any], limits: Proc
     import ray
 
     for name in limits.preload:
-        with suppress(ImportError):  # the check that needs it says so
+        with suppress(ImportError):  # the check that needs it reports it
             importlib.import_module(name)
     outcome, value = run_limited(function, arguments, limits)
     return outcome, value, ray.get_runtime_context().get_node_id(), socket.gethostname()
@@ -47,7 +47,9 @@ def run_limited(function: Callable[..., Any], arguments: Sequence[Any], limits: 
     """``("value", ...)``, ``("raised", text)``, ``("overran", None)`` or ``("died", None)``."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads; the child uses none of theirs
+        warnings.simplefilter(
+            "ignore"
+        )  # Python 3.12 warns about forks in processes with threads; the child uses none of them
         pid = os.fork()
     if pid == 0:
         try:

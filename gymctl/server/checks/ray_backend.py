@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 PATIENCE_S = 60.0  # how long a check waits for a place in the cluster, its own time not counted
 _TRIES = 3
 _RETRIES = 3  # Ray's own, for a task whose worker or node died
-_UNAVAILABLE_S = 5.0  # after a failed connection, how long callers are told so without trying again
+_UNAVAILABLE_S = 5.0  # how long a failed connection is reported to callers without another try
 _CLOSING_S = 5.0
 _MESSAGES: dict[str, str] = {
     "overran": "stopped after {seconds:g} s",
@@ -224,11 +224,11 @@ def _disconnect() -> None:
 
 
 def _submit(task: Any, function: Callable[..., Any], arguments: Sequence[Any], limits: ProcessLimits) -> Any:
-    """Hand one check to Ray. Its code goes along, as the nodes may have neither gymctl nor the server's folder."""
+    """Submit one check to Ray with its code, since the nodes may have neither gymctl nor the server's folder."""
     from ray import cloudpickle
 
     for module in _with_neighbours(sys.modules[function.__module__]):
-        if module.__name__ != "__main__":  # which goes by value anyway
+        if module.__name__ != "__main__":  # which is passed by value anyway
             cloudpickle.register_pickle_by_value(module)
     return task.remote(function, arguments, limits)
 

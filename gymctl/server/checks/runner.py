@@ -1,4 +1,4 @@
-"""CPU-bound checks beside the event loop: as tasks of a Ray cluster where one is configured, else in processes here.
+"""CPU-intensive checks outside of the event loop: as tasks of a configured Ray cluster, otherwise in local processes.
 
 The function of a check is a module's function, of any module of the server's folder. It gets and gives plain data.
 """

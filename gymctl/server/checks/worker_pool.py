@@ -78,7 +78,7 @@ class Pool:
         except TimeoutError:
             worker.end()
             raise CheckFailed("overran", f"stopped after {seconds:g} s") from None
-        except BaseException:  # it died, or the caller has gone and nobody waits for the answer
+        except BaseException:  # it died, or the caller has disconnected and no longer waits
             worker.end()
             raise
         if grown:

@@ -52,7 +52,7 @@ class Affinity:
     def replace(self, urls: Sequence[str]) -> None:
         """Have other addresses. A backend that stays keeps its sessions and what is known of it.
 
-        Calls at a backend that goes are interrupted: see ``ListedCalls``.
+        Calls at a removed backend are interrupted: see ``ListedCalls``.
         """
         listed = _distinct(urls)
         present = {backend.url: backend for backend in self.backends}

@@ -22,7 +22,7 @@ _ENDED = (None, "completed", "incomplete")
 
 
 class ShapeError(ValueError):
-    """A part of an answer that is not what a model can have said; the text names it."""
+    """A part of an answer that cannot come from a model; the message names it."""
 
 
 def clean_completion(completion: dict[str, Any], text: bytes) -> bool:
@@ -86,7 +86,7 @@ def _check_item(item: Any) -> bool:
     """Check that an output item is one of a model; whether its type had to be added.
 
     Raises:
-        ShapeError: it is not an object with a type, or what only a tool or a user says.
+        ShapeError: it is not an object with a type, or is an item that only a tool or a user sends.
     """
     if not isinstance(item, dict):
         raise ShapeError(f"the answer's output holds {_kind(item)} instead of an item")
@@ -137,7 +137,7 @@ def _take_transcript(message: dict[str, Any]) -> bool:
 
 
 def _texts_of(content: Any, name: str) -> tuple[str, str]:
-    """What a content of parts says, and what it thinks."""
+    """The text and the reasoning of a content of parts."""
     if isinstance(content, Mapping):
         content = [content]
     if not isinstance(content, list):

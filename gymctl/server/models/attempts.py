@@ -35,7 +35,7 @@ class Decision:
         # another's trouble is not the others'
         elsewhere = error.status != 429 and any(item not in self.avoided for item in self._affinity.backends)
         if error.kind == REMOVED or (elsewhere and error.kind in ("connect", "reset")):
-            return 0.0  # nobody answered, or the list has changed: no retry is spent on finding one who does
+            return 0.0  # nothing answered, or the list has changed: finding an endpoint that answers uses no retry
         self._retries -= 1
         wait = self._wait(error, elsewhere=elsewhere)
         may_wait = self._retries >= 0 and wait < min(LONGEST_WAIT_S, self._until - time.monotonic())

@@ -1,4 +1,4 @@
-"""The pool of connections to model endpoints: one that has said something nobody asked for is not used again.
+"""The pool of connections to model endpoints: a connection with unsolicited data is not used again.
 
 A second response on a kept-alive connection would be taken as the answer to the next request, which is another
 rollout's. So a connection is closed when it holds bytes before a request is sent, and rests for a moment after each
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.connector import Connection
 
-# Long for a stray response, which is sent with the first or right after it; short beside what a model takes to answer.
+# Long for a stray response, which is sent with the first or right after it; short compared with a model's answer.
 REST_S = 0.1
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from gymctl.server.models.refusals import parts_of
 
 _PREFIX = 200
-"""Gateways put the name of an error before the sentence of the server behind them; what stands later is quoted text."""
+"""Gateways put the name of an error before the message of the server behind them; what follows is quoted text."""
 
 LIMITS_OF_OUTPUT = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """Parameters of either API that bound the tokens of an answer."""
@@ -25,7 +25,7 @@ class ContextLimit:
     """One way of saying that a conversation is too long for the context."""
 
     server: str
-    """Who says it."""
+    """The server or provider that sends it."""
     source: str
     """Where that is written down."""
     pattern: re.Pattern[str]
@@ -240,7 +240,7 @@ CONTEXT_LIMITS = (
 
 
 def exceeds_context(status: int, body: str, request: Mapping[str, Any]) -> bool:
-    """Whether a refusal says that the conversation does not fit into the context.
+    """Whether a refusal means that the conversation does not fit into the context.
 
     Args:
         status: the HTTP status of the refusal.

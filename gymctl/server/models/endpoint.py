@@ -1,4 +1,4 @@
-"""A model's endpoints outside of the stack: pooled connections, places, retries, deadlines, and who of them is well."""
+"""A model's endpoints outside of the stack: pooled connections, concurrency limits, retries, deadlines, and health."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-# A call that waited this long in vain says something about the backend; a shorter one about its caller's deadline.
+# An unanswered call of this length indicates a failing backend; a shorter one only its caller's deadline.
 _FROZEN_S = 30.0
 # Statuses that may mean that another address was meant: the failure then names the one that was called.
 _OF_THE_ADDRESS = frozenset({401, 403, 404, 405})
@@ -68,7 +68,7 @@ class Provider:
     """Calls to one endpoint, or to several equal ones.
 
     Args:
-        server: the server that calls; its config has the limits, its name stands in failures.
+        server: the calling server; its configuration has the limits, its name appears in failures.
         urls: the endpoints' addresses.
         headers: sent with every call; of one name in whatever case, the last.
         query: parameters of every call's address.
@@ -173,7 +173,7 @@ class Provider:
         """The slow path: the failure that led here is attempt one, so stamina decides about the wait after it."""
         import stamina
 
-        logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that fails is told by its reply
+        logging.getLogger("stamina").setLevel(logging.ERROR)  # a failed retry is reported by its own reply
         decision = Decision(self._config.max_retries, self._affinity, until)
         before = [failed]
         decision.note(backend, failed)
@@ -268,7 +268,7 @@ class Provider:
         except UnreadableBodyError as error:
             if reply.status // 100 == 2:
                 raise
-            return reply, str(error).encode()  # the status says enough
+            return reply, str(error).encode()  # the status is sufficient
 
     def _url(self, backend: Backend, path: str) -> URL:
         from yarl import URL

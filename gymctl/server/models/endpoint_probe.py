@@ -119,7 +119,7 @@ class _Probe:
         return ProbeReply(url=url, status=reply.status, body=answer, location=reply.headers.get("location", ""))
 
     async def _call_problem(self, reply: ProbeReply, models: Sequence[str] | None) -> str:
-        """What the answer to a small call says."""
+        """The problem that the answer to a small call indicates."""
         status = reply.status
         if status in _NO_SUCH_CALL and not reply.names_model:
             return await self._missing_call(reply, models)
@@ -175,7 +175,7 @@ async def endpoint_problems(provider: Provider, model: str, api: str, *, chat_se
 
 
 def status_problem(reply: ProbeReply) -> str:
-    """What a status says whatever the call was; empty for an answer."""
+    """The problem that a status indicates for any call; empty for an answer."""
     if reply.status // 100 == 3:
         return f"{reply.url} redirects to {printable_line(reply.location)}; configure the final address"
     if reply.status == 401:

@@ -35,7 +35,7 @@ def _ask(url: str) -> list[str] | None:
         with opener.open(f"{url}{ENDPOINT_PROBE}", timeout=_WAIT_S) as reply:
             problems = json.load(reply)["problems"]
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
-        return None  # a server of another kind; whether it is well is its health check's matter
+        return None  # a server of another kind; its health check covers it
     if not isinstance(problems, list):
         return None
     return [problem for problem in problems if isinstance(problem, str)]

@@ -18,7 +18,7 @@ _DEFLATE = 8
 
 
 class UnreadableBodyError(ValueError):
-    """The body of a reply cannot be used, whatever it was meant to hold; the text says why."""
+    """The body of a reply cannot be used; the message explains why."""
 
 
 async def whole_body(reply: aiohttp.ClientResponse, most: int = MOST_BYTES) -> bytes:

@@ -62,9 +62,9 @@ def reported_error(value: Any) -> Any:
 
 
 def status_of(error: Any) -> int:
-    """The HTTP status that an error should have had; 0 when nothing says it.
+    """The HTTP status that an error should have had; 0 if unknown.
 
-    An error that says that the conversation does not fit into the context has 400.
+    An error for a conversation that does not fit into the context has 400.
     """
     status = _status_in(error)
     if status:
@@ -75,7 +75,7 @@ def status_of(error: Any) -> int:
 
 
 def message_of(error: Any) -> Any:
-    """What an error says, or the error itself."""
+    """The message of an error, or the error itself."""
     if isinstance(error, Mapping):
         return error.get("message") or error.get("code") or error.get("type") or error
     return error

@@ -66,7 +66,7 @@ class _Parting(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """A request that crossed our answer on its way; nobody looks at it."""
+        """A request that crossed our answer on its way; it is ignored."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass the end of the connection on."""
@@ -117,7 +117,7 @@ class Runner(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody into the line any more, serve those who stand in it, then stop.
+        """Stop accepting new connections, serve the queued ones, then stop.
 
         libuv takes one of them in each round of the loop, and on a busy machine rounds are long.
         """
@@ -127,7 +127,7 @@ class Runner(uvicorn.Server):
         await asyncio.sleep(_ACCEPTING_S)
         while any(map(in_line, lines)) and not self.force_exit:  # noqa: ASYNC110 - the kernel offers no event for it
             await asyncio.sleep(0)
-        await asyncio.sleep(0)  # the last one taken is told of in the next round
+        await asyncio.sleep(0)  # the last accepted one is reported in the next round
         await super().shutdown(sockets)
 
 

@@ -23,7 +23,7 @@ class LogLevel(StrEnum):
 
 
 def log_level(environ: Mapping[str, str], own: LogLevel | None = None) -> int:
-    """The level as ``logging`` has it; ``own`` is what the server's configuration says.
+    """The level for ``logging``; ``own`` is the one in the server's configuration.
 
     Raises:
         InputError: the variable is not a level.

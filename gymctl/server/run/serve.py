@@ -1,4 +1,4 @@
-"""Run one server as a process: uvicorn with uvloop and httptools, and a file that says it is alive."""
+"""Run one server as a process: uvicorn with uvloop and httptools, and a file that shows that it is alive."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def uvicorn_options() -> dict[str, Any]:
         "backlog": BACKLOG,
         "access_log": False,
         "log_config": None,
-        "log_level": "warning",  # one line of our own says that a server listens
+        "log_level": "warning",  # gymctl itself logs one line when a server listens
         "server_header": False,
         "date_header": False,
         "timeout_graceful_shutdown": 3,
@@ -86,7 +86,7 @@ def serve(cls: Callable[[Settings, Client], HostedServer]) -> None:
 
 
 def _serve(server: HostedServer, *, shared: bool = False) -> None:
-    """Serve in this process; with ``shared``, beside others on the same port."""
+    """Serve in this process; with ``shared``, together with other processes on the same port."""
     import uvicorn
 
     from gymctl.server.run.graceful_shutdown import DrainingConnection, Runner
@@ -127,7 +127,7 @@ def _workers(server: HostedServer) -> int:
 
 
 def transport(settings: Settings) -> Transport:
-    """The way to a server's peers, with as many connections as its open files leave beside those that come in."""
+    """The transport to a server's peers, with the number of connections that the open-file limit leaves for it."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         files = WANTED_FILES

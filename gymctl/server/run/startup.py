@@ -24,7 +24,7 @@ async def start(server: HostedServer) -> None:
     try:
         await server.startup()
     except GymctlError:
-        raise  # it says all
+        raise  # its message is complete
     except Exception as error:
         raise StartFailed(f"{server.name} could not start: {_with_place(error)}") from error
 

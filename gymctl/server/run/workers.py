@@ -25,7 +25,7 @@ def listen(host: str, port: int, backlog: int) -> socket.socket:
 
 
 def run_workers(count: int, host: str, port: int, work: Callable[[], None]) -> int:
-    """Run ``work`` in ``count`` forked processes until SIGTERM or SIGINT; one that dies is started again.
+    """Run ``work`` in ``count`` forked processes until SIGTERM or SIGINT; a process that dies is replaced.
 
     Returns:
         The exit code: 0, or the code of a worker that could not start.

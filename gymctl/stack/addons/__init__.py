@@ -1,1 +1,1 @@
-"""Services that a stack has because a setting asks for them."""
+"""Services that a stack has because of a setting."""

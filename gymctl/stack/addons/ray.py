@@ -51,7 +51,7 @@ class RayCheck:
 
 
 class RayCluster:
-    """What a configuration's Ray cluster needs; nothing where nobody uses one."""
+    """The services of a configuration's Ray cluster; none if it is not used."""
 
     def __init__(self, config: Config, runtimes: Runtimes, gym: NemoGym) -> None:
         self._config = config

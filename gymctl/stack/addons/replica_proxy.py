@@ -29,7 +29,7 @@ _PROXY = "NeMo Gym needs a proxy for replicas: set `replicas: 2` (or more) in th
 
 
 class Replication:
-    """Which servers of a configuration stand behind a proxy."""
+    """The servers of a configuration that are behind a proxy."""
 
     def __init__(self, config: Config, runtimes: Runtimes) -> None:
         self._config = config

@@ -62,7 +62,7 @@ def vllm_problems(config: Config) -> Iterator[Problem]:
 
 
 def gpu_notes(services: Iterable[ServicePlan]) -> Iterator[str]:
-    """GPUs that Docker would give to two services; blocks have their own, or have said which share they take."""
+    """GPUs that Docker would give to two services; blocks have their own, or declare their share."""
     for gpu, users in _users_of_gpus(services).items():
         if len(users) < 2 or all(user.kind == KIND for user in users):
             continue

@@ -19,7 +19,7 @@ def rules(machine: Machine, firewall: Firewall) -> str:
     own address translation and closes too.
 
     Raises:
-        InputError: nobody knows from where the head's machine calls, or ufw was given a name.
+        InputError: the address of the head's machine is unknown, or ufw was given a name.
     """
     if not machine.openings:
         return ""
@@ -47,7 +47,7 @@ def _ufw(machine: Machine) -> Iterator[str]:
 
 
 def _nftables(machine: Machine) -> Iterator[str]:
-    """A table of its own, replaced as a whole when it is pasted again.
+    """A separate table, replaced as a whole when the rules are loaded again.
 
     Priority -150 is after connection tracking (-200) and before address translation (-100): ports are still those that
     the caller dialled, for containers and for processes alike.

@@ -1,4 +1,4 @@
-"""What each machine of a stack on several will hold, how large it should be, and who calls whom across machines.
+"""The machines of a stack on several: their servers, recommended sizes, and the calls between machines.
 
 A server is on the machine that its ``host`` names, one without on the head's. Of two figures the larger holds: what the
 stack asks for (``resources``, GPU services), and what the pattern wants (seed 002, "Resource Sizing").
@@ -41,7 +41,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine. ``cpus`` and ``memory_gb`` are what it should have, ``asked_*`` what its containers ask for."""
+    """One machine. ``cpus`` and ``memory_gb`` are its recommended size, ``asked_*`` what its containers request."""
 
     address: str
     role: str

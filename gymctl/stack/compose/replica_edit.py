@@ -16,7 +16,7 @@ def with_replicas(text: str, counts: Mapping[str, int]) -> str:
     """The Compose file ``text`` with the replica counts of ``counts``.
 
     Compose compares a service's other keys with the definition of its containers: where there was no
-    ``deploy``, ``scale`` says it and the containers that run stay as they are.
+    ``deploy``, ``scale`` sets it there, and running containers stay unchanged.
 
     Raises:
         ValueError: a service is not in it.

@@ -23,7 +23,7 @@ _DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # Text that is a string to every YAML reader without quotes, once PyYAML has ruled out on, yes, null and the like.
 # Go's reader, which Compose uses, takes more for numbers (0o17, 0b1), so nothing that begins with a digit is plain.
 _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.@+-]*(?::[A-Za-z0-9/_.@+-]+)*(?: [A-Za-z0-9/_.@+-]+)*|[0-9]+(?:ms|s|m|h)")
-# What libyaml writes as it stands: printable ASCII and most of the plane without surrogates and byte-order marks.
+# What libyaml writes unescaped: printable ASCII and most of the plane without surrogates and byte-order marks.
 _LITERAL_LINE = re.compile(r"[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*(?<! )")
 _SERVICE = re.compile(r"  (?P<quote>[\"']?)(?P<name>[^\s\"':]+)(?P=quote):$")
 _BOOLEANS = frozenset("ynYN")  # to YAML 1.1; PyYAML quotes the longer ones by itself

@@ -36,7 +36,7 @@ def _is_read(key: str, *, is_own_agent: bool) -> bool:
 
 
 def without_credentials(value: Any) -> Any:
-    """Global values without what stands under a credential's key: no server needs it from there."""
+    """Global values without those under a credential's key: no server needs them from there."""
     if isinstance(value, Mapping):
         return {key: without_credentials(item) for key, item in value.items() if not holds_credential(str(key))}
     if isinstance(value, list | tuple):

@@ -15,7 +15,7 @@ from gymctl.stack.slices.interpolation import Piece, Pieces
 GATEWAY = "host.docker.internal"
 EXTRA_HOST = f"{GATEWAY}:host-gateway"
 
-# 127.1 and 2130706433 are loopback addresses too, but nobody writes them in a configuration
+# 127.1 and 2130706433 are loopback addresses too, but do not occur in configurations
 _NAMES = (
     r"(?:[a-z0-9-]+\.)*localhost(?:\.localdomain)?|ip6-(?:localhost|loopback)"
     r"|127(?:\.\d{1,3}){3}|0\.0\.0\.0|\[(?:::1?|::ffff:127(?:\.\d{1,3}){3}|(?:0{1,4}:){7}0{0,3}[01])\]"

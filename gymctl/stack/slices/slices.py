@@ -144,7 +144,7 @@ class Slices:
         }
 
     def _is_full(self, name: str) -> bool:
-        """An agent that chooses servers at run time says so: ``slice: full`` in its own entry."""
+        """An agent that chooses servers at run time needs ``slice: full`` in its own entry."""
         return self._mode == SliceMode.FULL or self._config.servers[name].fields.get("slice") == "full"
 
     def _global_names(self, name: str) -> list[str]:
@@ -173,7 +173,7 @@ class Slices:
         if whole:
             values = unmark(self._own[name], self._names)
             fields |= {key: value for key, value in values.items() if key not in self._fields_of_gymctl(server)}
-        elif "domain" in server.fields:  # upstream wants a resources server to have one
+        elif "domain" in server.fields:  # upstream requires one of a resources server
             fields["domain"] = escape_all(server.fields["domain"])
         return {server.kind.value: {server.implementation: fields}}
 

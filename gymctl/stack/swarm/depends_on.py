@@ -1,4 +1,4 @@
-"""``depends_on`` as a wait in the container: Swarm starts everything at once and has no word for "after".
+"""``depends_on`` as a wait in the container, because Swarm starts everything at once.
 
 Swarm gives a task its name in the network's DNS only once it is healthy (without a health check: once it runs). So a
 name that resolves is a server that is healthy, and asking for it takes ``getent``, which every image with a libc has.
@@ -37,7 +37,7 @@ def left_out(document: ComposeDocument, report: Callable[[str], TranslationRepor
 def wait_for_dependencies(service: Service, absent: Collection[str], report: TranslationReport) -> dict[str, list[str]]:
     """The ``entrypoint`` or ``command`` that first waits for what the service depends on; ``absent`` are left out.
 
-    A service without either runs what its image says, which nobody here knows: it cannot be made to wait.
+    A service without either runs its image's own command, which is unknown here: it cannot be made to wait.
     """
     dependencies = service.depends_on or {}
     if not dependencies:

@@ -65,7 +65,7 @@ def known_keys(part: type[Part]) -> frozenset[str]:
 
 
 def unknown_keys(document: ComposeDocument) -> list[Problem]:
-    """Keys that are set somewhere and that nobody answers for."""
+    """Keys that are set somewhere and have no translation."""
     return list(_unknown(document, ""))
 
 

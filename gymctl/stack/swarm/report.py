@@ -1,4 +1,4 @@
-"""What became of each key on the way from Compose to Swarm: the list that ``gymctl render`` prints."""
+"""The translation of each key from Compose to Swarm: the list that ``gymctl render`` prints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gymctl.config.wording import listing
 class KeyOutcome(StrEnum):
     """What happened to a key."""
 
-    TRANSLATED = "translated"  # Swarm says it in other words
+    TRANSLATED = "translated"  # Swarm has an equivalent
     ADDED = "added"  # Swarm needs it, Compose does not
     LOST = "lost"  # Swarm cannot do it
 

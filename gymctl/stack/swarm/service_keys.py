@@ -28,7 +28,7 @@ _BRACES = '{{"{{"}}'  # the Go template that gives {{
 def translate_service(
     service: Service, absent: Collection[str], options: SwarmOptions, report: TranslationReport, problems: list[Problem]
 ) -> Service:
-    """The service in Swarm's words; what changed goes into ``report``. ``absent`` are services that are left out."""
+    """The service for Swarm; changes are added to ``report``. ``absent`` are services that are left out."""
     ports = translate_ports(service, report, problems)
     deploy, variables = translate_deploy(service.model_copy(update={"ports": ports}), report, problems)
     now: dict[str, Any] = {
@@ -60,7 +60,7 @@ def _is_server(service: Service) -> bool:
 
 
 def _grace(service: Service, report: TranslationReport) -> str | None:
-    """Servers of ours and of NeMo Gym finish what they have begun, if they are let; Compose stops them all at once."""
+    """Servers of both runtimes finish their requests if they are given time; Compose stops them all at once."""
     if not _is_server(service):
         return service.stop_grace_period
     was = service.stop_grace_period or "10s"

@@ -1,4 +1,4 @@
-"""A Compose document as a stack file: a pure function that says what it changed."""
+"""A Compose document as a stack file: a pure function that reports its changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def translate(document: ComposeDocument, options: SwarmOptions | None = None) ->
     """The document for ``docker stack deploy``.
 
     Raises:
-        ConfigError: it holds what Swarm cannot do and nobody would want to lose, or a key without a translation.
+        ConfigError: it contains something essential that Swarm cannot do, or a key without a translation.
     """
     options = options or SwarmOptions()
     name = document.name or "gym"

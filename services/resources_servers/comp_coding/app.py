@@ -47,7 +47,7 @@ class CodingConfig(ServerConfig):
 
 
 class UnitTests(BaseModel):
-    """What goes in and what comes out, as texts; with ``fn_name`` they are JSON, one argument a line."""
+    """Inputs and expected outputs as text; with ``fn_name`` they are JSON, one argument per line."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -193,7 +193,7 @@ def _describe(result: dict[str, Any], place: int, stdin: str, expected: str) -> 
 
 
 def extract_code(text: str) -> str:
-    """What stands between the last two fences; empty when there are fewer than two."""
+    """The text between the last two fences; empty if there are fewer than two."""
     lines = text.split("\n")
     fences = [number for number, line in enumerate(lines) if _FENCE in line]
     if len(fences) > 1:

@@ -58,7 +58,7 @@ def main(job: dict[str, Any]) -> None:
     confinement.drop_identity(job["uid"], search=job["search"])
     os.chdir(job["scratch"])
     sys.path += job["packages"]
-    PathFinder.find_spec("no module")  # which looks into each folder of the path: later nobody may
+    PathFinder.find_spec("no module")  # which reads each folder of the path: later this is not permitted
     test = _Test(
         code=job["code"],
         limits=job["limits"],
@@ -146,7 +146,7 @@ def _write_all(descriptor: int, text: bytes) -> None:
 
 
 class _Watch:
-    """Reads what a test's process says, and kills it at the first limit that the kernel does not keep by itself."""
+    """Reads the output of a test's process, and kills it at the first limit that the kernel does not enforce."""
 
     def __init__(self, pid: int, readings: list[int], limits: Mapping[str, Any], scratch: str) -> None:
         self._pid = pid
@@ -164,7 +164,7 @@ class _Watch:
         self._end()
 
     def until(self, deadline: float) -> tuple[list[bytearray], str]:
-        """All it said on its three pipes, and how it ended."""
+        """The output on its three pipes, and how it ended."""
         outcome = ""
         while not outcome and self._status is None:
             left = deadline - time.monotonic()

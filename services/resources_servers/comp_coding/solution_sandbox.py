@@ -134,7 +134,7 @@ class Sandbox:
     def _send(self, message: Mapping[str, Any]) -> None:
         process = cast(subprocess.Popen[bytes], self._process)
         text = memoryview(json.dumps(message).encode() + b"\n")
-        with suppress(BrokenPipeError):  # the answer that is missing says why
+        with suppress(BrokenPipeError):  # a missing answer is reported with its reason
             while text:
                 text = text[os.write(cast(IO[bytes], process.stdin).fileno(), text) :]
 

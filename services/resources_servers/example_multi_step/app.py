@@ -1,4 +1,4 @@
-"""A task of several steps: ask for the value of each word of a topic, then hand all the values in, in order."""
+"""A task with several steps: query the value of each word of a topic, then submit all values in order."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class SessionStateMgmt(ResourcesServer):
     """``session.state`` lives on the server as long as the rollout; the agent carries only the session's cookie."""
 
     async def seed_session(self, body: CounterSeed, session: Session) -> None:
-        """Start the counter where the row says."""
+        """Start the counter at the row's value."""
         session.state["count"] = body.initial_count
 
     @tool

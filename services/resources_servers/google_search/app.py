@@ -159,7 +159,7 @@ class GoogleSearch(ResourcesServer):
         if task is None:
             task = self._under_way[key] = asyncio.create_task(self._make(key, work))
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return await asyncio.shield(task)  # one caller who goes away leaves it to the others
+        return await asyncio.shield(task)  # if one caller disconnects, the others still get the result
 
     async def _make(self, key: tuple[str, str], work: Callable[[str], Awaitable[str]]) -> str:
         try:

@@ -26,7 +26,7 @@ _CHUNK = 65_536
 
 
 class PageError(Exception):
-    """A page could not be had; the message is for the model that asked for it."""
+    """A page could not be fetched; the message is for the model that requested it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PageLimits:
 
 @dataclass(frozen=True)
 class FetchedPage:
-    """A body as bytes, unpacked, with what its server said of it: media type (lower case) and charset, or ``""``."""
+    """A decompressed body as bytes, with its declared media type (lower case) and charset, or ``""``."""
 
     body: bytes
     media_type: str
@@ -114,7 +114,7 @@ async def fetch(
     """The page at ``url``, after redirects.
 
     Raises:
-        PageError: it is not to be had within the limits, or from where it is.
+        PageError: it cannot be fetched within the limits, or its address is not permitted.
     """
     try:
         async with asyncio.timeout(limits.seconds):
@@ -210,7 +210,7 @@ _WINDOWS = {"": None, "identity": None, "gzip": 31, "x-gzip": 31, "deflate": zli
 
 
 class _Unpacker:
-    """Unpacks piece by piece, never more than asked for: a few bytes may stand for gigabytes."""
+    """Decompresses piece by piece, never more than requested: a few bytes may expand to gigabytes."""
 
     def __init__(self, window: int | None) -> None:
         self._window = window
@@ -218,7 +218,7 @@ class _Unpacker:
 
     @property
     def ended(self) -> bool:
-        """Whether the packed body says that it is complete."""
+        """Whether the compressed body is complete."""
         return self._inner is not None and self._inner.eof
 
     def unpack(self, data: bytes, most: int) -> bytes:

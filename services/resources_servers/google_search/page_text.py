@@ -30,7 +30,7 @@ _TEXT = re.compile(r"text/|application/(json|xml)$|.*\+(json|xml)$")
 
 
 def decode(page: FetchedPage) -> str:
-    """The page as text: by its byte order mark, what its server says, what it says itself, else as most pages are.
+    """The page as text, decoded by byte order mark, its server's charset, its own declaration, or a default.
 
     A charset that does not exist, or does not fit, is passed over: browsers show such pages too.
     """

@@ -1,4 +1,4 @@
-"""Answers to mathematical problems: math-verify's verdict, and a judge model's where the library says no."""
+"""Answers to mathematical problems: math-verify's verdict, and a judge model's if the library rejects an answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Labels(NamedTuple):
 
     @classmethod
     def new(cls) -> Labels:
-        """Labels that nobody has seen."""
+        """Labels that no answer can contain."""
         mark = secrets.token_hex(8)
         return cls(equal=f"[[A=B:{mark}]]", different=f"[[A!=B:{mark}]]", fence=f"answer-{mark}")
 
@@ -128,7 +128,7 @@ class LibraryJudgeMath(ResourcesServer):
         return verdict
 
     async def _ask_both_ways(self, body: MathVerify, answer: str, deadline: float | None) -> list[dict[str, Any]]:
-        """The judge's evaluations: a second one, with the answers swapped, when the first says that they are equal."""
+        """The judge's evaluations: a second one, with the answers swapped, if the first finds them equal."""
         first = await self._ask(body.question, body.expected_answer, answer, deadline)
         if not first["equal"]:
             return [first]
@@ -169,7 +169,7 @@ def judge_request(base: dict[str, Any], question: str, a: str, b: str, labels: L
 
 
 def verdict_of(response: dict[str, Any], labels: Labels) -> bool | None:
-    """Whether the last line of the judge's last message says that the answers are equal; None when it says neither.
+    """Whether the last line of the judge's last message has the label for equal answers; None if it has neither label.
 
     The line is a label, perhaps in quotation marks or bold, and perhaps after a heading: a sentence with a label in it
     may say the opposite.

@@ -12,7 +12,7 @@ _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _UNIT = re.compile(r"\\(?:text|textrm|mathrm|mbox|operatorname)\s*\{([^{}]*)\}[\s$}]*$")
 # What a parser works out by itself, so that only the text shows that it was left to do
 _OPERATION = re.compile(r"\\(?:sum|prod|i*int|oint|lim|[dt]?binom|gcd|lcm|max|min|det|b?mod|pmod)(?![a-z])|!")
-_MOST_EXPONENT = 1000  # a larger power of a number is an answer: nobody writes its digits
+_MOST_EXPONENT = 1000  # a larger power of a number is an answer: its digits are never written out
 
 
 def library_verdict(expected: str, generated: str, only_evaluated: bool = False) -> tuple[bool, str | None, str | None]:

@@ -110,7 +110,7 @@ def _words(text: str) -> int:
 
 
 def make_rows(rows: int, words: int, needles: int, seed: int) -> list[dict[str, Any]]:
-    """As many rows as asked for, the questions in turn."""
+    """The requested number of rows, cycling through the questions."""
     chance = random.Random(seed)  # noqa: S311 - rows, not keys
     return [make_row(chance, words, needles, QUESTIONS[number % len(QUESTIONS)]) for number in range(rows)]
 

@@ -1,4 +1,4 @@
-"""The weather in a few made-up reports: ask for every city that a question names, then answer from what was said."""
+"""Weather from invented reports: query every city in the question, then answer from the reports."""
 
 from __future__ import annotations
 

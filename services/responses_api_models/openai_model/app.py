@@ -110,7 +110,7 @@ class Item(msgspec.Struct):
 
 
 def without_reasoning(items: msgspec.Raw) -> msgspec.Raw:
-    """An ``input`` without its reasoning items, for an endpoint that knows nothing of another's ``rs_`` ids."""
+    """An ``input`` without its reasoning items, for an endpoint that does not know another's ``rs_`` ids."""
     if bytes(items)[:1] != b"[":
         return items
     others = [

@@ -110,7 +110,7 @@ def values_for(schema: dict[str, Any], talk: ScriptedConversation) -> list[Any]:
 
 
 def arguments_for(tool: ScriptedTool, talk: ScriptedConversation) -> list[dict[str, Any]]:
-    """The calls the script wants to make of a tool: one for each value of its only required parameter, else one."""
+    """The script's calls of a tool: one for each value of its only required parameter, otherwise one."""
     schemas = tool.parameters.get("properties", {})
     values = {name: values_for(schemas.get(name, {}), talk) for name in tool.parameters.get("required", ())}
     if len(values) == 1:
@@ -257,7 +257,7 @@ class ScriptedModel(ModelServer):
         }
 
     def _last_words(self, talk: ScriptedConversation) -> str:
-        """What it says when it is through."""
+        """The last message of the script."""
         for pattern, text in self.config.says.items():
             if match := re.search(pattern, talk.question, re.DOTALL):
                 return filled(text, match)
@@ -281,7 +281,7 @@ def filled(text: str, match: re.Match[str]) -> str:
 
 
 def words(talk: ScriptedConversation, calls: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
-    """Words in and words out: what stands in for tokens."""
+    """Input and output words, used in place of tokens."""
     read = sum(len(text.split()) for text in (*talk.lines, *talk.outputs)) + len(talk.made)
     content = " ".join(f"{name} {arguments}" for name, arguments in calls) or farewell(talk)
     return read, len(content.split())

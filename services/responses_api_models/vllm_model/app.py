@@ -67,7 +67,7 @@ _PARSED = (
 
 
 class VLLMConfig(ProviderConfig):
-    """The endpoints, how their model wants to be spoken to, and what every request carries."""
+    """The endpoints, the conversion for their model, and the fields of every request."""
 
     base_url: EndpointUrl | Annotated[list[EndpointUrl], Field(min_length=1)]
     """Base URL of the API, or a list for interchangeable endpoints; the server appends the path of each call."""
@@ -182,7 +182,7 @@ class VLLMModel(ModelServer):
     async def _complete(
         self, request: dict[str, Any], messages: ChatMessages, until: float, session: Session
     ) -> dict[str, Any]:
-        """The completion of a request whose messages are as the endpoint wants them."""
+        """The completion of a request whose messages are in the endpoint's format."""
         if not self.config.sequential_reasoning_allowed and only_thought(messages.last):
             return stopped(self.config.model, "content_filter", "reasoning without an answer cannot be continued")
         request = self._filled_in(request)
