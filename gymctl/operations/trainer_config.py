@@ -104,10 +104,11 @@ def _problems(config: Config, policy: str) -> Iterator[Problem]:
 
 def _calls_own_vllm(server: ServerInstance, config: Config) -> bool:
     """Whether a server's ``base_url`` names a service of a ``vllm`` block."""
-    urls = server.fields.get("base_url") or ()
-    texts = [urls] if isinstance(urls, str) else [str(url) for url in urls]
-    services = tuple(f"://{block.service}" for block in config.vllm.values())
-    return any(service in text for text in texts for service in services)
+    urls = server.fields.get("base_url") or []
+    if isinstance(urls, str):
+        urls = [urls]
+    text = " ".join(str(url) for url in urls)
+    return any(f"://{block.service}" in text for block in config.vllm.values())
 
 
 def _exported(server: ServerInstance, entry: Mapping[str, Any], policy: str) -> dict[str, Any]:
@@ -119,9 +120,9 @@ def _exported(server: ServerInstance, entry: Mapping[str, Any], policy: str) -> 
     exported: dict[str, Any] = {}
     if policy != upstream.TRAINING_POLICY:
         exported["_copy"] = upstream.TRAINING_POLICY
-    kept = {key: value for key, value in own.items() if key not in upstream.SET_FOR_TRAINING}
-    if server.implementation == upstream.TRAINING_MODEL and kept:
-        exported[server.kind.value] = {upstream.TRAINING_MODEL: kept}
+    other_fields = {key: value for key, value in own.items() if key not in upstream.SET_FOR_TRAINING}
+    if server.implementation == upstream.TRAINING_MODEL and other_fields:
+        exported[server.kind.value] = {upstream.TRAINING_MODEL: other_fields}
     return exported
 
 

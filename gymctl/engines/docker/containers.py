@@ -149,7 +149,7 @@ def by_service(containers: Iterable[Container]) -> dict[str, Container]:
 def server_status(
     server: ServerAddress, containers: Iterable[Container], kills: Mapping[str, int] = MappingProxyType({})
 ) -> ServerStatus:
-    """The status of a server: that of its worst container, and how many of the requested ones are healthy."""
+    """The status of a server: its worst container, and how many of the requested ones are healthy."""
     identity = (server.name, server.kind, server.implementation)
     mine = [item for item in containers if item.service == server.service_name]
     worst = by_service(mine).get(server.service_name)

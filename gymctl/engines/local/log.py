@@ -100,7 +100,7 @@ class AttributedStream:
 
 
 class LevelFilter(logging.Filter):
-    """Lets a record pass if its level is at least that of the server that logs it."""
+    """Lets a record pass if its level is not below the level of its server."""
 
     def __init__(self, levels: Mapping[str, int], default: int) -> None:
         super().__init__()
