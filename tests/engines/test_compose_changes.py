@@ -94,6 +94,15 @@ def test_a_server_that_the_configuration_lost_is_removed(tmp_path: Path) -> None
     changes = changes_by_name(planned(), [*running(planned()), container("old")], tmp_path)
     assert changes["old"].action is Action.REMOVED
     assert (changes["old"].running, changes["old"].replicas) == (1, 0)
+    assert changes["old"].notes == ("the configuration has no such server",)
+
+
+def test_an_edge_that_exposes_nothing_is_removed(tmp_path: Path) -> None:
+    changes = changes_by_name(planned(), [*running(planned()), container("gymctl-edge")], tmp_path)
+    assert (changes["gymctl-edge"].action, changes["gymctl-edge"].notes) == (
+        Action.REMOVED,
+        ("no server is exposed (--expose)",),
+    )
 
 
 def test_a_stopped_container_is_started(tmp_path: Path) -> None:

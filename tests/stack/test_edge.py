@@ -68,6 +68,7 @@ def test_each_exposed_server_has_a_port_of_its_own() -> None:
         "inside": "head",
     }
     assert compose_document(plan).services["gymctl-edge"].cap_drop == ["ALL"]
+    assert edge.single == "it publishes ports on this machine, which only one container can use"
 
 
 def test_ports_do_not_depend_on_what_is_exposed() -> None:

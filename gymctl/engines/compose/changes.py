@@ -23,6 +23,7 @@ from gymctl.engines.runner import run
 from gymctl.engines.state import FOLDER, find_state
 from gymctl.stack.plan import StackPlan
 from gymctl.stack.service import ServicePlan
+from gymctl.stack.service_names import EDGE_SERVICE
 
 if TYPE_CHECKING:
     import docker
@@ -31,6 +32,9 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SLICE = "NEMO_GYM_CONFIG_DICT"
 _DIGITS = 8
 _LONGEST = 80
+
+_ABSENT = {EDGE_SERVICE: "no server is exposed (--expose)"}
+"""Why a service of gymctl's own, by its name, is not part of a stack."""
 
 
 class Action(StrEnum):
@@ -141,7 +145,7 @@ def find_changes(
         of_secrets = [secrets[name] for name in service.secrets if name in secrets] if there else []
         changes.append(_change(service, there, digests.get(service.name, ""), values, of_secrets))
     for name, there in sorted(by_service.items()):
-        note = "the configuration has no such server"
+        note = _ABSENT.get(name, "the configuration has no such server")
         changes.append(ServiceChange(name, Action.REMOVED, running=len(there), replicas=0, notes=(note,)))
     return changes
 

@@ -72,7 +72,10 @@ class Replication:
     def _planned(self, service: ServicePlan, choice: ImageChoice) -> Iterator[ServicePlan]:
         server = self._config.servers.get(service.server)
         if server is None:
-            yield replace(service, single=_HEAD if service.kind == "head" else "it is not a server")
+            if service.kind == "head":
+                yield replace(service, single=_HEAD)
+            else:
+                yield replace(service, single=service.single or "it is not a server")
         elif service.published:
             yield replace(service, single=_PUBLISHED)
         elif not self._wants_proxy(server):
