@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gymctl.config.block import Block, Must
+from gymctl.config.vocabulary import DEFAULT_NETWORK, EGRESS_NETWORK, MODELS_NETWORK, SERVERS_NETWORK
 
 _DURATION = re.compile(r"(?P<number>\d+)(?P<unit>ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, None: 1}
@@ -112,10 +113,16 @@ def _check_variables(variables: dict[str, str]) -> dict[str, str]:
     return variables
 
 
+def _is_of_stack(network: str) -> bool:
+    """Whether a name is reserved for a stack's own networks."""
+    own = (DEFAULT_NETWORK, SERVERS_NETWORK, MODELS_NETWORK)
+    return network in own or network.startswith(EGRESS_NETWORK)
+
+
 def _networks(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError
-    if not all(isinstance(name, str) and _NETWORK.fullmatch(name) and name != "default" for name in value):
+    if not all(isinstance(name, str) and _NETWORK.fullmatch(name) and not _is_of_stack(name) for name in value):
         raise ValueError
     return tuple(dict.fromkeys(value))
 
@@ -134,6 +141,7 @@ _VOLUMES = (
 )
 _ENVIRONMENT = "a mapping of variable names to strings or numbers, excluding NeMo Gym's configuration variables"
 _NETWORKS = "a list of names of existing networks"
+_EGRESS = "true or false (a list of hosts is not supported)"
 _LOGGING = "a mapping of driver and options, such as {driver: local, options: {max-size: 50m}}"
 _A_LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 
@@ -161,6 +169,9 @@ class ContainerSettings(Block):
     ] = Field({}, description="Environment variables of its container.")
     networks: Annotated[tuple[str, ...], BeforeValidator(_networks), Must(_NETWORKS), WithJsonSchema(_A_LIST)] = Field(
         (), description="Additional networks of its container."
+    )
+    egress: Annotated[bool, Must(_EGRESS)] | None = Field(
+        None, description="Whether it can reach addresses outside of the stack; by default if its settings name one."
     )
     logging: Annotated[LogSettings, BeforeValidator(_logging), Must(_LOGGING)] | None = Field(
         None, description="Log driver of its container."

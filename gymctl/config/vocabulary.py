@@ -49,6 +49,10 @@ POLICY_TOKEN = "GYMCTL_POLICY_TOKEN"  # noqa: S105 - the name of a secret
 OUTSIDE_KEY = "gymctl_outside"
 # Additional key for servers that listen to clients outside of the stack: the networks of those that are accepted
 EXPOSED_TO_KEY = "gymctl_exposed_to"
+DEFAULT_NETWORK = "default"  # of a stack on several machines
+EGRESS_NETWORK = "stack-egress"  # the beginning of the names of networks with a way out
+SERVERS_NETWORK = "stack-servers"
+MODELS_NETWORK = "stack-models"
 REPLICA_SUFFIX = "-replica"  # of the name of a server's replicas, where a proxy has the server's own name
 RAY_BLOCK = "ray"  # the key of the stack's own cluster
 RAY_ADDRESS_KEY = "ray_head_node_address"  # the key of a cluster that is already there

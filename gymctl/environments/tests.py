@@ -131,7 +131,7 @@ def run_in_image(tests: ServerTests, image: str, arguments: Sequence[str], on_li
     place = Path(_SERVICES, tests.kind, tests.name)
     job = Job(["python", *_pytest(tests, place, arguments)], [Mount(tests.folder, str(place))], image=image)
     # as the image's own user, whom servers run as: nothing is written where it would have to belong to this one
-    argv = job_command(job, name=job_name(_PROJECT), project=_PROJECT, network="bridge", user=(), nofile=0)
+    argv = job_command(job, name=job_name(_PROJECT), project=_PROJECT, networks=("bridge",), user=(), nofile=0)
     done = stream(argv, on_line, on_error_line=on_line, check=False)
     remove_earlier_images(connect(), [image], tests.folder)
     if done.code in _DOCKER_RUN_FAILED:

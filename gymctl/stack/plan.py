@@ -21,6 +21,8 @@ from gymctl.stack.addresses import container_addresses
 from gymctl.stack.container import container_problems, with_start_period
 from gymctl.stack.egress import Egress
 from gymctl.stack.images import ImageChoice, ImagePlan
+from gymctl.stack.networks.egress_need import EgressNeed
+from gymctl.stack.networks.membership import network_notes, with_networks
 from gymctl.stack.placement import node_placement
 from gymctl.stack.plan_checks import plan_problems, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
@@ -141,14 +143,14 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
     _raise_any(_configuration_problems(parts, name))
     first = _first(parts)  # its image comes first: jobs run in it
     servers = _plan_servers(parts)
-    services, secrets = _plan_services(parts, first, servers)
+    services, secrets = _plan_services(parts, first, servers, name)
     _raise_any(_service_problems(parts, services))
     return StackPlan(
         name=name,
         services=services,
         images=parts.choice.images,
         secrets=secrets,
-        notes=(*_plan_notes(parts, servers, secrets), *gpu_notes(services)),
+        notes=(*_plan_notes(parts, servers, secrets), *gpu_notes(services), *network_notes(services)),
         options=options,
         role=config.membership.role.value if config.membership else "",
         head_elsewhere=base_url(config.head.host or "", config.head.port) if config.is_worker else "",
@@ -207,27 +209,39 @@ def _service_problems(parts: _Parts, services: Sequence[ServicePlan]) -> Iterato
 
 
 def _plan_services(
-    parts: _Parts, first: ServicePlan, servers: _Servers
+    parts: _Parts, first: ServicePlan, servers: _Servers, stack: str
 ) -> tuple[tuple[ServicePlan, ...], dict[str, str]]:
     """All services in their order, and their secrets: the head (or a worker's node), Ray, the servers, vLLM."""
     ray = parts.ray.services(parts.choice, servers.images)
     vllm = vllm_stack(parts.config, parts.choice, parts.options.hub_token)
     edge = parts.edge.services(parts.choice)
-    services = [_placed(parts, service) for service in (first, *ray, *servers.services, *vllm.services, *edge)]
+    planned = (first, *ray, *servers.services, *vllm.services, *edge)
+    need = EgressNeed(
+        config=parts.config,
+        runtimes=parts.runtimes,
+        choice=parts.choice,
+        ray_users=parts.ray.outside_users,
+        hosts=tuple(service.name for service in planned),
+    )
+    services = [_placed(parts, service, need) for service in planned]
     used = {name for service in services for name in service.secrets}
     egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
     secrets = {**servers.secrets, **parts.machines.secrets, **parts.watchers.secrets, **vllm.secrets, **egress}
-    return tuple(parts.replication.apply(services, parts.choice)), secrets
+    replicated = parts.replication.apply(services, parts.choice)
+    return tuple(with_networks(replicated, parts.config, stack)), secrets
 
 
-def _placed(parts: _Parts, service: ServicePlan) -> ServicePlan:
+def _placed(parts: _Parts, service: ServicePlan, need: EgressNeed) -> ServicePlan:
     """A service with its access to the outside; an add-on without a placement gets the configuration's."""
     servers = parts.config.servers
     peers: tuple[str, ...] = ()
     if service.server in servers:
         reachable = reachable_from(servers, service.server)
         peers = (HEAD_SERVICE, *(parts.addresses[name].host for name in reachable))
-    service = with_start_period(parts.options.egress.adapt(service, peers), parts.options.start_seconds)
+    service = replace(service, egress=need.of(service))
+    if service.egress:
+        service = parts.options.egress.adapt(service, peers)
+    service = with_start_period(service, parts.options.start_seconds)
     if service.kind == "head" or service.server in servers or service.placement is not None:
         return service
     return replace(service, placement=node_placement(parts.config.placements.of("addons")))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from gymctl.config.vocabulary import DEFAULT_NETWORK
 from gymctl.errors import ConfigError
 from gymctl.stack import labels
 from gymctl.stack.compose.model import (
+    INHIBIT_ADDRESS,
     ComposeDocument,
     Dependency,
     Deploy,
@@ -14,6 +16,7 @@ from gymctl.stack.compose.model import (
     Limit,
     Logging,
     Network,
+    NetworkAttachment,
     Port,
     Service,
     StoredFile,
@@ -22,6 +25,7 @@ from gymctl.stack.compose.model import (
 from gymctl.stack.compose.rules import check_document
 from gymctl.stack.compose.yaml import render_compose
 from gymctl.stack.limits import limited_bounds, tmp_size
+from gymctl.stack.networks.membership import is_egress
 from gymctl.stack.plan import StackPlan
 from gymctl.stack.service import ServicePlan
 
@@ -38,6 +42,9 @@ _PROBE = (
 # Without a bound json-file, Docker's default, fills the disk. A daemon with another driver keeps it (``bounded_logs``).
 _BOUNDED_LOGS = Logging(driver="json-file", options={"max-size": "20m", "max-file": "5"})
 
+# An internal network leaves the machine's own address on its bridge reachable; this bridge gets no address.
+_WITHOUT_HOST = {INHIBIT_ADDRESS: "true"}
+
 # OmegaConf 2.4 refuses YAML of more than 10,000 nodes unless it is trusted; a node takes two characters or more.
 _MANY_NODES = 20_000
 
@@ -45,13 +52,12 @@ _MANY_NODES = 20_000
 def compose_document(plan: StackPlan, *, secrets_dir: str = SECRETS_DIR) -> ComposeDocument:
     """The document of a plan. Secret values are in files of ``secrets_dir`` (relative to the document), never in it."""
     ending = frozenset(service.name for service in plan.services if service.completes)
-    networks = dict.fromkeys(name for service in plan.services for name in service.networks)
     used = {name for service in plan.services for name in service.secrets}
     files = {name: StoredFile(file=f"{secrets_dir.rstrip('/')}/{name}") for name in plan.secrets if name in used}
     return ComposeDocument(
         name=plan.name,
         services={service.name: _service(service, plan, ending) for service in plan.services},
-        networks={name: Network(external=True) for name in networks} or None,
+        networks=_networks(plan) or None,
         volumes={name: Volume() for name in _named_volumes(plan.services)} or None,
         secrets=files or None,
     )
@@ -106,7 +112,7 @@ def _of_plan(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
         extra_hosts=list(service.extra_hosts) or None,
         depends_on={name: _dependency(name in ending) for name in service.needs} or None,
         volumes=list(service.volumes) or None,
-        networks=dict.fromkeys(("default", *service.networks)) if service.networks else None,
+        networks=_joined(service),
         logging=service.logging or (_BOUNDED_LOGS if plan.options.bounded_logs else None),
         shm_size=service.shm_size,
         deploy=_deploy(service),
@@ -133,6 +139,23 @@ def _labels(service: ServicePlan, stack: str) -> dict[str, str]:
     if service.tries > 1:
         values[labels.TRIES] = str(service.tries)
     return values
+
+
+def _networks(plan: StackPlan) -> dict[str, Network | None]:
+    """The stack's own networks, and those that exist already."""
+    own = dict.fromkeys(name for service in plan.services for name in service.stack_networks)
+    existing = dict.fromkeys(name for service in plan.services for name in service.networks)
+    networks: dict[str, Network | None] = {
+        name: Network() if is_egress(name) else Network(internal=True, driver_opts=dict(_WITHOUT_HOST)) for name in own
+    }
+    return networks | {name: Network(external=True) for name in existing}
+
+
+def _joined(service: ServicePlan) -> dict[str, NetworkAttachment | None] | None:
+    """The networks of a service; None: only the stack's default one."""
+    if not (service.stack_networks or service.networks):
+        return None
+    return dict.fromkeys((*(service.stack_networks or (DEFAULT_NETWORK,)), *service.networks))
 
 
 def _dependency(ends: bool) -> Dependency:

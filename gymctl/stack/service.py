@@ -54,6 +54,10 @@ class ServicePlan:
     extra_hosts: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     """Existing networks, in addition to the stack's own."""
+    stack_networks: tuple[str, ...] = ()
+    """Networks of the stack that it joins; empty: the default one."""
+    egress: bool = False
+    """Whether it has a way out of the stack."""
 
     # how it starts and ends
 

@@ -19,7 +19,12 @@ def test_the_stack_file_and_its_changes(gymctl, folder):
     assert (result.code, result.out) == (0, "")
     document = yaml.safe_load((folder / "stack.out.yaml").read_text())
     assert set(document["services"]) == {"head", "policy_model", "weather", "my_agent"}
-    assert document["networks"] == {"default": {"driver": "overlay", "attachable": True}}
+    overlay = {"driver": "overlay", "attachable": True}
+    assert document["networks"] == {
+        "my_agent-policy_model": {**overlay, "internal": True},
+        "my_agent-weather": {**overlay, "internal": True},
+        "stack-egress": overlay,
+    }
     swarm = [line for line in result.lines if line.startswith("swarm: ")]
     assert "swarm: translated: restart (head, policy_model, weather and 1 more): deploy.restart_policy: any" in swarm
     assert any(line.startswith("swarm: lost: ports (head): 127.0.0.1:11000 is not published") for line in swarm)

@@ -195,7 +195,7 @@ def test_interrupted_job_ends_in_order_and_leaves_no_container(stack):
 def test_down_removes_a_job_that_was_left(stack):
     state = stack.up()
     run(["docker", "run", "-d", "--label", f"gymctl.stack={stack.name}", "--label", "gymctl.job", "--network",
-         f"{stack.name}_default", "--entrypoint", "sleep", state.image, "600"])  # fmt: skip
+         f"{stack.name}_stack-egress", "--entrypoint", "sleep", state.image, "600"])  # fmt: skip
     stack.engine.down()
     assert left_of(stack) == ["", "", ""]
 

@@ -190,7 +190,7 @@ def _in_their_image(project, stack, *command):
         "run",
         "--rm",
         "--network",
-        f"{project}_default",
+        f"container:{project}-head-1",
         "--volume",
         f"{data}:/data",
         "--workdir",

@@ -43,11 +43,17 @@ def test_a_server_gets_what_its_settings_say_and_others_do_not() -> None:
     assert mine["environment"]["LEVEL"] == "$$debug"
     assert mine["environment"]["SEARCH_URL"] == "http://host.docker.internal:5000"
     assert mine["extra_hosts"] == ["host.docker.internal:host-gateway"]
-    assert mine["networks"] == {"default": {}, "shared": {}}
+    assert mine["networks"] == {"mine-alone": {}, "stack-egress": {}, "shared": {}}
     assert mine["logging"] == {"driver": "local", "options": {"max-size": "50m"}}
-    assert whole["networks"] == {"shared": {"external": True}}
+    assert whole["networks"] == {
+        "mine-alone": {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}},
+        "other-alone": {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}},
+        "stack-egress": {},
+        "shared": {"external": True},
+    }
     assert whole["volumes"] == {"cache": {}}
-    assert not {"volumes", "networks", "extra_hosts"} & other.keys()
+    assert not {"volumes", "extra_hosts"} & other.keys()
+    assert other["networks"] == {"other-alone": {}}
     assert other["healthcheck"]["start_period"] == "180s"
 
 
@@ -75,9 +81,9 @@ def test_the_settings_reach_a_swarm() -> None:
     rendering = render_swarm(plan_stack(config(mine), name="demo", options=StackOptions("1")))
     service = yaml.safe_load(rendering.text)["services"]["mine"]
     assert service["logging"]["driver"] == "local"
-    assert set(service["networks"]) == {"default", "shared"}
+    assert set(service["networks"]) == {"mine-alone", "stack-egress", "shared"}
     assert {"/rows", "/data"} <= {mount["target"] for mount in service["volumes"]}
-    assert yaml.safe_load(rendering.text)["networks"]["default"]["attachable"] is True
+    assert yaml.safe_load(rendering.text)["networks"]["mine-alone"]["attachable"] is True
 
 
 def test_start_periods_are_counted_in_seconds() -> None:

@@ -13,7 +13,7 @@ PROXY = "http://proxy.test:3128"
 def plan(egress: Egress) -> StackPlan:
     whole = config(
         server("policy", MODEL, {"openai_base_url": "https://api.test/v1"}),
-        server("judged", RESOURCES, {"judge_model_server": ref(MODEL, "policy")}),
+        server("judged", RESOURCES, {"judge_model_server": ref(MODEL, "policy"), "search_url": "https://search.test"}),
         server("agent", AGENT, {"resources_server": ref(RESOURCES, "judged"), "model_server": ref(MODEL, "policy")}),
     )
     return plan_stack(whole, name="demo", options=StackOptions(version="1", egress=egress))

@@ -20,13 +20,13 @@ from gymctl.engines.compose.command import compose_command, override_file
 from gymctl.engines.compose.leftovers import check_directory, check_leftovers
 from gymctl.engines.compose.ports import check_port
 from gymctl.engines.compose.preparation import Preparation, takes_log_limit
-from gymctl.engines.compose.remove import remove_stack
+from gymctl.engines.compose.remove import remove_stack, remove_unused_networks
 from gymctl.engines.compose.scale import scale_project, services_to_scale
 from gymctl.engines.compose.watch import Watch
-from gymctl.engines.docker.containers import Container, find_containers, memory_kills, server_status
+from gymctl.engines.docker.containers import PROJECT, Container, find_containers, memory_kills, server_status
 from gymctl.engines.docker.daemon import connect, is_on_this_machine, spoken_errors
 from gymctl.engines.docker.gpus import check_gpus
-from gymctl.engines.docker.jobs import job_image, nofile_limit, run_on_network
+from gymctl.engines.docker.jobs import job_image, job_networks, join_jobs, nofile_limit, run_on_networks
 from gymctl.engines.docker.location import check_location, check_sources
 from gymctl.engines.docker.ray_cluster import check_clusters
 from gymctl.engines.docker.requirements import check_commands, check_engine
@@ -165,6 +165,8 @@ class ComposeEngine:
         start = self._command(plan.name, "up", "--detach", "--no-build", "--remove-orphans")
         with background(start, cwd=self.directory) as compose:
             watch.until_healthy(compose, timeout)
+        remove_unused_networks(client, plan)
+        join_jobs(client, PROJECT, state)
         remove_earlier_images(client, [image.tag for image in plan.images], self.directory)
         return state
 
@@ -260,7 +262,7 @@ class ComposeEngine:
 
     @spoken_errors()
     def run_job(self, job: Job, on_line: OnLine, on_error_line: OnLine | None = None) -> JobResult:
-        """Run a job on the stack's network; each line of its standard output goes to ``on_line``.
+        """Run a job on the stack's networks; each line of its standard output goes to ``on_line``.
 
         The first Ctrl-C is passed on and the job ends in its own way; the third kills it.
 
@@ -270,7 +272,8 @@ class ComposeEngine:
         """
         state = load_state(self.directory)
         client = connect("")
-        return run_on_network(client, job, state, _network(client, state.name), on_line, on_error_line)
+        networks = job_networks(client, PROJECT, state)
+        return run_on_networks(client, job, state, networks, on_line, on_error_line)
 
     @spoken_errors()
     def down(self, *, volumes: bool = False) -> Removed:
@@ -284,10 +287,3 @@ class ComposeEngine:
         """
         state = load_state(self.directory)
         return remove_stack(connect(""), self.directory, state, self._command, volumes=volumes)
-
-
-def _network(client: docker.DockerClient, project: str) -> str:
-    for network in client.api.networks(filters={"label": f"com.docker.compose.project={project}"}):
-        if network["Name"] == f"{project}_default":
-            return f"{project}_default"
-    raise EngineError(f"the stack {project} is not running: it has no network", "start it: gymctl up")

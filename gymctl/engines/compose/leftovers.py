@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gymctl.config.vocabulary import DEFAULT_NETWORK
 from gymctl.engines.docker.containers import PROJECT, Container
 from gymctl.errors import EngineError, ErrorCode
 
@@ -41,11 +42,9 @@ def check_leftovers(client: docker.DockerClient, plan: StackPlan) -> None:
     Raises:
         EngineError: one does, with the command that removes it.
     """
-    network = f"{plan.name}_default"
-    for existing in client.api.networks(names=[network]):
-        if existing["Name"] == network and (existing.get("Labels") or {}).get(PROJECT) != plan.name:
-            message = f"a network {network} of another stack exists"
-            raise EngineError(message, f"remove it: docker network rm {network}, {_ANOTHER_NAME}")
+    for network in _networks_of_others(client, plan):
+        message = f"a network {network} of another stack exists"
+        raise EngineError(message, f"remove it: docker network rm {network}, {_ANOTHER_NAME}")
     numbered = ((service.name, number + 1) for service in plan.services for number in range(service.replicas))
     names = {f"/{plan.name}-{name}-{number}" for name, number in numbered}
     for container in client.api.containers(all=True):
@@ -54,3 +53,12 @@ def check_leftovers(client: docker.DockerClient, plan: StackPlan) -> None:
             name = min(taken).removeprefix("/")
             message = f"a container {name} of another stack exists"
             raise EngineError(message, f"remove it: docker rm -f {name}, {_ANOTHER_NAME}")
+
+
+def _networks_of_others(client: docker.DockerClient, plan: StackPlan) -> list[str]:
+    """Networks with names that Compose will use, or used in earlier versions, that are not of this stack."""
+    joined = {name for service in plan.services for name in service.stack_networks}
+    names = sorted(f"{plan.name}_{name}" for name in joined | {DEFAULT_NETWORK})
+    listed = client.api.networks(names=names)
+    others = {item["Name"] for item in listed if (item.get("Labels") or {}).get(PROJECT) != plan.name}
+    return [name for name in names if name in others]

@@ -18,6 +18,8 @@ from gymctl.stack.labels import JOB, STACK
 if TYPE_CHECKING:
     import docker
 
+    from gymctl.stack import StackPlan
+
 # a stack without a file is one whose every service is an orphan
 _EMPTY = "services: {}\n"
 
@@ -67,6 +69,17 @@ def _sweep(client: docker.DockerClient, name: str, *, volumes: bool) -> None:
         _remove(client.api.remove_network, network["Id"])
     for volume in (client.api.volumes(filters=filters)["Volumes"] or ()) if volumes else ():
         _remove(client.api.remove_volume, volume["Name"])
+
+
+def remove_unused_networks(client: docker.DockerClient, plan: StackPlan) -> None:
+    """Remove the networks of an earlier form of a stack, which Compose leaves; one that is in use stays."""
+    from docker.errors import APIError
+
+    names = {f"{plan.name}_{name}" for service in plan.services for name in service.stack_networks}
+    for network in client.api.networks(filters={"label": f"{PROJECT}={plan.name}"}):
+        if names and network["Name"] not in names:
+            with suppress(APIError):
+                client.api.remove_network(network["Id"])
 
 
 def _remove(remove: Callable[..., object], identity: str, **options: bool) -> None:

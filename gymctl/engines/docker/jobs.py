@@ -1,4 +1,4 @@
-"""One-off containers: a job on the stack's network, and the probe for the limit of open files."""
+"""One-off containers: a job on the stack's networks, and the probe for the limit of open files."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from gymctl.engines.state import StackState, current_umask
 from gymctl.errors import EngineError
 from gymctl.stack.labels import JOB, STACK
 from gymctl.stack.limits import COLLECTOR
+from gymctl.stack.networks.membership import is_egress
 from gymctl.stack.slices.host_gateway import extra_hosts
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ _RIGHTS = re.compile(r"^CapEff:\s+([0-9a-f]+)", re.MULTILINE)
 _CAP_SYS_RESOURCE = 1 << 24  # capabilities(7): raise hard limits
 
 
-def run_on_network(
+def run_on_networks(
     client: docker.DockerClient,
     job: Job,
     state: StackState,
-    network: str,
+    networks: Sequence[str],
     on_line: OnLine,
     on_error_line: OnLine | None = None,
 ) -> JobResult:
-    """Run a job on a stack's network; each line of its standard output goes to ``on_line``.
+    """Run a job on a stack's networks; each line of its standard output goes to ``on_line``.
 
     The first Ctrl-C is passed on and the job ends in its own way; the third kills it.
 
@@ -58,7 +59,7 @@ def run_on_network(
         replace(job, image=job.image or state.image, command=_with_umask(job.command)),
         name=name,
         project=state.name,
-        network=network,
+        networks=networks,
         user=as_this_user(client),
         nofile=state.nofile,
         extra_hosts=extra_hosts((server.address for server in state.outside), ()),
@@ -82,6 +83,34 @@ def run_on_network(
             hint = "a job's files must be on its engine's machine; run this command there"
         raise EngineError(f"the job could not be started: {output or 'docker run printed nothing'}", hint)
     return JobResult(done.code, output, done.interrupted)
+
+
+def job_networks(client: docker.DockerClient, label: str, state: StackState) -> list[str]:
+    """The networks of a stack that a job joins: those on which its servers reach each other.
+
+    A job that calls agents outside of the stack joins one with a way out as well. ``label`` has the stack's name.
+
+    Raises:
+        EngineError: it has none.
+    """
+    names = [network["Name"] for network in client.api.networks(filters={"label": f"{label}={state.name}"})]
+    inside = sorted(name for name in names if not is_egress(name.removeprefix(f"{state.name}_")))
+    if not inside:
+        raise EngineError(f"the stack {state.name} is not running: it has no network", "start it: gymctl up")
+    with_way_out = sorted(set(names) - set(inside))[:1] if state.outside else []
+    return [*inside, *with_way_out]
+
+
+def join_jobs(client: docker.DockerClient, label: str, state: StackState) -> None:
+    """Have the running jobs of a stack join its new networks, after a change of it; ``label`` as ``job_networks``."""
+    from docker.errors import APIError
+
+    for job in client.api.containers(filters={"label": [f"{STACK}={state.name}", JOB]}):
+        joined = job["NetworkSettings"]["Networks"].keys()
+        for network in job_networks(client, label, state):
+            if network not in joined:
+                with suppress(APIError):  # it has just ended
+                    client.api.connect_container_to_network(job["Id"], network)
 
 
 def _with_umask(command: Sequence[str]) -> list[str]:
@@ -156,13 +185,15 @@ def job_command(
     *,
     name: str,
     project: str,
-    network: str,
+    networks: Sequence[str],
     user: Sequence[str],
     nofile: int,
     extra_hosts: Sequence[str] = (),
 ) -> list[str]:
     """The argument list that runs ``job``; ``user`` are the options that say as whom, ``extra_hosts`` as Compose's."""
-    argv = ["docker", "run", "--rm", "--init", "--name", name, "--network", network]
+    argv = ["docker", "run", "--rm", "--init", "--name", name]
+    for network in networks:
+        argv += ["--network", network]
     argv += ["--label", f"{STACK}={project}", "--label", JOB, "--pull", "never"]
     argv += ["--read-only", "--tmpfs", f"/tmp:size={COLLECTOR.tmp_mb}m"]  # noqa: S108
     argv += ["--memory", f"{COLLECTOR.memory_mb}m", "--pids-limit", str(COLLECTOR.pids)]

@@ -36,7 +36,7 @@ class Tool:
 
 
 TOOLS = (
-    Tool("the docker command", ("docker", "--version"), (20, 10), "docker-ce-cli (Debian: docker-cli)"),
+    Tool("the docker command", ("docker", "--version"), (25, 0), "docker-ce-cli (Debian: docker-cli)"),
     Tool(
         "the Compose plugin",
         ("docker", "compose", "version"),

@@ -16,7 +16,7 @@ from gymctl import __version__
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.daemon import connect, spoken_errors
-from gymctl.engines.docker.jobs import job_image, nofile_limit, run_on_network
+from gymctl.engines.docker.jobs import job_image, job_networks, join_jobs, nofile_limit, run_on_networks
 from gymctl.engines.docker.ray_cluster import check_clusters
 from gymctl.engines.planned_servers import server_address
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
@@ -39,7 +39,7 @@ from gymctl.engines.swarm.nodes import check_manager, find_node, find_nodes, new
 from gymctl.engines.swarm.preparation import check_names
 from gymctl.engines.swarm.remove import remove_stack
 from gymctl.engines.swarm.task_history import server_status
-from gymctl.engines.swarm.tasks import find_services, find_tasks
+from gymctl.engines.swarm.tasks import NAMESPACE, find_services, find_tasks
 from gymctl.errors import EngineError
 from gymctl.stack.swarm.service_keys import MOVING
 
@@ -125,6 +125,7 @@ class SwarmEngine:
         try:
             self._write(state, rendering.text, rendering.files, plan.secrets)
             deploy(client, plan.name, self.file, state.titles, earlier, timeout=timeout, on_event=on_event)
+            join_jobs(client, NAMESPACE, state)
         except EngineError:
             if earlier and state_before is not None and text_before is not None:
                 save_state(self.directory, state_before)
@@ -213,11 +214,9 @@ class SwarmEngine:
         """
         state = load_state(self.directory)
         client = connect("")
-        name = f"{state.name}_default"
-        if not any(network["Name"] == name for network in client.api.networks(names=[name])):
-            raise EngineError(f"the stack {state.name} is not running: it has no network", "start it: gymctl up")
+        networks = job_networks(client, NAMESPACE, state)
         moving = replace(job, env={**MOVING, **job.env})
-        return run_on_network(client, moving, state, name, on_line, on_error_line)
+        return run_on_networks(client, moving, state, networks, on_line, on_error_line)
 
     @spoken_errors()
     def scale(self, counts: Mapping[str, int], *, timeout: float = 180.0, on_event: OnServer = lambda _: None) -> None:

@@ -131,6 +131,13 @@ class RayCluster:
         return config
 
     @property
+    def outside_users(self) -> tuple[ServerInstance, ...]:
+        """Users of a cluster outside of the stack."""
+        if self._configured_address:
+            return self.users
+        return ()
+
+    @property
     def requirements(self) -> tuple[str, ...]:
         """What the image of the kit's users has on top of theirs."""
         if self.users:

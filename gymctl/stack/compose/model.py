@@ -236,6 +236,10 @@ class Service(Part):
     labels: dict[str, str] | None = None
 
 
+INHIBIT_ADDRESS = "com.docker.network.bridge.inhibit_ipv4"
+"""Option of a bridge without an address of the machine."""
+
+
 class Network(Part):
     """A network of the stack, or one that exists already (``external``)."""
 

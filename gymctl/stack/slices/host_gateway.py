@@ -27,6 +27,8 @@ _URL = re.compile(rf"{_BEGIN}{_SCHEME}({_NAMES})(?=[:/?#,;\s]|\Z)", re.IGNORECAS
 _WITH_PORT = re.compile(rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES})(?=:\d+(?:[/?#,;\s]|\Z))", re.IGNORECASE)
 _BARE = re.compile(rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES}|::1)(?=[:/?#,;\s]|\Z)", re.IGNORECASE)
 _CALLED = re.compile(rf"{_BEGIN}(?:{_SCHEME}([a-z0-9.-]+)(?=[:/?#,;\s]|\Z)|([a-z0-9.-]+):\d+(?=[/?#,;\s]|\Z))", re.I)
+_IPV6_URL = re.compile(rf"{_BEGIN}{_SCHEME}\[([0-9a-f:.]+)\]", re.IGNORECASE)
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
 # Text with a blank that does not follow a comma is a sentence, such as a prompt: not addresses
 _SENTENCE = re.compile(r"[^,;\s]\s+\S")
 
@@ -82,6 +84,25 @@ def gateway_notes(rerouted: Mapping[tuple[str, ...], Sequence[str]], probed: Col
                 f"{listing(noted)}: {', '.join(fields)} points to localhost; containers will use {GATEWAY} instead. "
                 f"Make sure that server listens on an address that containers can reach, not only {LOOPBACK}"
             )
+
+
+def called_hosts(key: str, text: str) -> Iterator[str]:
+    """The hosts of the addresses in a text, in lower case.
+
+    ``key`` is the last key of the value's path: a host without a scheme counts under one such as ``db_host``, or with a
+    port and a dot in its name.
+    """
+    if _OWN_KEY.search(key) or _SENTENCE.search(text):
+        return
+    is_host = _HOST_KEY.search(key) is not None
+    for match in _CALLED.finditer(text):
+        host = (match[1] or match[2]).lower()
+        if match[1] or is_host or "." in host or host == "localhost":
+            yield host
+    for match in _IPV6_URL.finditer(text):
+        yield match[1].lower()
+    if is_host and _NAME.fullmatch(text):
+        yield text.lower()
 
 
 def _replaced(pieces: Pieces, gateway: str, patterns: Sequence[re.Pattern[str]]) -> Pieces | None:

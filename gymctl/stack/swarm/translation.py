@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gymctl.errors import ConfigError, Problem
-from gymctl.stack.compose.model import ComposeDocument, Network
+from gymctl.stack.compose.model import INHIBIT_ADDRESS, ComposeDocument, Network
 from gymctl.stack.swarm.depends_on import left_out
 from gymctl.stack.swarm.key_coverage import unknown_keys
 from gymctl.stack.swarm.options import SwarmOptions
@@ -93,7 +93,10 @@ def _network(name: str, network: Network | None, report: TranslationReport) -> N
         report.lost("networks", f"{name}: Docker decides whether a Swarm can use a {before.driver} network")
         return before
     options = {key: value for key, value in (before.driver_opts or {}).items() if not key.startswith(_BRIDGE_OPTIONS)}
-    for key in sorted(set(before.driver_opts or {}) - set(options)):
+    lost = set(before.driver_opts or {}) - set(options)
+    if before.internal:
+        lost -= {INHIBIT_ADDRESS}  # an internal overlay has no address of the node
+    for key in sorted(lost):
         report.lost("networks", f"{name}: {key} applies to bridge networks; this is an overlay")
     report.translated("networks", f"{name}: an attachable overlay across all nodes")
     return before.model_copy(update={"driver": "overlay", "attachable": True, "driver_opts": options or None})

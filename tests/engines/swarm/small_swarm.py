@@ -96,6 +96,9 @@ class SmallSwarm:
             for slot in range(1, replicas + 1)
         ]
 
+    def containers(self, filters: Any = None) -> Any:
+        return []
+
     def nodes(self) -> Any:
         return [self.inspect_node("n1")]
 

@@ -1,0 +1,86 @@
+"""Which services of a stack need a way out of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.config.server_fields import ServerFields
+from gymctl.stack.images import ImageChoice
+from gymctl.stack.runtime import Runtime, Runtimes
+from gymctl.stack.service import ServicePlan
+from gymctl.stack.slices.host_gateway import called_hosts
+
+_CALLS_OUTSIDE = frozenset({"google_search"})  # bundled servers that call addresses which no setting names
+_OFFLINE = ("HF_HUB_OFFLINE", "1")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class EgressNeed:
+    """Which services call addresses outside of their stack, or publish a port."""
+
+    config: Config
+    runtimes: Runtimes
+    choice: ImageChoice
+    ray_users: Collection[ServerInstance]
+    """Servers that use a Ray cluster outside of the stack."""
+    hosts: Collection[str]
+    """The services of the stack, by the names under which they are called."""
+
+    def of(self, service: ServicePlan) -> bool:
+        """Whether a service needs a way out of the stack.
+
+        ``egress`` of a server decides. Without it: an address in the server's settings, this machine's included, and
+        code that may call others: NeMo Gym's, and a model server of the user's without an address in its settings.
+        """
+        server = self.config.servers.get(service.server)
+        if server is not None and server.container is not None and server.container.egress is not None:
+            return server.container.egress or bool(service.published)
+        if self.config.membership is not None or service.published or service.extra_hosts:
+            return True
+        if server is None:
+            return service.kind == "vllm" and _OFFLINE not in service.environment
+        if self.runtimes.of(server.name) is Runtime.NEMO_GYM or server.implementation in _CALLS_OUTSIDE:
+            return True
+        return server in self.ray_users or self._calls_outside(server)
+
+    def _calls_outside(self, server: ServerInstance) -> bool:
+        """Whether a server's settings name an address outside, or may leave one out: code of the user's for a model."""
+        called = (self.config.servers.get(reference.name) for reference in server.references)
+        if any(other is not None and other.at for other in called):
+            return True
+        hosts = named_hosts(server)
+        if server.kind is ServerKind.MODEL and not hosts:
+            return not self.choice.is_bundled(server)
+        return any(self._is_outside(host, server) for host in hosts)
+
+    def _is_outside(self, host: str, server: ServerInstance) -> bool:
+        """Whether a host is neither a service of the stack nor on one of the server's further networks."""
+        if host in {name.lower() for name in self.hosts}:
+            return False
+        is_on_own_network = bool(server.container and server.container.networks) and _IDENTIFIER.fullmatch(host)
+        return not is_on_own_network
+
+
+def named_hosts(server: ServerInstance) -> set[str]:
+    """The hosts that a server's own settings and its environment name, in lower case."""
+    settings = {key: value for key, value in server.fields.items() if key not in ServerFields.model_fields}
+    environment = server.container.environment if server.container else {}
+    texts = (*_texts("", settings), *_texts("", environment))
+    return {host for key, text in texts for host in called_hosts(key.lower(), text)}
+
+
+def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every text in a value, with the last key of its path."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from _texts(str(inner), item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(key, item)

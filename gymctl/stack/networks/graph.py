@@ -1,0 +1,105 @@
+"""Which services of a stack call each other, and groups of services in which each calls every other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+from gymctl.config import Config
+from gymctl.config.vocabulary import REPLICA_SUFFIX
+from gymctl.stack.networks.egress_need import named_hosts
+from gymctl.stack.service import REPLICA_KIND, ServicePlan
+
+Neighbours = Mapping[str, set[str]]
+"""The services that a service calls or is called by, by service name; the head is left out."""
+
+
+def neighbours(services: Sequence[ServicePlan], config: Config) -> Neighbours:
+    """Who calls whom: references between servers, addresses that name a service, a proxy and its replicas, Ray.
+
+    A Ray cluster and its users are one group: the nodes connect back to the servers that use them. The order follows the
+    names, so that networks keep their names whatever the order of the servers.
+    """
+    names = {name: set[str]() for name in sorted(service.name for service in services if service.kind != "head")}
+    for service in services:
+        for first, second in _calls(service, services, config):
+            if first != second and first in names and second in names:
+                names[first].add(second)
+                names[second].add(first)
+    return names
+
+
+def _calls(service: ServicePlan, services: Sequence[ServicePlan], config: Config) -> Iterator[tuple[str, str]]:
+    """Pairs of services of which one calls the other, found by looking at one service."""
+    if service.kind == REPLICA_KIND:
+        yield service.name.removesuffix(REPLICA_SUFFIX), service.name
+    server = config.servers.get(service.server)
+    if server is not None and service.implementation != "proxy":
+        called = {reference.name for reference in server.references}
+        yield from (
+            (service.name, other.name) for other in services if other.server in called and other.kind != REPLICA_KIND
+        )
+        hosts = named_hosts(server)
+        yield from ((service.name, other.name) for other in services if other.name.lower() in hosts)
+    yield from ((service.name, need) for need in service.needs)
+    if service.kind == "ray":
+        others = (other.name for other in services if other.kind == "ray")
+        yield from combinations((*others, *_with_replicas(service.used_by, services)), 2)
+
+
+def _with_replicas(servers: Sequence[str], services: Sequence[ServicePlan]) -> list[str]:
+    """The services in which the code of ``servers`` runs."""
+    return [service.name for service in services if service.server in servers and service.implementation != "proxy"]
+
+
+def groups(calls: Neighbours) -> list[tuple[str, ...]]:
+    """Groups of services that together hold every call, and no pair of services that do not call each other.
+
+    A service that calls nobody is a group of its own. The same input gives the same groups.
+    """
+    covered: set[frozenset[str]] = set()
+    found: list[tuple[str, ...]] = []
+    for first, others in calls.items():
+        if not others:
+            found.append((first,))
+        for second in sorted(others):
+            if frozenset((first, second)) not in covered:
+                group = _grown([first, second], calls, covered)
+                covered |= {frozenset(pair) for pair in combinations(group, 2)}
+                found.append(tuple(group))
+    return found
+
+
+def _grown(group: list[str], calls: Neighbours, covered: set[frozenset[str]]) -> list[str]:
+    """A group with the services that all of its members call, as far as they bring calls that no group has."""
+    for other in calls:
+        brings_calls = any(frozenset((other, member)) not in covered for member in group)
+        if brings_calls and other not in group and calls[other].issuperset(group):
+            group = [*group, other]
+    return group
+
+
+def separate_groups(names: Sequence[str], calls: Neighbours) -> list[list[str]]:
+    """The services ``names``, each in one group, whose members all call each other."""
+    found: list[list[str]] = []
+    for name in names:
+        group = next((group for group in found if calls[name].issuperset(group)), None)
+        if group is None:
+            found.append([name])
+        else:
+            group.append(name)
+    return found
+
+
+def connected(names: Sequence[str], calls: Neighbours) -> list[list[str]]:
+    """The services ``names`` in groups that are connected by calls between them."""
+    left = list(names)
+    found: list[list[str]] = []
+    while left:
+        group = [left.pop(0)]
+        for member in group:  # it grows
+            others = [name for name in left if name in calls[member]]
+            group += others
+            left = [name for name in left if name not in others]
+        found.append(group)
+    return found

@@ -1,0 +1,138 @@
+"""The networks of each service, so that containers reach only those that they call or are called by.
+
+A group of services of which each calls every other has an internal network, which has no route to other addresses. The
+head is a member of each. Services with a way out of the stack have other networks, with the same groups. A stack on
+several machines has one open network, because its servers call those of other machines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from gymctl.config import Config, ServerKind
+from gymctl.config.vocabulary import EGRESS_NETWORK, MODELS_NETWORK, SERVERS_NETWORK
+from gymctl.stack.networks.graph import Neighbours, connected, groups, neighbours, separate_groups
+from gymctl.stack.service import ServicePlan
+
+MOST_NETWORKS = 16
+"""Networks of one stack: Docker's default address pools have room for about 30 on a machine."""
+_LONGEST_NAME = 63  # of a network in Swarm, with the stack's name before it
+
+Networks = dict[str, list[str]]
+"""Names of services by the name of their network."""
+
+
+def with_networks(services: Sequence[ServicePlan], config: Config, stack: str) -> list[ServicePlan]:
+    """The services with the networks of the stack that they join; with none on a stack of several machines."""
+    if config.membership is not None:
+        return list(services)
+    services = _with_egress_of_ray(services)
+    calls = neighbours(services, config)
+    networks = _networks(services, calls, stack)
+    if len(networks) > MOST_NETWORKS:
+        networks = _with_shared_models(services, calls, config, stack)
+    if len(networks) > MOST_NETWORKS:
+        networks = _zones(services, calls, config)
+    joined = {service.name: [name for name in networks if service.name in networks[name]] for service in services}
+    return [replace(service, stack_networks=tuple(joined[service.name])) for service in services]
+
+
+def network_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
+    """That a stack has too many groups of servers for networks of their own."""
+    joined = {name for service in services for name in service.stack_networks}
+    if SERVERS_NETWORK in joined:
+        yield (
+            f"networks for each call between the servers would be more than {MOST_NETWORKS}; agents and environments "
+            "share one network, model servers and their callers share another"
+        )
+    elif MODELS_NETWORK in joined:
+        yield (
+            f"networks for each call between the servers would be more than {MOST_NETWORKS}; model servers and their "
+            "callers share one network, each environment and its agents share another"
+        )
+
+
+def is_egress(network: str) -> bool:
+    """Whether a network of a stack, by its name in the file, has a way out of it."""
+    return network.startswith(EGRESS_NETWORK)
+
+
+def _with_egress_of_ray(services: Sequence[ServicePlan]) -> list[ServicePlan]:
+    """Ray's nodes with a way out if a user has one: a task runs there instead of in its server. All have it, or none.
+
+    A node calls others by the first of its own addresses, so that all nodes must be on the same networks.
+    """
+    with_egress = {service.server for service in services if service.egress}
+    nodes = [service for service in services if service.kind == "ray"]
+    needed = any(node.egress or with_egress.intersection(node.used_by) for node in nodes)
+    return [replace(service, egress=needed) if service.kind == "ray" else service for service in services]
+
+
+def _heads(services: Sequence[ServicePlan]) -> list[str]:
+    return [service.name for service in services if service.kind == "head"]
+
+
+def _networks(services: Sequence[ServicePlan], calls: Neighbours, stack: str) -> Networks:
+    """A network for each group of services that call each other, the head in all of them."""
+    return {**_named(groups(calls), services, stack), **_egress(services, calls)}
+
+
+def _named(members: Iterable[Sequence[str]], services: Sequence[ServicePlan], stack: str) -> Networks:
+    """A network for each group in ``members``, and the head in all of them."""
+    taken = {name for service in services for name in service.networks}
+    found: Networks = {}
+    for group in members:
+        found[_name(group, stack, taken | found.keys())] = [*_heads(services), *group]
+    return found
+
+
+def _egress(services: Sequence[ServicePlan], calls: Neighbours) -> Networks:
+    """Networks for the services with a way out; those of one network call each other."""
+    named = {service.name: service for service in services if service.egress and service.kind != "head"}
+    with_egress = sorted(named, key=lambda name: (named[name].kind != "ray", name))  # Ray's nodes stay together
+    heads = [service.name for service in services if service.egress and service.kind == "head"]
+    found: Networks = {}
+    for number, group in enumerate(separate_groups(with_egress, calls), start=1):
+        found[EGRESS_NETWORK if number == 1 else f"{EGRESS_NETWORK}-{number}"] = group
+    first = [*heads, *found.pop(EGRESS_NETWORK, ())]
+    return {EGRESS_NETWORK: first, **found} if first else found
+
+
+def _name(group: Sequence[str], stack: str, taken: Collection[str]) -> str:
+    """A name that says who is in a group: its first two services, or the one with the shorter name."""
+    shortest = min(group, key=len)
+    candidates = ["-".join(group[:2]), f"{shortest}-calls"]
+    if len(group) == 1:
+        candidates = [f"{shortest}-alone"]
+    for name in candidates:
+        if len(f"{stack}_{name}") <= _LONGEST_NAME and name not in taken and not name.startswith("stack-"):
+            return name
+    digest = hashlib.sha256(" ".join(group[:2]).encode()).hexdigest()
+    return f"link-{digest[:8]}"
+
+
+def _with_shared_models(services: Sequence[ServicePlan], calls: Neighbours, config: Config, stack: str) -> Networks:
+    """Fewer networks: one for model servers and all their callers, one for each environment and its agents."""
+    zones = _zones(services, calls, config)
+    others = [name for name in zones[SERVERS_NETWORK] if name in calls]
+    models: Networks = {MODELS_NETWORK: zones[MODELS_NETWORK]}
+    return {**models, **_named(connected(others, calls), services, stack), **_egress(services, calls)}
+
+
+def _zones(services: Sequence[ServicePlan], calls: Neighbours, config: Config) -> Networks:
+    """Three networks: for agents and environments, for model servers and those that call them, and with a way out."""
+    models = {service.name for service in services if _is_model(service, config)}
+    callers = {name for name in calls if not calls[name].isdisjoint(models)}
+    heads = _heads(services)
+    return {
+        SERVERS_NETWORK: [*heads, *(name for name in calls if name not in models)],
+        MODELS_NETWORK: [*heads, *(name for name in calls if name in models | callers)],
+        EGRESS_NETWORK: [service.name for service in services if service.egress],
+    }
+
+
+def _is_model(service: ServicePlan, config: Config) -> bool:
+    server = config.servers.get(service.server)
+    return service.kind == "vllm" or (server is not None and server.kind is ServerKind.MODEL)

@@ -1,0 +1,198 @@
+"""Who reaches whom in a running stack, and that an environment has no way out of it."""
+
+import json
+import socket
+import textwrap
+from itertools import product
+
+import pytest
+
+from gymctl.config import load_config
+from gymctl.engines.docker.containers import find_containers
+from gymctl.engines.docker.daemon import connect
+from gymctl.engines.runner import run
+
+pytestmark = pytest.mark.docker
+
+QUICKSTART = """\
+config_paths: [responses_api_models/scripted_model/configs/scripted_model.yaml,
+  resources_servers/example_single_tool_call/configs/example_single_tool_call.yaml,
+  resources_servers/example_multi_step/configs/example_multi_step.yaml]
+head_server: {{host: 127.0.0.1, port: {port}}}
+"""
+JUDGED = """\
+config_paths: [resources_servers/example_single_tool_call/configs/example_single_tool_call.yaml]
+policy_model: {{responses_api_models: {{openai_model: {{entrypoint: app.py, openai_model: x, openai_api_key: none,
+  openai_base_url: "http://host.docker.internal:9/v1"}}}}}}
+judge_model: {{responses_api_models: {{openai_model: {{entrypoint: app.py, openai_model: x, openai_api_key: none,
+  openai_base_url: "http://host.docker.internal:9/v1"}}}}}}
+maths: {{resources_servers: {{library_judge_math: {{entrypoint: app.py, domain: math, should_use_judge: true,
+  judge_model_server: {{type: responses_api_models, name: judge_model}}}}}}}}
+maths_agent: {{responses_api_agents: {{simple_agent: {{entrypoint: app.py,
+  model_server: {{type: responses_api_models, name: policy_model}},
+  resources_server: {{type: resources_servers, name: maths}}}}}}}}
+head_server: {{host: 127.0.0.1, port: {port}}}
+"""
+
+# A machine's router may accept connections to any address: a server is reached if its own reply comes back.
+CONNECT = """\
+import http.client, json, sys
+
+def reply(address, port):
+    connection = http.client.HTTPConnection(address, port, timeout=1.5)
+    try:
+        connection.request("GET", "/nothing-is-here", headers={"Host": "localhost"})
+        answer = connection.getresponse()
+        return [answer.status, answer.read().decode()]
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+print(json.dumps([(name, reply(address, port)) for name, address, port in json.loads(sys.argv[1])]))
+"""
+
+# Each writes the name of a way out that answers; every name is tried.
+WAYS_OUT = """\
+import json, os, socket, struct, sys
+
+gateways, host_port = json.loads(sys.argv[1])
+out = []
+
+def attempt(name, call):
+    try:
+        call()
+    except (OSError, ValueError):
+        return
+    out.append(name)
+
+def tcp(address, port, family=socket.AF_INET):
+    def call():
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            s.settimeout(1.5)
+            s.connect((address, port))
+    return call
+
+def udp(address, port, payload=b"x", family=socket.AF_INET):
+    def call():
+        with socket.socket(family, socket.SOCK_DGRAM) as s:
+            s.settimeout(1.5)
+            s.connect((address, port))
+            s.send(payload)
+            s.recv(1)
+    return call
+
+def icmp(kind):
+    with socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP) as s:
+        s.settimeout(1.5)
+        s.sendto(b"\\x08\\0" + struct.pack(">HHH", 0xF7FE, 0, 1), ("1.1.1.1", 0))
+        s.recv(1)
+
+query = struct.pack(">6H", 7, 256, 1, 0, 0, 0) + b"\\7example\\3com\\0" + struct.pack(">2H", 1, 1)
+attempt("tcp 1.1.1.1:443", tcp("1.1.1.1", 443))
+attempt("tcp 8.8.8.8:53", tcp("8.8.8.8", 53))
+attempt("tcp 93.184.215.14:80", tcp("93.184.215.14", 80))
+attempt("udp dns 1.1.1.1", udp("1.1.1.1", 53, query))
+attempt("udp dns 8.8.8.8", udp("8.8.8.8", 53, query))
+attempt("udp ntp", udp("162.159.200.1", 123, b"\\x1b" + bytes(47)))
+attempt("name example.com", lambda: socket.getaddrinfo("example.com", 443))
+attempt("name pypi.org", lambda: socket.getaddrinfo("pypi.org", 443))
+attempt("metadata tcp", tcp("169.254.169.254", 80))
+attempt("metadata ecs", tcp("169.254.170.2", 80))
+attempt("metadata alibaba", tcp("100.100.100.200", 80))
+attempt("metadata name", lambda: socket.getaddrinfo("metadata.google.internal", 80))
+attempt("ipv6 tcp", tcp("2606:4700:4700::1111", 443, socket.AF_INET6))
+attempt("ipv6 metadata", tcp("fd00:ec2::254", 80, socket.AF_INET6))
+attempt("host name", lambda: socket.getaddrinfo("host.docker.internal", 80))
+for address in gateways:
+    attempt(f"host at {address}", tcp(address, host_port))
+attempt("default bridge", tcp("172.17.0.1", host_port))
+attempt("private 10.0.0.1", tcp("10.0.0.1", 80))
+attempt("private 192.168.0.1", tcp("192.168.0.1", 80))
+attempt("icmp datagram", lambda: icmp(socket.SOCK_DGRAM))
+attempt("icmp raw", lambda: icmp(socket.SOCK_RAW))
+attempt("packet socket", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+attempt("docker socket", lambda: os.stat("/var/run/docker.sock"))
+
+print(json.dumps(out))
+"""
+
+
+@pytest.fixture
+def host_server():
+    """The port of a server on every address of this machine."""
+    with socket.create_server(("0.0.0.0", 0), backlog=64) as listening:
+        yield listening.getsockname()[1]
+
+
+def python_in(stack, service, program, argument):
+    """What a program prints, as JSON, in the container of a service."""
+    name = f"{stack.name}-{service}-1"
+    done = run(["docker", "exec", name, "python3", "-c", textwrap.dedent(program), json.dumps(argument)], timeout=180)
+    return json.loads(done.stdout)
+
+
+def addresses(stack):
+    """The addresses of every service's container on all of its networks."""
+    client = connect("")
+    inspected = {item.service: client.api.inspect_container(item.id) for item in find_containers(client, stack.name)}
+    return {
+        name: [network["IPAddress"] for network in item["NetworkSettings"]["Networks"].values()]
+        for name, item in inspected.items()
+    }
+
+
+def calls_of(stack):
+    """Who calls whom by the configuration, the head everyone, in both directions."""
+    config = load_config(["stack.yaml"], cwd=stack.directory, environ={})
+    references = {(server.name, other.name) for server in config.servers.values() for other in server.references}
+    with_head = {("head", name) for name in config.servers}
+    both = references | with_head
+    return both | {(second, first) for first, second in both}
+
+
+@pytest.mark.parametrize("settings", [QUICKSTART, JUDGED], ids=["quickstart", "judge"])
+def test_containers_reach_those_that_they_call_and_no_others(stack, settings):
+    (stack.directory / "stack.yaml").write_text(settings.format(port=stack.port))
+    stack.up()
+    ports = {service.name: service.port for service in stack.plan().services}
+    places = addresses(stack)
+    assert places.keys() == ports.keys()
+    own = {name: dict(python_in(stack, name, CONNECT, [(name, "127.0.0.1", ports[name])]))[name] for name in ports}
+    assert all(own.values())
+    reached = set()
+    for source in ports:
+        targets = [
+            (target, address, ports[target])
+            for target in ports
+            for address in (target, *places[target])
+            if target != source
+        ]
+        replies = python_in(stack, source, CONNECT, targets)
+        reached |= {(source, target) for target, reply in replies if reply == own[target]}
+    assert reached == {pair for pair in calls_of(stack) if pair[0] in ports and pair[1] in ports}
+    assert len(reached) < len([pair for pair in product(ports, ports) if pair[0] != pair[1]])
+
+
+def test_an_environment_has_no_way_out(stack, host_server):
+    stack.up()
+    client = connect("")
+    networks = client.api.networks(filters={"label": f"com.docker.compose.project={stack.name}"})
+    gateways = [config["Gateway"] for network in networks for config in network["IPAM"]["Config"]]
+    argument = [gateways, host_server]
+    for service in ("example_single_tool_call", "example_single_tool_call_simple_agent", "policy_model"):
+        assert python_in(stack, service, WAYS_OUT, argument) == []
+    assert "host at" in str(python_in(stack, "head", WAYS_OUT, argument)), "the test itself finds a way out"
+
+
+def test_a_server_with_egress_has_a_way_out(stack, host_server):
+    text = (stack.directory / "stack.yaml").read_text()
+    (stack.directory / "stack.yaml").write_text(
+        text + "example_single_tool_call: {resources_servers: {example_single_tool_call: {egress: true}}}\n"
+    )
+    stack.up()
+    networks = connect("").api.networks(filters={"label": f"com.docker.compose.project={stack.name}"})
+    gateways = [config["Gateway"] for network in networks for config in network["IPAM"]["Config"]]
+    ways = python_in(stack, "example_single_tool_call", WAYS_OUT, [gateways, host_server])
+    assert any(way.startswith("host at") for way in ways)
+    assert python_in(stack, "policy_model", WAYS_OUT, [gateways, host_server]) == []
