@@ -1,18 +1,24 @@
 """Who reaches whom in a running stack, and that an environment has no way out of it."""
 
 import json
+import shutil
 import socket
 import textwrap
-from itertools import product
+from dataclasses import dataclass
+from itertools import combinations, product
+from pathlib import Path
 
 import pytest
+from command_line import Folder
 
-from gymctl.config import load_config
+from gymctl.config import ServerKind, load_config
 from gymctl.engines.docker.containers import find_containers
 from gymctl.engines.docker.daemon import connect
 from gymctl.engines.runner import run
 
 pytestmark = pytest.mark.docker
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 QUICKSTART = """\
 config_paths: [responses_api_models/scripted_model/configs/scripted_model.yaml,
@@ -34,11 +40,16 @@ maths_agent: {{responses_api_agents: {{simple_agent: {{entrypoint: app.py,
 head_server: {{host: 127.0.0.1, port: {port}}}
 """
 
-# A machine's router may accept connections to any address: a server is reached if its own reply comes back.
+# A machine's router may accept connections to any address: a server is reached if its own reply comes back. Ray's nodes
+# speak HTTP/2, and greet with their settings.
 CONNECT = """\
-import http.client, json, sys
+import http.client, json, socket, sys
 
-def reply(address, port):
+GREETING = b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+def reply(address, port, kind):
+    if kind == "ray":
+        return greeting(address, port)
     connection = http.client.HTTPConnection(address, port, timeout=1.5)
     try:
         connection.request("GET", "/nothing-is-here", headers={"Host": "localhost"})
@@ -49,7 +60,15 @@ def reply(address, port):
     finally:
         connection.close()
 
-print(json.dumps([(name, reply(address, port)) for name, address, port in json.loads(sys.argv[1])]))
+def greeting(address, port):
+    try:
+        with socket.create_connection((address, port), timeout=1.5) as s:
+            s.sendall(GREETING)
+            return list(s.recv(9))[3:4]
+    except OSError:
+        return None
+
+print(json.dumps([(name, reply(address, port, kind)) for name, address, port, kind in json.loads(sys.argv[1])]))
 """
 
 # Each writes the name of a way out that answers; every name is tried.
@@ -125,53 +144,110 @@ def host_server():
         yield listening.getsockname()[1]
 
 
-def python_in(stack, service, program, argument):
-    """What a program prints, as JSON, in the container of a service."""
-    name = f"{stack.name}-{service}-1"
-    done = run(["docker", "exec", name, "python3", "-c", textwrap.dedent(program), json.dumps(argument)], timeout=180)
+@pytest.fixture
+def folder(tmp_path, free_port):
+    made = Folder(tmp_path, free_port, patience=500)
+    yield made
+    made.clean()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A service as others call it."""
+
+    kind: str
+    port: int
+    addresses: tuple[str, ...]
+    """Its name, and the address of every container on every network."""
+
+
+def python_in(name, service, program, argument):
+    """What a program prints, as JSON, in the first container of a service of the stack ``name``."""
+    container = f"{name}-{service}-1"
+    done = run(
+        ["docker", "exec", container, "python3", "-c", textwrap.dedent(program), json.dumps(argument)], timeout=180
+    )
     return json.loads(done.stdout)
 
 
-def addresses(stack):
-    """The addresses of every service's container on all of its networks."""
+def targets_of(name):
+    """The services of a running stack."""
     client = connect("")
-    inspected = {item.service: client.api.inspect_container(item.id) for item in find_containers(client, stack.name)}
-    return {
-        name: [network["IPAddress"] for network in item["NetworkSettings"]["Networks"].values()]
-        for name, item in inspected.items()
-    }
+    targets = {}
+    for item in find_containers(client, name):
+        inspected = client.api.inspect_container(item.id)
+        labels = inspected["Config"]["Labels"]
+        own = [network["IPAddress"] for network in inspected["NetworkSettings"]["Networks"].values()]
+        earlier = targets[item.service].addresses if item.service in targets else (item.service,)
+        targets[item.service] = Target(labels["gymctl.kind"], int(labels["gymctl.port"]), (*earlier, *own))
+    return targets
 
 
-def calls_of(stack):
+def reachable_pairs(name):
+    """Pairs of services of which the first reaches the second, tried from inside every service."""
+    targets = targets_of(name)
+    assert targets
+    reached = set()
+    replies = {}
+    for service, target in targets.items():
+        [(_, replies[service])] = python_in(
+            name, service, CONNECT, [(service, target.addresses[-1], target.port, target.kind)]
+        )
+        assert replies[service], f"{service} does not answer itself"
+    for source in targets:
+        calls = [
+            (service, address, target.port, target.kind)
+            for service, target in targets.items()
+            for address in target.addresses
+            if service != source
+        ]
+        answers = python_in(name, source, CONNECT, calls)
+        reached |= {(source, service) for service, answer in answers if answer == replies[service]}
+    return reached
+
+
+def both_ways(pairs):
+    return {*pairs, *((second, first) for first, second in pairs)}
+
+
+def calls_of(directory, *overrides):
     """Who calls whom by the configuration, the head everyone, in both directions."""
-    config = load_config(["stack.yaml"], cwd=stack.directory, environ={})
+    config = load_config(["stack.yaml", *overrides], cwd=directory, environ={})
     references = {(server.name, other.name) for server in config.servers.values() for other in server.references}
-    with_head = {("head", name) for name in config.servers}
-    both = references | with_head
-    return both | {(second, first) for first, second in both}
+    return both_ways(references | {("head", name) for name in config.servers})
 
 
 @pytest.mark.parametrize("settings", [QUICKSTART, JUDGED], ids=["quickstart", "judge"])
 def test_containers_reach_those_that_they_call_and_no_others(stack, settings):
     (stack.directory / "stack.yaml").write_text(settings.format(port=stack.port))
     stack.up()
-    ports = {service.name: service.port for service in stack.plan().services}
-    places = addresses(stack)
-    assert places.keys() == ports.keys()
-    own = {name: dict(python_in(stack, name, CONNECT, [(name, "127.0.0.1", ports[name])]))[name] for name in ports}
-    assert all(own.values())
-    reached = set()
-    for source in ports:
-        targets = [
-            (target, address, ports[target])
-            for target in ports
-            for address in (target, *places[target])
-            if target != source
-        ]
-        replies = python_in(stack, source, CONNECT, targets)
-        reached |= {(source, target) for target, reply in replies if reply == own[target]}
-    assert reached == {pair for pair in calls_of(stack) if pair[0] in ports and pair[1] in ports}
-    assert len(reached) < len([pair for pair in product(ports, ports) if pair[0] != pair[1]])
+    names = {service.name for service in stack.plan().services}
+    assert names == targets_of(stack.name).keys()
+    assert reachable_pairs(stack.name) == calls_of(stack.directory)
+    assert len(calls_of(stack.directory)) < len(names) * (len(names) - 1)
+
+
+def test_the_nodes_of_ray_reach_each_other_and_their_users(folder):
+    shutil.copytree(EXAMPLES / "ray-own", folder.path, dirs_exist_ok=True)
+    up = folder.up("stack.yaml", "--timeout", 400)
+    assert up.returncode == 0, up.stderr
+    group = ("ray-head", "ray-worker", "library_judge_math")
+    expected = calls_of(folder.path) | both_ways({*combinations(group, 2), *product(["head"], group)})
+    assert reachable_pairs(folder.name) == expected
+
+
+@pytest.mark.lab
+def test_many_environments_do_not_reach_each_other(folder):
+    shutil.copytree(EXAMPLES / "size-comprehensive", folder.path, dirs_exist_ok=True)
+    keys = ["++google_api_key=none", "++google_cx=none"]
+    up = folder.up("stack.yaml", *keys, "--timeout", 400)
+    assert up.returncode == 0, up.stderr
+    config = load_config(["stack.yaml", *keys], cwd=folder.path, environ={})
+    reached = reachable_pairs(folder.name)
+    assert calls_of(folder.path, *keys) <= reached
+    shared = {server.name for server in config.servers.values() if server.kind is not ServerKind.RESOURCES}
+    others = {(a, b) for a, b in reached - calls_of(folder.path, *keys) if not {a, b} <= shared}
+    assert others == set(), "more than agents and model servers share the network of the models"
 
 
 def test_an_environment_has_no_way_out(stack, host_server):
@@ -181,8 +257,8 @@ def test_an_environment_has_no_way_out(stack, host_server):
     gateways = [config["Gateway"] for network in networks for config in network["IPAM"]["Config"]]
     argument = [gateways, host_server]
     for service in ("example_single_tool_call", "example_single_tool_call_simple_agent", "policy_model"):
-        assert python_in(stack, service, WAYS_OUT, argument) == []
-    assert "host at" in str(python_in(stack, "head", WAYS_OUT, argument)), "the test itself finds a way out"
+        assert python_in(stack.name, service, WAYS_OUT, argument) == []
+    assert "host at" in str(python_in(stack.name, "head", WAYS_OUT, argument)), "the test itself finds a way out"
 
 
 def test_a_server_with_egress_has_a_way_out(stack, host_server):
@@ -193,6 +269,6 @@ def test_a_server_with_egress_has_a_way_out(stack, host_server):
     stack.up()
     networks = connect("").api.networks(filters={"label": f"com.docker.compose.project={stack.name}"})
     gateways = [config["Gateway"] for network in networks for config in network["IPAM"]["Config"]]
-    ways = python_in(stack, "example_single_tool_call", WAYS_OUT, [gateways, host_server])
+    ways = python_in(stack.name, "example_single_tool_call", WAYS_OUT, [gateways, host_server])
     assert any(way.startswith("host at") for way in ways)
-    assert python_in(stack, "policy_model", WAYS_OUT, [gateways, host_server]) == []
+    assert python_in(stack.name, "policy_model", WAYS_OUT, [gateways, host_server]) == []
