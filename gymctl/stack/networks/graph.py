@@ -17,8 +17,8 @@ Neighbours = Mapping[str, set[str]]
 def neighbours(services: Sequence[ServicePlan], config: Config) -> Neighbours:
     """Who calls whom: references between servers, addresses that name a service, a proxy and its replicas, Ray.
 
-    A Ray cluster and its users are one group: the nodes connect back to the servers that use them. The order follows the
-    names, so that networks keep their names whatever the order of the servers.
+    A Ray cluster and its users are one group: the nodes connect back to the servers that use them. The order
+    follows the names, so that networks keep their names whatever the order of the servers.
     """
     names = {name: set[str]() for name in sorted(service.name for service in services if service.kind != "head")}
     for service in services:
