@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from gymctl.config import ServerInstance
 from gymctl.config.container_settings import ContainerSettings
 from gymctl.stack import StackOptions, plan_stack, render_stack
-from gymctl.stack.networks.graph import connected, groups, separate_groups
+from gymctl.stack.networks.graph import groups, separate_groups
 from gymctl.stack.networks.membership import MOST_NETWORKS
 from gymctl.stack.slices.host_gateway import called_hosts
 from gymctl.stack.swarm import render_swarm
@@ -113,8 +113,31 @@ def test_many_servers_have_a_bounded_number_of_networks(count: int, shared: str)
 
 def test_a_stack_that_has_shared_networks_has_a_note() -> None:
     plan = plan_stack(config(*pairs_of_environments(8)), name="demo", options=StackOptions("1"))
-    assert any("each environment and its agents share another" in note for note in plan.notes)
+    assert any("each environment has one with its agents" in note for note in plan.notes)
     assert not plan_stack(config(*pairs_of_environments(7)), name="demo", options=StackOptions("1")).notes
+
+
+def judged_environments(count: int) -> tuple[ServerInstance, ...]:
+    """As ``pairs_of_environments``, and every second environment has a judge."""
+    servers = list(pairs_of_environments(count))
+    judge = {"judge_model_server": ref(MODEL, "judge")}
+    for number in range(0, count, 2):
+        servers.append(server(f"judged{number}", RESOURCES, judge))
+        references = {"resources_server": ref(RESOURCES, f"judged{number}"), "model_server": ref(MODEL, "policy")}
+        servers.append(server(f"critic{number}", AGENT, references))
+    return (*servers, server("judge", MODEL, {"base_url": "https://api.test/v1"}))
+
+
+def test_an_environment_with_a_judge_does_not_reach_the_policy_of_a_large_stack() -> None:
+    joined, defined = networks(*judged_environments(8))
+    assert len(defined) <= MOST_NETWORKS
+    assert "stack-models" in defined
+    together = pairs(joined)
+    assert {frozenset((f"judged{number}", "judge")) for number in range(0, 8, 2)} <= together
+    assert {frozenset((f"critic{number}", f"judged{number}")) for number in range(0, 8, 2)} <= together
+    environments = [name for name in joined if name.startswith(("env", "judged"))]
+    assert not {frozenset((name, "policy")) for name in environments} & together
+    assert not {frozenset(pair) for pair in combinations(environments, 2)} & together
 
 
 NAMES = "abcdefgh"
@@ -132,10 +155,6 @@ def test_groups_have_every_call_and_no_other_pair(edges: set[tuple[str, str]]) -
     separate = separate_groups(NAMES, graph)
     assert sorted(name for group in separate for name in group) == list(NAMES)
     assert {frozenset(pair) for group in separate for pair in combinations(group, 2)} <= set(map(frozenset, edges))
-    parts = connected(NAMES, graph)
-    assert sorted(name for part in parts for name in part) == list(NAMES)
-    of = {name: number for number, part in enumerate(parts) for name in part}
-    assert all(of[first] == of[second] for first, second in edges)
 
 
 @pytest.mark.parametrize("url", ["https://x.test/a", "http://localhost:80", "http://[::1]:80", "ws://10.0.0.1"])

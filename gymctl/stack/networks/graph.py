@@ -89,17 +89,3 @@ def separate_groups(names: Sequence[str], calls: Neighbours) -> list[list[str]]:
         else:
             group.append(name)
     return found
-
-
-def connected(names: Sequence[str], calls: Neighbours) -> list[list[str]]:
-    """The services ``names`` in groups that are connected by calls between them."""
-    left = list(names)
-    found: list[list[str]] = []
-    while left:
-        group = [left.pop(0)]
-        for member in group:  # it grows
-            others = [name for name in left if name in calls[member]]
-            group += others
-            left = [name for name in left if name not in others]
-        found.append(group)
-    return found

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 from gymctl.config import Config, ServerKind
 from gymctl.config.vocabulary import EGRESS_NETWORK, MODELS_NETWORK, SERVERS_NETWORK
-from gymctl.stack.networks.graph import Neighbours, connected, groups, neighbours, separate_groups
+from gymctl.stack.networks.graph import Neighbours, groups, neighbours, separate_groups
 from gymctl.stack.service import ServicePlan
 
 MOST_NETWORKS = 16
@@ -49,8 +50,9 @@ def network_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
         )
     elif MODELS_NETWORK in joined:
         yield (
-            f"networks for each call between the servers would be more than {MOST_NETWORKS}; model servers and their "
-            "callers share one network, each environment and its agents share another"
+            f"networks for each call between the servers would be more than {MOST_NETWORKS}; model servers and the "
+            "agents that call them share one network, each environment has one with its agents and the model servers "
+            "that it calls"
         )
 
 
@@ -114,23 +116,56 @@ def _name(group: Sequence[str], stack: str, taken: Collection[str]) -> str:
 
 
 def _with_shared_models(services: Sequence[ServicePlan], calls: Neighbours, config: Config, stack: str) -> Networks:
-    """Fewer networks: one for model servers and all their callers, one for each environment and its agents."""
-    zones = _zones(services, calls, config)
-    others = [name for name in zones[SERVERS_NETWORK] if name in calls]
-    models: Networks = {MODELS_NETWORK: zones[MODELS_NETWORK]}
-    return {**models, **_named(connected(others, calls), services, stack), **_egress(services, calls)}
+    """Fewer networks: one for model servers and the agents that call them, one around each environment.
+
+    An environment shares its network with its agents and with the model servers that it calls itself. Calls between
+    environments, and with the nodes of Ray, have networks of their own.
+    """
+    around = _around_environments(services, calls, config)
+    apart = {service.name for service in services if _is_environment(service, config)}
+    shared = [name for name in _model_members(services, calls, config) if name not in apart]
+    covered = {frozenset(pair) for group in (shared, *around) for pair in combinations(group, 2)}
+    left = {name: {other for other in calls[name] if frozenset((name, other)) not in covered} for name in calls}
+    placed = {name for group in (shared, *around) for name in group}
+    rest = [group for group in groups(left) if len(group) > 1 or group[0] not in placed]
+    models: Networks = {MODELS_NETWORK: [*_heads(services), *shared]}
+    return {**models, **_named([*around, *rest], services, stack), **_egress(services, calls)}
+
+
+def _around_environments(services: Sequence[ServicePlan], calls: Neighbours, config: Config) -> list[list[str]]:
+    """For each environment its services, its agents, and the model servers that it calls."""
+    members: dict[str, list[str]] = {}
+    for service in services:
+        if _is_environment(service, config):
+            members.setdefault(service.server, []).append(service.name)
+    apart = {name for names in members.values() for name in names}
+    apart |= {service.name for service in services if service.kind == "ray"}
+    return [
+        [*names, *(name for name in calls if name not in apart and not calls[name].isdisjoint(names))]
+        for names in members.values()
+    ]
 
 
 def _zones(services: Sequence[ServicePlan], calls: Neighbours, config: Config) -> Networks:
     """Three networks: for agents and environments, for model servers and those that call them, and with a way out."""
     models = {service.name for service in services if _is_model(service, config)}
-    callers = {name for name in calls if not calls[name].isdisjoint(models)}
     heads = _heads(services)
     return {
         SERVERS_NETWORK: [*heads, *(name for name in calls if name not in models)],
-        MODELS_NETWORK: [*heads, *(name for name in calls if name in models | callers)],
+        MODELS_NETWORK: [*heads, *_model_members(services, calls, config)],
         EGRESS_NETWORK: [service.name for service in services if service.egress],
     }
+
+
+def _model_members(services: Sequence[ServicePlan], calls: Neighbours, config: Config) -> list[str]:
+    """Model servers and all that call them."""
+    models = {service.name for service in services if _is_model(service, config)}
+    return [name for name in calls if name in models or not calls[name].isdisjoint(models)]
+
+
+def _is_environment(service: ServicePlan, config: Config) -> bool:
+    server = config.servers.get(service.server)
+    return server is not None and server.kind in (ServerKind.RESOURCES, ServerKind.ENVIRONMENT)
 
 
 def _is_model(service: ServicePlan, config: Config) -> bool:
