@@ -229,7 +229,7 @@ def test_containers_reach_those_that_they_call_and_no_others(stack, settings):
 
 def test_the_nodes_of_ray_reach_each_other_and_their_users(folder):
     shutil.copytree(EXAMPLES / "ray-own", folder.path, dirs_exist_ok=True)
-    up = folder.up("stack.yaml", "--timeout", 400)
+    up = folder.up("stack.yaml", "++ray.dashboard=false", "--timeout", 400)
     assert up.returncode == 0, up.stderr
     group = ("ray-head", "ray-worker", "library_judge_math")
     expected = calls_of(folder.path) | both_ways({*combinations(group, 2), *product(["head"], group)})
