@@ -20,6 +20,7 @@ STATE_COLOURS = {
     "gone": "red",
     "unreachable": "red",
 }
+SEVERITY_COLOURS = {"critical": "red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 
 def label(text: str, colour: str, stream: IO[str] | None = None) -> str:

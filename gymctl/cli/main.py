@@ -48,6 +48,7 @@ _COMMANDS = (
     "view",
     "report",
     "why_slow",
+    "audit",
     "data",
     "export",
     "export_config",

@@ -1,0 +1,292 @@
+"""Rules about who can reach a container, and whom it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gymctl.config import ServerKind
+from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK_HOSTS
+from gymctl.stack.audit.calls import needless_pairs
+from gymctl.stack.audit.rule import Evidence, Rule, Severity, each
+from gymctl.stack.audit.subject import ENVIRONMENTS, HEAD, MODELS, AuditedContainer, AuditedStack
+from gymctl.stack.slices.host_gateway import GATEWAY
+
+_AGENTS = frozenset({ServerKind.AGENT.value})
+_FIRST_ORDINARY_PORT = 1024
+_OVERLAY = "overlay"
+_EVERY_INTERFACE = ("", EVERY_INTERFACE, "::", "[::]")
+
+
+def _is_open(host: str) -> bool:
+    """Whether other machines reach a port that is published on an address."""
+    return host not in LOOPBACK_HOSTS
+
+
+def _every_interface(container: AuditedContainer) -> str:
+    ports = [port.published or port.target for port in container.ports if port.host in _EVERY_INTERFACE]
+    return f"port {ports[0]} on every address of the machine" if ports else ""
+
+
+def _privileged_port(container: AuditedContainer) -> str:
+    ports = [port.published for port in container.ports if 0 < port.published < _FIRST_ORDINARY_PORT]
+    return f"port {ports[0]}" if ports else ""
+
+
+def _published(container: AuditedContainer) -> str:
+    if container.kind == HEAD or not container.ports:
+        return ""
+    port = container.ports[0]
+    return f"port {port.published or port.target} is published"
+
+
+def _without_protection(container: AuditedContainer) -> str:
+    ports = [f"{port.host}:{port.published}" for port in container.ports if _is_open(port.host)]
+    if ports and container.is_of_gymctl:
+        return f"{ports[0]} answers without a token"
+    return ""
+
+
+def _without_encryption(container: AuditedContainer) -> str:
+    ports = [f"{port.host}:{port.published}" for port in container.ports if _is_open(port.host)]
+    if ports and container.is_of_gymctl:
+        return f"{ports[0]} is plain HTTP"
+    return ""
+
+
+def _local_head(container: AuditedContainer) -> str:
+    ports = [port for port in container.ports if not _is_open(port.host)]
+    if container.kind == HEAD and ports:
+        return f"{ports[0].host}:{ports[0].published} answers every user of the machine without a token"
+    return ""
+
+
+def _without_tokens(stack: AuditedStack) -> Iterator[Evidence]:
+    if any(container.is_of_gymctl for container in stack.containers):
+        yield Evidence("", "servers answer every container on their networks without a token")
+
+
+def _default_bridge(container: AuditedContainer) -> str:
+    if container.namespaces.get("network") in ("bridge", "default"):
+        return "uses Docker's default bridge"
+    return ""
+
+
+def _one_network(stack: AuditedStack) -> Iterator[Evidence]:
+    kinds = {container.kind for container in stack.containers if container.networks == ("default",)}
+    if kinds & ENVIRONMENTS:
+        yield Evidence("default", "all containers are on one network, with a way out")
+
+
+def _environments_and_models(stack: AuditedStack) -> Iterator[Evidence]:
+    for environment, model in needless_pairs(stack, ENVIRONMENTS, MODELS):
+        yield Evidence(environment, f"reaches {model}, which it does not call")
+
+
+def _environments(stack: AuditedStack) -> Iterator[Evidence]:
+    for one, other in needless_pairs(stack, ENVIRONMENTS, ENVIRONMENTS):
+        yield Evidence(one, f"reaches {other}, which it does not call")
+
+
+def _others(stack: AuditedStack) -> Iterator[Evidence]:
+    for first, second in ((_AGENTS, _AGENTS), (_AGENTS, ENVIRONMENTS), (_AGENTS, MODELS), (MODELS, MODELS)):
+        for one, other in needless_pairs(stack, first, second):
+            yield Evidence(one, f"reaches {other}, which it does not call")
+
+
+def _way_out(stack: AuditedStack, kinds: frozenset[str]) -> Iterator[Evidence]:
+    for container in stack.containers:
+        networks = [network.name for network in stack.networks_of(container) if not network.is_internal]
+        if container.kind in kinds and networks:
+            yield Evidence(container.service, f"{networks[0]} has a way out, the metadata address included")
+
+
+def _environment_out(stack: AuditedStack) -> Iterator[Evidence]:
+    return _way_out(stack, ENVIRONMENTS)
+
+
+def _agent_out(stack: AuditedStack) -> Iterator[Evidence]:
+    return _way_out(stack, _AGENTS)
+
+
+def _model_out(stack: AuditedStack) -> Iterator[Evidence]:
+    return _way_out(stack, MODELS)
+
+
+def _head_out(stack: AuditedStack) -> Iterator[Evidence]:
+    return _way_out(stack, frozenset({HEAD}))
+
+
+def _host_on_network(stack: AuditedStack) -> Iterator[Evidence]:
+    for network in stack.networks.values():
+        if network.is_internal and network.has_host_address and network.driver != _OVERLAY:
+            yield Evidence(network.name, "the machine has an address on this internal network")
+
+
+def _host_name(container: AuditedContainer) -> str:
+    has_gateway = any(host.startswith(GATEWAY) for host in container.extra_hosts)
+    if has_gateway and container.kind in ENVIRONMENTS:
+        return f"extra_hosts has {GATEWAY}"
+    return ""
+
+
+def _plain_overlay(stack: AuditedStack) -> Iterator[Evidence]:
+    for network in stack.networks.values():
+        if network.driver == _OVERLAY and not network.is_encrypted and not network.is_external:
+            yield Evidence(network.name, "traffic between machines is not encrypted")
+
+
+def _external_network(stack: AuditedStack) -> Iterator[Evidence]:
+    for container in stack.containers:
+        names = [network.name for network in stack.networks_of(container) if network.is_external]
+        if names:
+            yield Evidence(container.service, f"is on {names[0]}, with containers of others")
+
+
+_NO_TOKENS = "this version has no tokens: publish the head on 127.0.0.1 and use an SSH tunnel"
+
+NETWORK_RULES = (
+    Rule(
+        id="published-without-token",
+        severity=Severity.CRITICAL,
+        title="other machines can use a server without a token",
+        cure=_NO_TOKENS,
+        check=each(_without_protection),
+    ),
+    Rule(
+        id="published-without-tls",
+        severity=Severity.HIGH,
+        title="a server is published without TLS",
+        cure="this version has no TLS: put a proxy with TLS in front, or use an SSH tunnel",
+        check=each(_without_encryption),
+    ),
+    Rule(
+        id="every-interface",
+        severity=Severity.HIGH,
+        title="a port is published on every address of the machine",
+        cure="ports: ['127.0.0.1:PORT:PORT']",
+        check=each(_every_interface),
+        docker_bench="5.14",
+    ),
+    Rule(
+        id="one-network",
+        severity=Severity.HIGH,
+        title="environments share one open network with all other containers",
+        cure="render the file again with this version: gymctl render",
+        check=_one_network,
+    ),
+    Rule(
+        id="environment-reaches-model",
+        severity=Severity.HIGH,
+        title="an environment reaches a model server, and its key, that it does not call",
+        cure="render the file again with this version: gymctl render",
+        check=_environments_and_models,
+    ),
+    Rule(
+        id="environment-egress",
+        severity=Severity.HIGH,
+        title="code of an environment can call the internet, the machine and a cloud's metadata address",
+        cure="egress: false",
+        check=_environment_out,
+    ),
+    Rule(
+        id="default-bridge",
+        severity=Severity.HIGH,
+        title="a container is on the network of containers of others",
+        cure="remove network_mode: bridge",
+        check=each(_default_bridge),
+        docker_bench="5.30",
+    ),
+    Rule(
+        id="environments-reach-each-other",
+        severity=Severity.MEDIUM,
+        title="an environment reaches another one that it does not call",
+        cure="split the stack: an environment and its agents in a stack of their own",
+        check=_environments,
+    ),
+    Rule(
+        id="tokens-between-servers",
+        severity=Severity.MEDIUM,
+        title="nothing but the networks keeps containers from calling each other",
+        cure="this version has no tokens between servers: keep the networks as they are rendered",
+        check=_without_tokens,
+    ),
+    Rule(
+        id="model-egress",
+        severity=Severity.MEDIUM,
+        title="a model server can call every address, not only its endpoint",
+        cure="DOCKER-USER rules of the machine's firewall; this version has no list of permitted hosts",
+        check=_model_out,
+    ),
+    Rule(
+        id="agent-egress",
+        severity=Severity.MEDIUM,
+        title="an agent can call addresses outside of the stack",
+        cure="egress: false",
+        check=_agent_out,
+    ),
+    Rule(
+        id="host-address",
+        severity=Severity.MEDIUM,
+        title="containers without a way out reach services of the machine",
+        cure="driver_opts: {com.docker.network.bridge.inhibit_ipv4: 'true'}",
+        check=_host_on_network,
+    ),
+    Rule(
+        id="host-name",
+        severity=Severity.MEDIUM,
+        title="an environment knows the machine's address",
+        cure="name no address of this machine in its settings",
+        check=each(_host_name),
+    ),
+    Rule(
+        id="plain-overlay",
+        severity=Severity.MEDIUM,
+        title="machines between the nodes of a Swarm can read requests and keys",
+        cure="driver_opts: {encrypted: ''}",
+        check=_plain_overlay,
+    ),
+    Rule(
+        id="published-server",
+        severity=Severity.MEDIUM,
+        title="a container other than the head has a published port",
+        cure="remove its ports",
+        check=each(_published),
+        docker_bench="5.9",
+    ),
+    Rule(
+        id="servers-reach-each-other",
+        severity=Severity.LOW,
+        title="an agent or a model server shares a network with a server that it does not call",
+        cure="split the stack: a stack has at most 16 networks",
+        check=_others,
+    ),
+    Rule(
+        id="external-network",
+        severity=Severity.LOW,
+        title="a container is on a network that is not the stack's own",
+        cure="remove it from networks",
+        check=_external_network,
+    ),
+    Rule(
+        id="head-without-token",
+        severity=Severity.LOW,
+        title="every user of the machine can read the configuration and call the head",
+        cure="this version has no token for the head: keep other users off the machine",
+        check=each(_local_head),
+    ),
+    Rule(
+        id="head-egress",
+        severity=Severity.LOW,
+        title="the head can call addresses outside of the stack: Docker publishes no port on an internal network",
+        cure="iptables -I DOCKER-USER -d 169.254.169.254 -j DROP",
+        check=_head_out,
+    ),
+    Rule(
+        id="privileged-port",
+        severity=Severity.LOW,
+        title="a port below 1024 is published",
+        cure="ports: ['127.0.0.1:11000:11000']",
+        check=each(_privileged_port),
+        docker_bench="5.8",
+    ),
+)

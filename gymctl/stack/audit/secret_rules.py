@@ -1,0 +1,231 @@
+"""Rules about keys and tokens, and about the software in a container."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from gymctl.config.secrets import holds_credential
+from gymctl.stack.audit.rule import Evidence, Rule, Severity, each
+from gymctl.stack.audit.subject import ENVIRONMENTS, HEAD, AuditedContainer, AuditedStack
+
+_NO_SECRETS = frozenset({"", "empty", "none", "null", "false", "true", "dummy", "token", "disabled"})
+"""Values of credentials that open nothing, in lower case."""
+_REFERENCE = re.compile(r"\$\{|^\*+$|^/")
+"""A reference to a variable, a masked value, or a path of a file."""
+_FLAG = re.compile(r"--?([a-z0-9-]+)(?:=(.*))?", re.IGNORECASE | re.DOTALL)
+_URL_WITH_PASSWORD = re.compile(r"://[^/@:\s]+:(?!\$\{)[^/@\s]+@")
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}")
+_SLICE = "NEMO_GYM_CONFIG_DICT"
+_OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
+_OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    """Whether a value is a credential in plain text."""
+    if not isinstance(value, str) or not holds_credential(key):
+        return False
+    return value.lower() not in _NO_SECRETS and _REFERENCE.search(value) is None
+
+
+def _in_environment(container: AuditedContainer) -> str:
+    for key, value in container.environment.items():
+        if key != _SLICE and (_is_secret(key, value) or _URL_WITH_PASSWORD.search(value)):
+            return f"environment.{key}"
+    return ""
+
+
+def _in_command(container: AuditedContainer) -> str:
+    for word, following in pairwise((*container.command, "")):
+        match = _FLAG.fullmatch(word)
+        if match and _is_secret(match[1], match[2] if match[2] is not None else following):
+            return f"--{match[1]} in its command"
+        if _URL_WITH_PASSWORD.search(word):
+            return "a URL with a password in its command"
+    return ""
+
+
+def _in_configuration(container: AuditedContainer) -> str:
+    path = next(_secrets_in(container.slice, ()), ())
+    return f"{'.'.join(path)} is in plain text" if path else ""
+
+
+def _secrets_in(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Where a configuration has credentials in plain text."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secrets_in(item, (*path, str(key)))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets_in(item, path)
+    elif path and (_is_secret(path[-1], value) or (isinstance(value, str) and _URL_WITH_PASSWORD.search(value))):
+        yield path
+
+
+def _secret_of_environment(container: AuditedContainer) -> str:
+    if container.kind in ENVIRONMENTS and container.secrets:
+        return f"secrets: {', '.join(container.secrets)}"
+    return ""
+
+
+def _readable_files(stack: AuditedStack) -> Iterator[Evidence]:
+    for name, path in stack.secret_files.items():
+        try:
+            is_readable = bool(path.stat().st_mode & _OTHERS_READ)
+            folders = [folder.stat().st_mode for folder in path.parents]
+        except OSError:  # not written yet, or on another machine
+            continue
+        if is_readable and all(mode & _OTHERS_ENTER for mode in folders):
+            yield Evidence(name, f"{path} can be read by other users")
+
+
+def _shared_secrets(stack: AuditedStack) -> Iterator[Evidence]:
+    users = Counter(name for container in stack.containers if container.kind != HEAD for name in set(container.secrets))
+    for name, count in sorted(users.items()):
+        if count > 1:
+            yield Evidence(name, f"{count} services have this secret")
+
+
+def _ray_token(container: AuditedContainer) -> str:
+    if container.kind == "ray" and container.environment.get("RAY_AUTH_MODE") == "disabled":
+        return "RAY_AUTH_MODE: disabled"
+    return ""
+
+
+def _ray_dashboard(container: AuditedContainer) -> str:
+    if container.kind == "ray" and container.ports:
+        return f"port {container.ports[0].published} takes jobs without a token"
+    return ""
+
+
+def _vllm_key(container: AuditedContainer) -> str:
+    is_protected = any(word.startswith("--api-key") for word in container.command)
+    if container.kind == "vllm" and container.has_healthcheck and not is_protected:
+        return "serves without --api-key"
+    return ""
+
+
+def _moving_tag(container: AuditedContainer) -> str:
+    name = container.image.rpartition("/")[2]
+    if "@" in name or container.image.startswith("sha256:"):
+        return ""
+    tag = name.partition(":")[2]
+    return f"image {container.image}" if tag in ("", "latest") else ""
+
+
+def _without_digest(container: AuditedContainer) -> str:
+    if container.is_built or container.pull_policy == "never" or _DIGEST.search(container.image):
+        return ""
+    return f"image {container.image}"
+
+
+def _pulled(container: AuditedContainer) -> str:
+    if container.pull_policy in (None, "never") or not container.image.startswith("gymctl-"):
+        return ""
+    return f"pull_policy: {container.pull_policy}"
+
+
+def _unlocked_packages(stack: AuditedStack) -> Iterator[Evidence]:
+    images = sorted({container.image for container in stack.containers if container.is_built})
+    if images:
+        yield Evidence("", f"packages of {images[0]} are not checked against hashes, its base image has no digest")
+
+
+SECRET_RULES = (
+    Rule(
+        id="secret-in-environment",
+        severity=Severity.CRITICAL,
+        title="everyone who may inspect a container can read a key",
+        cure="put the key into a field of the server: gymctl passes it as a file",
+        check=each(_in_environment),
+    ),
+    Rule(
+        id="secret-in-command",
+        severity=Severity.CRITICAL,
+        title="everyone who may list processes can read a key",
+        cure="pass the key as a file under secrets",
+        check=each(_in_command),
+    ),
+    Rule(
+        id="secret-in-configuration",
+        severity=Severity.CRITICAL,
+        title="the rendered file contains a key",
+        cure="put the key into env.yaml and refer to it: ${NAME}",
+        check=each(_in_configuration),
+    ),
+    Rule(
+        id="secret-files",
+        severity=Severity.HIGH,
+        title="other users of the machine can read a secret",
+        cure="chmod 700 .gymctl/secrets",
+        check=_readable_files,
+    ),
+    Rule(
+        id="ray-token",
+        severity=Severity.HIGH,
+        title="whoever reaches the Ray cluster runs code on it",
+        cure="this version starts Ray without a token: keep other containers off its networks",
+        check=each(_ray_token),
+    ),
+    Rule(
+        id="ray-dashboard",
+        severity=Severity.HIGH,
+        title="every user of the machine can run code on the Ray cluster",
+        cure="remove dashboard_port from the ray block",
+        check=each(_ray_dashboard),
+    ),
+    Rule(
+        id="environment-secret",
+        severity=Severity.MEDIUM,
+        title="an environment has a key that code in it can read",
+        cure="give the key to a model server or to a server with one tool, and refer to that",
+        check=each(_secret_of_environment),
+    ),
+    Rule(
+        id="pulled-image",
+        severity=Severity.MEDIUM,
+        title="a registry's image of the same name would run in place of the one that gymctl builds",
+        cure="pull_policy: never",
+        check=each(_pulled),
+    ),
+    Rule(
+        id="image-digest",
+        severity=Severity.MEDIUM,
+        title="the content of an image can change under its tag",
+        cure="image: NAME@sha256:DIGEST",
+        check=each(_without_digest),
+    ),
+    Rule(
+        id="unlocked-packages",
+        severity=Severity.MEDIUM,
+        title="a changed package or base image would be built into an image unnoticed",
+        cure="this version installs packages without hashes: build in a network with a mirror that you control",
+        check=_unlocked_packages,
+    ),
+    Rule(
+        id="moving-tag",
+        severity=Severity.LOW,
+        title="an image has no tag, or the tag latest",
+        cure="image: NAME:VERSION",
+        check=each(_moving_tag),
+        docker_bench="5.28",
+    ),
+    Rule(
+        id="vllm-key",
+        severity=Severity.LOW,
+        title="vLLM answers every container on its networks",
+        cure="this version gives vLLM no key: keep the networks as they are rendered",
+        check=each(_vllm_key),
+    ),
+    Rule(
+        id="shared-secret",
+        severity=Severity.LOW,
+        title="several services have the same key",
+        cure="use one key per server in env.yaml",
+        check=_shared_secrets,
+    ),
+)
