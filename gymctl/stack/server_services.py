@@ -91,17 +91,3 @@ def server_service(
         workers=server.num_workers or 1,
     )
     return with_container(planned, server.container, machine_names)
-
-
-def head_notes(config: Config, publish_host: str) -> Iterator[str]:
-    """The configuration asks for a head that other machines reach, and this one publishes it for its own machine."""
-    key = "default_host"
-    value = config.values.get(key)
-    if config.head.host:
-        key = "head_server.host"
-        value = config.head.host
-    if config.membership is None and value and value not in LOOPBACK_HOSTS and publish_host in LOOPBACK_HOSTS:
-        yield (
-            f"{key} is {value}, but the head is published on {publish_host}:{config.head.port}, "
-            "which only this machine can reach; use --publish ADDRESS to open it"
-        )

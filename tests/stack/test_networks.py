@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from gymctl.config import ServerInstance
 from gymctl.config.container_settings import ContainerSettings
+from gymctl.config.exposure import Exposure
 from gymctl.stack import StackOptions, plan_stack, render_stack
 from gymctl.stack.networks.graph import groups, separate_groups
 from gymctl.stack.networks.membership import MOST_NETWORKS
@@ -183,6 +184,16 @@ def test_replicas_are_where_their_server_is() -> None:
     env, policy, agent = stack()
     joined, _ = networks(replace(env, replicas=3), policy, agent)
     assert pairs(joined) == WITH_HEAD | calls("agent-env", "agent-policy")
+
+
+def test_the_edge_reaches_the_servers_that_it_exposes() -> None:
+    options = StackOptions("1", exposure=Exposure(("agent",)))
+    document = yaml.safe_load(render_stack(plan_stack(config(*stack()), name="demo", options=options)))
+    joined = {name: set(item["networks"]) for name, item in document["services"].items()}
+    edge = {pair for pair in pairs(joined) if "gymctl-edge" in pair}
+    assert frozenset(("gymctl-edge", "agent")) in edge
+    assert not {frozenset(("gymctl-edge", "env")), frozenset(("gymctl-edge", "policy"))} & edge
+    assert any(name.startswith(EGRESS) for name in joined["gymctl-edge"])
 
 
 def test_the_networks_of_a_swarm_are_internal_overlays_too() -> None:

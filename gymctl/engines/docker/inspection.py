@@ -48,9 +48,8 @@ def container_of(inspected: Mapping[str, Any], stack: str) -> AuditedContainer:
     config = inspected["Config"]
     host = inspected["HostConfig"]
     labels = config.get("Labels") or {}
-    environment = dict(text.partition("=")[::2] for text in config.get("Env") or ())
+    environment = dict(text.partition("=")[::2] for text in _listed(config, "Env"))
     service = _service_name(inspected, stack)
-    mounts = [item for item in inspected.get("Mounts") or () if not item["Destination"].startswith(_SECRETS)]
     return AuditedContainer(
         service=service,
         kind=labels.get(KIND, ""),
@@ -58,25 +57,25 @@ def container_of(inspected: Mapping[str, Any], stack: str) -> AuditedContainer:
         image=config["Image"],
         pull_policy=None,
         user=config.get("User") or "root",
-        command=tuple(map(str, config.get("Cmd") or ())),
+        command=tuple(map(str, _listed(config, "Cmd"))),
         environment=environment,
         slice=parsed_slice(environment.get(SLICE, "")),
         secrets=tuple(_secret_names(inspected)),
         is_privileged=bool(host.get("Privileged")),
         is_read_only=bool(host.get("ReadonlyRootfs")),
-        added_capabilities=frozenset(host.get("CapAdd") or ()),
-        dropped_capabilities=frozenset(host.get("CapDrop") or ()),
-        security_options=tuple(host.get("SecurityOpt") or ()),
+        added_capabilities=frozenset(_listed(host, "CapAdd")),
+        dropped_capabilities=frozenset(_listed(host, "CapDrop")),
+        security_options=tuple(_listed(host, "SecurityOpt")),
         namespaces=_namespaces(host),
-        devices=tuple(item["PathOnHost"] for item in host.get("Devices") or ()),
-        sysctls=tuple(host.get("Sysctls") or ()),
-        mounts=(*map(_mount, mounts), *_memory_files(host.get("Tmpfs") or {})),
+        devices=tuple(item["PathOnHost"] for item in _listed(host, "Devices")),
+        sysctls=tuple(_listed(host, "Sysctls")),
+        mounts=(*_mounts(inspected), *_memory_files(host.get("Tmpfs") or {})),
         limits=frozenset(_limits(host)),
-        is_oom_killable=not host.get("OomKillDisable") and (host.get("OomScoreAdj") or 0) >= 0,
+        is_oom_killable=_is_oom_killable(host),
         log_driver=host["LogConfig"]["Type"],
         ports=tuple(_ports(host.get("PortBindings") or {})),
         networks=tuple(_short(network, stack) for network in inspected["NetworkSettings"]["Networks"]),
-        extra_hosts=tuple(host.get("ExtraHosts") or ()),
+        extra_hosts=tuple(_listed(host, "ExtraHosts")),
         has_healthcheck=(config.get("Healthcheck") or {}).get("Test", ["NONE"]) != ["NONE"],
         completes=labels.get(COMPLETES) == "true",
         has_init=bool(host.get("Init")),
@@ -89,6 +88,15 @@ def _service_name(inspected: Mapping[str, Any], stack: str) -> str:
     labels = inspected["Config"].get("Labels") or {}
     name = labels.get(SERVICE) or labels.get(_SWARM_SERVICE, "").removeprefix(f"{stack}_")
     return str(name or inspected["Name"].removeprefix("/"))
+
+
+def _listed(value: Mapping[str, Any], key: str) -> Any:
+    """A list or mapping that Docker may give as null."""
+    return value.get(key) or ()
+
+
+def _is_oom_killable(host: Mapping[str, Any]) -> bool:
+    return not host.get("OomKillDisable") and (host.get("OomScoreAdj") or 0) >= 0
 
 
 def _short(network: str, stack: str) -> str:
@@ -125,10 +133,17 @@ def _limits(host: Mapping[str, Any]) -> Iterator[str]:
         yield "cpus"
     if (host.get("PidsLimit") or 0) > 0:
         yield "pids"
-    if any(item["Name"] == "nofile" for item in host.get("Ulimits") or ()):
+    if any(item["Name"] == "nofile" for item in _listed(host, "Ulimits")):
         yield "nofile"
     if bounded_log(log["Type"], log.get("Config") or {}):
         yield "logs"
+
+
+def _mounts(inspected: Mapping[str, Any]) -> Iterator[AuditedMount]:
+    """The mounts of a container, secrets left out."""
+    for item in _listed(inspected, "Mounts"):
+        if not item["Destination"].startswith(_SECRETS):
+            yield _mount(item)
 
 
 def _mount(item: Mapping[str, Any]) -> AuditedMount:
@@ -155,13 +170,13 @@ def _ports(bindings: Mapping[str, Any]) -> Iterator[AuditedPort]:
 
 
 def _secret_names(inspected: Mapping[str, Any]) -> Iterator[str]:
-    for item in inspected.get("Mounts") or ():
+    for item in _listed(inspected, "Mounts"):
         if item["Destination"].startswith(_SECRETS):
             yield item["Destination"].removeprefix(_SECRETS)
 
 
 def _secret_files(inspected: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """Where the secrets of a container are on this machine."""
-    for item in inspected.get("Mounts") or ():
+    for item in _listed(inspected, "Mounts"):
         if item["Destination"].startswith(_SECRETS) and item.get("Source"):
             yield item["Destination"].removeprefix(_SECRETS), Path(item["Source"])

@@ -20,6 +20,9 @@ SERVER = "NEMO_GYM_CONFIG_PATH"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OVERLAY = "overlay"
 _BOUNDED_DRIVERS = frozenset({"json-file", "local"})
+_LIMITS = {"memory": ("mem_limit",), "cpus": ("cpus", "cpuset"), "pids": ("pids_limit",)}
+"""Resources by their key under ``limits``, and the older keys of a service."""
+_UNLIMITED = ("0", "-1")
 _NAMESPACES = {"pid": "pid", "ipc": "ipc", "network": "network_mode", "uts": "uts", "userns": "userns_mode"}
 
 
@@ -94,23 +97,23 @@ def _container(name: str, service: Mapping[str, Any], *, is_swarm: bool) -> Audi
         command=_words(service.get("command")),
         environment=environment,
         slice=parsed_slice(environment.get(SLICE, "")),
-        secrets=tuple(_names(service.get("secrets"), "source")),
+        secrets=tuple(_names(service.get("secrets"))),
         is_privileged=_is_true(service.get("privileged")),
         is_read_only=_is_true(service.get("read_only")),
-        added_capabilities=frozenset(service.get("cap_add") or ()),
-        dropped_capabilities=frozenset(service.get("cap_drop") or ()),
-        security_options=tuple(service.get("security_opt") or ()),
+        added_capabilities=frozenset(_names(service.get("cap_add"))),
+        dropped_capabilities=frozenset(_names(service.get("cap_drop"))),
+        security_options=tuple(_names(service.get("security_opt"))),
         namespaces=_namespaces(service),
-        devices=tuple(_names(service.get("devices"), "source")),
+        devices=tuple(_names(service.get("devices"))),
         sysctls=tuple(key for key, _ in _pairs(service.get("sysctls"))),
-        mounts=(*map(_mount, service.get("volumes") or ()), *map(_tmpfs, _listed(service.get("tmpfs")))),
+        mounts=(*map(_mount, service.get("volumes", ())), *map(_tmpfs, _listed(service.get("tmpfs")))),
         limits=frozenset(_limits(service)),
-        is_oom_killable=not _is_true(service.get("oom_kill_disable")) and int(service.get("oom_score_adj") or 0) >= 0,
-        log_driver=str((service.get("logging") or {}).get("driver") or ""),
-        ports=tuple(map(_port, service.get("ports") or ())),
+        is_oom_killable=_is_oom_killable(service),
+        log_driver=str(_under(service, "logging").get("driver") or ""),
+        ports=tuple(map(_port, service.get("ports", ()))),
         networks=_joined(service),
         extra_hosts=tuple(f"{key}:{value}" for key, value in _pairs(service.get("extra_hosts"), separators="=:")),
-        has_healthcheck=_is_checked(service.get("healthcheck") or {}),
+        has_healthcheck=_is_checked(_under(service, "healthcheck")),
         completes=marks.get(labels.COMPLETES) == "true",
         has_init=_is_true(service.get("init")),
         restart=str(service.get("restart", "no")),
@@ -126,18 +129,27 @@ def _namespaces(service: Mapping[str, Any]) -> dict[str, str]:
 
 def _limits(service: Mapping[str, Any]) -> Iterator[str]:
     """Which resources are limited."""
-    limits = ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
-    logging = service.get("logging") or {}
-    if limits.get("memory") or service.get("mem_limit"):
-        yield "memory"
-    if limits.get("cpus") or service.get("cpus") or service.get("cpuset"):
-        yield "cpus"
-    if int(limits.get("pids") or service.get("pids_limit") or 0) > 0:
-        yield "pids"
-    if "nofile" in (service.get("ulimits") or {}):
+    limits = _under(service, "deploy", "resources", "limits")
+    logging = _under(service, "logging")
+    for name, keys in _LIMITS.items():
+        values = [limits.get(name), *(service.get(key) for key in keys)]
+        if any(value and str(value) not in _UNLIMITED for value in values):
+            yield name
+    if "nofile" in _under(service, "ulimits"):
         yield "nofile"
-    if bounded_log(str(logging.get("driver") or "json-file"), logging.get("options") or {}):
+    if bounded_log(str(logging.get("driver") or "json-file"), _under(logging, "options")):
         yield "logs"
+
+
+def _under(value: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """The mapping at the end of a path of keys; empty where there is none."""
+    for key in keys:
+        value = value.get(key) or {}
+    return value
+
+
+def _is_oom_killable(service: Mapping[str, Any]) -> bool:
+    return not _is_true(service.get("oom_kill_disable")) and int(service.get("oom_score_adj") or 0) >= 0
 
 
 def _is_checked(healthcheck: Mapping[str, Any]) -> bool:
@@ -148,7 +160,7 @@ def _is_checked(healthcheck: Mapping[str, Any]) -> bool:
 def _joined(service: Mapping[str, Any]) -> tuple[str, ...]:
     if service.get("network_mode"):
         return ()
-    return tuple(_names(service.get("networks"), "")) or (DEFAULT_NETWORK,)
+    return tuple(_names(service.get("networks"))) or (DEFAULT_NETWORK,)
 
 
 def _network(name: str, network: Mapping[str, Any]) -> AuditedNetwork:
@@ -218,7 +230,7 @@ def _pairs(value: Any, separators: str = "=") -> Iterator[tuple[str, str]]:
         yield str(text)[:end], str(text)[end + 1 :]
 
 
-def _names(value: Any, key: str) -> Iterator[str]:
+def _names(value: Any, key: str = "source") -> Iterator[str]:
     """The names in a list of texts or of mappings with ``key``, or the keys of a mapping."""
     for item in value or ():
         yield str(item[key]) if isinstance(item, Mapping) else str(item)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from gymctl.config import Config
@@ -15,7 +15,7 @@ Neighbours = Mapping[str, set[str]]
 
 
 def neighbours(services: Sequence[ServicePlan], config: Config) -> Neighbours:
-    """Who calls whom: references between servers, addresses that name a service, a proxy and its replicas, Ray.
+    """Who calls whom: references between servers, addresses that name a service, proxies, Ray.
 
     A Ray cluster and its users are one group: the nodes connect back to the servers that use them. The order
     follows the names, so that networks keep their names whatever the order of the servers.
@@ -31,20 +31,25 @@ def neighbours(services: Sequence[ServicePlan], config: Config) -> Neighbours:
 
 def _calls(service: ServicePlan, services: Sequence[ServicePlan], config: Config) -> Iterator[tuple[str, str]]:
     """Pairs of services of which one calls the other, found by looking at one service."""
+    yield from ((service.name, need) for need in service.needs)
     if service.kind == REPLICA_KIND:
         yield service.name.removesuffix(REPLICA_SUFFIX), service.name
     server = config.servers.get(service.server)
     if server is not None and service.implementation != "proxy":
-        called = {reference.name for reference in server.references}
-        yield from (
-            (service.name, other.name) for other in services if other.server in called and other.kind != REPLICA_KIND
-        )
+        called = [reference.name for reference in server.references]
+        yield from ((service.name, other) for other in _entries(called, services))
         hosts = named_hosts(server)
         yield from ((service.name, other.name) for other in services if other.name.lower() in hosts)
-    yield from ((service.name, need) for need in service.needs)
+    if service.kind == "edge":
+        yield from ((service.name, other) for other in _entries(service.used_by, services))
     if service.kind == "ray":
-        others = (other.name for other in services if other.kind == "ray")
-        yield from combinations((*others, *_with_replicas(service.used_by, services)), 2)
+        nodes = [other.name for other in services if other.kind == "ray"]
+        yield from combinations((*nodes, *_with_replicas(service.used_by, services)), 2)
+
+
+def _entries(servers: Collection[str], services: Sequence[ServicePlan]) -> list[str]:
+    """The services that are called when ``servers`` are: not replicas behind a proxy."""
+    return [service.name for service in services if service.server in servers and service.kind != REPLICA_KIND]
 
 
 def _with_replicas(servers: Sequence[str], services: Sequence[ServicePlan]) -> list[str]:
