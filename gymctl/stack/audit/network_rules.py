@@ -214,7 +214,7 @@ NETWORK_RULES = (
         id="model-egress",
         severity=Severity.MEDIUM,
         title="a model server can call every address, not only its endpoint",
-        cure="DOCKER-USER rules of the machine's firewall; this version has no list of permitted hosts",
+        cure="rules of the machine's firewall in DOCKER-USER; this version has no list of permitted hosts",
         check=_model_out,
     ),
     Rule(
@@ -278,7 +278,7 @@ NETWORK_RULES = (
         id="head-egress",
         severity=Severity.LOW,
         title="the head can call addresses outside of the stack: Docker publishes no port on an internal network",
-        cure="iptables -I DOCKER-USER -d 169.254.169.254 -j DROP",
+        cure="rules of the machine's firewall, such as: iptables -I DOCKER-USER -d 169.254.169.254 -j DROP",
         check=_head_out,
     ),
     Rule(
