@@ -41,10 +41,9 @@ def stack_of_text(text: str, where: str, directory: Path) -> AuditedStack:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe one
     except yaml.YAMLError as error:
         raise InputError(f"{where}: it is not YAML: {error}", "audit a file that `gymctl render` wrote") from error
-    problem = next(schema_errors(document), None) if isinstance(document, dict) else ("", "it is not a mapping")
-    if problem is not None:
-        place = f"{where}: {problem[0]}" if problem[0] else where
-        raise InputError(f"{place}: {problem[1]}", "audit a Compose file, such as one that `gymctl render` wrote")
+    for place, problem in schema_errors(document):
+        message = ": ".join(filter(None, (where, place, problem)))
+        raise InputError(message, "audit a Compose file, such as one that `gymctl render` wrote")
     return stack_of_document(_undoubled(document), where, directory)
 
 
@@ -69,7 +68,9 @@ def parsed_slice(text: str) -> dict[str, Any]:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe one
     except yaml.YAMLError:
         return {}
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def bounded_log(driver: str, options: Mapping[str, Any]) -> bool:
@@ -80,7 +81,7 @@ def bounded_log(driver: str, options: Mapping[str, Any]) -> bool:
 def tmpfs_size(options: str) -> str:
     """The size among the options of a file system in memory, such as ``exec,size=64m``; empty: none."""
     sizes = [option.partition("=")[2] for option in options.split(",") if option.startswith("size=")]
-    return sizes[-1] if sizes else ""
+    return "".join(sizes[-1:])
 
 
 def _container(name: str, service: Mapping[str, Any], *, is_swarm: bool) -> AuditedContainer:
@@ -244,7 +245,9 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _listed(value: Any) -> Sequence[str]:
-    return [value] if isinstance(value, str) else list(value or ())
+    if isinstance(value, str):
+        return [value]
+    return list(value or ())
 
 
 def _is_true(value: Any) -> bool:
@@ -257,4 +260,6 @@ def _undoubled(value: Any) -> Any:
         return {key: _undoubled(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_undoubled(item) for item in value]
-    return value.replace("$$", "$") if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.replace("$$", "$")
+    return value

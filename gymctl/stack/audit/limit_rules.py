@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
-from gymctl.stack.audit.rule import Rule, Severity, each
+from gymctl.stack.audit.rule import Check, Rule, Severity, each, when
 from gymctl.stack.audit.subject import AuditedContainer
 
 
-def _limit(key: str, text: str) -> Callable[[AuditedContainer], str]:
+def _unlimited(key: str, text: str) -> Check:
     """A check that a resource is limited."""
-
-    def check(container: AuditedContainer) -> str:
-        return "" if key in container.limits else text
-
-    return check
+    return when(lambda container: key not in container.limits, text)
 
 
-def _oom_killable(container: AuditedContainer) -> str:
-    return "" if container.is_oom_killable else "the kernel does not stop it when memory is short"
+def _is_not_killable(container: AuditedContainer) -> bool:
+    return not container.is_oom_killable
 
 
-def _unbounded_memory_files(container: AuditedContainer) -> str:
-    unbounded = [item.target for item in container.mounts if item.type == "tmpfs" and not item.size]
-    return f"{unbounded[0]} has no size" if unbounded else ""
+def _unbounded_memory_files(container: AuditedContainer) -> Iterator[str]:
+    for mount in container.mounts:
+        if mount.type == "tmpfs" and not mount.size:
+            yield f"{mount.target} has no size"
 
 
-def _log_driver(container: AuditedContainer) -> str:
-    return "logging: {driver: none}" if container.log_driver == "none" else ""
+def _has_no_logs(container: AuditedContainer) -> bool:
+    return container.log_driver == "none"
 
 
-def _healthcheck(container: AuditedContainer) -> str:
-    return "" if container.has_healthcheck or container.completes else "no healthcheck"
+def _is_not_checked(container: AuditedContainer) -> bool:
+    return not (container.has_healthcheck or container.completes)
 
 
-def _init(container: AuditedContainer) -> str:
-    return "" if container.has_init else "init is not set"
+def _has_no_init(container: AuditedContainer) -> bool:
+    return not container.has_init
 
 
-def _restart(container: AuditedContainer) -> str:
-    return "restart: always" if container.restart == "always" else ""
+def _always_restarts(container: AuditedContainer) -> bool:
+    return container.restart == "always"
 
 
 LIMIT_RULES = (
@@ -48,7 +45,7 @@ LIMIT_RULES = (
         severity=Severity.HIGH,
         title="a container can use all memory of the machine",
         cure="resources: {memory: 8gb}",
-        check=each(_limit("memory", "no limit of memory")),
+        check=_unlimited("memory", "no limit of memory"),
         docker_bench="5.11",
     ),
     Rule(
@@ -56,7 +53,7 @@ LIMIT_RULES = (
         severity=Severity.HIGH,
         title="a container can use up the machine's processes",
         cure="deploy: {resources: {limits: {pids: 1024}}}",
-        check=each(_limit("pids", "no limit of processes")),
+        check=_unlimited("pids", "no limit of processes"),
         docker_bench="5.29",
     ),
     Rule(
@@ -64,7 +61,7 @@ LIMIT_RULES = (
         severity=Severity.MEDIUM,
         title="the machine cannot stop a container that uses too much memory",
         cure="remove oom_kill_disable and a negative oom_score_adj",
-        check=each(_oom_killable),
+        check=when(_is_not_killable, "the kernel does not stop it when memory is short"),
     ),
     Rule(
         id="memory-files",
@@ -78,14 +75,14 @@ LIMIT_RULES = (
         severity=Severity.MEDIUM,
         title="the log of a container can fill the disk",
         cure="logging: {driver: json-file, options: {max-size: 20m, max-file: '5'}}",
-        check=each(_limit("logs", "no max-size")),
+        check=_unlimited("logs", "no max-size"),
     ),
     Rule(
         id="cpus",
         severity=Severity.LOW,
         title="a container can use all processors, in equal shares with the others",
         cure="resources: {cpus: 4}",
-        check=each(_limit("cpus", "no limit of CPUs")),
+        check=_unlimited("cpus", "no limit of CPUs"),
         docker_bench="5.12",
     ),
     Rule(
@@ -93,7 +90,7 @@ LIMIT_RULES = (
         severity=Severity.LOW,
         title="a container has the daemon's limit of open files",
         cure="ulimits: {nofile: 65535}",
-        check=each(_limit("nofile", "no limit of open files")),
+        check=_unlimited("nofile", "no limit of open files"),
         docker_bench="5.19",
     ),
     Rule(
@@ -101,14 +98,14 @@ LIMIT_RULES = (
         severity=Severity.LOW,
         title="what a container prints is lost",
         cure="logging: {driver: json-file, options: {max-size: 20m}}",
-        check=each(_log_driver),
+        check=when(_has_no_logs, "logging: {driver: none}"),
     ),
     Rule(
         id="healthcheck",
         severity=Severity.LOW,
         title="a container that does not answer is not noticed",
         cure="healthcheck: {test: [CMD, test, -e, /tmp/gymctl-ready]}",
-        check=each(_healthcheck),
+        check=when(_is_not_checked, "no healthcheck"),
         docker_bench="5.27",
     ),
     Rule(
@@ -116,14 +113,14 @@ LIMIT_RULES = (
         severity=Severity.LOW,
         title="processes that end in a container are not cleared away",
         cure="init: true",
-        check=each(_init),
+        check=when(_has_no_init, "init is not set"),
     ),
     Rule(
         id="restart-always",
         severity=Severity.LOW,
         title="a container starts again after an operator has stopped it",
         cure="restart: unless-stopped",
-        check=each(_restart),
+        check=when(_always_restarts, "restart: always"),
         docker_bench="5.15",
     ),
 )

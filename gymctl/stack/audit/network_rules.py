@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gymctl.config import ServerKind
 from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK_HOSTS
 from gymctl.stack.audit.calls import needless_pairs
-from gymctl.stack.audit.rule import Evidence, Rule, Severity, each
+from gymctl.stack.audit.rule import Evidence, Rule, Severity, each, when
 from gymctl.stack.audit.subject import ENVIRONMENTS, HEAD, MODELS, AuditedContainer, AuditedStack
 from gymctl.stack.slices.host_gateway import GATEWAY
 
@@ -17,47 +17,44 @@ _OVERLAY = "overlay"
 _EVERY_INTERFACE = ("", EVERY_INTERFACE, "::", "[::]")
 
 
-def _is_open(host: str) -> bool:
-    """Whether other machines reach a port that is published on an address."""
-    return host not in LOOPBACK_HOSTS
+def _every_interface(container: AuditedContainer) -> Iterator[str]:
+    for port in container.ports:
+        if port.host in _EVERY_INTERFACE:
+            yield f"port {port.published or port.target} on every address of the machine"
 
 
-def _every_interface(container: AuditedContainer) -> str:
-    ports = [port.published or port.target for port in container.ports if port.host in _EVERY_INTERFACE]
-    return f"port {ports[0]} on every address of the machine" if ports else ""
+def _privileged_ports(container: AuditedContainer) -> Iterator[str]:
+    for port in container.ports:
+        if 0 < port.published < _FIRST_ORDINARY_PORT:
+            yield f"port {port.published}"
 
 
-def _privileged_port(container: AuditedContainer) -> str:
-    ports = [port.published for port in container.ports if 0 < port.published < _FIRST_ORDINARY_PORT]
-    return f"port {ports[0]}" if ports else ""
+def _published(container: AuditedContainer) -> Iterator[str]:
+    if container.kind != HEAD:
+        yield from (f"port {port.published or port.target} is published" for port in container.ports)
 
 
-def _published(container: AuditedContainer) -> str:
-    if container.kind == HEAD or not container.ports:
-        return ""
-    port = container.ports[0]
-    return f"port {port.published or port.target} is published"
+def _open_ports(container: AuditedContainer) -> Iterator[str]:
+    """The ports of gymctl's containers that other machines reach."""
+    if container.is_of_gymctl:
+        for port in container.ports:
+            if port.host not in LOOPBACK_HOSTS:
+                yield f"{port.host}:{port.published}"
 
 
-def _without_protection(container: AuditedContainer) -> str:
-    ports = [f"{port.host}:{port.published}" for port in container.ports if _is_open(port.host)]
-    if ports and container.is_of_gymctl:
-        return f"{ports[0]} answers without a token"
-    return ""
+def _without_protection(container: AuditedContainer) -> Iterator[str]:
+    yield from (f"{port} answers without a token" for port in _open_ports(container))
 
 
-def _without_encryption(container: AuditedContainer) -> str:
-    ports = [f"{port.host}:{port.published}" for port in container.ports if _is_open(port.host)]
-    if ports and container.is_of_gymctl:
-        return f"{ports[0]} is plain HTTP"
-    return ""
+def _without_encryption(container: AuditedContainer) -> Iterator[str]:
+    yield from (f"{port} is plain HTTP" for port in _open_ports(container))
 
 
-def _local_head(container: AuditedContainer) -> str:
-    ports = [port for port in container.ports if not _is_open(port.host)]
-    if container.kind == HEAD and ports:
-        return f"{ports[0].host}:{ports[0].published} answers every user of the machine without a token"
-    return ""
+def _local_head(container: AuditedContainer) -> Iterator[str]:
+    if container.kind == HEAD:
+        for port in container.ports:
+            if port.host in LOOPBACK_HOSTS:
+                yield f"{port.host}:{port.published} answers every user of the machine without a token"
 
 
 def _without_tokens(stack: AuditedStack) -> Iterator[Evidence]:
@@ -65,10 +62,8 @@ def _without_tokens(stack: AuditedStack) -> Iterator[Evidence]:
         yield Evidence("", "servers answer every container on their networks without a token")
 
 
-def _default_bridge(container: AuditedContainer) -> str:
-    if container.namespaces.get("network") in ("bridge", "default"):
-        return "uses Docker's default bridge"
-    return ""
+def _is_on_default_bridge(container: AuditedContainer) -> bool:
+    return container.namespaces.get("network") in ("bridge", "default")
 
 
 def _one_network(stack: AuditedStack) -> Iterator[Evidence]:
@@ -118,20 +113,20 @@ def _head_out(stack: AuditedStack) -> Iterator[Evidence]:
 
 def _host_on_network(stack: AuditedStack) -> Iterator[Evidence]:
     for network in stack.networks.values():
-        if network.is_internal and network.has_host_address and network.driver != _OVERLAY:
+        is_bridge = network.driver != _OVERLAY
+        if is_bridge and network.is_internal and network.has_host_address:
             yield Evidence(network.name, "the machine has an address on this internal network")
 
 
-def _host_name(container: AuditedContainer) -> str:
-    has_gateway = any(host.startswith(GATEWAY) for host in container.extra_hosts)
-    if has_gateway and container.kind in ENVIRONMENTS:
-        return f"extra_hosts has {GATEWAY}"
-    return ""
+def _host_name(container: AuditedContainer) -> Iterator[str]:
+    if container.kind in ENVIRONMENTS:
+        yield from (f"extra_hosts: {host}" for host in container.extra_hosts if host.startswith(GATEWAY))
 
 
 def _plain_overlay(stack: AuditedStack) -> Iterator[Evidence]:
-    for network in stack.networks.values():
-        if network.driver == _OVERLAY and not network.is_encrypted and not network.is_external:
+    own = (network for network in stack.networks.values() if not network.is_external)
+    for network in own:
+        if network.driver == _OVERLAY and not network.is_encrypted:
             yield Evidence(network.name, "traffic between machines is not encrypted")
 
 
@@ -193,7 +188,7 @@ NETWORK_RULES = (
         severity=Severity.HIGH,
         title="a container is on the network of containers of others",
         cure="remove network_mode: bridge",
-        check=each(_default_bridge),
+        check=when(_is_on_default_bridge, "uses Docker's default bridge"),
         docker_bench="5.30",
     ),
     Rule(
@@ -286,7 +281,7 @@ NETWORK_RULES = (
         severity=Severity.LOW,
         title="a port below 1024 is published",
         cure="ports: ['127.0.0.1:11000:11000']",
-        check=each(_privileged_port),
+        check=each(_privileged_ports),
         docker_bench="5.8",
     ),
 )

@@ -2,107 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from gymctl.stack.audit.rule import Rule, Severity, each
+from gymctl.stack.audit.rule import Check, Rule, Severity, each, when
 from gymctl.stack.audit.subject import AuditedContainer
 
 _SENSITIVE = ("/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sys", "/usr", "/var/lib/docker", "/var/run")
 _ENGINE_SOCKETS = ("docker.sock", "containerd.sock", "podman.sock")
-_ROOT = ("0", "root")
+_ROOT = ("", "0", "root")
+_NO_NEW_PRIVILEGES = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
 
 
-def _privileged(container: AuditedContainer) -> str:
-    return "privileged: true" if container.is_privileged else ""
+def _is_privileged(container: AuditedContainer) -> bool:
+    return container.is_privileged
 
 
-def _added_capabilities(container: AuditedContainer) -> str:
-    if container.added_capabilities:
-        return f"cap_add: {', '.join(sorted(container.added_capabilities))}"
-    return ""
+def _added_capabilities(container: AuditedContainer) -> Iterator[str]:
+    for capability in sorted(container.added_capabilities):
+        yield f"cap_add: {capability}"
 
 
-def _kept_capabilities(container: AuditedContainer) -> str:
-    if "ALL" in container.dropped_capabilities:
-        return ""
-    return "cap_drop does not contain ALL"
+def _keeps_capabilities(container: AuditedContainer) -> bool:
+    return "ALL" not in container.dropped_capabilities
 
 
-def _new_privileges(container: AuditedContainer) -> str:
-    allowed = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
-    if allowed.isdisjoint(container.security_options):
-        return "security_opt does not contain no-new-privileges:true"
-    return ""
+def _may_gain_privileges(container: AuditedContainer) -> bool:
+    return _NO_NEW_PRIVILEGES.isdisjoint(container.security_options)
 
 
-def _writable_root(container: AuditedContainer) -> str:
-    return "" if container.is_read_only else "read_only is not set"
+def _is_root_writable(container: AuditedContainer) -> bool:
+    return not container.is_read_only
 
 
-def _namespace(key: str) -> Callable[[AuditedContainer], str]:
+def _host_namespace(key: str) -> Check:
     """A check that the machine's own namespace of a kind is not used."""
-
-    def check(container: AuditedContainer) -> str:
-        return f"{key}: host" if container.namespaces.get(key) == "host" else ""
-
-    return check
+    return when(lambda container: container.namespaces.get(key) == "host", f"{key}: host")
 
 
-def _security_option(*options: str) -> Callable[[AuditedContainer], str]:
+def _security_option(unwanted: str) -> Check:
     """A check that an option which turns a protection off is not set."""
-
-    def check(container: AuditedContainer) -> str:
-        off = [option for option in container.security_options if option.replace("=", ":") in options]
-        return f"security_opt: {off[0]}" if off else ""
-
-    return check
+    return when(lambda container: unwanted in _with_colons(container.security_options), f"security_opt: {unwanted}")
 
 
-def _engine_socket(container: AuditedContainer) -> str:
-    sockets = [item.source for item in container.mounts if PurePosixPath(item.source).name in _ENGINE_SOCKETS]
-    return f"mounts {sockets[0]}" if sockets else ""
+def _with_colons(options: Iterable[str]) -> list[str]:
+    """Security options in the form with a colon; Docker takes ``=`` too."""
+    return [option.replace("=", ":") for option in options]
 
 
-def _sensitive_folder(container: AuditedContainer) -> str:
+def _engine_sockets(container: AuditedContainer) -> Iterator[str]:
     for mount in container.mounts:
-        path = PurePosixPath(mount.source)
-        is_socket = path.name in _ENGINE_SOCKETS
-        if mount.type == "bind" and not is_socket and any(path.is_relative_to(place) for place in _SENSITIVE):
-            return f"mounts {mount.source}"
-        if mount.type == "bind" and mount.source == "/":
-            return "mounts /"
-    return ""
+        if PurePosixPath(mount.source).name in _ENGINE_SOCKETS:
+            yield f"mounts {mount.source}"
 
 
-def _writable_mount(container: AuditedContainer) -> str:
-    sources = [item.source for item in container.mounts if item.type == "bind" and item.is_writable]
-    return f"may write to {sources[0]}" if sources else ""
+def _sensitive_folders(container: AuditedContainer) -> Iterator[str]:
+    for mount in container.mounts:
+        if mount.type == "bind" and _is_sensitive(PurePosixPath(mount.source)):
+            yield f"mounts {mount.source}"
 
 
-def _shared_mount(container: AuditedContainer) -> str:
-    shared = [item.source for item in container.mounts if item.propagation in ("shared", "rshared")]
-    return f"{shared[0]} has shared propagation" if shared else ""
+def _is_sensitive(path: PurePosixPath) -> bool:
+    """Whether a path is the machine's root or one of its system; a socket of the engine has a rule of its own."""
+    if path.name in _ENGINE_SOCKETS:
+        return False
+    return path == PurePosixPath("/") or any(path.is_relative_to(place) for place in _SENSITIVE)
 
 
-def _device(container: AuditedContainer) -> str:
-    return f"devices: {', '.join(container.devices)}" if container.devices else ""
+def _writable_mounts(container: AuditedContainer) -> Iterator[str]:
+    for mount in container.mounts:
+        if mount.type == "bind" and mount.is_writable:
+            yield f"may write to {mount.source}"
 
 
-def _root_user(container: AuditedContainer) -> str:
-    if container.user is None:
-        return ""
-    name = container.user.partition(":")[0]
-    return f"runs as {name or 'root'}" if name in ("", *_ROOT) else ""
+def _shared_mounts(container: AuditedContainer) -> Iterator[str]:
+    for mount in container.mounts:
+        if mount.propagation in ("shared", "rshared"):
+            yield f"{mount.source} has shared propagation"
 
 
-def _cgroup_parent(container: AuditedContainer) -> str:
-    parent = container.namespaces.get("cgroup_parent", "")
-    return f"cgroup_parent: {parent}" if parent else ""
+def _devices(container: AuditedContainer) -> Iterator[str]:
+    for device in container.devices:
+        yield f"devices: {device}"
 
 
-def _sysctl(container: AuditedContainer) -> str:
-    return f"sysctls: {', '.join(container.sysctls)}" if container.sysctls else ""
+def _is_root(container: AuditedContainer) -> bool:
+    return container.user is not None and container.user.partition(":")[0] in _ROOT
+
+
+def _has_cgroup_parent(container: AuditedContainer) -> bool:
+    return "cgroup_parent" in container.namespaces
+
+
+def _sysctls(container: AuditedContainer) -> Iterator[str]:
+    for name in container.sysctls:
+        yield f"sysctls: {name}"
 
 
 PRIVILEGE_RULES = (
@@ -111,7 +105,7 @@ PRIVILEGE_RULES = (
         severity=Severity.CRITICAL,
         title="a container may do everything on the machine",
         cure="privileged: false",
-        check=each(_privileged),
+        check=when(_is_privileged, "privileged: true"),
         docker_bench="5.5",
     ),
     Rule(
@@ -119,7 +113,7 @@ PRIVILEGE_RULES = (
         severity=Severity.CRITICAL,
         title="a container can give orders to the container engine",
         cure="remove the socket from volumes",
-        check=each(_engine_socket),
+        check=each(_engine_sockets),
         docker_bench="5.32",
     ),
     Rule(
@@ -127,7 +121,7 @@ PRIVILEGE_RULES = (
         severity=Severity.CRITICAL,
         title="a container uses the machine's network",
         cure="remove network_mode: host",
-        check=each(_namespace("network")),
+        check=_host_namespace("network"),
         docker_bench="5.10",
     ),
     Rule(
@@ -135,7 +129,7 @@ PRIVILEGE_RULES = (
         severity=Severity.HIGH,
         title="a container can read a folder of the system",
         cure="mount the folder with the data only, such as ./data:/data:ro",
-        check=each(_sensitive_folder),
+        check=each(_sensitive_folders),
         docker_bench="5.6",
     ),
     Rule(
@@ -143,7 +137,7 @@ PRIVILEGE_RULES = (
         severity=Severity.HIGH,
         title="a container runs as root",
         cure='user: "10001"',
-        check=each(_root_user),
+        check=when(_is_root, "runs as root"),
     ),
     Rule(
         id="added-capabilities",
@@ -158,7 +152,7 @@ PRIVILEGE_RULES = (
         severity=Severity.HIGH,
         title="system calls of a container are not filtered",
         cure="remove seccomp:unconfined from security_opt",
-        check=each(_security_option("seccomp:unconfined")),
+        check=_security_option("seccomp:unconfined"),
         docker_bench="5.22",
     ),
     Rule(
@@ -166,7 +160,7 @@ PRIVILEGE_RULES = (
         severity=Severity.HIGH,
         title="a container sees the machine's processes",
         cure="remove pid: host",
-        check=each(_namespace("pid")),
+        check=_host_namespace("pid"),
         docker_bench="5.16",
     ),
     Rule(
@@ -174,7 +168,7 @@ PRIVILEGE_RULES = (
         severity=Severity.MEDIUM,
         title="a container leaves the engine's user namespace",
         cure="remove userns_mode: host",
-        check=each(_namespace("userns")),
+        check=_host_namespace("userns"),
         docker_bench="5.31",
     ),
     Rule(
@@ -182,14 +176,14 @@ PRIVILEGE_RULES = (
         severity=Severity.MEDIUM,
         title="a container keeps Docker's default rights",
         cure="cap_drop: [ALL]",
-        check=each(_kept_capabilities),
+        check=when(_keeps_capabilities, "cap_drop does not contain ALL"),
     ),
     Rule(
         id="new-privileges",
         severity=Severity.MEDIUM,
         title="a program in a container can gain rights, such as by setuid",
         cure="security_opt: ['no-new-privileges:true']",
-        check=each(_new_privileges),
+        check=when(_may_gain_privileges, "security_opt does not contain no-new-privileges:true"),
         docker_bench="5.26",
     ),
     Rule(
@@ -197,7 +191,7 @@ PRIVILEGE_RULES = (
         severity=Severity.MEDIUM,
         title="a container can change its own programs",
         cure="read_only: true",
-        check=each(_writable_root),
+        check=when(_is_root_writable, "read_only is not set"),
         docker_bench="5.13",
     ),
     Rule(
@@ -205,7 +199,7 @@ PRIVILEGE_RULES = (
         severity=Severity.MEDIUM,
         title="the AppArmor profile of a container is off",
         cure="remove apparmor:unconfined from security_opt",
-        check=each(_security_option("apparmor:unconfined")),
+        check=_security_option("apparmor:unconfined"),
         docker_bench="5.2",
     ),
     Rule(
@@ -213,7 +207,7 @@ PRIVILEGE_RULES = (
         severity=Severity.MEDIUM,
         title="SELinux does not confine a container",
         cure="remove label:disable from security_opt",
-        check=each(_security_option("label:disable")),
+        check=_security_option("label:disable"),
         docker_bench="5.3",
     ),
     Rule(
@@ -221,7 +215,7 @@ PRIVILEGE_RULES = (
         severity=Severity.MEDIUM,
         title="a container shares memory with the machine's processes",
         cure="shm_size: 16gb",
-        check=each(_namespace("ipc")),
+        check=_host_namespace("ipc"),
         docker_bench="5.17",
     ),
     Rule(
@@ -229,7 +223,7 @@ PRIVILEGE_RULES = (
         severity=Severity.MEDIUM,
         title="a container has devices of the machine",
         cure="resources: {gpus: 1}",
-        check=each(_device),
+        check=each(_devices),
         docker_bench="5.18",
     ),
     Rule(
@@ -237,7 +231,7 @@ PRIVILEGE_RULES = (
         severity=Severity.MEDIUM,
         title="mounts that a container makes appear on the machine",
         cure="remove the propagation from volumes",
-        check=each(_shared_mount),
+        check=each(_shared_mounts),
         docker_bench="5.20",
     ),
     Rule(
@@ -245,7 +239,7 @@ PRIVILEGE_RULES = (
         severity=Severity.LOW,
         title="a container can change the machine's host name",
         cure="remove uts: host",
-        check=each(_namespace("uts")),
+        check=_host_namespace("uts"),
         docker_bench="5.21",
     ),
     Rule(
@@ -253,7 +247,7 @@ PRIVILEGE_RULES = (
         severity=Severity.LOW,
         title="a container is outside of the engine's control group",
         cure="remove cgroup_parent",
-        check=each(_cgroup_parent),
+        check=when(_has_cgroup_parent, "cgroup_parent is set"),
         docker_bench="5.25",
     ),
     Rule(
@@ -261,13 +255,13 @@ PRIVILEGE_RULES = (
         severity=Severity.LOW,
         title="a container has kernel parameters of its own",
         cure="remove sysctls",
-        check=each(_sysctl),
+        check=each(_sysctls),
     ),
     Rule(
         id="writable-mount",
         severity=Severity.LOW,
         title="a container can change files of the machine",
         cure="volumes: ['SOURCE:TARGET:ro']",
-        check=each(_writable_mount),
+        check=each(_writable_mounts),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from gymctl.stack.audit.subject import AuditedContainer, AuditedStack
 
@@ -57,13 +58,23 @@ class Rule:
     """The check of docker-bench-security 1.6.0 about the same thing."""
 
 
-def each(check: Callable[[AuditedContainer], str]) -> Check:
-    """A check of every container: the evidence that one breaks a rule; empty: it does not."""
+def each(find: Callable[[AuditedContainer], Iterable[str]]) -> Check:
+    """A check of every container; ``find`` gives the evidence that one breaks a rule, a text each."""
+    return partial(_evidence, find)
 
-    def evidence(stack: AuditedStack) -> Iterator[Evidence]:
-        for container in stack.containers:
-            text = check(container)
-            if text:
-                yield Evidence(container.service, text)
 
-    return evidence
+def when(is_broken: Callable[[AuditedContainer], bool], text: str) -> Check:
+    """A check of every container that breaks a rule in one way, with ``text`` as its evidence."""
+    return partial(_flagged, is_broken, text)
+
+
+def _evidence(find: Callable[[AuditedContainer], Iterable[str]], stack: AuditedStack) -> Iterator[Evidence]:
+    for container in stack.containers:
+        for text in find(container):
+            yield Evidence(container.service, text)
+
+
+def _flagged(is_broken: Callable[[AuditedContainer], bool], text: str, stack: AuditedStack) -> Iterator[Evidence]:
+    for container in stack.containers:
+        if is_broken(container):
+            yield Evidence(container.service, text)

@@ -10,14 +10,13 @@ from itertools import pairwise
 from typing import Any
 
 from gymctl.config.secrets import holds_credential
-from gymctl.stack.audit.rule import Evidence, Rule, Severity, each
+from gymctl.stack.audit.rule import Evidence, Rule, Severity, each, when
 from gymctl.stack.audit.subject import ENVIRONMENTS, HEAD, AuditedContainer, AuditedStack
 
 _NO_SECRETS = frozenset({"", "empty", "none", "null", "false", "true", "dummy", "token", "disabled"})
 """Values of credentials that open nothing, in lower case."""
 _REFERENCE = re.compile(r"\$\{|^\*+$|^/")
 """A reference to a variable, a masked value, or a path of a file."""
-_FLAG = re.compile(r"--?([a-z0-9-]+)(?:=(.*))?", re.IGNORECASE | re.DOTALL)
 _URL_WITH_PASSWORD = re.compile(r"://[^/@:\s]+:(?!\$\{)[^/@\s]+@")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}")
 _SLICE = "NEMO_GYM_CONFIG_DICT"
@@ -32,26 +31,25 @@ def _is_secret(key: str, value: Any) -> bool:
     return value.lower() not in _NO_SECRETS and _REFERENCE.search(value) is None
 
 
-def _in_environment(container: AuditedContainer) -> str:
+def _in_environment(container: AuditedContainer) -> Iterator[str]:
     for key, value in container.environment.items():
-        if key != _SLICE and (_is_secret(key, value) or _URL_WITH_PASSWORD.search(value)):
-            return f"environment.{key}"
-    return ""
+        is_secret = _is_secret(key, value) or _URL_WITH_PASSWORD.search(value)
+        if is_secret and key != _SLICE:
+            yield f"environment.{key}"
 
 
-def _in_command(container: AuditedContainer) -> str:
+def _in_command(container: AuditedContainer) -> Iterator[str]:
     for word, following in pairwise((*container.command, "")):
-        match = _FLAG.fullmatch(word)
-        if match and _is_secret(match[1], match[2] if match[2] is not None else following):
-            return f"--{match[1]} in its command"
-        if _URL_WITH_PASSWORD.search(word):
-            return "a URL with a password in its command"
-    return ""
+        flag, _, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and _is_secret(flag, value or following):
+            yield f"--{flag} in its command"
+        elif _URL_WITH_PASSWORD.search(word):
+            yield "a URL with a password in its command"
 
 
-def _in_configuration(container: AuditedContainer) -> str:
-    path = next(_secrets_in(container.slice, ()), ())
-    return f"{'.'.join(path)} is in plain text" if path else ""
+def _in_configuration(container: AuditedContainer) -> Iterator[str]:
+    for path in _secrets_in(container.slice, ()):
+        yield f"{'.'.join(path)} is in plain text"
 
 
 def _secrets_in(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -66,10 +64,9 @@ def _secrets_in(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield path
 
 
-def _secret_of_environment(container: AuditedContainer) -> str:
-    if container.kind in ENVIRONMENTS and container.secrets:
-        return f"secrets: {', '.join(container.secrets)}"
-    return ""
+def _secrets_of_environment(container: AuditedContainer) -> Iterator[str]:
+    if container.kind in ENVIRONMENTS:
+        yield from (f"secrets: {name}" for name in container.secrets)
 
 
 def _readable_files(stack: AuditedStack) -> Iterator[Evidence]:
@@ -90,43 +87,34 @@ def _shared_secrets(stack: AuditedStack) -> Iterator[Evidence]:
             yield Evidence(name, f"{count} services have this secret")
 
 
-def _ray_token(container: AuditedContainer) -> str:
-    if container.kind == "ray" and container.environment.get("RAY_AUTH_MODE") == "disabled":
-        return "RAY_AUTH_MODE: disabled"
-    return ""
+def _has_no_ray_token(container: AuditedContainer) -> bool:
+    return container.kind == "ray" and container.environment.get("RAY_AUTH_MODE") == "disabled"
 
 
-def _ray_dashboard(container: AuditedContainer) -> str:
-    if container.kind == "ray" and container.ports:
-        return f"port {container.ports[0].published} takes jobs without a token"
-    return ""
+def _ray_dashboard(container: AuditedContainer) -> Iterator[str]:
+    if container.kind == "ray":
+        yield from (f"port {port.published} takes jobs without a token" for port in container.ports)
 
 
-def _vllm_key(container: AuditedContainer) -> str:
-    is_protected = any(word.startswith("--api-key") for word in container.command)
-    if container.kind == "vllm" and container.has_healthcheck and not is_protected:
-        return "serves without --api-key"
-    return ""
+def _has_no_vllm_key(container: AuditedContainer) -> bool:
+    serves = container.kind == "vllm" and not container.completes
+    return serves and not any(word.startswith("--api-key") for word in container.command)
 
 
-def _moving_tag(container: AuditedContainer) -> str:
-    name = container.image.rpartition("/")[2]
-    if "@" in name or container.image.startswith("sha256:"):
-        return ""
-    tag = name.partition(":")[2]
-    return f"image {container.image}" if tag in ("", "latest") else ""
+def _moving_tag(container: AuditedContainer) -> Iterator[str]:
+    name, _, tag = container.image.rpartition("/")[2].partition(":")
+    if "@" not in name and "@" not in tag and tag in ("", "latest"):
+        yield f"image {container.image}"
 
 
-def _without_digest(container: AuditedContainer) -> str:
-    if container.is_built or container.pull_policy == "never" or _DIGEST.search(container.image):
-        return ""
-    return f"image {container.image}"
+def _without_digest(container: AuditedContainer) -> Iterator[str]:
+    if not container.is_built and container.pull_policy != "never" and not _DIGEST.search(container.image):
+        yield f"image {container.image}"
 
 
-def _pulled(container: AuditedContainer) -> str:
-    if container.pull_policy in (None, "never") or not container.image.startswith("gymctl-"):
-        return ""
-    return f"pull_policy: {container.pull_policy}"
+def _pulled(container: AuditedContainer) -> Iterator[str]:
+    if container.pull_policy not in (None, "never") and container.image.startswith("gymctl-"):
+        yield f"pull_policy: {container.pull_policy}"
 
 
 def _unlocked_packages(stack: AuditedStack) -> Iterator[Evidence]:
@@ -169,7 +157,7 @@ SECRET_RULES = (
         severity=Severity.HIGH,
         title="whoever reaches the Ray cluster runs code on it",
         cure="this version starts Ray without a token: keep other containers off its networks",
-        check=each(_ray_token),
+        check=when(_has_no_ray_token, "RAY_AUTH_MODE: disabled"),
     ),
     Rule(
         id="ray-dashboard",
@@ -183,7 +171,7 @@ SECRET_RULES = (
         severity=Severity.MEDIUM,
         title="an environment has a key that code in it can read",
         cure="give the key to a model server or to a server with one tool, and refer to that",
-        check=each(_secret_of_environment),
+        check=each(_secrets_of_environment),
     ),
     Rule(
         id="pulled-image",
@@ -219,7 +207,7 @@ SECRET_RULES = (
         severity=Severity.LOW,
         title="vLLM answers every container on its networks",
         cure="this version gives vLLM no key: keep the networks as they are rendered",
-        check=each(_vllm_key),
+        check=when(_has_no_vllm_key, "serves without --api-key"),
     ),
     Rule(
         id="shared-secret",
