@@ -41,7 +41,7 @@ head_server: {{host: 127.0.0.1, port: {port}}}
 """
 
 # A machine's router may accept connections to any address: a server is reached if its own reply comes back. Ray's nodes
-# speak HTTP/2, and greet with their settings.
+# speak HTTP/2, and greet with their settings, which differ from those of a router.
 CONNECT = """\
 import http.client, json, socket, sys
 
@@ -64,7 +64,9 @@ def greeting(address, port):
     try:
         with socket.create_connection((address, port), timeout=1.5) as s:
             s.sendall(GREETING)
-            return list(s.recv(9))[3:4]
+            with s.makefile("rb") as frames:
+                head = frames.read(9)
+                return list(head + frames.read(int.from_bytes(head[:3], "big")))
     except OSError:
         return None
 
