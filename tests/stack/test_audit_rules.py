@@ -349,3 +349,61 @@ def test_a_file_that_is_not_composes_is_refused(text: str) -> None:
 def test_the_forms_of_a_port(port: Any, expected: AuditedPort) -> None:
     stack = stack_of_document({"services": {"a": {"image": "x", "ports": [port]}}}, "demo", Path())
     assert stack.containers[0].ports == (expected,)
+
+
+LONG = {
+    "image": "x",
+    "environment": {"A": "1", "B": ""},
+    "labels": {"gymctl.kind": "head"},
+    "ports": [{"target": 80, "published": "8080", "host_ip": "127.0.0.1"}],
+    "networks": {"inner": {"aliases": ["a"]}},
+    "volumes": [{"type": "bind", "source": "/data", "target": "/data", "read_only": True}],
+    "secrets": [{"source": "KEY", "target": "/run/secrets/KEY"}],
+    "command": ["serve", "--port", "80"],
+    "tmpfs": ["/tmp:size=1m"],
+    "extra_hosts": {"host.docker.internal": "host-gateway"},
+    "sysctls": {"net.core.somaxconn": 1024},
+    "cap_drop": ["ALL"],
+    "deploy": {"resources": {"limits": {"memory": "1g", "pids": 5, "cpus": "1"}}},
+    "read_only": True,
+}
+SHORT = {
+    "image": "x",
+    "environment": ["A=1", "B"],
+    "labels": ["gymctl.kind=head"],
+    "ports": ["127.0.0.1:8080:80"],
+    "networks": ["inner"],
+    "volumes": ["/data:/data:ro"],
+    "secrets": ["KEY"],
+    "command": "serve --port 80",
+    "tmpfs": "/tmp:size=1m",
+    "extra_hosts": ["host.docker.internal=host-gateway"],
+    "sysctls": ["net.core.somaxconn=1024"],
+    "cap_drop": ["all"],
+    "mem_limit": "1g",
+    "pids_limit": 5,
+    "cpus": 1,
+    "read_only": "true",
+}
+
+
+def test_short_and_long_forms_mean_the_same() -> None:
+    whole = {"networks": {"inner": {}}, "secrets": {"KEY": {"file": "KEY"}}}
+    texts = [yaml.safe_dump({**whole, "services": {"a": service}}) for service in (LONG, SHORT)]
+    long, short = (stack_of_text(text, "compose.yaml", Path()).containers[0] for text in texts)
+    assert long == short
+
+
+@pytest.mark.parametrize("key", sorted(LONG))
+def test_a_key_without_a_value_or_with_a_variable_is_read(key: str) -> None:
+    for value in (None, "${VALUE}", ["${VALUE}"], {}, []):
+        service = {"image": "x", **SHORT, key: value}
+        try:
+            evaluate(stack_of_text(yaml.safe_dump({"services": {"a": service}}), "compose.yaml", Path()))
+        except InputError as error:
+            assert str(error).startswith("compose.yaml: services.a")
+
+
+def test_a_service_that_is_built_has_no_finding_about_its_image() -> None:
+    stack = stack_of_document({"services": {"a": {"build": "."}}}, "demo", Path())
+    assert not ids(evaluate(stack)) & {"moving-tag", "image-digest"}

@@ -101,8 +101,8 @@ def _container(name: str, service: Mapping[str, Any], *, is_swarm: bool) -> Audi
         secrets=tuple(_names(service.get("secrets"))),
         is_privileged=_is_true(service.get("privileged")),
         is_read_only=_is_true(service.get("read_only")),
-        added_capabilities=frozenset(_names(service.get("cap_add"))),
-        dropped_capabilities=frozenset(_names(service.get("cap_drop"))),
+        added_capabilities=frozenset(name.upper() for name in _names(service.get("cap_add"))),
+        dropped_capabilities=frozenset(name.upper() for name in _names(service.get("cap_drop"))),
         security_options=tuple(_names(service.get("security_opt"))),
         namespaces=_namespaces(service),
         devices=tuple(_names(service.get("devices"))),
@@ -150,7 +150,8 @@ def _under(value: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
 
 
 def _is_oom_killable(service: Mapping[str, Any]) -> bool:
-    return not _is_true(service.get("oom_kill_disable")) and int(service.get("oom_score_adj") or 0) >= 0
+    is_protected = str(service.get("oom_score_adj", "")).startswith("-")
+    return not (is_protected or _is_true(service.get("oom_kill_disable")))
 
 
 def _is_checked(healthcheck: Mapping[str, Any]) -> bool:
@@ -181,7 +182,7 @@ def _port(port: Any) -> AuditedPort:
     if isinstance(port, Mapping):
         host = str(port.get("host_ip", ""))
         published = str(port.get("published", ""))
-        target = str(port["target"])
+        target = str(port.get("target", ""))
     else:
         outside, _, target = str(port).partition("/")[0].rpartition(":")
         host, _, published = outside.rpartition(":")
@@ -234,7 +235,9 @@ def _pairs(value: Any, separators: str = "=") -> Iterator[tuple[str, str]]:
 def _names(value: Any, key: str = "source") -> Iterator[str]:
     """The names in a list of texts or of mappings with ``key``, or the keys of a mapping."""
     for item in value or ():
-        yield str(item[key]) if isinstance(item, Mapping) else str(item)
+        name = item.get(key, "") if isinstance(item, Mapping) else item
+        if name:
+            yield str(name)
 
 
 def _words(value: Any) -> tuple[str, ...]:

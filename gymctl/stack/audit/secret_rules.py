@@ -103,12 +103,13 @@ def _has_no_vllm_key(container: AuditedContainer) -> bool:
 
 def _moving_tag(container: AuditedContainer) -> Iterator[str]:
     name, _, tag = container.image.rpartition("/")[2].partition(":")
-    if "@" not in name and "@" not in tag and tag in ("", "latest"):
+    if name and "@" not in name and tag in ("", "latest"):
         yield f"image {container.image}"
 
 
 def _without_digest(container: AuditedContainer) -> Iterator[str]:
-    if not container.is_built and container.pull_policy != "never" and not _DIGEST.search(container.image):
+    is_pulled = container.image and not container.is_built and container.pull_policy != "never"
+    if is_pulled and not _DIGEST.search(container.image):
         yield f"image {container.image}"
 
 
