@@ -126,7 +126,6 @@ def read_config(
         bundled=assets.folder("services"),
         roots=layers.roots,
         files=tuple(document.name for document in layers.files),
-        notes=tuple(str(note) for note in findings.notes),
         origins=findings.origins,
         resolved=resolved,
         advice=tuple(findings.notes),

@@ -92,31 +92,39 @@ class ConfigSource:
 
 @dataclass(frozen=True)
 class Config:
-    """A complete configuration: merged, resolved, checked.
-
-    ``values`` are the resolved top-level entries other than servers; ``secrets`` maps environment names to values
-    that must never be written down; ``notes`` are lines the user should read once, ``advice`` the same with their
-    codes. ``remote`` are servers that references name and other machines have; ``membership`` is set for such a stack.
-    """
+    """A complete configuration: merged, resolved, checked."""
 
     servers: Mapping[str, ServerInstance]
     head: Head
     values: Mapping[str, Any]
+    """Resolved top-level entries other than servers."""
     secrets: Mapping[str, str]
+    """Environment name -> value; the values must never be written down."""
     bundled: Path
+    """Folder of the bundled services."""
     roots: tuple[Path, ...] = ()
+    """Folders that were searched for configurations and servers, in order."""
     files: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     origins: Origins = field(default_factory=Origins)
+    """The place that set each value."""
     resolved: Mapping[str, Any] = field(default_factory=dict)
+    """All top-level entries, with interpolations resolved."""
     advice: tuple[Note, ...] = ()
     merge_order: MergeOrder = MergeOrder.INCLUDES_LAST
     placements: Placements = field(default_factory=Placements)
     remote: Mapping[str, ServerKind] = field(default_factory=dict)
+    """Servers that references name and other machines run."""
     membership: Membership | None = None
-    vllm: Mapping[str, VllmBlock] = field(default_factory=dict)  # by name; '' is the name of a single one
+    """This machine's part; None for a stack on one machine."""
+    vllm: Mapping[str, VllmBlock] = field(default_factory=dict)
+    """By name; a single block has the name ''."""
     ray: RayBlock | None = None
     source: ConfigSource = field(default_factory=ConfigSource)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """``advice`` as lines for the user."""
+        return tuple(str(note) for note in self.advice)
 
     @property
     def is_worker(self) -> bool:

@@ -96,7 +96,7 @@ def test_files_are_merged_as_the_release_does_it(folder: Folder, version: str, w
 def test_an_order_that_was_asked_for_is_kept(folder: Folder) -> None:
     config = loaded(folder, "0.7.0", order=MergeOrder.INCLUDES_LAST)
     assert config.servers["model"].fields["description"] == "included"
-    assert not any("files are merged as" in note for note in config.notes)
+    assert not any("files are merged in" in note for note in config.notes)
 
 
 @pytest.mark.parametrize(("version", "image"), [("0.4.0", "python:3.12-slim"), ("0.7.0", "python:3.13-slim")])
