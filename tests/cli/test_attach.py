@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, CommandResult, free_port
+from cli_stack import EXAMPLE, CommandResult
+from free_ports import free_port
 from upstream_client import PYTHONS, client_rewards
 
 pytestmark = [pytest.mark.processes, pytest.mark.enable_socket]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from cli_stack import GOOD, free_port
+from cli_stack import GOOD
+from free_ports import free_port
 
 from gymctl.engines.collections import registered
 

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from cli_stack import free_port
+from free_ports import free_port
 
 pytestmark = pytest.mark.processes
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_stack import GOOD, CommandResult, free_port
+from cli_stack import GOOD, CommandResult
+from free_ports import free_port
 
 pytestmark = pytest.mark.processes
 

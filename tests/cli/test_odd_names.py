@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_stack import CommandResult, free_port
+from cli_stack import CommandResult
+from free_ports import free_port
 from odd_names import AGENT, LONG, SESSIONS, rewards_of, write_odd_stack
 
 pytestmark = pytest.mark.processes

@@ -12,7 +12,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from cli_stack import contents, free_port
+from cli_stack import contents
+from free_ports import free_port
 
 from gymctl import assets
 

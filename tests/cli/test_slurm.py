@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cli_stack import EXAMPLE, GOOD, CommandResult, free_port
+from cli_stack import EXAMPLE, GOOD, CommandResult
+from free_ports import free_port
 
 from gymctl import assets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -55,7 +56,9 @@ def test_nothing_heavy_is_imported(folder, arguments, code):
         "except SystemExit as end: code = end.code\n"
         f"print('\\nheavy:', code, sorted({HEAVY!r} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    # the shell is named: this process may have none among its ancestors
+    environ = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == f"heavy: {code} []"
 
 

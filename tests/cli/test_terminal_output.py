@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_stack import EXAMPLE, free_port
+from cli_stack import EXAMPLE
+from free_ports import free_port
 from typer.testing import CliRunner
 
 from gymctl.cli import completion

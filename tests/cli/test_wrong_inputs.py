@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_stack import EXAMPLE, GOOD, contents, free_port
+from cli_stack import EXAMPLE, GOOD, contents
+from free_ports import free_port
 
 pytestmark = pytest.mark.processes
 

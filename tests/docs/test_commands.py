@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
+from free_ports import free_port
 
 pytestmark = pytest.mark.processes
 
@@ -44,13 +44,6 @@ def blocks() -> list[object]:
             marks = [pytest.mark.docker] if needs else []
             params.append(pytest.param(text, marks=marks, id=f"{page.relative_to(TOP)}-{number}"))
     return params
-
-
-def free_port() -> int:
-    """A port in place of the one that a block names, which another program may use."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @pytest.mark.parametrize("block", blocks())

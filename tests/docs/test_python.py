@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 import gymctl
 
 TOP = Path(__file__).parents[2]
 PAGE = TOP / "docs" / "python.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+QUICKSTART = re.compile(r'load\("examples/quickstart"(?:, "\+head_server\.port=\d+")?')
 # what a notebook is to the code in it: an event loop that runs already
 NOTEBOOK = "import asyncio\nasync def cell():\n{block}\nasyncio.run(cell())\n"
 
@@ -24,9 +26,9 @@ NOTEBOOK = "import asyncio\nasync def cell():\n{block}\nasyncio.run(cell())\n"
 @pytest.mark.parametrize("is_notebook", [False, True], ids=["script", "notebook"])
 @pytest.mark.parametrize("block", BLOCKS, ids=range(1, len(BLOCKS) + 1))
 def test_a_block_runs_outside_of_a_checkout(block: str, is_notebook: bool, tmp_path: Path):
-    script = block
+    script = QUICKSTART.sub(f'load("examples/quickstart", "+head_server.port={free_port()}"', block)
     if is_notebook:
-        script = NOTEBOOK.format(block="".join(f"    {line}\n" for line in block.splitlines()))
+        script = NOTEBOOK.format(block="".join(f"    {line}\n" for line in script.splitlines()))
     environ = {**os.environ, "PYTHONPATH": str(TOP)}
     command = [sys.executable, "-c", script]
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from free_ports import free_port
 
 from gymctl.config import Config, load_config
 from gymctl.engines.local.addresses import plan_addresses
@@ -18,12 +19,6 @@ from gymctl.errors import ConfigError, EngineError
 pytestmark = pytest.mark.processes
 
 ROWS = Path(__file__).parents[2] / "examples/quickstart/rows.jsonl"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def load(tmp_path: Path, *arguments: str) -> Config:

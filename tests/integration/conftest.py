@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import socket
 from dataclasses import replace
 from pathlib import Path
 
+import free_ports
 import pytest
 import yaml
 
@@ -33,9 +33,7 @@ def image():
 
 @pytest.fixture
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports.free_port()
 
 
 class Stack:

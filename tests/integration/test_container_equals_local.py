@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 import pytest
 from command_line import EXAMPLE, Folder
+from free_ports import free_port
 
 pytestmark = pytest.mark.docker
 
 TIMING = "_gymctl_timing"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

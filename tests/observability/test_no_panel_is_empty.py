@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from free_ports import free_port
 
 from gymctl import assets
 
@@ -79,12 +79,6 @@ slow:
 """
 # A query of an alert selects series that appear with the first event of a kind.
 EVENTS = {'code=~"5.."', 'code="429"', 'le="'}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def gymctl(folder: Path, *arguments: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
+from free_ports import free_port
 from stack_actions import (
     BLOCKS,
     CASES,
@@ -52,12 +52,6 @@ multi_task_agent:
       resources_server: {type: resources_servers, name: example_single_tool_call}
       model_server: {type: responses_api_models, name: policy_model}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 from gymctl.errors import InputError
 from gymctl.server.calls.client import Client
@@ -46,11 +47,6 @@ if __name__ == "__main__":
     Slow.serve()
 """
 REQUEST = b"POST /wait HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def start(folder: Path, port: int, notice: float) -> subprocess.Popen[bytes]:

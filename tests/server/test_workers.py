@@ -16,6 +16,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from free_ports import free_port
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 
@@ -40,11 +41,6 @@ class Counter(ResourcesServer):
 if __name__ == "__main__":
     Counter.serve()
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @contextmanager
