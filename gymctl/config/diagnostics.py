@@ -102,6 +102,7 @@ class NoteCode(StrEnum):
     VLLM_UNUSED = "vllm-unused"
     RAY_ADDRESS = "ray-address"
     MERGE_ORDER = "merge-order"
+    RECIPE = "recipe"
 
 
 CODES: Mapping[NoteCode, str] = {
@@ -117,6 +118,7 @@ CODES: Mapping[NoteCode, str] = {
     NoteCode.VLLM_UNUSED: "no model server calls a vllm block, or one of its keys has no effect",
     NoteCode.RAY_ADDRESS: "the address of the Ray cluster was taken from the environment",
     NoteCode.MERGE_ORDER: "files are merged in the order of a NeMo Gym release other than the default",
+    NoteCode.RECIPE: "a file is a recipe of NeMo RL, of which only env.nemo_gym is used",
 }
 
 

@@ -17,6 +17,7 @@ from gymctl.config.choices import MergeOrder
 from gymctl.config.config_files import Finder
 from gymctl.config.gym_release import merge_order_of, version_in
 from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
+from gymctl.config.recipe import Recipe, read_recipe
 from gymctl.config.resolve import resolve_text
 from gymctl.config.wording import did_you_mean
 from gymctl.config.yaml_documents import Document, read_document
@@ -41,6 +42,8 @@ class Layers:
     includes: Mapping[str, frozenset[str]]
     ordered_as: str = ""
     """The release of NeMo Gym that the order was taken from; empty where it was set, or is the default one."""
+    recipes: tuple[Recipe, ...] = ()
+    """The recipes of NeMo RL among the files."""
 
     @property
     def all(self) -> tuple[Document, ...]:
@@ -92,6 +95,7 @@ def read_layers(
         order=order,
         includes=tree.includes(),
         ordered_as=version if version and not requested else "",
+        recipes=tuple(tree.recipes.values()),
     )
 
 
@@ -186,6 +190,9 @@ def _read_tree(named: Sequence[str], finder: Finder, environ: Mapping[str, str])
         if path in tree.documents:
             continue
         document = read_document(path, finder.cwd)
+        if recipe := read_recipe(document, path, finder.cwd):
+            tree.recipes[path] = recipe
+            document = recipe.document
         tree.documents[path] = document
         tree.children[path] = _children(document, path, finder, environ)
         pending += tree.children[path]
@@ -213,6 +220,7 @@ class Tree:
     named: list[Path]
     documents: dict[Path, Document] = field(default_factory=dict)
     children: dict[Path, list[Path]] = field(default_factory=dict)
+    recipes: dict[Path, Recipe] = field(default_factory=dict)
 
     def includes(self) -> Mapping[str, frozenset[str]]:
         """For every file the names of those it brings in, near and far."""
@@ -234,9 +242,13 @@ class Tree:
 
 
 def flatten(tree: Tree, order: MergeOrder) -> Iterator[Document]:
-    """The documents in merge order, each once: breadth first, or every file right after those it includes."""
+    """The documents in merge order, each once: breadth first, or every file right after those it includes.
+
+    A recipe overrides the files that it includes in either order: NeMo RL passes its block to NeMo Gym as overrides.
+    """
     if order is MergeOrder.INCLUDES_LAST:
-        yield from tree.documents.values()
+        yield from (document for path, document in tree.documents.items() if path not in tree.recipes)
+        yield from (recipe.document for recipe in tree.recipes.values())
         return
     done: set[Path] = set()
     for path in tree.named:

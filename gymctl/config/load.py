@@ -21,6 +21,7 @@ from gymctl.config.model import Config, ConfigSource, Head, ServerInstance
 from gymctl.config.placement import read_placements
 from gymctl.config.port_checks import check_published
 from gymctl.config.ray import RayBlock, check_address, cluster_address, read_ray
+from gymctl.config.recipe import recipe_note
 from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.server_placement import place_servers
@@ -142,6 +143,8 @@ def read_config(
 def _merged(layers: Layers, findings: Findings) -> dict[str, Any]:
     """All layers in one, their directives applied."""
     note_merge_order(layers.ordered_as, layers.order, layers.includes, findings)
+    for recipe in layers.recipes:
+        findings.note_at(NoteCode.RECIPE, recipe.document.name, recipe_note(recipe))
     return apply_directives(merge_layers(layers.all, layers.includes, findings), findings)
 
 

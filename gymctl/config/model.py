@@ -49,6 +49,8 @@ class ServerInstance:
     """Base URL of the server where it runs already; None: it is started."""
     container: ContainerSettings | None = None
     """What its container gets in addition to the server."""
+    own_fields: frozenset[str] = frozenset()
+    """Fields named like one of gymctl's that its own code reads, as something else."""
 
     @property
     def path(self) -> tuple[str, str, str]:

@@ -152,6 +152,8 @@ class ServerFields(OuterFields, OpenBlock):
 
 GYMCTL_FIELDS = frozenset({"runtime", "slice", *OuterFields.model_fields})
 """Fields of a server that only gymctl reads."""
+PLACEMENT_FIELDS = frozenset({"runtime", "slice", "at", "replicas", "placement", "resources", "needs_ray"})
+"""Those that say where and how it runs, and nothing about its container."""
 
 
 class ModelServerFields(ServerFields):

@@ -167,6 +167,7 @@ class _Entry:
             replicas=settings.get("replicas") or 1,
             at=settings.get("at"),
             container=_container(settings),
+            own_fields=own,
         )
 
     def _read(self, model: type[B], values: Mapping[str, Any], path: KeyPath) -> B | None:

@@ -283,3 +283,10 @@ NOT_IN_WHEEL = frozenset(
     "resources_servers/comp_coding resources_servers/library_judge_math resources_servers/multineedle "
     "resources_servers/weather responses_api_models/scripted_model".split()
 )
+
+# Keys of ``env.nemo_gym`` that only NeMo RL reads (nemo_gym.py, August 2026), and the key of its policy's endpoint.
+TRAINER_KEYS = frozenset(
+    "is_trajectory_collection effort_levels pad_dynamic_image_shapes invalid_tool_call_patterns thinking_tags "
+    "tokenizer_config num_gpu_nodes".split()
+)
+TRAINER_POLICY_KEY = "dummy_key"

@@ -262,7 +262,8 @@ def _plan_servers(parts: _Parts) -> _Servers:
     """One service for each server of the configuration."""
     config = parts.config
     added = _merged(parts.gym.added, parts.machines.added(), parts.ray.added(), parts.watchers.added())
-    slices = Slices(config, parts.addresses, parts.options.slice_mode, GATEWAY, added=added)
+    unmodified = [server.name for server in parts.runtimes.nemo_gym]
+    slices = Slices(config, parts.addresses, parts.options.slice_mode, GATEWAY, added=added, unmodified=unmodified)
     services_by_host = {address.host for address in parts.addresses.values()}
     hosts = [name for name in parts.options.machine_names if name not in services_by_host]
     services: list[ServicePlan] = []

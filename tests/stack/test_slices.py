@@ -99,8 +99,31 @@ def test_globals_that_servers_read_come_along_and_others_do_not() -> None:
     one, two = slice_of(whole, "one"), slice_of(whole, "two")
     assert (one["global_aiohttp_connector_limit"], one["ray_head_node_address"]) == (7, "ray://ray:10001")
     assert (one["port_range_low"], one["port_range_high"]) == (5, 20000)
-    assert one["my_sandbox"] == {"image": "box"}
+    assert one["my_sandbox"] == {"image": "box", "api_key": "k"}
     assert not {"my_sandbox", "wandb_project", "unnamed"} & set(two)
+
+
+def test_a_block_that_a_server_names_brings_its_secrets_to_that_server_alone() -> None:
+    values = {"box": {"api_key": "sk-box-secret", "url": "http://localhost:9/x"}, "spare": {"token": "sk-spare"}}
+    one = server("one", RESOURCES, {"sandbox": {"provider": "box"}})
+    whole = config(one, server("two"), values=values, secrets={"GYM_BOX_API_KEY": "sk-box-secret"})
+    slices = Slices(whole, container_addresses(whole), gateway="host.docker.internal")
+    assert slices.data("one")["box"] == {
+        "api_key": "${oc.env:GYM_BOX_API_KEY}",
+        "url": "http://host.docker.internal:9/x",
+    }
+    assert (slices.of("one").secrets, slices.of("two").secrets) == (("GYM_BOX_API_KEY",), ())
+    assert slices.of("one").rerouted == ("box.url",)
+    assert not {"box", "spare"} & set(slices.data("two"))
+
+
+def test_servers_of_nemo_gym_get_no_field_that_only_gymctl_reads() -> None:
+    fields = {"runtime": "nemo-gym", "slice": "closure", "needs_ray": True, "resources": {"cpus": 1}, "limit": 3}
+    own = replace(server("own", RESOURCES, fields), own_fields=frozenset({"resources"}))
+    whole = config(server("theirs", RESOURCES, fields), own, server("ours", RESOURCES, fields))
+    slices = Slices(whole, container_addresses(whole), unmodified=("theirs", "own"))
+    names = {name: set(entry(slices.data(name), name)) - {"entrypoint", "host", "port"} for name in whole.servers}
+    assert names == {"theirs": {"limit"}, "own": {"limit", "resources"}, "ours": set(fields)}
 
 
 def test_names_of_the_stack_itself_are_never_taken_for_secrets() -> None:

@@ -16,12 +16,19 @@ _NEVER = (HEAD_NAME, "dry_run", "vllm")
 def visible_globals(server: ServerInstance, config: Config) -> Iterator[str]:
     """Names of the globals for one server: known ones, and mappings that its fields name (``provider: my_sandbox``)."""
     is_own_agent = server.kind is ServerKind.AGENT and not _is_bundled(server, config)
-    named = frozenset(_strings(server.fields))
-    for key, value in config.values.items():
-        if holds_credential(key) or key in _NEVER:
-            continue
-        if _is_read(key, is_own_agent=is_own_agent) or (isinstance(value, Mapping) and key in named):
+    named = named_blocks(server, config)
+    for key in config.values:
+        if key in named or (_is_read(key, is_own_agent=is_own_agent) and not holds_credential(key)):
             yield key
+
+
+def named_blocks(server: ServerInstance, config: Config) -> frozenset[str]:
+    """Global mappings that a server's fields name: they belong to its configuration, credentials included."""
+    return frozenset(
+        name
+        for name in _strings(server.fields)
+        if isinstance(config.values.get(name), Mapping) and name not in _NEVER and name not in _READ
+    )
 
 
 def _is_bundled(server: ServerInstance, config: Config) -> bool:
@@ -30,6 +37,8 @@ def _is_bundled(server: ServerInstance, config: Config) -> bool:
 
 def _is_read(key: str, *, is_own_agent: bool) -> bool:
     """Whether servers read the global ``key``; a user's own agent reads more than gymctl's servers do."""
+    if key in _NEVER:
+        return False
     if key in _READ:
         return True
     return key.startswith(upstream.GLOBALS_READ_PREFIXES) or (is_own_agent and key in upstream.GLOBALS_READ_BY_AGENTS)

@@ -6,14 +6,14 @@ server itself listens on. A container binds all its interfaces and is dialled by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from gymctl.config import Config, Reference, ServerInstance, ServerKind, SliceMode, mask, upstream
-from gymctl.config.server_fields import GYMCTL_FIELDS
+from gymctl.config.server_fields import GYMCTL_FIELDS, PLACEMENT_FIELDS
 from gymctl.config.vocabulary import (
     EVERY_INTERFACE,
     EVERY_INTERFACE_HOSTS,
@@ -23,7 +23,7 @@ from gymctl.config.vocabulary import (
     RAY_ADDRESS_KEY,
     base_url,
 )
-from gymctl.stack.slices.globals import visible_globals, without_credentials
+from gymctl.stack.slices.globals import named_blocks, visible_globals, without_credentials
 from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.slices.secret_references import Marked, mark, mark_fields, unmark
 
@@ -74,21 +74,28 @@ class Slices:
         mode: SliceMode = SliceMode.CLOSURE,
         gateway: str | None = None,
         added: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        unmodified: Collection[str] = (),
     ) -> None:
         """``addresses`` has every server and ``head_server``; ``gateway`` replaces localhost in addresses to call.
 
-        ``added`` are globals for single servers, by name; they win over the configuration's.
+        ``added`` are globals for single servers, by name; they win over the configuration's. ``unmodified`` are the
+        servers of NeMo Gym, which get no field that only gymctl reads.
         """
         self._config = config
         self._addresses = addresses
         self._mode = mode
         self._added = added
+        self._unmodified = frozenset(unmodified)
         finder = SecretFinder(config.secrets)
         self._own = {name: mark_fields(server, finder, gateway) for name, server in config.servers.items()}
         self._globals: dict[str, Marked] = {
             name: mark(value, finder, None if name in _OWN_ADDRESSES else gateway, name)
             for name, value in without_credentials(config.values).items()
             if name not in (HEAD_NAME, "dry_run")
+        }
+        self._blocks = {name: named_blocks(server, config) for name, server in config.servers.items()}
+        self._whole_blocks = {
+            name: mark(config.values[name], finder, gateway, name) for name in frozenset().union(*self._blocks.values())
         }
         self._used = {name: self._secrets_of(name) for name in config.servers}
         self._names = _name_secrets(frozenset().union(*self._used.values()), config.secrets)
@@ -110,7 +117,7 @@ class Slices:
             entries.append(self._texts[entry])
         text = "".join(entries) + dump_slice(self._rest(name))
         secrets = sorted(self._names[piece] for piece in self._used[name])
-        parts = (self._own[name], *(self._globals[key] for key in self._global_names(name)))
+        parts = (self._own[name], *self._globals_of(name).values())
         return Slice(
             text=text,
             secrets=tuple(secrets),
@@ -134,7 +141,7 @@ class Slices:
 
     def _rest(self, name: str) -> dict[str, Any]:
         head = self._addresses[HEAD_NAME]
-        global_values = {key: unmark(self._globals[key], self._names) for key in self._global_names(name)}
+        global_values = {key: unmark(value, self._names) for key, value in self._globals_of(name).items()}
         added = escape_all(dict(self._added.get(name, {})))
         return {
             HEAD_NAME: {"host": head.host, "port": head.port},
@@ -147,19 +154,29 @@ class Slices:
         """An agent that chooses servers at run time needs ``slice: full`` in its own entry."""
         return self._mode == SliceMode.FULL or self._config.servers[name].fields.get("slice") == "full"
 
-    def _global_names(self, name: str) -> list[str]:
-        return list(self._globals if self._is_full(name) else visible_globals(self._config.servers[name], self._config))
+    def _globals_of(self, name: str) -> dict[str, Marked]:
+        """The globals of one server's slice; those that it names have their credentials."""
+        if self._is_full(name):
+            names = list(self._globals)
+        else:
+            names = list(visible_globals(self._config.servers[name], self._config))
+        blocks = self._blocks[name]
+        return {key: self._whole_blocks[key] if key in blocks else self._globals[key] for key in names}
 
     def _fields_of_gymctl(self, server: ServerInstance) -> frozenset[str]:
-        """Fields that are not passed on, since NeMo Gym's environment servers refuse those that they do not know."""
-        return GYMCTL_FIELDS if server.kind is ServerKind.ENVIRONMENT else frozenset()
+        """Fields that are not passed on: servers of NeMo Gym may refuse, or understand otherwise, what gymctl adds."""
+        if server.kind is ServerKind.ENVIRONMENT:
+            return GYMCTL_FIELDS
+        if server.name in self._unmodified:
+            return PLACEMENT_FIELDS - server.own_fields
+        return frozenset()
 
     def _secrets_of(self, name: str) -> frozenset[Piece]:
         if self._is_full(name):
             servers = self._own
         else:
             servers = {name: self._own[name]}
-        parts = [*servers.values(), *(self._globals[key] for key in self._global_names(name))]
+        parts = [*servers.values(), *self._globals_of(name).values()]
         return frozenset().union(*(part.secrets for part in parts))
 
     def _entry(self, name: str, *, own: bool, whole: bool) -> dict[str, Any]:

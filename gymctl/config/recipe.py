@@ -1,0 +1,193 @@
+r"""A recipe of NeMo RL as a configuration: ``env.nemo_gym`` of it, with the files that its ``defaults`` name.
+
+NeMo RL merges the files, resolves the whole recipe, and passes the block to NeMo Gym's parser. References to the rest
+of the recipe are therefore replaced here; everything else (``${oc.env:NAME}``, ``\${policy_base_url}``) is left to the
+configuration that the block becomes a part of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gymctl.config import upstream
+from gymctl.config.diagnostics import KeyPath, Location, display_path, dotted
+from gymctl.config.interpolation_size import MOST_REFERENCES
+from gymctl.config.vocabulary import is_server_entry
+from gymctl.config.yaml_documents import Document, read_document
+from gymctl.errors import ConfigError, Problem
+
+_DEFAULTS = "defaults"
+_REPLACES = "_override_"  # in a mapping: it replaces the one of the default instead of merging with it
+_BLOCK: KeyPath = ("env", "nemo_gym")
+_REFERENCE = re.compile(r"(\\*)\$\{\s*([\w-]+(?:\.[\w-]+)*)\s*\}")
+_ESCAPED = re.compile(r"(\\+)\$\{")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The block of a recipe as a layer of configuration."""
+
+    document: Document
+    unused: tuple[str, ...]
+    """Top-level keys of the recipe, and keys of the block that only NeMo RL reads."""
+
+
+def read_recipe(document: Document, path: Path, cwd: Path) -> Recipe | None:
+    """The recipe that a file is; None for any other file.
+
+    Args:
+        document: the file at ``path``.
+        path: the file; its ``defaults`` are relative to its directory.
+        cwd: directory that paths in messages are relative to.
+
+    Raises:
+        ConfigError: a file that ``defaults`` names cannot be read or refers to itself, or a reference has no target.
+    """
+    if any(is_server_entry(str(name), value) for name, value in document.data.items()):
+        return None
+    if not _default_names(document.data) and _block_of(document.data) is None:
+        return None
+    whole, marks = _merged_chain(document, path, cwd, ())
+    block = _block_of(whole)
+    if block is None:
+        return None
+    resolver = _References(whole, marks)
+    data = {
+        key: resolver.value(value, (*_BLOCK, key))
+        for key, value in block.items()
+        if key not in upstream.TRAINER_KEYS and key != _REPLACES
+    }
+    data = {**_policy(whole, resolver), **data}
+    own_marks = {place[2:]: location for place, location in marks.items() if place[:2] == _BLOCK and len(place) > 2}
+    unused = (*(str(key) for key in whole if key != "env"), *(key for key in block if key in upstream.TRAINER_KEYS))
+    return Recipe(Document(document.name, data, own_marks), unused)
+
+
+def recipe_note(recipe: Recipe) -> str:
+    """What of a recipe is used and what is not."""
+    message = f"this is a recipe of NeMo RL; only its {dotted(_BLOCK)} is used"
+    if recipe.unused:
+        return f"{message}. Not used: {', '.join(recipe.unused)}"
+    return message
+
+
+def _policy(whole: Mapping[str, Any], resolver: _References) -> dict[str, Any]:
+    """What NeMo RL sets for the policy model, as far as the recipe has it: its address is known only at run time."""
+    policy = whole.get("policy")
+    name = policy.get("model_name") if isinstance(policy, dict) else None
+    if not isinstance(name, str):
+        return {}
+    return {
+        "policy_model_name": resolver.value(name, ("policy", "model_name")),
+        "policy_api_key": upstream.TRAINER_POLICY_KEY,
+    }
+
+
+def _block_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    environment = data.get("env")
+    block = environment.get("nemo_gym") if isinstance(environment, dict) else None
+    return block if isinstance(block, dict) else None
+
+
+def _default_names(data: Mapping[str, Any]) -> list[str]:
+    """The files under ``defaults``, first to last; empty where that key is something else."""
+    names = data.get(_DEFAULTS)
+    if isinstance(names, str):
+        return [names]
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return names
+    return []
+
+
+def _merged_chain(
+    document: Document, path: Path, cwd: Path, above: tuple[Path, ...]
+) -> tuple[dict[str, Any], dict[KeyPath, Location]]:
+    """A file merged over its defaults, without ``defaults``, and where each key was written; the file's own win."""
+    data: dict[str, Any] = {}
+    marks: dict[KeyPath, Location] = {}
+    for name in _default_names(document.data):
+        place = (path.parent / name).resolve()
+        if place in (*above, path.resolve()):
+            where = str(document.marks.get((_DEFAULTS,)) or document.name)
+            raise ConfigError(
+                [Problem(where, f"{display_path(place, cwd)} includes itself", "remove it from defaults")]
+            )
+        parent, parent_marks = _merged_chain(read_document(place, cwd), place, cwd, (*above, path.resolve()))
+        data = _merged(data, parent)
+        marks |= parent_marks
+    own = {key: value for key, value in document.data.items() if key != _DEFAULTS}
+    return _merged(data, own), marks | document.marks
+
+
+def _merged(base: Any, over: Any) -> Any:
+    """Mappings merge key by key; anything else, and a mapping with ``_override_: true``, replaces."""
+    if not isinstance(over, dict):
+        return over
+    own = {key: value for key, value in over.items() if key != _REPLACES}
+    if not isinstance(base, dict) or over.get(_REPLACES) is True:
+        return {key: _merged(None, value) for key, value in own.items()}
+    return {**base, **{key: _merged(base.get(key), value) for key, value in own.items()}}
+
+
+@dataclass
+class _References:
+    """Replaces references to keys of a recipe, at most ``MOST_REFERENCES`` of them."""
+
+    whole: Mapping[str, Any]
+    marks: Mapping[KeyPath, Location]
+    replaced: int = field(default=0, init=False)
+
+    def value(self, value: Any, place: KeyPath, within: tuple[str, ...] = ()) -> Any:
+        """The value at ``place`` with its references replaced; ``within`` are those that led to it."""
+        if isinstance(value, dict):
+            return {key: self.value(item, (*place, key), within) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item, (*place, index), within) for index, item in enumerate(value)]
+        if isinstance(value, str) and "${" in value:
+            return self._text(value, place, within)
+        return value
+
+    def _text(self, text: str, place: KeyPath, within: tuple[str, ...]) -> Any:
+        match = _REFERENCE.fullmatch(text)
+        if match and not match[1] and self._is_own(match[2]):
+            return self._target(match[2], place, within)
+        return "".join(self._parts(text, place, within))
+
+    def _parts(self, text: str, place: KeyPath, within: tuple[str, ...]) -> Iterator[str]:
+        end = 0
+        for match in _REFERENCE.finditer(text):
+            if len(match[1]) % 2 or not self._is_own(match[2]):
+                continue
+            yield _unescaped(text[end : match.start()])
+            yield match[1][: len(match[1]) // 2] + str(self._target(match[2], place, within))
+            end = match.end()
+        yield _unescaped(text[end:])
+
+    def _is_own(self, name: str) -> bool:
+        return name.partition(".")[0] in self.whole
+
+    def _target(self, name: str, place: KeyPath, within: tuple[str, ...]) -> Any:
+        self.replaced += 1
+        if name in within or self.replaced > MOST_REFERENCES:
+            raise self._wrong(place, f"${{{name}}} refers to itself or to too many values", "remove a reference")
+        target: Any = self.whole
+        for part in name.split("."):
+            if not isinstance(target, dict) or part not in target:
+                raise self._wrong(place, f"refers to {name}, which the recipe does not set", f"set {name}")
+            target = target[part]
+        return self.value(target, tuple(name.split(".")), (*within, name))
+
+    def _wrong(self, place: KeyPath, message: str, hint: str) -> ConfigError:
+        where = next(
+            (str(self.marks[place[:cut]]) for cut in range(len(place), 0, -1) if place[:cut] in self.marks), ""
+        )
+        return ConfigError([Problem(where, f"{dotted(place)}: {message}", hint)])
+
+
+def _unescaped(text: str) -> str:
+    """An escaped reference is one for NeMo Gym's parser, which reads the resolved recipe."""
+    return _ESCAPED.sub(lambda match: match[1][: len(match[1]) // 2] + "${" if len(match[1]) % 2 else match[0], text)
