@@ -252,9 +252,8 @@ def _first(parts: _Parts) -> ServicePlan:
     if parts.machines.is_worker:
         return parts.machines.node(parts.choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)
     visible = parts.ray.seen_by_clients(parts.config)
-    publish_host = parts.options.publish_host
     return head_service(
-        visible, parts.addresses, parts.choice, publish_host, parts.machines, parts.watchers, parts.edge
+        visible, parts.addresses, parts.choice, parts.options.publish_host, parts.machines, parts.watchers, parts.edge
     )
 
 
@@ -262,10 +261,10 @@ def _plan_servers(parts: _Parts) -> _Servers:
     """One service for each server of the configuration."""
     config = parts.config
     added = _merged(parts.gym.added, parts.machines.added(), parts.ray.added(), parts.watchers.added())
-    unmodified = [server.name for server in parts.runtimes.nemo_gym]
-    slices = Slices(config, parts.addresses, parts.options.slice_mode, GATEWAY, added=added, unmodified=unmodified)
-    services_by_host = {address.host for address in parts.addresses.values()}
-    hosts = [name for name in parts.options.machine_names if name not in services_by_host]
+    theirs = [server.name for server in parts.runtimes.nemo_gym]
+    slices = Slices(config, parts.addresses, parts.options.slice_mode, GATEWAY, added=added, unmodified=theirs)
+    taken = {address.host for address in parts.addresses.values()}
+    hosts = [name for name in parts.options.machine_names if name not in taken]
     services: list[ServicePlan] = []
     rerouted: dict[tuple[str, ...], list[str]] = {}
     for server in config.started.values():
