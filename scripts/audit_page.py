@@ -27,7 +27,7 @@ def _rules() -> Iterator[str]:
     yield "check of docker-bench-security 1.6.0 about the same thing."
     for severity in Severity:
         yield f"\n### {severity.capitalize()}: {counted(severity.points, 'point')}\n"
-        yield "| rule | what is wrong | cure | docker-bench |"
+        yield "| rule | what is wrong | fix | docker-bench |"
         yield "|---|---|---|---|"
         yield from (_row(rule) for rule in RULES if rule.severity is severity)
 
@@ -37,7 +37,7 @@ def _row(rule: Rule) -> str:
 
 
 def _cell(cure: str) -> str:
-    """A cure as code if it is a line of YAML or a command, else as text."""
+    """A fix as code if it is a line of YAML or a command, otherwise as text."""
     return f"`{cure}`" if _LINE.match(cure) else cure
 
 

@@ -101,4 +101,4 @@ def _finding_lines(finding: Finding) -> Iterator[str]:
     more = len(finding.evidence) - _MOST_EVIDENCE
     if more > 0:
         yield f"         and {more} more (--json lists them)"
-    yield f"         cure: {finding.rule.cure}"
+    yield f"         fix: {finding.rule.cure}"

@@ -26,14 +26,14 @@ def test_a_rendered_file_and_its_configuration_have_the_same_findings(gymctl, fo
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_finding_has_its_evidence_and_its_cure(gymctl, folder):
+def test_a_finding_has_its_evidence_and_its_fix(gymctl, folder):
     (folder / "mine.yaml").write_text("services: {web: {image: nginx, privileged: true}}\n")
     result = gymctl("audit", "mine.yaml")
     assert result.code == 0
     assert result.out.splitlines()[:3] == [
         "critical privileged: a container may do everything on the machine",
         "         web: privileged: true",
-        "         cure: privileged: false",
+        "         fix: privileged: false",
     ]
     assert "score" in result.out.splitlines()[-1]
 

@@ -150,9 +150,9 @@ def test_groups_have_every_call_and_no_other_pair(edges: set[tuple[str, str]]) -
     for first, second in edges:
         graph[first].add(second)
         graph[second].add(first)
-    found = groups(graph)
-    assert {frozenset(pair) for group in found for pair in combinations(group, 2)} == set(map(frozenset, edges))
-    assert {name for group in found for name in group} == set(NAMES)
+    server_groups = groups(graph)
+    assert {frozenset(pair) for group in server_groups for pair in combinations(group, 2)} == set(map(frozenset, edges))
+    assert {name for group in server_groups for name in group} == set(NAMES)
     separate = separate_groups(NAMES, graph)
     assert sorted(name for group in separate for name in group) == list(NAMES)
     assert {frozenset(pair) for group in separate for pair in combinations(group, 2)} <= set(map(frozenset, edges))

@@ -35,7 +35,7 @@ class Finding:
             "id": self.rule.id,
             "severity": self.rule.severity.value,
             "title": self.rule.title,
-            "cure": self.rule.cure,
+            "fix": self.rule.cure,
             "docker_bench": self.rule.docker_bench or None,
             "evidence": [vars(item) for item in self.evidence],
         }

@@ -108,8 +108,9 @@ def _moving_tag(container: AuditedContainer) -> Iterator[str]:
 
 
 def _without_digest(container: AuditedContainer) -> Iterator[str]:
-    is_pulled = container.image and not container.is_built and container.pull_policy != "never"
-    if is_pulled and not _DIGEST.search(container.image):
+    if container.is_built or container.pull_policy == "never":
+        return
+    if container.image and not _DIGEST.search(container.image):
         yield f"image {container.image}"
 
 

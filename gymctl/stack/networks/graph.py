@@ -63,16 +63,16 @@ def groups(calls: Neighbours) -> list[tuple[str, ...]]:
     A service that calls nobody is a group of its own. The same input gives the same groups.
     """
     covered: set[frozenset[str]] = set()
-    found: list[tuple[str, ...]] = []
+    all_groups: list[tuple[str, ...]] = []
     for first, others in calls.items():
         if not others:
-            found.append((first,))
+            all_groups.append((first,))
         for second in sorted(others):
             if frozenset((first, second)) not in covered:
                 group = _grown([first, second], calls, covered)
                 covered |= {frozenset(pair) for pair in combinations(group, 2)}
-                found.append(tuple(group))
-    return found
+                all_groups.append(tuple(group))
+    return all_groups
 
 
 def _grown(group: list[str], calls: Neighbours, covered: set[frozenset[str]]) -> list[str]:
@@ -86,11 +86,11 @@ def _grown(group: list[str], calls: Neighbours, covered: set[frozenset[str]]) ->
 
 def separate_groups(names: Sequence[str], calls: Neighbours) -> list[list[str]]:
     """The services ``names``, each in one group, whose members all call each other."""
-    found: list[list[str]] = []
+    separated: list[list[str]] = []
     for name in names:
-        group = next((group for group in found if calls[name].issuperset(group)), None)
+        group = next((group for group in separated if calls[name].issuperset(group)), None)
         if group is None:
-            found.append([name])
+            separated.append([name])
         else:
             group.append(name)
-    return found
+    return separated

@@ -84,10 +84,10 @@ def _networks(services: Sequence[ServicePlan], calls: Neighbours, stack: str) ->
 def _named(members: Iterable[Sequence[str]], services: Sequence[ServicePlan], stack: str) -> Networks:
     """A network for each group in ``members``, and the head in all of them."""
     taken = {name for service in services for name in service.networks}
-    found: Networks = {}
+    networks: Networks = {}
     for group in members:
-        found[_name(group, stack, taken | found.keys())] = [*_heads(services), *group]
-    return found
+        networks[_name(group, stack, taken | networks.keys())] = [*_heads(services), *group]
+    return networks
 
 
 def _egress(services: Sequence[ServicePlan], calls: Neighbours) -> Networks:
@@ -95,11 +95,11 @@ def _egress(services: Sequence[ServicePlan], calls: Neighbours) -> Networks:
     named = {service.name: service for service in services if service.egress and service.kind != "head"}
     with_egress = sorted(named, key=lambda name: (named[name].kind != "ray", name))  # Ray's nodes stay together
     heads = [service.name for service in services if service.egress and service.kind == "head"]
-    found: Networks = {}
+    networks: Networks = {}
     for number, group in enumerate(separate_groups(with_egress, calls), start=1):
-        found[EGRESS_NETWORK if number == 1 else f"{EGRESS_NETWORK}-{number}"] = group
-    first = [*heads, *found.pop(EGRESS_NETWORK, ())]
-    return {EGRESS_NETWORK: first, **found} if first else found
+        networks[EGRESS_NETWORK if number == 1 else f"{EGRESS_NETWORK}-{number}"] = group
+    first = [*heads, *networks.pop(EGRESS_NETWORK, ())]
+    return {EGRESS_NETWORK: first, **networks} if first else networks
 
 
 def _name(group: Sequence[str], stack: str, taken: Collection[str]) -> str:
