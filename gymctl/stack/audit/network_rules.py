@@ -69,7 +69,7 @@ def _is_on_default_bridge(container: AuditedContainer) -> bool:
 def _one_network(stack: AuditedStack) -> Iterator[Evidence]:
     kinds = {container.kind for container in stack.containers if container.networks == ("default",)}
     if kinds & ENVIRONMENTS:
-        yield Evidence("default", "all containers are on one network, with a way out")
+        yield Evidence("default", "all containers are on one network with outbound access")
 
 
 def _environments_and_models(stack: AuditedStack) -> Iterator[Evidence]:
@@ -92,7 +92,7 @@ def _way_out(stack: AuditedStack, kinds: frozenset[str]) -> Iterator[Evidence]:
     for container in stack.containers:
         networks = [network.name for network in stack.networks_of(container) if not network.is_internal]
         if container.kind in kinds and networks:
-            yield Evidence(container.service, f"{networks[0]} has a way out, the metadata address included")
+            yield Evidence(container.service, f"{networks[0]} has outbound access, the metadata address included")
 
 
 def _environment_out(stack: AuditedStack) -> Iterator[Evidence]:
@@ -222,7 +222,7 @@ NETWORK_RULES = (
     Rule(
         id="host-address",
         severity=Severity.MEDIUM,
-        title="containers without a way out reach services of the machine",
+        title="containers without outbound access reach services of the machine",
         cure="driver_opts: {com.docker.network.bridge.inhibit_ipv4: 'true'}",
         check=_host_on_network,
     ),
