@@ -134,9 +134,15 @@ class Cluster:
         )  # fmt: skip
 
     def processes(self) -> list[str]:
-        """What still runs in this cluster's folders."""
-        listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-        return [line for line in listed.splitlines() if str(self.folder) in line and "pytest" not in line]
+        """The commands of processes that still run in this cluster's folders, apart from the test's own."""
+        running = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                is_inside = (process / "cwd").resolve().is_relative_to(self.folder)
+                command = (process / "cmdline").read_bytes()
+                if is_inside and command and process.name != str(os.getpid()):
+                    running.append(command.replace(b"\0", b" ").decode())
+        return running
 
 
 @pytest.fixture
@@ -260,6 +266,7 @@ def test_a_job_without_a_command_runs_until_it_is_cancelled(
             time.sleep(0.1)
         with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/") as reply:
             assert reply.status == 200
+        assert cluster.processes()
     finally:
         job.send_signal(signal.SIGTERM)
         job.wait(60)
