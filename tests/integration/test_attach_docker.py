@@ -101,6 +101,21 @@ def test_a_container_of_another_network_needs_to_be_on_the_list(folder: Folder, 
     assert call_from(folder, name, gateway, port).startswith("200")
 
 
+def test_a_local_stack_checks_its_clients_itself(folder: Folder, network: tuple[str, str]) -> None:
+    name, gateway = network
+    subnet = folder.docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", name).strip()
+    options = ["--engine", "local", "+head_server.host=0.0.0.0", "--expose", AGENT, "--expose-to"]
+    up(folder, *options, "203.0.113.0/24")
+    host, port = addresses(gateway, folder.port)[AGENT]
+    assert host == gateway
+    assert call("127.0.0.1", port)[0] == 200  # this machine itself
+    status, detail = call_from(folder, name, gateway, port).split(" ", 1)
+    assert (status, "is not among the clients in --expose-to" in detail) == ("403", True)
+    up(folder, *options, f"203.0.113.0/24,{subnet}")
+    _, port = addresses(gateway, folder.port)[AGENT]
+    assert call_from(folder, name, gateway, port).startswith("200")
+
+
 @pytest.mark.upstream
 @pytest.mark.parametrize("release", ["0.7.0", "0.4.0"])
 def test_clients_collect_from_the_host_and_from_another_network(
