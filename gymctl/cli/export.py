@@ -110,7 +110,7 @@ def export(
 
 
 def default_output(rollouts: Path, target: ExportTarget, kind: Kind | None) -> Path:
-    """Where an export goes when no path is given: next to the rollouts."""
+    """Default path of an export: next to the rollouts."""
     if not rollouts.name:
         return rollouts  # a folder, which is refused when it is read
     name = f"{rollouts.stem}_{target.value.replace('-', '_')}"

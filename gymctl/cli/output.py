@@ -76,7 +76,7 @@ def wide_console() -> Console:
 def status_table(statuses: Sequence[ServerStatus], *, is_wide: bool = False) -> Table:
     """Every server with its state and uptime; with replicas and nodes where the engine has them.
 
-    ``is_wide`` adds what does not fit into 80 columns: implementation, health apart from state, address.
+    ``is_wide`` adds what does not fit into 80 columns: implementation, health in its own column, address.
     """
     from rich.table import Table
 

@@ -76,7 +76,7 @@ class OpenBlock(Block):
 
 def _checked(is_right: Callable[[Any], bool]) -> AfterValidator:
     def check(value: Any) -> Any:
-        """The value itself, if it is right; ValueError otherwise."""
+        """The value itself if it is valid; ValueError otherwise."""
         if not is_right(value):
             raise ValueError("not right")
         return value

@@ -23,7 +23,7 @@ def bundled_name(text: str) -> str | None:
 def find_bundled(resolved: Mapping[str, Any], roots: Sequence[Path], findings: Findings) -> dict[KeyPath, str]:
     """Servers of NeMo Gym's name that are not here: the path of the fields of each, and the bundled implementation.
 
-    Their origins are copied to the new path, and a note says what happened.
+    Their origins are copied to the new path, and a note is added.
     """
     renamed: dict[KeyPath, str] = {}
     for name, entry in resolved.items():

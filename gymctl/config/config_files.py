@@ -30,7 +30,7 @@ class Finder:
     def find(self, text: str, beside: Path | None = None) -> list[Path]:
         """Resolve ``text`` to files: itself, a glob's matches, or the stack in a directory.
 
-        ``beside`` is the folder of an including file, looked in last.
+        ``beside`` is the folder of an including file, which is searched last.
 
         Raises:
             InputError: there is none.

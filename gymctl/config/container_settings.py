@@ -40,7 +40,7 @@ class VolumeMount(Block):
 
 
 class LogSettings(Block):
-    """Where a container's output goes."""
+    """Logging of a container's output."""
 
     driver: str = Field("json-file", description="Docker's log driver.")
     options: dict[str, str] = Field({}, description="Options of the driver.")

@@ -140,7 +140,7 @@ class _Pass:
         return holder[source[-1]]
 
     def _is_too_much(self, value: Any, path: KeyPath) -> bool:
-        """Whether the directives come to more values than a configuration may have; said once."""
+        """Whether the directives yield more values than a configuration may have; reported once."""
         was_full = self._is_full
         self._directives += 1
         self._values += _count(value)

@@ -12,7 +12,7 @@ _WHOLE_REFERENCE = re.compile(r"^\$\{\s*([\w-]+(?:\.[\w-]+)*)\s*\}$")
 
 
 def copied(value: Any) -> Any:
-    """A copy that shares no list or mapping with ``value`` (nor within: a YAML alias makes one object stand twice)."""
+    """A copy that shares no list or mapping with ``value``, nor within itself: a YAML alias repeats one object."""
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     if isinstance(value, list):

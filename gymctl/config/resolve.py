@@ -74,7 +74,7 @@ def _multiply(
     environ: Mapping[str, str],
     findings: Findings,
 ) -> bool:
-    """Whether interpolations stand for more than can be resolved; that is then a problem of the first that does."""
+    """Whether interpolations expand to more than can be resolved, which is then a problem of the first of them."""
     measure = ValueSizes(merged, environ)
     total = Size()
     for path, text in references:
@@ -173,7 +173,7 @@ def read_variables_from(environ: Mapping[str, str]) -> None:
 
 
 def _reachable(references: list[tuple[KeyPath, str]], merged: Mapping[str, Any]) -> dict[str, Any]:
-    """The top-level entries that hold an interpolation, or whose name stands in one; all if a name may be computed."""
+    """The top-level entries that contain an interpolation, or whose name is in one; all if a name may be computed."""
     texts = {text for _, text in references}
     if any("${" in text[text.index("${") + 2 :].split("}")[0] for text in texts):
         return dict(merged)

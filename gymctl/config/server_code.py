@@ -126,7 +126,7 @@ def _kit_classes() -> dict[str, _Class]:
 
 
 def _bases(name: str, classes: _Classes) -> Iterator[str]:
-    """The class and its ancestors by name, nearest first; the last may be one that nobody here defines."""
+    """The class and its ancestors by name, nearest first; the last may be defined elsewhere."""
     yield name
     for base in classes[name].node.bases if name in classes else ():
         if isinstance(base, ast.Name):

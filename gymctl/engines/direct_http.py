@@ -1,4 +1,4 @@
-"""GET requests to a stack's own servers, which no proxy stands between."""
+"""GET requests to a stack's own servers, without a proxy."""
 
 from __future__ import annotations
 

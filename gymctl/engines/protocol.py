@@ -53,7 +53,7 @@ class ServerStatus:
 
     @property
     def ok(self) -> bool:
-        """Whether it runs and, when it has a health check, is healthy; or was to end by itself, and did."""
+        """Whether it is running and, if it has a health check, healthy; or is a one-shot service that has succeeded."""
         if self.state == "done":
             return True
         if self.running is not None and self.running < self.replicas:

@@ -273,7 +273,7 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o600, *, in_
 
 
 def _write_within(folder: int, temporary: str, name: str, content: bytes, mode: int) -> None:
-    """Write the file ``name`` of a folder, given by its descriptor, by way of a new one that nobody else can name."""
+    """Write the file ``name`` of a folder, given by its descriptor, through a new unnamed file."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
     try:

@@ -84,7 +84,7 @@ def compose_file_of(arguments: Sequence[str], directory: Path) -> Path | None:
         return None
     try:
         document = yaml.load(_text(path), Loader=_Loader)  # noqa: S506 - a safe one
-    except yaml.YAMLError:  # the loader of configurations says where
+    except yaml.YAMLError:  # the loader of configurations reports the place
         return None
     if isinstance(document, dict) and isinstance(document.get("services"), dict):
         return path

@@ -17,7 +17,7 @@ from gymctl.errors import GymctlError
 def endpoint_notes(config: Config, state: StackState, directory: Path) -> Iterator[str]:
     """A sentence for each endpoint that does not answer its model server as it should.
 
-    Nothing is said of a server that calls a vLLM of the stack, whose health has been waited for.
+    Servers that call a vLLM of the stack are skipped, because its health check has passed.
     """
     own = {url for block in config.vllm.values() for url in block.urls}
     urls = {

@@ -138,7 +138,7 @@ def _fields_of_gymctl(server: ServerInstance) -> set[str]:
 
 
 def _globals(config: Config, slices: Slices) -> dict[str, Any]:
-    """Global values that a server reads, apart from those that the trainer sets."""
+    """Global values that a server reads, without those that the trainer sets."""
     values: dict[str, Any] = {}
     for server in config.servers.values():
         data = slices.data(server.name)

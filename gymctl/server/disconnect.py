@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeVar
 
 # Request and hang-up may have arrived together. The loop reads the second one in the round after the first, and it is
-# told here up to three rounds later; a round costs a microsecond or two.
+# reported here up to three rounds later; a round costs a microsecond or two.
 _ROUNDS = 5
 
 Answer = TypeVar("Answer")

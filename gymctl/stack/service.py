@@ -57,7 +57,7 @@ class ServicePlan:
     stack_networks: tuple[str, ...] = ()
     """Networks of the stack that it joins; empty: the default one."""
     egress: bool = False
-    """Whether it has a way out of the stack."""
+    """Whether it has outbound access."""
 
     # how it starts and ends
 

@@ -64,7 +64,7 @@ def _own_problems(block: VllmBlock) -> Iterator[tuple[str, str, str]]:
 
 
 def _given_twice(blocks: Collection[VllmBlock], findings: Findings) -> None:
-    """One GPU for two blocks: possible only when the parts of its memory that they ask for come to 1 at most."""
+    """One GPU for two blocks: possible only if their shares of its memory add up to at most 1."""
     takers: dict[str, list[VllmBlock]] = {}
     for block in blocks:
         for gpu in dict.fromkeys(block.gpu_ids):

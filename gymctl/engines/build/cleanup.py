@@ -16,7 +16,7 @@ _UNUSED_S = 7 * 24 * 3600.0
 
 
 def remove_earlier_images(client: docker.DockerClient, names: Sequence[str], directory: Path) -> tuple[str, ...]:
-    """Remove images that ``names`` (as ``build_images`` gives them) have replaced; returns those that are gone.
+    """Remove images that ``names`` (from ``build_images``) have replaced; returns the removed ones.
 
     Of the same repositories, those go that were built for ``directory``, and those of other directories that are a
     week old. One that any container uses, even a stopped one, stays.

@@ -79,7 +79,7 @@ class BuildFailed(EngineError):  # noqa: N818 - a fact about an image, like Comm
         super().__init__("\n".join([f"image {image} cannot be built{where}", *output]), hint, ErrorCode.BUILD_FAILED)
 
     def __str__(self) -> str:
-        """The hint stands after the first line, where it is seen before the output."""
+        """The hint follows the first line, so that it is read before the output."""
         first, *rest = self.message.split("\n")
         return "\n".join([f"{first}; {self.hint}" if self.hint else first, *rest])
 

@@ -16,7 +16,7 @@ from gymctl.errors import InputError
 if TYPE_CHECKING:
     from gymctl.stack import GymBuild
 
-# The packages of a checkout. Beside them lie environments of every server, results, caches: gigabytes.
+# The packages of a checkout. Next to them are environments of every server, results, caches: gigabytes.
 _PACKAGES = (
     "nemo_gym",
     "resources_servers",

@@ -14,7 +14,7 @@ class Preparation:
     """What a stack is rendered with on this engine.
 
     ``nofile`` is its highest limit of open files, ``images`` has the name of each image by its tag in the plan, and
-    ``bounded_logs`` says whether its log driver takes a limit. ``notes`` are for the user.
+    ``bounded_logs``: whether its log driver has a size limit. ``notes`` are for the user.
     """
 
     nofile: int

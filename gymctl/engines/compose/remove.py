@@ -85,7 +85,7 @@ def remove_unused_networks(client: docker.DockerClient, plan: StackPlan) -> None
 def _remove(remove: Callable[..., object], identity: str, **options: bool) -> None:
     from docker.errors import NotFound
 
-    with suppress(NotFound):  # gone already
+    with suppress(NotFound):  # already removed
         remove(identity, **options)
 
 

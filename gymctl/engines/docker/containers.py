@@ -204,7 +204,7 @@ def log_tail(client: docker.DockerClient, container: Container, count: int = 15)
 
     try:
         raw: bytes = client.api.logs(container.id, tail=count, timestamps=False)
-    except APIError:  # gone, or a log driver that cannot be read
+    except APIError:  # removed, or a log driver that cannot be read
         return ()
     return last_lines(raw.decode("utf-8", "replace"), count)
 

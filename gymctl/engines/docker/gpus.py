@@ -133,7 +133,7 @@ def check_hub_heads(blocks: Iterable[VllmBlock], environ: Mapping[str, str]) -> 
     """See that tensor parallel sizes fit the models whose configuration this machine's Hugging Face cache has.
 
     Raises:
-        ConfigError: GYM033, before the weights are loaded and vLLM says it.
+        ConfigError: GYM033, before the weights are loaded and vLLM reports it.
     """
     problems = []
     for block in blocks:

@@ -190,7 +190,7 @@ def job_command(
     nofile: int,
     extra_hosts: Sequence[str] = (),
 ) -> list[str]:
-    """The argument list that runs ``job``; ``user`` are the options that say as whom, ``extra_hosts`` as Compose's."""
+    """The argument list that runs ``job``; ``user`` are the options for its user, ``extra_hosts`` as in Compose."""
     argv = ["docker", "run", "--rm", "--init", "--name", name]
     for network in networks:
         argv += ["--network", network]

@@ -36,10 +36,10 @@ def deploy(
     """Deploy a stack file and wait until every server is healthy; then remove what the stack no longer has.
 
     ``servers`` has the names of the servers by their services, ``earlier`` the services that the stack has already.
-    With any, every server goes back to what it was when one fails, or Docker refuses the file halfway.
+    With any, every server is restored if one fails, or if Docker rejects the file halfway.
 
     Raises:
-        ServerFailed: a server did not come up; ``rolled_back`` says whether the stack is as it was.
+        ServerFailed: a server failed to start; ``rolled_back`` is true if the stack is as before.
         EngineError: Docker refuses the file.
     """
     known = {task.id for task in find_tasks(client, stack)}

@@ -160,7 +160,7 @@ class SwarmEngine:
 
     @spoken_errors()
     def status(self) -> list[ServerStatus]:
-        """Every server as the Swarm sees it now, with what became of its earlier tasks, the planned order kept.
+        """Every server's current state in the Swarm, with the history of its tasks, in the planned order.
 
         Raises:
             InputError: no stack was brought up here.
@@ -269,7 +269,7 @@ class SwarmEngine:
 
     @spoken_errors()
     def down(self, *, volumes: bool = False) -> Removed:
-        """Remove services, networks, secrets, configs, jobs, state and the rendered file; returns when they are gone.
+        """Remove services, networks, secrets, configs, jobs, state and the rendered file; returns after their removal.
 
         Raises:
             InputError: no stack was brought up here.

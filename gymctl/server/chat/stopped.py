@@ -8,7 +8,7 @@ from typing import Any
 
 
 def stopped(model: str, reason: str, detail: str) -> dict[str, Any]:
-    """A completion without words that ended for ``reason`` (``length``, ``content_filter``); ``detail`` says why."""
+    """A completion without text that ended with ``reason`` (``length``, ``content_filter``); ``detail`` explains it."""
     message = {"role": "assistant", "content": None}
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",

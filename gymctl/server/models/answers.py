@@ -41,7 +41,7 @@ STATUSES = frozenset(("completed", "incomplete"))
 """Statuses with which a Response is an answer."""
 
 _UNFINISHED = ("queued", "in_progress", "failed", "cancelled", "error")
-"""What some servers put beside the choices of a chat completion that they did not finish, as ``status``."""
+"""``status`` values of some servers for a chat completion that they did not finish."""
 
 _OTHERS = ("user", "system", "developer", "tool", "function")
 """Roles of chat messages that are not a model's."""

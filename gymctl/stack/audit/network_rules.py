@@ -1,4 +1,4 @@
-"""Rules about who can reach a container, and whom it reaches."""
+"""Rules about the peers that can reach a container, and those that it can reach."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ class Deploy(Part):
 
 
 class Logging(Part):
-    """Where a container's output goes."""
+    """Logging of a container's output."""
 
     driver: str | None = None
     options: dict[str, str] | None = None

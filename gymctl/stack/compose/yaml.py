@@ -93,7 +93,7 @@ def render_compose(document: ComposeDocument, *, arguments: Sequence[str] = ()) 
     """The text of ``compose.yaml``.
 
     Args:
-        document: what to render; ``rules.check_document`` says before whether it can work.
+        document: what to render; ``rules.check_document`` has validated it.
         arguments: what the user gave, for the header, without the values of overrides (may be secret).
     """
     header = (

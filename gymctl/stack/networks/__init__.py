@@ -1,1 +1,1 @@
-"""Networks of a stack: who needs a way out, who calls whom, and the networks that follow."""
+"""Networks of a stack: outbound access, calls between servers, and the resulting networks."""

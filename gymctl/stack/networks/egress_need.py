@@ -1,4 +1,4 @@
-"""Which services of a stack need a way out of it."""
+"""Which services of a stack need outbound access."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class EgressNeed:
     """The services of the stack, by the names under which they are called."""
 
     def of(self, service: ServicePlan) -> bool:
-        """Whether a service needs a way out of the stack.
+        """Whether a service needs outbound access.
 
         ``egress`` of a server decides. Without it: an address in the server's settings, this machine's included, and
         code that may call others: NeMo Gym's, and a model server of the user's without an address in its settings.

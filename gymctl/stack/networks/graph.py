@@ -15,7 +15,7 @@ Neighbours = Mapping[str, set[str]]
 
 
 def neighbours(services: Sequence[ServicePlan], config: Config) -> Neighbours:
-    """Who calls whom: references between servers, addresses that name a service, proxies, Ray.
+    """The calls between servers: references, addresses that name a service, proxies, Ray.
 
     A Ray cluster and its users are one group: the nodes connect back to the servers that use them. The order
     follows the names, so that networks keep their names whatever the order of the servers.
@@ -60,7 +60,7 @@ def _with_replicas(servers: Sequence[str], services: Sequence[ServicePlan]) -> l
 def groups(calls: Neighbours) -> list[tuple[str, ...]]:
     """Groups of services that together hold every call, and no pair of services that do not call each other.
 
-    A service that calls nobody is a group of its own. The same input gives the same groups.
+    A service without calls is a group of its own. The same input gives the same groups.
     """
     covered: set[frozenset[str]] = set()
     all_groups: list[tuple[str, ...]] = []

@@ -57,7 +57,7 @@ def network_notes(services: Sequence[ServicePlan]) -> Iterator[str]:
 
 
 def is_egress(network: str) -> bool:
-    """Whether a network of a stack, by its name in the file, has a way out of it."""
+    """Whether a network of a stack, by its name in the file, has outbound access."""
     return network.startswith(EGRESS_NETWORK)
 
 
@@ -91,7 +91,7 @@ def _named(members: Iterable[Sequence[str]], services: Sequence[ServicePlan], st
 
 
 def _egress(services: Sequence[ServicePlan], calls: Neighbours) -> Networks:
-    """Networks for the services with a way out; those of one network call each other."""
+    """Networks for the services with outbound access; those of one network call each other."""
     named = {service.name: service for service in services if service.egress and service.kind != "head"}
     with_egress = sorted(named, key=lambda name: (named[name].kind != "ray", name))  # Ray's nodes stay together
     heads = [service.name for service in services if service.egress and service.kind == "head"]
@@ -103,7 +103,7 @@ def _egress(services: Sequence[ServicePlan], calls: Neighbours) -> Networks:
 
 
 def _name(group: Sequence[str], stack: str, taken: Collection[str]) -> str:
-    """A name that says who is in a group: its first two services, or the one with the shorter name."""
+    """A name for a group: its first two services, or the one with the shorter name."""
     shortest = min(group, key=len)
     candidates = ["-".join(group[:2]), f"{shortest}-calls"]
     if len(group) == 1:

@@ -23,7 +23,7 @@ _PORT = "{PORT}"  # of an instance, known when its step runs
 
 @dataclass(frozen=True)
 class SlurmJob:
-    """What a batch script is rendered from, apart from the configuration."""
+    """Settings of a batch script in addition to the configuration."""
 
     name: str
     """Name of the job and of the stack."""

@@ -39,7 +39,7 @@ class TranslationReport:
         self.changes: list[KeyChange] = []
 
     def translated(self, key: str, detail: str) -> None:
-        """``key`` is said in other words."""
+        """``key`` has an equivalent in Swarm."""
         self.changes.append(KeyChange(self.service, key, KeyOutcome.TRANSLATED, detail))
 
     def added(self, key: str, detail: str) -> None:
