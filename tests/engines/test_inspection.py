@@ -88,6 +88,7 @@ BREAKS: list[tuple[str, str, dict[str, Any]]] = [
     ("seccomp-off", "HostConfig", {"SecurityOpt": ["seccomp=unconfined"]}),
     ("new-privileges", "HostConfig", {"SecurityOpt": None}),
     ("apparmor-off", "HostConfig", {"SecurityOpt": ["apparmor=unconfined"]}),
+    ("apparmor-off", "", {"AppArmorProfile": "unconfined"}),
     ("selinux-off", "HostConfig", {"SecurityOpt": ["label=disable"]}),
     ("host-pid", "HostConfig", {"PidMode": "host"}),
     ("host-ipc", "HostConfig", {"IpcMode": "host"}),

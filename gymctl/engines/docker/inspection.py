@@ -65,7 +65,7 @@ def container_of(inspected: Mapping[str, Any], stack: str) -> AuditedContainer:
         is_read_only=bool(host.get("ReadonlyRootfs")),
         added_capabilities=frozenset(_listed(host, "CapAdd")),
         dropped_capabilities=frozenset(_listed(host, "CapDrop")),
-        security_options=tuple(_listed(host, "SecurityOpt")),
+        security_options=tuple(_security_options(inspected)),
         namespaces=_namespaces(host),
         devices=tuple(item["PathOnHost"] for item in _listed(host, "Devices")),
         sysctls=tuple(_listed(host, "Sysctls")),
@@ -93,6 +93,13 @@ def _service_name(inspected: Mapping[str, Any], stack: str) -> str:
 def _listed(value: Mapping[str, Any], key: str) -> Any:
     """A list or mapping that Docker may give as null."""
     return value.get(key) or ()
+
+
+def _security_options(inspected: Mapping[str, Any]) -> Iterator[str]:
+    """The options of a container, and whether the engine runs it without a profile on a machine with AppArmor."""
+    yield from _listed(inspected["HostConfig"], "SecurityOpt")
+    if inspected.get("AppArmorProfile") == "unconfined":
+        yield "apparmor:unconfined"
 
 
 def _is_oom_killable(host: Mapping[str, Any]) -> bool:
