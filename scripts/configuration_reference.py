@@ -16,6 +16,7 @@ from gymctl.config.block import Block
 from gymctl.config.container_settings import LogSettings, VolumeMount
 from gymctl.config.diagnostics import CODES
 from gymctl.config.key_docs import KeyDoc, block_docs, setting_docs
+from gymctl.config.log_shipping import LogsKeys
 from gymctl.config.placement import Placement, Placements, Reservation, ResourceLimits
 from gymctl.config.ray import RayKeys
 from gymctl.config.schema import bundled_servers
@@ -60,6 +61,7 @@ _BLOCKS: tuple[tuple[str, str, type[Block], type[Block] | None], ...] = (
         Placements,
         None,
     ),
+    ("`logs`", "See [log shipping](../observability.md#log-shipping).", LogsKeys, None),
     ("`vllm`", "One block, or several by name. See [vLLM](../vllm.md).", VllmKeys, None),
     ("`ray`", "See [Ray](../ray.md).", RayKeys, None),
 )

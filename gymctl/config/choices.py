@@ -72,6 +72,17 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class LogDriver(StrEnum):
+    """Docker's log drivers that a stack's containers may have."""
+
+    JSON_FILE = "json-file"
+    LOCAL = "local"
+    SYSLOG = "syslog"
+    JOURNALD = "journald"
+    GELF = "gelf"
+    FLUENTD = "fluentd"
+
+
 class StatusFormat(StrEnum):
     """How much is printed of each server."""
 

@@ -92,7 +92,7 @@ def _is_own(target: str) -> bool:
     return target.rstrip("/") in _OWN_TARGETS
 
 
-def _texts(value: Any) -> dict[str, str]:
+def texts(value: Any) -> dict[str, str]:
     """A mapping whose values are text or numbers, as text."""
     if not isinstance(value, Mapping):
         raise ValueError
@@ -129,7 +129,7 @@ def _networks(value: Any) -> tuple[str, ...]:
 
 def _logging(value: Any) -> Any:
     if isinstance(value, Mapping) and "options" in value:
-        return {**value, "options": _texts(value["options"])}
+        return {**value, "options": texts(value["options"])}
     return value
 
 
@@ -162,7 +162,7 @@ class ContainerSettings(Block):
     ] = Field((), description="Folders and volumes mounted into its container.")
     environment: Annotated[
         dict[str, str],
-        BeforeValidator(_texts),
+        BeforeValidator(texts),
         AfterValidator(_check_variables),
         Must(_ENVIRONMENT),
         WithJsonSchema({"type": "object"}),

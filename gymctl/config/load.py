@@ -16,6 +16,7 @@ from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
 from gymctl.config.layers import Layers, read_layers
 from gymctl.config.lints import advise, note_merge_order, silenced_codes
+from gymctl.config.log_shipping import read_logs
 from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, ConfigSource, Head, ServerInstance
 from gymctl.config.placement import read_placements
@@ -127,6 +128,7 @@ def read_config(
         bundled=assets.folder("services"),
         roots=layers.roots,
         files=tuple(document.name for document in layers.files),
+        logs=read_logs(resolved, servers, findings),
         origins=findings.origins,
         resolved=resolved,
         advice=tuple(findings.notes),

@@ -10,6 +10,7 @@ from typing import Any
 from gymctl.config.choices import MergeOrder
 from gymctl.config.container_settings import ContainerSettings
 from gymctl.config.diagnostics import KeyPath, Location, Note, Origins
+from gymctl.config.log_shipping import LogsKeys
 from gymctl.config.placement import Placement, Placements, ResourceLimits
 from gymctl.config.ray import RayBlock
 from gymctl.config.vllm.served_model import VllmBlock
@@ -121,6 +122,8 @@ class Config:
     vllm: Mapping[str, VllmBlock] = field(default_factory=dict)
     """By name; a single block has the name ''."""
     ray: RayBlock | None = None
+    logs: LogsKeys | None = None
+    """The log driver of containers; None: the default."""
     source: ConfigSource = field(default_factory=ConfigSource)
 
     @property

@@ -11,6 +11,7 @@ from gymctl.config import upstream
 from gymctl.config.block import Block, Host, HostName, Must, OpenBlock, Port, choice, wrong
 from gymctl.config.choices import LogFormat, MergeOrder
 from gymctl.config.diagnostics import NoteCode
+from gymctl.config.log_shipping import LogsKeys
 from gymctl.config.placement import Placements
 from gymctl.config.ray import RayKeys
 from gymctl.config.vllm.served_model import VllmKeys
@@ -143,5 +144,6 @@ class StackKeys(GlobalKeys):
     vllm: Annotated[dict[str, VllmKeys] | VllmKeys, Must("a block, or a mapping of names to blocks")] | None = Field(
         None, description="A model served by the stack, or several by name."
     )
+    logs: LogsKeys | None = Field(None, description="Log driver of the stack's containers.")
     ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
     head_server: HeadKeys | None = Field(None, description="The head server's address.")

@@ -66,6 +66,7 @@ EVERY_INTERFACE = "0.0.0.0"
 EVERY_INTERFACE_HOSTS = (EVERY_INTERFACE, "::")
 ALLOWED_HOSTS_KEY = "allowed_hosts"  # names, with a dot in them, by which callers may reach servers
 LOG_FORMAT_KEY = "log_format"
+LOGS_BLOCK = "logs"  # the key of the log driver of all containers
 OBSERVE_KEY = "observe"
 COLLECTOR_ALIAS = "gymctl-collector"  # of the container of a collection, on the network of its stack
 COLLECTOR_PORT = 9464  # on which a collection answers /metrics
@@ -77,10 +78,10 @@ PROBED = frozenset({"openai_model", "azure_openai_model", "vllm_model"})
 # Top-level keys with a meaning of their own, NeMo Gym's and gymctl's; any other key may hold anything.
 RESERVED_KEYS = upstream.RESERVED_KEYS | {
     "ray", "gymctl", "silence", "runtime", "placement", "vllm", ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY,
-    OBSERVE_KEY,
+    OBSERVE_KEY, LOGS_BLOCK,
 }  # fmt: skip
 # Those of them that were free to be a server's name, and still are: with a kind key below it, it is a server.
-BLOCK_KEYS = frozenset({"vllm", "ray"})
+BLOCK_KEYS = frozenset({"vllm", "ray", LOGS_BLOCK})
 
 
 def is_this_machine(host: str | None) -> bool:

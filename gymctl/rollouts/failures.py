@@ -38,7 +38,7 @@ FINAL = frozenset(("rejected", "bad_reply", "internal"))
 _OF_THE_SETUP = frozenset((301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 407, 410, 421, 501))
 
 
-class FailureEvidence(Enum):
+class Evidence(Enum):
     """What a failure implies about its rollout."""
 
     AGAINST = "against"
@@ -126,17 +126,17 @@ class Failure:
         return replace(self, declared_kind=kind, declared_reason=reason)
 
     @property
-    def evidence(self) -> FailureEvidence:
+    def evidence(self) -> Evidence:
         """What it means for the rollout."""
         if not self.retriable:
-            return FailureEvidence.FINAL
+            return Evidence.FINAL
         if self.declared:
-            return FailureEvidence.AGAINST
+            return Evidence.AGAINST
         if self.failure_class in COLLATERAL:
-            return FailureEvidence.COLLATERAL
+            return Evidence.COLLATERAL
         if self.failure_class in REFUSED:
-            return FailureEvidence.REFUSAL
-        return FailureEvidence.AGAINST
+            return Evidence.REFUSAL
+        return Evidence.AGAINST
 
     @property
     def kind(self) -> tuple[str, int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from gymctl.config import Config
@@ -56,6 +56,14 @@ def container_problems(config: Config) -> Iterator[Problem]:
                 where = str(config.origins.of((*server.path, "environment", name)) or server.location or "")
                 problem = f"{server.name}.environment.{name} holds a secret, which would be visible in `docker inspect`"
                 yield Problem(where, problem, "put it into a field of the server; containers receive those as files")
+
+
+def with_stack_logging(services: Iterable[ServicePlan], config: Config) -> tuple[ServicePlan, ...]:
+    """The services; those without a log driver of their own get the one of the configuration's ``logs:``, if any."""
+    if config.logs is None:
+        return tuple(services)
+    logging = Logging(driver=config.logs.driver, options=config.logs.all_options or None)
+    return tuple(replace(service, logging=service.logging or logging) for service in services)
 
 
 def with_start_period(service: ServicePlan, seconds: float) -> ServicePlan:

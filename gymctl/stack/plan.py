@@ -18,7 +18,7 @@ from gymctl.stack.addons.ray import RayCheck, RayCluster
 from gymctl.stack.addons.replica_proxy import Replication
 from gymctl.stack.addons.vllm import HUB_TOKEN, gpu_notes, vllm_stack
 from gymctl.stack.addresses import container_addresses
-from gymctl.stack.container import container_problems, with_start_period
+from gymctl.stack.container import container_problems, with_stack_logging, with_start_period
 from gymctl.stack.egress import Egress
 from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.networks.egress_need import EgressNeed
@@ -228,7 +228,7 @@ def _plan_services(
     egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
     secrets = {**servers.secrets, **parts.machines.secrets, **parts.watchers.secrets, **vllm.secrets, **egress}
     replicated = parts.replication.apply(services, parts.choice)
-    return tuple(with_networks(replicated, parts.config, stack)), secrets
+    return with_stack_logging(with_networks(replicated, parts.config, stack), parts.config), secrets
 
 
 def _placed(parts: _Parts, service: ServicePlan, need: EgressNeed) -> ServicePlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from gymctl.config.log_shipping import BOUNDED_OPTIONS
 from gymctl.config.vocabulary import DEFAULT_NETWORK
 from gymctl.errors import ConfigError
 from gymctl.stack import labels
@@ -40,7 +41,7 @@ _PROBE = (
 )
 
 # Without a bound json-file, Docker's default, fills the disk. A daemon with another driver keeps it (``bounded_logs``).
-_BOUNDED_LOGS = Logging(driver="json-file", options={"max-size": "20m", "max-file": "5"})
+_BOUNDED_LOGS = Logging(driver="json-file", options=BOUNDED_OPTIONS)
 
 # An internal network leaves the machine's own address on its bridge reachable; this bridge gets no address.
 _WITHOUT_HOST = {INHIBIT_ADDRESS: "true"}

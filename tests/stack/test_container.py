@@ -10,6 +10,7 @@ import yaml
 from plan_strategies import MODEL, RESOURCES, config, server
 
 from gymctl.config.container_settings import ContainerSettings
+from gymctl.config.log_shipping import LogsKeys
 from gymctl.errors import ConfigError
 from gymctl.stack import StackOptions, plan_stack, render_stack
 from gymctl.stack.container import start_seconds
@@ -68,6 +69,22 @@ def test_health_checks_give_at_least_the_timeout(seconds: float, mine: str, othe
     services = document(StackOptions("1", start_seconds=seconds))["services"]
     assert services["mine"]["healthcheck"]["start_period"] == mine
     assert services["other"]["healthcheck"]["start_period"] == other
+
+
+def test_the_stacks_log_driver_is_that_of_every_service_without_its_own() -> None:
+    logs = LogsKeys.model_validate({"driver": "syslog", "options": {"syslog-address": "udp://logs:514"}})
+    whole = replace(config(replace(server("mine", RESOURCES), container=SETTINGS), server("other", MODEL)), logs=logs)
+    expected = {
+        "driver": "syslog",
+        "options": {"syslog-address": "udp://logs:514", "tag": "{{.Name}}", "mode": "non-blocking"},
+    }
+    for bounded in (True, False):
+        plan = plan_stack(whole, name="demo", options=StackOptions("1", bounded_logs=bounded))
+        for text in (render_stack(plan), render_swarm(plan).text):
+            services = yaml.safe_load(text)["services"]
+            assert services["mine"]["logging"]["driver"] == "local"
+            assert all(service["logging"] == expected for name, service in services.items() if name != "mine")
+            assert len(services) == 3
 
 
 def test_a_secret_in_a_variable_is_refused() -> None:

@@ -18,6 +18,7 @@ from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.compose.changes import ServiceChange, changes_of_stack
 from gymctl.engines.compose.command import compose_command, override_file
 from gymctl.engines.compose.leftovers import check_directory, check_leftovers
+from gymctl.engines.compose.logs import services_to_read
 from gymctl.engines.compose.ports import check_port
 from gymctl.engines.compose.preparation import Preparation, takes_log_limit
 from gymctl.engines.compose.remove import remove_stack, remove_unused_networks
@@ -238,13 +239,17 @@ class ComposeEngine:
         tail: int | None = None,
         since: str = "",
     ) -> None:
-        """Pass on the servers' log lines (all servers' when none is named), without terminal control sequences."""
+        """Pass on the servers' log lines (all servers' when none is named), without terminal control sequences.
+
+        Raises:
+            EngineError: Docker does not answer, or it cannot read back the lines of any of them.
+        """
         state = load_state(self.directory)
         options = ["--no-color"]
         options += ["--follow"] if follow else []
         options += ["--tail", str(tail)] if tail is not None else []
         options += ["--since", since] if since else []
-        services = [server.service_name for server in state.servers if server.name in servers]
+        services = services_to_read(connect(""), state, servers, on_line)
         renamed = {server.service: server.name for server in state.servers if server.service}
         stream(
             self._command(state.name, "logs", *options, *services),

@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,8 @@ class Container:
     health_output: str = ""
     completes: bool = False
     tries: int = 1
+    log_driver: str = ""
+    log_options: Mapping[str, str] = field(default_factory=dict)
     config_digest: str = ""
     """Compose's digest of the service that it was made from."""
 
@@ -117,6 +119,7 @@ def _parse(inspected: Mapping[str, Any]) -> Container:
     health = state.get("Health") or {}
     checks = health.get("Log") or []
     word = health.get("Status") or ""
+    log = inspected.get("HostConfig", {}).get("LogConfig") or {}
     running = state["Status"] == "running"
     return Container(
         id=inspected["Id"],
@@ -134,6 +137,8 @@ def _parse(inspected: Mapping[str, Any]) -> Container:
         health_output=plain(checks[-1].get("Output") or "").strip() if checks else "",
         completes=labels.get(COMPLETES) == "true",
         tries=int(labels.get(TRIES, 1)),
+        log_driver=log.get("Type") or "",
+        log_options=log.get("Config") or {},
         config_digest=labels.get("com.docker.compose.config-hash", ""),
     )
 

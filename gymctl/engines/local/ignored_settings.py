@@ -30,5 +30,7 @@ def ignored_settings(config: Config) -> Iterator[str]:
     for note, is_set in _IS_SET.items():
         if names := [name for name, server in config.started.items() if is_set(server)]:
             yield note.format(listing(names))
+    if config.logs is not None:
+        yield "logs has no effect with the local engine: `gymctl logs` reads the files of its servers"
     if config.ray is not None and not config.values.get(RAY_ADDRESS_KEY):
         yield "ray has no effect with the local engine: checks run in subprocesses, and no cluster is started"

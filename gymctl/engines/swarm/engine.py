@@ -34,7 +34,7 @@ from gymctl.engines.state import (
 )
 from gymctl.engines.swarm.deploy import deploy, move_away, scale
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
-from gymctl.engines.swarm.logs import stream_logs
+from gymctl.engines.swarm.logs import services_to_read, stream_logs
 from gymctl.engines.swarm.nodes import check_manager, find_node, find_nodes, new_enough_manager, set_availability
 from gymctl.engines.swarm.preparation import check_names
 from gymctl.engines.swarm.remove import remove_stack
@@ -193,11 +193,15 @@ class SwarmEngine:
         """Pass on the servers' log lines (all servers' when none is named), without terminal control sequences.
 
         A line begins with ``server.replica@node``.
+
+        Raises:
+            EngineError: Docker does not answer, or it cannot read back the lines of any of them.
         """
         state = load_state(self.directory)
         services = {
             server.service_name: server.name for server in state.servers if not servers or server.name in servers
         }
+        services = services_to_read(connect(""), state.name, services, on_line)
         stream_logs(state.name, services, on_line, follow=follow, tail=tail, since=since)
 
     def serves_loopback(self) -> bool:

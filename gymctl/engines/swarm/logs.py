@@ -4,9 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from gymctl.config.terminal_text import plain
+from gymctl.engines.docker.log_drivers import ServiceLog, readable_services
 from gymctl.engines.runner import OnLine, background
+from gymctl.engines.swarm.tasks import find_services
+
+if TYPE_CHECKING:
+    import docker
+
+
+def services_to_read(
+    client: docker.DockerClient, stack: str, servers: Mapping[str, str], on_line: OnLine
+) -> dict[str, str]:
+    """Those of ``servers`` (names by service) whose lines Docker can read back; ``on_line`` gets a line on the others.
+
+    Raises:
+        EngineError: the lines of none of them can be read back.
+    """
+    logs = []
+    for service in find_services(client, stack).values():
+        if service.name in servers:
+            driver = service.spec["TaskTemplate"].get("LogDriver") or {}
+            log = ServiceLog(
+                service=service.name,
+                name=servers[service.name],
+                driver=driver.get("Name") or "",
+                options=driver.get("Options") or {},
+            )
+            logs.append(log)
+    unreadable = {log.service for log in logs if not log.is_readable}
+    readable_services(logs, on_line)
+    return {service: name for service, name in servers.items() if service not in unreadable}
 
 
 def stream_logs(
