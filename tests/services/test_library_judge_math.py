@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -179,6 +180,19 @@ def test_labels_are_new_in_each_call_and_answers_have_a_length() -> None:
 def test_answers_that_restate_the_problem(checks: Any, expected: str, answer: str, strictly: bool) -> None:
     assert checks.library_verdict(expected, boxed(answer))[0] is True  # as NeMo Gym
     assert checks.library_verdict(expected, boxed(answer), True)[0] is strictly
+
+
+@pytest.mark.skipif(not version("math-verify").startswith("0.8."), reason="needs the pinned math-verify 0.8")
+@pytest.mark.parametrize(
+    ("expected", "answer", "is_right"),
+    [
+        ("5", r"5\%", False), ("50", r"50\%", False), (r"50\%", "50", False), (r"200\%", "200", False),
+        ("50%", "0.5", True), (r"50\%", r"50\%", True), ("0.5", r"50\%", True), ("0.5", r"0.5\%", False),
+        ("5", r"500\%", True), (r"\frac{1}{2}", r"50\%", True), (r"12.5\%", "0.125", True), (r"12.5\%", "12.5", False),
+    ],
+)  # fmt: skip
+def test_a_percentage_is_a_number_of_hundredths(checks: Any, expected: str, answer: str, is_right: bool) -> None:
+    assert checks.library_verdict(expected, rf"\boxed{{{answer}}}")[0] is is_right
 
 
 def test_an_evaluated_answer_is_required_where_it_is_configured() -> None:

@@ -78,7 +78,7 @@ def _is_worked_out(parsed: Sequence[Any]) -> bool:
         return False
     if any(getattr(formula, "is_Integer", False) for formula in formulas) and re.search(r"frac|/", text):
         return False  # a fraction that is a whole number
-    return all(is_evaluated(formula) for formula in formulas)
+    return all(is_evaluated(formula) or ("%" in text and _is_percentage(formula)) for formula in formulas)
 
 
 def is_evaluated(formula: Any) -> bool:
@@ -119,6 +119,14 @@ def _is_notation(formula: Any) -> bool:
     percent = isinstance(second, sympy.UnevaluatedExpr) and second.args[0] == sympy.Rational(1, 100)
     power = second.is_Pow and _is_notation(second)
     return bool(first.is_Number and (percent or power or (first == -1 and second.is_Number)))
+
+
+def _is_percentage(formula: Any) -> bool:
+    """Whether a formula is a number of hundredths, as math-verify 0.8 reads a percentage."""
+    if not getattr(formula, "is_Mul", False) or len(formula.args) != 2:
+        return False
+    number, hundredth = formula.args
+    return bool(number.is_Number and hundredth.is_Rational and (hundredth.p, hundredth.q) == (1, 100))
 
 
 def _is_closed_power(formula: Any) -> bool:
