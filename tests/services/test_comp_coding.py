@@ -251,9 +251,11 @@ def test_the_last_fenced_block_is_the_code(text: str, code: str) -> None:
 def test_think_tags_in_the_answer() -> None:
     text = "<think>hm</think>\n" + fenced(SUM)
     (plain,) = verdicts(row(text))
-    (punished,) = verdicts(row(text), reasoning_format_penalty=-0.2)
-    assert (plain.json()["reward"], plain.json()["reasoning_format_violation_rate"]) == (1.0, 1.0)
-    assert punished.json()["reward"] == -0.2
+    (tested,) = verdicts(row(text), reasoning_format_penalty=None)
+    punished, without_code = verdicts(row(text), row("<think>hm</think>"), reasoning_format_penalty=-0.2)
+    assert (plain.json()["reward"], plain.json()["reasoning_format_violation_rate"]) == (0.0, 1.0)  # as NeMo Gym
+    assert tested.json()["reward"] == 1.0
+    assert (punished.json()["reward"], without_code.json()["reward"]) == (-0.2, 0.0)
 
 
 def test_rows_that_cannot_be_tested_are_refused() -> None:

@@ -40,8 +40,8 @@ class CodingConfig(ServerConfig):
     """Installed packages that programs may import, in addition to the standard library."""
     stop_at_first_failure: bool = True
     """Whether the remaining tests are skipped after a failed one."""
-    reasoning_format_penalty: float | None = None
-    """Reward of an answer with an unclosed think tag; by default it is judged like any other answer."""
+    reasoning_format_penalty: float | None = 0.0
+    """Reward of a program whose answer shows think tags; null judges it by its tests alone."""
     debug: bool = False
     """Whether replies contain the complete outputs."""
 
@@ -122,7 +122,7 @@ class CompCoding(ResourcesServer):
         passed = len(tests) == len(body.verifier_metadata.unit_tests.inputs) and all(test["passed"] for test in tests)
         reward = float(passed)
         violation = has_format_violation(body.response)
-        if violation and self.config.reasoning_format_penalty is not None:
+        if code and violation and self.config.reasoning_format_penalty is not None:
             reward = self.config.reasoning_format_penalty
         return VerifyResponse.of(
             body,
