@@ -35,6 +35,7 @@ print(reply.status, reply.read().decode())
 def folder(tmp_path: Path, free_port: int) -> Iterator[Folder]:
     made = Folder(tmp_path, free_port)
     yield made
+    made.gymctl("down")  # a local stack has no volumes to remove
     made.clean()
 
 
