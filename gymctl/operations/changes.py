@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config
+from gymctl.config.diagnostics import KeyPath
+from gymctl.config.vocabulary import LOGS_BLOCK
 from gymctl.config.wording import listing
 from gymctl.engines.collections import disturbed_collections
 from gymctl.engines.server_code import code_digests, code_files
@@ -196,14 +198,17 @@ _KEYS = {"deploy": ("resources", "replicas", "placement"), "tmpfs": ("resources"
 
 
 def _location_of_container_key(keys: Sequence[str], service: str, config: Config) -> Location | None:
-    """The place of the server's key that sets a key of its service."""
+    """The place of the key that sets a key of a service: the server's, else the one of the whole stack."""
+    paths: list[KeyPath] = []
     server = config.servers.get(service)
-    if server is None:
-        return None
-    for key in _KEYS.get(keys[0], (keys[0],)):
-        for path in ((*server.path, key, *keys[1:]), (*server.path, key), (server.name, key)):
-            if path in config.origins.places:
-                return config.origins.of(path)
+    if server is not None:
+        for key in _KEYS.get(keys[0], (keys[0],)):
+            paths += [(*server.path, key, *keys[1:]), (*server.path, key), (server.name, key)]
+    if keys[0] == "logging":
+        paths += [(LOGS_BLOCK, *keys[1:]), (LOGS_BLOCK,)]
+    for path in paths:
+        if path in config.origins.places:
+            return config.origins.of(path)
     return None
 
 

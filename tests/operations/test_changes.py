@@ -9,7 +9,7 @@ import pytest
 from gymctl import InputError, ServerChange, StackChanges, changes, load
 from gymctl.cli.plan import _lines
 from gymctl.engines.state import StackState, save_state
-from gymctl.operations.changes import Reason
+from gymctl.operations.changes import Reason, _location_of_container_key
 
 pytestmark = pytest.mark.unit
 
@@ -57,3 +57,18 @@ def test_changes_are_found_for_compose_only(engine: str, words: str, tmp_path: P
     config = load("examples/quickstart", directory=Path(__file__).parents[2])
     with pytest.raises(InputError, match=words):
         changes(config, directory=tmp_path)
+
+
+def test_a_log_driver_is_placed_at_the_servers_key_or_at_the_stacks(tmp_path: Path) -> None:
+    server = "  responses_api_models:\n    scripted_model: {entrypoint: app.py}\n"
+    text = f"logs:\n  driver: journald\none:\n{server}  logging: {{driver: local}}\ntwo:\n{server}"
+    (tmp_path / "stack.yaml").write_text(text)
+    config = load("stack.yaml", directory=tmp_path)
+
+    def line(service: str, *keys: str) -> str:
+        return str(_location_of_container_key(keys, service, config))
+
+    assert line("two", "logging", "driver") == line("head", "logging", "driver") == "stack.yaml:2"
+    assert line("two", "logging", "options", "tag") == "stack.yaml:1"
+    assert line("one", "logging", "driver") == "stack.yaml:6"
+    assert line("two", "ports") == "None"
