@@ -105,7 +105,7 @@ def collect(
     from gymctl.operations.collect_options import run_spec
     from gymctl.rollouts.progress import display
 
-    check_agents(Path.cwd())  # without a stack, no option is worth a message
+    check_agents()  # without a stack, no option is worth a message
     spec = run_spec(
         {
             "input": rows,
@@ -127,6 +127,6 @@ def collect(
         overrides or [],
     )
     with interrupt_message(), display(quiet=as_json) as on_event:
-        report = collect_run(spec, Path.cwd(), on_event, report_page=not no_report)
+        report = collect_run(spec, on_event, report_page=not no_report)
     print_report(report, as_json=as_json)
     raise typer.Exit(report.exit_code)

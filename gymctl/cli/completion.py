@@ -77,10 +77,11 @@ def _servers() -> list[tuple[str, str]]:
 
 
 def _state() -> StackState | None:
+    from gymctl.engines.stack_directory import stack_directory
     from gymctl.engines.state import find_state
     from gymctl.errors import GymctlError
 
     try:
-        return find_state(Path.cwd())
+        return find_state(stack_directory())
     except GymctlError:
         return None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from gymctl.config import Config
     from gymctl.operations.configuration import PlanOptions
+    from gymctl.operations.default_arguments import TypedOptions
     from gymctl.operations.membership import MembershipOptions
     from gymctl.operations.up import ImageOptions
 
@@ -156,6 +157,8 @@ _OPTIONS_OF_A_FILE = frozenset(
     "name merge_order slices gym_root gym_version nofile publish expose expose_to role advertise node "
     "token_file".split()
 )
+# and those of ``up`` that say how its images are made and what runs them
+_OPTIONS_OF_AN_ENGINE = frozenset("engine base_image ca_bundle registry host".split())
 _OPTIONS_OF_CONTAINERS = frozenset("slices base_image ca_bundle gym_version".split())
 
 
@@ -253,6 +256,19 @@ def typed_options(context: typer.Context) -> tuple[str, ...]:
         if parameter.name in _OPTIONS_OF_A_FILE and _is_typed(context, parameter.name):
             typed += [parameter.opts[0], str(context.params[parameter.name])]
     return tuple(typed)
+
+
+def repeatable_options(context: typer.Context) -> TypedOptions:
+    """The options that were typed and that a later ``up`` without a configuration repeats."""
+    from gymctl.operations.default_arguments import TypedOptions
+
+    typed: list[str] = []
+    for parameter in context.command.params:
+        if parameter.name in _OPTIONS_OF_AN_ENGINE and _is_typed(context, parameter.name):
+            value = context.params[parameter.name]
+            values = value if isinstance(value, list) else [value]
+            typed += [f"{parameter.opts[0]}={item}" for item in values]
+    return TypedOptions(typed_options(context), tuple(typed))
 
 
 def _is_typed(context: typer.Context, name: str) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from gymctl.config import Config
     from gymctl.config.console import Console
     from gymctl.engines.protocol import ServerStatus
     from gymctl.engines.state import StackState
@@ -43,8 +44,10 @@ def interrupt_message() -> Iterator[None]:
         raise
 
 
-def print_up(state: StackState, commands: Sequence[str], *, as_json: bool) -> None:
+def print_up(config: Config, state: StackState, *, as_json: bool) -> None:
     """Print that a stack is up, and the commands that are of use next; or the stack as JSON."""
+    from gymctl.operations.next_steps import next_commands
+
     if as_json:
         typer.echo(
             json.dumps(
@@ -62,7 +65,7 @@ def print_up(state: StackState, commands: Sequence[str], *, as_json: bool) -> No
         typer.echo(f"{state.name} is up, registered with the head at {state.head_url}")
     else:
         typer.echo(f"{state.name} is up: {counted(len(state.servers), 'server')}, head at {state.head_url}")
-    for command in commands:
+    for command in next_commands(config, state):
         typer.echo(f"  {command}")
 
 

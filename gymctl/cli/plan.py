@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gymctl.cli.default_arguments import WithDefaultArguments
 from gymctl.cli.help import RUN
 from gymctl.cli.options import (
     AsJson,
@@ -42,7 +43,7 @@ Timeout = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=RUN)(plan)
+    app.command(cls=WithDefaultArguments, rich_help_panel=RUN)(plan)
 
 
 def plan(
@@ -62,6 +63,7 @@ def plan(
 ) -> None:
     """Show what `gymctl up` with the same arguments would change, and why. Writes nothing.
 
+    Without a configuration, the arguments of the stack that runs here are repeated, or stack.yaml is used.
     The exit code is 0 when nothing would change, and 3 when something would.
 
     \b

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gymctl.cli.default_arguments import WithDefaultArguments
 from gymctl.cli.help import RUN
 from gymctl.cli.options import (
     Advertise,
@@ -32,7 +33,7 @@ from gymctl.cli.options import (
     load_configuration,
     membership_options,
     plan_options,
-    typed_options,
+    repeatable_options,
 )
 from gymctl.config.choices import EngineKind, SliceMode
 from gymctl.config.vocabulary import Role
@@ -66,7 +67,7 @@ WhileCollecting = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=RUN)(up)
+    app.command(cls=WithDefaultArguments, rich_help_panel=RUN)(up)
 
 
 def up(
@@ -97,19 +98,19 @@ def up(
 ) -> None:
     """Start a stack in this directory and wait until it is healthy.
 
+    Without a configuration, repeat the arguments of the stack that runs here, or use stack.yaml.
+
     \b
     Examples:
       gymctl up examples/quickstart
       gymctl up --engine local model.yaml agent.yaml +policy_model_name=mine
       gymctl up "+config_paths=[model.yaml,agent.yaml]" +head_server.port=8000
       gymctl up --engine swarm --host ssh://me@worker-1 examples/multi-environment
-      gymctl up coordinator.yaml --role coordinator
     """  # noqa: D301 - \b has click leave the lines below it as they are
     from gymctl.cli.display import UpDisplay
     from gymctl.cli.output import interrupt_message, print_up
     from gymctl.operations import up as operation
     from gymctl.operations.membership import with_membership
-    from gymctl.operations.next_steps import next_commands
 
     images = image_options(base_image, ca_bundle, registry, host)
     operation.check_engine_options(engine, role, publish, images)
@@ -125,7 +126,7 @@ def up(
             timeout=timeout,
             probe=probe,
             while_collecting=while_collecting,
-            typed_options=typed_options(context),
+            typed=repeatable_options(context),
             on_event=display.on_event,
         )
-    print_up(state, next_commands(config, state), as_json=as_json)
+    print_up(config, state, as_json=as_json)

@@ -30,12 +30,20 @@ def registered(directory: Path, output: Path) -> Iterator[None]:
     path = state_folder(directory) / f"{_PREFIX}{os.getpid()}.json"
     with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        json.dump({"pid": os.getpid(), "output": str(output)}, file)
+        json.dump({"pid": os.getpid(), "output": _name(output, directory)}, file)
         file.flush()
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _name(output: Path, directory: Path) -> str:
+    """The path of an output, relative to the directory of the stack where it is in it."""
+    path = output.resolve()
+    if path.is_relative_to(directory.resolve()):
+        path = path.relative_to(directory.resolve())
+    return str(path)
 
 
 def running_collections(directory: Path) -> list[RunningCollection]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.error import URLError
 
-from gymctl.config import Config
+from gymctl.config import Config, EngineKind
 from gymctl.config.vocabulary import LOOPBACK
 from gymctl.engines.direct_http import open_directly
 from gymctl.engines.protocol import ServerStatus
@@ -18,10 +18,13 @@ from gymctl.stack.slices.slices import Address
 _PROBE_S = 3.0
 
 
-def outside_servers(config: Config, addresses: Mapping[str, Address]) -> tuple[ServerAddress, ...]:
-    """The servers that the stack calls and does not start; ``addresses`` are those that its own servers dial."""
+def outside_servers(config: Config, engine: EngineKind) -> tuple[ServerAddress, ...]:
+    """The servers that the stack calls and does not start, at the addresses that its own servers dial."""
+    gateway: str | None = GATEWAY
+    if engine is EngineKind.LOCAL:
+        gateway = None
     return tuple(
-        ServerAddress(server.name, server.kind.value, server.implementation, addresses[server.name].url)
+        ServerAddress(server.name, server.kind.value, server.implementation, Address.of(server.at, gateway).url)
         for server in config.servers.values()
         if server.at is not None
     )

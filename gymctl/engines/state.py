@@ -16,7 +16,7 @@ from gymctl.engines.server_address import ServerAddress
 from gymctl.errors import EngineError, ErrorCode, InputError
 
 FOLDER = ".gymctl"
-_STATE = "stack.json"
+STATE_FILE = "stack.json"
 _SECRETS = "secrets"
 _CONFIGURATION = "configuration.json"
 POLICY_TOKEN_FILE = "policy-token"  # noqa: S105 - the name of a file
@@ -47,6 +47,8 @@ class StackState:
     files: tuple[str, ...] = ()
     role: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
+    engine_options: tuple[str, ...] = ()
+    """Options of ``up``, as ``--name=value``, that are not among ``arguments`` and that it needs again."""
     outside: tuple[ServerAddress, ...] = ()
     """Servers of its configuration that run elsewhere, at the address that its own servers dial."""
 
@@ -110,7 +112,7 @@ def _make_own(folder: Path) -> None:
 
 def save_state(directory: Path, state: StackState) -> None:
     """Write ``stack.json`` atomically."""
-    write_atomically(state_folder(directory) / _STATE, json.dumps(asdict(state), indent=2) + "\n")
+    write_atomically(state_folder(directory) / STATE_FILE, json.dumps(asdict(state), indent=2) + "\n")
 
 
 def load_state(directory: Path) -> StackState:
@@ -132,7 +134,7 @@ def find_state(directory: Path) -> StackState | None:
     Raises:
         InputError: ``stack.json`` is there but cannot be read.
     """
-    path = directory / FOLDER / _STATE
+    path = directory / FOLDER / STATE_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return _parse(values)
@@ -161,14 +163,14 @@ def find_own_state(directory: Path, engine: str) -> StackState | None:
 def _parse(values: dict[str, Any]) -> StackState:
     servers = tuple(ServerAddress(**server) for server in values["servers"])
     outside = tuple(ServerAddress(**server) for server in values.get("outside", ()))
-    lists = {key: tuple(values.get(key, ())) for key in ("arguments", "files")}
+    lists = {key: tuple(values.get(key, ())) for key in ("arguments", "files", "engine_options")}
     return StackState(**{**values, "servers": servers, "outside": outside, **lists})
 
 
 def clear_state(directory: Path) -> None:
     """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
     folder = directory / FOLDER
-    for name in (_STATE, _CONFIGURATION, POLICY_TOKEN_FILE):
+    for name in (STATE_FILE, _CONFIGURATION, POLICY_TOKEN_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in (_SECRETS, _SWARM_FILES):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from gymctl.config.vocabulary import COLLECTOR_ALIAS
 from gymctl.engines.collections import registered
 from gymctl.engines.protocol import Engine, Job, JobResult, Mount
+from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import StackState, find_state, load_state
 from gymctl.errors import EngineError, InputError, RunError
 from gymctl.operations.collect_options import CollectOptions, run_spec
@@ -24,7 +25,7 @@ from gymctl.operations.run_manifest import run_manifest
 if TYPE_CHECKING:
     from gymctl.config import Config
     from gymctl.config.row_routes import RowRoutes
-    from gymctl.rollouts.events import Ended, Event, OnEvent
+    from gymctl.rollouts.events import Ended, OnEvent
     from gymctl.rollouts.report import Report
     from gymctl.rollouts.spec import RunSpec
 
@@ -62,13 +63,14 @@ def collect(
         EngineError: the collector's container could not be started.
     """
     spec = run_spec({**options, "input": rows, "output": output})
-    return collect_run(spec, directory or Path.cwd(), on_event or _ignore, report_page=report_page)
+    return collect_run(spec, on_event or (lambda event: None), directory, report_page=report_page)
 
 
-def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent, *, report_page: bool = True) -> Report:
+def collect_run(spec: RunSpec, on_event: OnEvent, directory: Path | None = None, *, report_page: bool = True) -> Report:
     """Do a run on the stack of ``directory``: over loopback where it is local, otherwise in a job on its network.
 
-    With ``report_page`` the page of ``gymctl report`` is written next to the results.
+    By default it is the stack of the working directory, or of one above. With ``report_page`` the page of
+    ``gymctl report`` is written next to the results.
 
     Raises:
         InputError: no stack with an agent runs there, or as the collector.
@@ -78,10 +80,10 @@ def collect_run(spec: RunSpec, directory: Path, on_event: OnEvent, *, report_pag
     from gymctl.engines.choice import engine_of
     from gymctl.rollouts.container_job import CollectionJob, run_job
 
+    directory = stack_directory(directory)
     state = load_state(directory)
     identity = {"config": state.config_digest, "code": dict(state.code), **spec.identity}
-    spec = replace(spec, identity=identity, agents=agents_of(state))
-    spec = replace(spec, routes=routes_of(state))
+    spec = replace(spec, identity=identity, agents=agents_of(state), routes=routes_of(state))
     engine = engine_of(directory)
     spec = replace(spec, manifest=run_manifest(state, directory))
     spec = replace(spec, metrics=collector_address(spec.manifest["configuration"], engine))
@@ -114,13 +116,13 @@ def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Repo
     return run_to_end(work)
 
 
-def check_agents(directory: Path) -> None:
-    """Check that a stack with an agent was brought up in a directory.
+def check_agents(directory: Path | None = None) -> None:
+    """Check that a stack with an agent was brought up in a directory; by default the working directory or one above.
 
     Raises:
         InputError: none was.
     """
-    agents_of(load_state(directory))
+    agents_of(load_state(stack_directory(directory)))
 
 
 def agents_of(state: StackState) -> tuple[str, ...]:
@@ -293,7 +295,3 @@ def _mounts(spec: RunSpec, rows: Path) -> Iterator[Mount]:
     yield Mount(folder, str(folder), read_only=False)
     if spec.input.parent != folder or rows != spec.input:
         yield Mount(rows, str(spec.input))
-
-
-def _ignore(event: Event) -> None:
-    """Take an event and do nothing."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from gymctl.engines.choice import engine_of
 from gymctl.engines.protocol import Job
+from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import StackState, load_state
 from gymctl.errors import EngineError, InputError
 from gymctl.operations.endpoint_probes import probe_servers
@@ -60,7 +61,7 @@ def set_policy(
         InputError: no stack was brought up there, a URL is wrong, or the server's endpoints cannot be replaced.
         EngineError: the head does not answer, or a process did not confirm the list in time.
     """
-    directory = directory or Path.cwd()
+    directory = stack_directory(directory)
     state = load_state(directory)
     addresses = [_address(url, state) for url in urls]
     answer = _ask(directory, state, {"urls": addresses, "server": server, "weight_version": weight_version})
@@ -91,7 +92,7 @@ def show_policy(directory: Path | None = None) -> list[PolicyList]:
         InputError: no stack was brought up there, or none of its model servers' endpoints can be set.
         EngineError: the head does not answer.
     """
-    directory = directory or Path.cwd()
+    directory = stack_directory(directory)
     answer = _ask(directory, load_state(directory), None)
     return [PolicyList(**{**entry, "urls": tuple(entry["urls"])}) for entry in answer]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gymctl.engines.choice import engine_of
 from gymctl.engines.protocol import OnServer, Removed
+from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import load_state
 from gymctl.errors import InputError
 from gymctl.operations.events import ignore
@@ -41,7 +42,7 @@ def logs(
         InputError: no stack was brought up there, it has no such server, or ``rollout`` is not ``TASK:REPEAT``.
         EngineError: its engine does not answer.
     """
-    directory = directory or Path.cwd()
+    directory = stack_directory(directory)
     state = load_state(directory)
     names = [server.name for server in state.servers]
     for name in servers:
@@ -86,7 +87,7 @@ def scale(
         InputError: no stack was brought up there, or a server cannot have that many replicas.
         EngineError: a replica did not become healthy.
     """
-    engine_of(directory or Path.cwd()).scale(counts, timeout=timeout, on_event=on_event)
+    engine_of(stack_directory(directory)).scale(counts, timeout=timeout, on_event=on_event)
 
 
 def down(directory: Path | None = None, *, volumes: bool = False) -> Removed:
@@ -98,4 +99,4 @@ def down(directory: Path | None = None, *, volumes: bool = False) -> Removed:
         InputError: no stack was brought up there.
         EngineError: its engine does not answer, or something could not be removed.
     """
-    return engine_of(directory or Path.cwd()).down(volumes=volumes)
+    return engine_of(stack_directory(directory)).down(volumes=volumes)

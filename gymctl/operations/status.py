@@ -8,6 +8,7 @@ from pathlib import Path
 from gymctl.engines.choice import engine_of
 from gymctl.engines.collections import RunningCollection, running_collections
 from gymctl.engines.protocol import Node, ServerStatus
+from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import load_state
 
 
@@ -48,7 +49,7 @@ def status(directory: Path | None = None) -> StackStatus:
     from gymctl.engines.outside_servers import outside_statuses
     from gymctl.engines.remote_servers import registered_servers
 
-    directory = directory or Path.cwd()
+    directory = stack_directory(directory)
     state = load_state(directory)
     engine = engine_of(directory)
     if state.takes_workers:

@@ -26,6 +26,7 @@ from gymctl.operations.configuration import (
     plan,
     stack_name,
 )
+from gymctl.operations.default_arguments import TypedOptions
 from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
 from gymctl.operations.exposure import check_exposed_engine, local_exposure
@@ -35,9 +36,9 @@ from gymctl.operations.policy_token import policy_token, store_tokens
 
 if TYPE_CHECKING:
     from gymctl.stack import StackPlan
-    from gymctl.stack.slices.slices import Address
 
 _LOCAL_TIMEOUT_S = 180.0
+NOTHING_TYPED = TypedOptions()
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class _Start:
     options: PlanOptions
     images: ImageOptions
     directory: Path
-    typed_options: tuple[str, ...]
+    typed: TypedOptions
     timeout: float | None
     on_event: OnStackEvent
 
@@ -85,7 +86,7 @@ class _Start:
     @property
     def command(self) -> tuple[str, ...]:
         """The arguments and options that render the same stack again, without secrets."""
-        return (*display_arguments(self.config), *self.typed_options)
+        return (*display_arguments(self.config), *self.typed.of_file)
 
 
 def up(
@@ -96,7 +97,7 @@ def up(
     images: ImageOptions | None = None,
     timeout: float | None = None,
     directory: Path | None = None,
-    typed_options: Sequence[str] = (),
+    typed: TypedOptions = NOTHING_TYPED,
     probe: bool = True,
     while_collecting: bool = False,
     on_event: OnStackEvent = ignore,
@@ -110,7 +111,7 @@ def up(
         images: how images are built and given to a Swarm's nodes.
         timeout: seconds to wait; by default 180, longer where a model is fetched and loaded.
         directory: by default the working directory. One directory has one stack.
-        typed_options: options to put into the command, in the rendered file's first lines, that renders it again.
+        typed: options that an ``up`` without a configuration repeats.
         probe: try every model endpoint once, and note those that do not answer.
         while_collecting: change the stack although a collection runs from it.
         on_event: takes notes, image builds and the states of servers.
@@ -136,7 +137,7 @@ def up(
         ),
         images=images,
         directory=directory,
-        typed_options=tuple(typed_options),
+        typed=typed,
         timeout=timeout,
         on_event=on_event,
     )
@@ -154,7 +155,8 @@ def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code
     """Start the servers and save the state; if that fails, report what happened to the earlier stack."""
     try:
         state = _ENGINES[engine](start)
-        state = replace(state, code=code, outside=outside_servers(start.config, _addresses(start.config, engine)))
+        outside = outside_servers(start.config, engine)
+        state = replace(state, engine_options=start.typed.of_engine, code=code, outside=outside)
         save_state(start.directory, state)
         save_configuration(start.directory, state.config_digest, masked_configuration(start.config))
     except KeyboardInterrupt:
@@ -165,15 +167,6 @@ def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code
         start.note(_stopped(before, start.directory))
         raise
     return state
-
-
-def _addresses(config: Config, engine: EngineKind) -> dict[str, Address]:
-    """Where the servers that run elsewhere are, as the stack's own dial them."""
-    from gymctl.stack.slices.host_gateway import GATEWAY
-    from gymctl.stack.slices.slices import Address
-
-    gateway = None if engine is EngineKind.LOCAL else GATEWAY
-    return {name: Address.of(server.at, gateway) for name, server in config.servers.items() if server.at}
 
 
 def check_engine_options(engine: EngineKind, role: Role, publish: str | None, images: ImageOptions) -> None:

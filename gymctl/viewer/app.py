@@ -33,13 +33,13 @@ _MOST_COMPARISONS = 4
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(paths: Sequence[Path], access: Access, directory: Path) -> Starlette:
+def create_app(paths: Sequence[Path], access: Access, directory: Path | None = None) -> Starlette:
     """The application.
 
     Args:
         paths: results files, and folders to look for them.
         access: who may use it.
-        directory: where the stack runs whose servers are shown.
+        directory: where the stack runs whose servers are shown; by default the working directory or one above it.
     """
     page = ViewerPage(Runs(paths), StackView(directory))
 

@@ -51,7 +51,7 @@ def serve(paths: Sequence[Path], options: ViewOptions, on_ready: Callable[[str],
     token = choose_token(options)
     Runs(paths).check()
     access = Access(options.host, token, options.allowed_hosts)
-    app = create_app(paths, access, Path.cwd())
+    app = create_app(paths, access)
     with _listen(options) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)

@@ -21,7 +21,7 @@ _NO_STACK: dict[str, Any] = {"name": None, "servers": [], "nodes": [], "problem"
 class StackView:
     """Asks the engine of a directory, at most once in 1.5 s however many pages are open."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None) -> None:
         self._directory = directory
         self._lock = threading.Lock()
         self._asked_at = -_FRESH_S

@@ -31,7 +31,7 @@ X = "+policy_model.responses_api_models.scripted_model.x"
 CONFIGURATIONS = {
     "missing file": ("", ["render", "nope.yaml"], 2, ["nope.yaml: no such file"]),
     "missing folder": ("", ["up", "nope/"], 2, ["nope/: no such file"]),
-    "no configuration": ("", ["up"], 2, ["no configuration was given; give one or more YAML files"]),
+    "no configuration": ("", ["render"], 2, ["no configuration was given; give one or more YAML files"]),
     "bad YAML": ("a: [1, 2\nb: }", ["render", "stack.yaml"], 2, [r"stack.yaml:2: is not valid YAML"]),
     "tab in YAML": ("a:\n\t- x", ["render", "stack.yaml"], 2, ["stack.yaml:2: .* indent with spaces"]),
     "a list": ("- a", ["render", "stack.yaml"], 2, ["stack.yaml:1: contains a sequence"]),
