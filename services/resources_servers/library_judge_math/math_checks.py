@@ -76,9 +76,14 @@ def _is_worked_out(parsed: Sequence[Any]) -> bool:
     formulas = [part for part in parsed if not isinstance(part, str)]
     if _OPERATION.search(text):
         return False
-    if any(getattr(formula, "is_Integer", False) for formula in formulas) and re.search(r"frac|/", text):
-        return False  # a fraction that is a whole number
-    return all(is_evaluated(formula) or ("%" in text and _is_percentage(formula)) for formula in formulas)
+    return all(_is_simplest(formula, text) for formula in formulas)
+
+
+def _is_simplest(formula: Any, text: str) -> bool:
+    """Whether a formula of an answer is evaluated: a percentage is, a fraction that is a whole number is not."""
+    if getattr(formula, "is_Integer", False) and re.search(r"frac|/", text):
+        return False
+    return is_evaluated(formula) or ("%" in text and _is_percentage(formula))
 
 
 def is_evaluated(formula: Any) -> bool:
