@@ -39,11 +39,10 @@ def registered(directory: Path, output: Path) -> Iterator[None]:
 
 
 def _name(output: Path, directory: Path) -> str:
-    """The path of an output, relative to the directory of the stack where it is in it."""
-    path = output.resolve()
-    if path.is_relative_to(directory.resolve()):
-        path = path.relative_to(directory.resolve())
-    return str(path)
+    """The path of an output as it was given, if it means the same in the directory of the stack."""
+    if Path.cwd() == directory.resolve():
+        return str(output)
+    return str(output.resolve())
 
 
 def running_collections(directory: Path) -> list[RunningCollection]:

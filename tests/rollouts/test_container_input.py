@@ -71,7 +71,7 @@ def collected_in(container: Container, spec: RunSpec, monkeypatch: pytest.Monkey
             servers = tuple(ServerAddress(name, "responses_api_agents", "simple_agent", url) for name in AGENTS)
             monkeypatch.setattr(operation, "load_state", lambda directory: StackState("compose", "s", url, servers))
             monkeypatch.setattr("gymctl.engines.choice.engine_of", lambda directory: container)
-            return await asyncio.to_thread(operation.collect_run, spec, spec.output.parent, lambda event: None)
+            return await asyncio.to_thread(operation.collect_run, spec, lambda event: None, spec.output.parent)
 
     return asyncio.run(work())
 

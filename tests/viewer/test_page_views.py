@@ -115,7 +115,7 @@ def test_a_comparison_shows_flips_first_and_leads_to_the_lines_that_differ(
     page: Page, view: View, run_id: str, other_id: str
 ):
     page.goto(f"{view.base}/#/compare?a={other_id}&b={run_id}")
-    page.wait(".list tbody a")
+    page.wait('.list th:has-text("reward A")')  # the page before has a list too
     changes = page.texts(".list tbody td:nth-child(3)")
     order = ["↓ failed now", "↑ passes now", "same"]
     assert changes == sorted(changes, key=order.index)
