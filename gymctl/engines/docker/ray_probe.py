@@ -10,8 +10,10 @@ import sys
 from typing import Any
 
 _CONNECT_S = 5.0
-# A cluster on a busy machine may need longer than one try to start the process that serves a client.
-_TRIES = 3
+# The process that a cluster starts for a client may fail, and may take long on a busy machine. Only another client gets
+# another process.
+_CLIENTS = 3
+_RETRIES = 2  # of one client, for 15 s together where nothing like Ray answers
 
 
 def look(host: str, port: int) -> dict[str, Any]:
@@ -24,11 +26,15 @@ def look(host: str, port: int) -> dict[str, Any]:
     from ray.util.client import ray as client
 
     own = {"ray": ray.__version__, "python": platform.python_version()}
-    try:
-        report = client.connect(f"{host}:{port}", connection_retries=_TRIES, ignore_version=True)
-    except Exception as error:  # noqa: BLE001 - of whatever kind, it is what a server would end with
-        return {"failed": "talk", "error": f"{type(error).__name__}: {error}", "own": own}
-    return {"own": own, "theirs": {"ray": report["ray_version"], "python": report["python_version"]}}
+    failure = ""
+    for _ in range(_CLIENTS):
+        try:
+            report = client.connect(f"{host}:{port}", connection_retries=_RETRIES, ignore_version=True)
+        except Exception as error:  # noqa: BLE001 - of whatever kind, it is what a server would end with
+            failure = f"{type(error).__name__}: {error}"
+        else:
+            return {"own": own, "theirs": {"ray": report["ray_version"], "python": report["python_version"]}}
+    return {"failed": "talk", "error": failure, "own": own}
 
 
 if __name__ == "__main__":
