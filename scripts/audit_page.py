@@ -23,8 +23,8 @@ def page(text: str) -> str:
 
 def _rules() -> Iterator[str]:
     yield f"{HEADING}\n"
-    yield "This list is generated from the code (`python scripts/audit_page.py`). The last column has the number of the"
-    yield "check of docker-bench-security 1.6.0 about the same thing."
+    yield "This list is generated from the code (`python scripts/audit_page.py`). The last column is the number of the"
+    yield "corresponding check of docker-bench-security 1.6.0."
     for severity in Severity:
         yield f"\n### {severity.capitalize()}: {counted(severity.points, 'point')}\n"
         yield "| rule | what is wrong | fix | docker-bench |"
