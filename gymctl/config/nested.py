@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gymctl.config.diagnostics import KeyPath
@@ -17,6 +17,29 @@ def copied(value: Any) -> Any:
         return {key: copied(item) for key, item in value.items()}
     if isinstance(value, list):
         return [copied(item) for item in value]
+    return value
+
+
+def texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a value, after the last key of its path; ``key`` is the one of ``value`` itself."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from texts(item, str(inner))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts(item, key)
+
+
+def with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy with every text changed; keys stay as they are."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: with_texts(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_texts(item, change) for item in value]
     return value
 
 

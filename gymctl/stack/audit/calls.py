@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from gymctl.config import ServerKind
+from gymctl.config.nested import texts
 from gymctl.stack.audit.subject import HEAD, AuditedContainer, AuditedStack
 
 _KINDS = frozenset(kind.value for kind in ServerKind)
@@ -38,7 +39,7 @@ def _calls(caller: AuditedContainer, other: AuditedContainer) -> bool:
     if other.server in set(_references(own)):
         return True
     address = re.compile(rf"://{re.escape(other.service)}(?:[:/]|\Z)", re.IGNORECASE)
-    return any(address.search(text) for text in _texts(own))
+    return any(address.search(text) for _, text in texts(own))
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -51,14 +52,3 @@ def _references(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _references(item)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)

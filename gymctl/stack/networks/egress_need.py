@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.config.nested import texts
 from gymctl.config.server_fields import ServerFields
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.runtime import Runtime, Runtimes
@@ -70,17 +70,5 @@ def named_hosts(server: ServerInstance) -> set[str]:
     """The hosts that a server's own settings and its environment name, in lower case."""
     settings = {key: value for key, value in server.fields.items() if key not in ServerFields.model_fields}
     environment = server.container.environment if server.container else {}
-    texts = (*_texts("", settings), *_texts("", environment))
-    return {host for key, text in texts for host in called_hosts(key.lower(), text)}
-
-
-def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every text in a value, with the last key of its path."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, Mapping):
-        for inner, item in value.items():
-            yield from _texts(str(inner), item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(key, item)
+    named = (*texts(settings), *texts(environment))
+    return {host for key, text in named for host in called_hosts(key.lower(), text)}

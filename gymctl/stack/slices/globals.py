@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind, holds_credential, upstream
+from gymctl.config.nested import texts
 from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, HEAD_NAME, LOG_FORMAT_KEY, OBSERVE_KEY
 
 _READ = frozenset(upstream.GLOBALS_READ) | {ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY, OBSERVE_KEY}
@@ -26,7 +27,7 @@ def named_blocks(server: ServerInstance, config: Config) -> frozenset[str]:
     """Global mappings that a server's fields name: they belong to its configuration, credentials included."""
     return frozenset(
         name
-        for name in _strings(server.fields)
+        for _, name in texts(server.fields)
         if isinstance(config.values.get(name), Mapping) and name not in _NEVER and name not in _READ
     )
 
@@ -51,14 +52,3 @@ def without_credentials(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_credentials(item) for item in value]
     return value
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item)
