@@ -11,7 +11,7 @@ from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
 from gymctl.config.interpolation_size import MOST_CHARACTERS, MOST_REFERENCES, Size, ValueSizes
-from gymctl.config.nested import copied, follow
+from gymctl.config.nested import copied, follow, with_texts
 from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 from gymctl.errors import ErrorCode
@@ -184,13 +184,7 @@ def _reachable(references: list[tuple[KeyPath, str]], merged: Mapping[str, Any])
 
 def _prepared(value: Any) -> Any:
     """A copy for OmegaConf: variables through our resolver."""
-    if isinstance(value, dict):
-        return {key: _prepared(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_prepared(item) for item in value]
-    if isinstance(value, str):
-        return _FROM_ENVIRONMENT.sub("${gymctl.env:", value)
-    return value
+    return with_texts(value, lambda text: _FROM_ENVIRONMENT.sub("${gymctl.env:", text))
 
 
 def _put(data: Any, path: KeyPath, value: Any) -> None:

@@ -14,6 +14,7 @@ from gymctl.stack import labels
 from gymctl.stack.audit.subject import AuditedContainer, AuditedMount, AuditedNetwork, AuditedPort, AuditedStack
 from gymctl.stack.compose.model import INHIBIT_ADDRESS
 from gymctl.stack.compose.schema import schema_errors
+from gymctl.stack.compose.yaml import single_dollars
 
 SLICE = "NEMO_GYM_CONFIG_DICT"
 SERVER = "NEMO_GYM_CONFIG_PATH"
@@ -44,7 +45,7 @@ def stack_of_text(text: str, where: str, directory: Path) -> AuditedStack:
     for place, problem in schema_errors(document):
         message = ": ".join(filter(None, (where, place, problem)))
         raise InputError(message, "audit a Compose file, such as one that `gymctl render` wrote")
-    return stack_of_document(_undoubled(document), where, directory)
+    return stack_of_document(single_dollars(document), where, directory)
 
 
 def stack_of_document(document: Mapping[str, Any], name: str, directory: Path) -> AuditedStack:
@@ -255,14 +256,3 @@ def _listed(value: Any) -> Sequence[str]:
 
 def _is_true(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.lower() == "true")
-
-
-def _undoubled(value: Any) -> Any:
-    """Replace every ``$$``, which Compose reads as ``$``."""
-    if isinstance(value, dict):
-        return {key: _undoubled(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_undoubled(item) for item in value]
-    if isinstance(value, str):
-        return value.replace("$$", "$")
-    return value

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
 
+from gymctl.config.nested import with_texts
 from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.stack.compose.model import ComposeDocument
 from gymctl.stack.labels import IMPLEMENTATION, KIND, PORT, SERVER
@@ -80,13 +81,12 @@ def to_yaml(value: Any) -> str:
 
 def double_dollars(value: Any) -> Any:
     """A copy with every ``$`` in every string doubled; keys hold none (rule GYM013)."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, Mapping):
-        return {key: double_dollars(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [double_dollars(item) for item in value]
-    return value
+    return with_texts(value, lambda text: text.replace("$", "$$"))
+
+
+def single_dollars(value: Any) -> Any:
+    """A copy with every ``$$``, which Compose reads as ``$``, replaced by it: the reverse of ``double_dollars``."""
+    return with_texts(value, lambda text: text.replace("$$", "$"))
 
 
 def render_compose(document: ComposeDocument, *, arguments: Sequence[str] = ()) -> str:
