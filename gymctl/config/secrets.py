@@ -18,6 +18,8 @@ from gymctl.config.vocabulary import RESERVED_KEYS, ServerKind, is_server_entry
 
 _KINDS = frozenset(kind.value for kind in ServerKind)
 _PREFIX = "GYM_"
+MASK = "****"
+"""What is printed and written in place of a secret."""
 _CREDENTIAL_WORDS = frozenset(
     {"password", "passwd", "passphrase", "secret", "secrets", "credential", "credentials", "apikey"}
 )
@@ -127,6 +129,14 @@ def _unused(name: str, secrets: Mapping[str, str]) -> str:
     return candidate
 
 
+def masked_argument(argument: str) -> str:
+    """An argument of a command line; the value of an override or option that sets a credential is hidden."""
+    key, equals, _ = argument.partition("=")
+    if equals and holds_credential(key.rpartition(".")[2].lstrip("+-")):
+        return f"{key}={MASK}"
+    return argument
+
+
 def mask(value: Any, secrets: Mapping[str, str]) -> Any:
     """A copy of ``value`` with every secret, and everything under a credential's key, as ``****``."""
     hidden = sorted(secrets.values(), key=len, reverse=True)
@@ -143,10 +153,10 @@ def _mask(value: Any, hidden: list[str], *, credential: bool) -> Any:
     if not isinstance(value, str) or not value:
         return value
     if credential or value in hidden:
-        return "****"
+        return MASK
     for secret in hidden:
         if len(secret) >= 8:
-            value = value.replace(secret, "****")
+            value = value.replace(secret, MASK)
     return value
 
 
@@ -171,7 +181,7 @@ class Masks:
         """The body of a reply with every credential, or every key, as ``****``."""
         for form in self._all if is_error else self._keys:
             if form in body:
-                body = body.replace(form, b"****")
+                body = body.replace(form, MASK.encode())
         return body
 
 

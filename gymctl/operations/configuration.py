@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymctl import __version__
-from gymctl.config import Config, MergeOrder, Role, SliceMode, holds_credential, mask
+from gymctl.config import Config, MergeOrder, Role, SliceMode, mask
 from gymctl.config.load import Loaded, read_config
+from gymctl.config.secrets import masked_argument
 from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK
 from gymctl.errors import ConfigError, InputError
 
@@ -198,14 +199,9 @@ def display_arguments(config: Config, arguments: Sequence[str] | None = None) ->
 
     ``arguments`` are by default those that the configuration was loaded from.
     """
-    masked = []
-    for argument in config.source.arguments if arguments is None else arguments:
-        key, equals, _ = argument.partition("=")
-        if equals and holds_credential(key.rpartition(".")[2].lstrip("+")):
-            masked.append(f"{key}=****")
-        else:
-            masked.append(mask(argument, config.secrets))
-    return tuple(masked)
+    if arguments is None:
+        arguments = config.source.arguments
+    return tuple(mask(masked_argument(argument), config.secrets) for argument in arguments)
 
 
 def masked_configuration(config: Config) -> dict[str, Any]:

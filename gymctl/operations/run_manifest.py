@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl import __version__
-from gymctl.config import holds_credential
+from gymctl.config.secrets import masked_argument
 from gymctl.engines.image_digests import image_digests
 from gymctl.engines.state import StackState, load_configuration
 from gymctl.errors import EngineError
@@ -21,7 +21,7 @@ def run_manifest(state: StackState, directory: Path) -> dict[str, Any]:
     with suppress(EngineError):  # an engine that does not answer is reported when the run starts there
         images = image_digests(state)
     return {
-        "command": [Path(sys.argv[0]).name, *(_masked(argument) for argument in sys.argv[1:])],
+        "command": [Path(sys.argv[0]).name, *(masked_argument(argument) for argument in sys.argv[1:])],
         "configuration": load_configuration(directory, state.config_digest),
         "versions": {
             "gymctl": __version__,
@@ -32,11 +32,3 @@ def run_manifest(state: StackState, directory: Path) -> dict[str, Any]:
         "engine": state.engine,
         "images": images,
     }
-
-
-def _masked(argument: str) -> str:
-    """An argument; the value of an override that sets a credential is hidden."""
-    key, equals, _ = argument.partition("=")
-    if equals and holds_credential(key.rpartition(".")[2].lstrip("+-")):
-        return f"{key}=****"
-    return argument
