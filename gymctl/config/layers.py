@@ -101,8 +101,9 @@ def read_layers(
 
 def name_a_configuration(arguments: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> bool:
     """Whether a command line or ``env.yaml`` names a file, or tries to; overrides alone do not."""
-    if any(not _is_override(argument, cwd) or _PATHS in argument.partition("=")[0] for argument in arguments):
-        return True
+    for argument in arguments:
+        if not _is_override(argument, cwd) or argument.partition("=")[0].lstrip("+") == _PATHS:
+            return True
     env = _env_file(search_roots(cwd, environ, None), cwd)
     return env is not None and _PATHS in env.data
 

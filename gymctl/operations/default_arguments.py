@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl.config.layers import name_a_configuration
+from gymctl.config.secrets import MASK
 from gymctl.engines.stack_directory import STACK_FILE, nearest, stack_directory
 from gymctl.engines.state import StackState, find_state
 from gymctl.errors import InputError
-
-_HIDDEN = "=****"
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def default_arguments(arguments: Sequence[str], options: Collection[str]) -> Def
 
 def _repeatable(state: StackState, options: Collection[str]) -> tuple[str, ...]:
     """The arguments that started a stack, as far as they can be used again."""
-    hidden = [argument for argument in state.arguments if argument.endswith(_HIDDEN)]
+    hidden = [argument for argument in state.arguments if MASK in argument]
     if hidden:
         raise InputError(
             f"the stack {state.name} was started with {hidden[0]}, whose value is not stored",

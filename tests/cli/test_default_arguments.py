@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,10 +66,17 @@ def test_paths_in_the_environment_file_come_first(below: Path) -> None:
     assert default_arguments((), OPTIONS) == DefaultArguments(("stack.yaml",), below)
 
 
-def test_a_secret_of_the_command_line_has_to_be_repeated(below: Path) -> None:
-    save_state(below, replace(STATE, arguments=("a.yaml", "+policy_api_key=****")))
-    with pytest.raises(InputError, match=r"\+policy_api_key=\*\*\*\*, whose value is not stored"):
+@pytest.mark.parametrize("argument", ["+policy_api_key=****", "+policy_base_url=http://me:****@model.example/v1"])
+def test_a_secret_of_the_command_line_has_to_be_repeated(below: Path, argument: str) -> None:
+    save_state(below, replace(STATE, arguments=("a.yaml", argument)))
+    with pytest.raises(InputError, match=rf"{re.escape(argument)}, whose value is not stored"):
         default_arguments((), OPTIONS)
+
+
+def test_an_override_of_a_key_with_a_like_name_names_no_configuration(tmp_path: Path, below: Path) -> None:
+    (tmp_path / "stack.yaml").touch()
+    expected = DefaultArguments(("stack.yaml",), tmp_path)
+    assert default_arguments(("+my_config_paths=[a.yaml]", "+config_paths.b=1"), OPTIONS) == expected
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
