@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from gymctl.config.choices import EngineKind, MergeOrder, SliceMode
 from gymctl.config.vocabulary import HEAD_TOKEN, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from gymctl.config import Config
     from gymctl.operations.configuration import PlanOptions
@@ -243,19 +243,14 @@ def check_container_options(context: typer.Context, engine: str) -> None:
 
     if engine != EngineKind.LOCAL:
         return
-    for parameter in context.command.params:
-        if parameter.name in _OPTIONS_OF_CONTAINERS and _is_typed(context, parameter.name):
-            message = f"{parameter.opts[0]} is for containers, and --engine local does not start any"
-            raise InputError(message, "remove it, or use another engine")
+    for option, _ in _typed(context, _OPTIONS_OF_CONTAINERS):
+        message = f"{option} is for containers, and --engine local does not start any"
+        raise InputError(message, "remove it, or use another engine")
 
 
 def typed_options(context: typer.Context) -> tuple[str, ...]:
     """The options that were typed and that a rendered file depends on, for the command that renders it again."""
-    typed: list[str] = []
-    for parameter in context.command.params:
-        if parameter.name in _OPTIONS_OF_A_FILE and _is_typed(context, parameter.name):
-            typed += [parameter.opts[0], str(context.params[parameter.name])]
-    return tuple(typed)
+    return tuple(part for option, value in _typed(context, _OPTIONS_OF_A_FILE) for part in (option, str(value)))
 
 
 def repeatable_options(context: typer.Context) -> TypedOptions:
@@ -263,14 +258,18 @@ def repeatable_options(context: typer.Context) -> TypedOptions:
     from gymctl.operations.default_arguments import TypedOptions
 
     typed: list[str] = []
-    for parameter in context.command.params:
-        if parameter.name in _OPTIONS_OF_AN_ENGINE and _is_typed(context, parameter.name):
-            value = context.params[parameter.name]
-            values = value if isinstance(value, list) else [value]
-            typed += [f"{parameter.opts[0]}={item}" for item in values]
+    for option, value in _typed(context, _OPTIONS_OF_AN_ENGINE):
+        values = value if isinstance(value, list) else [value]
+        typed += [f"{option}={item}" for item in values]
     return TypedOptions(typed_options(context), tuple(typed))
 
 
-def _is_typed(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+def _typed(context: typer.Context, names: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """The options among ``names`` that were typed, not taken from an environment variable, and their values."""
+    for parameter in context.command.params:
+        name = parameter.name
+        if name is None or name not in names:
+            continue
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            yield parameter.opts[0], context.params[name]
