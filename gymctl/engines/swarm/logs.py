@@ -49,16 +49,10 @@ def stream_logs(
     options = ["--no-task-ids"]
     if follow:
         options += ["--follow"]
-    else:
-        options += []
     if tail is not None:
         options += ["--tail", str(tail)]
-    else:
-        options += []
     if since:
         options += ["--since", since]
-    else:
-        options += []
 
     def with_name(service: str, name: str) -> OnLine:
         """A function that passes on a service's lines, beginning with ``name`` in place of Swarm's own name."""
