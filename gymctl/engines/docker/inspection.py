@@ -39,7 +39,7 @@ def inspect_stack(client: docker.DockerClient, name: str) -> AuditedStack:
         name=name,
         containers=tuple(container_of(item, name) for item in inspected.values()),
         networks={network.name: network for network in networks},
-        secret_files=dict(pair for item in inspected.values() for pair in _secret_files(item)),
+        secret_files={name: Path(file) for item in inspected.values() for name, file in _secrets(item) if file},
     )
 
 
@@ -60,7 +60,7 @@ def container_of(inspected: Mapping[str, Any], stack: str) -> AuditedContainer:
         command=tuple(map(str, _listed(config, "Cmd"))),
         environment=environment,
         slice=parsed_slice(environment.get(SLICE, "")),
-        secrets=tuple(_secret_names(inspected)),
+        secrets=tuple(name for name, _ in _secrets(inspected)),
         is_privileged=bool(host.get("Privileged")),
         is_read_only=bool(host.get("ReadonlyRootfs")),
         added_capabilities=frozenset(_listed(host, "CapAdd")),
@@ -176,14 +176,8 @@ def _ports(bindings: Mapping[str, Any]) -> Iterator[AuditedPort]:
             yield AuditedPort(binding.get("HostIp", ""), int(port), int(target.partition("/")[0]))
 
 
-def _secret_names(inspected: Mapping[str, Any]) -> Iterator[str]:
+def _secrets(inspected: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The secrets of a container: the name of each, and its file on this machine, empty where it has none."""
     for item in _listed(inspected, "Mounts"):
         if item["Destination"].startswith(_SECRETS):
-            yield item["Destination"].removeprefix(_SECRETS)
-
-
-def _secret_files(inspected: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Where the secrets of a container are on this machine."""
-    for item in _listed(inspected, "Mounts"):
-        if item["Destination"].startswith(_SECRETS) and item.get("Source"):
-            yield item["Destination"].removeprefix(_SECRETS), Path(item["Source"])
+            yield item["Destination"].removeprefix(_SECRETS), item.get("Source", "")
