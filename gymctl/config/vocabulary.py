@@ -50,7 +50,7 @@ OUTSIDE_KEY = "gymctl_outside"
 # Additional key for servers that listen to clients outside of the stack: the networks of those that are accepted
 EXPOSED_TO_KEY = "gymctl_exposed_to"
 DEFAULT_NETWORK = "default"  # of a stack on several machines
-EGRESS_NETWORK = "stack-egress"  # the beginning of the names of networks with a way out
+EGRESS_NETWORK = "stack-egress"  # the beginning of the names of networks with outbound access
 SERVERS_NETWORK = "stack-servers"
 MODELS_NETWORK = "stack-models"
 REPLICA_SUFFIX = "-replica"  # of the name of a server's replicas, where a proxy has the server's own name

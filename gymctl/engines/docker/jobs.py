@@ -88,7 +88,7 @@ def run_on_networks(
 def job_networks(client: docker.DockerClient, label: str, state: StackState) -> list[str]:
     """The networks of a stack that a job joins: those on which its servers reach each other.
 
-    A job that calls agents outside of the stack joins one with a way out as well. ``label`` has the stack's name.
+    A job that calls agents outside of the stack also joins one with outbound access. ``label`` has the stack's name.
 
     Raises:
         EngineError: it has none.
@@ -97,8 +97,8 @@ def job_networks(client: docker.DockerClient, label: str, state: StackState) -> 
     inside = sorted(name for name in names if not is_egress(name.removeprefix(f"{state.name}_")))
     if not inside:
         raise EngineError(f"the stack {state.name} is not running: it has no network", "start it: gymctl up")
-    with_way_out = sorted(set(names) - set(inside))[:1] if state.outside else []
-    return [*inside, *with_way_out]
+    outbound = sorted(set(names) - set(inside))[:1] if state.outside else []
+    return [*inside, *outbound]
 
 
 def join_jobs(client: docker.DockerClient, label: str, state: StackState) -> None:

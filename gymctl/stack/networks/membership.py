@@ -1,7 +1,7 @@
 """The networks of each service, so that containers reach only those that they call or are called by.
 
 A group of services of which each calls every other has an internal network, which has no route to other addresses. The
-head is a member of each. Services with a way out of the stack have other networks, with the same groups. A stack on
+head is a member of each. Services with outbound access have other networks, with the same groups. A stack on
 several machines has one open network, because its servers call those of other machines.
 """
 
@@ -62,7 +62,7 @@ def is_egress(network: str) -> bool:
 
 
 def _with_egress_of_ray(services: Sequence[ServicePlan]) -> list[ServicePlan]:
-    """Ray's nodes with a way out if a user has one: a task runs there instead of in its server. All have it, or none.
+    """Give all of Ray's nodes outbound access if a user has it: a task runs on a node instead of in its server.
 
     A node calls others by the first of its own addresses, so that all nodes must be on the same networks.
     """
@@ -147,7 +147,7 @@ def _around_environments(services: Sequence[ServicePlan], calls: Neighbours, con
 
 
 def _zones(services: Sequence[ServicePlan], calls: Neighbours, config: Config) -> Networks:
-    """Three networks: for agents and environments, for model servers and those that call them, and with a way out."""
+    """Three networks: of agents and environments, of model servers and their callers, and for outbound access."""
     models = {service.name for service in services if _is_model(service, config)}
     heads = _heads(services)
     return {
