@@ -58,6 +58,14 @@ class ServerInstance:
         """The key path of its inner mapping."""
         return (self.name, self.kind.value, self.implementation)
 
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """The endpoints of a model server; empty where it has none, or its key has another name."""
+        urls = self.fields.get("base_url") or ()
+        if isinstance(urls, str):
+            return (urls,)
+        return tuple(str(url) for url in urls)
+
 
 @dataclass(frozen=True)
 class Head:

@@ -23,21 +23,13 @@ def endpoint_notes(config: Config, state: StackState, directory: Path) -> Iterat
     urls = {
         server.name: server.address
         for server in state.servers
-        if server.kind == ServerKind.MODEL.value and not own & _base_urls(config, server.name)
+        if server.kind == ServerKind.MODEL.value and own.isdisjoint(config.servers[server.name].base_urls)
     }
     if not urls:
         return
     for name, problems in probe_servers(engine_of(directory), urls).items():
         for problem in problems:
             yield f"{name}: {problem}"
-
-
-def _base_urls(config: Config, name: str) -> set[str]:
-    """The endpoints of a model server; empty where its key has another name."""
-    value = config.servers[name].fields.get("base_url")
-    if isinstance(value, str):
-        return {value}
-    return set(value or ())
 
 
 def probe_servers(engine: Engine, urls: dict[str, str]) -> dict[str, list[str]]:

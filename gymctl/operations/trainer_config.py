@@ -59,8 +59,8 @@ def nemo_rl_config(config: Config, policy: str | None = None) -> TrainerConfig:
         **_globals(config, slices),
         **{key: value for key, value in servers.items() if value},
     }
-    document = {"env": {"should_use_nemo_gym": True, "nemo_gym": escape_all(gym)}}
-    return TrainerConfig(text=dump_slice(document), notes=tuple(_notes(config, name, document)))
+    text = dump_slice({"env": {"should_use_nemo_gym": True, "nemo_gym": escape_all(gym)}})
+    return TrainerConfig(text=text, notes=tuple(_notes(config, name, text)))
 
 
 def write_config(exported: TrainerConfig, path: Path) -> None:
@@ -104,11 +104,7 @@ def _problems(config: Config, policy: str) -> Iterator[Problem]:
 
 def _calls_own_vllm(server: ServerInstance, config: Config) -> bool:
     """Whether a server's ``base_url`` names a service of a ``vllm`` block."""
-    urls = server.fields.get("base_url") or []
-    if isinstance(urls, str):
-        urls = [urls]
-    text = " ".join(str(url) for url in urls)
-    return any(f"://{block.service}" in text for block in config.vllm.values())
+    return any(f"://{block.service}" in url for block in config.vllm.values() for url in server.base_urls)
 
 
 def _exported(server: ServerInstance, entry: Mapping[str, Any], policy: str) -> dict[str, Any]:
@@ -147,12 +143,11 @@ def _globals(config: Config, slices: Slices) -> dict[str, Any]:
     return values
 
 
-def _notes(config: Config, policy: str, document: Mapping[str, Any]) -> Iterator[str]:
-    """What the user should know of the exported file."""
+def _notes(config: Config, policy: str, text: str) -> Iterator[str]:
+    """What the user should know of the exported file, which contains ``text``."""
     server = config.servers[policy]
     if server.implementation != upstream.TRAINING_MODEL:
         yield f"{policy}: {upstream.TRAINING_MODEL} replaces {server.implementation}, because it returns token ids"
-    text = dump_slice(document)
     variables = [name for name in config.secrets if f"${{oc.env:{name}}}" in text]
     if variables:
         yield f"set these environment variables for NeMo RL: {', '.join(variables)}"

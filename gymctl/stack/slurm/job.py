@@ -154,22 +154,15 @@ def _callers(config: Config) -> Iterator[ServerInstance]:
     """The model servers that call a model of the stack."""
     urls = {url for block in config.vllm.values() for url in block.urls}
     for server in config.started.values():
-        if urls.intersection(_urls(server)):
+        if urls.intersection(server.base_urls):
             yield server
-
-
-def _urls(server: ServerInstance) -> list[str]:
-    urls = server.fields.get("base_url") or []
-    if isinstance(urls, str):
-        return [urls]
-    return [str(url) for url in urls]
 
 
 def _endpoints(config: Config, instances: Sequence[_Instance]) -> Iterator[dict[str, Any]]:
     """For each server that calls a model of the stack: the key to set, and the numbers of the instances."""
     blocks = {block.title: set(block.urls) for block in config.vllm.values()}
     for server in _callers(config):
-        called = set(_urls(server))
+        called = set(server.base_urls)
         numbers = [index for index, item in enumerate(instances) if blocks[item.block] & called]
         path = ".".join(server.path)
         yield {"key": f"++{path}.base_url", "numbers": numbers}
