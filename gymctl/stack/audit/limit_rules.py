@@ -45,7 +45,7 @@ LIMIT_RULES = (
         severity=Severity.HIGH,
         title="a container can use all memory of the machine",
         cure="resources: {memory: 8gb}",
-        check=_unlimited("memory", "no limit of memory"),
+        check=_unlimited("memory", "no memory limit"),
         docker_bench="5.11",
     ),
     Rule(
@@ -53,7 +53,7 @@ LIMIT_RULES = (
         severity=Severity.HIGH,
         title="a container can use up the machine's processes",
         cure="deploy: {resources: {limits: {pids: 1024}}}",
-        check=_unlimited("pids", "no limit of processes"),
+        check=_unlimited("pids", "no limit on processes"),
         docker_bench="5.29",
     ),
     Rule(
@@ -80,9 +80,9 @@ LIMIT_RULES = (
     Rule(
         id="cpus",
         severity=Severity.LOW,
-        title="a container can use all processors, in equal shares with the others",
+        title="a container can use all CPUs of the machine",
         cure="resources: {cpus: 4}",
-        check=_unlimited("cpus", "no limit of CPUs"),
+        check=_unlimited("cpus", "no CPU limit"),
         docker_bench="5.12",
     ),
     Rule(
@@ -90,13 +90,13 @@ LIMIT_RULES = (
         severity=Severity.LOW,
         title="a container has the daemon's limit of open files",
         cure="ulimits: {nofile: 65535}",
-        check=_unlimited("nofile", "no limit of open files"),
+        check=_unlimited("nofile", "no limit on open files"),
         docker_bench="5.19",
     ),
     Rule(
         id="no-logs",
         severity=Severity.LOW,
-        title="what a container prints is lost",
+        title="the output of a container is discarded",
         cure="logging: {driver: json-file, options: {max-size: 20m}}",
         check=when(_has_no_logs, "logging: {driver: none}"),
     ),
@@ -111,7 +111,7 @@ LIMIT_RULES = (
     Rule(
         id="init",
         severity=Severity.LOW,
-        title="processes that end in a container are not cleared away",
+        title="zombie processes in a container are not reaped",
         cure="init: true",
         check=when(_has_no_init, "init is not set"),
     ),

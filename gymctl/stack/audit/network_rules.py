@@ -172,7 +172,7 @@ NETWORK_RULES = (
     Rule(
         id="environment-reaches-model",
         severity=Severity.HIGH,
-        title="an environment reaches a model server, and its key, that it does not call",
+        title="an environment can reach a model server, and so its key, that it does not call",
         cure="render the file again with this version: gymctl render",
         check=_environments_and_models,
     ),
@@ -186,7 +186,7 @@ NETWORK_RULES = (
     Rule(
         id="default-bridge",
         severity=Severity.HIGH,
-        title="a container is on the network of containers of others",
+        title="a container is on Docker's default bridge, with containers of other projects",
         cure="remove network_mode: bridge",
         check=when(_is_on_default_bridge, "uses Docker's default bridge"),
         docker_bench="5.30",
@@ -194,14 +194,14 @@ NETWORK_RULES = (
     Rule(
         id="environments-reach-each-other",
         severity=Severity.MEDIUM,
-        title="an environment reaches another one that it does not call",
+        title="an environment can reach another one that it does not call",
         cure="split the stack: an environment and its agents in a stack of their own",
         check=_environments,
     ),
     Rule(
         id="tokens-between-servers",
         severity=Severity.MEDIUM,
-        title="nothing but the networks keeps containers from calling each other",
+        title="calls between containers are restricted only by their networks",
         cure="this version has no tokens between servers: keep the networks as they are rendered",
         check=_without_tokens,
     ),

@@ -111,7 +111,7 @@ PRIVILEGE_RULES = (
     Rule(
         id="engine-socket",
         severity=Severity.CRITICAL,
-        title="a container can give orders to the container engine",
+        title="a container can control the container engine",
         cure="remove the socket from volumes",
         check=each(_engine_sockets),
         docker_bench="5.32",
@@ -253,7 +253,7 @@ PRIVILEGE_RULES = (
     Rule(
         id="sysctls",
         severity=Severity.LOW,
-        title="a container has kernel parameters of its own",
+        title="a container sets kernel parameters",
         cure="remove sysctls",
         check=each(_sysctls),
     ),

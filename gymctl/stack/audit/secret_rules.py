@@ -129,14 +129,14 @@ SECRET_RULES = (
     Rule(
         id="secret-in-environment",
         severity=Severity.CRITICAL,
-        title="everyone who may inspect a container can read a key",
+        title="every user who can inspect a container can read a key",
         cure="put the key into a field of the server: gymctl passes it as a file",
         check=each(_in_environment),
     ),
     Rule(
         id="secret-in-command",
         severity=Severity.CRITICAL,
-        title="everyone who may list processes can read a key",
+        title="every user who can list processes can read a key",
         cure="pass the key as a file under secrets",
         check=each(_in_command),
     ),
@@ -157,7 +157,7 @@ SECRET_RULES = (
     Rule(
         id="ray-token",
         severity=Severity.HIGH,
-        title="whoever reaches the Ray cluster runs code on it",
+        title="every client that reaches the Ray cluster can run code on it",
         cure="this version starts Ray without a token: keep other containers off its networks",
         check=when(_has_no_ray_token, "RAY_AUTH_MODE: disabled"),
     ),
@@ -192,7 +192,7 @@ SECRET_RULES = (
     Rule(
         id="unlocked-packages",
         severity=Severity.MEDIUM,
-        title="a changed package or base image would be built into an image unnoticed",
+        title="a changed package or base image is built into an image without notice",
         cure="this version installs packages without hashes: build in a network with a mirror that you control",
         check=_unlocked_packages,
     ),
