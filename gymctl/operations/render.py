@@ -16,7 +16,6 @@ from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
 from gymctl.operations.policy_token import store_tokens
 from gymctl.stack import StackPlan, one_machine_notes, render_stack
-from gymctl.stack.slurm.job import SlurmJob, render_slurm, slurm_problems
 from gymctl.stack.swarm import KeyChange, render_swarm
 
 
@@ -122,6 +121,8 @@ def slurm_rendering(config: Config, options: PlanOptions, directory: Path) -> Re
         InputError: an option is not for Slurm, or an override holds a secret, which would be in the script.
         ConfigError: the configuration cannot be such a stack.
     """
+    from gymctl.stack.slurm.job import SlurmJob, render_slurm, slurm_problems
+
     for option, is_set in (("--publish", options.publish is not None), ("--gym-version", options.gym_version)):
         if is_set:
             raise InputError(f"{option} is for containers, and a Slurm job does not start any", "remove it")
