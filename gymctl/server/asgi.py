@@ -18,6 +18,7 @@ from gymctl.server.run.startup import StartFailed, start
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
 
 if TYPE_CHECKING:
+    from gymctl.server.endpoints import Endpoint
     from gymctl.server.hosting import HostedServer
 
 Scope = MutableMapping[str, Any]
@@ -33,12 +34,32 @@ _DOCUMENTATION = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 
 
 class Application:
-    """An ASGI application around one server."""
+    """An ASGI application around one server.
+
+    Attributes:
+        server: the server that handles the calls.
+    """
 
     def __init__(self, server: HostedServer) -> None:
-        self._server = server
+        self.server = server
         self._checks = RequestChecks(server)
         self._starting: asyncio.Task[Any] | None = None
+
+    @property
+    def most_bytes(self) -> int:
+        """Size of the largest body that the server takes."""
+        return self._checks.most_bytes
+
+    def too_large(self) -> Reply:
+        """The reply to a larger body."""
+        return self._checks.too_large()
+
+    def unrefused_endpoint(self, scope: Scope) -> Endpoint | None:
+        """The endpoint of a request's method and path, unless its headers rule the request out."""
+        endpoint = self.server.endpoints.get((scope["method"], plain_path(scope["path"])))
+        if endpoint is None or self._checks.refusal(scope, only_json=True) is not None:
+            return None
+        return endpoint
 
     def give_up_start(self) -> None:
         """Cancel the server's ``startup``, if it is under way: the start has then failed."""
@@ -54,7 +75,7 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, unless its headers or its size rule that out."""
-        server = self._server
+        server = self.server
         endpoint = server.endpoints.get((scope["method"], plain_path(scope["path"])))
         elsewhere = not endpoint and (server.has_routes or scope["path"] in _DOCUMENTATION)
         refusal = self._checks.refusal(scope, only_json=not elsewhere)
@@ -71,7 +92,7 @@ class Application:
         if elsewhere:
             await server.application(scope, _replayed(body, receive), send)
             return
-        work = server.handle(_call(scope, body))
+        work = server.handle(call_of(scope, body))
         reply = await while_wanted(work, receive) if endpoint and endpoint.while_wanted else await work
         if reply is not None:
             await _write_reply(reply, send)
@@ -87,7 +108,7 @@ class Application:
                     return
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self._server.shutdown()
+                await self.server.shutdown()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -95,13 +116,13 @@ class Application:
         """Start the server; returns why it did not, as a sentence for the user."""
         self._starting = asyncio.current_task()
         try:
-            await start(self._server)
+            await start(self.server)
         except GymctlError as error:
             if isinstance(error, StartFailed):
-                log.exception("the start of %s raised:", self._server.name, exc_info=error.__cause__)
+                log.exception("the start of %s raised:", self.server.name, exc_info=error.__cause__)
             return f"error: {error}"
         except asyncio.CancelledError:
-            return f"{self._server.name} was stopped before it had started"
+            return f"{self.server.name} was stopped before it had started"
         finally:
             self._starting = None
         return None
@@ -143,7 +164,8 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def _call(scope: Scope, body: bytes) -> Call:
+def call_of(scope: Scope, body: bytes) -> Call:
+    """The call that a request is."""
     place = scope.get("server")
     call = Call(
         plain_path(scope["path"]), body, scope["method"], headers=scope["headers"], place=place[0] if place else ""
@@ -163,7 +185,8 @@ def _cookies(value: bytes) -> dict[str, str]:
     return {name: content for name, _, content in pairs}
 
 
-async def _write_reply(reply: Reply, send: Send, *, close: bool = False) -> None:
+def reply_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """The header fields of a reply."""
     headers = [
         (b"content-type", reply.media_type.encode("latin-1")),
         (b"content-length", str(len(reply.body)).encode()),
@@ -172,6 +195,11 @@ async def _write_reply(reply: Reply, send: Send, *, close: bool = False) -> None
         headers.append((name.encode("latin-1"), value.encode("latin-1")))
     for name, value in reply.cookies.items():
         headers.append((b"set-cookie", f"{name}={value}{COOKIE_ATTRIBUTES}".encode("latin-1")))
+    return headers
+
+
+async def _write_reply(reply: Reply, send: Send, *, close: bool = False) -> None:
+    headers = reply_headers(reply)
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 # Request and hang-up may have arrived together. The loop reads the second one in the round after the first, and it is
 # reported here up to three rounds later; a round costs a microsecond or two.
-_ROUNDS = 5
+ROUNDS_UNTIL_HANG_UP = 5
 
 Answer = TypeVar("Answer")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,7 +33,7 @@ async def while_wanted(work: Coroutine[Any, Any, Answer], receive: Receive) -> A
     watch = asyncio.ensure_future(receive())  # the body has been read: the next message is the disconnect
     watch.add_done_callback(call.hung_up)
     try:
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS_UNTIL_HANG_UP):
             await asyncio.sleep(0)
         return await work
     except asyncio.CancelledError:

@@ -14,6 +14,7 @@ import uvloop
 
 from gymctl.server import AgentServer, Call, Client, LocalTransport, Reply, Server, Session, endpoint
 from gymctl.server.asgi import Application
+from gymctl.server.run.direct_connection import DirectConnection
 from gymctl.server.run.serve import uvicorn_options
 from gymctl.server.settings import settings_from_mapping
 
@@ -55,7 +56,9 @@ async def serving(cls: type[Slow] = Slow) -> AsyncIterator[tuple[Slow, int]]:
     config = {"slow": {"resources_servers": {"slow": {"entrypoint": "app.py", "host": "127.0.0.1", "port": 8000}}}}
     server = cls(settings_from_mapping(config, "slow"), Client(LocalTransport({})))
     runner = uvicorn.Server(
-        uvicorn.Config(Application(server), **{**uvicorn_options(), "loop": "none", "lifespan": "off"})
+        uvicorn.Config(
+            Application(server), **{**uvicorn_options(), "http": DirectConnection, "loop": "none", "lifespan": "off"}
+        )
     )
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(runner.serve([listener]))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gymctl.server import Call, Client, LocalTransport, Reply, Server, Session, endpoint
 from gymctl.server.asgi import Application
-from gymctl.server.run.bounded_connection import BoundedConnection
+from gymctl.server.run.direct_connection import DirectConnection
 from gymctl.server.run.serve import uvicorn_options
 from gymctl.server.settings import settings_from_mapping
 
@@ -191,7 +191,7 @@ def test_a_deadline_of_any_length() -> None:
 
 
 async def _listen(scene: Any) -> Any:
-    options = {**uvicorn_options(), "loop": "none", "lifespan": "off", "http": BoundedConnection}
+    options = {**uvicorn_options(), "loop": "none", "lifespan": "off", "http": DirectConnection}
     runner = uvicorn.Server(uvicorn.Config(application(), **options))
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(runner.serve([listener]))

@@ -218,10 +218,10 @@ async def _listen(server: Server, opened: socket.socket) -> None:
     import uvicorn
 
     from gymctl.server.asgi import Application
-    from gymctl.server.run.bounded_connection import BoundedConnection
+    from gymctl.server.run.direct_connection import DirectConnection
     from gymctl.server.run.serve import uvicorn_options
 
-    config = uvicorn.Config(Application(server), **{**uvicorn_options(), "http": BoundedConnection, "lifespan": "off"})
+    config = uvicorn.Config(Application(server), **{**uvicorn_options(), "http": DirectConnection, "lifespan": "off"})
     runner = uvicorn.Server(config)
     runner.capture_signals = _no_signals  # type: ignore[method-assign]
     with written_by(server.name):  # also what FastAPI routes of its own write: they are called past ``handle``

@@ -26,7 +26,7 @@ from types import FrameType
 import uvicorn
 
 from gymctl.server.message import NOT_TAKEN_HEADER
-from gymctl.server.run.bounded_connection import BoundedConnection
+from gymctl.server.run.direct_connection import DirectConnection
 
 # A filter that drops what begins a TCP connection (the SYN bit, in the 14th byte of the header), and takes the rest
 _NO_NEW = struct.pack(
@@ -43,7 +43,7 @@ NOT_TAKEN = (
 ).encode()
 
 
-class DrainingConnection(BoundedConnection):
+class DrainingConnection(DirectConnection):
     """A connection that is not cut off in the middle of anything."""
 
     def shutdown(self) -> None:
