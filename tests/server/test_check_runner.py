@@ -66,9 +66,9 @@ def test_a_check_that_misbehaves_costs_itself_only(
         with pytest.raises(CheckFailed, match=says) as caught:
             await pool.run(check_functions.add, (1, 2), 5)
             began = time.monotonic()
-            await pool.run(function, arguments, 0.5)
+            await pool.run(function, arguments, 0.5 if reason == "overran" else 60)
         assert caught.value.reason == reason
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         assert await pool.run(check_functions.add, (1, 2), 5) == 3
         for _ in range(100):  # a busy machine takes a while to reap what was killed
             if not check_functions.children_named("600.713"):
@@ -156,7 +156,11 @@ def test_the_same_in_a_child_of_a_process_that_is_not_ours(
     function: Callable[..., Any], arguments: tuple[Any, ...], outcome: tuple[str, Any]
 ) -> None:
     before = _children()
-    assert run_limited(function, arguments, ProcessLimits(0.5, MEMORY, ())) == outcome
+    if outcome[0] == "overran":
+        seconds = 0.5
+    else:
+        seconds = 60
+    assert run_limited(function, arguments, ProcessLimits(seconds, MEMORY, ())) == outcome
     assert _children() <= before
 
 
