@@ -22,16 +22,23 @@ class Conversation:
             RefusedError: it is neither text nor a list of items.
         """
         others = {name: value for name, value in params.items() if name != "input"}
-        self._others = exact_json.dumps(others)[1:-1]
-        self._items: list[bytes] = []
+        encoded = exact_json.dumps(others)[1:]
+        if others:
+            encoded = b"," + encoded
+        self._end = b"]" + encoded
+        self._beginning = bytearray(b'{"input":[')
+        self._has_items = False
         self.add(input_items(params.get("input")))
 
     def add(self, items: Iterable[Mapping[str, Any]]) -> None:
         """Add items to the end of the input."""
-        self._items += [exact_json.dumps(item) for item in items]
+        for item in items:
+            if self._has_items:
+                self._beginning += b","
+            self._beginning += exact_json.dumps(item)
+            self._has_items = True
 
     @property
     def body(self) -> bytes:
         """The create params as JSON."""
-        parts = [b'{"input":[', b",".join(self._items), b"]", b"," if self._others else b"", self._others, b"}"]
-        return b"".join(parts)
+        return b"".join((self._beginning, self._end))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gymctl.server import RefusedError
-from gymctl.server.models.media_addresses import check_media
+from gymctl.server.models import media_addresses
+from gymctl.server.models.media_addresses import MediaChecks, check_media
 
 PUBLIC = "93.184.216.34"
 NAMES = {"images.test": PUBLIC, "rebound.test": "169.254.169.254", "six.test": "::ffff:10.0.0.1"}
@@ -152,3 +156,47 @@ def test_what_nobody_fetches_is_not_looked_at(request_: Any) -> None:
 
 def test_a_broken_character_does_not_keep_a_request_from_being_read() -> None:
     asyncio.run(check_media(b'{"input":[{"image_url":"data:x","text":"\\ud83d"}]}'))
+
+
+PIECES = st.lists(
+    st.sampled_from(['"image', "_url", "_u", 'rl":"/etc"', "\\u", "\\", "u005furl", "x" * 1500, "y" * 4000]), max_size=8
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), PIECES, st.sampled_from(["", "z", "_url"])), max_size=6))
+def test_a_request_that_grows_is_judged_as_if_it_was_new(calls: list[tuple[str, list[str], str]]) -> None:
+    """What earlier requests of the session had is not searched again, and what is new always is."""
+
+    async def refused(check: Awaitable[None]) -> bool:
+        try:
+            await check
+        except RefusedError:
+            return True
+        return False
+
+    async def work() -> None:
+        checks = MediaChecks((), kept_bytes=20_000)
+        spoken: dict[str, str] = {"a": "", "b": ""}
+        for session, pieces, end in calls:
+            spoken[session] += "".join(pieces)
+            body = f'{{"input":[{{"{spoken[session]}'.encode() + end.encode()
+            assert await refused(checks.check(session, body)) == await refused(check_media(body)), body
+
+    asyncio.run(work())
+
+
+def test_of_a_grown_request_only_the_end_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    monkeypatch.setattr(media_addresses, "_may_name_a_field", lambda body, start=0: searched.append(len(body) - start))
+
+    async def work() -> None:
+        checks = MediaChecks(())
+        body = b'{"input":["' + b"x" * 100_000
+        for _ in range(3):
+            await checks.check("session", body + b'"],"model":"m"}')
+            body += b"y" * 10
+
+    asyncio.run(work())
+    assert searched[0] > 100_000
+    assert max(searched[1:]) < 50

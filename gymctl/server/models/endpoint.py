@@ -28,7 +28,7 @@ from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
 from gymctl.server.models.attempts import REMOVED, Decision, worth_another
 from gymctl.server.models.broken_calls import broken_call, without_answer
 from gymctl.server.models.listed_calls import EndpointRemovedError
-from gymctl.server.models.media_addresses import check_media
+from gymctl.server.models.media_addresses import MediaChecks
 from gymctl.server.models.policy_watch import PolicyWatch
 from gymctl.server.models.refusals import refused_parameter
 from gymctl.server.models.reply_body import UnreadableBodyError, whole_body
@@ -89,6 +89,7 @@ class Provider:
         self._monitor = server.monitor
         self._config = config
         self._query = query
+        self._media = MediaChecks(config.media_hosts)
         self._headers = headers
         self._address = address
         self._affinity = Affinity([address(url) for url in urls], config.backend_rest_seconds)
@@ -155,7 +156,7 @@ class Provider:
             HopFailed: no such answer, further attempts included.
             RefusedError: the conversation has an address of an image or the like that is not a public one.
         """
-        await check_media(body, self._config.media_hosts)
+        await self._media.check(session, body)
         until = deadline or time.monotonic() + self._config.timeout_seconds
         if self._watch is not None:
             await self._watch.first_look()

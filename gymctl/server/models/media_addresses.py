@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -21,12 +22,71 @@ from gymctl.server.message import RefusedError, printable_line
 
 _FIELDS = ("image_url", "audio_url", "video_url", "file_url")
 _CONVERSATIONS = ("input", "messages")
+_MARKS = (b"_url", b"\\u")  # one of them is in every name of a field, which may be written in escapes
+_LONGEST_MARK = max(map(len, _MARKS))
 _PRIVATE_ZONES = ("localhost", "local", "internal", "lan", "home.arpa", "intranet", "corp")
 _LOOK_UP_S = 5.0
 _SHOWN = 200
 _CURE = "send the content as a data: URL, or add the host to media_hosts of the model server"
 
 Place = tuple[str | int, ...]
+
+KEPT_BYTES = 64 << 20
+"""Bytes of requests that a server keeps; the least recently continued ones are forgotten."""
+_SHORT = 4096  # bytes of a request that is searched faster than it is compared with an earlier one
+
+
+class MediaChecks:
+    """Checks of the requests of sessions: of a request that has grown since the last one, only what is new is searched.
+
+    Args:
+        hosts: names of hosts of private networks that contents may be fetched from.
+        kept_bytes: of the requests of all sessions.
+    """
+
+    def __init__(self, hosts: Collection[str], kept_bytes: int = KEPT_BYTES) -> None:
+        self._hosts = hosts
+        self._kept_bytes = kept_bytes
+        self._size = 0
+        self._without: OrderedDict[str, bytes] = OrderedDict()  # the last request of a session, without an address
+
+    async def check(self, session: str, body: bytes) -> None:
+        """Refuse a request with an address that is not a public one; as ``check_media``.
+
+        Raises:
+            RefusedError: there is one.
+        """
+        if len(body) < _SHORT:
+            await check_media(body, self._hosts)
+            return
+        earlier = self._without.pop(session, b"")
+        self._size -= len(earlier)
+        if _may_name_a_field(body, max(0, _common_beginning(earlier, body) - _LONGEST_MARK)):
+            await check_media(body, self._hosts)
+            return
+        self._without[session] = body
+        self._size += len(body)
+        while self._size > self._kept_bytes:
+            _, oldest = self._without.popitem(last=False)
+            self._size -= len(oldest)
+
+
+def _may_name_a_field(body: bytes, start: int = 0) -> bool:
+    """Whether a body may name a field for an address, from byte ``start`` on."""
+    return any(body.find(mark, start) >= 0 for mark in _MARKS)
+
+
+def _common_beginning(one: bytes, other: bytes) -> int:
+    """The number of bytes with which both begin."""
+    low = 0
+    high = min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 async def check_media(body: bytes, hosts: Collection[str] = ()) -> None:
@@ -40,7 +100,7 @@ async def check_media(body: bytes, hosts: Collection[str] = ()) -> None:
         RefusedError: an address is a path, has another scheme than http, https or data, or leads to a host that is not
             public; with its place.
     """
-    if b"_url" not in body and b"\\u" not in body:  # a name of a field may be written in escapes
+    if not _may_name_a_field(body):
         return
     try:
         request, _ = exact_json.loads_repaired(body)
