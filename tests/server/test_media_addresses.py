@@ -181,7 +181,7 @@ def test_a_request_that_grows_is_judged_as_if_it_was_new(calls: list[tuple[str, 
         for session, pieces, end in calls:
             spoken[session] += "".join(pieces)
             body = f'{{"input":[{{"{spoken[session]}'.encode() + end.encode()
-            assert await refused(checks.check(session, body)) == await refused(check_media(body)), body
+            assert await refused(checks.check((session, "responses"), body)) == await refused(check_media(body)), body
 
     asyncio.run(work())
 
@@ -194,7 +194,7 @@ def test_of_a_grown_request_only_the_end_is_searched(monkeypatch: pytest.MonkeyP
         checks = MediaChecks(())
         body = b'{"input":["' + b"x" * 100_000
         for _ in range(3):
-            await checks.check("session", body + b'"],"model":"m"}')
+            await checks.check(("session", "responses"), body + b'"],"model":"m"}')
             body += b"y" * 10
 
     asyncio.run(work())

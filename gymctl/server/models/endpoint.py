@@ -156,7 +156,7 @@ class Provider:
             HopFailed: no such answer, further attempts included.
             RefusedError: the conversation has an address of an image or the like that is not a public one.
         """
-        await self._media.check(session, body)
+        await self._media.check((session, path), body)
         until = deadline or time.monotonic() + self._config.timeout_seconds
         if self._watch is not None:
             await self._watch.first_look()

@@ -48,10 +48,14 @@ class MediaChecks:
         self._hosts = hosts
         self._kept_bytes = kept_bytes
         self._size = 0
-        self._without: OrderedDict[str, bytes] = OrderedDict()  # the last request of a session, without an address
+        self._without: OrderedDict[tuple[str, str], bytes] = OrderedDict()  # last requests without an address
 
-    async def check(self, session: str, body: bytes) -> None:
+    async def check(self, conversation: tuple[str, str], body: bytes) -> None:
         """Refuse a request with an address that is not a public one; as ``check_media``.
+
+        Args:
+            conversation: its session, and the path that the request goes to.
+            body: the request as it is sent.
 
         Raises:
             RefusedError: there is one.
@@ -59,12 +63,12 @@ class MediaChecks:
         if len(body) < _SHORT:
             await check_media(body, self._hosts)
             return
-        earlier = self._without.pop(session, b"")
+        earlier = self._without.pop(conversation, b"")
         self._size -= len(earlier)
         if _may_name_a_field(body, max(0, _common_beginning(earlier, body) - _LONGEST_MARK)):
             await check_media(body, self._hosts)
             return
-        self._without[session] = body
+        self._without[conversation] = body
         self._size += len(body)
         while self._size > self._kept_bytes:
             _, oldest = self._without.popitem(last=False)
