@@ -2,6 +2,7 @@
 
 # What ``signal`` wraps: importing that one (or ``typing``) takes milliseconds in which an interrupt may come.
 import _signal as signal  # type: ignore[import-not-found]
+import gc
 import os
 import sys
 
@@ -13,6 +14,7 @@ if _before is signal.default_int_handler:  # not where it is ignored: a backgrou
 
 def main() -> None:
     """Import the command line, then run it; until then there is nothing that an interrupt would have to clean up."""
+    gc.disable()  # nothing that is imported becomes garbage; ``_prepare_interpreter`` enables it for long commands
     from gymctl.cli.main import main as run
 
     open_streams()

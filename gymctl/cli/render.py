@@ -117,10 +117,12 @@ def _check_json(target: Target, *, as_json: bool, is_printed: bool) -> None:
 
 def _print_changes(rendering: Rendering, *, as_json: bool) -> None:
     """What the translation for Swarm changed: on standard error, or as JSON on standard output."""
-    from gymctl.stack.swarm import grouped
-
     if as_json:
         typer.echo(json.dumps([change.plain() for change in rendering.changes], indent=2))
         return
+    if not rendering.changes:
+        return
+    from gymctl.stack.swarm import grouped
+
     for line in grouped(rendering.changes):
         typer.echo(f"swarm: {line}", err=True)

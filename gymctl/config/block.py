@@ -2,9 +2,10 @@
 
 A field has its type, bounds, default and a sentence of description. Validation, ``config schema``, ``config explain``
 and the reference page are derived from it.
-"""
 
-from __future__ import annotations
+Modules of blocks do not import ``annotations`` from ``__future__``: pydantic would evaluate each annotation again for
+every block that inherits it, which takes a tenth of the time of a short command.
+"""
 
 import math
 from collections.abc import Callable, Mapping

@@ -22,11 +22,14 @@ def check_globals(values: Mapping[str, Any], findings: Findings) -> Head:
     The head's address may be left out in part (NeMo Gym then fails when only the port is given).
     """
     plain = {key: value for key, value in values.items() if key in GlobalKeys.model_fields}
-    read_block(GlobalKeys, plain, (), findings)
+    if plain:
+        read_block(GlobalKeys, plain, (), findings)
     if values.get("gymctl") is not None:
         read_block(GymctlKeys, values["gymctl"], ("gymctl",), findings)
     written = values.get(HEAD_NAME)
-    head = read_block(HeadKeys, {} if written is None else written, (HEAD_NAME,), findings) or HeadKeys()
+    if written is None:
+        return Head()
+    head = read_block(HeadKeys, written, (HEAD_NAME,), findings) or HeadKeys()
     return Head(head.host, head.port)
 
 

@@ -3,12 +3,10 @@
 The keys may be in a server's fields or next to its kind key. Only engines that run containers use them.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -177,7 +175,7 @@ class ContainerSettings(Block):
         None, description="Log driver of its container."
     )
 
-    def below(self, folder: Path) -> ContainerSettings:
+    def below(self, folder: Path) -> Self:
         """The settings with relative paths of volumes made absolute."""
         return self.model_copy(update={"volumes": tuple(_resolved(volume, folder) for volume in self.volumes)})
 

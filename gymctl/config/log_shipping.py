@@ -1,10 +1,8 @@
 """The top-level ``logs:`` block: the log driver of all containers of a stack."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -87,7 +85,7 @@ class LogsKeys(Block):
         return {**_DEFAULTS[LogDriver(self.driver)], **self.options}
 
     @model_validator(mode="after")
-    def _has_options_of_its_driver(self) -> LogsKeys:
+    def _has_options_of_its_driver(self) -> Self:
         known = OPTIONS[LogDriver(self.driver)]
         for name in self.options:
             if name not in known:
@@ -96,7 +94,7 @@ class LogsKeys(Block):
         return self
 
     @model_validator(mode="after")
-    def _has_an_address(self) -> LogsKeys:
+    def _has_an_address(self) -> Self:
         driver = LogDriver(self.driver)
         if driver not in _ADDRESSES:
             return self
@@ -110,7 +108,7 @@ class LogsKeys(Block):
         return self
 
     @model_validator(mode="after")
-    def _buffers_only_without_blocking(self) -> LogsKeys:
+    def _buffers_only_without_blocking(self) -> Self:
         mode = self.all_options.get("mode", "blocking")
         if mode not in ("blocking", "non-blocking"):
             raise wrong(f"mode {mode!r} is unknown", "one of blocking, non-blocking", "options", "mode")

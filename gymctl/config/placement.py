@@ -4,11 +4,9 @@
 ``resources`` and ``addons`` for one kind, and in a server's fields. The nearer one wins, key by key; null takes back.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -97,7 +95,7 @@ class Placement(Block):
     ) = Field(None, description="Node labels across whose values replicas are spread.")
     max_replicas_per_node: PositiveCount | None = Field(None, description="Maximum number of replicas on one node.")
 
-    def over(self, other: Placement) -> Placement:
+    def over(self, other: "Placement") -> "Placement":
         """This placement, with ``other`` for keys that are not set; labels are merged one by one."""
         known = Placement.model_fields.keys()
         values = {key: getattr(layer, key) for layer in (other, self) for key in layer.model_fields_set & known}
@@ -105,7 +103,7 @@ class Placement(Block):
             values["labels"] = {**other.labels, **self.labels}
         return Placement.model_construct(_fields_set=set(values), **{**Placement().__dict__, **values})
 
-    def settled(self) -> Placement | None:
+    def settled(self) -> "Placement | None":
         """The placement without what was taken back; None where nothing is left."""
         values = {key: getattr(self, key) for key in Placement.model_fields}
         values["labels"] = _without_none(self.labels or {}) or None
@@ -158,10 +156,10 @@ class ResourceLimits(Block):
         ]
         | None
     ) = Field(None, description="GPUs to reserve: a number, a list of ids, or `all`.")
-    reserve: Reservation = Field(Reservation(), description="Reserved resources.")
+    reserve: Reservation = Field(default_factory=Reservation, description="Reserved resources.")
 
     @model_validator(mode="after")
-    def _reserves_no_more_than_the_limit(self) -> ResourceLimits:
+    def _reserves_no_more_than_the_limit(self) -> Self:
         for key in Reservation.model_fields:
             limit = getattr(self, key)
             reserved = getattr(self.reserve, key)
@@ -174,7 +172,7 @@ class ResourceLimits(Block):
 def read_placements(value: Any, findings: Findings) -> Placements:
     """The top-level ``placement:``; what is wrong with it becomes problems."""
     if value is None:
-        return Placements()
+        return Placements.model_construct()  # most configurations have none, and building the model takes time
     return read_block(Placements, value, ("placement",), findings) or Placements()
 
 
@@ -188,12 +186,15 @@ def read_placement(value: Any, path: KeyPath, findings: Findings) -> Placement |
 def read_resources(value: Any, path: KeyPath, findings: Findings) -> ResourceLimits | None:
     """A server's ``resources:``; None when it has none."""
     if value is None:
-        limits = None
-    else:
-        limits = read_block(ResourceLimits, value, path, findings)
-    if limits != ResourceLimits():
-        return limits
-    return None
+        return None
+    return effective_limits(read_block(ResourceLimits, value, path, findings))
+
+
+def effective_limits(limits: ResourceLimits | None) -> ResourceLimits | None:
+    """The limits; None where they limit and reserve nothing."""
+    if limits is None or limits == ResourceLimits():
+        return None
+    return limits
 
 
 def _amount(value: float | str) -> float:

@@ -3,8 +3,6 @@
 With a ``ray_head_node_address`` the cluster is the user's; then only the block's ``version`` has a meaning.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any

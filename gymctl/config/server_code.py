@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from gymctl.config.code_types import bounds_of, constant, type_of
 
 # The modules of gymctl.server that define the base classes of servers and of their settings.
 _KIT = ("base", "agent", "models/server", "resources", "models/endpoint", "run/log_level")
+_FUNCTIONS = ("def ", "async def ", "@")
 _ALIASES = frozenset({"alias", "validation_alias"})
 
 
@@ -54,22 +55,22 @@ class Setting:
 
 @dataclass(frozen=True)
 class Implementation:
-    """The settings that a server's configuration class declares, and every word of its source.
-
-    A setting of a class that allows more than it declares may be read by its name alone, hence the words.
-    """
+    """The settings that a server's configuration class declares, and the folder of its source."""
 
     settings: tuple[Setting, ...]
-    words: frozenset[str]
+    folder: Path
 
-    @property
+    @cached_property
     def fields(self) -> frozenset[str]:
         """The names of the settings, and the names that may be used in their place."""
         return frozenset(name for setting in self.settings for name in setting.names)
 
     def reads(self, key: str) -> bool:
-        """Whether anything in the code has to do with ``key``."""
-        return key in self.fields or key in self.words
+        """Whether anything in the code has to do with ``key``.
+
+        A setting of a class that allows more than it declares may be read by its name alone, anywhere in the folder.
+        """
+        return key in self.fields or key in _words(self.folder)
 
 
 @lru_cache(maxsize=256)
@@ -99,13 +100,18 @@ def implementation_of(folder: Path, entrypoint: str) -> Implementation | None:
     settings = _settings(config, classes) if config else None
     if settings is None:
         return None
-    words = {word for path in folder.glob("*.py") for word in re.findall(r"\w+", _read(path))}
-    return Implementation(tuple(settings), frozenset(words))
+    return Implementation(tuple(settings), folder)
 
 
 def common_settings() -> tuple[Setting, ...]:
     """The settings of every server of gymctl's kit."""
     return tuple(_settings("ServerConfig", _kit_classes()) or ())
+
+
+@lru_cache(maxsize=256)
+def _words(folder: Path) -> frozenset[str]:
+    """Every word of the modules in a folder."""
+    return frozenset(word for path in folder.glob("*.py") for word in re.findall(r"\w+", _read(path)))
 
 
 def _read(path: Path) -> str:
@@ -121,8 +127,23 @@ def _classes(text: str) -> dict[str, _Class]:
 def _kit_classes() -> dict[str, _Class]:
     classes: dict[str, _Class] = {}
     for module in _KIT:
-        classes.update(_classes(_read(assets.package() / "server" / f"{module}.py")))
+        classes.update(_classes(outline(_read(assets.package() / "server" / f"{module}.py"))))
     return classes
+
+
+def outline(source: str) -> str:
+    """A module of the kit without functions and methods, whose bodies take most of the time of parsing it."""
+    lines: list[str] = []
+    skipped: int | None = None  # indentation of the function that is left out
+    for line in source.splitlines():
+        text = line.lstrip()
+        indentation = len(line) - len(text)
+        if skipped is not None and (not text or indentation > skipped or text.startswith(")")):
+            continue
+        skipped = indentation if text.startswith(_FUNCTIONS) else None
+        if skipped is None:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _bases(name: str, classes: _Classes) -> Iterator[str]:

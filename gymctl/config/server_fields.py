@@ -1,10 +1,8 @@
 """The fields that any server may have, whatever its code reads: NeMo Gym's own, and those of gymctl."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
@@ -39,7 +37,7 @@ class DatasetSource(OpenBlock):
     repo_id: Text | None = Field(None, description="Repository on the Hugging Face hub.")
 
     @model_validator(mode="after")
-    def _is_complete(self) -> DatasetSource:
+    def _is_complete(self) -> Self:
         needed = _SOURCE_KEYS[self.type]
         if missing := [key for key in needed if getattr(self, key) is None]:
             raise wrong(f"source lacks {', '.join(missing)}", f"a {self.type} source has {', '.join(needed)}", "type")
@@ -74,7 +72,7 @@ class Dataset(OpenBlock):
         return {key: item for key, item in value.items() if key not in ("license", "source")}
 
     @model_validator(mode="after")
-    def _goes_together(self) -> Dataset:
+    def _goes_together(self) -> Self:
         title = f"dataset {self.name!r}"
         older = [key for key in _IDENTIFIERS if getattr(self, key) is not None]
         if self.type == "benchmark":
@@ -204,7 +202,7 @@ class EnvironmentServerFields(ServerFields):
     )
 
     @model_validator(mode="after")
-    def _goes_together(self) -> EnvironmentServerFields:
+    def _goes_together(self) -> Self:
         if self.max_concurrent_episodes is not None and self.queue_timeout_seconds is None:
             hint = "add how many seconds a rollout may wait"
             raise wrong("max_concurrent_episodes needs queue_timeout_seconds", hint, "max_concurrent_episodes")

@@ -13,9 +13,9 @@ from gymctl.config.block_reader import B, read_block
 from gymctl.config.container_settings import CONTAINER_KEYS, ContainerSettings
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.model import Reference, ServerInstance
-from gymctl.config.placement import ResourceLimits
+from gymctl.config.placement import effective_limits
 from gymctl.config.server_code import annotated_fields, implementation_of
-from gymctl.config.server_fields import FIELDS_OF, GYMCTL_FIELDS, OuterFields
+from gymctl.config.server_fields import FIELDS_OF, GYMCTL_FIELDS, OuterFields, ServerFields
 from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean, nearest
 from gymctl.errors import ErrorCode
@@ -144,10 +144,12 @@ class _Entry:
         own = _own_fields(folder, fields)
         model = FIELDS_OF[kind]
         inner = {key: value for key, value in fields.items() if key in model.model_fields and key not in own}
+        if inner.keys() <= ServerFields.model_fields.keys():
+            model = ServerFields  # building one model for all kinds takes less time than one for each
         outer = {key: self.value[key] for key in OuterFields.model_fields if key in self.value and key not in inner}
-        known = self._read(model, inner, path)
-        beside = self._read(OuterFields, outer, (self.name,))
-        settings = {**_set_values(beside), **_set_values(known)}
+        settings = _set_values(self._read(model, inner, path))
+        if outer:  # a model is built when it is first used
+            settings = {**_set_values(self._read(OuterFields, outer, (self.name,))), **settings}
         return ServerInstance(
             name=self.name,
             kind=kind,
@@ -162,7 +164,7 @@ class _Entry:
             folder=folder,
             runtime=settings.get("runtime") or self.runtime,
             placement=settings.get("placement"),
-            limits=_limits(settings.get("resources")),
+            limits=effective_limits(settings.get("resources")),
             needs_ray=settings.get("needs_ray", False),
             replicas=settings.get("replicas") or 1,
             at=settings.get("at"),
@@ -178,12 +180,6 @@ def _set_values(block: BaseModel | None) -> dict[str, Any]:
     if block:
         return {key: getattr(block, key) for key in block.model_fields_set}
     return {}
-
-
-def _limits(limits: ResourceLimits | None) -> ResourceLimits | None:
-    if limits != ResourceLimits():
-        return limits
-    return None
 
 
 def _container(settings: Mapping[str, Any]) -> ContainerSettings | None:

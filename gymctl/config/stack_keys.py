@@ -1,9 +1,7 @@
 """The top-level keys of a configuration that are not servers: gymctl's blocks and the global values of NeMo Gym."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, WithJsonSchema, model_validator
 
@@ -125,7 +123,7 @@ class GlobalKeys(OpenBlock):
     environment_routing_mode: Any = Field(None, description="NeMo Gym (0.7): how rows find an environment server.")
 
     @model_validator(mode="after")
-    def _has_ports(self) -> GlobalKeys:
+    def _has_ports(self) -> Self:
         if self.port_range_low > self.port_range_high:
             if "port_range_low" in self.model_fields_set:
                 key = "port_range_low"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gymctl.config import Config, Role, Target
 from gymctl.config.vocabulary import POLICY_TOKEN
-from gymctl.engines.local.ignored_settings import ignored_settings
 from gymctl.errors import ConfigError, InputError
 from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan, stack_name
 from gymctl.operations.exposure import check_exposed_engine
@@ -16,7 +16,9 @@ from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
 from gymctl.operations.policy_token import store_tokens
 from gymctl.stack import StackPlan, one_machine_notes, render_stack
-from gymctl.stack.swarm import KeyChange, render_swarm
+
+if TYPE_CHECKING:
+    from gymctl.stack.swarm import KeyChange
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def slurm_rendering(config: Config, options: PlanOptions, directory: Path) -> Re
         InputError: an option is not for Slurm, or an override holds a secret, which would be in the script.
         ConfigError: the configuration cannot be such a stack.
     """
+    from gymctl.engines.local.ignored_settings import ignored_settings
     from gymctl.stack.slurm.job import SlurmJob, render_slurm, slurm_problems
 
     for option, is_set in (("--publish", options.publish is not None), ("--gym-version", options.gym_version)):
@@ -172,6 +175,8 @@ def _absolute_arguments(config: Config) -> tuple[str, ...]:
 
 
 def _swarm(stack: StackPlan, arguments: Sequence[str], files: Mapping[str, bytes]) -> Rendering:
+    from gymctl.stack.swarm import render_swarm
+
     translated = render_swarm(stack, arguments=arguments)
     return Rendering(
         text=translated.text,

@@ -65,6 +65,7 @@ class Runtimes:
         """``version`` and ``root`` are the user's options; otherwise a root found around a server is used."""
         self._config = config
         self._root = root.resolve() if root else None
+        self._bundled: dict[Path, bool] = {}
         self._of = {server.name: self._decide(server) for server in config.started.values()}
         if self._root is None and version is None:
             self._root = next((checkout for server in self.nemo_gym if (checkout := _checkout_of(server.folder))), None)
@@ -103,8 +104,12 @@ class Runtimes:
         return server.folder
 
     def _is_bundled(self, server: ServerInstance) -> bool:
-        bundled = self._config.bundled.resolve()
-        return server.folder is not None and server.folder.resolve().is_relative_to(bundled)
+        folder = server.folder
+        if folder is None:
+            return False
+        if folder not in self._bundled:  # many servers may have the same code, and resolving a path is slow
+            self._bundled[folder] = folder.resolve().is_relative_to(self._config.bundled.resolve())
+        return self._bundled[folder]
 
     def uses_ray(self, server: ServerInstance) -> bool:
         """Whether a server of NeMo Gym is known to call Ray; an unknown server is assumed to."""

@@ -62,6 +62,22 @@ def test_nothing_heavy_is_imported(folder, arguments, code):
     assert done.stdout.splitlines()[-1] == f"heavy: {code} []"
 
 
+@pytest.mark.parametrize(("arguments", "is_brief"), [(["render", "stack.yaml"], True), (["status"], False)])
+def test_only_brief_commands_do_without_garbage_collection_and_plugins(folder, arguments, is_brief):
+    (folder / "stack.yaml").write_text(ENVIRONMENT.format(n=1))
+    script = (
+        "import gc, os, sys\n"
+        "from gymctl.cli.entry import main\n"
+        f"sys.argv = ['gymctl', *{arguments!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('\\nstate:', gc.isenabled(), 'PYDANTIC_DISABLE_PLUGINS' in os.environ)"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "PYDANTIC_DISABLE_PLUGINS"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == f"state: {not is_brief} {is_brief}"
+
+
 def test_each_command_is_registered_by_the_module_that_its_name_leads_to():
     for module in needed_modules([]):
         line = typer.Typer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from config_files import Folder
 
+from gymctl.assets import package
 from gymctl.config.explain import explain
 from gymctl.config.load import read_config
-from gymctl.config.server_code import implementation_of
+from gymctl.config.server_code import implementation_of, outline
 
 STACK = """\
 policy:
@@ -221,6 +223,19 @@ def test_the_source_says_types_defaults_and_descriptions(own: Folder) -> None:
     assert (settings["wait"].default, settings["wait"].description) == ("3.0", "How long it waits.")
     assert settings["limit"].description == "A limit."
     assert settings["other"].kind is Any
+
+
+@pytest.mark.parametrize("path", sorted((package() / "server").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_outline_of_a_module_has_the_fields_of_its_classes(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert _fields(outline(source)) == _fields(source)
+
+
+def _fields(source: str) -> dict[str, list[str]]:
+    """What the classes of a module declare, each field with the text below it."""
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    declared = (ast.AnnAssign, ast.Expr)
+    return {node.name: [ast.dump(item) for item in node.body if isinstance(item, declared)] for node in classes}
 
 
 def test_every_setting_of_a_bundled_server_is_described() -> None:

@@ -1,10 +1,8 @@
 """A model that the stack itself serves: what a ``vllm:`` block means. ``gymctl.config.vllm.blocks`` reads it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -109,7 +107,7 @@ class VllmKeys(Block):
     )
 
     @model_validator(mode="after")
-    def _goes_together(self) -> VllmKeys:
+    def _goes_together(self) -> Self:
         if taken := taken_argument(self.extra_args, VllmKeys.model_fields):
             raise wrong(f"extra_args contains --{taken[0]}", taken[1], "extra_args")
         for name in self.environment:

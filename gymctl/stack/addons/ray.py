@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from gymctl.config import Config, ServerInstance
@@ -61,11 +62,15 @@ class RayCluster:
         needing = [server for server in config.started.values() if server.needs_ray]
         is_requested = config.ray is not None or bool(needing)
         self.users = tuple(self._find_users(needing)) if is_requested or self._configured_address else ()
-        self.block = config.ray or RayBlock(workers=0, dashboard=False)
         self.is_ours = not self._configured_address and (is_requested or bool(gym.ray_users))
         moved = reroute_address(self._configured_address, GATEWAY)
         self._moved = moved is not None
         self.address = moved or self._configured_address or RAY_ADDRESS
+
+    @cached_property
+    def block(self) -> RayBlock:
+        """The cluster's settings; a head alone where the configuration has no block."""
+        return self._config.ray or RayBlock(workers=0, dashboard=False)
 
     def _find_users(self, needing: Sequence[ServerInstance]) -> Iterator[ServerInstance]:
         """Servers of gymctl's kit that need Ray, or distribute work if there is a cluster."""

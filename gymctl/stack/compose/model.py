@@ -4,10 +4,8 @@ Field order is the order in the rendered file. Values follow the specification's
 text (``10s``, ``2gb``), which ``rules`` checks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,7 +16,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="allow", validate_assignment=False)
 
     @model_validator(mode="after")
-    def _only_extensions(self) -> Part:
+    def _only_extensions(self) -> Self:
         unknown = [key for key in self.model_extra or {} if not key.startswith("x-")]
         if unknown:
             raise ValueError(f"unknown key {unknown[0]!r} in {type(self).__name__}; extensions begin with x-")

@@ -25,7 +25,7 @@ _DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # Go's reader, which Compose uses, takes more for numbers (0o17, 0b1), so nothing that begins with a digit is plain.
 _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.@+-]*(?::[A-Za-z0-9/_.@+-]+)*(?: [A-Za-z0-9/_.@+-]+)*|[0-9]+(?:ms|s|m|h)")
 # What libyaml writes unescaped: printable ASCII and most of the plane without surrogates and byte-order marks.
-_LITERAL_LINE = re.compile(r"[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*(?<! )")
+_LITERAL_LINE = r"[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*(?<! )"
 _SERVICE = re.compile(r"  (?P<quote>[\"']?)(?P<name>[^\s\"':]+)(?P=quote):$")
 _BOOLEANS = frozenset("ynYN")  # to YAML 1.1; PyYAML quotes the longer ones by itself
 _ULIMITS = "    ulimits:"
@@ -70,7 +70,13 @@ def _is_literal(text: str) -> bool:
     """
     if "\n" not in text or text[0] in " \n" or text.endswith("\n\n"):
         return False
-    return all(_LITERAL_LINE.fullmatch(line) for line in text.split("\n"))
+    return all(_is_literal_line(line) for line in text.split("\n"))
+
+
+def _is_literal_line(line: str) -> bool:
+    if line.isascii():  # the pattern takes milliseconds to compile, and most text does without
+        return line.isprintable() and not line.endswith(" ")
+    return re.fullmatch(_LITERAL_LINE, line) is not None
 
 
 def to_yaml(value: Any) -> str:

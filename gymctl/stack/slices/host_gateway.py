@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from gymctl.config.vocabulary import LOOPBACK
 from gymctl.config.wording import listing
@@ -23,9 +24,11 @@ _NAMES = (
 _SCHEME = r"(?!file:|unix:)[a-z][a-z0-9+.:-]*://(?:[^/?#@\s]*@)*"
 # An address begins a text, or follows a comma in one that lists several
 _BEGIN = r"(?:^|(?<=[,;\s]))"
-_URL = re.compile(rf"{_BEGIN}{_SCHEME}({_NAMES})(?=[:/?#,;\s]|\Z)", re.IGNORECASE)
-_WITH_PORT = re.compile(rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES})(?=:\d+(?:[/?#,;\s]|\Z))", re.IGNORECASE)
-_BARE = re.compile(rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES}|::1)(?=[:/?#,;\s]|\Z)", re.IGNORECASE)
+_URL = rf"{_BEGIN}{_SCHEME}({_NAMES})(?=[:/?#,;\s]|\Z)"
+_WITH_PORT = rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES})(?=:\d+(?:[/?#,;\s]|\Z))"
+_BARE = rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES}|::1)(?=[:/?#,;\s]|\Z)"
+# Every loopback name has one of these in it
+_PARTS = ("localhost", "loopback", "127.", "0.0.0.0", "[", "::1")
 _CALLED = re.compile(rf"{_BEGIN}(?:{_SCHEME}([a-z0-9.-]+)(?=[:/?#,;\s]|\Z)|([a-z0-9.-]+):\d+(?=[/?#,;\s]|\Z))", re.I)
 _IPV6_URL = re.compile(rf"{_BEGIN}{_SCHEME}\[([0-9a-f:.]+)\]", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
@@ -105,15 +108,23 @@ def called_hosts(key: str, text: str) -> Iterator[str]:
         yield text.lower()
 
 
-def _replaced(pieces: Pieces, gateway: str, patterns: Sequence[re.Pattern[str]]) -> Pieces | None:
+def _replaced(pieces: Pieces, gateway: str, patterns: Sequence[str]) -> Pieces | None:
     """Every address of a text rerouted; each replacement removes one match, so this ends."""
     changed: Pieces | None = None
     while True:
         text = "".join(piece.text for piece in changed or pieces)
-        match = next((match for pattern in patterns if (match := pattern.search(text))), None)
+        if not any(part in text.lower() for part in _PARTS):
+            return changed
+        match = next((match for pattern in patterns if (match := _compiled(pattern).search(text))), None)
         if match is None:
             return changed
         changed = _with_host(changed or pieces, text, match.span(1), gateway)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of loopback names, compiled for the first text that may have one: that takes milliseconds."""
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _with_host(pieces: Pieces, text: str, span: tuple[int, int], gateway: str) -> Pieces:
