@@ -74,6 +74,7 @@ RUNTIMES = ("gymctl", "nemo-gym")  # the values of `runtime`; otherwise the loca
 
 # Model servers that try their endpoints when they are asked to
 PROBED = frozenset({"openai_model", "azure_openai_model", "vllm_model"})
+ENDPOINT_PROBE = "/endpoint_probe"  # the path at which they are asked
 
 # Top-level keys with a meaning of their own, NeMo Gym's and gymctl's; any other key may hold anything.
 RESERVED_KEYS = upstream.RESERVED_KEYS | {

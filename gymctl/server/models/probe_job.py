@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from urllib.request import ProxyHandler, build_opener
 
-from gymctl.server.models.server import ENDPOINT_PROBE
+from gymctl.config.vocabulary import ENDPOINT_PROBE
 
 # a server's own probe ends before
 _WAIT_S = 7.0

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from gymctl.config.vocabulary import ServerKind
+from gymctl.config.vocabulary import ENDPOINT_PROBE, ServerKind
 from gymctl.server.base import Server
 from gymctl.server.endpoints import endpoint
 from gymctl.server.message import Call, Reply, json_object, json_reply
 from gymctl.server.sessions import Session
-
-ENDPOINT_PROBE = "/endpoint_probe"
 
 
 class ModelServer(Server):
