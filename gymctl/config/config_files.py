@@ -11,6 +11,7 @@ from pathlib import Path
 from gymctl import assets
 from gymctl.config.bundled_names import bundled_name
 from gymctl.config.diagnostics import display_path
+from gymctl.config.upstream import TRAINER_GYM_FOLDER
 from gymctl.config.vocabulary import ServerKind
 from gymctl.config.wording import nearest
 from gymctl.errors import InputError
@@ -42,6 +43,8 @@ class Finder:
             example = assets.example(text)
             if example:
                 return self._under(example.parent, example.name)
+            if text.startswith(TRAINER_GYM_FOLDER):
+                return self.find(text.removeprefix(TRAINER_GYM_FOLDER), beside)
             if ours := bundled_name(text):
                 return self._under(self.roots[-1], ours)
         except OSError as error:

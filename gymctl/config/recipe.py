@@ -16,6 +16,7 @@ from typing import Any
 from gymctl.config import upstream
 from gymctl.config.diagnostics import KeyPath, Location, display_path, dotted
 from gymctl.config.interpolation_size import MOST_REFERENCES
+from gymctl.config.resolve import CALCULATION
 from gymctl.config.vocabulary import is_server_entry
 from gymctl.config.yaml_documents import Document, read_document
 from gymctl.errors import ConfigError, Problem
@@ -23,7 +24,8 @@ from gymctl.errors import ConfigError, Problem
 _DEFAULTS = "defaults"
 _REPLACES = "_override_"  # in a mapping: it replaces the one of the default instead of merging with it
 _BLOCK: KeyPath = ("env", "nemo_gym")
-_REFERENCE = re.compile(r"(\\*)\$\{\s*([\w-]+(?:\.[\w-]+)*)\s*\}")
+_REFERENCE = re.compile(r"(\\*)\$\{\s*([\w-]+(?:\.[\w-]+|\[\d+\])*)\s*\}")
+_CALL = re.compile(rf"\$\{{\s*({'|'.join(upstream.TRAINER_RESOLVERS)})\s*:")
 _ESCAPED = re.compile(r"(\\+)\$\{")
 
 
@@ -155,7 +157,7 @@ class _References:
         match = _REFERENCE.fullmatch(text)
         if match and not match[1] and self._is_own(match[2]):
             return self._target(match[2], place, within)
-        return "".join(self._parts(text, place, within))
+        return _CALL.sub(rf"${{{CALCULATION}\1:", "".join(self._parts(text, place, within)))
 
     def _parts(self, text: str, place: KeyPath, within: tuple[str, ...]) -> Iterator[str]:
         end = 0
@@ -168,24 +170,37 @@ class _References:
         yield _unescaped(text[end:])
 
     def _is_own(self, name: str) -> bool:
-        return name.partition(".")[0] in self.whole
+        return re.split(r"[.\[]", name, maxsplit=1)[0] in self.whole
 
     def _target(self, name: str, place: KeyPath, within: tuple[str, ...]) -> Any:
         self.replaced += 1
         if name in within or self.replaced > MOST_REFERENCES:
             raise self._wrong(place, f"${{{name}}} refers to itself or to too many values", "remove a reference")
+        path = _key_path(name)
         target: Any = self.whole
-        for part in name.split("."):
-            if not isinstance(target, dict) or part not in target:
+        for part in path:
+            if not _has(target, part):
                 raise self._wrong(place, f"refers to {name}, which the recipe does not set", f"set {name}")
             target = target[part]
-        return self.value(target, tuple(name.split(".")), (*within, name))
+        return self.value(target, path, (*within, name))
 
     def _wrong(self, place: KeyPath, message: str, hint: str) -> ConfigError:
         where = next(
             (str(self.marks[place[:cut]]) for cut in range(len(place), 0, -1) if place[:cut] in self.marks), ""
         )
         return ConfigError([Problem(where, f"{dotted(place)}: {message}", hint)])
+
+
+def _key_path(name: str) -> KeyPath:
+    """The keys and list indices of a reference: ``a.b[0]`` is ``a``, ``b``, 0."""
+    parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", name)
+    return tuple(int(index) if index else key for index, key in parts)
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, dict) and part in value
 
 
 def _unescaped(text: str) -> str:

@@ -12,12 +12,14 @@ from typing import Any
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
 from gymctl.config.interpolation_size import MOST_CHARACTERS, MOST_REFERENCES, Size, ValueSizes
 from gymctl.config.nested import copied, follow, with_texts
+from gymctl.config.upstream import TRAINER_RESOLVERS
 from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 from gymctl.errors import ErrorCode
 
 _TOO_MUCH = f"more than {MOST_CHARACTERS:,} characters or {MOST_REFERENCES:,} interpolations"
 _TEXT = "the text to resolve"  # no key of a configuration
+CALCULATION = "gymctl."  # before the name of a function that a recipe of NeMo RL calls; NeMo Gym itself has none
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 _NOT_FOUND = re.compile(r"Interpolation key '([^']+)' not found")
 _NO_VARIABLE = re.compile(r"Environment variable '([^']+)' not found")
@@ -153,7 +155,10 @@ def _is_malformed(path: KeyPath, text: str, resolved: dict[str, Any], findings: 
 
 
 def read_variables_from(environ: Mapping[str, str]) -> None:
-    """Make ``gymctl.env`` read ``environ``: ``oc.env`` would read the process, which may not be what was given."""
+    """Make ``gymctl.env`` read ``environ``: ``oc.env`` would read the process, which may not be what was given.
+
+    The functions of NeMo RL's recipes are registered with it.
+    """
     from omegaconf import OmegaConf
 
     absent = object()
@@ -170,6 +175,8 @@ def read_variables_from(environ: Mapping[str, str]) -> None:
 
     register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # 2.4 renamed it
     register("gymctl.env", variable, replace=True)
+    for name, function in TRAINER_RESOLVERS.items():
+        register(CALCULATION + name, function, replace=True)
 
 
 def _reachable(references: list[tuple[KeyPath, str]], merged: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ nothing of gymctl and nothing heavy: servers read it too.
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -284,9 +285,20 @@ NOT_IN_WHEEL = frozenset(
     "resources_servers/weather responses_api_models/scripted_model".split()
 )
 
-# Keys of ``env.nemo_gym`` that only NeMo RL reads (nemo_gym.py, August 2026), and the key of its policy's endpoint.
+# Keys of ``env.nemo_gym`` that only NeMo RL reads (nemo_gym.py and nemo_gym_shards.py, August 2026), and the key of its
+# policy's endpoint.
 TRAINER_KEYS = frozenset(
     "is_trajectory_collection effort_levels pad_dynamic_image_shapes invalid_tool_call_patterns thinking_tags "
-    "tokenizer_config num_gpu_nodes".split()
+    "tokenizer_config num_gpu_nodes rollout_max_attempts_to_avoid_lp_nan require_routed_experts routed_experts_dtype "
+    "use_fastokens token_capture shards common_overrides allowed_duplicate_entries placement_strategy".split()
 )
 TRAINER_POLICY_KEY = "dummy_key"
+# Functions that its recipes may call in an interpolation (config.py, August 2026): each takes two numbers.
+TRAINER_RESOLVERS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "max": lambda first, second: max(first, second),  # noqa: PLW0108 - OmegaConf inspects its signature
+}
+TRAINER_GYM_FOLDER = "3rdparty/Gym-workspace/Gym/"  # where its repository has NeMo Gym; paths in recipes may begin so

@@ -102,3 +102,28 @@ def test_a_vllm_block_takes_the_place_of_a_server_that_starts_vllm_itself(folder
     assert "vllm_serve_kwargs" not in model.fields
     assert any("vllm_model replaces local_vllm_model" in note for note in config.notes)
     assert plan_stack(config, name="demo", options=StackOptions(version="1")).services[1].implementation == "vllm_model"
+
+
+@pytest.mark.parametrize("url", ["http://judge.example/v1", ["http://judge.example/v1"]])
+def test_vllm_model_takes_the_place_of_a_server_with_the_url_of_an_endpoint(folder: Folder, url: str | list[str]) -> None:
+    written = f"base_url: {url}\n      api_key: EMPTY\n      model: tiny"
+    folder.write("stack.yaml", STACK.replace("runtime: nemo-gym\n      model: tiny", written))
+    config = folder.load("stack.yaml")
+    model = config.servers["policy_model"]
+    assert model.implementation == "vllm_model"
+    assert model.fields["base_url"] == url
+    assert not {"vllm_serve_kwargs", "vllm_serve_env_vars"} & model.fields.keys()
+    assert any("vllm_model replaces local_vllm_model; base_url is set" in note for note in config.notes)
+
+
+@pytest.mark.parametrize("url", ["[]", "''", "null"])
+def test_a_server_without_the_url_of_an_endpoint_starts_vllm_itself(folder: Folder, url: str) -> None:
+    folder.write("stack.yaml", STACK.replace("model: tiny", f"model: tiny\n      base_url: {url}"))
+    with pytest.raises(ConfigError, match="starts vLLM through Ray directly on a machine"):
+        plan_stack(folder.load("stack.yaml"), name="demo", options=StackOptions(version="1"))
+
+
+def test_an_address_takes_precedence_over_the_url_of_an_endpoint(folder: Folder) -> None:
+    folder.write("stack.yaml", STACK.replace("model: tiny", "model: tiny\n      base_url: http://judge.example/v1"))
+    model = folder.load("stack.yaml", "++policy_model.at=http://gpu-1:8000").servers["policy_model"]
+    assert (model.implementation, model.at) == ("local_vllm_model", "http://gpu-1:8000")

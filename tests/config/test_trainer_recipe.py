@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from config_files import MODEL, STEPS, Folder
 
 from gymctl.config import MergeOrder
+from gymctl.config.upstream import TRAINER_KEYS
 from gymctl.errors import ConfigError
 
 BASE = f"""
@@ -123,3 +127,73 @@ def test_references_that_multiply_are_refused(recipes: Folder) -> None:
 def test_a_stack_with_an_environment_called_env_is_not_a_recipe(folder: Folder) -> None:
     folder.write("model.yaml", MODEL.replace("policy_model", "env"))
     assert list(folder.load("model.yaml").servers) == ["env"]
+
+
+def own_agent(recipes: Folder, fields: str, **environ: str) -> Mapping[str, Any]:
+    """The fields of the agent of a recipe that sets these of it, as YAML in one line."""
+    recipes.write(
+        "own.yaml",
+        f"""
+        defaults: base/recipe.yaml
+        data: {{train: [{{data_path: /data/a.jsonl}}]}}
+        env: {{nemo_gym: {{{AGENT}: {{responses_api_agents: {{simple_agent: {fields}}}}}}}}}
+        """,
+    )
+    return recipes.load("own.yaml", environ=environ).servers[AGENT].fields
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${mul:2,3}", 6),
+        ("${add:${policy.max_total_sequence_length},-96}", 4000),
+        ("${ sub : ${policy.max_total_sequence_length} , ${grpo.num_prompts_per_step}}", 4092),
+        ("${mul:${add:1, ${grpo.num_prompts_per_step}}, ${mul:2, 2}}", 20),
+        ("${div:${grpo.num_prompts_per_step},8}", 0.5),
+        ("${max:${grpo.num_prompts_per_step}, 2}", 4),
+        ("${add:${oc.decode:${oc.env:STEPS,7}},1}", 8),
+        ("${add:${oc.decode:${oc.env:SET_STEPS}},1}", 12),
+        ("up to ${mul:${grpo.num_prompts_per_step},10} of them", "up to 40 of them"),
+        ("${data.train[0].data_path}", "/data/a.jsonl"),
+        ("in ${data.train[0].data_path}", "in /data/a.jsonl"),
+    ],
+)
+def test_functions_and_list_items_of_a_recipe(recipes: Folder, text: str, value: object) -> None:
+    fields = own_agent(recipes, f"{{setting: '{text}', nested: [{{setting: '{text}'}}]}}", SET_STEPS="11")
+    assert fields["setting"] == value
+    assert fields["nested"] == [{"setting": value}]
+
+
+@pytest.mark.parametrize("text", ["${add:1}", "${add:a,2}", "${data.train[1].data_path}", "${data.train[x]}"])
+def test_a_function_or_item_that_does_not_exist_is_a_problem(recipes: Folder, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        own_agent(recipes, f"{{setting: '{text}'}}")
+    assert "setting" in str(caught.value.problems[0])
+
+
+def test_other_configurations_have_no_functions(recipes: Folder) -> None:
+    with pytest.raises(ConfigError, match="Unsupported interpolation type add"):
+        recipes.load("model.yaml", f"+config_paths=[{STEPS}]", f"++{AGENT}.responses_api_agents.simple_agent.a=${{add:1,2}}")
+
+
+@pytest.mark.parametrize("key", sorted(TRAINER_KEYS))
+def test_keys_of_nemo_rl_are_not_passed_on(recipes: Folder, key: str) -> None:
+    recipes.write("own.yaml", f"defaults: base/recipe.yaml\nenv: {{nemo_gym: {{{key}: {{a: 1}}}}}}\n")
+    config = recipes.load("own.yaml")
+    assert key not in config.resolved
+    assert any(key in note for note in config.notes if "[recipe]" in note)
+
+
+def test_files_of_nemo_gym_are_looked_up_without_their_folder_in_nemo_rl(recipes: Folder) -> None:
+    path = f"3rdparty/Gym-workspace/Gym/{STEPS}"
+    recipes.write("own.yaml", f"defaults: base/recipe.yaml\nenv: {{nemo_gym: {{config_paths: [model.yaml, {path}]}}}}\n")
+    assert AGENT in recipes.load("own.yaml").servers
+    recipes.write(path, "judge: {responses_api_models: {scripted_model: {entrypoint: app.py}}}\n")
+    assert "judge" in recipes.load("own.yaml").servers  # a file that exists is that file
+
+
+def test_files_that_nemo_gym_does_not_have_are_reported_with_their_whole_path(recipes: Folder) -> None:
+    path = "3rdparty/Gym-workspace/Gym/resources_servers/absent/configs/absent.yaml"
+    recipes.write("own.yaml", f"defaults: base/recipe.yaml\nenv: {{nemo_gym: {{config_paths: [{path}]}}}}\n")
+    with pytest.raises(ConfigError, match="resources_servers/absent/configs/absent.yaml: no such file"):
+        recipes.load("own.yaml")

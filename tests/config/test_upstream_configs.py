@@ -5,11 +5,10 @@ Needs interpreters with ``nemo-gym`` installed, named by ``GYMCTL_UPSTREAM_PYTHO
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,13 @@ from typing import Any
 import pytest
 import yaml
 from config_files import Folder
+from upstream_comparison import difference, self_serving
 
 from gymctl.config import Config, MergeOrder
-from gymctl.config.upstream import NOT_IN_CONTAINERS
 from gymctl.errors import InputError
 from gymctl.stack import StackOptions, plan_stack, render_stack
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "upstream_configs.py"
-
-# Computed by upstream's parser for its own process: ports it picked, versions and folders of the machine.
-COMPUTED = frozenset(
-    "config_paths head_server disallowed_ports port_range_low port_range_high use_absolute_ip head_server_deps "
-    "python_version skip_venv_if_present dry_run uv_cache_dir uv_venv_dir results_dir cache_dir "
-    "uv_lock_timeout_seconds model_endpoint_readiness_timeout_seconds server_spinup_timeout_seconds "
-    "allow_openai_version_skew".split()
-)
-KINDS = ("responses_api_models", "responses_api_agents", "resources_servers", "environment_servers")
-
 
 @dataclass(frozen=True)
 class Wheel:
@@ -155,11 +144,7 @@ def _completed(entry: dict[str, Any], folder: Folder, parsed: Parsed, **more: An
 def _refusal(entry: dict[str, Any], folder: Folder, parsed: Parsed) -> str:
     """Why a configuration is not rendered; empty when it is. Servers that start vLLM themselves are elsewhere."""
     options = StackOptions(version="1", gym_version=parsed.wheel.version, gym_root=parsed.root)
-    outside: dict[str, Any] = {}
-    for name, value in entry["resolved"].items():
-        models = value.get("responses_api_models", {}) if isinstance(value, dict) else {}
-        if NOT_IN_CONTAINERS & models.keys():
-            outside[name] = {"at": "http://gpu-1:8000"}
+    outside = {name: {"at": "http://gpu-1:8000"} for name in self_serving(entry["resolved"])}
     try:
         config = _completed(entry, folder, parsed, runtime="nemo-gym", **outside)
         plan = plan_stack(config, name="stack", options=options)
@@ -181,35 +166,6 @@ def _difference(entry: dict[str, Any], folder: Folder, parsed: Parsed) -> str:
     if entry["resolved"] is None:
         return ""
     try:
-        ours = _comparable(_completed(entry, folder, parsed), entry["resolved"])
+        return difference(_completed(entry, folder, parsed), entry["resolved"])
     except InputError as error:
         return f"ours refuses what upstream accepts: {error}"
-    theirs = {key: value for key, value in entry["resolved"].items() if key not in COMPUTED}
-    for name in theirs.keys() - ours.keys():  # the head adds those when it answers
-        if set(theirs[name].get("environment_servers", ())) == {"legacy_agent"}:
-            del theirs[name]
-    return "; ".join(_unequal(ours, theirs, ""))
-
-
-def _unequal(ours: Any, theirs: Any, place: str) -> Iterator[str]:
-    """The places where two values differ."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in ours.keys() | theirs.keys():
-            yield from _unequal(ours.get(key), theirs.get(key), f"{place}.{key}")
-    elif ours != theirs:
-        yield f"{place}: upstream has {theirs!r}, we have {ours!r}"
-
-
-def _comparable(config: Config, theirs: dict[str, Any]) -> dict[str, Any]:
-    """Our resolved view, with the hosts and ports that upstream picked where the configuration has none."""
-    ours = {key: copy.deepcopy(value) for key, value in config.resolved.items() if key not in COMPUTED}
-    for name, entry in ours.items():
-        for kind in KINDS:
-            if not isinstance(entry, dict) or not isinstance(entry.get(kind), dict):
-                continue
-            for implementation, fields in entry[kind].items():
-                picked = theirs.get(name, {}).get(kind, {}).get(implementation, {})
-                if "port" in picked and isinstance(fields, dict):
-                    fields.setdefault("host", picked["host"])
-                    fields.setdefault("port", picked["port"])
-    return ours

@@ -39,6 +39,8 @@ def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], 
     links: Links = {}
     for path, fields in _model_servers(raw):
         named = fields.get(VLLM_KEY)
+        if named is None and _calls_endpoint(fields, path, raw):
+            detached = _with_vllm_model(detached, path, links, findings, "base_url is set, so it starts no vLLM")
         if named is None and not _takes_only_block(fields, path, written, raw):
             continue
         if named is None:
@@ -50,7 +52,7 @@ def detach(raw: Mapping[str, Any], findings: Findings) -> tuple[dict[str, Any], 
                 links[path] = named
         detached = with_value(detached, path, _own_fields(fields, raw))
         if path[-1] == SELF_SERVING_MODEL:
-            detached = _with_vllm_model(detached, path, links, findings)
+            detached = _with_vllm_model(detached, path, links, findings, "the vllm block starts vLLM")
     return detached, links
 
 
@@ -63,17 +65,26 @@ def _own_fields(fields: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, 
     return own
 
 
-def _with_vllm_model(detached: dict[str, Any], path: KeyPath, links: Links, findings: Findings) -> dict[str, Any]:
-    """A copy in which ``vllm_model`` takes the place of a server that would start vLLM itself: the block does that."""
+def _with_vllm_model(
+    detached: dict[str, Any], path: KeyPath, links: Links, findings: Findings, reason: str
+) -> dict[str, Any]:
+    """A copy in which ``vllm_model`` takes the place of a server that need not start vLLM itself, for that reason."""
     place = (*path[:-1], "vllm_model")
     findings.origins.graft(path, place)
-    message = f"{path[0]}: vllm_model replaces {path[-1]}; the vllm block starts vLLM"
-    hint = f"its {' and '.join(SELF_SERVING_FIELDS[:2])} are not read; set the block"
+    message = f"{path[0]}: vllm_model replaces {path[-1]}; {reason}"
+    hint = f"its {' and '.join(SELF_SERVING_FIELDS[:2])} are not read"
     findings.note(NoteCode.RENAMED, place, message, hint)
     if path in links:
         links[place] = links.pop(path)
     fields = {key: value for key, value in value_at(detached, path).items() if key not in SELF_SERVING_FIELDS}
     return with_value(detached, place[:-1], {place[-1]: fields})
+
+
+def _calls_endpoint(fields: Mapping[str, Any], path: KeyPath, raw: Mapping[str, Any]) -> bool:
+    """Whether a server that would start vLLM has the URL of an endpoint instead; then it is only its base class."""
+    if path[-1] != SELF_SERVING_MODEL or "at" in fields or "at" in raw[str(path[0])]:
+        return False
+    return not _is_open(fields.get("base_url"), raw)
 
 
 def _takes_only_block(fields: Mapping[str, Any], path: KeyPath, written: Any, raw: Mapping[str, Any]) -> bool:
