@@ -31,6 +31,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /u
     install -d -o gym -g gym /data
 COPY --from=packages /opt/uv /opt/uv
 COPY --from=packages /opt/venv /opt/venv
+RUN ln -s /opt/uv/bin/uv /usr/local/bin/uv
 COPY checkout /opt/checkout
 # A checkout is installed where it lies, as NeMo Gym does it; its build wants a folder `cache`. Constraints for what servers
 # add are NeMo Gym's own: it starts each with the versions of Ray and openai that it runs on itself.
@@ -69,8 +70,13 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,ta
     export UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=120 && \
     wanted=$(python /opt/build/requirements.py "/opt/gym/${SERVER}" /tmp/wanted) && \
     if [ -n "$wanted" ]; then \
-      /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --constraints /opt/build/constraints.txt \
-        --requirements "$wanted"; \
-    fi && rm -rf /tmp/wanted && env -u PYTHONDONTWRITEBYTECODE python -m compileall -q "/opt/gym/${SERVER}"
+      cd /tmp/wanted; \
+      if grep -qE '^[^#]*(\bgit\+|\bgit *=)' * && ! command -v git > /dev/null; then \
+        apt-get update -qq && apt-get install -qq --yes --no-install-recommends git > /dev/null && \
+        rm -rf /var/lib/apt/lists/*; \
+      fi && \
+      /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --constraints /opt/build/constraints.txt $wanted; \
+    fi && cd / && rm -rf /tmp/wanted && env -u PYTHONDONTWRITEBYTECODE python -m compileall -q "/opt/gym/${SERVER}" && \
+    chown -R gym:gym "/opt/gym/${SERVER}/"
 USER gym
 WORKDIR /opt/gym/${SERVER}

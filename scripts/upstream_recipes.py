@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import operator
 import os
 import re
 import sys
@@ -19,13 +20,7 @@ from pathlib import Path
 from typing import Any
 
 BASE_URL = "http://policy.example/v1"
-FUNCTIONS = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "max": lambda a, b: max(a, b),
-}
+FUNCTIONS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv}
 TRAINER_KEYS = frozenset(
     "is_trajectory_collection effort_levels pad_dynamic_image_shapes invalid_tool_call_patterns thinking_tags "
     "tokenizer_config num_gpu_nodes rollout_max_attempts_to_avoid_lp_nan require_routed_experts routed_experts_dtype "
@@ -44,6 +39,7 @@ def main() -> None:
 
     for name, function in FUNCTIONS.items():
         OmegaConf.register_new_resolver(name, function)
+    OmegaConf.register_new_resolver("max", lambda first, second: first if first > second else second)
     emit({"root": str(PARENT_DIR)})
     for path in sorted(folder.rglob("*.yaml")):
         emit({"recipe": str(path.relative_to(folder)), **completed(path)})
@@ -73,7 +69,8 @@ def parsed(path: Path) -> tuple[dict[str, Any] | None, str]:
 
     try:
         whole: Any = OmegaConf.create(merged(path))
-        block = passed_on(whole, OmegaConf.to_container(whole.env.nemo_gym, resolve=True))
+        own: Any = OmegaConf.to_container(whole.env.nemo_gym, resolve=True)
+        block = passed_on(whole, own)
         with contextlib.redirect_stdout(io.StringIO()):
             result = GlobalConfigDictParser().parse_no_environment(initial_global_config_dict=OmegaConf.create(block))
         filled: Any = OmegaConf.to_container(result, resolve=True)
@@ -86,12 +83,13 @@ def merged(path: Path) -> dict[str, Any]:
     """A recipe over the files that its ``defaults`` name."""
     import yaml
 
-    own = yaml.safe_load(path.read_text(encoding="utf-8"))
+    own: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     names = own.pop("defaults", [])
-    whole: dict[str, Any] = {}
+    whole: Any = {}
     for name in [names] if isinstance(names, str) else names:
         whole = over(whole, merged(path.parent / name))
-    return over(whole, own)
+    result: dict[str, Any] = over(whole, own)
+    return result
 
 
 def over(base: Any, own: Any) -> Any:

@@ -1,19 +1,31 @@
-"""Packages of a NeMo Gym server other than NeMo Gym: ``requirements.py FOLDER TARGET`` prints a file for uv.
+"""Packages of a NeMo Gym server other than NeMo Gym: ``requirements.py FOLDER TARGET`` prints arguments for uv.
 
-The file is the folder's ``requirements.txt`` or ``pyproject.toml`` without what names NeMo Gym, which is installed
-already, and from another place than the ``../..`` that the line means.
+They name files that are written to TARGET: the folder's ``requirements.txt`` or ``pyproject.toml`` without what names
+NeMo Gym, which is installed already, and from another place than the ``../..`` that the line means; the packages of
+NeMo Gym's extras that the line asks for (its ``dev`` is for tests); and ``overrides.txt``.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
-GYM_LINE = re.compile(r"\s*(-e\b|--editable\b).*(nemo[-_]gym|\.\./\.\.)|\s*nemo[-_]gym\b", re.IGNORECASE)
+PACKAGE = "nemo-gym"
+FOR_TESTS = "dev"
+EDITABLE = r"\s*(?:-e\b|--editable\b)"
+GYM_LINE = re.compile(
+    rf"{EDITABLE}(?:.*nemo[-_]gym\b|[\s=]*\.\./\.\./?\s*(?:\[.*)?(?:#.*)?$)|\s*nemo[-_]gym\b", re.IGNORECASE
+)
+RELATIVE = re.compile(rf"^({EDITABLE}[\s=]*|-r\s+|-c\s+|\s*|.*\s@\s+)(\.\.?/.*)$")
 GYM_ITEM = re.compile(r"""(["'])nemo[-_]gym\b[^"'\n]*\1\s*,?""", re.IGNORECASE)
-GYM_SOURCE = re.compile(r"^\s*nemo[-_]gym\s*=.*\n?", re.IGNORECASE | re.MULTILINE)
+GYM_SOURCE = re.compile(r"^\s*(?:sources\.)?nemo[-_]gym\s*=.*\n?", re.IGNORECASE | re.MULTILINE)
+EXTRAS = re.compile(r"(?:nemo[-_]gym|\.\./\.\.)/?\s*\[([^\]]*)\]", re.IGNORECASE)
+EXTRA_MARKER = re.compile(r"""\s*(?:\band\b)?\s*\(?\s*extra\s*==\s*["']([\w.-]+)["']\s*\)?""")
 
 
 def without_gym(folder: Path) -> tuple[str, str] | None:
@@ -22,7 +34,8 @@ def without_gym(folder: Path) -> tuple[str, str] | None:
     if listed.is_file():
         lines = [line for line in listed.read_text(encoding="utf-8").splitlines() if not GYM_LINE.match(line)]
         if any(line.strip() and not line.lstrip().startswith("#") for line in lines):
-            return listed.name, "\n".join(lines) + "\n"
+            absolute = (RELATIVE.sub(lambda match: f"{match[1]}{folder}/{match[2]}", line) for line in lines)
+            return listed.name, "\n".join(absolute) + "\n"
     elif project.is_file():
         text = GYM_SOURCE.sub("", GYM_ITEM.sub("", project.read_text(encoding="utf-8")))
         if tomllib.loads(text).get("project", {}).get("dependencies"):
@@ -30,8 +43,44 @@ def without_gym(folder: Path) -> tuple[str, str] | None:
     return None
 
 
+def extras(folder: Path) -> tuple[str, ...]:
+    """The extras of NeMo Gym that the folder asks for, without the one for tests."""
+    for name in ("requirements.txt", "pyproject.toml"):
+        if (folder / name).is_file():
+            lines = (folder / name).read_text(encoding="utf-8").splitlines()
+            groups = [
+                match[1] for line in lines if not line.lstrip().startswith("#") for match in EXTRAS.finditer(line)
+            ]
+            names = (part.strip().lower() for group in groups for part in group.split(","))
+            return tuple(dict.fromkeys(name for name in names if name not in ("", FOR_TESTS)))
+    return ()
+
+
+def packages_of(names: Iterable[str]) -> Iterator[str]:
+    """The requirements that extras of the installed NeMo Gym add, those of an extra in another one included."""
+    try:
+        lines = requires(PACKAGE) or ()
+    except PackageNotFoundError:
+        return
+    pending = list(names)
+    done = {FOR_TESTS}
+    while pending:
+        extra = pending.pop(0)
+        if extra in done:
+            continue
+        done.add(extra)
+        for line in lines:
+            marker = EXTRA_MARKER.search(line)
+            if marker is None or marker[1].lower() != extra:
+                continue
+            if nested := EXTRAS.search(line):
+                pending += [name.strip().lower() for name in nested[1].split(",")]
+            else:
+                yield EXTRA_MARKER.sub("", line).rstrip(" ;")
+
+
 def main(folder: Path, target: Path) -> str:
-    """Write the list into the folder ``target`` and return its path, or nothing.
+    """Write the files into the folder ``target`` and return the arguments that name them, or nothing.
 
     Raises:
         SystemExit: there is no such server.
@@ -40,13 +89,20 @@ def main(folder: Path, target: Path) -> str:
         kind = folder.parent
         known = sorted(path.parent.name for path in kind.glob("*/app.py"))
         sys.exit(f"error: no {kind.name}/{folder.name} in this NeMo Gym; there are: {', '.join(known) or 'none'}")
-    requirements = without_gym(folder)
-    if requirements is None:
+    files = dict([listed] if (listed := without_gym(folder)) else [])
+    added = "".join(f"{line}\n" for line in packages_of(extras(folder)))
+    if added:
+        files["extras.txt"] = added
+    if not files:
         return ""
-    name, text = requirements
     target.mkdir(parents=True, exist_ok=True)
-    (target / name).write_text(text, encoding="utf-8")
-    return str(target / name)
+    for name, text in files.items():
+        (target / name).write_text(text, encoding="utf-8")
+    arguments = [f"--requirements {target / name}" for name in files]
+    if (folder / "overrides.txt").is_file():
+        shutil.copyfile(folder / "overrides.txt", target / "overrides.txt")
+        arguments.append(f"--override {target / 'overrides.txt'}")
+    return " ".join(arguments)
 
 
 if __name__ == "__main__":

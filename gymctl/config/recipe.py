@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gymctl.config import upstream
+from gymctl.config import nemo_rl
 from gymctl.config.diagnostics import KeyPath, Location, display_path, dotted
 from gymctl.config.interpolation_size import MOST_REFERENCES
 from gymctl.config.resolve import CALCULATION
@@ -25,7 +25,7 @@ _DEFAULTS = "defaults"
 _REPLACES = "_override_"  # in a mapping: it replaces the one of the default instead of merging with it
 _BLOCK: KeyPath = ("env", "nemo_gym")
 _REFERENCE = re.compile(r"(\\*)\$\{\s*([\w-]+(?:\.[\w-]+|\[\d+\])*)\s*\}")
-_CALL = re.compile(rf"\$\{{\s*({'|'.join(upstream.TRAINER_RESOLVERS)})\s*:")
+_CALL = re.compile(rf"\$\{{\s*({'|'.join(nemo_rl.TRAINER_RESOLVERS)})\s*:")
 _ESCAPED = re.compile(r"(\\+)\$\{")
 
 
@@ -61,11 +61,11 @@ def read_recipe(document: Document, path: Path, cwd: Path) -> Recipe | None:
     data = {
         key: resolver.value(value, (*_BLOCK, key))
         for key, value in block.items()
-        if key not in upstream.TRAINER_KEYS and key != _REPLACES
+        if key not in nemo_rl.TRAINER_KEYS and key != _REPLACES
     }
     data = {**_policy(whole, resolver), **data}
     own_marks = {place[2:]: location for place, location in marks.items() if place[:2] == _BLOCK and len(place) > 2}
-    unused = (*(str(key) for key in whole if key != "env"), *(key for key in block if key in upstream.TRAINER_KEYS))
+    unused = (*(str(key) for key in whole if key != "env"), *(key for key in block if key in nemo_rl.TRAINER_KEYS))
     return Recipe(Document(document.name, data, own_marks), unused)
 
 
@@ -85,7 +85,7 @@ def _policy(whole: Mapping[str, Any], resolver: _References) -> dict[str, Any]:
         return {}
     return {
         "policy_model_name": resolver.value(name, ("policy", "model_name")),
-        "policy_api_key": upstream.TRAINER_POLICY_KEY,
+        "policy_api_key": nemo_rl.TRAINER_POLICY_KEY,
     }
 
 

@@ -8,9 +8,8 @@ nothing of gymctl and nothing heavy: servers read it too.
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +42,8 @@ class Release:
     """Globals that its parser fills in before it starts a server, which trusts them to be there."""
     ray_users: frozenset[str]
     """Servers in its wheel whose code calls Ray; the others only connect to it."""
+    file_writers: frozenset[str]
+    """Agents and resources servers in its wheel whose code writes files, most of them next to the code."""
     includer_wins: bool
     """Whether a configuration overrides the files that it includes (global_config.py, load_extra_config_paths)."""
     not_in_containers: frozenset[str]
@@ -92,6 +93,13 @@ _V0_4_0 = Release(
         "code_gen swerl_gen spider2_lite longmt_eval wmt_translation scicode code_fim evalplus "
         "anyterminal_agent swe_agents stirrup_agent mini_swe_agent mini_swe_agent_2 harbor_agent".split()
     ),
+    file_writers=frozenset(
+        "anyterminal_agent browsecomp_agent claude_code_agent harbor_agent hermes_agent mini_swe_agent "
+        "mini_swe_agent_2 openclaw_agent opencode_agent pi_agent stirrup_agent swe_agents tau2 bigcodebench bird_sql "
+        "browsecomp_advanced_harness competitive_coding_challenges cvdp ether0 finance_sec_search gdpval ifbench "
+        "longmt_eval newton_bench proof_genselect proof_judge proof_verification rdkit_chemistry spider2_lite "
+        "swerl_gen tavily_search vlm_eval_kit wmt_translation".split()
+    ),
     includer_wins=False,
     not_in_containers=frozenset({"local_vllm_model", "genrm_model"}),
 )
@@ -133,6 +141,14 @@ _V0_7_0 = replace(
     ray_users=frozenset(
         "code_fim code_gen evalplus longmt_eval spider2_lite swerl_gen wmt_translation anyterminal_agent harbor_agent "
         "harbor_agent_general mini_swe_agent mini_swe_agent_2 osworld_agent stirrup_agent swe_agents".split()
+    ),
+    file_writers=(_V0_4_0.file_writers - {"rdkit_chemistry"})
+    | frozenset(
+        "anyswe_agent cline_agent codex_agent cvdp_agent harness_agent harness_exa_search hermes_sandboxed_agent "
+        "kilocode_agent miniswe_sandboxed_agent opencode_sandboxed_agent osworld_agent pi_sandboxed_agent pinchbench "
+        "prime_agent simple_strands_agent terminus_2_agent vcqa_agent vibench_agent critpt deepswe denovo_swe "
+        "finance_agent_v2 image_tools job_bench legal_agent_bench osworld scale_swe swe_next swe_rebench swebench "
+        "swebench_pro swemer_oml swemer_v1 swemer_v2 terminal_bench_4 toolsandbox vibench workspace_bench".split()
     ),
 )
 RELEASES = (_V0_4_0, _V0_5_0, _V0_5_1, _V0_6_0, _V0_7_0)
@@ -273,32 +289,8 @@ TRAINING_MODEL = "vllm_model"
 SET_FOR_TRAINING = frozenset(
     "entrypoint base_url api_key model return_token_id_information request_prompt_and_generation_token_ids".split()
 )
-# Globals that NeMo RL sets when it starts the servers (nemo_rl/environments/nemo_gym.py, August 2026).
-SET_BY_NEMO_RL = frozenset(
-    "policy_model_name policy_api_key policy_base_url default_host port_range_low port_range_high head_server "
-    "global_aiohttp_connector_limit global_aiohttp_connector_limit_per_host ray_head_node_address "
-    "use_absolute_ip disallowed_ports uv_cache_dir uv_venv_dir config_paths".split()
-)
 # Servers that gymctl bundles and its wheel (0.7.0) does not have, as ``<kind>/<implementation>``.
 NOT_IN_WHEEL = frozenset(
     "resources_servers/comp_coding resources_servers/library_judge_math resources_servers/multineedle "
     "resources_servers/weather responses_api_models/scripted_model".split()
 )
-
-# Keys of ``env.nemo_gym`` that only NeMo RL reads (nemo_gym.py and nemo_gym_shards.py, August 2026), and the key of its
-# policy's endpoint.
-TRAINER_KEYS = frozenset(
-    "is_trajectory_collection effort_levels pad_dynamic_image_shapes invalid_tool_call_patterns thinking_tags "
-    "tokenizer_config num_gpu_nodes rollout_max_attempts_to_avoid_lp_nan require_routed_experts routed_experts_dtype "
-    "use_fastokens token_capture shards common_overrides allowed_duplicate_entries placement_strategy".split()
-)
-TRAINER_POLICY_KEY = "dummy_key"
-# Functions that its recipes may call in an interpolation (config.py, August 2026): each takes two numbers.
-TRAINER_RESOLVERS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "div": operator.truediv,
-    "max": lambda first, second: max(first, second),  # noqa: PLW0108 - OmegaConf inspects its signature
-}
-TRAINER_GYM_FOLDER = "3rdparty/Gym-workspace/Gym/"  # where its repository has NeMo Gym; paths in recipes may begin so

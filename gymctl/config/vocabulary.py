@@ -47,6 +47,8 @@ POLICY_WATCH_KEY = "gymctl_policy_watch"
 POLICY_TOKEN = "GYMCTL_POLICY_TOKEN"  # noqa: S105 - the name of a secret
 # Additional key of the head's own entry: where clients outside of the stack reach its servers
 OUTSIDE_KEY = "gymctl_outside"
+# Additional key of the head's own entry: the folders of servers that are not where gymctl's own are
+FOLDERS_KEY = "gymctl_folders"
 # Additional key for servers that listen to clients outside of the stack: the networks of those that are accepted
 EXPOSED_TO_KEY = "gymctl_exposed_to"
 DEFAULT_NETWORK = "default"  # of a stack on several machines

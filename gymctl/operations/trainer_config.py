@@ -13,6 +13,7 @@ from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind, upstream
 from gymctl.config.container_settings import CONTAINER_KEYS
+from gymctl.config.nemo_rl import SET_BY_NEMO_RL
 from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY, OBSERVE_KEY
 from gymctl.config.wording import suggestion
 from gymctl.engines.state import new_file_mode, write_atomically
@@ -138,7 +139,7 @@ def _globals(config: Config, slices: Slices) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for server in config.servers.values():
         data = slices.data(server.name)
-        names = set(visible_globals(server, config)) - upstream.SET_BY_NEMO_RL - _OWN_KEYS
+        names = set(visible_globals(server, config)) - SET_BY_NEMO_RL - _OWN_KEYS
         values |= {key: data[key] for key in data if key in names}
     return values
 

@@ -14,7 +14,9 @@ from gymctl.config import Config, ServerInstance
 from gymctl.stack.runtime import GymSource, Runtime, Runtimes
 
 # The line with which a server of a NeMo Gym checkout requires the checkout itself.
-_CHECKOUT = re.compile(r"^(?:-e\b|--editable\b).*(?:nemo[-_]gym|\.\./\.\.)|^nemo[-_]gym\b.*@\s*\.\./", re.IGNORECASE)
+_CHECKOUT = re.compile(
+    r"^(?:-e\b|--editable\b)(?:.*nemo[-_]gym\b|[\s=]*\.\./\.\./?(?:\[.*)?\s*$)|^nemo[-_]gym\b.*@\s*\.\./", re.IGNORECASE
+)
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 
 
@@ -108,7 +110,8 @@ class ImageChoice:
         base = self.nemo_gym()
         checkout = self._runtimes.source.checkout
         if folder is not None and checkout is not None and folder.is_relative_to(checkout):
-            if not (folder / "pyproject.toml").is_file() and not read_requirements(folder):
+            has_packages = (folder / "pyproject.toml").is_file() or bool(read_requirements(folder))
+            if not has_packages and not self._runtimes.writes_files(server):
                 return base
             folder = None  # it is in the base already; its packages are not
         build = GymBuild(self._runtimes.source, base, f"{server.kind.value}/{server.implementation}")

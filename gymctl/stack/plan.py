@@ -181,11 +181,7 @@ def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
 
 
 def _raise_any(problems: Iterable[Problem]) -> None:
-    """Raise the problems, if there are any.
-
-    Raises:
-        ConfigError: there are.
-    """
+    """Raise a ConfigError with the problems, if there are any."""
     listed = list(problems)
     if listed:
         raise ConfigError(listed)
@@ -216,13 +212,9 @@ def _plan_services(
     vllm = vllm_stack(parts.config, parts.choice, parts.options.hub_token)
     edge = parts.edge.services(parts.choice)
     planned = (first, *ray, *servers.services, *vllm.services, *edge)
-    need = EgressNeed(
-        config=parts.config,
-        runtimes=parts.runtimes,
-        choice=parts.choice,
-        ray_users=parts.ray.outside_users,
-        hosts=tuple(service.name for service in planned),
-    )
+    names = tuple(service.name for service in planned)
+    users = parts.ray.outside_users
+    need = EgressNeed(parts.config, runtimes=parts.runtimes, choice=parts.choice, ray_users=users, hosts=names)
     services = [_placed(parts, service, need) for service in planned]
     used = {name for service in services for name in service.secrets}
     egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
@@ -251,9 +243,15 @@ def _first(parts: _Parts) -> ServicePlan:
     """The head, or on a worker the node that registers it with another machine's."""
     if parts.machines.is_worker:
         return parts.machines.node(parts.choice.shared(), f"{SERVICES_ROOT}/node", NODE_PORT)
-    visible = parts.ray.seen_by_clients(parts.config)
     return head_service(
-        visible, parts.addresses, parts.choice, parts.options.publish_host, parts.machines, parts.watchers, parts.edge
+        parts.ray.seen_by_clients(parts.config),
+        parts.addresses,
+        parts.choice,
+        parts.options.publish_host,
+        parts.machines,
+        parts.watchers,
+        parts.edge,
+        parts.gym,
     )
 
 

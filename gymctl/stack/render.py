@@ -92,7 +92,7 @@ def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
             "pull_policy": "never",  # images are built here; a registry's image of the same name is someone else's
             "init": True,
             "stop_grace_period": "5s",
-            "read_only": True,
+            "read_only": None if service.writable else True,
             "tmpfs": [_with_size("/tmp", tmp_size(service))],  # noqa: S108 - the container's own
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],

@@ -17,6 +17,7 @@ from pathlib import Path
 from gymctl.config import Config, ServerInstance, ServerKind, upstream
 from gymctl.config.gym_release import version_in
 from gymctl.errors import Problem
+from gymctl.stack.file_writers import writes_files
 
 _GYM_PACKAGES = frozenset({"nemo_gym", *ServerKind})
 _RAY = re.compile(r"^\s*(?:from|import)\s+ray\b", re.MULTILINE)
@@ -113,13 +114,27 @@ class Runtimes:
 
     def uses_ray(self, server: ServerInstance) -> bool:
         """Whether a server of NeMo Gym is known to call Ray; an unknown server is assumed to."""
-        folder = self.folder(server)
-        if folder is None and self.source.checkout is not None:
-            folder = self.source.checkout / server.kind.value / server.implementation
+        folder = self._code_of(server)
         if folder is None:
             release = upstream.release_of(self.source.version)
             return release is None or server.implementation in release.ray_users
         return imports_ray(folder)
+
+    def writes_files(self, server: ServerInstance) -> bool:
+        """Whether a server of NeMo Gym, an agent or a resources server, writes files; not known for other releases."""
+        if server.kind not in (ServerKind.AGENT, ServerKind.RESOURCES):
+            return False
+        folder = self._code_of(server)
+        if folder is None:
+            return server.implementation in upstream.release_at(self.source.version).file_writers
+        return writes_files(folder, server.entrypoint)
+
+    def _code_of(self, server: ServerInstance) -> Path | None:
+        """The folder on this machine with the code of a server of NeMo Gym; None where only the package has it."""
+        folder = self.folder(server)
+        if folder is None and self.source.checkout is not None:
+            return self.source.checkout / server.kind.value / server.implementation
+        return folder
 
     def problems(self) -> Iterator[Problem]:
         """Servers that their runtime does not have, or cannot run in a container."""

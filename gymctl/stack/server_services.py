@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gymctl.config import Config, ServerInstance
 from gymctl.config.vocabulary import HEAD_NAME, LOOPBACK_HOSTS
 from gymctl.stack.addons.edge import Edge
+from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.policy_watch import PolicyWatchers
 from gymctl.stack.container import with_container
 from gymctl.stack.images import ImageChoice
@@ -29,12 +30,14 @@ def head_service(
     machines: Machines,
     watchers: PolicyWatchers,
     edge: Edge,
+    gym: NemoGym,
 ) -> ServicePlan:
     """The head, published at ``publish_host`` on this machine."""
     port = config.head.port
     data = head_slice(config, addresses)
     secrets = watchers.add_to_head(data)
     edge.add_to_head(data)
+    gym.add_to_head(data)
     head = ServicePlan(
         name=HEAD_SERVICE,
         kind="head",

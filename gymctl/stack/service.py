@@ -44,6 +44,8 @@ class ServicePlan:
     """Names of the secrets that it can read."""
     environment: tuple[tuple[str, str], ...] = ()
     volumes: tuple[Mount, ...] = ()
+    writable: bool = False
+    """Whether its containers may write outside of ``/tmp``: to what their user owns in the image, each to a copy."""
 
     # how it is reached
 

@@ -12,7 +12,7 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from gymctl.config.environment_relays import with_relays
 from gymctl.config.upstream import LIVENESS_PATHS, READINESS_PATHS
-from gymctl.config.vocabulary import HEAD_NAME, OUTSIDE_KEY, POLICY_WATCH_KEY, PROBED
+from gymctl.config.vocabulary import FOLDERS_KEY, HEAD_NAME, OUTSIDE_KEY, POLICY_WATCH_KEY, PROBED
 from gymctl.server import Call, HopFailed, Reply, Server, Session, endpoint, json_reply
 from gymctl.server.calls.registration import EXPIRES_S, NameTakenError, RegisteredServer, Registration, Registry
 from gymctl.server.calls.remote import Ways
@@ -53,7 +53,8 @@ class Head(Server):
         self._policies = PolicyCalls(str(self._whole[HEAD_NAME].pop("policy_token", "") or ""))
         self._outside = OutsideView(self._whole[HEAD_NAME].pop(OUTSIDE_KEY, None) or {})
         self._watching = tuple(self._whole[HEAD_NAME].pop(POLICY_WATCH_KEY, None) or ())
-        self._instances = {record["process_name"]: record for record in self._records()}
+        folders = self._whole[HEAD_NAME].pop(FOLDERS_KEY, None) or {}
+        self._instances = {record["process_name"]: record for record in self._records(folders)}
         self._registry = Registry(self._instances)
         self._remote: dict[str, dict[str, Any]] = {}
         self._ways = Ways(limit=4)
@@ -68,12 +69,12 @@ class Head(Server):
         self._watch.cancel()
         await self._ways.close()
 
-    def _records(self) -> Iterator[dict[str, Any]]:
-        """One record for each server of this stack."""
+    def _records(self, folders: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """One record for each server of this stack; ``folders`` of those that are not among gymctl's own."""
         with_address = (entry for entry in server_entries(self._whole) if entry[0] in self.settings.peers)
         for name, kind, implementation, fields in with_address:  # a relay has none: its agent answers in its place
             address = (fields.get("host"), fields.get("port"), self.settings.peers.get(name))
-            yield instance_record(name, kind, implementation, fields.get("entrypoint"), address)
+            yield instance_record(name, kind, implementation, fields.get("entrypoint"), address, folders.get(name))
 
     async def _watch_all(self) -> None:
         while True:

@@ -19,12 +19,16 @@ def instance_record(
     implementation: str,
     entrypoint: str | None,
     address: tuple[str | None, int | None, str | None],
+    folder: str | None = None,
 ) -> dict[str, Any]:
-    """An instance with upstream's thirteen fields in upstream's order; ``address`` is host, port, URL."""
+    """An instance with upstream's thirteen fields in upstream's order.
+
+    ``address`` is host, port, URL; ``folder`` is where the server's code is, by default among gymctl's own servers.
+    """
     host, port, url = address
     return {
         "config_path": name,
-        "dir_path": str(SERVICES / kind / implementation),
+        "dir_path": folder or str(SERVICES / kind / implementation),
         "entrypoint": entrypoint,
         "host": host,
         "name": implementation,

@@ -105,7 +105,9 @@ def test_a_vllm_block_takes_the_place_of_a_server_that_starts_vllm_itself(folder
 
 
 @pytest.mark.parametrize("url", ["http://judge.example/v1", ["http://judge.example/v1"]])
-def test_vllm_model_takes_the_place_of_a_server_with_the_url_of_an_endpoint(folder: Folder, url: str | list[str]) -> None:
+def test_vllm_model_takes_the_place_of_a_server_with_the_url_of_an_endpoint(
+    folder: Folder, url: str | list[str]
+) -> None:
     written = f"base_url: {url}\n      api_key: EMPTY\n      model: tiny"
     folder.write("stack.yaml", STACK.replace("runtime: nemo-gym\n      model: tiny", written))
     config = folder.load("stack.yaml")

@@ -9,7 +9,7 @@ import pytest
 from config_files import MODEL, STEPS, Folder
 
 from gymctl.config import MergeOrder
-from gymctl.config.upstream import TRAINER_KEYS
+from gymctl.config.nemo_rl import TRAINER_KEYS
 from gymctl.errors import ConfigError
 
 BASE = f"""
@@ -173,7 +173,9 @@ def test_a_function_or_item_that_does_not_exist_is_a_problem(recipes: Folder, te
 
 def test_other_configurations_have_no_functions(recipes: Folder) -> None:
     with pytest.raises(ConfigError, match="Unsupported interpolation type add"):
-        recipes.load("model.yaml", f"+config_paths=[{STEPS}]", f"++{AGENT}.responses_api_agents.simple_agent.a=${{add:1,2}}")
+        recipes.load(
+            "model.yaml", f"+config_paths=[{STEPS}]", f"++{AGENT}.responses_api_agents.simple_agent.a=${{add:1,2}}"
+        )
 
 
 @pytest.mark.parametrize("key", sorted(TRAINER_KEYS))
@@ -186,7 +188,9 @@ def test_keys_of_nemo_rl_are_not_passed_on(recipes: Folder, key: str) -> None:
 
 def test_files_of_nemo_gym_are_looked_up_without_their_folder_in_nemo_rl(recipes: Folder) -> None:
     path = f"3rdparty/Gym-workspace/Gym/{STEPS}"
-    recipes.write("own.yaml", f"defaults: base/recipe.yaml\nenv: {{nemo_gym: {{config_paths: [model.yaml, {path}]}}}}\n")
+    recipes.write(
+        "own.yaml", f"defaults: base/recipe.yaml\nenv: {{nemo_gym: {{config_paths: [model.yaml, {path}]}}}}\n"
+    )
     assert AGENT in recipes.load("own.yaml").servers
     recipes.write(path, "judge: {responses_api_models: {scripted_model: {entrypoint: app.py}}}\n")
     assert "judge" in recipes.load("own.yaml").servers  # a file that exists is that file
@@ -195,5 +199,5 @@ def test_files_of_nemo_gym_are_looked_up_without_their_folder_in_nemo_rl(recipes
 def test_files_that_nemo_gym_does_not_have_are_reported_with_their_whole_path(recipes: Folder) -> None:
     path = "3rdparty/Gym-workspace/Gym/resources_servers/absent/configs/absent.yaml"
     recipes.write("own.yaml", f"defaults: base/recipe.yaml\nenv: {{nemo_gym: {{config_paths: [{path}]}}}}\n")
-    with pytest.raises(ConfigError, match="resources_servers/absent/configs/absent.yaml: no such file"):
+    with pytest.raises(ConfigError, match=r"resources_servers/absent/configs/absent\.yaml: no such file"):
         recipes.load("own.yaml")

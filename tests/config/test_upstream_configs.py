@@ -24,6 +24,7 @@ from gymctl.stack import StackOptions, plan_stack, render_stack
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "upstream_configs.py"
 
+
 @dataclass(frozen=True)
 class Wheel:
     """A release whose configurations are compared."""

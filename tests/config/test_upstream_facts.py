@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from gymctl.config import upstream
+from gymctl.config.gym_release import version_in
 from gymctl.config.vocabulary import RESERVED_KEYS
+from gymctl.stack.file_writers import writes_files
 
 # Parameters of 0.7.0 that none of our servers passes to a model: they are refused instead of ignored.
 _NOT_TAKEN = {"context_management", "moderation"}
@@ -77,3 +79,17 @@ def test_the_facts_of_the_installed_release(variable: str) -> None:
     assert set(facts["literals"]) >= set(release.licenses)
     assert facts["ray"] == release.ray
     assert set(facts["params"]) - _NOT_TAKEN <= upstream.CREATE_PARAMS
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("variable", ["GYMCTL_UPSTREAM_PYTHON", "GYMCTL_UPSTREAM_07_PYTHON"])
+def test_which_servers_of_the_installed_release_write_files(variable: str) -> None:
+    python = os.environ.get(variable)
+    if not python:
+        pytest.skip(f"{variable} names no interpreter with NeMo Gym in it")
+    root = next(Path(python).parents[1].glob("lib/python3.*/site-packages"))
+    kinds = ("responses_api_agents", "resources_servers")
+    folders = [path.parent for kind in kinds for path in root.glob(f"{kind}/*/app.py")]
+    release = upstream.release_of(str(version_in(root)))
+    assert release is not None
+    assert {folder.name for folder in folders if writes_files(folder, "app.py")} == release.file_writers

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gymctl import assets
+from gymctl.config.upstream import RELEASES
 from gymctl.engines.build import cache, certificates, images
 from gymctl.engines.build.addons import VLLM_BASE, WHEELS, addon_hint, stage_addon
 from gymctl.engines.build.certificates import find_ca_bundle, server_certificates
@@ -15,7 +16,7 @@ from gymctl.engines.build.context import stage
 from gymctl.engines.build.images import BuildFailed, build_images
 from gymctl.engines.runner import CommandFailed
 from gymctl.errors import InputError
-from gymctl.stack import ImagePlan
+from gymctl.stack import GymBuild, GymSource, ImagePlan
 
 
 def files(folder):
@@ -192,6 +193,24 @@ def test_missing_base_image_says_what_to_do(monkeypatch):
     failing(monkeypatch, NO_BASE)
     with pytest.raises(BuildFailed, match="--base-image"):
         build_images([ImagePlan("demo:1")])
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)
+@pytest.mark.parametrize(
+    ("line", "image"),
+    [
+        ("error: Git executable not found. Ensure that Git is installed", "python:{}"),
+        ("error: command 'gcc' failed: No such file or directory", "python:{}"),
+        ("nemo-gym does not satisfy Python>=3.9", "python:{}-slim"),
+    ],
+)
+def test_base_images_in_hints_have_the_python_of_the_release(monkeypatch, release, line, image):
+    failing(monkeypatch, f"------\n > [server 2/2] RUN uv pip install:\n1.1 {line}\n------\nERROR: failed\n")
+    plan = ImagePlan("g:1", gym=GymBuild(GymSource(release.version), "base:1", "resources_servers/math"))
+    with pytest.raises(BuildFailed) as caught:
+        build_images([plan])
+    assert f"--base-image {image.format(release.python)}" in caught.value.hint
+    assert caught.value.hint.endswith(image.format(release.python))
 
 
 def test_an_add_on_is_built_from_its_own_folder(tmp_path):

@@ -104,17 +104,52 @@ def test_build_arguments_name_the_stage_and_the_base(tmp_path):
     ]
 
 
-def requirements_text(tmp_path, **texts):
+INSTALLED = """\
+Metadata-Version: 2.4
+Name: nemo-gym
+Version: 9.9
+Provides-Extra: sandbox
+Provides-Extra: all
+Requires-Dist: pydantic
+Requires-Dist: opensandbox>=0.1.15; extra == "sandbox"
+Requires-Dist: e2b<3,>=2; python_version < "4" and extra == "sandbox"
+Requires-Dist: nemo-gym[dev,sandbox]; extra == "all"
+Requires-Dist: pytest; extra == "dev"
+"""
+
+
+def arguments(tmp_path, **texts):
+    """What the program prints for a server with these files, when a NeMo Gym with two extras is installed."""
     folder = tmp_path / "resources_servers" / "mine"
     folder.mkdir(parents=True)
     for name, text in texts.items():
         (folder / name.replace("_", ".")).write_text(text)
+    package = tmp_path / "site" / "nemo_gym-9.9.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text(INSTALLED)
     command = [sys.executable, str(PROGRAM), str(folder), str(tmp_path / "out")]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return printed and Path(printed).read_text()
+    environment = {"PYTHONPATH": str(tmp_path / "site")}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
 
 
-@pytest.mark.parametrize("line", ["-e nemo-gym[dev] @ ../../", "-e ../../", "nemo-gym[dev]", "--editable ../.."])
+def requirements_text(tmp_path, **texts):
+    """The text of the only file that the program names, or nothing."""
+    printed = arguments(tmp_path, **texts)
+    assert printed[::2] in ([], ["--requirements"])
+    return "".join(Path(path).read_text() for path in printed[1::2])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-e nemo-gym[dev] @ ../../",
+        "-e ../../",
+        "nemo-gym[dev]",
+        "--editable ../..",
+        "-e ../../  # the checkout",
+        "-e=../..",
+    ],
+)
 def test_a_server_that_needs_nemo_gym_alone_needs_nothing(tmp_path, line):
     assert requirements_text(tmp_path, requirements_txt=f"{line}\n# that is all\n") == ""
 
@@ -129,11 +164,57 @@ def test_a_project_file_loses_nemo_gym_and_keeps_its_sources(tmp_path):
     text = requirements_text(
         tmp_path,
         pyproject_toml='[project]\nname = "m"\nversion = "0"\ndependencies = [\n    "nemo-gym[dev]",\n    "six",\n]\n'
-        '[tool.uv.sources]\nnemo-gym = { path = "../..", editable = true }\nsix = { git = "https://x" }\n',
+        '[tool.uv.sources]\nnemo-gym = { path = "../..", editable = true }\nsix = { git = "https://x" }\n'
+        '[tool.uv]\noverride-dependencies = ["six==1.15.0"]\n',
     )
     data = tomllib.loads(text)
+    assert data["tool"]["uv"]["override-dependencies"] == ["six==1.15.0"]
     assert data["project"]["dependencies"] == ["six"]
     assert list(data["tool"]["uv"]["sources"]) == ["six"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements_txt", "-e nemo-gym[dev,sandbox] @ ../../"),
+        ("requirements_txt", "-e ../../[sandbox]"),
+        ("requirements_txt", "nemo-gym[ sandbox ]"),
+        ("requirements_txt", "-e nemo_gym[all] @ ../.."),
+        ("pyproject_toml", '[project]\nname = "m"\nversion = "0"\ndependencies = ["nemo-gym[sandbox]"]\n'),
+    ],
+)
+def test_packages_of_nemo_gyms_extras_are_installed(tmp_path, name, text):
+    lines = requirements_text(tmp_path, **{name: text}).splitlines()
+    assert lines == ["opensandbox>=0.1.15", 'e2b<3,>=2; python_version < "4"']
+
+
+def test_extras_and_overrides_are_files_of_their_own(tmp_path):
+    printed = arguments(
+        tmp_path, requirements_txt="-e nemo-gym[sandbox] @ ../../\nsix\n", overrides_txt="six==1.15.0\n"
+    )
+    assert printed[::2] == ["--requirements", "--requirements", "--override"]
+    texts = [Path(path).read_text() for path in printed[1::2]]
+    assert texts[0] == "six\n"
+    assert texts[1].startswith("opensandbox")
+    assert texts[2] == "six==1.15.0\n"
+
+
+@pytest.mark.parametrize("line", ["# nemo-gym[sandbox] is not needed", "-e nemo-gym[unknown] @ ../../", "-e ../../"])
+def test_extras_that_nobody_asks_for_are_not_installed(tmp_path, line):
+    assert requirements_text(tmp_path, requirements_txt=f"{line}\n") == ""
+
+
+def test_paths_of_packages_lead_from_the_servers_folder(tmp_path):
+    lines = ["-e ./shell[pcre]", "-e ../../benchmarks/automation", "-r ../other.txt", "./wheel.whl", "x @ ../x", "six"]
+    folder = tmp_path / "resources_servers" / "mine"
+    assert requirements_text(tmp_path, requirements_txt="\n".join(lines)).splitlines() == [
+        f"-e {folder}/./shell[pcre]",
+        f"-e {folder}/../../benchmarks/automation",
+        f"-r {folder}/../other.txt",
+        f"{folder}/./wheel.whl",
+        f"x @ {folder}/../x",
+        "six",
+    ]
 
 
 def test_a_server_that_is_not_there_is_told_with_those_that_are(tmp_path):

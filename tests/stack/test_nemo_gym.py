@@ -203,3 +203,56 @@ def test_which_servers_of_a_wheel_use_ray_is_a_matter_of_the_release(
     instance = server("code", RESOURCES, {}, implementation=implementation, has_code=False)
     planned = plan(config(replace(instance, runtime="nemo-gym")), gym_version=version)
     assert ("ray-head" in [service.name for service in planned.services]) is uses_ray
+
+
+WRITERS = {
+    "a folder": "from pathlib import Path\n(Path(__file__).parent / 'results').mkdir()\n",
+    "a file": "with open('log.txt', 'w') as log: log.write('x')\n",
+    "bytes": "path.write_bytes(b'x')\n",
+    "a clone": "subprocess.run(['git', 'clone', url, folder])\n",
+    "packages": "subprocess.run([npm, 'install'])\n",
+}
+
+
+@pytest.mark.parametrize("code", WRITERS.values(), ids=list(WRITERS))
+@pytest.mark.parametrize("imported", ["setup", "inner.setup", ".setup", "resources_servers.mine.setup"])
+def test_a_server_whose_code_writes_files_may_write_to_its_folder(tmp_path: Path, code: str, imported: str) -> None:
+    folder = folder_of(tmp_path, f"{THEIRS}from {imported} import run\n")
+    (folder / "inner").mkdir()
+    (folder / ("inner/setup.py" if "inner" in imported else "setup.py")).write_text(code)
+    planned = plan(mine(folder))
+    assert "read_only" not in yaml.safe_load(render_stack(planned))["services"]["mine"]
+    assert yaml.safe_load(render_stack(planned))["services"]["head"]["read_only"] is True
+    assert any("mine: the code writes files, so its containers are not read-only" in note for note in planned.notes)
+
+
+def test_code_that_the_server_does_not_run_does_not_count(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, f"{THEIRS}with open('rows.jsonl') as rows: rows.read()\n", prepare_py="p.mkdir()\n")
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_app.py").write_text("path.mkdir()\n")
+    planned = plan(mine(folder))
+    assert yaml.safe_load(render_stack(planned))["services"]["mine"]["read_only"] is True
+    assert not any("read-only" in note for note in planned.notes)
+
+
+def test_modules_that_import_each_other_are_read_once(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, f"{THEIRS}import one\n", one_py="import two\n", two_py="import one, app\np.mkdir()\n")
+    assert plan(mine(folder)).services[1].writable
+
+
+@pytest.mark.parametrize(("version", "is_writable"), [("0.4.0", False), ("0.7.0", True), ("0.8.1", True)])
+def test_which_servers_of_a_wheel_write_files_is_a_matter_of_the_release(version: str, is_writable: bool) -> None:
+    instance = replace(server("a", AGENT, {}, implementation="codex_agent", has_code=False), runtime="nemo-gym")
+    model = replace(server("m", MODEL, {}, implementation="codex_agent", has_code=False), runtime="nemo-gym")
+    services = {service.name: service for service in plan(config(instance, model), gym_version=version).services}
+    assert (services["a"].writable, services["m"].writable) == (is_writable, False)
+
+
+def test_a_server_of_a_checkout_that_writes_files_owns_its_folder_in_an_image_of_its_own(tmp_path: Path) -> None:
+    folder = folder_of(checkout(tmp_path / "Gym"), THEIRS + WRITERS["a folder"])
+    assert plan(mine(folder)).services[1].image == "demo-mine:1.2.3"
+
+
+def test_a_server_of_gymctls_kit_stays_read_only(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, OURS + WRITERS["a folder"])
+    assert yaml.safe_load(render_stack(plan(mine(folder))))["services"]["mine"]["read_only"] is True

@@ -33,13 +33,17 @@ _STEP_END = re.compile(r"#(\d+) (DONE [\d.]+s|CACHED|ERROR: .*)")
 # mounts, the wiring of the CA bundle and uv's own settings: not what a step is about
 _NOISE = re.compile(r"--mount=\S+ |if \[ -s /run/ca\.crt \]; then .*?; fi; ?|\bUV_\w+=\S+ |--quiet ")
 _CLOCK = re.compile(r"^\d+\.\d+ ")
-# Messages of uv, and hints
+_NO_COMPILER = "a package is compiled from C; use a base image that has a compiler: --base-image {full}"
+# Messages of uv and of builds that it runs -> hints; the images in them have the Python that NeMo Gym requires
 _GYM_HINTS = {
-    (
-        "Git executable not found"
-    ): "its packages are installed with Git; use a base image that has it: --base-image python:3.12",
-    "does not satisfy Python": "this NeMo Gym needs another Python version: --base-image python:3.13-slim, or 3.12",
+    "Git executable not found": "a package is installed with Git; use a base image that has it: --base-image {full}",
+    "does not satisfy Python": "this NeMo Gym needs another Python version: --base-image {slim}",
     "no version of nemo-gym": "set --gym-version to a version of nemo-gym on PyPI",
+    "command 'gcc'": _NO_COMPILER,
+    "command 'g++'": _NO_COMPILER,
+    "command 'cc'": _NO_COMPILER,
+    "No such file or directory: 'gcc'": _NO_COMPILER,
+    "Rust toolchain": "a package is compiled from Rust; use a base image with cargo",
 }
 _FAILED_STEP = re.compile(r"^ > (\[.*?\].*?):?$")
 
@@ -228,7 +232,9 @@ def _common_hint(image: ImagePlan, step: str, text: str, base: str | None) -> st
     if "no space left" in text:
         return "free some space: docker system prune"
     if image.gym is not None:
-        return next((hint for clue, hint in _GYM_HINTS.items() if clue in text), "")
+        slim = image.gym.source.base_image
+        hint = next((hint for clue, hint in _GYM_HINTS.items() if clue in text), "")
+        return hint.format(slim=slim, full=slim.removesuffix("-slim"))
     if "requirements.txt" in step and image.requirements:
         return f"check the requirements of {image.folder.name if image.folder else image.tag}"
     return ""

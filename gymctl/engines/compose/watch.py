@@ -74,6 +74,8 @@ class Watch:
     def until_healthy(self, compose: Background, timeout: float) -> None:
         """Return when every server is healthy; ``timeout`` in seconds.
 
+        A failure ends the wait once Compose has started all others: a server that waits for Ray is started too.
+
         Raises:
             ServerFailed: one ended, restarts, is unhealthy, or takes too long.
             EngineError: Compose itself failed.
@@ -84,12 +86,15 @@ class Watch:
             containers = find_containers(self.client, self.project)
             worst = by_service(containers)
             self._tell(worst)
-            self._check(containers, code)
+            is_late = looked - self._began > timeout
+            failure = self._first_failure(containers, code)
+            if failure and (is_late or code is not None or not self._any_waits(worst)):
+                raise failure
             if code:
                 raise _compose_failed(compose.output)
             if code == 0 and self._all_healthy(worst):
                 return
-            if time.monotonic() - self._began > timeout:
+            if is_late:
                 self._give_up(worst, timeout)
             time.sleep(max(_POLL_S, time.monotonic() - looked))  # of a hundred containers a look costs Docker a second
 
@@ -106,7 +111,14 @@ class Watch:
                 self._seen[name] = state
                 self.on_event(ServerEvent(self.servers[name], *state, time.monotonic() - self._began))
 
-    def _check(self, containers: Iterable[Container], code: int | None) -> None:
+    def _any_waits(self, worst: Mapping[str, Container]) -> bool:
+        """Whether Compose has yet to start a server, for which others must be healthy first."""
+        containers = (worst.get(name) for name in self.servers)
+        return any(
+            container is None or (container.state == "created" and not container.error) for container in containers
+        )
+
+    def _first_failure(self, containers: Iterable[Container], code: int | None) -> ServerFailed | None:
         for container in containers:
             earlier = self.before.get(container.id)
             stale = earlier is not None and earlier.started_at == container.started_at
@@ -115,7 +127,8 @@ class Watch:
             if not judged or container.service not in self.servers:
                 continue
             if reason := self._failure(container, earlier):
-                raise self._failed(container.service, reason, log_tail(self.client, container))
+                return self._failed(container.service, reason, log_tail(self.client, container))
+        return None
 
     def _failure(self, container: Container, earlier: Container | None) -> str:
         """How a container has failed, as the end of a sentence; empty when it has not."""

@@ -19,6 +19,7 @@ from gymctl.config.exposure import NOT_EXPOSED, Exposure
 from gymctl.config.vocabulary import (
     EVERY_INTERFACE_HOSTS,
     EXPOSED_TO_KEY,
+    FOLDERS_KEY,
     HEAD_NAME,
     NODE_KEY,
     OUTSIDE_KEY,
@@ -114,6 +115,7 @@ def build_stack(
             view[HEAD_NAME]["token"] = config.membership.token
         if watching:
             view[HEAD_NAME] |= head_entries(watching, policy_token)
+        view[HEAD_NAME][FOLDERS_KEY] = {name: str(folder) for name, folder in folders.items()}
         view[HEAD_NAME][OUTSIDE_KEY] = outside_entry(_open_ports(exposure, addresses), "", "")
         servers[HEAD_NAME] = head(settings_from_mapping(view, HEAD_NAME), client)
     return LocalStack(servers, client, addresses)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from gymctl.config import Config
-from gymctl.config.vocabulary import LOOPBACK, RAY_ADDRESS_KEY, RAY_CLIENT_PORT
+from gymctl.config.vocabulary import FOLDERS_KEY, HEAD_NAME, LOOPBACK, RAY_ADDRESS_KEY, RAY_CLIENT_PORT
 from gymctl.config.wording import listing
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.service import ServicePlan
@@ -34,12 +34,14 @@ class NemoGym:
 
     def __init__(self, config: Config, runtimes: Runtimes) -> None:
         self._source = runtimes.source
-        self._names = [server.name for server in runtimes.nemo_gym]
+        self._folders = {server.name: _folder(server.kind, server.implementation) for server in runtimes.nemo_gym}
+        self._names = list(self._folders)
         self._configured_address = str(config.values.get(RAY_ADDRESS_KEY) or "")
         using = (
             [] if self._configured_address else [server for server in runtimes.nemo_gym if runtimes.uses_ray(server)]
         )
         self.ray_users = tuple(using)
+        self._writers = tuple(server.name for server in runtimes.nemo_gym if runtimes.writes_files(server))
         moved = reroute_address(self._configured_address, GATEWAY)
         self._is_rerouted = moved is not None
         self._address = moved or self._configured_address or _CONNECT_LATER
@@ -48,6 +50,11 @@ class NemoGym:
     def added(self) -> Mapping[str, Mapping[str, Any]]:
         """What the slices of these servers get on top of the configuration's: server name -> globals."""
         return {name: {RAY_ADDRESS_KEY: self._address} for name in self._names}
+
+    def add_to_head(self, data: dict[str, Any]) -> None:
+        """Add to the head's slice where the code of these servers is."""
+        if self._folders:
+            data[HEAD_NAME][FOLDERS_KEY] = self._folders
 
     def adapt(self, service: ServicePlan) -> ServicePlan:
         """A planned server as one of NeMo Gym."""
@@ -59,6 +66,7 @@ class NemoGym:
             needs=(RAY_SERVICE,) if service.server in {server.name for server in self.ray_users} else (),
             environment=(*service.environment, *((*_OPEN_RAY, ("RAY_ADDRESS", RAY_ADDRESS)) if self.ray_users else ())),
             extra_hosts=(*service.extra_hosts, *moved),
+            writable=service.server in self._writers,
         )
 
     @property
@@ -73,6 +81,11 @@ class NemoGym:
         checkout = self._source.checkout
         where = f"the checkout {checkout}" if checkout else f"{self._source.version} from PyPI"
         yield f"NeMo Gym ({where}) runs {listing(self._names)}"
+        if self._writers:
+            yield (
+                f"{listing(self._writers)}: the code writes files, so its containers are not read-only; "
+                "they may write to the server's own directory, and lose it when they are replaced"
+            )
         if self.ray_users:
             users = listing([server.name for server in self.ray_users])
             yield (
