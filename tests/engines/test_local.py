@@ -60,6 +60,8 @@ def test_every_server_listens_and_the_head_knows_them(tmp_path: Path):
                 config.servers, "success"
             )
             assert [len(item) for item in instances] == [13] * len(instances)
+            for item in instances:
+                assert (Path(item["dir_path"]) / item["entrypoint"]).is_file()
             async with session.get(f"{head}/global_config_dict_yaml") as response:
                 assert isinstance(await response.json(), str)
             for item in instances:

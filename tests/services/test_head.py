@@ -203,3 +203,22 @@ def test_any_number_of_names_by_which_it_is_called_takes_a_bounded_memory() -> N
             await head.shutdown()
 
     assert asyncio.run(work()) < 50
+
+
+def test_a_server_has_the_folder_that_its_code_is_in():
+    async def folders() -> dict[str, str]:
+        kind = "responses_api_models"
+        entry = {kind: {"openai_model": {"entrypoint": "app.py", "host": "h", "port": 1}}}
+        servers = {"theirs": entry, "ours": entry}
+        head = a_head({**servers, "head_server": {"gymctl_folders": {"theirs": "/opt/gym/x"}}})
+        await head.startup()
+        try:
+            listed = orjson.loads((await head.handle(Call("/server_instances", method="GET"))).body)
+            served = orjson.loads((await head.handle(Call("/global_config_dict_yaml", method="GET"))).body)
+        finally:
+            await head.shutdown()
+        assert "gymctl_folders" not in served
+        return {item["process_name"]: item["dir_path"] for item in listed}
+
+    ours = str(assets.folder("services") / "responses_api_models" / "openai_model")
+    assert asyncio.run(folders()) == {"theirs": "/opt/gym/x", "ours": ours}

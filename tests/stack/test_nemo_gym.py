@@ -256,3 +256,11 @@ def test_a_server_of_a_checkout_that_writes_files_owns_its_folder_in_an_image_of
 def test_a_server_of_gymctls_kit_stays_read_only(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, OURS + WRITERS["a folder"])
     assert yaml.safe_load(render_stack(plan(mine(folder))))["services"]["mine"]["read_only"] is True
+
+
+def test_the_head_has_the_folders_of_servers_of_nemo_gym(tmp_path: Path) -> None:
+    agent = server("agent", AGENT, {"resources_server": ref(RESOURCES, "mine")})
+    mixed = config(server("mine", RESOURCES, implementation="mine", folder=folder_of(tmp_path, THEIRS)), agent)
+    head = yaml.safe_load(plan(mixed).services[0].slice_text)["head_server"]
+    assert head["gymctl_folders"] == {"mine": "/opt/gym/resources_servers/mine"}
+    assert "gymctl_folders" not in yaml.safe_load(plan(config(agent)).services[0].slice_text)["head_server"]
