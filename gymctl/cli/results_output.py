@@ -183,8 +183,10 @@ def duration(milliseconds: float | None) -> str:
 
 
 def outcome_text(rollout: Rollout, pass_threshold: float) -> str:
-    """``passed``, ``not passed``, ``unscored`` or ``failed: CLASS``; and whether it was cut off."""
-    if rollout.failure_class is not None:
+    """``passed``, ``not passed``, ``unscored``, ``masked: CLASS`` or ``failed: CLASS``; and whether it was cut off."""
+    if rollout.is_masked:
+        text = f"masked: {rollout.failure_class}"
+    elif rollout.failure_class is not None:
         text = f"failed: {rollout.failure_class}"
     elif rollout.reward is None:
         text = "unscored"

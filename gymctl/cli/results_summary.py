@@ -21,7 +21,7 @@ def print_statistics(statistics: RunStatistics) -> None:
         typer.echo(f"no rollouts in {visible(statistics.path)}")
     overview = table(
         "agent", "rollouts", "tasks", "mean reward", "pass@1", "pass@k", "zero variance", "truncated", "tool errors",
-        "failed", "tokens in", "tokens out",
+        "failed", "masked", "tokens in", "tokens out",
     )  # fmt: skip
     for agent in statistics.agents:
         add_row(overview, *_overview(agent))
@@ -52,6 +52,7 @@ def _overview(agent: AgentStatistics) -> list[str]:
         _part(agent.truncated, agent.rollouts),
         _part(agent.tool_errors, agent.tool_calls),
         str(agent.failed),
+        str(agent.masked),
         str(agent.tokens_in),
         str(agent.tokens_out),
     ]
@@ -84,7 +85,7 @@ def _print_failures(agents: Sequence[AgentStatistics]) -> None:
     for agent in agents:
         for failure in agent.failures:
             add_row(failures, agent.agent, failure.failure_class, failure.hop or "-", str(failure.count))
-    print_table(failures, "failed rollouts")
+    print_table(failures, "failed and masked rollouts")
 
 
 def _print_times(agents: Sequence[AgentStatistics]) -> None:
@@ -103,7 +104,7 @@ def _notes(statistics: RunStatistics) -> Iterator[str]:
     for agent in statistics.agents:
         for count, text in (
             (agent.rollouts - agent.scored, "results without a numeric reward (in no mean)"),
-            (agent.masked, "masked results (counted as failed)"),
+            (agent.masked, "masked results, whose rewards are not measurements (in no mean)"),
             (agent.repeated_lines, "further results of a rollout that has one (they do not count)"),
             (agent.model_never_called, "results without any output of the model"),
         ):

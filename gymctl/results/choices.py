@@ -13,7 +13,9 @@ class Outcome(Enum):
     NOT_PASSED = "not-passed"
     """With a smaller reward."""
     FAILED = "failed"
-    """Without a reward that counts: every attempt failed, or the result is masked."""
+    """Without a result: every attempt failed."""
+    MASKED = "masked"
+    """With a result whose reward is not a measurement (``mask_sample``)."""
 
 
 class Sort(Enum):

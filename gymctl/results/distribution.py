@@ -81,6 +81,9 @@ class Totals:
     """Results and rollouts without one; each rollout once."""
     passed: int
     failed: int
+    """Rollouts without a result."""
+    masked: int
+    """Rollouts whose reward is not a measurement."""
     mean: float | None
 
 
@@ -105,11 +108,12 @@ class Stretch:
 def read_totals(index: Index, pass_threshold: float = DEFAULT_PASS_THRESHOLD) -> Totals:
     """The totals of a run."""
     statement = (
-        f"SELECT count(*), coalesce(sum({REWARD} >= ?), 0), coalesce(sum(failure_class IS NOT NULL), 0), "  # noqa: S608
-        f"avg({REWARD}) FROM rows WHERE current = 1"
+        f"SELECT count(*), coalesce(sum({REWARD} >= ?), 0), coalesce(sum(rank = ?), 0), "  # noqa: S608
+        f"coalesce(sum(rank = ?), 0), avg({REWARD}) FROM rows WHERE current = 1"
     )
-    rollouts, passed, failed, mean = index.sql.execute(statement, (pass_threshold,)).fetchone()
-    return Totals(rollouts=rollouts, passed=passed, failed=failed, mean=mean)
+    values = (pass_threshold, int(Rank.FAILURE), int(Rank.MASKED))
+    rollouts, passed, failed, masked, mean = index.sql.execute(statement, values).fetchone()
+    return Totals(rollouts=rollouts, passed=passed, failed=failed, masked=masked, mean=mean)
 
 
 def read_histogram(index: Index, measure: Measure, query: Query | None = None) -> Histogram:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gymctl.results import tool_names
 from gymctl.results.choices import Outcome, Sort
+from gymctl.results.row import Rank
 
 DEFAULT_PASS_THRESHOLD = 1.0
 
@@ -122,7 +123,9 @@ class Query:
         if self.tool_errors is not None:
             yield "(tool_errors > 0) = ?", (self.tool_errors,)
         if self.outcome is Outcome.FAILED:
-            yield "failure_class IS NOT NULL", ()
+            yield "rank = ?", (int(Rank.FAILURE),)
+        elif self.outcome is Outcome.MASKED:
+            yield "rank = ?", (int(Rank.MASKED),)
         elif self.outcome is Outcome.PASSED:
             yield "failure_class IS NULL AND reward >= ?", (self.pass_threshold,)
         elif self.outcome is Outcome.NOT_PASSED:

@@ -52,6 +52,11 @@ class Rollout:
             return f"#{self.line}"
         return f"{self.task}:{self.repeat or 0}"
 
+    @property
+    def is_masked(self) -> bool:
+        """Whether it has a result whose reward is not a measurement."""
+        return self.rank is Rank.MASKED
+
     def is_passed(self, threshold: float) -> bool:
         """Whether its reward counts and reaches the threshold."""
         return self.failure_class is None and self.reward is not None and self.reward >= threshold

@@ -19,6 +19,7 @@ def select_rollouts(index: Index, most: int) -> list[tuple[str, Rollout]]:
     chosen: dict[int, tuple[str, Rollout]] = {}
     queries = (
         ("failed", Query(outcome=Outcome.FAILED, limit=share)),
+        ("masked", Query(outcome=Outcome.MASKED, limit=share)),
         ("lowest reward", Query(sort=Sort.REWARD, limit=2 * share)),
         ("highest reward", Query(sort=Sort.REWARD, descending=True, limit=share)),
         ("slowest", Query(sort=Sort.TIME, descending=True, limit=share)),

@@ -81,10 +81,11 @@ class AgentStatistics:
     tokens_in: int
     tokens_out: int
     failed: int
-    """Rollouts without a reward that counts, masked ones included."""
+    """Rollouts without a result."""
     masked: int
+    """Rollouts whose reward is not a measurement (``mask_sample``); in no mean."""
     failures: tuple[FailureCount, ...]
-    """What ``failed`` consists of, the most frequent first."""
+    """What ``failed`` and ``masked`` consist of, the most frequent first."""
     failed_attempts: int
     """Every failed attempt, those of rollouts that succeeded later included."""
     repeated_lines: int
@@ -133,7 +134,7 @@ def _agent(index: Index, agent: str, threshold: float) -> AgentStatistics:
         reward=_reward([(size, total, squares) for size, total, squares, _ in groups]),
         pass_at=tuple(_pass_rates(Counter((size, passed) for size, _, _, passed in groups))),
         **_variance(index, agent),
-        failed=sum(failure.count for failure in failures),
+        failed=sum(failure.count for failure in failures) - counts["masked"],
         failures=failures,
         times=tuple(_times(index, agent)),
     )

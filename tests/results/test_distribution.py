@@ -44,15 +44,16 @@ def test_histograms_obey_filters_and_leave_out_masked_rewards(tmp_path: Path):
 
 
 def test_names_and_totals(tmp_path: Path):
-    path = write(tmp_path / "r.jsonl", [result(0), result(1, reward=0.0)], [failure(2), failure(3, failure_class="x")])
+    rows = [result(0), result(1, reward=0.0), result(4, reward=0.0, mask_sample=True)]
+    path = write(tmp_path / "r.jsonl", rows, [failure(2), failure(3, failure_class="x")])
     with Index.open(path) as index:
         names = read_names(index)
         totals = read_totals(index)
-    assert [(each.name, each.count) for each in names.agents] == [("weather_agent", 4)]
-    assert {each.name for each in names.failure_classes} == {"timeout", "x"}
+    assert [(each.name, each.count) for each in names.agents] == [("weather_agent", 5)]
+    assert {each.name for each in names.failure_classes} == {"timeout", "x", "masked"}
     assert [each.name for each in names.failure_hops] == ["weather"]
-    assert [(each.name, each.count) for each in names.tools] == [("get_weather", 2)]
-    assert (totals.rollouts, totals.passed, totals.failed, totals.mean) == (4, 1, 2, 0.5)
+    assert [(each.name, each.count) for each in names.tools] == [("get_weather", 3)]
+    assert (totals.rollouts, totals.passed, totals.failed, totals.masked, totals.mean) == (5, 1, 2, 1, 0.5)
 
 
 @pytest.mark.parametrize(("rows", "count"), [(0, 10), (1, 10), (9, 10), (10, 10), (95, 10), (101, 100)])

@@ -232,6 +232,23 @@ def test_a_masked_reward_is_neither_filtered_nor_sorted_by(tmp_path: Path) -> No
         assert names(index, failure_classes=("masked",)) == ["1:0"]
 
 
+def test_masked_rollouts_are_an_outcome_of_their_own(tmp_path: Path) -> None:
+    rows = [
+        result(0, reward=1),
+        result(1, reward=0),
+        result(2, reward=1, mask_sample=True, failure_kind="judge_failed"),
+        result(3, reward=0, mask_sample=True),
+    ]
+    with Index.open(write(tmp_path / "r.jsonl", rows, [failure(4), failure(2)])) as index:
+        listed = {outcome: names(index, outcome=outcome) for outcome in Outcome}
+    assert listed == {
+        Outcome.PASSED: ["0:0"],
+        Outcome.NOT_PASSED: ["1:0"],
+        Outcome.MASKED: ["2:0", "3:0"],
+        Outcome.FAILED: ["4:0"],
+    }
+
+
 @pytest.mark.parametrize("sort", list(Sort))
 def test_every_order_lists_every_rollout_those_without_the_value_last(tmp_path: Path, sort: Sort) -> None:
     bare = {"_ng_task_index": 9, "_ng_rollout_index": 0, "reward": None}

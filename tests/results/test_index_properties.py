@@ -209,7 +209,7 @@ def _check(index: Index) -> None:
         assert (transcript.task, transcript.repeat, transcript.reward) == (rollout.task, rollout.repeat, rollout.reward)
     statistics = summarise(index)
     json.dumps(msgspec.to_builtins(statistics))
-    assert sum(agent.rollouts + agent.failed for agent in statistics.agents) == index.rollouts().total
+    assert sum(agent.rollouts + agent.failed + agent.masked for agent in statistics.agents) == index.rollouts().total
     assert read_groups(index).total == len(
         index.sql.execute("SELECT DISTINCT agent, task FROM rows WHERE current AND task IS NOT NULL").fetchall()
     )

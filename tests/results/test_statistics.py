@@ -101,7 +101,7 @@ def test_failures_masked_and_unscored_rows_are_not_in_the_means(tmp_path: Path) 
     agent = agent_of(path)
     assert agent.reward is not None
     assert agent.reward.value == 1.0
-    assert (agent.rollouts, agent.scored, agent.masked, agent.failed) == (3, 1, 1, 2)
+    assert (agent.rollouts, agent.scored, agent.masked, agent.failed) == (3, 1, 1, 1)
     assert {(part.failure_class, part.hop, part.count) for part in agent.failures} == {
         ("judge_failed", "", 1),
         ("connect", "weather", 1),

@@ -14,6 +14,7 @@ export function agentTable(statistics) {
     ...passRows(agents),
     ['groups with zero variance', (agent) => ratio(agent.zero_variance, agent.groups)],
     ['failed', (agent) => whole(agent.failed), (agent) => agent.failed > 0],
+    ['masked (in no mean)', (agent) => whole(agent.masked), (agent) => agent.masked > 0],
     ['truncated', (agent) => ratio(agent.truncated, agent.rollouts)],
     ['tool calls with errors', (agent) => ratio(agent.tool_errors, agent.tool_calls)],
     ['model never called', (agent) => whole(agent.model_never_called), (agent) => agent.model_never_called > 0],
@@ -47,7 +48,7 @@ function passRows(agents) {
 /** Failures by class and by the server whose call failed. `href` makes a link to the rollouts of one. */
 export function failureTable(statistics, href) {
   const failures = statistics.agents.flatMap((agent) => agent.failures.map((failure) => ({agent: agent.agent, ...failure})));
-  if (!failures.length) return html`<p class="dim">No failed rollouts.</p>`;
+  if (!failures.length) return html`<p class="dim">No failed or masked rollouts.</p>`;
   failures.sort((a, b) => b.count - a.count);
   const count = (failure) => (href ? html`<a href=${href(failure)}>${whole(failure.count)}</a>` : whole(failure.count));
   return html`<table class="facts">

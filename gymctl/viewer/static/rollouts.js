@@ -279,7 +279,7 @@ export class View {
     }}>
       <label class="grow">text<input type="search" name="text" placeholder="literal text in any field; Enter searches"
         .value=${this.#params.text ?? ''}></label>
-      ${select('outcome', 'outcome', [['passed', 'passed'], ['not-passed', 'not passed'], ['failed', 'failed']])}
+      ${select('outcome', 'outcome', [['passed', 'passed'], ['not-passed', 'not passed'], ['failed', 'failed'], ['masked', 'masked']])}
       ${names && names.agents.length > 1 ? select('agent', 'agent', counted(names.agents)) : nothing}
       ${select('tool', 'tool', counted(names?.tools))}
       ${select('failure_class', 'failure', counted(names?.failure_classes))}

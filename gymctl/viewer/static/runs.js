@@ -59,7 +59,7 @@ export class View {
     }
     return html`<h1>Runs</h1>
       <table class="list"><thead><tr><th scope="col">results</th><th scope="col">rollouts</th><th scope="col">mean reward</th>
-        <th scope="col">passed</th><th scope="col">failed</th><th scope="col">size</th><th scope="col">changed</th><th scope="col"><span class="hidden">compare</span></th></tr></thead>
+        <th scope="col">passed</th><th scope="col">failed</th><th scope="col">masked</th><th scope="col">size</th><th scope="col">changed</th><th scope="col"><span class="hidden">compare</span></th></tr></thead>
       <tbody>${this.#runs.map((run) => this.#row(run))}</tbody></table>`;
   }
 
@@ -70,8 +70,9 @@ export class View {
     return html`<tr><td><a href=${link(['run', run.id])} title=${plainLine(run.path)}>${line(run.label)}</a></td>
       <td>${isIndexed || !totals ? number((each) => whole(each.rollouts)) : html`<span class="dim">not indexed</span>`}</td>
       <td>${number((each) => decimal(each.mean))}</td>
-      <td>${number((each) => (each.rollouts ? percent(each.passed / each.rollouts) : '–'))}</td>
+      <td>${number((each) => (each.rollouts > each.masked ? percent(each.passed / (each.rollouts - each.masked)) : '–'))}</td>
       <td class=${isIndexed && totals.failed ? 'bad' : ''}>${number((each) => whole(each.failed))}</td>
+      <td class=${isIndexed && totals.masked ? 'bad' : ''}>${number((each) => whole(each.masked))}</td>
       <td>${bytes(run.size)}</td><td>${ago(run.changed)}</td>
       <td>${this.#runs.length > 1 ? html`<a href=${link(['compare'], {a: run.id})} aria-label=${`Compare ${plainLine(run.label)}`}>compare</a>` : nothing}</td></tr>`;
   }
