@@ -86,7 +86,7 @@ def test_a_server_writes_to_its_folder_and_has_all_its_packages(tmp_path: Path) 
         "from-git @ git+file:///opt/gym/resources_servers/writer/package.git",
     ]
     (server / "requirements.txt").write_text("\n".join(lines) + "\n")
-    (server / "overrides.txt").write_text("six==1.15.0\n")
+    (server / "overrides.txt").write_text("six==1.16.0\n")
     whole = {
         "head_server": {"host": "127.0.0.1", "port": free_port()},
         "writer": {"resources_servers": {"writer": {"entrypoint": "app.py", "domain": "other"}}},
@@ -107,7 +107,7 @@ def test_a_server_writes_to_its_folder_and_has_all_its_packages(tmp_path: Path) 
         assert {key: facts[key] for key in ("started", "uv", "six", "from-git")} == {
             "started": "yes",
             "uv": "/usr/local/bin/uv",
-            "six": "1.15.0",
+            "six": "1.16.0",
             "from-git": "1.2.3",
         }
     finally:

@@ -84,7 +84,7 @@ class NemoGym:
         if self._writers:
             yield (
                 f"{listing(self._writers)}: the code writes files, so its containers are not read-only; "
-                "they may write to the server's own directory, and lose it when they are replaced"
+                "files in the server's own directory are lost when a container is replaced"
             )
         if self.ray_users:
             users = listing([server.name for server in self.ray_users])
