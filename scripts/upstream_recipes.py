@@ -24,7 +24,8 @@ FUNCTIONS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div
 TRAINER_KEYS = frozenset(
     "is_trajectory_collection effort_levels pad_dynamic_image_shapes invalid_tool_call_patterns thinking_tags "
     "tokenizer_config num_gpu_nodes rollout_max_attempts_to_avoid_lp_nan require_routed_experts routed_experts_dtype "
-    "use_fastokens token_capture shards common_overrides allowed_duplicate_entries placement_strategy".split()
+    "use_fastokens token_capture shards common_overrides common_inherited_overlays allowed_duplicate_entries "
+    "placement_strategy".split()
 )
 GYM_FOLDER = "3rdparty/Gym-workspace/Gym/"
 

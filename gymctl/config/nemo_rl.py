@@ -14,7 +14,8 @@ from typing import Any
 TRAINER_KEYS = frozenset(
     "is_trajectory_collection effort_levels pad_dynamic_image_shapes invalid_tool_call_patterns thinking_tags "
     "tokenizer_config num_gpu_nodes rollout_max_attempts_to_avoid_lp_nan require_routed_experts routed_experts_dtype "
-    "use_fastokens token_capture shards common_overrides allowed_duplicate_entries placement_strategy".split()
+    "use_fastokens token_capture shards common_overrides common_inherited_overlays allowed_duplicate_entries "
+    "placement_strategy".split()
 )
 TRAINER_POLICY_KEY = "dummy_key"
 # Functions that its recipes may call in an interpolation (config.py): each takes two numbers.

@@ -23,6 +23,8 @@ from gymctl.errors import ConfigError, Problem
 
 _DEFAULTS = "defaults"
 _REPLACES = "_override_"  # in a mapping: it replaces the one of the default instead of merging with it
+_PATHS = "config_paths"
+_SHARDS = "shards"  # of the servers over several nodes; replicas of a shard are not used
 _BLOCK: KeyPath = ("env", "nemo_gym")
 _REFERENCE = re.compile(r"(\\*)\$\{\s*([\w-]+(?:\.[\w-]+|\[\d+\])*)\s*\}")
 _CALL = re.compile(rf"\$\{{\s*({'|'.join(nemo_rl.TRAINER_RESOLVERS)})\s*:")
@@ -60,11 +62,13 @@ def read_recipe(document: Document, path: Path, cwd: Path) -> Recipe | None:
     resolver = _References(whole, marks)
     data = {
         key: resolver.value(value, (*_BLOCK, key))
-        for key, value in block.items()
+        for key, value in _with_shards(block).items()
         if key not in nemo_rl.TRAINER_KEYS and key != _REPLACES
     }
     data = {**_policy(whole, resolver), **data}
     own_marks = {place[2:]: location for place, location in marks.items() if place[:2] == _BLOCK and len(place) > 2}
+    if (shards := own_marks.get((_SHARDS,))) and _PATHS in data:
+        own_marks.setdefault((_PATHS,), shards)
     unused = (*(str(key) for key in whole if key != "env"), *(key for key in block if key in nemo_rl.TRAINER_KEYS))
     return Recipe(Document(document.name, data, own_marks), unused)
 
@@ -75,6 +79,20 @@ def recipe_note(recipe: Recipe) -> str:
     if recipe.unused:
         return f"{message}. Not used: {', '.join(recipe.unused)}"
     return message
+
+
+def _with_shards(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A block with the files and overrides of its shards: what NeMo RL starts on several nodes is one stack here."""
+    shards = block.get(_SHARDS)
+    if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
+        return block
+    paths = [block.get(_PATHS), *(shard.get(_PATHS) for shard in shards)]
+    listed = [path for item in paths if isinstance(item, list) for path in item]
+    overrides = [block.get("common_overrides"), *(shard.get("overrides") for shard in shards)]
+    whole = {**block, _PATHS: list(dict.fromkeys(listed))}
+    for override in overrides:
+        whole = _merged(whole, override or {})
+    return whole
 
 
 def _policy(whole: Mapping[str, Any], resolver: _References) -> dict[str, Any]:

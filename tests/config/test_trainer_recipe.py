@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from config_files import MODEL, STEPS, Folder
+from config_files import MODEL, STEPS, TOOL, Folder
 
 from gymctl.config import MergeOrder
 from gymctl.config.nemo_rl import TRAINER_KEYS
@@ -176,6 +176,50 @@ def test_other_configurations_have_no_functions(recipes: Folder) -> None:
         recipes.load(
             "model.yaml", f"+config_paths=[{STEPS}]", f"++{AGENT}.responses_api_agents.simple_agent.a=${{add:1,2}}"
         )
+
+
+SHARDED = f"""
+defaults: base/recipe.yaml
+env:
+  nemo_gym:
+    config_paths: null
+    judge: {{responses_api_models: {{scripted_model: {{entrypoint: app.py}}}}}}
+    common_inherited_overlays: [judge]
+    common_overrides: {{judge: {{responses_api_models: {{scripted_model: {{num_workers: 2}}}}}}}}
+    shards:
+    - {{name: a, replicas: 2, config_paths: [model.yaml, {STEPS}]}}
+    - name: b
+      config_paths: [model.yaml, {TOOL}]
+      overrides: {{example_single_tool_call_simple_agent: {{responses_api_agents: {{simple_agent: {{max_steps: 7}}}}}}}}
+"""
+
+
+@pytest.mark.parametrize("text", [SHARDED, SHARDED.replace("    config_paths: null\n", "")])
+def test_shards_of_a_recipe_are_one_stack(recipes: Folder, text: str) -> None:
+    if text != SHARDED:
+        recipes.write("base/recipe.yaml", BASE.replace(f"    config_paths: [model.yaml, {STEPS}]\n", ""))
+    recipes.write("sharded.yaml", text)
+    config = recipes.load("sharded.yaml")
+    assert {AGENT, "example_single_tool_call_simple_agent", "policy_model", "judge"} <= config.servers.keys()
+    assert config.servers["judge"].fields["num_workers"] == 2
+    assert config.servers["example_single_tool_call_simple_agent"].fields["max_steps"] == 7
+    assert config.servers[AGENT].fields["max_steps"] == 3
+    note = next(note for note in config.notes if "[recipe]" in note)
+    assert "shards" in note and "common_overrides" in note
+
+
+def test_a_file_of_a_shard_that_does_not_exist_has_its_place(recipes: Folder) -> None:
+    recipes.write("sharded.yaml", SHARDED.replace(TOOL, "absent.yaml"))
+    with pytest.raises(ConfigError, match=r"sharded\.yaml:\d+: absent\.yaml: no such file"):
+        recipes.load("sharded.yaml")
+
+
+@pytest.mark.parametrize(
+    "shards", ["[]", "null", "{a: 1}", "[1]", "[{}]", "[{config_paths: a}]", "[{overrides: null}]"]
+)
+def test_shards_that_are_none_add_nothing(recipes: Folder, shards: str) -> None:
+    recipes.write("own.yaml", f"defaults: base/recipe.yaml\nenv: {{nemo_gym: {{shards: {shards}}}}}\n")
+    assert AGENT in recipes.load("own.yaml").servers
 
 
 @pytest.mark.parametrize("key", sorted(TRAINER_KEYS))
