@@ -40,7 +40,7 @@ def main() -> None:
 
     for name, function in FUNCTIONS.items():
         OmegaConf.register_new_resolver(name, function)
-    OmegaConf.register_new_resolver("max", lambda first, second: first if first > second else second)
+    OmegaConf.register_new_resolver("max", lambda first, second: sorted((first, second))[1])
     emit({"root": str(PARENT_DIR)})
     for path in sorted(folder.rglob("*.yaml")):
         emit({"recipe": str(path.relative_to(folder)), **completed(path)})
@@ -86,8 +86,10 @@ def merged(path: Path) -> dict[str, Any]:
 
     own: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     names = own.pop("defaults", [])
+    if isinstance(names, str):
+        names = [names]
     whole: Any = {}
-    for name in [names] if isinstance(names, str) else names:
+    for name in names:
         whole = over(whole, merged(path.parent / name))
     result: dict[str, Any] = over(whole, own)
     return result
@@ -97,8 +99,9 @@ def over(base: Any, own: Any) -> Any:
     """``own`` merged over ``base``; a mapping with ``_override_`` replaces."""
     if not isinstance(own, dict):
         return own
-    replaces = own.get("_override_") is True or not isinstance(base, dict)
-    result = {} if replaces else dict(base)
+    result: dict[str, Any] = {}
+    if own.get("_override_") is not True and isinstance(base, dict):
+        result |= base
     for key, value in own.items():
         if key != "_override_":
             result[key] = over(result.get(key), value)
@@ -106,8 +109,15 @@ def over(base: Any, own: Any) -> Any:
 
 
 def passed_on(whole: Any, block: dict[str, Any]) -> dict[str, Any]:
-    """What NeMo RL gives NeMo Gym of a block: without its own keys, with the endpoint of its policy."""
-    paths = [path.removeprefix(GYM_FOLDER) for path in block.get("config_paths", [])]
+    """What NeMo RL gives NeMo Gym of a block: without its own keys, with the endpoint of its policy.
+
+    What it gives to several NeMo Gyms, the shards of a block, is put together.
+    """
+    shards = block.get("shards") or []
+    listed = [*(block.get("config_paths") or []), *(path for shard in shards for path in shard["config_paths"])]
+    for override in (block.get("common_overrides"), *(shard.get("overrides") for shard in shards)):
+        block = over(block, override or {})
+    paths = list(dict.fromkeys(path.removeprefix(GYM_FOLDER) for path in listed))
     return {
         **{key: value for key, value in block.items() if key not in TRAINER_KEYS},
         "config_paths": paths,

@@ -66,11 +66,16 @@ def read_recipe(document: Document, path: Path, cwd: Path) -> Recipe | None:
         if key not in nemo_rl.TRAINER_KEYS and key != _REPLACES
     }
     data = {**_policy(whole, resolver), **data}
-    own_marks = {place[2:]: location for place, location in marks.items() if place[:2] == _BLOCK and len(place) > 2}
-    if (shards := own_marks.get((_SHARDS,))) and _PATHS in data:
-        own_marks.setdefault((_PATHS,), shards)
     unused = (*(str(key) for key in whole if key != "env"), *(key for key in block if key in nemo_rl.TRAINER_KEYS))
-    return Recipe(Document(document.name, data, own_marks), unused)
+    return Recipe(Document(document.name, data, _marks_of_block(marks)), unused)
+
+
+def _marks_of_block(marks: Mapping[KeyPath, Location]) -> dict[KeyPath, Location]:
+    """Where the keys of the block were written; files of shards where the shards were."""
+    own = {place[2:]: location for place, location in marks.items() if place[:2] == _BLOCK and len(place) > 2}
+    if shards := own.get((_SHARDS,)):
+        own.setdefault((_PATHS,), shards)
+    return own
 
 
 def recipe_note(recipe: Recipe) -> str:
@@ -211,8 +216,8 @@ class _References:
 
 def _key_path(name: str) -> KeyPath:
     """The keys and list indices of a reference: ``a.b[0]`` is ``a``, ``b``, 0."""
-    parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", name)
-    return tuple(int(index) if index else key for index, key in parts)
+    parts = re.findall(r"\[\d+\]|[^.\[\]]+", name)
+    return tuple(int(part[1:-1]) if part.startswith("[") else part for part in parts)
 
 
 def _has(value: Any, part: str | int) -> bool:
