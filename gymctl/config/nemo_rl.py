@@ -24,9 +24,7 @@ TRAINER_RESOLVERS: Mapping[str, Callable[[Any, Any], Any]] = {
     "sub": operator.sub,
     "mul": operator.mul,
     "div": operator.truediv,
-    "max": lambda first, second: (
-        first if first > second else second
-    ),  # OmegaConf finds no signature of the built-in one
+    "max": lambda first, second: sorted((first, second))[1],  # OmegaConf finds no signature of the built-in
 }
 TRAINER_GYM_FOLDER = "3rdparty/Gym-workspace/Gym/"  # where its repository has NeMo Gym; paths in recipes may begin so
 # Globals that NeMo RL sets when it starts the servers (nemo_gym.py).
