@@ -39,7 +39,10 @@ def test_an_address_under_any_key(text: str, expected: str) -> None:
     assert rerouted(text) == expected
 
 
-@pytest.mark.parametrize("key", ["db_host", "redis_hostname", "url", "hosts", "api_endpoint", "mcp_server", "address"])
+@pytest.mark.parametrize(
+    "key",
+    ["db_host", "redis_hostname", "url", "hosts", "api_endpoint", "mcp_server", "address", "domain", "sandbox_ip"],
+)
 def test_a_bare_name_under_the_key_of_a_host(key: str) -> None:
     assert rerouted("localhost", key) == GATEWAY
     assert rerouted("localhost") is None

@@ -36,7 +36,9 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^,;\s]\s+\S")
 
 # Keys whose value is a host or an address that is called, with or without a port
-_HOST_KEY = re.compile(r"(?:^|_)(?:base_url|url|uri|host|hostname|address|addr|endpoint|server)s?$", re.IGNORECASE)
+_HOST_KEY = re.compile(
+    r"(?:^|_)(?:base_url|url|uri|host|hostname|address|addr|ip|domain|endpoint|server|gateway|proxy|broker)s?$", re.I
+)
 # Keys whose value is where something listens, or what is allowed: not an address to call
 _OWN_KEY = re.compile(r"bind|listen|origin|allow|trust|den(?:y|ied)|block|forbid|exclu|no_proxy|regex|pattern", re.I)
 
