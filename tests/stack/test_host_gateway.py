@@ -6,7 +6,7 @@ import pytest
 from plan_strategies import MODEL, RESOURCES, config, server
 
 from gymctl.stack import StackOptions, plan_stack
-from gymctl.stack.slices.host_gateway import extra_hosts, reroute, reroute_address
+from gymctl.stack.slices.host_gateway import called_hosts, extra_hosts, reroute, reroute_address
 from gymctl.stack.slices.interpolation import Piece
 
 GATEWAY = "host.docker.internal"
@@ -97,3 +97,9 @@ def test_every_server_that_names_the_host_can_reach_it() -> None:
     host = (f"{GATEWAY}:host-gateway",)
     assert extra_hosts == {"head": (), "m": host, "r": host, "s": host, "box": ()}, "box is a server of the stack"
     assert any("s: mine.provider.url" in note for note in planned.notes)
+
+
+@pytest.mark.parametrize("key", ["domain", "proxy", "gateway"])
+def test_a_word_under_a_key_that_need_not_name_a_host_is_not_called(key: str) -> None:
+    assert list(called_hosts(key, "agent")) == []
+    assert list(called_hosts(key, "http://agent:80")) == ["agent"]

@@ -36,9 +36,9 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^,;\s]\s+\S")
 
 # Keys whose value is a host or an address that is called, with or without a port
-_HOST_KEY = re.compile(
-    r"(?:^|_)(?:base_url|url|uri|host|hostname|address|addr|ip|domain|endpoint|server|gateway|proxy|broker)s?$", re.I
-)
+_HOST_KEY = re.compile(r"(?:^|_)(?:base_url|url|uri|host|hostname|address|addr|endpoint|server)s?$", re.IGNORECASE)
+# Further keys under which a name of this machine is an address, but another word need not be a host: `domain: agent`
+_LOCAL_KEY = re.compile(r"(?:^|_)(?:ip|domain|gateway|proxy|broker)s?$", re.IGNORECASE)
 # Keys whose value is where something listens, or what is allowed: not an address to call
 _OWN_KEY = re.compile(r"bind|listen|origin|allow|trust|den(?:y|ied)|block|forbid|exclu|no_proxy|regex|pattern", re.I)
 
@@ -51,7 +51,9 @@ def reroute(pieces: Pieces, gateway: str, key: str) -> Pieces | None:
     """
     if _OWN_KEY.search(key) or _SENTENCE.search("".join(piece.text for piece in pieces)):
         return None
-    patterns = (_URL, _WITH_PORT, _BARE) if _HOST_KEY.search(key) else (_URL, _WITH_PORT)
+    patterns: tuple[re.Pattern[str], ...] = (_URL, _WITH_PORT)
+    if _HOST_KEY.search(key) or _LOCAL_KEY.search(key):
+        patterns = (*patterns, _BARE)
     return _replaced(pieces, gateway, patterns)
 
 
