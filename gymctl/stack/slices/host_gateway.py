@@ -51,7 +51,7 @@ def reroute(pieces: Pieces, gateway: str, key: str) -> Pieces | None:
     """
     if _OWN_KEY.search(key) or _SENTENCE.search("".join(piece.text for piece in pieces)):
         return None
-    patterns: tuple[re.Pattern[str], ...] = (_URL, _WITH_PORT)
+    patterns: tuple[str, ...] = (_URL, _WITH_PORT)
     if _HOST_KEY.search(key) or _LOCAL_KEY.search(key):
         patterns = (*patterns, _BARE)
     return _replaced(pieces, gateway, patterns)
