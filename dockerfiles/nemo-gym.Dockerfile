@@ -6,7 +6,7 @@
 #   folder/      <kind>/<implementation>/, one server's own files, or nothing: then they are those of checkout or wheel
 # Wherever NeMo Gym was installed, /opt/gym is the folder that holds responses_api_models/ and the other two kinds.
 # A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
-ARG BASE_IMAGE=python:3.12-slim
+ARG BASE_IMAGE=python:3.13-slim
 # The tag of a base that is built already, or the stage that builds one
 ARG NEMO_GYM_IMAGE=base
 
@@ -15,7 +15,7 @@ ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never UV_HTTP_TI
 RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/pip \
     if [ -s /run/ca.crt ]; then export PIP_CERT=/run/ca.crt; fi; \
     python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9.30"
-ARG NEMO_GYM_VERSION=0.4.0
+ARG NEMO_GYM_VERSION=0.7.0
 # The big layer
 RUN --mount=type=bind,source=project,target=/tmp/project \
     --mount=type=bind,source=constraints.txt,target=/tmp/constraints.txt \

@@ -1,4 +1,7 @@
-"""``gymctl up`` and ``gymctl plan`` without a configuration: they use the running stack's, or ``stack.yaml``."""
+"""What ``gymctl up`` and ``gymctl plan`` take from the stack of the directory.
+
+Without a configuration, its arguments, or ``stack.yaml``; without a release of NeMo Gym, the one that the stack keeps.
+"""
 
 from __future__ import annotations
 
@@ -31,4 +34,20 @@ class WithDefaultArguments(TyperCommand):
             print_notes([default.note])
             os.chdir(default.directory)
             args = [*default.arguments, *args]
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        if not (ctx.params.get("gym_version") or ctx.params.get("gym_root")):
+            ctx.params["gym_version"] = _kept_version()
+        return rest
+
+
+def _kept_version() -> str | None:
+    """The release of NeMo Gym that the stack of this directory keeps, with a note; None: the default."""
+    from gymctl.cli.options import print_notes
+    from gymctl.config import upstream
+    from gymctl.operations.default_arguments import kept_version
+
+    kept = kept_version()
+    if kept is not None:
+        default = upstream.DEFAULT.version
+        print_notes([f"this stack keeps NeMo Gym {kept}; --gym-version {default} changes it to the default"])
+    return kept

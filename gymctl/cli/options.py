@@ -90,7 +90,7 @@ GymVersion = Annotated[
     str | None,
     typer.Option(
         "--gym-version",
-        help="Version of nemo-gym (on PyPI) for NeMo Gym's servers.",
+        help="Release of NeMo Gym (on PyPI) whose servers run and whose rules for files apply.",
         show_default=upstream.DEFAULT.version,
     ),
 ]
@@ -159,7 +159,7 @@ _OPTIONS_OF_A_FILE = frozenset(
 )
 # and those of ``up`` that say how its images are made and what runs them
 _OPTIONS_OF_AN_ENGINE = frozenset("engine base_image ca_bundle registry host".split())
-_OPTIONS_OF_CONTAINERS = frozenset("slices base_image ca_bundle gym_version".split())
+_OPTIONS_OF_CONTAINERS = frozenset("slices base_image ca_bundle".split())
 
 
 def load_configuration(

@@ -152,7 +152,8 @@ _V0_7_0 = replace(
     ),
 )
 RELEASES = (_V0_4_0, _V0_5_0, _V0_5_1, _V0_6_0, _V0_7_0)
-DEFAULT = _V0_4_0  # the default version of servers of NeMo Gym
+DEFAULT = _V0_7_0  # the default version of servers of NeMo Gym
+FORMER_DEFAULT = _V0_4_0  # the one of stacks whose state does not name a version
 
 # Read from the main branch after 0.4.0, from no wheel yet.
 _MAIN_KEYS = frozenset(

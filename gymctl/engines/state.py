@@ -49,6 +49,8 @@ class StackState:
     code: Mapping[str, str] = field(default_factory=dict)
     engine_options: tuple[str, ...] = ()
     """Options of ``up``, as ``--name=value``, that are not among ``arguments`` and that it needs again."""
+    gym_version: str = ""
+    """The release of NeMo Gym whose rules it follows; empty in the state of a stack that did not record it."""
     outside: tuple[ServerAddress, ...] = ()
     """Servers of its configuration that run elsewhere, at the address that its own servers dial."""
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymctl import __version__
-from gymctl.config import Config, MergeOrder, Role, SliceMode, mask
+from gymctl.config import Config, MergeOrder, Role, SliceMode, mask, upstream
+from gymctl.config.gym_release import version_in
 from gymctl.config.load import Loaded, read_config
 from gymctl.config.secrets import masked_argument
 from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK
@@ -128,6 +129,12 @@ def read(
     )
 
 
+def followed_version(config: Config, options: PlanOptions) -> str:
+    """The release of NeMo Gym whose rules a stack follows: chosen, else found in ``gym_root``, else the default."""
+    root = config.source.gym_root
+    return options.gym_version or (version_in(root) if root else None) or upstream.DEFAULT.version
+
+
 def check(config: Config) -> None:
     """Find what ``render`` and ``up`` would refuse in a configuration that loads, such as servers without code.
 
@@ -153,7 +160,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
     options = options or PlanOptions()
     version = options.gym_version
     if version is not None and not _VERSION.fullmatch(version):
-        raise InputError(f"--gym-version {version!r} is not a version", "give one of nemo-gym's on PyPI, such as 0.4.0")
+        raise InputError(f"--gym-version {version!r} is not a version", "give one of nemo-gym's on PyPI, such as 0.7.0")
     if options.publish is not None and not _is_ipv4(options.publish):
         raise InputError(
             f"--publish {options.publish!r} is not an IPv4 address", "give one of this machine's, or 0.0.0.0"

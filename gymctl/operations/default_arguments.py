@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gymctl.config import upstream
 from gymctl.config.layers import name_a_configuration
 from gymctl.config.secrets import MASK
 from gymctl.engines.stack_directory import STACK_FILE, nearest, stack_directory
@@ -63,6 +64,20 @@ def default_arguments(arguments: Sequence[str], options: Collection[str]) -> Def
     if folder is None:
         return None
     return DefaultArguments((STACK_FILE,), folder)
+
+
+def kept_version() -> str | None:
+    """The release of NeMo Gym that the stack of this directory keeps; None if it is the default, or without a stack.
+
+    A new default must not change how the files of an existing stack are merged, or what its servers run on.
+    """
+    state = find_state(Path.cwd())
+    if state is None:
+        return None
+    version = state.gym_version or upstream.FORMER_DEFAULT.version
+    if version == upstream.DEFAULT.version:
+        return None
+    return version
 
 
 def _repeatable(state: StackState, options: Collection[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from gymctl.operations.configuration import (
     check_swarm_publish,
     config_digest,
     display_arguments,
+    followed_version,
     masked_configuration,
     plan,
     stack_name,
@@ -156,7 +157,13 @@ def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code
     try:
         state = _ENGINES[engine](start)
         outside = outside_servers(start.config, engine)
-        state = replace(state, engine_options=start.typed.of_engine, code=code, outside=outside)
+        state = replace(
+            state,
+            engine_options=start.typed.of_engine,
+            code=code,
+            gym_version=followed_version(start.config, start.options),
+            outside=outside,
+        )
         save_state(start.directory, state)
         save_configuration(start.directory, state.config_digest, masked_configuration(start.config))
     except KeyboardInterrupt:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
-from cli_stack import EXAMPLE
+import yaml
+from cli_stack import EXAMPLE, CommandResult
 from free_ports import free_port
 
 from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import StackState, find_state, save_state
 from gymctl.errors import InputError
-from gymctl.operations.default_arguments import DefaultArguments, default_arguments
+from gymctl.operations.default_arguments import DefaultArguments, default_arguments, kept_version
 
 STATE = StackState(engine="compose", name="mine", head_url="http://127.0.0.1:11000", servers=())
 OPTIONS = {"--name", "--engine", "--registry"}
@@ -115,3 +118,51 @@ def test_commands_below_the_directory_of_a_stack(gymctl, folder: Path, monkeypat
     assert stopped.code == 0
     assert find_state(folder) is None
     assert sorted(path.name for path in folder.iterdir()) == ["rows", "stack.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "kept"), [("", "0.4.0"), ("0.5.1", "0.5.1"), ("0.7.0", None)], ids=["older", "chosen", "default"]
+)
+def test_a_stack_keeps_the_release_that_it_was_started_with(
+    tmp_path: Path, below: Path, recorded: str, kept: str | None
+) -> None:
+    save_state(tmp_path, replace(STATE, gym_version=recorded))
+    assert kept_version() is None, "the stack of another directory"
+    os.chdir(tmp_path)
+    assert kept_version() == kept
+
+
+@pytest.mark.processes
+@pytest.mark.enable_socket
+def test_a_stack_from_before_the_new_default_is_merged_as_before(
+    folder: Path, gymctl: Callable[..., CommandResult]
+) -> None:
+    model = "policy_model: {responses_api_models: {scripted_model: {entrypoint: app.py, latency_ms: 1}}}\n"
+    (folder / "base.yaml").write_text(model)
+    overlay = "config_paths: [base.yaml]\n" + model.replace("latency_ms: 1", "latency_ms: 2")
+    (folder / "stack.yaml").write_text(f"{overlay}head_server: {{port: {free_port()}}}\n")
+
+    def started(*options: str) -> tuple[int, str]:
+        done = gymctl("up", "--engine", "local", "stack.yaml", *options)
+        assert done.code == 0, done.err
+        state = find_state(folder)
+        assert state is not None
+        with urlopen(f"{state.head_url}/global_config_dict_yaml", timeout=10) as reply:
+            whole = yaml.safe_load(json.loads(reply.read()))
+        latency: int = whole["policy_model"]["responses_api_models"]["scripted_model"]["latency_ms"]
+        return latency, done.err
+
+    try:
+        assert started()[0] == 2
+        stored = folder / ".gymctl" / "stack.json"
+        values = json.loads(stored.read_text())
+        assert values.pop("gym_version") == "0.7.0"
+        stored.write_text(json.dumps(values))
+        latency, notes = started()
+        assert latency == 1
+        assert "this stack keeps NeMo Gym 0.4.0; --gym-version 0.7.0 changes it to the default" in notes
+        assert "files are merged in the order of NeMo Gym 0.4.0: includes-last" in notes
+        assert started("--gym-version", "0.7.0")[0] == 2
+        assert "keeps" not in started()[1]
+    finally:
+        gymctl("down")

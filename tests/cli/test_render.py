@@ -132,5 +132,5 @@ def test_a_version_of_nemo_gym_that_is_none(gymctl, folder):
     result = gymctl("render", "stack.yaml", "--gym-version", "newest")
     assert (result.code, result.out) == (2, "")
     assert (
-        result.err == "error: --gym-version 'newest' is not a version; give one of nemo-gym's on PyPI, such as 0.4.0\n"
+        result.err == "error: --gym-version 'newest' is not a version; give one of nemo-gym's on PyPI, such as 0.7.0\n"
     )

@@ -22,7 +22,6 @@ from gymctl.errors import EngineError, InputError
         (["--engine", "local", "--slice", "full"], "--slice is for containers"),
         (["--engine", "local", "--base-image", "mine"], "--base-image is for containers"),
         (["--engine", "local", "--ca-bundle", "mine.pem"], "--ca-bundle is for containers"),
-        (["--engine", "local", "--gym-version", "0.4.0"], "--gym-version is for containers"),
     ],
 )
 def test_an_option_of_another_engine_is_refused(options, hint):

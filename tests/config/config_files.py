@@ -37,9 +37,15 @@ class Folder:
         return name
 
     def load(
-        self, *arguments: str, environ: Mapping[str, str] | None = None, merge_order: MergeOrder | None = None
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        merge_order: MergeOrder | None = None,
+        gym_version: str | None = None,
     ) -> Config:
-        return load_config(arguments, cwd=self.path, environ=environ or {}, merge_order=merge_order)
+        return load_config(
+            arguments, cwd=self.path, environ=environ or {}, merge_order=merge_order, gym_version=gym_version
+        )
 
     def loaded(self, text: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Config:
         """What the text, after a model server of its own, loads as."""

@@ -141,8 +141,8 @@ def test_graph(run: Any) -> None:
 def test_the_merge_order_is_an_option(run: Any, folder: Folder) -> None:
     folder.write("top.yaml", MODEL + "who: top\nconfig_paths: [low.yaml]\n")
     folder.write("low.yaml", "who: low\n")
-    assert "who: low" in run("show", "top.yaml").stdout
-    assert "who: top" in run("show", "top.yaml", "--merge-order", "includes-first").stdout
+    assert "who: top" in run("show", "top.yaml").stdout
+    assert "who: low" in run("show", "top.yaml", "--merge-order", "includes-last").stdout
     assert run("show", "top.yaml", "--merge-order", "x").exit_code == 2
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Folder
+from config_files import Folder
 
 from gymctl.config.diagnostics import Findings
 from gymctl.config.log_shipping import keeps_copy, log_destination, read_logs

@@ -103,20 +103,21 @@ class TestIncludes:
         return folder
 
     def test_as_upstream_up_to_05_the_included_file_wins(self, tree: Folder) -> None:
-        config = tree.load("top.yaml")
+        config = tree.load("top.yaml", gym_version="0.5.1")
         assert config.files == ("top.yaml", "left.yaml", "right.yaml", "deep.yaml")
         assert (config.values["who"], config.values["left"]) == ("deep", 3)
 
-    def test_as_upstream_s_main_the_includer_wins(self, tree: Folder) -> None:
-        config = tree.load("top.yaml", merge_order=MergeOrder.INCLUDES_FIRST)
+    @pytest.mark.parametrize("choice", [{}, {"gym_version": "0.6.0"}, {"merge_order": MergeOrder.INCLUDES_FIRST}])
+    def test_as_upstream_since_06_the_includer_wins(self, tree: Folder, choice: dict[str, Any]) -> None:
+        config = tree.load("top.yaml", **choice)
         assert config.files == ("deep.yaml", "left.yaml", "right.yaml", "top.yaml")
         assert (config.values["who"], config.values["left"]) == ("top", 2)
         assert config.merge_order is MergeOrder.INCLUDES_FIRST
 
     def test_a_file_can_ask_for_the_order(self, tree: Folder) -> None:
-        tree.write("env.yaml", "gymctl: {merge_order: includes-first}\n")
-        assert tree.load("top.yaml").values["who"] == "top"
-        assert tree.load("top.yaml", "+gymctl.merge_order=includes-last").values["who"] == "deep"
+        tree.write("env.yaml", "gymctl: {merge_order: includes-last}\n")
+        assert tree.load("top.yaml").values["who"] == "deep"
+        assert tree.load("top.yaml", "+gymctl.merge_order=includes-first").values["who"] == "top"
 
     def test_a_wrong_order_is_refused_with_its_place(self, tree: Folder) -> None:
         tree.write("env.yaml", "gymctl:\n  merge_order: include-first\n")
@@ -136,11 +137,11 @@ class TestIncludes:
                   temperature: 0.5
             """,
         )
-        plain = folder.load("configs/prod.yaml", "+silence=[unread-key]")
+        plain = folder.load("configs/prod.yaml", "+gymctl={merge_order: includes-last, silence: [unread-key]}")
         assert plain.servers["policy_model"].fields["temperature"] == 1.0
         assert plain.notes[0].startswith("configs/prod.yaml:6: policy_model")
         assert "overridden at configs/base/models/policy_model.yaml:6" in plain.notes[0]
-        overlay = folder.load("configs/prod.yaml", "+gymctl={merge_order: includes-first, silence: [unread-key]}")
+        overlay = folder.load("configs/prod.yaml", "+silence=[unread-key]")
         assert overlay.servers["policy_model"].fields["temperature"] == 0.5
         assert overlay.notes == ()
 

@@ -16,7 +16,7 @@ from gymctl import assets
 
 pytestmark = [pytest.mark.docker, pytest.mark.upstream]
 
-GYM_IMAGE = "gymctl-nemo-gym:0.4.0-"
+VERSIONS = ("0.7.0", "0.4.0")
 REPEATS = 10
 ENVIRONMENTS = ("example_multi_step", "example_session_state_mgmt")
 # Made anew by each server, or when it was made; and which of the agents it was.
@@ -104,8 +104,14 @@ def collected(directory, agents):
     return rollouts
 
 
+@pytest.fixture(scope="module", params=VERSIONS)
+def version(request):
+    """The release of NeMo Gym; the first one is the default."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def stack(tmp_path_factory, version):
     import socket
 
     directory = tmp_path_factory.mktemp("upstream")
@@ -116,7 +122,9 @@ def stack(tmp_path_factory):
         whole = stack_of(f"http://localhost:{model_port}/v1", port)
         (directory / "stack.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
         try:
-            result = gymctl(directory, "up", "stack.yaml", "--name", f"gymtest-{os.getpid()}-nemo", timeout=900)
+            chosen = [] if version == VERSIONS[0] else ["--gym-version", version]
+            up = ["up", "stack.yaml", "--name", f"gymtest-{os.getpid()}-nemo", *chosen]
+            result = gymctl(directory, *up, timeout=900)
             yield directory, f"gymtest-{os.getpid()}-nemo", port, result
         finally:
             if (directory / ".gymctl" / "stack.json").exists():
@@ -169,19 +177,20 @@ def test_agents_work_with_the_servers_of_the_other_side(rollouts, name):
     assert [key for key in mixed if outline(mixed[key]) != outline(ours[key])] == []
 
 
-def test_nothing_of_theirs_was_changed_and_no_ray_was_needed(stack):
+def test_nothing_of_theirs_was_changed_and_no_ray_was_needed(stack, version):
     directory, project, _, result = stack
     services = yaml.safe_load((directory / "compose.yaml").read_text())["services"]
     assert "ray-head" not in services
-    assert "NeMo Gym (0.4.0 from PyPI) runs" in result
+    assert f"NeMo Gym ({version} from PyPI) runs" in result
     ask = "import importlib.metadata as m, nemo_gym; print(m.version('nemo-gym'), nemo_gym.__file__)"
     done = _in_their_image(project, stack, "python", "-c", ask)
-    assert done.startswith("0.4.0 /opt/venv/")
+    assert done.startswith(f"{version} /opt/venv/")
 
 
 def _in_their_image(project, stack, *command):
     """Run a command beside the stack, as a user of NeMo Gym who joins its network."""
-    image = next(line for line in _images() if line.startswith(GYM_IMAGE))
+    services = yaml.safe_load((stack[0] / "compose.yaml").read_text())["services"]
+    image = services["their_model"]["image"]
     data = stack[0] / "data"
     data.mkdir(exist_ok=True)
     data.chmod(0o777)
@@ -199,11 +208,6 @@ def _in_their_image(project, stack, *command):
     done = subprocess.run([*argv, image, *command], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def _images():
-    listing = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
-    return subprocess.run(listing, capture_output=True, text=True, timeout=30, check=True).stdout.split()
 
 
 @pytest.mark.parametrize("agents", ["ours", "theirs"])

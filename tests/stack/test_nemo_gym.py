@@ -81,14 +81,14 @@ def test_a_server_of_the_wheel_is_started_from_the_wheels_folder() -> None:
     assert service.probe[-1] == "exec 3<>/dev/tcp/127.0.0.1/8000"
     assert [image.tag for image in planned.images] == [
         "gymctl-server:1.2.3",
-        "gymctl-nemo-gym:0.4.0-1.2.3",
-        "gymctl-nemo-gym-vllm_model:0.4.0-1.2.3",
+        "gymctl-nemo-gym:0.7.0-1.2.3",
+        "gymctl-nemo-gym-vllm_model:0.7.0-1.2.3",
     ]
     assert planned.images[2].gym is not None
     assert planned.images[2].gym.server == "responses_api_models/vllm_model"
     assert yaml.safe_load(service.slice_text)["ray_head_node_address"] == "gymctl_ray://ray-head:10001"
     assert yaml.safe_load(service.slice_text)["dry_run"] is False
-    assert any("NeMo Gym (0.4.0 from PyPI) runs v" in note for note in planned.notes)
+    assert any("NeMo Gym (0.7.0 from PyPI) runs v" in note for note in planned.notes)
 
 
 def test_a_server_that_nobody_has_is_refused_with_the_way_out() -> None:

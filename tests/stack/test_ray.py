@@ -69,7 +69,7 @@ def test_a_block_is_a_head_and_nodes_that_share_the_users_image() -> None:
     assert head.image == nodes.image == math.image == "gymctl-ray:1.2.3"
     assert by_name["math_agent"].image == by_name["policy"].image == "gymctl-server:1.2.3"
     image = next(image for image in planned.images if image.tag == math.image)
-    assert "ray[default]==2.55.1" in image.requirements
+    assert "ray[default]==2.60.0" in image.requirements
     assert any(line.startswith("math-verify") for line in image.requirements)
 
     assert math.needs == ("ray-head",)
@@ -144,7 +144,7 @@ def test_a_cluster_of_the_users_is_passed_on_and_looked_at(tmp_path: Path) -> No
     assert slice_values(by_name["math"])[ADDRESS] == slice_values(by_name["code"])[ADDRESS] == CLUSTER
     ours, gyms = planned.ray_checks
     assert ours == RayCheck("gymctl-ray:1.2.3", ("math",), "10.0.0.9", 10001, CLUSTER)
-    assert (gyms.image, gyms.servers, gyms.is_nemo_gym) == ("gymctl-nemo-gym:0.4.0-1.2.3", ("code",), True)
+    assert (gyms.image, gyms.servers, gyms.is_nemo_gym) == ("gymctl-nemo-gym:0.7.0-1.2.3", ("code",), True)
 
 
 def test_a_cluster_on_this_machine_is_reached_from_containers() -> None:

@@ -38,7 +38,7 @@ def stage_gym(target: Path, build: GymBuild, folder: Path | None, on_note: Calla
     """
     source = build.source
     if source.checkout is None and not source.version.replace(".", "").isalnum():
-        raise InputError(f"--gym-version is {source.version!r}", "expected a version, such as 0.4.0")
+        raise InputError(f"--gym-version is {source.version!r}", "expected a version, such as 0.7.0")
     dockerfiles = assets.folder("dockerfiles")
     shutil.copyfile(dockerfiles / "entrypoint.sh", target / "entrypoint.sh")
     for name in ("gymctl_ray.py", "requirements.py"):
