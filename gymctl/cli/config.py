@@ -8,18 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from gymctl.cli import completion
-from gymctl.cli.help import CONFIGURE, GroupedCommands
+from gymctl.cli.help import CONFIGURE, command_group
 from gymctl.cli.options import AsJson, Configuration, GymRoot, MergeOrderOption, load_configuration, print_notes
 from gymctl.config.choices import ConfigFormat, GraphFormat
 from gymctl.config.wording import counted
 
-commands = typer.Typer(
-    cls=GroupedCommands,
-    name="config",
-    help="Inspect a configuration: show, check, explain. Nothing is started.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = command_group("config", "Inspect a configuration: show, check, explain. Nothing is started.")
 
 
 def register(app: typer.Typer) -> None:

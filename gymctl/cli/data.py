@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gymctl.cli.help import DATA
+from gymctl.cli.help import DATA, command_group
 from gymctl.cli.options import Configuration, GymRoot
 from gymctl.datasets.options import DataSource, InvalidRows, Mode, RowRelease
 
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
     from gymctl.datasets.declarations import DataConfig
     from gymctl.datasets.prepare_report import PrepareReport
 
-commands = typer.Typer(
-    name="data",
-    help="Prepare, check, split and mix rows before a run.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = command_group("data", "Prepare, check, split and mix rows before a run.")
 collation = typer.Typer(name="dataset", hidden=True, no_args_is_help=True, rich_markup_mode=None)
 
 # ng_prepare_data's spelling -> the name of the option here, and the type of its value.

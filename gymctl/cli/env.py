@@ -8,27 +8,16 @@ from pathlib import Path
 import typer
 
 from gymctl.cli import completion
-from gymctl.cli.help import CONFIGURE, GroupedCommands
+from gymctl.cli.help import CONFIGURE, command_group
 from gymctl.cli.options import BaseImage, CaBundle, check_container_options
 from gymctl.config.choices import TestEngine
 
-commands = typer.Typer(
-    cls=GroupedCommands,
-    name="env",
-    help="Create and test your own environments.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = command_group("env", "Create and test your own environments.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     app.add_typer(commands, rich_help_panel=CONFIGURE)
-
-
-@commands.callback()
-def _group() -> None:
-    pass
 
 
 @commands.command()

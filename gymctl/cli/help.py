@@ -44,6 +44,17 @@ class GroupedCommands(TyperGroup):
                 formatter.write_dl(rows)
 
 
+def command_group(name: str, summary: str, group: type[TyperGroup] = GroupedCommands) -> typer.Typer:
+    """A command line of sub-commands, such as ``gymctl nodes``; without one of them it prints its help."""
+    commands = typer.Typer(cls=group, name=name, help=summary, no_args_is_help=True, rich_markup_mode=None)
+    commands.callback()(_nothing)  # keeps a group of one command a group
+    return commands
+
+
+def _nothing() -> None:
+    pass
+
+
 def _summary(command: Any) -> str:
     """The first paragraph of a command's help, on one line."""
     paragraph = (command.short_help or command.help or "").strip().split("\n\n")[0]

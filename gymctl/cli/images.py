@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import typer
 
-from gymctl.cli.help import SCALE, GroupedCommands
+from gymctl.cli.help import SCALE, command_group
 from gymctl.cli.options import (
     AsJson,
     BaseImage,
@@ -22,23 +22,12 @@ from gymctl.cli.options import (
     load_configuration,
 )
 
-commands = typer.Typer(
-    cls=GroupedCommands,
-    name="images",
-    help="Distribute images to the nodes of a Swarm.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = command_group("images", "Distribute images to the nodes of a Swarm.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     app.add_typer(commands, rich_help_panel=SCALE)
-
-
-@commands.callback()
-def _group() -> None:
-    pass
 
 
 @commands.command()

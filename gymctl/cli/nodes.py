@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gymctl.cli.help import SCALE, GroupedCommands
+from gymctl.cli.help import SCALE, command_group
 from gymctl.cli.options import AsJson, Verbose
 
 if TYPE_CHECKING:
@@ -17,23 +17,12 @@ if TYPE_CHECKING:
 
     from gymctl.engines.protocol import Node
 
-commands = typer.Typer(
-    cls=GroupedCommands,
-    name="nodes",
-    help="List, drain and activate the nodes of a Swarm.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = command_group("nodes", "List, drain and activate the nodes of a Swarm.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     app.add_typer(commands, rich_help_panel=SCALE)
-
-
-@commands.callback()
-def _group() -> None:
-    pass
 
 
 @commands.command("list")

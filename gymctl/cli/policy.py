@@ -8,27 +8,16 @@ from typing import Annotated
 import typer
 
 from gymctl.cli.colours import label
-from gymctl.cli.help import SCALE, GroupedCommands
+from gymctl.cli.help import SCALE, command_group
 from gymctl.cli.options import AsJson, Verbose
 from gymctl.config.wording import counted
 
-commands = typer.Typer(
-    cls=GroupedCommands,
-    name="policy",
-    help="Set and show the endpoints of running model servers.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = command_group("policy", "Set and show the endpoints of running model servers.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     app.add_typer(commands, rich_help_panel=SCALE)
-
-
-@commands.callback()
-def _group() -> None:
-    pass
 
 
 @commands.command("set")

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from gymctl.cli import results_options as options
 from gymctl.cli import results_output as output
-from gymctl.cli.help import INSPECT
+from gymctl.cli.help import INSPECT, command_group
 from gymctl.results.choices import GroupSort, Join, Sort
 
 if TYPE_CHECKING:
@@ -32,23 +32,12 @@ def _is_file_or_option(argument: str) -> bool:
     return bool(set(argument) & set("./\\")) or argument.startswith("-") or Path(argument).exists()
 
 
-commands = typer.Typer(
-    name="results",
-    cls=ResultsGroup,
-    help="Read what was collected. `gymctl results FILE` prints a summary.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = command_group("results", "Read what was collected. `gymctl results FILE` prints a summary.", ResultsGroup)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(commands, rich_help_panel=INSPECT)
-
-
-@commands.callback()
-def _group() -> None:
-    pass
 
 
 @commands.command("summary")

@@ -6,27 +6,16 @@ import json
 
 import typer
 
-from gymctl.cli.help import CONFIGURE, GroupedCommands
+from gymctl.cli.help import CONFIGURE, command_group
 from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, SliceOption, load_configuration
 from gymctl.config.choices import SliceMode
 
-commands = typer.Typer(
-    cls=GroupedCommands,
-    name="secrets",
-    help="Show which container can read which secret.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = command_group("secrets", "Show which container can read which secret.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     app.add_typer(commands, rich_help_panel=CONFIGURE)
-
-
-@commands.callback()
-def _group() -> None:
-    pass
 
 
 @commands.command("list")

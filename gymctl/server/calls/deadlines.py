@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from types import TracebackType
-from typing import Any
+
+from gymctl.server.calls.interruption import InterruptibleCall
 
 # A call may end this many seconds after its deadline; one that has less than ``_SOON_S`` left is held to it closely.
 _WIDTH_S = 0.25
@@ -40,39 +40,14 @@ class Deadlines:
 
     def _expire(self, due: float) -> None:
         for call in self._due.pop(due):
-            call.expire()
+            call.interrupt()
 
 
-class _Until:
+class _Until(InterruptibleCall):
     """One call's stay among those of the same due time."""
 
-    __slots__ = ("_calls", "_cancelling", "_expired", "_task")
+    __slots__ = ()
 
-    def __init__(self, calls: set[_Until]) -> None:
-        self._calls = calls
-        self._expired = False
-
-    def __enter__(self) -> None:
-        self._task: asyncio.Task[Any] | None = asyncio.current_task()
-        if self._task is None:
-            raise RuntimeError("a deadline needs a task to cancel")
-        self._cancelling = self._task.cancelling()
-        self._calls.add(self)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._calls.discard(self)
-        task, self._task = self._task, None
-        if not self._expired or task is None:
-            return
-        # As asyncio.timeout does it: a cancellation from elsewhere at the same time stays a cancellation.
-        only_ours = task.uncancel() <= self._cancelling
-        if only_ours and kind is not None and issubclass(kind, asyncio.CancelledError):
-            raise TimeoutError from error
-
-    def expire(self) -> None:
-        """The deadline has passed: interrupt the task where it waits."""
-        if self._task is not None:
-            self._expired = True
-            self._task.cancel()
+    def reason(self) -> Exception:
+        """The deadline has passed."""
+        return TimeoutError()

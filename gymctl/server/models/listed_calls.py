@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from types import TracebackType
-from typing import Any
-
 from gymctl.errors import RunError
+from gymctl.server.calls.interruption import InterruptibleCall
+
+_REMOVED = "the endpoint was removed from the list"
 
 
 class EndpointRemovedError(RunError):
@@ -33,7 +32,7 @@ class ListedCalls:
             EndpointRemovedError: the endpoint was taken off the list before.
         """
         if not self.is_listed:
-            raise EndpointRemovedError("the endpoint was removed from the list")
+            raise EndpointRemovedError(_REMOVED)
         self._calls.add(call)
 
     def discard(self, call: _ListedCall) -> None:
@@ -47,36 +46,11 @@ class ListedCalls:
             call.interrupt()
 
 
-class _ListedCall:
+class _ListedCall(InterruptibleCall):
     """One call's stay at an endpoint."""
 
-    __slots__ = ("_calls", "_cancelling", "_is_interrupted", "_task")
+    __slots__ = ()
 
-    def __init__(self, calls: ListedCalls) -> None:
-        self._calls = calls
-        self._is_interrupted = False
-        self._task: asyncio.Task[Any] | None = None
-
-    def __enter__(self) -> None:
-        self._calls.add(self)
-        self._task = asyncio.current_task()
-        if self._task is not None:
-            self._cancelling = self._task.cancelling()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._calls.discard(self)
-        task, self._task = self._task, None
-        if not self._is_interrupted or task is None:
-            return
-        # As asyncio.timeout does it: a cancellation from elsewhere at the same time stays a cancellation.
-        only_ours = task.uncancel() <= self._cancelling
-        if only_ours and kind is not None and issubclass(kind, asyncio.CancelledError):
-            raise EndpointRemovedError("the endpoint was removed from the list") from error
-
-    def interrupt(self) -> None:
-        """Interrupt the task where it waits."""
-        if self._task is not None:
-            self._is_interrupted = True
-            self._task.cancel()
+    def reason(self) -> Exception:
+        """The endpoint was taken off the list."""
+        return EndpointRemovedError(_REMOVED)
