@@ -126,6 +126,17 @@ def test_no_module_name_occurs_twice_in_a_room():
     assert repeated == set()
 
 
+def test_a_class_name_means_one_thing():
+    servers = [path for path in (TOP / "services").glob("*/app.py") if path.is_file()]
+    names = Counter(
+        node.name
+        for path in [*modules(), *servers]
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 BRANCHES = (ast.If, ast.For, ast.While, ast.AsyncFor, ast.IfExp, ast.ExceptHandler, ast.comprehension, ast.match_case)
 
 

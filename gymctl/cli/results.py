@@ -14,7 +14,7 @@ from gymctl.cli.help import INSPECT, command_group
 from gymctl.results.choices import GroupSort, Join, Sort
 
 if TYPE_CHECKING:
-    from gymctl.results import Rollout
+    from gymctl.results import RolloutRecord
 
 
 class ResultsGroup(TyperGroup):
@@ -257,7 +257,7 @@ def tail(
     """Follow a run: print results and failed attempts as they are written, until Ctrl-C."""
     from gymctl.cli.results_tail import follow
 
-    def on_row(rollout: Rollout) -> None:
+    def on_row(rollout: RolloutRecord) -> None:
         """Print one row."""
         output.print_row(rollout, pass_threshold, as_json=as_json)
 

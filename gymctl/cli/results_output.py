@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from gymctl.results import Group, GroupPage, Index, Query, Rollout
+    from gymctl.results import Group, GroupPage, Index, Query, RolloutRecord
 
 _FILES = ("results", "failures")
 _EXCERPT = 160
@@ -63,7 +63,7 @@ def milliseconds(seconds: float | None) -> float | None:
     return seconds * 1000
 
 
-def metadata(rollout: Rollout, pass_threshold: float) -> dict[str, Any]:
+def metadata(rollout: RolloutRecord, pass_threshold: float) -> dict[str, Any]:
     """A rollout as JSON-ready data, without any text of its conversation."""
     values = asdict(rollout)
     for name in ("id", "file", "offset", "length", "rank"):
@@ -125,7 +125,7 @@ def page_note(on_page: int, total: int, offset: int, noun: str) -> str:
     return f"{on_page} of {total} {noun}, from {offset + 1}; see --limit and --offset"
 
 
-def last_answer(index: Index, rollout: Rollout) -> str:
+def last_answer(index: Index, rollout: RolloutRecord) -> str:
     """The end of the conversation, on one line."""
     transcript = index.transcript(rollout)
     texts = [item.text for item in transcript.items if item.kind == "message"]
@@ -137,7 +137,7 @@ def last_answer(index: Index, rollout: Rollout) -> str:
 
 
 def print_rollouts(
-    rollouts: Sequence[Rollout], pass_threshold: float, *, title: str = "", answers: Sequence[str] | None = None
+    rollouts: Sequence[RolloutRecord], pass_threshold: float, *, title: str = "", answers: Sequence[str] | None = None
 ) -> None:
     """Rollouts as a table; ``answers`` adds a column."""
     more = () if answers is None else ("last answer",)
@@ -150,7 +150,7 @@ def print_rollouts(
     print_table(rows, title)
 
 
-def _cells(rollout: Rollout, pass_threshold: float) -> list[str]:
+def _cells(rollout: RolloutRecord, pass_threshold: float) -> list[str]:
     tools = str(rollout.tool_calls)
     if rollout.tool_errors:
         tools += f" ({rollout.tool_errors} failed)"
@@ -182,7 +182,7 @@ def duration(milliseconds: float | None) -> str:
     return form.format(milliseconds / divisor)
 
 
-def outcome_text(rollout: Rollout, pass_threshold: float) -> str:
+def outcome_text(rollout: RolloutRecord, pass_threshold: float) -> str:
     """``passed``, ``not passed``, ``unscored``, ``masked: CLASS`` or ``failed: CLASS``; and whether it was cut off."""
     if rollout.is_masked:
         text = f"masked: {rollout.failure_class}"
@@ -199,7 +199,7 @@ def outcome_text(rollout: Rollout, pass_threshold: float) -> str:
     return text
 
 
-def print_row(rollout: Rollout, pass_threshold: float, *, as_json: bool) -> None:
+def print_row(rollout: RolloutRecord, pass_threshold: float, *, as_json: bool) -> None:
     """One rollout on one line, at once."""
     if as_json:
         print_json(metadata(rollout, pass_threshold))

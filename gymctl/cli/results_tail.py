@@ -12,13 +12,13 @@ import typer
 from gymctl.errors import InputError
 
 if TYPE_CHECKING:
-    from gymctl.results import Index, Rollout
+    from gymctl.results import Index, RolloutRecord
 
 _PAUSE_S = 0.5
 
 
 def follow(
-    index: Index, on_row: Callable[[Rollout], None], *, lines: int, idle_timeout: float | None
+    index: Index, on_row: Callable[[RolloutRecord], None], *, lines: int, idle_timeout: float | None
 ) -> None:  # fmt: skip
     """Call ``on_row`` for the last ``lines`` rows, then for every new one, until ``idle_timeout`` s without one."""
     position = index.last_id_before(lines)

@@ -12,7 +12,7 @@ from gymctl.errors import InputError
 from gymctl.results.escaping import json_text, shortened, visible
 
 if TYPE_CHECKING:
-    from gymctl.results import Index, Rollout, Transcript
+    from gymctl.results import Index, RolloutRecord, Transcript
     from gymctl.results.transcript import Item
 
 _NAME = re.compile(r"(?P<task>\d{1,18})(:(?P<repeat>\d{1,18}))?|#(?P<line>\d{1,18})")
@@ -23,7 +23,7 @@ _TEXTS = ("text", "arguments", "output")
 
 def select(
     index: Index, name: str | None, *, agent: str | None, worst: int | None, attempts: bool
-) -> list[Rollout]:  # fmt: skip
+) -> list[RolloutRecord]:  # fmt: skip
     """The rollouts to show: one by its name, or the ones with the lowest rewards.
 
     Raises:
@@ -47,14 +47,14 @@ def select(
     return rows[:1]
 
 
-def _by_line(index: Index, line: int) -> Rollout:
+def _by_line(index: Index, line: int) -> RolloutRecord:
     rollout = index.at_line(line)
     if rollout is None:
         raise InputError(f"{index.path}:{line}: no rollout in this line", "see gymctl results list FILE")
     return rollout
 
 
-def _by_task(index: Index, task: int, repeat: str | None, agent: str | None) -> list[Rollout]:
+def _by_task(index: Index, task: int, repeat: str | None, agent: str | None) -> list[RolloutRecord]:
     """The rows of one rollout, the one that counts first."""
     from gymctl.results import Query
 
@@ -79,7 +79,7 @@ def raw_line(line: bytes) -> str:
     return json_text(row_object(line))
 
 
-def to_json(transcript: Transcript, rollout: Rollout, *, content: bool) -> dict[str, Any]:
+def to_json(transcript: Transcript, rollout: RolloutRecord, *, content: bool) -> dict[str, Any]:
     """A transcript as JSON-ready data; without ``content`` each text is replaced by its number of characters."""
     data = {"rollout": rollout.name, **transcript.to_json()}
     if content:
@@ -97,7 +97,7 @@ def _without_text(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name not in _TEXTS} | lengths
 
 
-def print_transcript(transcript: Transcript, rollout: Rollout, pass_threshold: float, *, full: bool) -> None:
+def print_transcript(transcript: Transcript, rollout: RolloutRecord, pass_threshold: float, *, full: bool) -> None:
     """The conversation, the verdict and the times."""
     limit = None if full else _LONG
     title = f"rollout {rollout.name}"
@@ -152,7 +152,7 @@ def _limited(text: str, limit: int | None) -> str:
     return f"{text[:limit]}\n... {len(text) - limit} more characters; see --full"
 
 
-def _print_verdict(transcript: Transcript, rollout: Rollout, pass_threshold: float, limit: int | None) -> None:
+def _print_verdict(transcript: Transcript, rollout: RolloutRecord, pass_threshold: float, limit: int | None) -> None:
     outcome = outcome_text(rollout, pass_threshold)
     reward = "no reward" if transcript.reward is None else f"reward {transcript.reward:g}"
     passed = rollout.is_passed(pass_threshold)

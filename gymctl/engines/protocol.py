@@ -75,7 +75,7 @@ OnServer = Callable[[ServerEvent], None]
 
 
 @dataclass(frozen=True)
-class Mount:
+class JobMount:
     """A file or folder of this machine that a job sees at ``target``."""
 
     source: Path
@@ -88,7 +88,7 @@ class Job:
     """A command to run once on a stack's network, as this user, with a read-only root; ``/tmp`` is its own."""
 
     command: Sequence[str]
-    mounts: Sequence[Mount] = ()
+    mounts: Sequence[JobMount] = ()
     stdin: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     image: str = ""

@@ -21,7 +21,7 @@ from gymctl.engines.docker.daemon import connect
 from gymctl.engines.docker.jobs import job_command, job_name
 from gymctl.engines.docker.location import check_location
 from gymctl.engines.docker.requirements import check_engine
-from gymctl.engines.protocol import Job, Mount
+from gymctl.engines.protocol import Job, JobMount
 from gymctl.engines.runner import OnLine, stream
 from gymctl.errors import EngineError, ErrorCode, InputError
 from gymctl.stack.images import ImagePlan, read_requirements
@@ -129,7 +129,7 @@ def run_in_image(tests: ServerTests, image: str, arguments: Sequence[str], on_li
         EngineError: the container cannot be started.
     """
     place = Path(_SERVICES, tests.kind, tests.name)
-    job = Job(["python", *_pytest(tests, place, arguments)], [Mount(tests.folder, str(place))], image=image)
+    job = Job(["python", *_pytest(tests, place, arguments)], [JobMount(tests.folder, str(place))], image=image)
     # as the image's own user, whom servers run as: nothing is written where it would have to belong to this one
     argv = job_command(job, name=job_name(_PROJECT), project=_PROJECT, networks=("bridge",), user=(), nofile=0)
     done = stream(argv, on_line, on_error_line=on_line, check=False)

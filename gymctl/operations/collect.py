@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from gymctl.config.vocabulary import COLLECTOR_ALIAS
 from gymctl.engines.collections import registered
-from gymctl.engines.protocol import Engine, Job, JobResult, Mount
+from gymctl.engines.protocol import Engine, Job, JobMount, JobResult
 from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import StackState, find_state, load_state
 from gymctl.errors import EngineError, InputError, RunError
@@ -233,7 +233,7 @@ def _collect_in_container(engine: Engine, job: Any, on_event: OnEvent) -> Report
         return _run_job(engine, job, inside, tuple(_mounts(inside, rows)), on_event)
 
 
-def _run_job(engine: Engine, job: Any, inside: RunSpec, mounts: tuple[Mount, ...], on_event: OnEvent) -> Report:
+def _run_job(engine: Engine, job: Any, inside: RunSpec, mounts: tuple[JobMount, ...], on_event: OnEvent) -> Report:
     """Collect in a container: ``inside`` is the run with the paths that it has there."""
     from gymctl.rollouts.container_job import CollectionJob
     from gymctl.rollouts.events import Crashed
@@ -286,12 +286,12 @@ def _with_requested_paths(line: str, spec: RunSpec, inside: RunSpec) -> str:
     return line
 
 
-def _mounts(spec: RunSpec, rows: Path) -> Iterator[Mount]:
+def _mounts(spec: RunSpec, rows: Path) -> Iterator[JobMount]:
     """The output's folder, and the input where it is elsewhere; inside they have the paths that they have here.
 
     ``rows`` is the file in the input's place, where the container could not read that one.
     """
     folder = spec.output.parent
-    yield Mount(folder, str(folder), read_only=False)
+    yield JobMount(folder, str(folder), read_only=False)
     if spec.input.parent != folder or rows != spec.input:
-        yield Mount(rows, str(spec.input))
+        yield JobMount(rows, str(spec.input))

@@ -28,7 +28,7 @@ def add_report_page(report: Report, run: RunSpec, on_event: OnEvent) -> None:
     problem = _write_page(report, run.output, run.pass_threshold)
     if problem:
         report.notes.append(problem)
-        on_event(events.Note(problem))
+        on_event(events.RunNote(problem))
 
 
 def _write_page(report: Report, output: Path, pass_threshold: float) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gymctl.results.index import Index
     from gymctl.results.query import DEFAULT_PASS_THRESHOLD, Query
     from gymctl.results.report_page import ReportPage, report_path, write_report_page
-    from gymctl.results.rollout import Page, Rollout
+    from gymctl.results.rollout import Page, RolloutRecord
     from gymctl.results.row import Rank
     from gymctl.results.statistics import AgentStatistics, RunStatistics, summarise
     from gymctl.results.transcript import Transcript, read_transcript
@@ -56,7 +56,7 @@ __all__ = [
     "Query",
     "Rank",
     "ReportPage",
-    "Rollout",
+    "RolloutRecord",
     "RunStatistics",
     "Sort",
     "Stretch",
@@ -94,7 +94,7 @@ _MODULES = {
     "index": ("Index",),
     "query": ("DEFAULT_PASS_THRESHOLD", "Query"),
     "report_page": ("ReportPage", "report_path", "write_report_page"),
-    "rollout": ("Page", "Rollout"),
+    "rollout": ("Page", "RolloutRecord"),
     "row": ("Rank",),
     "statistics": ("AgentStatistics", "RunStatistics", "summarise"),
     "transcript": ("Transcript", "read_transcript"),

@@ -22,7 +22,7 @@ class Repeat:
     """One rollout of a group: its reward, or the class of its failure."""
 
     id: int
-    """The id of its row, as in ``index.Rollout``."""
+    """The id of its row, as in ``rollout.RolloutRecord``."""
     repeat: int | None
     reward: float | None
     failure_class: str | None

@@ -15,7 +15,7 @@ from gymctl.results import database
 from gymctl.results.builder import Progress, is_complete, read_marks, update
 from gymctl.results.files import ResultsFiles, check_rows
 from gymctl.results.query import Query
-from gymctl.results.rollout import COLUMNS, Page, Rollout, read_rollout
+from gymctl.results.rollout import COLUMNS, Page, RolloutRecord, read_rollout
 from gymctl.results.row import read_row
 from gymctl.results.search import SearchText, matching_offsets
 from gymctl.results.transcript import Transcript, read_transcript
@@ -128,7 +128,7 @@ class Index:
             self._find_rows(query)
         return Page(self._page(query), self._count(query))
 
-    def page(self, query: Query) -> tuple[Rollout, ...]:
+    def page(self, query: Query) -> tuple[RolloutRecord, ...]:
         """The rollouts of ``rollouts``, without counting those of other pages."""
         if query.text:
             self._find_rows(query)
@@ -148,26 +148,26 @@ class Index:
             return 0
         return int(row[0])
 
-    def at_line(self, line: int) -> Rollout | None:
+    def at_line(self, line: int) -> RolloutRecord | None:
         """The row in a line of the results file."""
         row = self.sql.execute(f"SELECT {COLUMNS} FROM rows WHERE file = 0 AND line = ?", (line,)).fetchone()  # noqa: S608
         if row is None:
             return None
         return read_rollout(row)
 
-    def since(self, last_id: int, limit: int = 1000) -> list[Rollout]:
+    def since(self, last_id: int, limit: int = 1000) -> list[RolloutRecord]:
         """Rows that were indexed after ``last_id``, every attempt included, oldest first. Ids are never used again."""
         statement = f"SELECT {COLUMNS} FROM rows WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - constants
         return [read_rollout(row) for row in self.sql.execute(statement, (last_id, limit))]
 
-    def rollout(self, task: int, repeat: int, agent: str | None = None) -> list[Rollout]:
+    def rollout(self, task: int, repeat: int, agent: str | None = None) -> list[RolloutRecord]:
         """Every row of one rollout, the one that counts first. Of several agents' when ``agent`` is None."""
         rows = self.rollouts(Query(tasks=(task,), repeats=(repeat,), attempts=True)).rollouts
         chosen = [row for row in rows if agent in (None, row.agent)]
         current = {row[0] for row in self.sql.execute("SELECT id FROM rows WHERE task = ? AND current = 1", (task,))}
         return sorted(chosen, key=lambda rollout: rollout.id not in current)
 
-    def read(self, rollout: Rollout) -> bytes:
+    def read(self, rollout: RolloutRecord) -> bytes:
         """The line of a rollout, without its newline.
 
         Raises:
@@ -185,7 +185,7 @@ class Index:
             raise GymctlError(f"{path}: replaced while it was being read", "run the command again")
         return line
 
-    def transcript(self, rollout: Rollout) -> Transcript:
+    def transcript(self, rollout: RolloutRecord) -> Transcript:
         """The rollout as a conversation.
 
         Raises:
@@ -193,7 +193,7 @@ class Index:
         """
         return read_transcript(self.read(rollout))
 
-    def matches(self, text: str, *, ignore_case: bool = False) -> Iterator[tuple[Rollout, int]]:
+    def matches(self, text: str, *, ignore_case: bool = False) -> Iterator[tuple[RolloutRecord, int]]:
         """Rows that contain a text, in the files' order, each with the offset in its file of the first match."""
         for file, offset in self._offsets(SearchText(text, ignore_case)):
             statement = f"SELECT {COLUMNS} FROM rows WHERE file = ? AND offset <= ? ORDER BY offset DESC LIMIT 1"  # noqa: S608
@@ -212,7 +212,7 @@ class Index:
                 for offset in matching_offsets(source, text, mark.end):
                     yield file, offset
 
-    def _page(self, query: Query) -> tuple[Rollout, ...]:
+    def _page(self, query: Query) -> tuple[RolloutRecord, ...]:
         where, parameters = query.where()
         order = query.order()
         # the rows of the page are read after the narrow sort, by id

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from gymctl.results.escaping import json_text
-from gymctl.results.rollout import Rollout
+from gymctl.results.rollout import RolloutRecord
 from gymctl.results.transcript import Item, Transcript
 
 _DEEPEST = 100
@@ -27,7 +27,7 @@ def encode(value: Any) -> bytes:
         return orjson.dumps(_encodable(value, 0), option=orjson.OPT_NON_STR_KEYS)
 
 
-def rollout_payload(rollout: Rollout, pass_threshold: float) -> dict[str, Any]:
+def rollout_payload(rollout: RolloutRecord, pass_threshold: float) -> dict[str, Any]:
     """What a list shows of a rollout: no text of its conversation."""
     return {
         "id": rollout.id,

@@ -24,7 +24,7 @@ from gymctl.results.groups import read_groups
 from gymctl.results.index import Index
 from gymctl.results.payload import encode, rollout_payload, transcript_payload
 from gymctl.results.query import DEFAULT_PASS_THRESHOLD
-from gymctl.results.rollout import Rollout
+from gymctl.results.rollout import RolloutRecord
 from gymctl.results.selection import select_rollouts
 from gymctl.results.statistics import summarise
 
@@ -103,7 +103,7 @@ def _aggregates(index: Index, pass_threshold: float) -> dict[str, Any]:
 
 
 def _fitting(
-    index: Index, aggregates: dict[str, Any], chosen: list[tuple[str, Rollout]], pass_threshold: float
+    index: Index, aggregates: dict[str, Any], chosen: list[tuple[str, RolloutRecord]], pass_threshold: float
 ) -> bytes:
     """The page with as much text as fits; without rollouts where nothing else does."""
     for most_text, most_items in _SIZES:

@@ -13,7 +13,7 @@ from gymctl.results.row import Rank
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rollout:
+class RolloutRecord:
     """What the index has of one row: a result, a masked result, or a failed attempt. See ``row.RowFacts``."""
 
     id: int
@@ -66,7 +66,7 @@ class Rollout:
 class Page:
     """The rollouts of one page; ``total`` counts those of all pages."""
 
-    rollouts: tuple[Rollout, ...]
+    rollouts: tuple[RolloutRecord, ...]
     total: int
 
 
@@ -77,7 +77,7 @@ COLUMNS = (
 _NAMES = COLUMNS.split(", ")
 
 
-def read_rollout(row: Sequence[Any]) -> Rollout:
+def read_rollout(row: Sequence[Any]) -> RolloutRecord:
     """The rollout of a row that has ``COLUMNS``."""
     values = dict(zip(_NAMES, row, strict=True))
     values["rank"] = Rank(values["rank"])
@@ -86,7 +86,7 @@ def read_rollout(row: Sequence[Any]) -> Rollout:
     values["numbers"] = _json(values["numbers"], {})
     for name in ("terminal", "truncated"):
         values[name] = bool(values[name])
-    return Rollout(**values)
+    return RolloutRecord(**values)
 
 
 def _json(text: str | None, default: Any) -> Any:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from gymctl.results.choices import Outcome, Sort
 from gymctl.results.query import Query
-from gymctl.results.rollout import Rollout
+from gymctl.results.rollout import RolloutRecord
 
 if TYPE_CHECKING:
     from gymctl.results.index import Index
 
 
-def select_rollouts(index: Index, most: int) -> list[tuple[str, Rollout]]:
+def select_rollouts(index: Index, most: int) -> list[tuple[str, RolloutRecord]]:
     """At most ``most`` rollouts, each once, with the reason for the choice; the same ones for the same file."""
     share = max(1, most // 8)
-    chosen: dict[int, tuple[str, Rollout]] = {}
+    chosen: dict[int, tuple[str, RolloutRecord]] = {}
     queries = (
         ("failed", Query(outcome=Outcome.FAILED, limit=share)),
         ("masked", Query(outcome=Outcome.MASKED, limit=share)),
@@ -37,7 +37,7 @@ def select_rollouts(index: Index, most: int) -> list[tuple[str, Rollout]]:
     return list(chosen.values())[:most]
 
 
-def _spread(index: Index, count: int) -> Iterator[Rollout]:
+def _spread(index: Index, count: int) -> Iterator[RolloutRecord]:
     """Rollouts at equal distances in the file."""
     total = index.rollouts(Query(limit=0)).total
     for number in range(min(count, total)):

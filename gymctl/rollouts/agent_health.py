@@ -8,7 +8,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from gymctl.rollouts.failures import Evidence, Failure
+from gymctl.rollouts.failures import Failure, FailureEvidence
 from gymctl.rollouts.remedies import remedy
 from gymctl.server.calls.client import NO_ANSWER
 
@@ -99,7 +99,7 @@ class Agent:
             limit = _WAITS_S.get(failure.failure_class)
             if limit is not None:
                 return limit
-        if failure.evidence is Evidence.FINAL:
+        if failure.evidence is FailureEvidence.FINAL:
             return _UNIFORM_S
         return math.inf
 
@@ -151,7 +151,7 @@ class Agent:
 
     def failed(self, failure: Failure, probe: bool) -> float | None:
         """Record a failure that the endpoint may have caused. Returns the pause in seconds when one starts or grows."""
-        final = failure.evidence is Evidence.FINAL
+        final = failure.evidence is FailureEvidence.FINAL
         before, self.last_failure = self.last_failure, failure
         if final and before is not None and before.kind != failure.kind:
             self.answered()  # it does not fail throughout in one way: that is the rows' doing

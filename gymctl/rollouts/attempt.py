@@ -21,7 +21,7 @@ from gymctl.errors import RunError
 from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
 from gymctl.rollouts.episodes import episode_request, episode_result
-from gymctl.rollouts.failures import Evidence, Failure, failure_row
+from gymctl.rollouts.failures import Failure, FailureEvidence, failure_row
 from gymctl.rollouts.final_failures import FinalFailures, Held
 from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line
@@ -193,7 +193,7 @@ class Attempts:
         A rollout whose server ended is not tried on the spot: if it was the cause, it would take its neighbours along
         again.
         """
-        if not failure.retriable or failure.evidence is Evidence.COLLATERAL or tries >= TRIES_ON_THE_SPOT:
+        if not failure.retriable or failure.evidence is FailureEvidence.COLLATERAL or tries >= TRIES_ON_THE_SPOT:
             return None
         delay = backoff_s(tries, failure.retry_after)
         if time.monotonic() + delay >= deadline or not agent.take_token():
@@ -207,16 +207,16 @@ class Attempts:
         tries = pending.tries
         attempt = tries.attempts
         evidence = failure.evidence
-        if evidence is Evidence.FINAL:
+        if evidence is FailureEvidence.FINAL:
             await self.final_failures.add(agent, pending, failure)
             return
         alone = self._state.alone and failure.failure_class != SESSION_LOST  # which a server's restart alone may be
-        counted = evidence is Evidence.AGAINST or (evidence is Evidence.COLLATERAL and alone)
+        counted = evidence is FailureEvidence.AGAINST or (evidence is FailureEvidence.COLLATERAL and alone)
         final = False
         if counted:
             tries.attempts += 1
             final = tries.attempts >= self._run.max_attempts
-        elif evidence is Evidence.COLLATERAL and not self._state.alone:
+        elif evidence is FailureEvidence.COLLATERAL and not self._state.alone:
             tries.crashes += 1
         else:
             tries.refusals += 1
@@ -246,7 +246,7 @@ class Attempts:
             return None
         self._done[agent.name] = replace(pending, row=None)
         text = "repeating a finished rollout to see whether the agent or a row is at fault; its result is discarded"
-        self._state.emit(events.Note(f"{agent.name}: {text}"))
+        self._state.emit(events.RunNote(f"{agent.name}: {text}"))
         failure = await self._try_control(agent, pending)
         tries = 1
         # a server that has just ended is started again: what cannot be reached now may be in a moment

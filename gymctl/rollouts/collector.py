@@ -86,7 +86,7 @@ class CollectionRun:
         report = state.report
         self._state.emit(events.Started(report.total, report.already_done, report.failed))
         for note in report.notes:
-            self._state.emit(events.Note(note))
+            self._state.emit(events.RunNote(note))
         clock = asyncio.create_task(self._keep_time())
         listener = asyncio.create_task(self._obey(stop, abort))
         clock.add_done_callback(self._clock_ended)

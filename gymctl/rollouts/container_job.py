@@ -81,7 +81,9 @@ async def run_job(
     possible = open_files() - _OTHER_FILES
     if requested > possible:
         on_event(
-            events.Note(f"using {possible} connections instead of {requested}: the open-file limit (ulimit -n) is low")
+            events.RunNote(
+                f"using {possible} connections instead of {requested}: the open-file limit (ulimit -n) is low"
+            )
         )
     patience = seconds(os.environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)
     connect = partial(HttpTransport, limit=max(1, min(requested, possible)), patience_s=patience)

@@ -79,7 +79,7 @@ class Tick(_Event, frozen=True):
     oldest_s: float = 0.0
 
 
-class Note(_Event, frozen=True):
+class RunNote(_Event, frozen=True):
     """A message for the user."""
 
     text: str
@@ -98,7 +98,7 @@ class Crashed(_Event, frozen=True):
     exit_code: int
 
 
-Event = Started | Finished | Failed | Retrying | Paused | Tick | Note | Ended | Crashed
+Event = Started | Finished | Failed | Retrying | Paused | Tick | RunNote | Ended | Crashed
 OnEvent = Callable[[Event], None]
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -38,7 +38,7 @@ FINAL = frozenset(("rejected", "bad_reply", "internal"))
 _OF_THE_SETUP = frozenset((301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 407, 410, 421, 501))
 
 
-class Evidence(Enum):
+class FailureEvidence(Enum):
     """What a failure implies about its rollout."""
 
     AGAINST = "against"
@@ -126,17 +126,17 @@ class Failure:
         return replace(self, declared_kind=kind, declared_reason=reason)
 
     @property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> FailureEvidence:
         """What it means for the rollout."""
         if not self.retriable:
-            return Evidence.FINAL
+            return FailureEvidence.FINAL
         if self.declared:
-            return Evidence.AGAINST
+            return FailureEvidence.AGAINST
         if self.failure_class in COLLATERAL:
-            return Evidence.COLLATERAL
+            return FailureEvidence.COLLATERAL
         if self.failure_class in REFUSED:
-            return Evidence.REFUSAL
-        return Evidence.AGAINST
+            return FailureEvidence.REFUSAL
+        return FailureEvidence.AGAINST
 
     @property
     def kind(self) -> tuple[str, int, str]:

@@ -36,7 +36,7 @@ async def close_run(run: RunSpec, client: Client, report: Report, emit: events.O
     report.files["metrics"] = str(run.files.metrics)
     report.notes.extend(metrics.notes)
     for note in metrics.notes:
-        emit(events.Note(note))
+        emit(events.RunNote(note))
 
 
 def put_in_input_order(files: RunFiles) -> None:

@@ -210,7 +210,7 @@ def monitored(run: RunSpec, emit: events.OnEvent) -> Iterator[RunMonitor | None]
     try:
         server, thread = import_prometheus().start_http_server(int(port), host, monitor.registry)
     except OSError as error:
-        emit(events.Note(f"metrics are not served on {run.metrics}: {error.strerror}"))
+        emit(events.RunNote(f"metrics are not served on {run.metrics}: {error.strerror}"))
         yield None
         return
     try:

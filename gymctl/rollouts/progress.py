@@ -155,7 +155,7 @@ def _plain_lines(stream: IO[str], clock: Callable[[], float]) -> events.OnEvent:
         if isinstance(event, events.Started):
             started = now
             due = now + _PLAIN_FIRST_S
-        if isinstance(event, events.Note):
+        if isinstance(event, events.RunNote):
             print(event.text, file=stream, flush=True)
         over = tally.total > 0 and tally.finished >= tally.total and isinstance(event, events.Finished | events.Failed)
         if over or now >= due:
@@ -208,7 +208,7 @@ class _Bar:
     def on_event(self, event: events.Event) -> None:
         """Show one event."""
         self._tally.take(event)
-        if isinstance(event, events.Note):
+        if isinstance(event, events.RunNote):
             self._say(event.text)
         if isinstance(event, events.Paused) and self._printed.get(event.agent) != self._tally.pauses[event.agent]:
             self._printed[event.agent] = self._tally.pauses[event.agent]
@@ -280,7 +280,7 @@ class JsonProgress:
 def replay(lines: Iterable[bytes | str], on_event: events.OnEvent) -> events.Ended | events.Crashed | None:
     """Turn a job's output back into events; returns how it ended, or None when the output just stopped.
 
-    A line that is not an event (a library's warning) becomes a ``Note``.
+    A line that is not an event (a library's warning) becomes a ``RunNote``.
     """
     end: events.Ended | events.Crashed | None = None
     for line in lines:
@@ -291,5 +291,5 @@ def replay(lines: Iterable[bytes | str], on_event: events.OnEvent) -> events.End
         if isinstance(event, events.Ended | events.Crashed):
             end = event
         else:
-            on_event(event or events.Note(text.rstrip()))
+            on_event(event or events.RunNote(text.rstrip()))
     return end

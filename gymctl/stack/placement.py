@@ -11,11 +11,11 @@ from gymctl.stack.compose import model as compose
 from gymctl.stack.service import ServicePlan
 
 
-def node_placement(placement: Placement | None) -> compose.Placement | None:
+def node_placement(placement: Placement | None) -> compose.DeployPlacement | None:
     """Constraints and preferences on nodes, or None where everything may run everywhere."""
     if placement is None:
         return None
-    node = compose.Placement(
+    node = compose.DeployPlacement(
         constraints=list(_constraints(placement)) or None,
         preferences=[compose.Preference(spread=f"node.labels.{label}") for label in placement.spread or ()] or None,
         max_replicas_per_node=placement.max_replicas_per_node,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gymctl.config.vocabulary import REPLICA_SUFFIX
-from gymctl.stack.compose.model import Device, Logging, Mount, Placement, ResourceBounds, Service
+from gymctl.stack.compose.model import DeployPlacement, Device, Logging, Mount, ResourceBounds, Service
 
 REPLICA_KIND = "replica"
 """Of the service that holds the replicas of a server behind a proxy."""
@@ -80,7 +80,7 @@ class ServicePlan:
     """Processes of each replica that serve its requests together."""
     single: str = ""
     """Why it can have no more than one replica; empty: it can."""
-    placement: Placement | None = None
+    placement: DeployPlacement | None = None
     bounds: ResourceBounds | None = None
     """Limits and reservations of each replica; GPUs are reserved here."""
     shm_size: str | None = None

@@ -17,7 +17,7 @@ from gymctl.results import (
     Join,
     Measure,
     Query,
-    Rollout,
+    RolloutRecord,
     Sort,
     compare,
     read_groups,
@@ -194,7 +194,7 @@ def comparison(indexes: Indexes, run_a: Run, run_b: Run, values: QueryParams) ->
     return data
 
 
-def _rows(reader: Index, values: QueryParams) -> list[Rollout]:
+def _rows(reader: Index, values: QueryParams) -> list[RolloutRecord]:
     """Every row of the rollout that ``name`` and ``agent`` select, the one that counts first."""
     name = values.get("name", "")
     if name.startswith("#") and name[1:].isdecimal():
@@ -206,7 +206,7 @@ def _rows(reader: Index, values: QueryParams) -> list[Rollout]:
     return reader.rollout(int(task), int(repeat or 0), values.get("agent") or None)
 
 
-def _chosen(rows: list[Rollout], values: QueryParams) -> Rollout:
+def _chosen(rows: list[RolloutRecord], values: QueryParams) -> RolloutRecord:
     wanted_id = whole(values, "row")
     for row in rows:
         if wanted_id in (0, row.id):
@@ -214,9 +214,9 @@ def _chosen(rows: list[Rollout], values: QueryParams) -> Rollout:
     raise InputError("this run has no such rollout", "it may not be indexed yet, or the file was replaced")
 
 
-def _batches(matches: Iterator[tuple[Rollout, int]]) -> Iterator[list[tuple[Rollout, int]]]:
+def _batches(matches: Iterator[tuple[RolloutRecord, int]]) -> Iterator[list[tuple[RolloutRecord, int]]]:
     """Matches in batches that are soon full or soon old: the first hits are seen at once."""
-    batch: list[tuple[Rollout, int]] = []
+    batch: list[tuple[RolloutRecord, int]] = []
     began = time.monotonic()
     for match in matches:
         batch.append(match)
@@ -228,7 +228,7 @@ def _batches(matches: Iterator[tuple[Rollout, int]]) -> Iterator[list[tuple[Roll
         yield batch
 
 
-def _selected(reader: Index, batch: list[tuple[Rollout, int]], query: Query) -> list[dict[str, Any]]:
+def _selected(reader: Index, batch: list[tuple[RolloutRecord, int]], query: Query) -> list[dict[str, Any]]:
     """Those of a batch that the filters select, with the text around the match as the file has it."""
     ids = tuple(rollout.id for rollout, _ in batch)
     selected = {rollout.id for rollout in reader.rollouts(replace(query, ids=ids)).rollouts}
@@ -239,7 +239,7 @@ def _selected(reader: Index, batch: list[tuple[Rollout, int]], query: Query) -> 
     ]
 
 
-def _excerpt(reader: Index, rollout: Rollout, offset: int) -> str:
+def _excerpt(reader: Index, rollout: RolloutRecord, offset: int) -> str:
     start = max(rollout.offset, offset - _EXCERPT)
     length = min(rollout.offset + rollout.length - start, 3 * _EXCERPT)
     with reader.files.sources[rollout.file].open("rb") as source:

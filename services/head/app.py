@@ -40,7 +40,7 @@ _FINE = ("success", "unknown_error")  # the latter: not asked yet
 log = logging.getLogger("gymctl.server")
 
 
-class Head(Server):
+class HeadServer(Server):
     """Configuration and discovery."""
 
     kind = "head"
@@ -263,4 +263,4 @@ def _yaml(whole: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    Head.serve()
+    HeadServer.serve()

@@ -26,7 +26,7 @@ _FINAL = (401, 403, 409, 421, 422)  # what the head will say again, however ofte
 log = logging.getLogger("gymctl.server")
 
 
-class Node(Server):
+class NodeServer(Server):
     """Registers this machine's servers with the head, and again every few seconds."""
 
     kind = "node"
@@ -144,4 +144,4 @@ def _hint(status: int) -> str:
 
 
 if __name__ == "__main__":
-    Node.serve()
+    NodeServer.serve()

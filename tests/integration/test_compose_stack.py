@@ -14,7 +14,7 @@ import pytest
 
 from gymctl.engines.compose.engine import ComposeEngine
 from gymctl.engines.compose.watch import ServerFailed
-from gymctl.engines.protocol import Job, Mount
+from gymctl.engines.protocol import Job, JobMount
 from gymctl.engines.runner import run
 from gymctl.errors import InputError
 from gymctl.stack.compose.model import Service
@@ -144,7 +144,7 @@ def test_job_runs_on_the_network_as_this_user(stack, tmp_path):
     """
     lines = []
     result = stack.engine.run_job(
-        Job(["python", "-c", textwrap.dedent(code)], [Mount(folder, "/job/out", read_only=False)], stdin="é$"),
+        Job(["python", "-c", textwrap.dedent(code)], [JobMount(folder, "/job/out", read_only=False)], stdin="é$"),
         lines.append,
     )
     assert lines == ["read é$", "status 200"]

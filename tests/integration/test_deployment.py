@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from gymctl.engines.protocol import Job, Mount
+from gymctl.engines.protocol import Job, JobMount
 from gymctl.engines.runner import run
 
 pytestmark = pytest.mark.docker
@@ -34,7 +34,7 @@ def test_what_is_found_in_a_directory_does_not_stop_a_stack(stack, strict_umask,
     assert (stack.directory / "compose.yaml").stat().st_mode & 0o777 == 0o600
 
     script = "import pathlib; pathlib.Path('/job/made').write_text('x'); pathlib.Path('/job/folder').mkdir()"
-    result = stack.engine.run_job(Job(["python", "-c", script], [Mount(tmp_path, "/job", read_only=False)]), print)
+    result = stack.engine.run_job(Job(["python", "-c", script], [JobMount(tmp_path, "/job", read_only=False)]), print)
     assert result.code == 0, result.output
     modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("made", "folder")}
     assert modes == {"made": 0o600, "folder": 0o700}

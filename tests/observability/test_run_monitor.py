@@ -110,7 +110,7 @@ def test_a_port_in_use_is_a_note(tmp_path: Path):
         run = RunSpec(tmp_path / "rows.jsonl", tmp_path / "out.jsonl", metrics=f"127.0.0.1:{port}")
         with monitored(run, notes.append) as made:
             assert made is None
-    assert notes == [events.Note(f"metrics are not served on 127.0.0.1:{port}: Address already in use")]
+    assert notes == [events.RunNote(f"metrics are not served on 127.0.0.1:{port}: Address already in use")]
 
 
 @pytest.mark.parametrize("reward", [1e308, -1e308])

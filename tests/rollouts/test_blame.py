@@ -100,7 +100,7 @@ def test_a_row_that_is_always_refused_fails_in_the_end(tmp_path: Path, status: i
         spec, Agents(lambda _, item: web.Response(status=status) if item["n"] == 7 else None), seen.append
     )
     assert (report.done, report.failed, report.unfinished) == (19, 1, 0)
-    assert any(isinstance(event, events.Note) and "repeating a finished rollout" in event.text for event in seen)
+    assert any(isinstance(event, events.RunNote) and "repeating a finished rollout" in event.text for event in seen)
     assert sorted(keys(read(spec.output))) == [(task, 0) for task in range(20) if task != 7]
 
 

@@ -51,7 +51,7 @@ def test_few_open_files_are_told_and_enough(tmp_path: Path, monkeypatch: pytest.
     assert report.exit_code == 0
     assert sorted(keys(read(spec.output))) == [(task, 0) for task in range(60)]
     assert agents.most_in_flight == 10
-    assert any(isinstance(event, events.Note) and event.text.startswith("using 10 connections") for event in seen)
+    assert any(isinstance(event, events.RunNote) and event.text.startswith("using 10 connections") for event in seen)
 
 
 def test_a_job_ends_when_nobody_holds_its_input(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_plain_lines_come_now_and_then_and_at_the_end() -> None:
         for _ in range(999):
             now[0] += 0.01
             on_event(events.Finished("a", 0.5, 1.0))
-        on_event(events.Note("a note"))
+        on_event(events.RunNote("a note"))
         on_event(events.Finished("a", 0.5, 1.0))
     lines = stream.getvalue().splitlines()
     assert "a note" in lines
@@ -107,15 +107,15 @@ def test_events_survive_a_jobs_output() -> None:
     sink.on_event(events.Started(3))
     for reward in (1.0, 0.0, 1.0):
         sink.on_event(events.Finished("a", reward, 5.0))
-    sink.on_event(events.Note("🌍 done"))
+    sink.on_event(events.RunNote("🌍 done"))
     sink.on_event(events.Ended(report.to_json()))
     seen: list[events.Event] = []
     end = replay(["a library's warning\n", *b"".join(lines).splitlines()], seen.append)
     assert seen == [
-        events.Note("a library's warning"),
+        events.RunNote("a library's warning"),
         events.Started(3),
         events.Finished("a", 2.0, 15.0, 3),
-        events.Note("🌍 done"),
+        events.RunNote("🌍 done"),
     ]
     assert isinstance(end, events.Ended)
     assert Report.from_json(end.report) == report

@@ -49,7 +49,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, cut: int) -> None:
     assert sum(agents.served.values()) <= 24 - left + 1
     assert report.done == 24
     assert report.already_done + sum(agents.served.values()) == 24
-    torn = any(isinstance(event, events.Note) and "incomplete last line" in event.text for event in seen)
+    torn = any(isinstance(event, events.RunNote) and "incomplete last line" in event.text for event in seen)
     assert torn == (cut > 0)
 
 
@@ -94,7 +94,7 @@ def test_a_result_with_invalid_text_is_done_again(tmp_path: Path) -> None:
     collected(replace(spec, resume=True), agents, seen.append)
     assert sum(agents.served.values()) == 1
     assert len(read(spec.output)) == 3
-    assert any(isinstance(event, events.Note) and "removed 1 broken lines" in event.text for event in seen)
+    assert any(isinstance(event, events.RunNote) and "removed 1 broken lines" in event.text for event in seen)
 
 
 def test_results_that_repeat_a_rollout_are_noted(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_results_that_repeat_a_rollout_are_noted(tmp_path: Path) -> None:
     spec.output.write_bytes(spec.output.read_bytes() * 2)
     seen: list[events.Event] = []
     collected(replace(spec, resume=True), Agents(), seen.append)
-    assert any(isinstance(event, events.Note) and "4 results repeat a rollout" in event.text for event in seen)
+    assert any(isinstance(event, events.RunNote) and "4 results repeat a rollout" in event.text for event in seen)
 
 
 def test_duplicates_are_counted_once(tmp_path: Path) -> None:

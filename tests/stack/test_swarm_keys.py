@@ -54,7 +54,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     },
     "ResourceBounds": {"limits": {"cpus": "1"}, "reservations": {"cpus": "1"}},
     "Preference": {"spread": "node.labels.zone"},
-    "Placement": {
+    "DeployPlacement": {
         "constraints": ["node.role==worker"],
         "preferences": [{"spread": "node.labels.a"}],
         "max_replicas_per_node": 2,
@@ -178,7 +178,7 @@ PLACES: dict[str, Callable[[Any], dict[str, Any]]] = {  # a document with the pa
     "Resources": _deploy("resources", lambda part: {_side(part): part}),
     "ResourceBounds": _deploy("resources", lambda part: part),
     "Preference": _deploy("placement", lambda part: {"preferences": [part]}),
-    "Placement": _deploy("placement", lambda part: part),
+    "DeployPlacement": _deploy("placement", lambda part: part),
     "UpdatePolicy": _deploy("update_config", lambda part: part),
     "RestartPolicy": _deploy("restart_policy", lambda part: part),
     "Deploy": _service("deploy", lambda part: part),

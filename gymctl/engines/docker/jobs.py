@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.config.terminal_text import plain
 from gymctl.engines.docker.daemon import engine_socket
-from gymctl.engines.protocol import Job, JobResult, Mount
+from gymctl.engines.protocol import Job, JobMount, JobResult
 from gymctl.engines.runner import OnLine, run, stream
 from gymctl.engines.state import StackState, current_umask
 from gymctl.errors import EngineError
@@ -214,7 +214,7 @@ def job_command(
     return [*argv, job.image, *job.command]
 
 
-def _mount_option(mount: Mount) -> str:
+def _mount_option(mount: JobMount) -> str:
     """``--mount`` takes one line of CSV, so that a path may hold a comma or a quote."""
     row = ["type=bind", f"source={mount.source.resolve()}", f"target={mount.target}"]
     line = io.StringIO()

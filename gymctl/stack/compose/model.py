@@ -133,7 +133,7 @@ class Preference(Part):
     spread: str
 
 
-class Placement(Part):
+class DeployPlacement(Part):
     """Which nodes a service may run on."""
 
     constraints: list[str] | None = None
@@ -169,7 +169,7 @@ class Deploy(Part):
     endpoint_mode: Literal["vip", "dnsrr"] | None = None
     labels: dict[str, str] | None = None
     resources: ResourceBounds | None = None
-    placement: Placement | None = None
+    placement: DeployPlacement | None = None
     update_config: UpdatePolicy | None = None
     rollback_config: UpdatePolicy | None = None
     restart_policy: RestartPolicy | None = None

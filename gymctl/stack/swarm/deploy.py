@@ -6,10 +6,10 @@ from gymctl.errors import Problem
 from gymctl.stack import labels
 from gymctl.stack.compose.model import (
     Deploy,
+    DeployPlacement,
     Device,
     DiscreteResource,
     GenericResource,
-    Placement,
     ResourceBounds,
     Resources,
     RestartPolicy,
@@ -36,7 +36,7 @@ def translate_deploy(
     placement = before.placement
     resources, constraint, variables = _resources(before.resources, report, problems)
     if constraint:
-        known = placement or Placement()
+        known = placement or DeployPlacement()
         placement = known.model_copy(update={"constraints": [*(known.constraints or ()), constraint]})
     report.translated("deploy.endpoint_mode", "dnsrr: names resolve to the tasks themselves, for kernels without IPVS")
     updates = _updates(service, before, resources, report)

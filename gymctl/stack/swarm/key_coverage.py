@@ -26,7 +26,7 @@ KEPT: Mapping[type[Part], str] = {
     compose.Resources: "cpus memory pids generic_resources",
     compose.ResourceBounds: "limits reservations",
     compose.Preference: "spread",
-    compose.Placement: "constraints preferences max_replicas_per_node",
+    compose.DeployPlacement: "constraints preferences max_replicas_per_node",
     compose.UpdatePolicy: "parallelism delay failure_action monitor max_failure_ratio order",
     compose.RestartPolicy: "condition delay max_attempts window",
     compose.Deploy: "mode replicas resources placement restart_policy",
