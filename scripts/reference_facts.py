@@ -174,7 +174,10 @@ FILES: tuple[Section, ...] = (
         "",
         (
             ("env.yaml", "Values and credentials; the first one in the search roots. Never written."),
-            ("stack.yaml", "The configuration of a directory that is named on the command line."),
+            (
+                "stack.yaml",
+                "Configuration of its directory, used if the command line names that directory or no file.",
+            ),
             (
                 "compose.override.yaml, .env",
                 "Applied as by `docker compose`, with a note; `.env` only together with an override file.",

@@ -59,7 +59,7 @@ def audit(
     publish: Publish = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is not protected in a running stack, a rendered file or a configuration. Changes nothing.
+    """List security weaknesses of a running stack, a rendered file or a configuration. Changes nothing.
 
     \b
     Examples:

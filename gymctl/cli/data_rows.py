@@ -32,7 +32,7 @@ def split(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Split rows into several files. Each row stays in its file when others are added.
+    """Split rows into several files. Rows that are added later do not move the others.
 
     \b
     Examples:

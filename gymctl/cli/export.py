@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Rollouts = Annotated[Path, typer.Argument(help="Output of gymctl collect.", metavar="ROLLOUTS")]
 TargetOption = Annotated[ExportTarget, typer.Option("--to", help="Framework that reads the export.")]
 KindOption = Annotated[
-    Kind | None, typer.Option("--kind", help="Kind of training data.", show_default="the target's first")
+    Kind | None,
+    typer.Option("--kind", help="Kind of training data.", show_default="the first one of the target"),
 ]
 Output = Annotated[
     Path | None,

@@ -36,7 +36,8 @@ def export_config(
 ) -> None:
     """Write the part of a trainer's configuration that starts the same servers.
 
-    For NeMo RL this is `env.nemo_gym`. The trainer brings the policy; secrets become names of environment variables.
+    For NeMo RL this is `env.nemo_gym`. The trainer provides the policy; secrets are replaced by references to
+    environment variables.
 
     \b
     Example:

@@ -63,7 +63,7 @@ Expose = Annotated[
     typer.Option(
         "--expose",
         metavar="agents|servers|NAME,...",
-        help="Publish servers for clients outside of the stack, such as a trainer, on a port for each.",
+        help="Publish servers, each on its own port, for clients outside of the stack such as a trainer.",
         show_default=False,
     ),
 ]

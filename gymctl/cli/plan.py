@@ -63,7 +63,7 @@ def plan(
 ) -> None:
     """Show what `gymctl up` with the same arguments would change, and why. Writes nothing.
 
-    Without a configuration, the arguments of the stack that runs here are repeated, or stack.yaml is used.
+    Without a configuration, the arguments of this directory's stack are reused, or stack.yaml is used.
     The exit code is 0 when nothing would change, and 3 when something would.
 
     \b

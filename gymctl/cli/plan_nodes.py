@@ -34,7 +34,7 @@ def plan_nodes(
 ) -> None:
     """Show what each machine will run, the size it needs, its ports, and the firewall rules between machines.
 
-    CONFIG are the files of all machines together; the `host` of a server names its machine.
+    CONFIG lists the files of all machines; the `host` of a server names its machine.
 
     \b
     Examples:

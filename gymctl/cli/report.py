@@ -22,9 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 def report(file: options.File, output: Output = None, pass_threshold: options.Threshold = 1.0) -> None:
-    """Write a run as one HTML file of at most 2 MB that opens from disk.
+    """Write an HTML report of a run: a single file of at most 2 MB.
 
-    It has aggregates of all rollouts and the conversations of 50. Anyone with the file can read them.
+    It opens without a server and contains aggregates over all rollouts and the conversations of 50, which anyone with
+    the file can read.
 
     \b
     Examples:

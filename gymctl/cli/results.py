@@ -201,7 +201,7 @@ def compare_runs(
     pass_threshold: options.Threshold = 1.0,
     as_json: options.Json = False,
 ) -> None:
-    """Compare two runs task by task: flips, paired difference, significance, and what is not comparable."""
+    """Compare two runs task by task: changed outcomes, paired difference, significance, tasks that are missing."""
     from gymctl.cli.results_comparison import comparison_json, print_comparison
     from gymctl.results import compare
 

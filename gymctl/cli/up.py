@@ -60,7 +60,7 @@ WhileCollecting = Annotated[
     bool,
     typer.Option(
         "--while-collecting",
-        help="Change the stack during a collection: its later results come from the new stack.",
+        help="Allow changes during a collection; its later results come from the new stack.",
     ),
 ]
 
@@ -98,7 +98,7 @@ def up(
 ) -> None:
     """Start a stack in this directory and wait until it is healthy.
 
-    Without a configuration, repeat the arguments of the stack that runs here, or use stack.yaml.
+    Without a configuration, reuse the arguments of this directory's stack, or use stack.yaml.
 
     \b
     Examples:

@@ -32,7 +32,8 @@ def view(
         int | None, typer.Option(min=0, max=65535, help="Port to listen on.", show_default="8190, or a free one")
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Admit every user of this machine; only on a loopback address.")
+        bool,
+        typer.Option("--no-token", help="Give access to every user of this machine. Loopback addresses only."),
     ] = False,
     allow_host: Annotated[
         list[str] | None,

@@ -19,7 +19,7 @@ def why_slow(
     rollouts: Path = typer.Argument(..., help="An output file of `gymctl collect`."),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
-    """Show, hop by hop, where the time of rollouts went."""
+    """Show where rollouts spend their time, hop by hop."""
     from dataclasses import asdict
 
     from gymctl.rollouts.timing import summarise_file

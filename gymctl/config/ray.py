@@ -38,7 +38,7 @@ def _version(value: Any) -> str:
 
 
 class RayKeys(Block):
-    """A Ray cluster of the stack's own, a head and nodes, on which servers run their checks."""
+    """The stack's own Ray cluster: a head, and nodes on which servers run their checks."""
 
     workers: Annotated[int, Field(ge=0, le=_MOST), Must(f"a number of nodes from 0 (the head alone) to {_MOST}")] = (
         Field(1, description="Nodes that tasks run on; with 0 they run on the head.")

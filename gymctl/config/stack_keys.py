@@ -80,7 +80,7 @@ class GlobalKeys(OpenBlock):
     head_server_deps: Any = Field(None, description="NeMo Gym: packages to install for the head server.")
     python_version: Any = Field(None, description="NeMo Gym: Python version of server environments.")
     pip_install_verbose: Any = Field(None, description="NeMo Gym: print the progress of installations.")
-    uv_pip_set_python: Any = Field(None, description="NeMo Gym: pass the Python to install for to uv.")
+    uv_pip_set_python: Any = Field(None, description="NeMo Gym: pass uv the Python version to install packages for.")
     uv_cache_dir: Any = Field(None, description="NeMo Gym: uv's cache.")
     uv_venv_dir: Any = Field(None, description="NeMo Gym: folder for the environments of servers.")
     skip_venv_if_present: Any = Field(None, description="NeMo Gym: reuse existing environments.")
@@ -108,7 +108,7 @@ class GlobalKeys(OpenBlock):
         description="Agent by the name in a row (`agent_ref` or `task_source`); `_default`: for all other rows.",
     )
     fan_out: Annotated[dict[str, list[str]], Must("a mapping of names in rows to lists of agents")] | None = Field(
-        None, description="Agents that all get a row, for each name in rows."
+        None, description="For each name in rows, the agents that each get the row."
     )
     environment_server_routes: Annotated[dict[str, str], Must("a mapping of tasksets to servers")] | None = Field(
         None, description="Environment server for each taskset, for tasks prepared by NeMo Gym 0.7."

@@ -51,7 +51,7 @@ class CollectOptions(TypedDict, total=False):
     agent_map: Mapping[str, str]
     """Agent by the name in a row (``agent_ref`` or ``task_source``); ``_default`` for all other rows."""
     fan_out: Mapping[str, Sequence[str]]
-    """Agents that all get a row, for each name in rows."""
+    """For each name in rows, the agents that each get the row."""
     environment_server_routes: Mapping[str, str]
     """Environment server by the taskset of a task."""
     params_override: Mapping[str, Any]

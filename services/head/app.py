@@ -229,7 +229,7 @@ class HeadServer(Server):
 
     @endpoint("/policy", method="GET", uses_session=False)
     async def policies(self, call: Call, session: Session) -> Reply:
-        """List the endpoints that were set while the stack runs, by model server. Needs the policy token."""
+        """List the endpoints set since the stack was started, by model server. Needs the policy token."""
         return self._policies.show(call)
 
     @endpoint("/policy", uses_session=False)

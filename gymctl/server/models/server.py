@@ -35,7 +35,7 @@ class ModelServer(Server):
 
     @endpoint(ENDPOINT_PROBE, method="GET", uses_session=False)
     async def endpoint_probe(self, call: Call, session: Session) -> Reply:
-        """``{"problems": [...]}``: whether this server's endpoints answer it, tried now; ``gymctl up`` asks once."""
+        """Test this server's endpoints now and return ``{"problems": [...]}``; ``gymctl up`` calls it once."""
         return json_reply({"problems": await self.endpoint_problems()})
 
     @endpoint("/v1/responses")

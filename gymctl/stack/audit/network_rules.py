@@ -195,7 +195,7 @@ NETWORK_RULES = (
         id="environments-reach-each-other",
         severity=Severity.MEDIUM,
         title="an environment can reach another one that it does not call",
-        cure="split the stack: an environment and its agents in a stack of their own",
+        cure="move each environment and its agents to a separate stack",
         check=_environments,
     ),
     Rule(
@@ -209,7 +209,7 @@ NETWORK_RULES = (
         id="model-egress",
         severity=Severity.MEDIUM,
         title="a model server can call every address, not only its endpoint",
-        cure="rules of the machine's firewall in DOCKER-USER; this version has no list of permitted hosts",
+        cure="add firewall rules to the chain DOCKER-USER; this version has no list of permitted hosts",
         check=_model_out,
     ),
     Rule(
@@ -230,7 +230,7 @@ NETWORK_RULES = (
         id="host-name",
         severity=Severity.MEDIUM,
         title="an environment knows the machine's address",
-        cure="name no address of this machine in its settings",
+        cure="remove this machine's addresses from its settings",
         check=each(_host_name),
     ),
     Rule(
@@ -273,7 +273,7 @@ NETWORK_RULES = (
         id="head-egress",
         severity=Severity.LOW,
         title="the head can call addresses outside of the stack: Docker publishes no port on an internal network",
-        cure="rules of the machine's firewall, such as: iptables -I DOCKER-USER -d 169.254.169.254 -j DROP",
+        cure="add a firewall rule, such as: iptables -I DOCKER-USER -d 169.254.169.254 -j DROP",
         check=_head_out,
     ),
     Rule(

@@ -172,7 +172,7 @@ SECRET_RULES = (
         id="environment-secret",
         severity=Severity.MEDIUM,
         title="an environment has a key that code in it can read",
-        cure="give the key to a model server or to a server with one tool, and refer to that",
+        cure="give the key to another server, such as a model server, and refer to that server",
         check=each(_secrets_of_environment),
     ),
     Rule(
