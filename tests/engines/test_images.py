@@ -200,6 +200,8 @@ def test_missing_base_image_says_what_to_do(monkeypatch):
     ("line", "image"),
     [
         ("error: Git executable not found. Ensure that Git is installed", "python:{}"),
+        ("/bin/sh: 1: apt-get: not found", "python:{}"),
+        ("E: Unable to locate package git", "python:{}"),
         ("error: command 'gcc' failed: No such file or directory", "python:{}"),
         ("nemo-gym does not satisfy Python>=3.9", "python:{}-slim"),
     ],

@@ -33,10 +33,14 @@ _STEP_END = re.compile(r"#(\d+) (DONE [\d.]+s|CACHED|ERROR: .*)")
 # mounts, the wiring of the CA bundle and uv's own settings: not what a step is about
 _NOISE = re.compile(r"--mount=\S+ |if \[ -s /run/ca\.crt \]; then .*?; fi; ?|\bUV_\w+=\S+ |--quiet ")
 _CLOCK = re.compile(r"^\d+\.\d+ ")
+_NO_GIT = "a package is installed with Git; use a base image that has it: --base-image {full}"
 _NO_COMPILER = "a package is compiled from C; use a base image that has a compiler: --base-image {full}"
 # Messages of uv and of builds that it runs -> hints; the images in them have the Python that NeMo Gym requires
 _GYM_HINTS = {
-    "Git executable not found": "a package is installed with Git; use a base image that has it: --base-image {full}",
+    "Git executable not found": _NO_GIT,
+    "apt-get: not found": _NO_GIT,
+    "Unable to locate package git": _NO_GIT,
+    "Unable to fetch some archives": _NO_GIT,
     "does not satisfy Python": "this NeMo Gym needs another Python version: --base-image {slim}",
     "no version of nemo-gym": "set --gym-version to a version of nemo-gym on PyPI",
     "command 'gcc'": _NO_COMPILER,
