@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gymctl.results.choices import Join
+from gymctl.results.distribution import read_totals
 from gymctl.results.intervals import Estimate, mcnemar, paired_difference
 from gymctl.results.query import DEFAULT_PASS_THRESHOLD
 from gymctl.results.record import differences, read_record
@@ -225,6 +226,9 @@ def _run_differences(a: Index, b: Index, pairs: list[TaskPair]) -> Iterator[RunD
     other_prompts = sum(pair.same_prompt is False for pair in pairs)
     if other_prompts:
         yield RunDifference("input text", f"{other_prompts} of {len(pairs)} common tasks", "have another input")
+    masked = [read_totals(index).masked for index in (a, b)]
+    if masked[0] != masked[1]:
+        yield RunDifference("masked results", str(masked[0]), str(masked[1]))
     for name, column in (("agents", "agent"), ("models", "model")):
         one = _distinct(a, column)
         other = _distinct(b, column)

@@ -283,3 +283,19 @@ def test_nothing_that_a_file_holds_acts_on_the_terminal(folder: Path, gymctl: An
         assert not set(text) & set("\x1b\x9b\u202e\r\x7f"), arguments
         if "--json" not in arguments and "--raw" not in arguments and arguments[0] != "compare":
             assert "[bold]x[/bold]" in text
+
+
+def test_masked_results_are_counted_listed_and_compared(folder: Path, gymctl: Any) -> None:
+    masked = {"mask_sample": True, "failure_kind": "judge_failed"}
+    rows = [result(0, 0, 1.0), result(0, 1, 0.0, **masked), result(1, 0, 1.0, **masked), result(1, 1, 1.0)]
+    run = write(folder / "masked.jsonl", rows, [failure(2)])
+    (agent,) = gymctl("summary", run, "--json").json["agents"]
+    assert (agent["rollouts"], agent["failed"], agent["masked"], agent["reward"]["value"]) == (2, 1, 2, 1.0)
+    assert "in no mean): 2" in gymctl(run).out
+    for outcome, names in (("masked", ["0:1", "1:0"]), ("failed", ["2:0"]), ("passed", ["0:0", "1:1"])):
+        listed = gymctl("list", run, "--outcome", outcome, "--json").json["rollouts"]
+        assert [row["rollout"] for row in listed] == names
+    assert "masked: judge_failed" in gymctl("show", run, "1:0").out
+    other = write(folder / "other.jsonl", [result(0, 0, 1.0), result(1, 0, 1.0)])
+    compared = gymctl("compare", run, other, "--json").json["differences"]
+    assert {"name": "masked results", "a": "2", "b": "0"} in compared
