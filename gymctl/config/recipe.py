@@ -16,6 +16,7 @@ from typing import Any
 from gymctl.config import nemo_rl
 from gymctl.config.diagnostics import KeyPath, Location, display_path, dotted
 from gymctl.config.interpolation_size import MOST_REFERENCES
+from gymctl.config.nested import value_at
 from gymctl.config.resolve import CALCULATION
 from gymctl.config.vocabulary import is_server_entry
 from gymctl.config.yaml_documents import Document, read_document
@@ -26,7 +27,7 @@ _REPLACES = "_override_"  # in a mapping: it replaces the one of the default ins
 _PATHS = "config_paths"
 _SHARDS = "shards"  # of the servers over several nodes; replicas of a shard are not used
 _BLOCK: KeyPath = ("env", "nemo_gym")
-_REFERENCE = re.compile(r"(\\*)\$\{\s*([\w-]+(?:\.[\w-]+|\[\d+\])*)\s*\}")
+_REFERENCE = re.compile(r"(\\*)\$\{\s*(\.*[\w-]+(?:\.[\w-]+|\[\d+\])*)\s*\}")
 _CALL = re.compile(rf"\$\{{\s*({'|'.join(nemo_rl.TRAINER_RESOLVERS)})\s*:")
 _ESCAPED = re.compile(r"(\\+)\$\{")
 
@@ -166,7 +167,7 @@ class _References:
     marks: Mapping[KeyPath, Location]
     replaced: int = field(default=0, init=False)
 
-    def value(self, value: Any, place: KeyPath, within: tuple[str, ...] = ()) -> Any:
+    def value(self, value: Any, place: KeyPath, within: tuple[KeyPath, ...] = ()) -> Any:
         """The value at ``place`` with its references replaced; ``within`` are those that led to it."""
         if isinstance(value, dict):
             return {key: self.value(item, (*place, key), within) for key, item in value.items()}
@@ -176,36 +177,37 @@ class _References:
             return self._text(value, place, within)
         return value
 
-    def _text(self, text: str, place: KeyPath, within: tuple[str, ...]) -> Any:
+    def _text(self, text: str, place: KeyPath, within: tuple[KeyPath, ...]) -> Any:
         match = _REFERENCE.fullmatch(text)
-        if match and not match[1] and self._is_own(match[2]):
+        if match and not match[1] and self._is_own(match[2], place):
             return self._target(match[2], place, within)
         return _CALL.sub(rf"${{{CALCULATION}\1:", "".join(self._parts(text, place, within)))
 
-    def _parts(self, text: str, place: KeyPath, within: tuple[str, ...]) -> Iterator[str]:
+    def _parts(self, text: str, place: KeyPath, within: tuple[KeyPath, ...]) -> Iterator[str]:
         end = 0
         for match in _REFERENCE.finditer(text):
-            if len(match[1]) % 2 or not self._is_own(match[2]):
+            if len(match[1]) % 2 or not self._is_own(match[2], place):
                 continue
             yield _unescaped(text[end : match.start()])
             yield match[1][: len(match[1]) // 2] + str(self._target(match[2], place, within))
             end = match.end()
         yield _unescaped(text[end:])
 
-    def _is_own(self, name: str) -> bool:
-        return re.split(r"[.\[]", name, maxsplit=1)[0] in self.whole
+    def _is_own(self, name: str, place: KeyPath) -> bool:
+        """Whether a reference is one to the recipe: a relative one in the block may be to what other files set."""
+        path = _key_path(name, place)
+        if name.startswith(".") and place[: len(_BLOCK)] == _BLOCK:
+            return _exists(self.whole, path)
+        return path[0] in self.whole
 
-    def _target(self, name: str, place: KeyPath, within: tuple[str, ...]) -> Any:
+    def _target(self, name: str, place: KeyPath, within: tuple[KeyPath, ...]) -> Any:
         self.replaced += 1
-        if name in within or self.replaced > MOST_REFERENCES:
+        path = _key_path(name, place)
+        if path in within or self.replaced > MOST_REFERENCES:
             raise self._wrong(place, f"${{{name}}} refers to itself or to too many values", "remove a reference")
-        path = _key_path(name)
-        target: Any = self.whole
-        for part in path:
-            if not _has(target, part):
-                raise self._wrong(place, f"refers to {name}, which the recipe does not set", f"set {name}")
-            target = target[part]
-        return self.value(target, path, (*within, name))
+        if not _exists(self.whole, path):
+            raise self._wrong(place, f"refers to {name}, which the recipe does not set", f"set {dotted(path)}")
+        return self.value(value_at(self.whole, path), path, (*within, path))
 
     def _wrong(self, place: KeyPath, message: str, hint: str) -> ConfigError:
         where = next(
@@ -214,16 +216,26 @@ class _References:
         return ConfigError([Problem(where, f"{dotted(place)}: {message}", hint)])
 
 
-def _key_path(name: str) -> KeyPath:
-    """The keys and list indices of a reference: ``a.b[0]`` is ``a``, ``b``, 0."""
-    parts = re.findall(r"\[\d+\]|[^.\[\]]+", name)
-    return tuple(int(part[1:-1]) if part.startswith("[") else part for part in parts)
+def _key_path(name: str, place: KeyPath) -> KeyPath:
+    """The path of a reference at ``place``: ``a.b[0]`` is ``a``, ``b``, 0; ``.c`` is next to ``place``."""
+    relative = name.lstrip(".")
+    parts = re.findall(r"\[\d+\]|[^.\[\]]+", relative)
+    path = tuple(int(part[1:-1]) if part.startswith("[") else part for part in parts)
+    dots = len(name) - len(relative)
+    if dots:
+        return (*place[: max(0, len(place) - dots)], *path)
+    return path
 
 
-def _has(value: Any, part: str | int) -> bool:
-    if isinstance(value, list):
-        return isinstance(part, int) and part < len(value)
-    return isinstance(value, dict) and part in value
+def _exists(value: Any, path: KeyPath) -> bool:
+    for part in path:
+        if isinstance(value, list):
+            if not isinstance(part, int) or part >= len(value):
+                return False
+        elif not isinstance(value, dict) or part not in value:
+            return False
+        value = value[part]
+    return True
 
 
 def _unescaped(text: str) -> str:

@@ -136,6 +136,10 @@ def own_agent(recipes: Folder, fields: str, **environ: str) -> Mapping[str, Any]
         f"""
         defaults: base/recipe.yaml
         data: {{train: [{{data_path: /data/a.jsonl}}]}}
+        policy:
+          again: "${{.max_total_sequence_length}}"
+          both: "${{policy.sizes.same}}"
+          sizes: {{both: "${{mul:2, ${{..again}}}}", same: "${{.both}}"}}
         env: {{nemo_gym: {{{AGENT}: {{responses_api_agents: {{simple_agent: {fields}}}}}}}}}
         """,
     )
@@ -156,6 +160,9 @@ def own_agent(recipes: Folder, fields: str, **environ: str) -> Mapping[str, Any]
         ("up to ${mul:${grpo.num_prompts_per_step},10} of them", "up to 40 of them"),
         ("${data.train[0].data_path}", "/data/a.jsonl"),
         ("in ${data.train[0].data_path}", "in /data/a.jsonl"),
+        ("${policy.again}", 4096),
+        ("${add:${policy.sizes.both},1}", 8193),
+        ("${policy.both}", 8192),
     ],
 )
 def test_functions_and_list_items_of_a_recipe(recipes: Folder, text: str, value: object) -> None:
@@ -164,7 +171,15 @@ def test_functions_and_list_items_of_a_recipe(recipes: Folder, text: str, value:
     assert fields["nested"] == [{"setting": value}]
 
 
-@pytest.mark.parametrize("text", ["${add:1}", "${add:a,2}", "${data.train[1].data_path}", "${data.train[x]}"])
+def test_relative_references_in_the_block(recipes: Folder) -> None:
+    fields = own_agent(recipes, "{one: 3, two: '${.one}', deep: {three: '${..two}', model: '${..model_server.name}'}}")
+    assert fields["two"] == 3
+    assert fields["deep"] == {"three": 3, "model": "policy_model"}  # the file that the recipe includes sets it
+
+
+@pytest.mark.parametrize(
+    "text", ["${add:1}", "${add:a,2}", "${data.train[1].data_path}", "${data.train[x]}", "${.absent}"]
+)
 def test_a_function_or_item_that_does_not_exist_is_a_problem(recipes: Folder, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         own_agent(recipes, f"{{setting: '{text}'}}")
