@@ -153,7 +153,11 @@ def test_the_schema_takes_what_is_bundled_and_refuses_what_is_wrong(run: Any) ->
     assert len(paths) >= 6
     for path in paths:
         assert validator.is_valid(yaml.safe_load(path.read_text(encoding="utf-8"))), path
-    server = {"tool": {"resources_servers": {"x": {"entrypoint": "app.py", "domain": "math", "port": "${p}"}}}}
+    key: str
+    wrong: Any
+    server: dict[str, Any] = {
+        "tool": {"resources_servers": {"x": {"entrypoint": "app.py", "domain": "math", "port": "${p}"}}}
+    }
     assert validator.is_valid(server)
     for key, wrong in (("domain", "maths"), ("port", 99999), ("datasets", [{"type": "tran"}]), ("entrypoint", 3)):
         changed = {"tool": {"resources_servers": {"x": {**server["tool"]["resources_servers"]["x"], key: wrong}}}}

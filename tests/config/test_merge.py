@@ -41,7 +41,7 @@ def test_merging_equals_omegaconf(layers: list[dict[str, Any]]) -> None:
 
 
 def test_a_reference_to_a_mapping_is_merged_into_as_omegaconf_does() -> None:
-    layers = [{"b": {"x": 1}, "a": "${b}"}, {"a": {"y": 2}}]
+    layers: list[dict[str, Any]] = [{"b": {"x": 1}, "a": "${b}"}, {"a": {"y": 2}}]
     findings = Findings()
     ours = merge_layers([Document("", layer) for layer in layers], {}, findings)
     theirs: Any = OmegaConf.merge(*(OmegaConf.create(layer) for layer in layers))

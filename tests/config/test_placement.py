@@ -90,7 +90,7 @@ def test_limits(folder: Folder) -> None:
     own = "resources: {cpus: 1.5, memory: 2gb, pids: 100, gpus: [0, GPU-1], reserve: {cpus: 0.5, memory: 512mb}}"
     limits = folder.loaded(SERVERS.format(own=own)).servers["tool"].limits
     assert limits == ResourceLimits(
-        cpus=1.5, memory="2gb", pids=100, gpus=["0", "GPU-1"], reserve=Reservation(cpus=0.5, memory="512mb")
+        cpus=1.5, memory="2gb", pids=100, gpus=("0", "GPU-1"), reserve=Reservation(cpus=0.5, memory="512mb")
     )
 
 

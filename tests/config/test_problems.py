@@ -338,7 +338,7 @@ def test_nothing_left_of_a_configuration(folder: Folder) -> None:
     assert folder.refusal("half.yaml", "+error_on_almost_servers=false").startswith("half.yaml: no server is defined")
 
 
-def test_fields_that_a_server_cannot_do_without_are_named_together(folder):
+def test_fields_that_a_server_cannot_do_without_are_named_together(folder: Folder) -> None:
     assert folder.problems(
         """
         policy:
@@ -357,7 +357,7 @@ def test_fields_that_a_server_cannot_do_without_are_named_together(folder):
     ]
 
 
-def test_the_nearest_configuration_of_the_server_is_named(folder):
+def test_the_nearest_configuration_of_the_server_is_named(folder: Folder) -> None:
     assert folder.refusal("responses_api_agents/simple_agent/config.yaml").endswith(
         "did you mean 'responses_api_agents/simple_agent/configs/simple_agent.yaml'?"
     )
@@ -368,5 +368,5 @@ def test_the_nearest_configuration_of_the_server_is_named(folder):
 
 
 @pytest.mark.parametrize("emptied", ["+config_paths=[]", "+config_paths=[,]"])
-def test_a_shell_variable_that_is_not_set_is_suspected(folder, emptied):
+def test_a_shell_variable_that_is_not_set_is_suspected(folder: Folder, emptied: str) -> None:
     assert "(is it using an unset shell variable?)" in folder.refusal(emptied)

@@ -89,13 +89,13 @@ def _shape(value: Any) -> Any:
     return [_shape(item) for item in value] if isinstance(value, list) else type(value)
 
 
-def test_everything_below_a_credentials_key_is_secret():
+def test_everything_below_a_credentials_key_is_secret() -> None:
     raw = {"a": {"resources_servers": {"b": {"credentials": {"user": "deep-secret", "more": ["listed-secret"]}}}}}
     assert set(find_secrets(raw, raw, {}).values()) == {"deep-secret", "listed-secret"}
     assert "secret" not in str(mask(raw, {}).values())
 
 
-def test_a_credential_written_as_a_number_is_located():
+def test_a_credential_written_as_a_number_is_located() -> None:
     assert list(long_numbers({"a": {"api_key": 1234567890123, "eos_token": 151645, "port": 99999999}})) == [
         ("a", "api_key")
     ]

@@ -163,7 +163,7 @@ def test_a_server_of_nemo_gym(data_folder: DataFolder) -> None:
     assert code is not None
     required = {name: field.is_required for name, field in code.fields.items()}
     assert required == {"question": True, "expected_answer": False, "level": False, "tags": True}
-    assert code.tools == {"look_up"}
+    assert code.tools == frozenset({"look_up"})
     assert code.fields["level"].type.fits("b")
     assert not code.fields["level"].type.fits("c")
     assert code.fields["expected_answer"].type.fits(None)
@@ -210,4 +210,4 @@ def test_a_server_that_inherits_its_verifier(data_folder: DataFolder) -> None:
     code = read_server_code(data_folder.write("mine/app.py", source).parent)
     assert code is not None
     assert "question" in code.fields
-    assert code.tools == {"look_up"}
+    assert code.tools == frozenset({"look_up"})

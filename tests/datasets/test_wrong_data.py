@@ -38,6 +38,21 @@ def params(**values: Any) -> Callable[[DataFolder], None]:
     return rows(f"{GOOD}\n{json.dumps({'responses_create_params': {**ROW['responses_create_params'], **values}})}\n")
 
 
+def without_column(folder: DataFolder) -> None:
+    """A benchmark whose prompt names a column that its row does not have."""
+    folder.rows("rows.jsonl", {"q": "x"})
+    folder.write("p.yaml", "user: '{question}'\n")
+    folder.declare(
+        {
+            "name": "b",
+            "type": "benchmark",
+            "jsonl_fpath": "rows.jsonl",
+            "prepare_script": "x.py",
+            "prompt_config": "p.yaml",
+        }
+    )
+
+
 WRONG = {
     "no params": (rows(f'{GOOD}\n{{"x": 1}}\n'), "rows.jsonl:2: responses_create_params is missing"),
     "params are text": (
@@ -101,19 +116,7 @@ WRONG = {
     ),
     "agent of another server": (entry(agent="other"), "the agent 'other' does not use this resources server"),
     "prompt without its column": (
-        lambda folder: (
-            folder.rows("rows.jsonl", {"q": "x"}),
-            folder.write("p.yaml", "user: '{question}'\n"),
-            folder.declare(
-                {
-                    "name": "b",
-                    "type": "benchmark",
-                    "jsonl_fpath": "rows.jsonl",
-                    "prepare_script": "x.py",
-                    "prompt_config": "p.yaml",
-                }
-            ),
-        ),
+        without_column,
         "rows.jsonl:1: the prompt names the column 'question'; the row has q",
     ),
 }

@@ -17,7 +17,7 @@ from gymctl.errors import InputError
 POLICY = "responses_api_models/scripted_model/configs/scripted_model.yaml"
 
 
-def test_a_new_environment_is_solved_by_the_scripted_policy(tmp_path: Path):
+def test_a_new_environment_is_solved_by_the_scripted_policy(tmp_path: Path) -> None:
     create_environment("number_game", tmp_path)
     folder = tmp_path / "resources_servers/number_game"
     config = load_config([POLICY, str(folder / "configs/number_game.yaml")], cwd=tmp_path, environ={})
@@ -32,7 +32,7 @@ def test_a_new_environment_is_solved_by_the_scripted_policy(tmp_path: Path):
     assert asyncio.run(rewards()) == [1.0, 1.0, 1.0]
 
 
-def test_its_own_tests_pass(tmp_path: Path):
+def test_its_own_tests_pass(tmp_path: Path) -> None:
     create_environment("dice", tmp_path)
     tests = runpy.run_path(str(tmp_path / "resources_servers/dice/tests/test_app.py"))
     run = [function for name, function in tests.items() if name.startswith("test_")]
@@ -42,13 +42,13 @@ def test_its_own_tests_pass(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["Upper", "1st", "with-dash", "../up", ""])
-def test_a_name_that_is_no_modules_name_is_refused(tmp_path: Path, name: str):
+def test_a_name_that_is_no_modules_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         create_environment(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_exists_is_not_overwritten(tmp_path: Path):
+def test_what_exists_is_not_overwritten(tmp_path: Path) -> None:
     create_environment("dice", tmp_path)
     with pytest.raises(InputError, match="exists already"):
         create_environment("dice", tmp_path)

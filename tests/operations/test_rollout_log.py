@@ -15,7 +15,7 @@ def text(server: str, second: str, message: str, rollout: str = "12:3") -> str:
     return TEXT.format(server=server, second=second, message=message, rollout=rollout)
 
 
-def test_lines_of_several_servers_are_in_order_of_time_whatever_their_format():
+def test_lines_of_several_servers_are_in_order_of_time_whatever_their_format() -> None:
     lines = RolloutLines("12:3")
     expected = [
         text("agent-1", "05", "first"),
@@ -27,7 +27,7 @@ def test_lines_of_several_servers_are_in_order_of_time_whatever_their_format():
     assert lines.in_order() == expected
 
 
-def test_a_traceback_stays_with_its_record_though_another_server_writes_in_between():
+def test_a_traceback_stays_with_its_record_though_another_server_writes_in_between() -> None:
     lines = RolloutLines("12:3")
     record = text("agent", "05", "failed")
     trace = ["agent |   Traceback (most recent call last):", "agent |   ValueError: x"]
@@ -36,7 +36,7 @@ def test_a_traceback_stays_with_its_record_though_another_server_writes_in_betwe
     assert lines.in_order() == [record, *trace]
 
 
-def test_lines_are_passed_on_as_they_come():
+def test_lines_are_passed_on_as_they_come() -> None:
     passed: list[str] = []
     lines = RolloutLines("0:0")
     for second in ("09", "08"):
@@ -46,7 +46,7 @@ def test_lines_are_passed_on_as_they_come():
 
 
 @pytest.mark.parametrize("line", ["{", '{"time": 1}', '{"time": "x", "rollout": "0:0"}', "", " | ", "[rollout=0:0]x"])
-def test_other_lines_are_of_no_rollout(line: str):
+def test_other_lines_are_of_no_rollout(line: str) -> None:
     lines = RolloutLines("0:0")
     lines.add(f"a | {line}")
     lines.add(line)
@@ -54,6 +54,6 @@ def test_other_lines_are_of_no_rollout(line: str):
 
 
 @pytest.mark.parametrize("name", ["12", "12:3:4", "a:b", ""])
-def test_a_wrong_name_is_refused(name: str):
+def test_a_wrong_name_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="expected TASK:REPEAT"):
         RolloutLines(name)

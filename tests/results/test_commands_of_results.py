@@ -98,6 +98,7 @@ def test_list_filters_and_counts_all(file: Path, gymctl: Any) -> None:
 
 
 def test_json_has_text_only_on_request(file: Path, gymctl: Any) -> None:
+    arguments: tuple[Any, ...]
     for arguments in (
         ("list", file, "--json"),
         ("show", file, "1:0", "--json"),
@@ -252,7 +253,8 @@ def test_tail_follows_a_growing_file(file: Path, gymctl: Any, monkeypatch: pytes
 
 
 def test_nothing_that_a_file_holds_acts_on_the_terminal(folder: Path, gymctl: Any) -> None:
-    row = result(0, **{HOSTILE: HOSTILE, "nested": {HOSTILE: [HOSTILE]}})
+    fields: dict[str, Any] = {HOSTILE: HOSTILE, "nested": {HOSTILE: [HOSTILE]}}
+    row = result(0, **fields)
     row["agent_ref"] = {"name": HOSTILE}
     row["_gymctl_timing"]["hops"] = {HOSTILE: 3.0}
     row["response"]["model"] = HOSTILE

@@ -17,7 +17,7 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 @given(st.lists(NUMBERS, max_size=80), st.booleans())
 @settings(max_examples=300)
-def test_each_value_is_in_exactly_one_bin(values: list[float], whole: bool):
+def test_each_value_is_in_exactly_one_bin(values: list[float], whole: bool) -> None:
     if whole:
         values = [float(round(value)) for value in values]
     bins = list(_bins(values, whole=whole))
@@ -28,14 +28,14 @@ def test_each_value_is_in_exactly_one_bin(values: list[float], whole: bool):
     assert sum(each.count for each in bins) == len(values)
 
 
-def test_few_values_have_a_bin_each(tmp_path: Path):
+def test_few_values_have_a_bin_each(tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl", [result(task, reward=task % 3) for task in range(30)])
     with Index.open(path) as index:
         bins = read_histogram(index, Measure.REWARD).bins
     assert [(each.low, each.high, each.count) for each in bins] == [(0, 0, 10), (1, 1, 10), (2, 2, 10)]
 
 
-def test_histograms_obey_filters_and_leave_out_masked_rewards(tmp_path: Path):
+def test_histograms_obey_filters_and_leave_out_masked_rewards(tmp_path: Path) -> None:
     rows = [result(0, reward=0.25), result(1, reward=1.0, mask_sample=True), result(2, reward=0.5)]
     with Index.open(write(tmp_path / "r.jsonl", rows)) as index:
         assert [each.low for each in read_histogram(index, Measure.REWARD).bins] == [0.25, 0.5]
@@ -43,7 +43,7 @@ def test_histograms_obey_filters_and_leave_out_masked_rewards(tmp_path: Path):
         assert read_histogram(index, Measure.TIME, Query(tasks=(9,))).bins == ()
 
 
-def test_names_and_totals(tmp_path: Path):
+def test_names_and_totals(tmp_path: Path) -> None:
     rows = [result(0), result(1, reward=0.0), result(4, reward=0.0, mask_sample=True)]
     path = write(tmp_path / "r.jsonl", rows, [failure(2), failure(3, failure_class="x")])
     with Index.open(path) as index:
@@ -57,7 +57,7 @@ def test_names_and_totals(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("rows", "count"), [(0, 10), (1, 10), (9, 10), (10, 10), (95, 10), (101, 100)])
-def test_stretches_hold_every_result_once(rows: int, count: int, tmp_path: Path):
+def test_stretches_hold_every_result_once(rows: int, count: int, tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl", [result(task, reward=float(task)) for task in range(rows)])
     with Index.open(path) as index:
         stretches = read_stretches(index, count=count)

@@ -51,13 +51,16 @@ def test_it_is_extended_from_where_it_ended(tmp_path: Path, monkeypatch: pytest.
     path = write(tmp_path / "r.jsonl", [result(task) for task in range(5)])
     assert len(indexed(path)) == 5
     read: list[bytes] = []
-    monkeypatch.setattr(builder, "read_row", lambda line: read.append(line) or real(line))
+    real = builder.read_row  # type: ignore[attr-defined]
+
+    def watched(line: bytes) -> Any:
+        read.append(line)
+        return real(line)
+
+    monkeypatch.setattr(builder, "read_row", watched)
     append(path, result(5))
     assert indexed(path)[-1] == "5:0"
     assert [line for line in read if line] == [path.read_bytes().splitlines(keepends=True)[-1]]
-
-
-real = builder.read_row
 
 
 def test_nothing_is_read_again_when_nothing_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +319,8 @@ def _unwritable(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     def refusing(address: str, **options: Any) -> sqlite3.Connection:
         if f"{folder}/" in address and "mode=ro" not in address:
             raise sqlite3.OperationalError("unable to open database file")
-        return connect(address, **options)
+        connection: sqlite3.Connection = connect(address, **options)
+        return connection
 
     monkeypatch.setattr(sqlite3, "connect", refusing)
 

@@ -21,7 +21,8 @@ from gymctl.results.report_page import MOST_BYTES
 def report_data(page: str) -> dict[str, Any]:
     match = re.search(r'id="data">([^<]*)<', page)
     assert match
-    return json.loads(gzip.decompress(base64.b64decode(match[1])))
+    data: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(match[1])))
+    return data
 
 
 def written(path: Path, output: Path) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def written(path: Path, output: Path) -> dict[str, Any]:
     return report_data(output.read_text())
 
 
-def test_it_has_aggregates_of_all_rollouts_and_conversations_of_50(tmp_path: Path):
+def test_it_has_aggregates_of_all_rollouts_and_conversations_of_50(tmp_path: Path) -> None:
     rows = [result(task, repeat, reward=float((task + repeat) % 2)) for task in range(100) for repeat in range(4)]
     path = write(tmp_path / "r.jsonl", rows, [failure(200)])
     data = written(path, tmp_path / "report.html")
@@ -46,7 +47,7 @@ def test_it_has_aggregates_of_all_rollouts_and_conversations_of_50(tmp_path: Pat
     assert len(data["stretches"]) == 100
 
 
-def test_texts_that_do_not_compress_are_cut_until_it_fits(tmp_path: Path):
+def test_texts_that_do_not_compress_are_cut_until_it_fits(tmp_path: Path) -> None:
     source = random.Random(1)
     rows = []
     for task in range(60):
@@ -58,7 +59,7 @@ def test_texts_that_do_not_compress_are_cut_until_it_fits(tmp_path: Path):
     assert cut[0]["cut"] == {"text": 200_000}
 
 
-def test_names_without_bound_do_not_make_it_large(tmp_path: Path):
+def test_names_without_bound_do_not_make_it_large(tmp_path: Path) -> None:
     source = random.Random(1)
 
     def name() -> str:
@@ -72,14 +73,14 @@ def test_names_without_bound_do_not_make_it_large(tmp_path: Path):
     written(write(tmp_path / "r.jsonl", rows, failures), tmp_path / "report.html")
 
 
-def test_an_empty_run(tmp_path: Path):
+def test_an_empty_run(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.touch()
     data = written(path, tmp_path / "report.html")
     assert data["rollouts"] == []
 
 
-def test_no_text_of_a_row_is_outside_of_the_data(tmp_path: Path):
+def test_no_text_of_a_row_is_outside_of_the_data(tmp_path: Path) -> None:
     hostile = "</script><script>alert(1)</script>"
     path = write(tmp_path / f"{'x' * 3}&<b>.jsonl", [result(0, verdict=hostile, agent_ref={"name": hostile})])
     output = tmp_path / "report.html"
@@ -90,7 +91,7 @@ def test_no_text_of_a_row_is_outside_of_the_data(tmp_path: Path):
     assert data["label"] == "xxx&<b>.jsonl"
 
 
-def test_it_refers_to_nothing_outside(tmp_path: Path):
+def test_it_refers_to_nothing_outside(tmp_path: Path) -> None:
     output = tmp_path / "report.html"
     written(write(tmp_path / "r.jsonl", [result(0)]), output)
     page = output.read_text()
@@ -99,7 +100,7 @@ def test_it_refers_to_nothing_outside(tmp_path: Path):
     assert "'unsafe" not in page.split("<style>")[0]
 
 
-def test_a_folder_that_is_missing_is_explained_and_nothing_is_left(tmp_path: Path):
+def test_a_folder_that_is_missing_is_explained_and_nothing_is_left(tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl", [result(0)])
     with Index.open(path) as index:
         with pytest.raises(InputError, match="choose another file with --output"):

@@ -55,7 +55,7 @@ class Container:
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(job.stdin)
+        process.stdin.write(job.stdin or "")
         process.stdin.flush()
         for line in process.stdout:
             on_line(line)

@@ -141,10 +141,10 @@ class Outage:
 
     def __init__(self, dead: set[str], heal_after: float = float("inf")) -> None:
         self.dead, self.heals = dead, time.monotonic() + heal_after
-        self.calls: Counter[str] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
 
     async def send(self, server: str, call: Call) -> Reply:
-        self.calls[server, call.path] += 1  # type: ignore[index]
+        self.calls[server, call.path] += 1
         await asyncio.sleep(0)
         if server in self.dead and time.monotonic() < self.heals:
             raise HopFailed(server, call.path, kind="connect", body="refused")

@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
         return True
 
 
-RUN = [
+RUN: list[events.Event] = [
     events.Started(4, 1),
     events.Finished("a", 1.0, 10.0),
     events.Retrying("a", "reset", 0.5),

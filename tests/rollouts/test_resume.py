@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from aiohttp import web
@@ -29,9 +30,9 @@ from gymctl.rollouts.spec import RunSpec
 pytestmark = pytest.mark.usefixtures("quick")
 
 
-def without_timing(path: Path) -> list[dict[str, object]]:
+def without_timing(path: Path) -> list[dict[str, Any]]:
     rows = [{name: value for name, value in item.items() if name != "_gymctl_timing"} for item in read(path)]
-    return sorted(rows, key=lambda item: (item["_ng_task_index"], item["_ng_rollout_index"]))  # type: ignore[return-value]
+    return sorted(rows, key=lambda item: (item["_ng_task_index"], item["_ng_rollout_index"]))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 7, 300, 1001])
@@ -161,7 +162,9 @@ def test_a_lost_session_uses_up_no_attempt_on_resume_either(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("order", ["completion", "input"])
-def test_rollouts_of_other_inputs_are_kept_and_not_counted(tmp_path: Path, order: str) -> None:
+def test_rollouts_of_other_inputs_are_kept_and_not_counted(
+    tmp_path: Path, order: Literal["completion", "input"]
+) -> None:
     spec = spec_of(tmp_path, 6)
     collected(spec, Agents(lambda _, item: web.Response(status=400) if item["n"] == 5 else None))
     agents = Agents()

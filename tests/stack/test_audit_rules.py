@@ -396,7 +396,8 @@ def test_short_and_long_forms_mean_the_same() -> None:
 
 @pytest.mark.parametrize("key", sorted(LONG))
 def test_a_key_without_a_value_or_with_a_variable_is_read(key: str) -> None:
-    for value in (None, "${VALUE}", ["${VALUE}"], {}, []):
+    values: tuple[Any, ...] = (None, "${VALUE}", ["${VALUE}"], {}, [])
+    for value in values:
         service = {"image": "x", **SHORT, key: value}
         try:
             evaluate(stack_of_text(yaml.safe_dump({"services": {"a": service}}), "compose.yaml", Path()))

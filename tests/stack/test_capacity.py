@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 from plan_strategies import MODEL, config, server
 
 from gymctl.config import Head, Membership, Role
-from gymctl.stack.plan import container_addresses
+from gymctl.stack.addresses import container_addresses
 from gymctl.stack.worker_nodes import Machines
 
 
@@ -22,14 +23,15 @@ from gymctl.stack.worker_nodes import Machines
         ("[fd00::1]", "http://[fd00::1]:8000"),
     ],
 )
-def test_addresses_are_given_as_urls_have_them(advertised, url):
+def test_addresses_are_given_as_urls_have_them(advertised: str, url: str) -> None:
     worker = replace(
         config(server("policy", MODEL)),
         membership=Membership(Role.WORKER, "t", "gpu1", advertised),
         head=Head(host=advertised, port=11000),
     )
     machines = Machines(worker, container_addresses(worker))
-    settings = OmegaConf.create(machines.node("image", "/x", 11001).slice_text)["gymctl_node"]
+    settings: Any = OmegaConf.create(machines.node("image", "/x", 11001).slice_text)
+    settings = settings["gymctl_node"]
     assert [item["url"] for item in settings["servers"]] == [url]
     assert settings["head"] == url.replace(":8000", ":11000")
     address = "0.0.0.0" if "example" in advertised else advertised.strip("[]")

@@ -30,7 +30,8 @@ SETTINGS = ContainerSettings.model_validate(
 def document(options: StackOptions | None = None, settings: ContainerSettings = SETTINGS) -> dict[str, Any]:
     mine = replace(server("mine", RESOURCES), container=settings)
     plan = plan_stack(config(mine, server("other", MODEL)), name="demo", options=options or StackOptions("1"))
-    return yaml.safe_load(render_stack(plan))
+    rendered: dict[str, Any] = yaml.safe_load(render_stack(plan))
+    return rendered
 
 
 def test_a_server_gets_what_its_settings_say_and_others_do_not() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
 
 from gymctl.config import ServerKind
-from gymctl.stack.plan import container_addresses
+from gymctl.stack.addresses import container_addresses
 from gymctl.stack.slices.slices import slice_for
 
 FIELDS = {

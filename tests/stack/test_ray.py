@@ -123,7 +123,8 @@ def test_nodes_run_where_the_block_says_and_the_head_where_addons_do() -> None:
     whole = stack(RayBlock(placement=Placement(labels={"pool": "cpu"})))
     whole = replace(whole, placements=Placements(addons=Placement(role="worker")))
     by_name = services(plan(whole))
-    assert [by_name[name].placement.constraints for name in ("ray-head", "ray-worker")] == [
+    placements = [by_name[name].placement for name in ("ray-head", "ray-worker")]
+    assert [placement and placement.constraints for placement in placements] == [
         ["node.role==worker"],
         ["node.role==worker", "node.labels.pool==cpu"],
     ]
