@@ -17,6 +17,7 @@ from gymctl.config.container_settings import LogSettings, VolumeMount
 from gymctl.config.diagnostics import CODES
 from gymctl.config.key_docs import KeyDoc, block_docs, setting_docs
 from gymctl.config.log_shipping import LogsKeys
+from gymctl.config.observation import ObserveKeys
 from gymctl.config.placement import Placement, Placements, Reservation, ResourceLimits
 from gymctl.config.ray import RayKeys
 from gymctl.config.schema import bundled_servers
@@ -62,6 +63,7 @@ _BLOCKS: tuple[tuple[str, str, type[Block], type[Block] | None], ...] = (
         None,
     ),
     ("`logs`", "See [log shipping](../observability.md#log-shipping).", LogsKeys, None),
+    ("`observe`", "`true`, or a block. See [metrics](../observability.md#metrics).", ObserveKeys, None),
     ("`vllm`", "One block, or several by name. See [vLLM](../vllm.md).", VllmKeys, None),
     ("`ray`", "See [Ray](../ray.md).", RayKeys, None),
 )

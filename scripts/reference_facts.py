@@ -157,6 +157,10 @@ FILES: tuple[Section, ...] = (
                 "Which stack runs from this directory: engine, name, servers, addresses, arguments. Contains no "
                 "secrets.",
             ),
+            (
+                ".gymctl/metrics-token, .gymctl/alertmanager.yaml",
+                "With `observe`: the token of `/metrics`, and the configuration for an Alertmanager of a local stack.",
+            ),
             (".gymctl/configuration.json", "The stack's configuration with secrets masked, for the records of runs."),
             (".gymctl/secrets/NAME", "Value of one secret, mounted into the containers that use it."),
             (".gymctl/swarm/NAME", "Configs that the stack file for Swarm refers to."),

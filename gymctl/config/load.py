@@ -19,6 +19,7 @@ from gymctl.config.lints import advise, note_merge_order, silenced_codes
 from gymctl.config.log_shipping import read_logs
 from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, ConfigSource, Head, ServerInstance
+from gymctl.config.observation import read_observe
 from gymctl.config.placement import read_placements
 from gymctl.config.port_checks import check_published
 from gymctl.config.ray import RayBlock, check_address, cluster_address, read_ray
@@ -129,6 +130,7 @@ def read_config(
         roots=layers.roots,
         files=tuple(document.name for document in layers.files),
         logs=read_logs(resolved, servers, findings),
+        observe=read_observe(resolved, findings),
         origins=findings.origins,
         resolved=resolved,
         advice=tuple(findings.notes),

@@ -11,6 +11,7 @@ from gymctl.config.choices import MergeOrder
 from gymctl.config.container_settings import ContainerSettings
 from gymctl.config.diagnostics import KeyPath, Location, Note, Origins
 from gymctl.config.log_shipping import LogsKeys
+from gymctl.config.observation import ObserveKeys
 from gymctl.config.placement import Placement, Placements, ResourceLimits
 from gymctl.config.ray import RayBlock
 from gymctl.config.vllm.served_model import VllmBlock
@@ -132,6 +133,8 @@ class Config:
     ray: RayBlock | None = None
     logs: LogsKeys | None = None
     """The log driver of containers; None: the default."""
+    observe: ObserveKeys | None = None
+    """What is measured, and what watches it; None: nothing is."""
     source: ConfigSource = field(default_factory=ConfigSource)
 
     @property

@@ -10,6 +10,7 @@ from gymctl.config.block import Block, Host, HostName, Must, OpenBlock, Port, ch
 from gymctl.config.choices import LogFormat, MergeOrder
 from gymctl.config.diagnostics import NoteCode
 from gymctl.config.log_shipping import LogsKeys
+from gymctl.config.observation import ObserveKeys
 from gymctl.config.placement import Placements
 from gymctl.config.ray import RayKeys
 from gymctl.config.vllm.served_model import VllmKeys
@@ -60,9 +61,6 @@ class GlobalKeys(OpenBlock):
     )
     log_format: Annotated[str, choice(*LogFormat)] | None = Field(
         None, description="Format of the log lines of servers without a `log_format`; by default `text`."
-    )
-    observe: bool = Field(
-        False, description="Whether servers and the collector collect metrics for Prometheus and serve `/metrics`."
     )
     use_absolute_ip: bool = Field(False, description="Whether NeMo Gym's servers use this machine's IP address.")
     port_range_low: Port = Field(_DEFAULTS["port_range_low"], description="Lowest port for servers without one.")
@@ -143,5 +141,8 @@ class StackKeys(GlobalKeys):
         None, description="A model served by the stack, or several by name."
     )
     logs: LogsKeys | None = Field(None, description="Log driver of the stack's containers.")
+    observe: Annotated[ObserveKeys | bool, Must("true, false, or a block")] = Field(
+        False, description="Whether servers and the collector collect metrics for Prometheus and serve `/metrics`."
+    )
     ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
     head_server: HeadKeys | None = Field(None, description="The head server's address.")

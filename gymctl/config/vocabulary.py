@@ -71,6 +71,7 @@ LOG_FORMAT_KEY = "log_format"
 LOGS_BLOCK = "logs"  # the key of the log driver of all containers
 OBSERVE_KEY = "observe"
 COLLECTOR_ALIAS = "gymctl-collector"  # of the container of a collection, on the network of its stack
+ALERTMANAGER_PORT = 9093
 COLLECTOR_PORT = 9464  # on which a collection answers /metrics
 RUNTIMES = ("gymctl", "nemo-gym")  # the values of `runtime`; otherwise the location of a server's code decides
 

@@ -20,6 +20,8 @@ STATE_FILE = "stack.json"
 _SECRETS = "secrets"
 _CONFIGURATION = "configuration.json"
 POLICY_TOKEN_FILE = "policy-token"  # noqa: S105 - the name of a file
+METRICS_TOKEN_FILE = "metrics-token"  # noqa: S105 - the name of a file
+ALERTMANAGER_FILE = "alertmanager.yaml"
 _SWARM_FILES = "swarm"  # configs that a stack file names
 
 
@@ -172,7 +174,7 @@ def _parse(values: dict[str, Any]) -> StackState:
 def clear_state(directory: Path) -> None:
     """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
     folder = directory / FOLDER
-    for name in (STATE_FILE, _CONFIGURATION, POLICY_TOKEN_FILE):
+    for name in (STATE_FILE, _CONFIGURATION, POLICY_TOKEN_FILE, METRICS_TOKEN_FILE, ALERTMANAGER_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in (_SECRETS, _SWARM_FILES):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -18,7 +18,7 @@ from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import StackState, find_state, load_state
 from gymctl.errors import EngineError, InputError, RunError
 from gymctl.operations.collect_options import CollectOptions, run_spec
-from gymctl.operations.monitoring import collector_address
+from gymctl.operations.monitoring import collector_address, stored_metrics_token
 from gymctl.operations.report import add_report_page
 from gymctl.operations.run_manifest import run_manifest
 
@@ -86,7 +86,8 @@ def collect_run(spec: RunSpec, on_event: OnEvent, directory: Path | None = None,
     spec = replace(spec, identity=identity, agents=agents_of(state), routes=routes_of(state))
     engine = engine_of(directory)
     spec = replace(spec, manifest=run_manifest(state, directory))
-    spec = replace(spec, metrics=collector_address(spec.manifest["configuration"], engine))
+    metrics = collector_address(spec.manifest["configuration"], engine)
+    spec = replace(spec, metrics=metrics, metrics_token=stored_metrics_token(directory))
     job = CollectionJob(spec, _server_urls(state))
     with registered(directory, spec.output):
         if engine.serves_loopback():

@@ -11,6 +11,7 @@ from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.engines.state import FOLDER, POLICY_TOKEN_FILE, state_folder, write_atomically
 from gymctl.errors import InputError
 from gymctl.operations.membership import store_token
+from gymctl.operations.monitoring import store_observation
 
 
 def policy_token(directory: Path) -> str:
@@ -40,13 +41,14 @@ def stored_policy_token(directory: Path) -> str:
 
 
 def store_tokens(config: Config, directory: Path, token: str | None) -> None:
-    """Write a coordinator's token and the policy token, for this user only; nothing where the stack has none.
+    """Write a coordinator's token, the policy token and the token of ``/metrics``, for this user only.
 
-    ``down`` leaves the first, and removes the second.
+    Nothing is written where the stack has none. ``down`` leaves the first, and removes the others.
 
     Raises:
         EngineError: the directory cannot be written.
     """
     store_token(config, directory)
+    store_observation(config, directory)
     if token:
         write_atomically(state_folder(directory) / POLICY_TOKEN_FILE, f"{token}\n", mode=0o600)

@@ -32,7 +32,7 @@ from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
 from gymctl.operations.exposure import check_exposed_engine, local_exposure
 from gymctl.operations.membership import check_swarm_role, published_head
-from gymctl.operations.monitoring import local_monitoring, stack_monitoring
+from gymctl.operations.monitoring import local_monitoring, local_monitoring_note, stack_monitoring
 from gymctl.operations.policy_token import policy_token, store_tokens
 
 if TYPE_CHECKING:
@@ -224,6 +224,7 @@ def _up_local(start: _Start) -> StackState:
     )
     store_tokens(config, start.directory, token)
     write_files(start.directory, local_monitoring(config, state))
+    start.note(local_monitoring_note(config))
     return state
 
 

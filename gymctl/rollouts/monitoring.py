@@ -15,7 +15,7 @@ from typing import Any
 from gymctl.config.row_routes import DEFAULT_ROUTE
 from gymctl.rollouts import events
 from gymctl.rollouts.spec import RunSpec
-from gymctl.server.monitoring import import_prometheus
+from gymctl.server.monitoring import import_prometheus, is_admitted
 
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _REWARDS = (-1.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -193,6 +193,19 @@ def _repeats_of(run: RunSpec, agent: str) -> int:
     return run.num_repeats.get(agent, run.num_repeats.get(DEFAULT_ROUTE, 1))
 
 
+def _with_token(application: Any, token: str) -> Any:
+    """A WSGI application that answers only those who send the token; an empty one: everyone."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        """The application's answer, or 401."""
+        if is_admitted(token, environ.get("HTTP_AUTHORIZATION")):
+            return application(environ, start_response)
+        start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Length", "0")])
+        return []
+
+    return answer
+
+
 @contextmanager
 def monitored(run: RunSpec, emit: events.OnEvent) -> Iterator[RunMonitor | None]:
     """The monitor of a run, which answers on ``run.metrics``; None when that is empty.
@@ -209,6 +222,7 @@ def monitored(run: RunSpec, emit: events.OnEvent) -> Iterator[RunMonitor | None]
     host, _, port = run.metrics.rpartition(":")
     try:
         server, thread = import_prometheus().start_http_server(int(port), host, monitor.registry)
+        server.set_app(_with_token(server.get_app(), run.metrics_token))
     except OSError as error:
         emit(events.RunNote(f"metrics are not served on {run.metrics}: {error.strerror}"))
         yield None

@@ -44,6 +44,7 @@ class RunSpec:
         manifest: what the run's record keeps of how it was started: ``command``, ``configuration`` (masked),
             ``versions`` and ``images`` (by service).
         metrics: ``HOST:PORT`` on which ``/metrics`` is answered; empty: nowhere, and nothing is counted.
+        metrics_token: token that ``/metrics`` requires; empty: none.
         identity: what else must be the same to resume: e.g. ``{"config": digest, "servers": {...}}``.
         agents: names of the agents of the stack; empty when they are not known.
         agent_map: agent by the name in a row (``agent_ref`` or ``task_source``); ``_default`` for all other rows.
@@ -72,6 +73,7 @@ class RunSpec:
     params_override: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
     metrics: str = ""
+    metrics_token: str = field(default="", repr=False)
     manifest: Mapping[str, Any] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
     agent_map: Mapping[str, str] = field(default_factory=dict)

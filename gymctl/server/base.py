@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,7 +17,15 @@ from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.failure_log import FailureLog
 from gymctl.server.message import Call, RefusedError, Reply, json_reply, printable_line
-from gymctl.server.monitoring import IN_FLIGHT, IN_FLIGHT_TEXT, METRICS_PATH, Gauge, ServerMonitor, prepare_processes
+from gymctl.server.monitoring import (
+    IN_FLIGHT,
+    IN_FLIGHT_TEXT,
+    METRICS_PATH,
+    Gauge,
+    ServerMonitor,
+    is_admitted,
+    prepare_processes,
+)
 from gymctl.server.rollout_context import in_session
 from gymctl.server.run.log_level import LogLevel
 from gymctl.server.run.log_lines import hide_in_logs
@@ -139,14 +147,20 @@ class Server:
 
     def _monitored(self) -> ServerMonitor | None:
         """What counts requests, in a stack with ``observe``; it is shown at ``/metrics``."""
-        if not self.settings.whole.get(OBSERVE_KEY):
+        observe = self.settings.whole.get(OBSERVE_KEY)
+        if observe is None or observe is False:
             return None
+        token = ""
+        if isinstance(observe, Mapping):
+            token = str(observe.get("token") or "")
         prepare_processes(self.config.num_workers or 1)
         is_shared = (self.config.num_workers or 1) > 1
         monitor = ServerMonitor(self.name, self.kind, self._all_gauges, is_shared=is_shared)
 
         async def metrics(call: Call, session: Session) -> Reply:
             """Metrics for Prometheus."""
+            if not is_admitted(token, call.header("authorization")):
+                return json_reply({"detail": f"{METRICS_PATH} requires the token of `observe`"}, 401)
             body, media_type = monitor.page()
             return Reply(200, body, media_type=media_type)
 

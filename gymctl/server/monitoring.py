@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import hmac
 import os
 import shutil
 import tempfile
@@ -37,6 +38,12 @@ class Gauge:
     description: str
     labels: Mapping[str, str]
     value: float
+
+
+def is_admitted(token: str, authorization: str | None) -> bool:
+    """Whether a request may read metrics: its header ``Authorization`` has the token, or the token is empty."""
+    expected = f"Bearer {token}".encode()
+    return not token or hmac.compare_digest((authorization or "").encode("utf-8", "replace"), expected)
 
 
 def import_prometheus() -> Any:

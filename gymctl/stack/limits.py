@@ -13,7 +13,7 @@ from gymctl.config import ServerKind
 from gymctl.config.sizes import size_in_bytes
 from gymctl.stack.addons.nemo_gym import GYM_ROOT
 from gymctl.stack.compose.model import ResourceBounds, Resources
-from gymctl.stack.service import ServicePlan
+from gymctl.stack.service import ALERTMANAGER_KIND, PROMETHEUS_KIND, ServicePlan
 
 _MB = 1024**2
 
@@ -38,6 +38,8 @@ RESOURCES = ContainerLimits(memory_mb=16384, pids=4096, tmp_mb=2048)
 NEMO_GYM = ContainerLimits(memory_mb=16384, pids=8192, tmp_mb=4096)
 RAY = ContainerLimits(memory_mb=32768, pids=32768, tmp_mb=8192)
 VLLM = ContainerLimits(memory_mb=None, pids=32768, tmp_mb=8192)
+PROMETHEUS = ContainerLimits(memory_mb=2048, pids=512, tmp_mb=64)
+ALERTMANAGER = ContainerLimits(memory_mb=512, pids=512, tmp_mb=64)
 COLLECTOR = ContainerLimits(memory_mb=16384, pids=1024, tmp_mb=1024)
 
 _BY_KIND = {
@@ -45,6 +47,8 @@ _BY_KIND = {
     "node": HEAD,
     "ray": RAY,
     "vllm": VLLM,
+    PROMETHEUS_KIND: PROMETHEUS,
+    ALERTMANAGER_KIND: ALERTMANAGER,
     ServerKind.MODEL.value: MODEL,
     ServerKind.AGENT.value: AGENT,
     ServerKind.RESOURCES.value: RESOURCES,

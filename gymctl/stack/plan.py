@@ -13,6 +13,7 @@ from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, NODE_
 from gymctl.errors import ConfigError, Problem
 from gymctl.stack.addons.edge import Edge
 from gymctl.stack.addons.nemo_gym import NemoGym
+from gymctl.stack.addons.observers import observers
 from gymctl.stack.addons.policy_watch import PolicyWatchers, watching_models
 from gymctl.stack.addons.ray import RayCheck, RayCluster
 from gymctl.stack.addons.replica_proxy import Replication
@@ -220,7 +221,9 @@ def _plan_services(
     egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
     secrets = {**servers.secrets, **parts.machines.secrets, **parts.watchers.secrets, **vllm.secrets, **egress}
     replicated = parts.replication.apply(services, parts.choice)
-    return with_stack_logging(with_networks(replicated, parts.config, stack), parts.config), secrets
+    watching = observers(parts.config, parts.choice, replicated)
+    joined = with_networks((*replicated, *watching.services), parts.config, stack)
+    return with_stack_logging(joined, parts.config), {**secrets, **watching.secrets}
 
 
 def _placed(parts: _Parts, service: ServicePlan, need: EgressNeed) -> ServicePlan:

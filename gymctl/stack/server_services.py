@@ -8,6 +8,7 @@ from gymctl.config import Config, ServerInstance
 from gymctl.config.vocabulary import HEAD_NAME, LOOPBACK_HOSTS
 from gymctl.stack.addons.edge import Edge
 from gymctl.stack.addons.nemo_gym import NemoGym
+from gymctl.stack.addons.observers import add_token_to_head
 from gymctl.stack.addons.policy_watch import PolicyWatchers
 from gymctl.stack.container import with_container
 from gymctl.stack.images import ImageChoice
@@ -35,7 +36,7 @@ def head_service(
     """The head, published at ``publish_host`` on this machine."""
     port = config.head.port
     data = head_slice(config, addresses)
-    secrets = watchers.add_to_head(data)
+    secrets = (*watchers.add_to_head(data), *add_token_to_head(config, data))
     edge.add_to_head(data)
     gym.add_to_head(data)
     head = ServicePlan(

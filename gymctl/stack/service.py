@@ -10,6 +10,9 @@ from gymctl.stack.compose.model import DeployPlacement, Device, Logging, Mount, 
 
 REPLICA_KIND = "replica"
 """Of the service that holds the replicas of a server behind a proxy."""
+PROMETHEUS_KIND = "prometheus"
+ALERTMANAGER_KIND = "alertmanager"
+"""Kinds of the services that watch a stack."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ HEAD_SERVICE = "head"
 NODE_SERVICE = "node"
 RAY_SERVICE = "ray-head"
 EDGE_SERVICE = "gymctl-edge"
+PROMETHEUS_SERVICE = "gymctl-prometheus"
+ALERTMANAGER_SERVICE = "gymctl-alertmanager"
 
 MOST_CHARACTERS = 63
 """Of a DNS label, and of a service's name in Swarm (swarmkit's controlapi/service.go), the stack's before it."""
 _ALWAYS_KEPT = 40
 """Characters of a name that is kept even where the stack's name is so long that Swarm refuses both."""
 
-_OWN_SERVICES = (HEAD_SERVICE, NODE_SERVICE, RAY_SERVICE, EDGE_SERVICE)
+_OWN_SERVICES = (HEAD_SERVICE, NODE_SERVICE, RAY_SERVICE, EDGE_SERVICE, PROMETHEUS_SERVICE, ALERTMANAGER_SERVICE)
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _OTHER_CHARACTERS = re.compile(r"[^A-Za-z0-9]+")
 _DIGEST_CHARACTERS = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gymctl.rollouts.monitoring import RunMonitor, monitored
 from gymctl.rollouts.spec import RunSpec
 from gymctl.server.monitoring import import_prometheus
 
+TOKEN = {"Authorization": "Bearer its-token"}
 HOPS = {"model": 500.0, "seed": 1.0, "made_up": 3.0}
 
 
@@ -39,6 +41,21 @@ def test_groups_with_one_reward(tmp_path: Path):
     assert value(made, "group_zero_variance_ratio", agent="a") == 1.0
     finish(made, 1, 0.5)
     assert value(made, "group_zero_variance_ratio", agent="a") == 0.5
+
+
+def test_metrics_require_the_token(tmp_path: Path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    run = RunSpec(tmp_path / "rows.jsonl", tmp_path / "out.jsonl", metrics=address, metrics_token="its-token")
+    with monitored(run, lambda event: None) as made:
+        assert made is not None
+        for header, status in (({}, 401), ({"Authorization": "Bearer no"}, 401), (TOKEN, 200)):
+            connection = http.client.HTTPConnection(address)
+            connection.request("GET", "/metrics", headers=header)
+            reply = connection.getresponse()
+            assert (reply.status, b"gymctl_rollouts" in reply.read()) == (status, status == 200)
+            connection.close()
 
 
 def test_repeats_by_agent(tmp_path: Path):

@@ -66,6 +66,19 @@ def test_a_series_exists_before_its_first_event():
     assert 'class="session_lost",kind="resources_servers",server="mine"} 0.0' in page
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [(None, 401), ("Bearer wrong", 401), ("token-of-the-metrics", 401), ("Bearer token-of-the-metrics", 200)],
+)
+def test_metrics_require_the_token(header: str | None, status: int):
+    server = made(observe={"token": "token-of-the-metrics"})
+    headers = [] if header is None else [(b"authorization", header.encode())]
+    reply = asyncio.run(server.handle(Call("/metrics", b"", "GET", headers=headers)))
+    assert reply.status == status
+    assert (b"gymctl_build_info" in reply.body) is (status == 200)
+    assert ask(server, "/")[0].status == 200
+
+
 def test_nothing_is_counted_without_observe():
     server = made()
     assert server.monitor is None

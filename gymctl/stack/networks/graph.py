@@ -8,10 +8,15 @@ from itertools import combinations
 from gymctl.config import Config
 from gymctl.config.vocabulary import REPLICA_SUFFIX
 from gymctl.stack.networks.egress_need import named_hosts
-from gymctl.stack.service import REPLICA_KIND, ServicePlan
+from gymctl.stack.service import PROMETHEUS_KIND, REPLICA_KIND, ServicePlan
 
 Neighbours = Mapping[str, set[str]]
-"""The services that a service calls or is called by, by service name; the head is left out."""
+"""The services that a service calls or is called by, by service name; those on every network are left out."""
+
+
+def is_hub(service: ServicePlan) -> bool:
+    """Whether a service is on every network of its stack: the head, and Prometheus, which scrapes all servers."""
+    return service.kind in ("head", PROMETHEUS_KIND)
 
 
 def neighbours(services: Sequence[ServicePlan], config: Config) -> Neighbours:
@@ -20,7 +25,7 @@ def neighbours(services: Sequence[ServicePlan], config: Config) -> Neighbours:
     A Ray cluster and its users are one group: the nodes connect back to the servers that use them. The order
     follows the names, so that networks keep their names whatever the order of the servers.
     """
-    names = {name: set[str]() for name in sorted(service.name for service in services if service.kind != "head")}
+    names = {name: set[str]() for name in sorted(service.name for service in services if not is_hub(service))}
     for service in services:
         for first, second in _calls(service, services, config):
             if first != second and first in names and second in names:

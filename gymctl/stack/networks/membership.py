@@ -1,8 +1,8 @@
 """The networks of each service, so that containers reach only those that they call or are called by.
 
 A group of services of which each calls every other has an internal network, which has no route to other addresses. The
-head is a member of each. Services with outbound access have other networks, with the same groups. A stack on
-several machines has one open network, because its servers call those of other machines.
+head and Prometheus are members of each. Services with outbound access have other networks, with the same groups. A
+stack on several machines has one open network, because its servers call those of other machines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import combinations
 
 from gymctl.config import Config, ServerKind
 from gymctl.config.vocabulary import EGRESS_NETWORK, MODELS_NETWORK, SERVERS_NETWORK
-from gymctl.stack.networks.graph import Neighbours, groups, neighbours, separate_groups
+from gymctl.stack.networks.graph import Neighbours, groups, is_hub, neighbours, separate_groups
 from gymctl.stack.service import ServicePlan
 
 MOST_NETWORKS = 16
@@ -72,33 +72,33 @@ def _with_egress_of_ray(services: Sequence[ServicePlan]) -> list[ServicePlan]:
     return [replace(service, egress=needed) if service.kind == "ray" else service for service in services]
 
 
-def _heads(services: Sequence[ServicePlan]) -> list[str]:
-    return [service.name for service in services if service.kind == "head"]
+def _hubs(services: Sequence[ServicePlan]) -> list[str]:
+    return [service.name for service in services if is_hub(service)]
 
 
 def _networks(services: Sequence[ServicePlan], calls: Neighbours, stack: str) -> Networks:
-    """A network for each group of services that call each other, the head in all of them."""
+    """A network for each group of services that call each other, the hubs in all of them."""
     return {**_named(groups(calls), services, stack), **_egress(services, calls)}
 
 
 def _named(members: Iterable[Sequence[str]], services: Sequence[ServicePlan], stack: str) -> Networks:
-    """A network for each group in ``members``, and the head in all of them."""
+    """A network for each group in ``members``, and the hubs in all of them."""
     taken = {name for service in services for name in service.networks}
     networks: Networks = {}
     for group in members:
-        networks[_name(group, stack, taken | networks.keys())] = [*_heads(services), *group]
+        networks[_name(group, stack, taken | networks.keys())] = [*_hubs(services), *group]
     return networks
 
 
 def _egress(services: Sequence[ServicePlan], calls: Neighbours) -> Networks:
     """Networks for the services with outbound access; those of one network call each other."""
-    named = {service.name: service for service in services if service.egress and service.kind != "head"}
+    named = {service.name: service for service in services if service.egress and not is_hub(service)}
     with_egress = sorted(named, key=lambda name: (named[name].kind != "ray", name))  # Ray's nodes stay together
-    heads = [service.name for service in services if service.egress and service.kind == "head"]
+    hubs = [service.name for service in services if service.egress and is_hub(service)]
     networks: Networks = {}
     for number, group in enumerate(separate_groups(with_egress, calls), start=1):
         networks[EGRESS_NETWORK if number == 1 else f"{EGRESS_NETWORK}-{number}"] = group
-    first = [*heads, *networks.pop(EGRESS_NETWORK, ())]
+    first = [*hubs, *networks.pop(EGRESS_NETWORK, ())]
     return {EGRESS_NETWORK: first, **networks} if first else networks
 
 
@@ -128,7 +128,7 @@ def _with_shared_models(services: Sequence[ServicePlan], calls: Neighbours, conf
     left = {name: {other for other in calls[name] if frozenset((name, other)) not in covered} for name in calls}
     placed = {name for group in (shared, *around) for name in group}
     rest = [group for group in groups(left) if len(group) > 1 or group[0] not in placed]
-    models: Networks = {MODELS_NETWORK: [*_heads(services), *shared]}
+    models: Networks = {MODELS_NETWORK: [*_hubs(services), *shared]}
     return {**models, **_named([*around, *rest], services, stack), **_egress(services, calls)}
 
 
@@ -149,10 +149,10 @@ def _around_environments(services: Sequence[ServicePlan], calls: Neighbours, con
 def _zones(services: Sequence[ServicePlan], calls: Neighbours, config: Config) -> Networks:
     """Three networks: of agents and environments, of model servers and their callers, and for outbound access."""
     models = {service.name for service in services if _is_model(service, config)}
-    heads = _heads(services)
+    hubs = _hubs(services)
     return {
-        SERVERS_NETWORK: [*heads, *(name for name in calls if name not in models)],
-        MODELS_NETWORK: [*heads, *_model_members(services, calls, config)],
+        SERVERS_NETWORK: [*hubs, *(name for name in calls if name not in models)],
+        MODELS_NETWORK: [*hubs, *_model_members(services, calls, config)],
         EGRESS_NETWORK: [service.name for service in services if service.egress],
     }
 

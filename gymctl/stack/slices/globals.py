@@ -45,6 +45,14 @@ def _is_read(key: str, *, is_own_agent: bool) -> bool:
     return key.startswith(upstream.GLOBALS_READ_PREFIXES) or (is_own_agent and key in upstream.GLOBALS_READ_BY_AGENTS)
 
 
+def shared_values(config: Config) -> dict[str, Any]:
+    """The global values as servers may get them: without credentials, and of ``observe`` only what servers need."""
+    values: dict[str, Any] = without_credentials(config.values)
+    if config.observe is not None:
+        values[OBSERVE_KEY] = config.observe.of_servers
+    return values
+
+
 def without_credentials(value: Any) -> Any:
     """Global values without those under a credential's key: no server needs them from there."""
     if isinstance(value, Mapping):

@@ -20,10 +20,11 @@ from gymctl.config.vocabulary import (
     HEAD_NAME,
     LOOPBACK,
     LOOPBACK_HOSTS,
+    OBSERVE_KEY,
     RAY_ADDRESS_KEY,
     base_url,
 )
-from gymctl.stack.slices.globals import named_blocks, visible_globals, without_credentials
+from gymctl.stack.slices.globals import named_blocks, shared_values, visible_globals
 from gymctl.stack.slices.interpolation import Piece, SecretFinder, dump_slice, escape_all
 from gymctl.stack.slices.secret_references import Marked, mark, mark_fields, unmark
 
@@ -90,7 +91,7 @@ class Slices:
         self._own = {name: mark_fields(server, finder, gateway) for name, server in config.servers.items()}
         self._globals: dict[str, Marked] = {
             name: mark(value, finder, None if name in _OWN_ADDRESSES else gateway, name)
-            for name, value in without_credentials(config.values).items()
+            for name, value in shared_values(config).items()
             if name not in (HEAD_NAME, "dry_run")
         }
         self._blocks = {name: named_blocks(server, config) for name, server in config.servers.items()}
@@ -217,6 +218,8 @@ def head_slice(config: Config, addresses: Mapping[str, Address]) -> dict[str, An
     data[HEAD_NAME] = {"host": head.bind, "port": head.port}
     data["dry_run"] = False
     values = {key: value for key, value in config.values.items() if key not in data}
+    if config.observe is not None:
+        values[OBSERVE_KEY] = config.observe.of_servers
     escaped: dict[str, Any] = escape_all({**data, **upstream.DEFAULT.defaults, **mask(values, config.secrets)})
     return escaped
 

@@ -1,0 +1,18 @@
+# Prometheus and Alertmanager of a stack with `observe: true`. `gymctl up` builds it. Their configuration comes with the
+# containers (compose/prometheus.yaml, compose/alertmanager.yaml).
+# A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
+ARG BASE_IMAGE=python:3.12-slim
+
+FROM ${BASE_IMAGE} AS server
+RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 \
+    if [ -s /run/ca.crt ]; then options="-o Acquire::https::CAInfo=/run/ca.crt"; fi; \
+    apt-get $options update -qq && \
+    apt-get $options install -y -qq --no-install-recommends prometheus prometheus-alertmanager && \
+    ln -s /usr/bin/prometheus-alertmanager /usr/local/bin/alertmanager && \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+# A volume that is mounted there for the first time takes its owner from here
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym && \
+    install -d -o gym -g gym /prometheus /alertmanager
+ENV HOME=/tmp
+USER gym
+WORKDIR /tmp
