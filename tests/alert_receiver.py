@@ -48,7 +48,7 @@ def receiving(host: str = "127.0.0.1") -> Iterator[AlertReceiver]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *arguments: Any) -> None:
+        def log_message(self, *arguments: Any) -> None:
             """Print nothing."""
 
     server = ThreadingHTTPServer((host, 0), Handler)

@@ -27,3 +27,8 @@ def promtool() -> str:
 @pytest.fixture(scope="session")
 def prometheus() -> str:
     return debian_command("prometheus")
+
+
+@pytest.fixture(scope="session")
+def alertmanager() -> str:
+    return debian_command("prometheus-alertmanager")
