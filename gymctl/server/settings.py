@@ -20,6 +20,7 @@ from gymctl.config.vocabulary import (
     LOOPBACK,
     NODE_KEY,
     NODE_PORT,
+    OBSERVE_KEY,
     REMOTE_KEY,
     ServerKind,
     base_url,
@@ -127,7 +128,7 @@ def _read(text: str, name: str) -> Mapping[str, Any]:
     if not isinstance(config, DictConfig):
         return data
     if name in config:
-        names = [name]
+        names = [name, OBSERVE_KEY]  # the token of metrics is a reference in slices
     else:
         names = list(config)
     for key in names:

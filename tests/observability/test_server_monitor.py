@@ -15,7 +15,7 @@ from gymctl.server.base import Server
 from gymctl.server.calls.client import Client, HopFailed, LocalTransport
 from gymctl.server.message import Call
 from gymctl.server.monitoring import ServerMonitor
-from gymctl.server.settings import Settings
+from gymctl.server.settings import Settings, settings_from_environment
 
 
 class Mine(ResourcesServer):
@@ -77,6 +77,16 @@ def test_metrics_require_the_token(header: str | None, status: int):
     assert reply.status == status
     assert (b"gymctl_build_info" in reply.body) is (status == 200)
     assert ask(server, "/")[0].status == 200
+
+
+def test_the_token_in_a_slice_is_a_reference_to_a_variable(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GYM_OBSERVE_TOKEN", "token-of-the-metrics")
+    slice_text = """
+mine: {resources_servers: {mine: {entrypoint: app.py, host: 127.0.0.1, port: 1, domain: agent}}}
+observe: {token: "${oc.env:GYM_OBSERVE_TOKEN}"}
+"""
+    settings = settings_from_environment({"NEMO_GYM_CONFIG_DICT": slice_text, "NEMO_GYM_CONFIG_PATH": "mine"})
+    assert settings.whole["observe"] == {"token": "token-of-the-metrics"}
 
 
 def test_nothing_is_counted_without_observe():
