@@ -211,8 +211,7 @@ def _plan_services(
     """All services in their order, and their secrets: the head (or a worker's node), Ray, the servers, vLLM."""
     ray = parts.ray.services(parts.choice, servers.images)
     vllm = vllm_stack(parts.config, parts.choice, parts.options.hub_token)
-    edge = parts.edge.services(parts.choice)
-    planned = (first, *ray, *servers.services, *vllm.services, *edge)
+    planned = (first, *ray, *servers.services, *vllm.services, *parts.edge.services(parts.choice))
     names = tuple(service.name for service in planned)
     users = parts.ray.outside_users
     need = EgressNeed(parts.config, runtimes=parts.runtimes, choice=parts.choice, ray_users=users, hosts=names)
