@@ -131,6 +131,10 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ),
             ("RAY_AUTH_MODE", "In Ray's containers: `disabled`, since only the stack's network reaches them."),
             ("GYMCTL_PROXY", "In a replica proxy: its configuration."),
+            (
+                "GYMCTL_PROMETHEUS, GYMCTL_ALERTS, GYMCTL_VLLM_ALERTS",
+                "In the container of Prometheus: its configuration and the rules of alerts.",
+            ),
             (f"{JOB_VARIABLE}, {CONTAINER_VARIABLE}", "In a collector's container: what to collect; its own name."),
         ),
     ),

@@ -196,10 +196,10 @@ def _repeats_of(run: RunSpec, agent: str) -> int:
 def _with_token(application: Any, token: str) -> Any:
     """A WSGI application that answers only those who send the token; an empty one: everyone."""
 
-    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+    def answer(request: dict[str, Any], start_response: Any) -> Any:
         """The application's answer, or 401."""
-        if is_admitted(token, environ.get("HTTP_AUTHORIZATION")):
-            return application(environ, start_response)
+        if is_admitted(token, request.get("HTTP_AUTHORIZATION")):
+            return application(request, start_response)
         start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Length", "0")])
         return []
 
