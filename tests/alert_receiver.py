@@ -27,10 +27,15 @@ class AlertReceiver:
 
     def wait_for(self, names: Collection[str]) -> None:
         """Wait until all of them have fired."""
+        for _ in self.until(names):
+            time.sleep(0.2)
+
+    def until(self, names: Collection[str]) -> Iterator[None]:
+        """Go round until all of them have fired; it is a failure if that takes minutes."""
         deadline = time.monotonic() + PATIENCE_S
         while missing := set(names) - self.firing():
             assert time.monotonic() < deadline, f"not received: {sorted(missing)}; received: {sorted(self.firing())}"
-            time.sleep(0.2)
+            yield
 
 
 @contextmanager

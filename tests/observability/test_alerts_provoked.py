@@ -112,15 +112,15 @@ def misuse(folder: Path, port: int, receiver: AlertReceiver) -> None:
     with process(command, code, "first.log", **environ):
         cookie = wait_for(port, "/seed_session")
         slow = {"GymctlServerErrors", "GymctlRateLimited", "GymctlEnvironmentSlow", "GymctlEventLoopLag"}
-        while not slow <= receiver.firing():
+        for _ in receiver.until(slow):
             for path in ("/explode", "/limited", "/block"):
                 post(port, path)
     with process(command, code, "second.log", **environ):
         wait_for(port, "/seed_session")
-        while "GymctlSessionsLost" not in receiver.firing():
+        for _ in receiver.until({"GymctlSessionsLost"}):
             post(port, "/verify", cookie)
             time.sleep(0.05)
-    while "GymctlServerRestarting" not in receiver.firing():
+    for _ in receiver.until({"GymctlServerRestarting"}):
         with process(command, code, "again.log", **environ):
             wait_for(port, "/seed_session")
             time.sleep(2.0)
