@@ -25,9 +25,11 @@ class Various(AgentServer):
 
     async def startup(self):
         self.began = None
+        self.calls = 0
 
     async def respond(self, params, rollout):
         self.began = self.began or time.monotonic()
+        self.calls += 1
         return await getattr(self, self.config.mode)(params, rollout)
 
     async def steady(self, params, rollout):
@@ -39,11 +41,19 @@ class Various(AgentServer):
 
     async def broken(self, params, rollout):
         await asyncio.sleep(0.2)
-        raise RefusedError((), "always")
+        if params["input"] == "fail":
+            raise RefusedError((), "a row that always fails")
+        return await rollout.model(params)
+
+    async def shaky(self, params, rollout):
+        if self.calls % 3 == 0:
+            raise HopFailed("endpoint", "/v1/responses", status=503, kind="http")
+        return await self.steady(params, rollout)
 
     async def flaky(self, params, rollout):
         if time.monotonic() - self.began < self.config.outage_s:
             raise HopFailed("endpoint", "/v1/responses", status=503, kind="http")
+        await asyncio.sleep(self.calls % 12)  # not all at once: a collection that has ended is not scraped
         return await rollout.model(params)
 
     async def uncalled(self, params, rollout):
@@ -62,7 +72,7 @@ if __name__ == "__main__":
 """
 TOOLS = """\
 import time
-from gymctl.server import HopFailed, ResourcesServer, VerifyRequest, VerifyResponse, tool
+from gymctl.server import HopFailed, ResourcesServer, Session, VerifyRequest, VerifyResponse, tool
 
 class Request(VerifyRequest):
     value: float = 1.0
@@ -78,6 +88,10 @@ class Env(ResourcesServer):
     @tool
     async def limited(self) -> str:
         raise HopFailed("endpoint", "/v1", status=429, kind="http")
+
+    @tool
+    async def remember(self, session: Session) -> str:
+        return session.id
 
     @tool
     async def block(self) -> str:
@@ -100,7 +114,7 @@ class Fixed(ModelServer):
 if __name__ == "__main__":
     Fixed.serve()
 """
-MODES = ("steady", "stuck", "broken", "flaky", "uncalled", "clumsy", "truncated")
+MODES = ("steady", "stuck", "broken", "shaky", "flaky", "uncalled", "clumsy", "truncated")
 EXPLODE = {"type": "function", "name": "explode", "description": "", "strict": True, "parameters": {}}
 
 
@@ -131,10 +145,12 @@ def write_stack(folder: Path) -> None:
 
 
 def rows(path: Path, *groups: tuple[str, int, float]) -> None:
-    """Rows for agents, taken in turn: the agent, how many, and the reward of each."""
+    """Rows for agents, group after group: the agent, how many, and the reward of each. ``broken`` fails every third."""
     lines = []
     for agent, count, value in groups:
-        params = {"input": "?", "tools": [EXPLODE]}
-        row = {"responses_create_params": params, "agent_ref": {"type": "responses_api_agents", "name": agent}}
-        lines += [json.dumps({**row, "value": value, "n": f"{agent} {value} {number}"}) for number in range(count)]
+        reference = {"type": "responses_api_agents", "name": agent}
+        for number in range(count):
+            params = {"input": "?" if number % 3 else "fail", "tools": [EXPLODE]}
+            row = {"responses_create_params": params, "agent_ref": reference, "value": value, "n": number}
+            lines.append(json.dumps({**row, "group": f"{agent} {value}"}))
     path.write_text("\n".join(lines) + "\n")

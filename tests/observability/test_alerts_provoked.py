@@ -118,7 +118,7 @@ def misuse(folder: Path, port: int, receiver: AlertReceiver) -> None:
     with process(command, code, "second.log", **environ):
         wait_for(port, "/seed_session")
         for _ in receiver.until({"GymctlSessionsLost"}):
-            post(port, "/verify", cookie)
+            post(port, "/remember", cookie)
             time.sleep(0.05)
     for _ in receiver.until({"GymctlServerRestarting"}):
         with process(command, code, "again.log", **environ):
@@ -225,7 +225,7 @@ def test_every_alert_fires_and_reaches_a_webhook(tmp_path: Path, prometheus: str
 
 def collect(stack: ExitStack, folder: Path, ports: list[int]) -> None:
     """Collections that go wrong: rewards that change, an agent with an outage, one that hangs, on a full disk."""
-    bad = tuple((mode, 60, 0.0) for mode in ("uncalled", "clumsy", "broken", "truncated"))
+    bad = tuple((mode, 60, 0.0) for mode in ("uncalled", "clumsy", "broken", "shaky", "truncated"))
     rows(folder / "many.jsonl", ("steady", 300, 1.0), *bad, ("steady", 3000, 0.0))
     rows(folder / "flaky.jsonl", ("flaky", 30, 1.0))
     rows(folder / "stuck.jsonl", ("stuck", 1, 1.0))
