@@ -10,6 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from free_ports import free_port
 
 pytestmark = pytest.mark.processes
@@ -30,7 +31,7 @@ PORT = re.compile(r"(?<=head_server\.port=)\d+")
 INSTALL = re.compile(r"^python3 -m venv|^source .*activate$", re.MULTILINE)
 
 
-def blocks() -> list[object]:
+def blocks() -> list[ParameterSet]:
     """Each block with the name of its page; those that start containers carry the ``docker`` mark."""
     params = []
     for page in PAGES:
@@ -47,7 +48,7 @@ def blocks() -> list[object]:
 
 
 @pytest.mark.parametrize("block", blocks())
-def test_a_block_runs_as_it_stands(block: str, tmp_path: Path):
+def test_a_block_runs_as_it_stands(block: str, tmp_path: Path) -> None:
     directory = tmp_path / f"page-{token_hex(4)}"  # the stack's name: others may run this test on the same engine
     directory.mkdir()
     (directory / "examples").symlink_to(TOP / "examples")
@@ -70,7 +71,7 @@ def test_a_block_runs_as_it_stands(block: str, tmp_path: Path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_first_blocks_of_the_readme_are_the_promised_ones():
+def test_the_first_blocks_of_the_readme_are_the_promised_ones() -> None:
     """What a newcomer and CI run as they stand."""
     first, second = BLOCK.findall((TOP / "README.md").read_text(encoding="utf-8"))[:2]
     assert first == "python3 -m venv .venv && .venv/bin/pip install -q .\n.venv/bin/gymctl quickstart\n"

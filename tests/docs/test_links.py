@@ -56,17 +56,17 @@ def problem(page: Path, target: str) -> str | None:
     return None
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_leads_somewhere() -> None:
     problems = [problem(page, target) for page in all_pages() for target in targets(page)]
     assert [text for text in problems if text] == []
 
 
 @pytest.mark.parametrize("target", ["missing.md", "#no-such-heading", "docs/engines.md#no-such-heading"])
-def test_a_broken_link_is_found(target: str):
+def test_a_broken_link_is_found(target: str) -> None:
     assert problem(TOP / "README.md", target) is not None
 
 
-def test_every_page_is_reachable_from_the_readme():
+def test_every_page_is_reachable_from_the_readme() -> None:
     reached = {TOP / "README.md"}
     waiting = list(reached)
     while waiting:

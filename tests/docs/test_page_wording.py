@@ -40,22 +40,22 @@ def prose(page: Path) -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(TOP)))
-def test_a_page_has_none_of_the_phrases(page: Path):
+def test_a_page_has_none_of_the_phrases(page: Path) -> None:
     phrases = [f"{number}: {match[0]}" for number, line in prose(page) for match in PHRASES.finditer(line)]
     assert phrases == []
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(TOP)))
-def test_lines_are_short(page: Path):
+def test_lines_are_short(page: Path) -> None:
     long_lines = [number for number, line in prose(page) if len(line) > LONGEST and not line.startswith("|")]
     assert long_lines == []
 
 
 @pytest.mark.parametrize("text", ["there is no page", "it is told so", "that of a model", "it is to end"])
-def test_a_phrase_is_found(text: str):
+def test_a_phrase_is_found(text: str) -> None:
     assert PHRASES.search(text)
 
 
 @pytest.mark.parametrize("text", ["it is no longer used", "it notes that offline use works", "what it is"])
-def test_plain_english_is_not(text: str):
+def test_plain_english_is_not(text: str) -> None:
     assert not PHRASES.search(text)

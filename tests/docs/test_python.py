@@ -25,7 +25,7 @@ NOTEBOOK = "import asyncio\nasync def cell():\n{block}\nasyncio.run(cell())\n"
 @pytest.mark.processes
 @pytest.mark.parametrize("is_notebook", [False, True], ids=["script", "notebook"])
 @pytest.mark.parametrize("block", BLOCKS, ids=range(1, len(BLOCKS) + 1))
-def test_a_block_runs_outside_of_a_checkout(block: str, is_notebook: bool, tmp_path: Path):
+def test_a_block_runs_outside_of_a_checkout(block: str, is_notebook: bool, tmp_path: Path) -> None:
     script = QUICKSTART.sub(f'load("examples/quickstart", "+head_server.port={free_port()}"', block)
     if is_notebook:
         script = NOTEBOOK.format(block="".join(f"    {line}\n" for line in script.splitlines()))
@@ -40,7 +40,7 @@ def test_a_block_runs_outside_of_a_checkout(block: str, is_notebook: bool, tmp_p
     assert done.stdout, "a block shows what it does"
 
 
-def test_every_public_name_is_in_a_block():
+def test_every_public_name_is_in_a_block() -> None:
     imported = {
         alias.name
         for block in BLOCKS

@@ -46,18 +46,18 @@ def looked_up(node: ast.AST) -> Iterator[str]:
         yield key.value.upper()
 
 
-def test_the_pages_are_what_the_script_writes(pages: dict[str, Callable[[], str]]):
+def test_the_pages_are_what_the_script_writes(pages: dict[str, Callable[[], str]]) -> None:
     folder = TOP / "docs" / "reference"
     differing = [name for name, page in pages.items() if (folder / name).read_text(encoding="utf-8") != page()]
     assert differing == [], "run: python scripts/reference_pages.py"
 
 
-def test_every_variable_of_the_code_is_on_the_page(pages: dict[str, Callable[[], str]]):
+def test_every_variable_of_the_code_is_on_the_page(pages: dict[str, Callable[[], str]]) -> None:
     documented = set(re.findall(r"`([A-Z_]+)`", pages["environment-variables.md"]()))
     assert set(variables()) - NO_VARIABLES - documented == set()
 
 
-def test_every_command_of_the_help_is_on_the_page(pages: dict[str, Callable[[], str]]):
+def test_every_command_of_the_help_is_on_the_page(pages: dict[str, Callable[[], str]]) -> None:
     import typer
 
     from gymctl.cli.main import app
@@ -74,12 +74,12 @@ def test_every_command_of_the_help_is_on_the_page(pages: dict[str, Callable[[], 
     assert headings == set(names(typer.main.get_command(app), "gymctl"))
 
 
-def test_lines_are_short(pages: dict[str, Callable[[], str]]):
+def test_lines_are_short(pages: dict[str, Callable[[], str]]) -> None:
     long = [line for page in pages.values() for line in page().splitlines() if len(line) > 120]
     assert [line for line in long if not line.startswith("|")] == []
 
 
-def test_a_command_is_on_the_page_once_however_often_it_was_registered(pages: dict[str, Callable[[], str]]):
+def test_a_command_is_on_the_page_once_however_often_it_was_registered(pages: dict[str, Callable[[], str]]) -> None:
     from gymctl.cli.main import _COMMANDS, _command_line
 
     for module in _COMMANDS:

@@ -46,27 +46,27 @@ def _texts(tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("message", [message for message in messages() if message not in CLASSES | OTHERS])
-def test_a_message_is_one_that_the_code_prints(message: str):
+def test_a_message_is_one_that_the_code_prints(message: str) -> None:
     parts = [part for part in VARIES.split(message) if re.search("[a-z]{2}", part)]
     missing = [part for part in parts if part not in printed() and part.strip() not in printed()]
     assert missing == [], "the code prints this no longer: change docs/troubleshooting.md"
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
-def test_a_class_of_failures_exists(name: str):
+def test_a_class_of_failures_exists(name: str) -> None:
     assert name in printed()
 
 
-def test_every_code_is_in_the_table():
+def test_every_code_is_in_the_table() -> None:
     listed = set(re.findall(r"^\| (GYM0\d\d) \|", PAGE, re.MULTILINE))
     assert listed == set(CODE.findall(printed()))
 
 
-def test_every_error_code_has_a_section_and_every_section_a_code():
+def test_every_error_code_has_a_section_and_every_section_a_code() -> None:
     assert set(re.findall(r"^Code: `(.+)`$", PAGE, re.MULTILINE)) == set(ErrorCode)
 
 
 @pytest.mark.parametrize("code", ErrorCode, ids=str)
-def test_every_error_code_is_in_use(code: ErrorCode):
+def test_every_error_code_is_in_use(code: ErrorCode) -> None:
     name = f"ErrorCode.{code.name}"
     assert any(name in path.read_text(encoding="utf-8") for path in (TOP / "gymctl").rglob("*.py"))

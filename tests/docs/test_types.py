@@ -42,18 +42,18 @@ def check(python: Path, folder: Path, *files: Path) -> None:
     run(sys.executable, "-m", "mypy", "--strict", "--python-executable", python, *files, cwd=folder)
 
 
-def test_an_environment_of_a_users_own(python: Path, tmp_path: Path):
+def test_an_environment_of_a_users_own(python: Path, tmp_path: Path) -> None:
     run(python, "-m", "gymctl.cli.main", "env", "init", "number_game", cwd=tmp_path)
     check(python, tmp_path, tmp_path / "resources_servers" / "number_game" / "app.py")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(1, len(BLOCKS) + 1))
-def test_a_script(python: Path, tmp_path: Path, block: str):
+def test_a_script(python: Path, tmp_path: Path, block: str) -> None:
     (tmp_path / "script.py").write_text(block)
     check(python, tmp_path, tmp_path / "script.py")
 
 
-def test_a_wrong_call_is_found(python: Path, tmp_path: Path):
+def test_a_wrong_call_is_found(python: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text('from gymctl import collect\n\ncollect("rows.jsonl", "out.jsonl", num_repeats="two")\n')
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), str(script)]
