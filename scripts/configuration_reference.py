@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from gymctl.config.block import Block
 from gymctl.config.container_settings import LogSettings, VolumeMount
 from gymctl.config.diagnostics import CODES
+from gymctl.config.edge import EdgeKeys
 from gymctl.config.key_docs import KeyDoc, block_docs, setting_docs
 from gymctl.config.log_shipping import LogsKeys
 from gymctl.config.observation import ObserveKeys
@@ -62,6 +63,7 @@ _BLOCKS: tuple[tuple[str, str, type[Block], type[Block] | None], ...] = (
         Placements,
         None,
     ),
+    ("`edge`", "See [Edge](../edge.md).", EdgeKeys, None),
     ("`logs`", "See [log shipping](../observability.md#log-shipping).", LogsKeys, None),
     ("`observe`", "`true`, or a block. See [metrics](../observability.md#metrics).", ObserveKeys, None),
     ("`vllm`", "One block, or several by name. See [vLLM](../vllm.md).", VllmKeys, None),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gymctl.config.vocabulary import COLLECTOR_PORT, HEAD_TOKEN, POLICY_TOKEN
+from gymctl.config.vocabulary import COLLECTOR_PORT, EDGE_TOKEN, HEAD_TOKEN, POLICY_TOKEN
 from gymctl.engines.build.addons import VLLM_BASE, WHEELS
 from gymctl.operations.membership import TOKEN_FILE
 from gymctl.operations.monitoring import PORT_VARIABLE
@@ -58,6 +58,11 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 POLICY_TOKEN,
                 "Token for `gymctl policy` and for changes of endpoints through the head ([Training](../training.md)), "
                 "read by `gymctl up`. By default a new one, in `.gymctl/policy-token`.",
+            ),
+            (
+                EDGE_TOKEN,
+                "Token that clients of the [edge](../edge.md) send, read by `gymctl up` and `render`. By default a new "
+                "one, in `.gymctl/edge-token`.",
             ),
             (
                 "NEMO_GYM_EXTRA_ROOTS",
@@ -171,6 +176,12 @@ FILES: tuple[Section, ...] = (
             (
                 str(TOKEN_FILE),
                 "Token of a head that workers register with. `gymctl down` keeps it, because workers have a copy.",
+            ),
+            (".gymctl/edge-token", "Token that clients of the [edge](../edge.md) send. `gymctl down` keeps it."),
+            (
+                ".gymctl/edge-certificate.pem, .gymctl/edge-ca.pem",
+                "The edge's certificate and key, and the certificate of the CA that clients trust. `gymctl down` keeps "
+                "them.",
             ),
             (".gymctl/policy-token", "Token for `gymctl policy` and the head's `/policy`; removed by `gymctl down`."),
             (".gymctl/collect-PID.json", "A running collection: its process and output. Removed at its end."),

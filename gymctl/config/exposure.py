@@ -40,30 +40,32 @@ class Exposure:
 NOT_EXPOSED = Exposure()
 
 
-def exposed_servers(config: Config, names: Sequence[str]) -> tuple[str, ...]:
+def exposed_servers(config: Config, names: Sequence[str], option: str = "--expose") -> tuple[str, ...]:
     """The servers that ``names`` selects: names of servers, or the groups ``agents`` and ``servers``.
+
+    ``option`` is where they were written, for messages.
 
     Raises:
         InputError: a name is not a server's, the server runs elsewhere, or a group is empty.
     """
     selected: set[str] = set()
     for name in names:
-        selected.update(_selected(config, name))
+        selected.update(_selected(config, name, option))
     return tuple(name for name in config.started if name in selected)
 
 
-def _selected(config: Config, name: str) -> Iterable[str]:
+def _selected(config: Config, name: str, option: str) -> Iterable[str]:
     if name in config.started:
         return (name,)
     if name in config.servers:
-        raise InputError(f"--expose {name}: {name} runs elsewhere (`at`)", "expose it where it runs")
+        raise InputError(f"{option} {name}: {name} runs elsewhere (`at`)", "expose it where it runs")
     if name not in list(ExposedGroup):
         hint = suggestion(name, (*ExposedGroup, *config.started))
-        raise InputError(f"--expose {name}: the configuration has no such server", hint)
+        raise InputError(f"{option} {name}: the configuration has no such server", hint)
     kinds = _GROUPS[ExposedGroup(name)]
     members = [server.name for server in config.started.values() if server.kind in kinds]
     if not members:
-        raise InputError(f"--expose {name}: the configuration has no {name}", "name the servers to expose")
+        raise InputError(f"{option} {name}: the configuration has no {name}", "name the servers to expose")
     return members
 
 
@@ -113,7 +115,10 @@ def check_clients(hosts: Iterable[str], clients: Sequence[Network]) -> None:
     reachable = [host for host in hosts if host not in LOOPBACK_HOSTS]
     if reachable and not clients:
         message = f"--expose on {reachable[0]} needs the addresses that may call, because clients cannot send a token"
-        raise InputError(message, "add --expose-to CIDR, such as --expose-to 10.0.0.0/8")
+        hint = (
+            "add --expose-to CIDR, such as --expose-to 10.0.0.0/8, or use TLS and a token: `edge` in the configuration"
+        )
+        raise InputError(message, hint)
     if clients and not reachable:
         message = "--expose-to has no effect on a loopback address, which only this machine can reach"
         hint = "remove it, or open another address: --publish ADDRESS; head_server.host with --engine local"

@@ -14,6 +14,7 @@ from gymctl.config.choices import MergeOrder
 from gymctl.config.derived_fields import with_derived_fields
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
+from gymctl.config.edge import read_edge
 from gymctl.config.layers import Layers, read_layers
 from gymctl.config.lints import advise, note_merge_order, silenced_codes
 from gymctl.config.log_shipping import read_logs
@@ -131,6 +132,7 @@ def read_config(
         files=tuple(document.name for document in layers.files),
         logs=read_logs(resolved, servers, findings),
         observe=read_observe(resolved, findings),
+        edge=read_edge(resolved, servers, findings),
         origins=findings.origins,
         resolved=resolved,
         advice=tuple(findings.notes),

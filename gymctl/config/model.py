@@ -10,6 +10,7 @@ from typing import Any
 from gymctl.config.choices import MergeOrder
 from gymctl.config.container_settings import ContainerSettings
 from gymctl.config.diagnostics import KeyPath, Location, Note, Origins
+from gymctl.config.edge import EdgeKeys
 from gymctl.config.log_shipping import LogsKeys
 from gymctl.config.observation import ObserveKeys
 from gymctl.config.placement import Placement, Placements, ResourceLimits
@@ -135,6 +136,8 @@ class Config:
     """The log driver of containers; None: the default."""
     observe: ObserveKeys | None = None
     """What is measured, and what watches it; None: nothing is."""
+    edge: EdgeKeys | None = None
+    """The published port with TLS; None: there is not one."""
     source: ConfigSource = field(default_factory=ConfigSource)
 
     @property

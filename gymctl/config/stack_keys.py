@@ -9,6 +9,7 @@ from gymctl.config import upstream
 from gymctl.config.block import Block, Host, HostName, Must, OpenBlock, Port, choice, wrong
 from gymctl.config.choices import LogFormat, MergeOrder
 from gymctl.config.diagnostics import NoteCode
+from gymctl.config.edge import EdgeKeys
 from gymctl.config.log_shipping import LogsKeys
 from gymctl.config.observation import ObserveKeys
 from gymctl.config.placement import Placements
@@ -140,6 +141,7 @@ class StackKeys(GlobalKeys):
     vllm: Annotated[dict[str, VllmKeys] | VllmKeys, Must("a block, or a mapping of names to blocks")] | None = Field(
         None, description="A model served by the stack, or several by name."
     )
+    edge: EdgeKeys | None = Field(None, description="One published port with TLS and a token for clients outside.")
     logs: LogsKeys | None = Field(None, description="Log driver of the stack's containers.")
     observe: Annotated[ObserveKeys | bool, Must("true, false, or a block")] = Field(
         False, description="Whether servers and the collector collect metrics for Prometheus and serve `/metrics`."

@@ -152,6 +152,7 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         ConfigError: the configuration cannot be a stack of containers.
     """
     from gymctl.engines.machine import machine_egress, machine_names
+    from gymctl.operations.edge import edge_identity
     from gymctl.operations.exposure import container_exposure
     from gymctl.operations.policy_token import policy_token
     from gymctl.stack import StackOptions, plan_stack
@@ -180,6 +181,13 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         is_swarm=options.is_swarm,
         hub_token=os.environ.get(HUB_TOKEN, ""),
         policy_token=policy_token(directory or Path.cwd()),
+        edge=edge_identity(
+            config,
+            directory or Path.cwd(),
+            publish_host=publish_host,
+            has_exposed=bool(options.expose),
+            is_swarm=options.is_swarm,
+        ),
         egress=machine_egress(os.environ, options.ca_bundle),
         machine_names=machine_names(),
     )

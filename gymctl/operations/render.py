@@ -11,6 +11,7 @@ from gymctl.config import Config, Role, Target
 from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.errors import ConfigError, InputError
 from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan, stack_name
+from gymctl.operations.edge import refuse_edge, store_edge
 from gymctl.operations.exposure import check_exposed_engine
 from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
@@ -112,6 +113,7 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
     if rendering.secrets:
         write_secrets(directory, rendering.secrets)
     store_tokens(config, directory, rendering.secrets.get(POLICY_TOKEN))
+    store_edge(config, directory, rendering.secrets)
     write_files(directory, rendering.files)
     write_atomically(path.resolve(), rendering.text, mode=new_file_mode())
 
@@ -129,6 +131,7 @@ def slurm_rendering(config: Config, options: PlanOptions, directory: Path) -> Re
     for option, is_set in (("--publish", options.publish is not None), ("--gym-version", options.gym_version)):
         if is_set:
             raise InputError(f"{option} is for containers, and a Slurm job does not start any", "remove it")
+    refuse_edge(config, "in a Slurm job")
     problems = [*slurm_problems(config, options.cpu_nodes)]
     if problems:
         raise ConfigError(problems)

@@ -28,6 +28,7 @@ from gymctl.operations.configuration import (
     stack_name,
 )
 from gymctl.operations.default_arguments import TypedOptions
+from gymctl.operations.edge import refuse_edge, store_edge
 from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
 from gymctl.operations.exposure import check_exposed_engine, local_exposure
@@ -207,6 +208,7 @@ def _up_local(start: _Start) -> StackState:
     if config.vllm:
         hint = "use --engine compose, or give the model server a base_url and remove the block"
         raise InputError("the local engine does not start vLLM", hint)
+    refuse_edge(config, "with the local engine")
     start.note(list(ignored_settings(config)))
     start.on_event(ServersExpected(("node" if config.is_worker else "head", *config.started)))
     token = policy_token(start.directory)
@@ -245,6 +247,7 @@ def _up_compose(start: _Start) -> StackState:
     before = engine.containers(stack.name)
     stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
     store_tokens(start.config, start.directory, stack.secrets.get(POLICY_TOKEN))
+    store_edge(start.config, start.directory, stack.secrets)
     write_files(start.directory, stack_monitoring(start.config, stack))
     start.on_event(ServersExpected(tuple(service.title for service in stack.services)))
     state = engine.up(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,13 +10,13 @@ from typing import Any, Literal
 from gymctl.config import Config, SliceMode
 from gymctl.config.exposure import Exposure
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, NODE_PORT, base_url
-from gymctl.errors import ConfigError, Problem
-from gymctl.stack.addons.edge import Edge
+from gymctl.errors import Problem
 from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.observers import observers
 from gymctl.stack.addons.policy_watch import PolicyWatchers, watching_models
 from gymctl.stack.addons.ray import RayCheck, RayCluster
 from gymctl.stack.addons.replica_proxy import Replication
+from gymctl.stack.addons.tls_edge import EdgeIdentity, StackEdge, stack_edge
 from gymctl.stack.addons.vllm import HUB_TOKEN, gpu_notes, vllm_stack
 from gymctl.stack.addresses import container_addresses
 from gymctl.stack.container import container_problems, with_stack_logging, with_start_period
@@ -25,7 +25,7 @@ from gymctl.stack.images import ImageChoice, ImagePlan
 from gymctl.stack.networks.egress_need import EgressNeed
 from gymctl.stack.networks.membership import network_notes, with_networks
 from gymctl.stack.placement import node_placement
-from gymctl.stack.plan_checks import plan_problems, size_problems
+from gymctl.stack.plan_checks import plan_problems, raise_any, size_problems
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.server_services import SERVICES_ROOT, head_notes, head_service, server_service
 from gymctl.stack.service import ServicePlan
@@ -56,6 +56,8 @@ class StackOptions:
     """What callers of the head must show to replace the endpoints of model servers; empty: none can be replaced."""
     exposure: Exposure = field(default_factory=Exposure)
     """The servers that clients outside of the stack may call at ``publish_host``."""
+    edge: EdgeIdentity | None = field(default=None, repr=False)
+    """The token and the certificate of a configuration's `edge`."""
     egress: Egress = field(default_factory=Egress)
     machine_names: tuple[str, ...] = ()
     """Names of this machine, which its own resolver may know from its hosts file only."""
@@ -114,7 +116,7 @@ class _Parts:
     ray: RayCluster
     choice: ImageChoice
     watchers: PolicyWatchers
-    edge: Edge
+    edge: StackEdge
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,11 @@ def plan_stack(config: Config, *, name: str, options: StackOptions) -> StackPlan
             slice is too large for an environment variable.
     """
     parts = _parts(config, name, options)
-    _raise_any(_configuration_problems(parts, name))
+    raise_any(_configuration_problems(parts, name))
     first = _first(parts)  # its image comes first: jobs run in it
     servers = _plan_servers(parts)
     services, secrets = _plan_services(parts, first, servers, name)
-    _raise_any(_service_problems(parts, services))
+    raise_any(_service_problems(parts, services))
     return StackPlan(
         name=name,
         services=services,
@@ -177,15 +179,8 @@ def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
         ray=RayCluster(config, runtimes, gym),
         choice=ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version),
         watchers=PolicyWatchers(config, runtimes, options.policy_token),
-        edge=Edge(config, addresses, options.exposure, options.publish_host),
+        edge=stack_edge(config, addresses, options.exposure, options.publish_host, options.edge),
     )
-
-
-def _raise_any(problems: Iterable[Problem]) -> None:
-    """Raise a ConfigError with the problems, if there are any."""
-    listed = list(problems)
-    if listed:
-        raise ConfigError(listed)
 
 
 def _configuration_problems(parts: _Parts, name: str) -> Iterator[Problem]:
@@ -218,7 +213,8 @@ def _plan_services(
     services = [_placed(parts, service, need) for service in planned]
     used = {name for service in services for name in service.secrets}
     egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
-    secrets = {**servers.secrets, **parts.machines.secrets, **parts.watchers.secrets, **vllm.secrets, **egress}
+    own = {**parts.machines.secrets, **parts.watchers.secrets, **parts.edge.secrets}
+    secrets = {**servers.secrets, **own, **vllm.secrets, **egress}
     replicated = parts.replication.apply(services, parts.choice)
     watching = observers(parts.config, parts.choice, replicated)
     joined = with_networks((*replicated, *watching.services), parts.config, stack)

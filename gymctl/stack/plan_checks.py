@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gymctl.config import Config, SliceMode
 from gymctl.config.wording import suggestion
-from gymctl.errors import ErrorCode, Problem
+from gymctl.errors import ConfigError, ErrorCode, Problem
 from gymctl.stack.addons.vllm import vllm_problems
 from gymctl.stack.compose.rules import MAX_VARIABLE
 from gymctl.stack.runtime import Runtime, Runtimes
@@ -17,6 +17,17 @@ MAX_SLICE = 120_000  # bytes; execve refuses a NAME=value of 131,072 with "argum
 
 _VARIABLE = "NEMO_GYM_CONFIG_DICT"
 _STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def raise_any(problems: Iterable[Problem]) -> None:
+    """Raise the problems, if there are any.
+
+    Raises:
+        ConfigError: there are.
+    """
+    listed = list(problems)
+    if listed:
+        raise ConfigError(listed)
 
 
 def plan_problems(config: Config, name: str, runtimes: Runtimes) -> Iterator[Problem]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gymctl.config import Config, ServerInstance
 from gymctl.config.vocabulary import HEAD_NAME, LOOPBACK_HOSTS
-from gymctl.stack.addons.edge import Edge
 from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.observers import add_token_to_head
 from gymctl.stack.addons.policy_watch import PolicyWatchers
+from gymctl.stack.addons.tls_edge import StackEdge
 from gymctl.stack.container import with_container
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.placement import node_placement, resource_bounds
@@ -30,7 +30,7 @@ def head_service(
     publish_host: str,
     machines: Machines,
     watchers: PolicyWatchers,
-    edge: Edge,
+    edge: StackEdge,
     gym: NemoGym,
 ) -> ServicePlan:
     """The head, published at ``publish_host`` on this machine."""

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from plan_strategies import AGENT, MODEL, RESOURCES, config, server
 
+from gymctl.config.vocabulary import EDGE_CERTIFICATE, EDGE_TOKEN
 from gymctl.errors import InputError
 from gymctl.stack import StackOptions, plan_stack, render_stack
 from gymctl.stack.audit.compose_file import stack_of_document, stack_of_text
@@ -95,6 +96,11 @@ def of_kind(kind: str, **keys: Any) -> Change:
         stack["networks"]["env1-alone"] = {"internal": True}
 
     return change
+
+
+def edge(*secrets: str) -> Change:
+    """Add a proxy that is published for other machines, and reads these secrets."""
+    return of_kind("edge", ports=["10.0.0.1:8443:8443"], secrets=list(secrets))
 
 
 def limits(service: str, **values: Any) -> Change:
@@ -203,6 +209,10 @@ BREAKS: list[tuple[str, Change]] = [
     ("restart-always", put("env1", restart="always")),
     ("published-without-token", put("env1", ports=["10.0.0.1:8080:8080"])),
     ("published-without-tls", put("head", ports=[{"target": 11000, "published": "443", "host_ip": "10.0.0.1"}])),
+    ("published-without-token", edge()),
+    ("published-without-tls", edge(EDGE_TOKEN)),
+    ("published-without-token", edge(EDGE_CERTIFICATE)),
+    ("published-server", edge()),
     ("every-interface", put("head", ports=["11000:11000"])),
     ("every-interface", put("head", ports=["11000"])),
     ("every-interface", put("head", ports=["[::]:11000:11000"])),
@@ -259,6 +269,9 @@ KEEPS: list[tuple[str, Change]] = [
     ("log-size", put("env1", logging={"driver": "syslog"})),
     ("every-interface", put("head", ports=["127.0.0.1:11000:11000"])),
     ("published-without-token", put("head", ports=["[::1]:11000:11000"])),
+    ("published-without-token", edge(EDGE_TOKEN, EDGE_CERTIFICATE)),
+    ("published-without-tls", edge(EDGE_TOKEN, EDGE_CERTIFICATE)),
+    ("published-server", edge(EDGE_TOKEN, EDGE_CERTIFICATE)),
     ("plain-overlay", other_network(driver="overlay", internal=True, driver_opts={"encrypted": ""})),
     ("host-address", other_network(driver="overlay", internal=True)),
     ("image-digest", put("env1", pull_policy="missing", image=f"another@{DIGEST}")),

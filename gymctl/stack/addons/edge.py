@@ -32,7 +32,7 @@ from gymctl.stack.slices.slices import Address
 from gymctl.stack.worker_nodes import outer_ports
 
 COOKIE = "gymctl-edge"
-_SINGLE = "it publishes ports on this machine, which only one container can use"
+SINGLE = "it publishes ports on this machine, which only one container can use"
 # Names that no other site can have a page at: without a dot, or of a container engine for its machine
 _SAFE_NAMES = (
     r"\[[0-9a-f:.]+\]|[0-9.]+|[^.:]+|[^:]+\.localhost|(?:host|gateway)\.docker\.internal|host\.containers\.internal"
@@ -52,6 +52,7 @@ class Edge:
         ports = outer_ports(config.started, config.head.port, inner)
         self.ports = {name: ports[name] for name in exposure.servers}
         """Port on this machine of each exposed server."""
+        self.secrets: dict[str, str] = {}
 
     def problems(self) -> Iterator[Problem]:
         """Ports that the proxy needs for itself."""
@@ -80,7 +81,7 @@ class Edge:
                 published_for=tuple(self.ports),
                 used_by=tuple(self.ports),
                 fragment=fragment("proxy"),
-                single=_SINGLE,
+                single=SINGLE,
             ),
         )
 

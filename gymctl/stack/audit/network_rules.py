@@ -30,13 +30,13 @@ def _privileged_ports(container: AuditedContainer) -> Iterator[str]:
 
 
 def _published(container: AuditedContainer) -> Iterator[str]:
-    if container.kind != HEAD:
+    if container.kind != HEAD and not container.is_tls_edge:
         yield from (f"port {port.published or port.target} is published" for port in container.ports)
 
 
 def _open_ports(container: AuditedContainer) -> Iterator[str]:
-    """The ports of gymctl's containers that other machines reach."""
-    if container.is_of_gymctl:
+    """The ports of gymctl's containers that other machines reach without TLS and without a token."""
+    if container.is_of_gymctl and not container.is_tls_edge:
         for port in container.ports:
             if port.host not in LOOPBACK_HOSTS:
                 yield f"{port.host}:{port.published}"
@@ -137,21 +137,19 @@ def _external_network(stack: AuditedStack) -> Iterator[Evidence]:
             yield Evidence(container.service, f"is on {names[0]}, with containers of others")
 
 
-_NO_TOKENS = "this version has no tokens: publish the head on 127.0.0.1 and use an SSH tunnel"
-
 NETWORK_RULES = (
     Rule(
         id="published-without-token",
         severity=Severity.CRITICAL,
         title="other machines can use a server without a token",
-        cure=_NO_TOKENS,
+        cure="edge: {address: ADDRESS}, and no --publish; or an SSH tunnel",
         check=each(_without_protection),
     ),
     Rule(
         id="published-without-tls",
         severity=Severity.HIGH,
         title="a server is published without TLS",
-        cure="this version has no TLS: put a proxy with TLS in front, or use an SSH tunnel",
+        cure="edge: {address: ADDRESS}, and no --publish; or an SSH tunnel",
         check=each(_without_encryption),
     ),
     Rule(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import ServerKind
+from gymctl.config.vocabulary import EDGE_CERTIFICATE, EDGE_TOKEN
 
 HEAD = "head"
 MODELS = frozenset({ServerKind.MODEL.value, "vllm"})
@@ -113,6 +114,11 @@ class AuditedContainer:
     def is_of_gymctl(self) -> bool:
         """Whether gymctl planned it."""
         return bool(self.kind)
+
+    @property
+    def is_tls_edge(self) -> bool:
+        """Whether it is the proxy of an ``edge``: its port needs TLS and a token."""
+        return self.kind == "edge" and {EDGE_TOKEN, EDGE_CERTIFICATE} <= set(self.secrets)
 
     @property
     def is_built(self) -> bool:

@@ -1,0 +1,71 @@
+"""The top-level ``edge:`` block: one published port with TLS and a token, for clients outside of the stack."""
+
+from collections.abc import Collection, Mapping
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from gymctl.config.block import Block, HostName, Must, Port, PositiveCount, Text, wrong
+from gymctl.config.block_reader import read_block
+from gymctl.config.choices import ExposedGroup
+from gymctl.config.diagnostics import Findings
+from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_PORT, LOOPBACK, ServerKind
+
+
+def _ipv4(value: str) -> str:
+    IPv4Address(value)  # AddressValueError is a ValueError
+    return value
+
+
+class EdgeKeys(Block):
+    """One published port with TLS and a token, with routes to the head and to servers."""
+
+    port: Port = Field(EDGE_PORT, description="Port of this machine on which clients call the edge.")
+    address: Annotated[str, AfterValidator(_ipv4), Must("an IPv4 address of this machine, or 0.0.0.0")] = Field(
+        LOOPBACK, description="IPv4 address of this machine on which the port is published; 0.0.0.0: every one."
+    )
+    servers: Annotated[list[str], Must("a list of servers, or of the groups agents and servers")] | None = Field(
+        None,
+        description="Servers that clients may call in addition to the head: names, or the groups `agents` and "
+        "`servers`; by default all agents.",
+    )
+    names: Annotated[list[HostName], Must("a list of host names or IPv4 addresses, such as [gym.example.com]")] = Field(
+        [], description="Names and addresses by which clients call the edge, for the certificate that gymctl creates."
+    )
+    certificate_file: Text | None = Field(
+        None, description="PEM file with your certificate and its chain; by default gymctl creates one, and a CA."
+    )
+    key_file: Text | None = Field(None, description="PEM file with the private key of `certificate_file`.")
+    rate_limit: PositiveCount = Field(
+        1000, description="Requests a second that the edge accepts from one client address; others get status 429."
+    )
+
+    @model_validator(mode="after")
+    def _has_certificate_and_key(self) -> Self:
+        if self.certificate_file is None and self.key_file is None:
+            return self
+        for key, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
+            if getattr(self, other) is None:
+                raise wrong(f"{key} needs {other}", f"add {other}, or remove {key}", key)
+        if self.names:
+            message = "names has no effect with certificate_file, which has its own names"
+            raise wrong(message, "remove one of them", "names")
+        return self
+
+
+def read_edge(resolved: Mapping[str, Any], servers: Collection[str], findings: Findings) -> EdgeKeys | None:
+    """The top-level ``edge:``; None when there is none, or a server has that name. Errors in it become problems."""
+    value = resolved.get(EDGE_BLOCK)
+    if value is None or EDGE_BLOCK in servers:
+        return None
+    return read_block(EdgeKeys, value, (EDGE_BLOCK,), findings)
+
+
+def edge_selection(keys: EdgeKeys, kinds: Collection[ServerKind]) -> tuple[str, ...]:
+    """The names and groups of the servers behind an edge; ``kinds`` are those of the stack's servers."""
+    if keys.servers is not None:
+        return tuple(keys.servers)
+    if ServerKind.AGENT in kinds or ServerKind.ENVIRONMENT in kinds:
+        return (ExposedGroup.AGENTS.value,)
+    return ()

@@ -1,0 +1,159 @@
+"""The token and the certificate of a stack's ``edge``: read from its directory, or created."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymctl.config import Config
+from gymctl.config.edge import EdgeKeys
+from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_CERTIFICATE, EDGE_TOKEN, EVERY_INTERFACE, LOOPBACK_HOSTS
+from gymctl.errors import InputError
+from gymctl.operations.edge_certificate import ca_certificate, created_certificate, serves
+
+if TYPE_CHECKING:
+    from gymctl.stack.addons.tls_edge import EdgeIdentity
+
+TOKEN_FILE = Path(".gymctl/edge-token")
+CERTIFICATE_FILE = Path(".gymctl/edge-certificate.pem")
+CA_FILE = Path(".gymctl/edge-ca.pem")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")  # RFC 6750
+
+
+def refuse_edge(config: Config, engine: str) -> None:
+    """Check that a configuration has no ``edge``, for ``engine``, which cannot start one.
+
+    Raises:
+        InputError: it has one.
+    """
+    if config.edge is not None:
+        where = config.origins.of((EDGE_BLOCK,))
+        message = f"{where}: edge is not available {engine}" if where else f"edge is not available {engine}"
+        raise InputError(message, "use --engine compose on one machine, or remove the block with ++edge=null")
+
+
+def edge_identity(
+    config: Config, directory: Path, *, publish_host: str, has_exposed: bool, is_swarm: bool
+) -> EdgeIdentity | None:
+    """The token and the certificate of the edge; None where the configuration has none. Nothing is written.
+
+    Args:
+        config: the configuration.
+        directory: the stack's, which keeps them.
+        publish_host: address of this machine that the head is published on.
+        has_exposed: whether servers are published without TLS.
+        is_swarm: whether the stack is for a Swarm.
+
+    Raises:
+        InputError: the stack cannot have an edge, or a file is missing or wrong.
+    """
+    from gymctl.stack.addons.tls_edge import EdgeIdentity
+
+    keys = config.edge
+    if keys is None:
+        return None
+    if is_swarm:
+        refuse_edge(config, "on a Swarm, whose ports have no address to bind to")
+    if config.membership is not None:
+        refuse_edge(config, "with --role")
+    _check_alone(publish_host, has_exposed=has_exposed)
+    token = os.environ.get(EDGE_TOKEN) or _stored(directory / TOKEN_FILE) or secrets.token_urlsafe(32)
+    if not _TOKEN.fullmatch(token):
+        message = f"the token in {EDGE_TOKEN} or {TOKEN_FILE} must have at least 16 of A-Z a-z 0-9 - . _ ~ + /"
+        raise InputError(message, "remove it for a new one")
+    if keys.certificate_file is not None and keys.key_file is not None:
+        folder = config.source.directory
+        own = _own_certificate(folder / keys.certificate_file, folder / keys.key_file)
+        return EdgeIdentity(token=token, certificate=own, token_file=str(TOKEN_FILE))
+    certificate = _certificate(keys, directory)
+    return EdgeIdentity(token=token, certificate=certificate, token_file=str(TOKEN_FILE), ca_file=str(CA_FILE))
+
+
+def store_edge(config: Config, directory: Path, stack_secrets: Mapping[str, str]) -> None:
+    """Write the token and the certificate of an edge for this user only, and the CA's; ``down`` leaves them.
+
+    Raises:
+        EngineError: the directory cannot be written.
+    """
+    from gymctl.engines.state import state_folder, write_atomically
+
+    if EDGE_TOKEN not in stack_secrets or config.edge is None:
+        return
+    folder = state_folder(directory)
+    write_atomically(folder / TOKEN_FILE.name, f"{stack_secrets[EDGE_TOKEN]}\n", mode=0o600)
+    if config.edge.certificate_file is None:
+        certificate = stack_secrets[EDGE_CERTIFICATE]
+        write_atomically(folder / CERTIFICATE_FILE.name, certificate, mode=0o600)
+        write_atomically(folder / CA_FILE.name, ca_certificate(certificate), mode=0o644)
+
+
+def _check_alone(publish_host: str, *, has_exposed: bool) -> None:
+    """Check that nothing is published without TLS next to the edge.
+
+    Raises:
+        InputError: something is.
+    """
+    if has_exposed:
+        message = "--expose publishes servers without TLS and token, next to the edge"
+        raise InputError(message, "list them in edge.servers, or remove the block with ++edge=null")
+    if publish_host not in LOOPBACK_HOSTS:
+        message = f"--publish {publish_host} publishes the head without TLS and token, next to the edge"
+        raise InputError(message, f"set edge.address={publish_host} instead; the edge leads to the head")
+
+
+def _certificate(keys: EdgeKeys, directory: Path) -> str:
+    """The certificate that the directory has, if it is valid for the names of the edge, else a new one."""
+    names = [*keys.names, "localhost", "127.0.0.1"]
+    if keys.address != EVERY_INTERFACE:
+        names.append(keys.address)
+    names = list(dict.fromkeys(names))
+    stored = _stored(directory / CERTIFICATE_FILE)
+    if stored and serves(stored, names):
+        return f"{stored}\n"
+    return created_certificate(names)
+
+
+def _stored(path: Path) -> str:
+    """The content of a file of the directory; empty where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "remove it, and run `gymctl up` again") from error
+
+
+def _own_certificate(certificate: Path, key: Path) -> str:
+    """The user's certificate, with its chain, and key.
+
+    Raises:
+        InputError: a file cannot be read, the key has a passphrase or does not belong to the certificate.
+    """
+    import ssl
+
+    texts = [_own(certificate, "certificate_file"), _own(key, "key_file")]
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_passphrase)
+    except (ssl.SSLError, ValueError, OSError) as error:
+        message = f"edge: {certificate} and {key} cannot be used: {getattr(error, 'reason', None) or error}"
+        raise InputError(message, "name a certificate and its private key, in PEM and without a passphrase") from None
+    return "".join(f"{text.strip()}\n" for text in texts)
+
+
+def _own(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"edge.{name}: {path} cannot be read: {error}", "name a file in PEM") from error
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase")
