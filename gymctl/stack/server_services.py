@@ -58,7 +58,9 @@ def head_service(
 
 
 def head_notes(config: Config, publish_host: str) -> Iterator[str]:
-    """Whether the configuration expects a head for other machines, but it is published for this machine only."""
+    """Whether the configuration expects a head for other machines, but only this machine can reach it."""
+    if config.edge is not None:
+        return
     key = "default_host"
     value = config.values.get(key)
     if config.head.host:

@@ -78,7 +78,7 @@ def test_names_of_servers_are_quoted_in_paths() -> None:
 
 
 def test_a_wrong_server_is_named() -> None:
-    with pytest.raises(ConfigError, match="edge.servers: towls: the configuration has no such server; .*tools"):
+    with pytest.raises(ConfigError, match=r"edge\.servers: towls: the configuration has no such server; .*tools"):
         planned(stack(servers=["towls"]))
 
 
@@ -104,3 +104,9 @@ def test_notes_name_the_files_and_not_the_token() -> None:
     own = planned(stack(address="10.0.0.5"), replace(IDENTITY, ca_file="")).notes
     assert any("curl -H" in note and "https://10.0.0.5:8443/" in note for note in own)
     assert not any("the-token" in note for note in notes)
+
+
+def test_a_host_for_clients_needs_no_other_publication() -> None:
+    whole = replace(stack(), values={"default_host": "gym.example.com"})
+    assert any("--publish" in note for note in planned(replace(whole, edge=None)).notes)
+    assert not any("--publish" in note for note in planned(whole).notes)

@@ -141,7 +141,7 @@ StackEdge = Edge | TlsEdge
 def stack_edge(
     config: Config, addresses: Mapping[str, Address], exposure: Exposure, host: str, identity: EdgeIdentity | None
 ) -> StackEdge:
-    """The edge of a stack: with TLS where the configuration has an ``edge``, else that of ``--expose``.
+    """The edge of a stack: with TLS where the configuration has an ``edge``, else the one of ``--expose``.
 
     Args:
         config: the configuration.

@@ -30,8 +30,10 @@ def _privileged_ports(container: AuditedContainer) -> Iterator[str]:
 
 
 def _published(container: AuditedContainer) -> Iterator[str]:
-    if container.kind != HEAD and not container.is_tls_edge:
-        yield from (f"port {port.published or port.target} is published" for port in container.ports)
+    if container.kind == HEAD or container.is_tls_edge:
+        return
+    for port in container.ports:
+        yield f"port {port.published or port.target} is published"
 
 
 def _open_ports(container: AuditedContainer) -> Iterator[str]:
