@@ -9,6 +9,7 @@ from gymctl.config.exposure import Exposure, check_clients, client_networks, exp
 from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK_HOSTS, is_this_machine
 from gymctl.engines.machine import machine_address
 from gymctl.errors import InputError
+from gymctl.operations.edge import refuse_edge
 
 
 def container_exposure(config: Config, names: Sequence[str], clients: Sequence[str], publish_host: str) -> Exposure:
@@ -29,8 +30,9 @@ def local_exposure(config: Config, names: Sequence[str], clients: Sequence[str])
     """The servers of the local engine that clients outside may call; where they listen is checked by the engine.
 
     Raises:
-        InputError: a name or a network is wrong, or the stack is on several machines.
+        InputError: a name or a network is wrong, the stack is on several machines, or it has an ``edge``.
     """
+    refuse_edge(config, "with the local engine")
     return _read(config, names, clients)
 
 

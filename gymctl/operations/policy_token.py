@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from gymctl.config import Config
 from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.engines.state import FOLDER, POLICY_TOKEN_FILE, state_folder, write_atomically
 from gymctl.errors import InputError
+from gymctl.operations.edge import store_edge
 from gymctl.operations.membership import store_token
 from gymctl.operations.monitoring import store_observation
 
@@ -40,15 +42,18 @@ def stored_policy_token(directory: Path) -> str:
         ) from error
 
 
-def store_tokens(config: Config, directory: Path, token: str | None) -> None:
-    """Write a coordinator's token, the policy token and the token of ``/metrics``, for this user only.
+def store_tokens(config: Config, directory: Path, stack_secrets: Mapping[str, str]) -> None:
+    """Write the tokens of a coordinator, of an edge, of ``/metrics`` and of the policy, for this user only.
 
-    Nothing is written where the stack has none. ``down`` leaves the first, and removes the others.
+    Nothing is written where the stack has none. ``down`` leaves the first two, and removes the others.
+    ``stack_secrets`` has the values by their environment names.
 
     Raises:
         EngineError: the directory cannot be written.
     """
     store_token(config, directory)
+    store_edge(config, directory, stack_secrets)
     store_observation(config, directory)
+    token = stack_secrets.get(POLICY_TOKEN)
     if token:
         write_atomically(state_folder(directory) / POLICY_TOKEN_FILE, f"{token}\n", mode=0o600)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config import Config, Role, Target
-from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.errors import ConfigError, InputError
 from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan, stack_name
-from gymctl.operations.edge import refuse_edge, store_edge
+from gymctl.operations.edge import refuse_edge
 from gymctl.operations.exposure import check_exposed_engine
 from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
@@ -112,8 +111,7 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
     check_ours(path.resolve())
     if rendering.secrets:
         write_secrets(directory, rendering.secrets)
-    store_tokens(config, directory, rendering.secrets.get(POLICY_TOKEN))
-    store_edge(config, directory, rendering.secrets)
+    store_tokens(config, directory, rendering.secrets)
     write_files(directory, rendering.files)
     write_atomically(path.resolve(), rendering.text, mode=new_file_mode())
 

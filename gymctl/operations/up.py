@@ -28,7 +28,6 @@ from gymctl.operations.configuration import (
     stack_name,
 )
 from gymctl.operations.default_arguments import TypedOptions
-from gymctl.operations.edge import refuse_edge, store_edge
 from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
 from gymctl.operations.exposure import check_exposed_engine, local_exposure
@@ -208,7 +207,6 @@ def _up_local(start: _Start) -> StackState:
     if config.vllm:
         hint = "use --engine compose, or give the model server a base_url and remove the block"
         raise InputError("the local engine does not start vLLM", hint)
-    refuse_edge(config, "with the local engine")
     start.note(list(ignored_settings(config)))
     start.on_event(ServersExpected(("node" if config.is_worker else "head", *config.started)))
     token = policy_token(start.directory)
@@ -224,7 +222,7 @@ def _up_local(start: _Start) -> StackState:
         exposure=exposure,
         on_note=lambda text: start.note([text]),
     )
-    store_tokens(config, start.directory, token)
+    store_tokens(config, start.directory, {POLICY_TOKEN: token})
     write_files(start.directory, local_monitoring(config, state))
     start.note(local_monitoring_note(config))
     return state
@@ -246,8 +244,7 @@ def _up_compose(start: _Start) -> StackState:
     start.note(prepared.notes)
     before = engine.containers(stack.name)
     stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
-    store_tokens(start.config, start.directory, stack.secrets.get(POLICY_TOKEN))
-    store_edge(start.config, start.directory, stack.secrets)
+    store_tokens(start.config, start.directory, stack.secrets)
     write_files(start.directory, stack_monitoring(start.config, stack))
     start.on_event(ServersExpected(tuple(service.title for service in stack.services)))
     state = engine.up(
@@ -282,7 +279,7 @@ def _up_swarm(start: _Start) -> StackState:
         on_build=start.on_event,
     )
     stack = start.plan(nofile)
-    store_tokens(start.config, start.directory, stack.secrets.get(POLICY_TOKEN))
+    store_tokens(start.config, start.directory, stack.secrets)
     rendering = render_swarm(stack, arguments=start.command, images=deployed)
     lost = [change for change in rendering.changes if change.outcome is KeyOutcome.LOST]
     start.note([*grouped(lost), *distribution_notes(registry=images.registry, hosts=images.hosts)])
