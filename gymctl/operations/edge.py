@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gymctl.config import Config
 from gymctl.config.edge import EdgeKeys
-from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_CERTIFICATE, EDGE_TOKEN, EVERY_INTERFACE, LOOPBACK_HOSTS
+from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_CERTIFICATE, EDGE_TOKEN, EVERY_INTERFACE, LOOPBACK, LOOPBACK_HOSTS
 from gymctl.errors import InputError
 from gymctl.operations.edge_certificate import ca_certificate, created_certificate, serves
 
@@ -107,7 +107,7 @@ def _check_alone(publish_host: str, *, has_exposed: bool) -> None:
 
 def _certificate(keys: EdgeKeys, directory: Path) -> str:
     """The certificate that the directory has, if it is valid for the names of the edge, else a new one."""
-    names = [*keys.names, "localhost", "127.0.0.1"]
+    names = [*keys.names, "localhost", LOOPBACK]
     if keys.address != EVERY_INTERFACE:
         names.append(keys.address)
     names = list(dict.fromkeys(names))
