@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from gymctl.config.vocabulary import LOOPBACK
+from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK
 from gymctl.config.wording import listing
 from gymctl.stack.slices.interpolation import Piece, Pieces
 
@@ -28,7 +28,7 @@ _URL = rf"{_BEGIN}{_SCHEME}({_NAMES})(?=[:/?#,;\s]|\Z)"
 _WITH_PORT = rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES})(?=:\d+(?:[/?#,;\s]|\Z))"
 _BARE = rf"{_BEGIN}(?:[^/?#@\s,;]*@)*({_NAMES}|::1)(?=[:/?#,;\s]|\Z)"
 # Every loopback name has one of these in it
-_PARTS = ("localhost", "loopback", "127.", "0.0.0.0", "[", "::1")
+_PARTS = ("localhost", "loopback", "127.", EVERY_INTERFACE, "[", "::1")
 _CALLED = re.compile(rf"{_BEGIN}(?:{_SCHEME}([a-z0-9.-]+)(?=[:/?#,;\s]|\Z)|([a-z0-9.-]+):\d+(?=[/?#,;\s]|\Z))", re.I)
 _IPV6_URL = re.compile(rf"{_BEGIN}{_SCHEME}\[([0-9a-f:.]+)\]", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
