@@ -117,8 +117,7 @@ def read_config(
     _check_credentials(resolved, findings)
     servers, remote = check_references(servers, resolved, findings, role)
     check_addresses(servers, head, resolved.get("default_host"), findings)
-    own_cluster = None if resolved.get(RAY_ADDRESS_KEY) else ray
-    check_published(servers.values(), head, vllm.values(), own_cluster, findings, role)
+    check_published(servers.values(), head, vllm.values(), _own_cluster(resolved, ray), findings, role)
     advise(servers, resolved, layers.files, findings)
     if not servers and role in (Role.ALL, Role.WORKER):
         _report_empty(layers, findings)
@@ -196,6 +195,13 @@ def _ray(
         resolved = {**resolved, RAY_ADDRESS_KEY: address}
     check_address(resolved.get(RAY_ADDRESS_KEY), findings)
     return resolved, read_ray(written, resolved.get(RAY_ADDRESS_KEY), findings)
+
+
+def _own_cluster(resolved: Mapping[str, Any], ray: RayBlock | None) -> RayBlock | None:
+    """The Ray cluster that the stack starts; None if the configuration has the address of another one."""
+    if resolved.get(RAY_ADDRESS_KEY):
+        return None
+    return ray
 
 
 def _secrets(raw: Mapping[str, Any], resolved: Mapping[str, Any], layers: Layers) -> dict[str, str]:
