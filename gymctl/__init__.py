@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from gymctl.operations.events import StackEvent
     from gymctl.operations.render import Rendering, render, write_rendering
     from gymctl.operations.stack import down, logs, scale
+    from gymctl.operations.stack_start import ImageOptions
     from gymctl.operations.status import StackStatus, status
-    from gymctl.operations.up import ImageOptions, up
+    from gymctl.operations.up import up
     from gymctl.rollouts.report import Report
 
 __version__ = "0.1.0"
@@ -76,7 +77,8 @@ __getattr__ = names_on_demand(
         "operations.render": ("Rendering", "render", "write_rendering"),
         "operations.stack": ("down", "logs", "scale"),
         "operations.status": ("StackStatus", "status"),
-        "operations.up": ("ImageOptions", "up"),
+        "operations.stack_start": ("ImageOptions",),
+        "operations.up": ("up",),
         "rollouts.report": ("Report",),
     },
 )

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gymctl.config.vocabulary import COLLECTOR_PORT, EDGE_TOKEN, HEAD_TOKEN, POLICY_TOKEN
+from gymctl.config.vocabulary import (
+    COLLECTOR_PORT,
+    DRAIN_FILE,
+    EDGE_TOKEN,
+    HEAD_TOKEN,
+    POLICY_TOKEN,
+    SESSIONS_FILE,
+)
 from gymctl.engines.build.addons import VLLM_BASE, WHEELS
 from gymctl.operations.membership import TOKEN_FILE
 from gymctl.operations.monitoring import PORT_VARIABLE
@@ -185,6 +192,7 @@ FILES: tuple[Section, ...] = (
             ),
             (".gymctl/policy-token", "Token for `gymctl policy` and the head's `/policy`; removed by `gymctl down`."),
             (".gymctl/collect-PID.json", "A running collection: its process and output. Removed at its end."),
+            (".gymctl/previous/", "The version of the stack before the one that runs, its secrets included."),
             (".gymctl/local.pid, .gymctl/local.log", "Process id and log of the local engine."),
         ),
     ),
@@ -257,6 +265,8 @@ FILES: tuple[Section, ...] = (
         (
             ("/run/secrets/NAME", "Secrets, and the certificates as `gymctl-ca`."),
             (str(READY_FILE), "Touched by a server's event loop every 5 seconds; the health check looks at its age."),
+            (DRAIN_FILE, "Has a server that keeps sessions end after those that it has, in an update of the stack."),
+            (SESSIONS_FILE, "Number of sessions of such a server while it waits for their end."),
         ),
     ),
 )

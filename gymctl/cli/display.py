@@ -52,6 +52,7 @@ class UpDisplay:
 
         self._console = Console(file=sys.stderr)
         self._lines: dict[str, _Line] = {}
+        self._draining: set[str] = set()
         self._live = Live(console=self._console, refresh_per_second=8, get_renderable=self._table)
 
     def __enter__(self) -> Self:
@@ -102,11 +103,23 @@ class UpDisplay:
 
     def _on_server(self, event: ServerEvent) -> None:
         """The state of a server changed."""
+        from gymctl.engines.protocol import DRAINING
+
+        if event.state == DRAINING:
+            self._on_drain(event)
+            return
         if event.state == "missing":
             text = "waiting"
         else:
             text = event.health or event.state
         self._update(event.name, text, None if text in _UNFINISHED else event.seconds)
+
+    def _on_drain(self, event: ServerEvent) -> None:
+        """An old container finishes its work; ``health`` has what it waits for."""
+        if event.health and event.name not in self._draining and not self._console.is_terminal:
+            self._console.print(f"{event.name}: {event.state}, {event.health}", soft_wrap=True)
+            self._draining.add(event.name)
+        self._update(event.name, f"{event.state} {event.health}".rstrip(), None)
 
     def _update(self, name: str, text: str, seconds: float | None) -> None:
         line = self._lines.setdefault(name, _Line(text, began=time.monotonic()))

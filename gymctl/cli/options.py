@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gymctl.operations.configuration import PlanOptions
     from gymctl.operations.default_arguments import TypedOptions
     from gymctl.operations.membership import MembershipOptions
-    from gymctl.operations.up import ImageOptions
+    from gymctl.operations.stack_start import ImageOptions
 
 Configuration = Annotated[
     list[str] | None,
@@ -220,7 +220,7 @@ def image_options(
     base_image: str | None, ca_bundle: Path | None, registry: str | None = None, hosts: list[str] | None = None
 ) -> ImageOptions:
     """How images are built and sent, from four options."""
-    from gymctl.operations.up import ImageOptions
+    from gymctl.operations.stack_start import ImageOptions
 
     return ImageOptions(base_image=base_image, ca_bundle=ca_bundle, registry=registry or "", hosts=tuple(hosts or ()))
 

@@ -100,6 +100,8 @@ def _lines(stack_changes: StackChanges) -> Iterator[str]:
 
 def _server_lines(server: ServerChange) -> Iterator[str]:
     yield f"{server.action:<10} {server.name}"
+    if server.action == "replaced" and server.stop_first:
+        yield f"             the old container stops first: {server.stop_first}"
     yield from (f"             {note}" for note in server.notes)
     for reason in server.reasons[:_MOST_REASONS]:
         yield f"             {_reason(reason)}"

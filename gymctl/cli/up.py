@@ -51,7 +51,15 @@ Timeout = Annotated[
         show_default="180; longer if a model is downloaded and loaded",
     ),
 ]
-
+Drain = Annotated[
+    float | None,
+    typer.Option(
+        "--drain",
+        help="Seconds that old containers may take to finish their requests and sessions in an update.",
+        min=0,
+        show_default="600",
+    ),
+]
 Probe = Annotated[
     bool,
     typer.Option("--probe/--no-probe", help="Try every model endpoint once, and note those that do not answer."),
@@ -76,6 +84,7 @@ def up(
     engine: Engine = EngineKind.COMPOSE,
     name: StackName = None,
     timeout: Timeout = None,
+    drain: Drain = None,
     slices: SliceOption = SliceMode.CLOSURE,
     merge_order: MergeOrderOption = None,
     base_image: BaseImage = None,
@@ -104,29 +113,28 @@ def up(
     Examples:
       gymctl up examples/quickstart
       gymctl up --engine local model.yaml agent.yaml +policy_model_name=mine
-      gymctl up "+config_paths=[model.yaml,agent.yaml]" +head_server.port=8000
       gymctl up --engine swarm --host ssh://me@worker-1 examples/multi-environment
     """  # noqa: D301 - \b has click leave the lines below it as they are
-    from gymctl.cli.display import UpDisplay
-    from gymctl.cli.output import interrupt_message, print_up
+    from gymctl.cli import display, output
+    from gymctl.operations import membership
     from gymctl.operations import up as operation
-    from gymctl.operations.membership import with_membership
 
     images = image_options(base_image, ca_bundle, registry, host)
     operation.check_engine_options(engine, role, publish, images)
     check_container_options(context, engine)
     config = load_configuration(configuration, merge_order, gym_root=gym_root, gym_version=gym_version, role=role)
-    config = with_membership(config, membership_options(role, advertise, node, token_file))
-    with interrupt_message(), UpDisplay() as display:
+    config = membership.with_membership(config, membership_options(role, advertise, node, token_file))
+    with output.interrupt_message(), display.UpDisplay() as lines:
         state = operation.up(
             config,
             plan_options(name, slices, gym_version, publish, expose=expose, expose_to=expose_to),
             engine=engine,
             images=images,
             timeout=timeout,
+            drain=drain,
             probe=probe,
             while_collecting=while_collecting,
             typed=repeatable_options(context),
-            on_event=display.on_event,
+            on_event=lines.on_event,
         )
-    print_up(config, state, as_json=as_json)
+    output.print_up(config, state, as_json=as_json)

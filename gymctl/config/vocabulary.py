@@ -109,3 +109,9 @@ def base_url(host: str, port: int | str) -> str:
     if ":" in host and not host.startswith("["):
         return f"http://[{host}]:{port}"
     return f"http://{host}:{port}"
+
+
+DRAIN_FILE = "/tmp/gymctl-drain"  # noqa: S108 - a container's own
+"""Asks a server in a container to end after the sessions that it has."""
+SESSIONS_FILE = "/tmp/gymctl-sessions"  # noqa: S108 - a container's own
+"""Number of sessions of a server that drains; empty before that; absent if it keeps none."""

@@ -10,6 +10,10 @@ from typing import Protocol
 from gymctl.engines.runner import OnLine
 
 MISSING = "missing"
+DRAIN_TIMEOUT_S = 600.0
+"""Seconds that an old container may take, by default, to finish its work."""
+DRAINING = "draining"
+"""State of a container that finishes its work before it ends."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from gymctl.errors import EngineError, ErrorCode, InputError
 
 FOLDER = ".gymctl"
 STATE_FILE = "stack.json"
-_SECRETS = "secrets"
-_CONFIGURATION = "configuration.json"
+SECRETS_FOLDER = "secrets"
+CONFIGURATION_FILE = "configuration.json"
+PREVIOUS_FOLDER = "previous"
+"""Files of the version before the one that runs."""
 POLICY_TOKEN_FILE = "policy-token"  # noqa: S105 - the name of a file
 METRICS_TOKEN_FILE = "metrics-token"  # noqa: S105 - the name of a file
 ALERTMANAGER_FILE = "alertmanager.yaml"
@@ -174,9 +176,9 @@ def _parse(values: dict[str, Any]) -> StackState:
 def clear_state(directory: Path) -> None:
     """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
     folder = directory / FOLDER
-    for name in (STATE_FILE, _CONFIGURATION, POLICY_TOKEN_FILE, METRICS_TOKEN_FILE, ALERTMANAGER_FILE):
+    for name in (STATE_FILE, CONFIGURATION_FILE, POLICY_TOKEN_FILE, METRICS_TOKEN_FILE, ALERTMANAGER_FILE):
         (folder / name).unlink(missing_ok=True)
-    for name in (_SECRETS, _SWARM_FILES):
+    for name in (SECRETS_FOLDER, _SWARM_FILES, PREVIOUS_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
     if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {".gitignore"}:
         shutil.rmtree(folder, ignore_errors=True)
@@ -185,13 +187,13 @@ def clear_state(directory: Path) -> None:
 def save_configuration(directory: Path, digest: str, configuration: Mapping[str, Any]) -> None:
     """Keep the configuration that a stack runs with, secrets masked, for the records of runs."""
     content = json.dumps({"digest": digest, "configuration": configuration}, default=str)
-    write_atomically(state_folder(directory) / _CONFIGURATION, content)
+    write_atomically(state_folder(directory) / CONFIGURATION_FILE, content)
 
 
 def load_configuration(directory: Path, digest: str) -> dict[str, Any] | None:
     """The configuration with a digest that was saved; None when another one was, or none that can be read."""
     try:
-        saved = json.loads((directory / FOLDER / _CONFIGURATION).read_text(encoding="utf-8"))
+        saved = json.loads((directory / FOLDER / CONFIGURATION_FILE).read_text(encoding="utf-8"))
         if saved["digest"] != digest:
             return None
         configuration: dict[str, Any] = saved["configuration"]
@@ -206,7 +208,7 @@ def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...
     The folder is entered by its owner only. The files are readable to all, because a container's user (uid 10001)
     meets them as bind mounts, without passing through the folder.
     """
-    folder = state_folder(directory) / _SECRETS
+    folder = state_folder(directory) / SECRETS_FOLDER
     _make_own(folder)
     changed = []
     for name, value in sorted(secrets.items()):

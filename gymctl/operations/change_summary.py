@@ -14,7 +14,7 @@ def summary(actions: Mapping[str, int], images: int = 0) -> str:
     parts = []
     if images:
         parts.append(f"{images} image{'s' if images > 1 else ''} built")
-    order = ("created", "replaced", "restarted", "started", "scaled", "removed", "unchanged")
+    order = ("created", "replaced", "started", "scaled", "removed", "unchanged")
     parts += [f"{actions[action]} {action}" for action in order if actions.get(action)]
     return ", ".join(parts) or "nothing to do"
 

@@ -18,7 +18,7 @@ from gymctl.engines.state import StackState, find_state
 from gymctl.errors import InputError
 from gymctl.operations.change_summary import summary
 from gymctl.operations.configuration import NOFILE, PlanOptions, config_digest, plan
-from gymctl.operations.up import ImageOptions
+from gymctl.operations.stack_start import ImageOptions
 
 if TYPE_CHECKING:
     from gymctl.config.diagnostics import Location
@@ -43,7 +43,7 @@ class ServerChange:
 
     name: str
     action: str
-    """``unchanged``, ``created``, ``replaced``, ``restarted``, ``started``, ``scaled`` or ``removed``."""
+    """``unchanged``, ``created``, ``replaced``, ``started``, ``scaled`` or ``removed``."""
     running: int
     """Containers that are there now."""
     replicas: int
@@ -51,6 +51,8 @@ class ServerChange:
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
     """Reasons that are not values, such as a container that has stopped."""
+    stop_first: str = ""
+    """Why old containers stop before new ones start; empty: new ones start first."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _server_change(change: ServiceChange, config: Config, images: Mapping[str, I
         replicas=change.replicas,
         reasons=tuple(_reason(difference, change.name, config, images) for difference in change.differences),
         notes=change.notes,
+        stop_first=change.stop_first,
     )
 
 

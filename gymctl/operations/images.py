@@ -13,7 +13,7 @@ from gymctl.engines.docker.requirements import check_commands, check_engine
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
 from gymctl.operations.configuration import PlanOptions, plan
 from gymctl.operations.events import OnStackEvent, ignore
-from gymctl.operations.up import ImageOptions
+from gymctl.operations.stack_start import ImageOptions
 
 
 @dataclass(frozen=True)

@@ -2,92 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gymctl.config import Config, EngineKind, Role
-from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.engines.collections import changed_collections
 from gymctl.engines.outside_servers import outside_servers, silent_servers
+from gymctl.engines.protocol import DRAIN_TIMEOUT_S
+from gymctl.engines.saved_stack import keep_as_previous, read_stack
 from gymctl.engines.server_code import code_digests
-from gymctl.engines.state import StackState, find_state, save_configuration, save_state, write_files
+from gymctl.engines.state import StackState, find_state, save_configuration, save_state
 from gymctl.errors import GymctlError, InputError
-from gymctl.operations.change_summary import changes_note
 from gymctl.operations.configuration import (
-    NOFILE,
     PlanOptions,
     check_swarm_publish,
     config_digest,
-    display_arguments,
     followed_version,
     masked_configuration,
-    plan,
-    stack_name,
 )
 from gymctl.operations.default_arguments import TypedOptions
 from gymctl.operations.endpoint_probes import endpoint_notes
-from gymctl.operations.events import Notice, OnStackEvent, ServersExpected, ignore
-from gymctl.operations.exposure import check_exposed_engine, local_exposure
+from gymctl.operations.events import OnStackEvent, ignore
+from gymctl.operations.exposure import check_exposed_engine
 from gymctl.operations.membership import check_swarm_role, published_head
-from gymctl.operations.monitoring import local_monitoring, local_monitoring_note, stack_monitoring
-from gymctl.operations.policy_token import policy_token, store_tokens
+from gymctl.operations.stack_start import STARTERS, ImageOptions, StackStart
 
-if TYPE_CHECKING:
-    from gymctl.stack import StackPlan
-
-_LOCAL_TIMEOUT_S = 180.0
 NOTHING_TYPED = TypedOptions()
-
-
-@dataclass(frozen=True)
-class ImageOptions:
-    """How images are built and given to the nodes of a Swarm."""
-
-    base_image: str | None = None
-    """Image to build on; by default python:3.12-slim."""
-    ca_bundle: Path | None = None
-    """Certificates that builds and servers trust; by default the machine's own."""
-    registry: str = ""
-    """Swarm: HOST/PREFIX to push the images to."""
-    hosts: tuple[str, ...] = ()
-    """Swarm: ssh:// or tcp:// addresses of engines to load the images into."""
-
-
-@dataclass(frozen=True)
-class _Start:
-    """One stack that is brought up: what, where, how."""
-
-    config: Config
-    options: PlanOptions
-    images: ImageOptions
-    directory: Path
-    typed: TypedOptions
-    timeout: float | None
-    on_event: OnStackEvent
-
-    def plan(self, nofile: int, *, bounded_logs: bool = True) -> StackPlan:
-        """The plan for containers that may have ``nofile`` open files, with a limit on their logs or without."""
-        options = replace(
-            self.options,
-            nofile=nofile,
-            bounded_logs=bounded_logs,
-            ca_bundle=self.images.ca_bundle,
-            timeout=self.timeout,
-        )
-        return plan(self.config, options, directory=self.directory)
-
-    def note(self, texts: Sequence[str]) -> None:
-        """Pass on sentences that the user should read."""
-        for text in texts:
-            self.on_event(Notice(text))
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        """The arguments and options that render the same stack again, without secrets."""
-        return (*display_arguments(self.config), *self.typed.of_file)
 
 
 def up(
@@ -97,6 +37,7 @@ def up(
     engine: EngineKind = EngineKind.COMPOSE,
     images: ImageOptions | None = None,
     timeout: float | None = None,
+    drain: float | None = None,
     directory: Path | None = None,
     typed: TypedOptions = NOTHING_TYPED,
     probe: bool = True,
@@ -111,6 +52,7 @@ def up(
         engine: what runs it.
         images: how images are built and given to a Swarm's nodes.
         timeout: seconds to wait; by default 180, longer where a model is fetched and loaded.
+        drain: Compose: seconds that old containers may take to finish their work in an update; by default 600.
         directory: by default the working directory. One directory has one stack.
         typed: options that an ``up`` without a configuration repeats.
         probe: try every model endpoint once, and note those that do not answer.
@@ -128,7 +70,7 @@ def up(
     role = config.membership.role if config.membership else Role.ALL
     check_engine_options(engine, role, options.publish, images)
     check_exposed_engine(options.expose, is_swarm=engine is EngineKind.SWARM)
-    start = _Start(
+    start = StackStart(
         config=config,
         options=replace(
             options,
@@ -140,22 +82,24 @@ def up(
         directory=directory,
         typed=typed,
         timeout=timeout,
+        drain_timeout=drain_timeout(engine, drain),
         on_event=on_event,
     )
-    before = find_state(directory)
-    code = code_digests(config.started)
-    digest = config_digest(config)
-    start.note(changed_collections(directory, before, digest, code, allowed=while_collecting))
-    state = _bring_up(start, engine, before, code)
+    state = _bring_up(start, engine, while_collecting=while_collecting)
     if probe:
         start.note([*silent_servers(state), *endpoint_notes(config, state, directory)])
     return state
 
 
-def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code: dict[str, str]) -> StackState:
+def _bring_up(start: StackStart, engine: EngineKind, *, while_collecting: bool) -> StackState:
     """Start the servers and save the state; if that fails, report what happened to the earlier stack."""
+    before = find_state(start.directory)
+    code = code_digests(start.config.started)
+    digest = config_digest(start.config)
+    start.note(changed_collections(start.directory, before, digest, code, allowed=while_collecting))
+    earlier = read_stack(start.directory)
     try:
-        state = _ENGINES[engine](start)
+        state = STARTERS[engine](start)
         outside = outside_servers(start.config, engine)
         state = replace(
             state,
@@ -166,14 +110,29 @@ def _bring_up(start: _Start, engine: EngineKind, before: StackState | None, code
         )
         save_state(start.directory, state)
         save_configuration(start.directory, state.config_digest, masked_configuration(start.config))
-    except KeyboardInterrupt:
+        if earlier is not None and earlier.is_other_than(read_stack(start.directory)):
+            keep_as_previous(start.directory, earlier)
+    except KeyboardInterrupt as interrupt:
         start.note(_stopped(before, start.directory))
         cleanup = "to clean up: gymctl down" if find_state(start.directory) else "nothing was started"
-        raise KeyboardInterrupt(f"interrupted; {cleanup}") from None
+        raise KeyboardInterrupt(str(interrupt) or f"interrupted; {cleanup}") from None
     except GymctlError:
         start.note(_stopped(before, start.directory))
         raise
     return state
+
+
+def drain_timeout(engine: EngineKind, drain: float | None) -> float:
+    """Seconds that old containers may take to finish their work; ``drain`` was requested.
+
+    Raises:
+        InputError: it was requested of an engine that has its own limit.
+    """
+    if drain is not None and engine is not EngineKind.COMPOSE:
+        raise InputError("--drain is for --engine compose", "remove it, or use Compose")
+    if drain is None:
+        return DRAIN_TIMEOUT_S
+    return drain
 
 
 def check_engine_options(engine: EngineKind, role: Role, publish: str | None, images: ImageOptions) -> None:
@@ -197,104 +156,3 @@ def _stopped(before: StackState | None, directory: Path) -> list[str]:
     if before is None or find_state(directory) is not None:
         return []
     return [f"the previous stack {before.name} has been stopped"]
-
-
-def _up_local(start: _Start) -> StackState:
-    from gymctl.engines.local.engine import LocalEngine
-    from gymctl.engines.local.ignored_settings import ignored_settings
-
-    config = start.config
-    if config.vllm:
-        hint = "use --engine compose, or give the model server a base_url and remove the block"
-        raise InputError("the local engine does not start vLLM", hint)
-    start.note(list(ignored_settings(config)))
-    start.on_event(ServersExpected(("node" if config.is_worker else "head", *config.started)))
-    token = policy_token(start.directory)
-    exposure = local_exposure(config, start.options.expose, start.options.expose_to)
-    state = LocalEngine(start.directory).up(
-        config,
-        name=stack_name(start.options.name, start.directory),
-        display_args=display_arguments(config),
-        config_digest=config_digest(config),
-        timeout=start.timeout or _LOCAL_TIMEOUT_S,
-        on_event=start.on_event,
-        policy_token=token,
-        exposure=exposure,
-        on_note=lambda text: start.note([text]),
-    )
-    store_tokens(config, start.directory, {POLICY_TOKEN: token})
-    write_files(start.directory, local_monitoring(config, state))
-    start.note(local_monitoring_note(config))
-    return state
-
-
-def _up_compose(start: _Start) -> StackState:
-    """Plan, check and build, render with the open files that this engine allows, start and wait."""
-    from gymctl.engines.compose.engine import ComposeEngine
-    from gymctl.engines.compose.watch import patience
-    from gymctl.engines.docker.gpus import check_hub_heads
-    from gymctl.stack import one_machine_notes, render_stack
-
-    engine = ComposeEngine(start.directory)
-    check_hub_heads(start.config.vllm.values(), os.environ)
-    stack = start.plan(NOFILE)
-    images = start.images
-    start.note([*stack.notes, *one_machine_notes(stack.services)])
-    prepared = engine.prepare(stack, base_image=images.base_image, ca_bundle=images.ca_bundle, on_build=start.on_event)
-    start.note(prepared.notes)
-    before = engine.containers(stack.name)
-    stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
-    store_tokens(start.config, start.directory, stack.secrets)
-    write_files(start.directory, stack_monitoring(start.config, stack))
-    start.on_event(ServersExpected(tuple(service.title for service in stack.services)))
-    state = engine.up(
-        stack,
-        render_stack(stack, arguments=start.command),
-        arguments=start.command,
-        config_digest=config_digest(start.config),
-        timeout=start.timeout or patience(stack.services),
-        on_event=start.on_event,
-    )
-    start.note(changes_note(before, engine.containers(stack.name)))
-    return state
-
-
-def _up_swarm(start: _Start) -> StackState:
-    """Plan, build, give the images to the nodes, render, deploy and watch."""
-    from gymctl.engines.compose.watch import patience
-    from gymctl.engines.swarm.engine import SwarmEngine
-    from gymctl.engines.swarm.preparation import distribution_notes
-    from gymctl.stack.swarm import KeyOutcome, grouped, render_swarm
-
-    engine = SwarmEngine(start.directory)
-    images = start.images
-    stack = start.plan(NOFILE)
-    start.note(stack.notes)
-    nofile, deployed = engine.prepare(
-        stack,
-        registry=images.registry,
-        hosts=images.hosts,
-        base_image=images.base_image,
-        ca_bundle=images.ca_bundle,
-        on_build=start.on_event,
-    )
-    stack = start.plan(nofile)
-    store_tokens(start.config, start.directory, stack.secrets)
-    rendering = render_swarm(stack, arguments=start.command, images=deployed)
-    lost = [change for change in rendering.changes if change.outcome is KeyOutcome.LOST]
-    start.note([*grouped(lost), *distribution_notes(registry=images.registry, hosts=images.hosts)])
-    write_files(start.directory, stack_monitoring(start.config, stack))
-    start.on_event(ServersExpected(tuple(item.title for item in stack.services if item.name in rendering.services)))
-    return engine.up(
-        stack,
-        rendering,
-        images=deployed,
-        arguments=start.command,
-        config_digest=config_digest(start.config),
-        timeout=start.timeout or patience(stack.services),
-        on_event=start.on_event,
-    )
-
-
-_ENGINES: Mapping[EngineKind, Callable[[_Start], StackState]]
-_ENGINES = {EngineKind.COMPOSE: _up_compose, EngineKind.LOCAL: _up_local, EngineKind.SWARM: _up_swarm}

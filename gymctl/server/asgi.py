@@ -95,7 +95,7 @@ class Application:
         work = server.handle(call_of(scope, body))
         reply = await while_wanted(work, receive) if endpoint and endpoint.while_wanted else await work
         if reply is not None:
-            await _write_reply(reply, send)
+            await _write_reply(reply, send, close=server.sessions.is_draining)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and stop the server when the ASGI server requests it (the lifespan protocol)."""

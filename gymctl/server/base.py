@@ -16,7 +16,7 @@ from gymctl.errors import InputError
 from gymctl.server.calls.client import SESSION_LOST, Client, HopFailed
 from gymctl.server.endpoints import Endpoint, endpoint, marked_endpoints
 from gymctl.server.failure_log import FailureLog
-from gymctl.server.message import Call, RefusedError, Reply, json_reply, printable_line
+from gymctl.server.message import NOT_TAKEN_HEADER, Call, RefusedError, Reply, json_reply, printable_line
 from gymctl.server.monitoring import (
     IN_FLIGHT,
     IN_FLIGHT_TEXT,
@@ -188,6 +188,8 @@ class Server:
         # no rollout begins with a check of health, which would otherwise leave a session behind each time
         is_kept = endpoint.uses_session or call.method != "GET"
         identity = call.cookies.get(self.sessions.cookie)
+        if self.sessions.refuses_new and identity is None and is_kept and call.deadline is not None:
+            return Reply(503, headers={NOT_TAKEN_HEADER: "1", "retry-after": "1"})
         session = self.sessions.open(identity, replaces_lost=endpoint.begins_session, place=place, is_kept=is_kept)
         self._in_flight += 1
         started = time.perf_counter()

@@ -14,6 +14,7 @@ A session ends with its verdict. Another call in it is refused as one in a lost 
 from __future__ import annotations
 
 import os
+import time
 from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any
@@ -27,6 +28,8 @@ COOKIE_ATTRIBUTES = "; path=/; Max-Age=1209600; httponly; samesite=lax"
 _COOKIE_PUNCTUATION = "!#$&'*+^`|"  # of a cookie's name (RFC 6265), apart from -._~, which are never encoded
 _MOST_SESSIONS = 262_144
 _IDLE_S = 6 * 3600.0
+ABANDONED_S = 300.0
+"""Seconds without a call after which nobody waits for the end of a session."""
 
 
 class SessionLostError(RunError):
@@ -84,6 +87,11 @@ class SessionStore:
         self.stateless = stateless
         self._mark = os.urandom(4).hex()
         self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
+        self._last_calls: TTLCache[str, float] = TTLCache(_MOST_SESSIONS, ABANDONED_S)
+        self.is_draining = False
+        """Whether this process is about to end, so that callers should connect to other replicas."""
+        self.refuses_new = False
+        """Whether new sessions belong on other replicas, since this process will end after those that it has."""
 
     def open(
         self, identity: str | None, *, replaces_lost: bool = False, place: str = "", is_kept: bool = True
@@ -98,11 +106,18 @@ class SessionStore:
             identity = place_of(place) + self._mark + os.urandom(12).hex()
             if is_kept and not self.stateless:
                 self._states[identity] = {}
+        if identity in self._states:
+            self._last_calls[identity] = time.monotonic()
         return Session(identity, self)
 
     def __len__(self) -> int:
         """How many sessions there are."""
         return len(self._states)
+
+    @property
+    def in_use(self) -> int:
+        """How many sessions there are that had a call in the last minutes (``ABANDONED_S``)."""
+        return sum(identity in self._last_calls for identity in list(self._states))
 
     def holds(self, session: Session) -> bool:
         """Whether the session is one of this process that has not ended."""
@@ -111,6 +126,7 @@ class SessionStore:
     def end(self, session: Session) -> None:
         """Forget a session."""
         self._states.pop(session.cookie, None)
+        self._last_calls.pop(session.cookie, None)
 
     def state(self, identity: str) -> dict[str, Any]:
         """The session's state.

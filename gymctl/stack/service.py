@@ -10,6 +10,8 @@ from gymctl.stack.compose.model import DeployPlacement, Device, Logging, Mount, 
 
 REPLICA_KIND = "replica"
 """Of the service that holds the replicas of a server behind a proxy."""
+PROXY_IMPLEMENTATION = "proxy"
+"""Of a service that runs HAProxy."""
 PROMETHEUS_KIND = "prometheus"
 ALERTMANAGER_KIND = "alertmanager"
 """Kinds of the services that watch a stack."""

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gymctl.config import load_config
-from gymctl.engines.compose.changes import Action, ServiceChange, actions_between, differences, find_changes
+from gymctl.engines.compose.changes import (
+    Action,
+    ServiceChange,
+    actions_between,
+    differences,
+    find_changes,
+)
+from gymctl.engines.compose.update_order import PUBLISHES
+from gymctl.engines.compose.version import StackVersion
 from gymctl.engines.docker.containers import Container
 from gymctl.stack import StackOptions, StackPlan, plan_stack, render_stack
 
@@ -50,14 +58,21 @@ def running(plan: StackPlan) -> list[Container]:
 
 
 def changes_by_name(
-    plan: StackPlan, containers: list[Container], directory: Path, *, earlier: StackPlan | None = None, **digests: str
+    plan: StackPlan,
+    containers: list[Container],
+    directory: Path,
+    *,
+    earlier: StackPlan | None = None,
+    stop_first: dict[str, str] | None = None,
+    **digests: str,
 ) -> dict[str, ServiceChange]:
     """The changes by service; a digest is ``same`` unless it is given."""
     changes = find_changes(
-        plan,
+        StackVersion.of(plan),
         text=render_stack(plan),
         earlier_text=render_stack(earlier or plan),
         digests={service.name: digests.get(service.name, "same") for service in plan.services},
+        stop_first=stop_first or {},
         containers=containers,
         directory=directory,
     )
@@ -123,7 +138,7 @@ def test_another_number_of_replicas_is_scaled(tmp_path: Path) -> None:
     assert (changes[ENV].action, changes[ENV].running, changes[ENV].replicas) == (Action.SCALED, 2, 1)
 
 
-def test_a_changed_secret_restarts_its_readers_and_is_not_shown(tmp_path: Path) -> None:
+def test_a_changed_secret_replaces_its_readers_and_is_not_shown(tmp_path: Path) -> None:
     plan = planned()
     services = tuple(replace(item, secrets=("KEY",)) if item.name == "policy_model" else item for item in plan.services)
     plan = replace(plan, services=services, secrets={"KEY": "sk-new-value"})
@@ -131,7 +146,8 @@ def test_a_changed_secret_restarts_its_readers_and_is_not_shown(tmp_path: Path) 
     folder.mkdir(parents=True)
     (folder / "KEY").write_text("sk-old-value")
     changes = changes_by_name(plan, running(plan), tmp_path)
-    assert [change.name for change in changes.values() if change.action is Action.RESTARTED] == ["policy_model"]
+    assert [change.name for change in changes.values() if change.action is Action.REPLACED] == ["policy_model"]
+    assert changes["policy_model"].has_other_secrets
     (difference,) = changes["policy_model"].differences
     assert difference.old.startswith("sha256:")
     assert difference.new.startswith("sha256:")
@@ -141,13 +157,26 @@ def test_a_changed_secret_restarts_its_readers_and_is_not_shown(tmp_path: Path) 
     assert changes_by_name(plan, running(plan), tmp_path)["policy_model"].action is Action.UNCHANGED
 
 
+def test_what_depends_on_a_service_that_stops_first_stops_too(tmp_path: Path) -> None:
+    plan = planned()
+    services = tuple(replace(item, needs=("policy_model",)) if item.name == AGENT else item for item in plan.services)
+    plan = replace(plan, services=services)
+    reasons = {"policy_model": "it uses GPUs", "head": PUBLISHES}
+    both = {"policy_model": "other", AGENT: "other"}
+    changes = changes_by_name(plan, running(plan), tmp_path, stop_first=reasons, **both)
+    assert changes[AGENT].stop_first == "it depends on policy_model, which stops first"
+    alone = changes_by_name(plan, running(plan), tmp_path, stop_first=reasons, **{AGENT: "other"})
+    assert alone[AGENT].stop_first == ""
+
+
 def test_a_file_that_is_not_one_of_ours_any_more_gives_no_differences(tmp_path: Path) -> None:
     plan = planned()
     changes = find_changes(
-        plan,
+        StackVersion.of(plan),
         text=render_stack(plan),
         earlier_text="services: [",
         digests={},
+        stop_first={},
         containers=running(plan),
         directory=tmp_path,
     )
@@ -170,7 +199,7 @@ def test_mappings_differ_where_their_values_do(old: dict[str, Any], new: dict[st
         ([container("env")], "unchanged"),
         ([container("env", number=2)], "replaced"),
         ([container("env"), container("env", number=2)], "scaled"),
-        ([replace(container("env"), started_at="2026-01-02T00:00:00Z")], "restarted"),
+        ([replace(container("env"), started_at="2026-01-02T00:00:00Z")], "started"),
         ([], "removed"),
     ],
 )

@@ -7,22 +7,20 @@ see the content of secrets, which is compared here.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from gymctl.engines.compose.command import compose_command
+from gymctl.engines.compose.effective import effective_document, service_digests
+from gymctl.engines.compose.update_order import PUBLISHES, stop_first_reasons
+from gymctl.engines.compose.version import ServiceVersion, StackVersion
 from gymctl.engines.docker.containers import Container, find_containers
-from gymctl.engines.runner import run
 from gymctl.engines.state import FOLDER, find_state
-from gymctl.stack.plan import StackPlan
-from gymctl.stack.service import ServicePlan
 from gymctl.stack.service_names import EDGE_SERVICE
 
 if TYPE_CHECKING:
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SLICE = "NEMO_GYM_CONFIG_DICT"
+_SECRETS = "secrets"
 _DIGITS = 8
 _LONGEST = 80
 
@@ -43,8 +42,6 @@ class Action(StrEnum):
     UNCHANGED = "unchanged"
     CREATED = "created"
     REPLACED = "replaced"
-    RESTARTED = "restarted"
-    """The same containers, stopped and started again: they read their secrets when they start."""
     STARTED = "started"
     SCALED = "scaled"
     REMOVED = "removed"
@@ -70,31 +67,24 @@ class ServiceChange:
     """What happens to one service, and why. ``replicas`` and ``running`` are numbers of containers."""
 
     name: str
+    """The server's name."""
+    service: str
     action: Action
     running: int
     replicas: int
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
     """Reasons that are not values, such as a container that has stopped."""
+    stop_first: str = ""
+    """Why old containers must stop before new ones start; empty: the new ones start first."""
+
+    @property
+    def has_other_secrets(self) -> bool:
+        """Whether a secret that it reads has another value."""
+        return any(difference.path[:1] == (_SECRETS,) for difference in self.differences)
 
 
-def service_digests(name: str, file: Path, text: str) -> dict[str, str]:
-    """Compose's digest of each service in the rendered ``text``, as if it were in ``file``. Writes nothing there.
-
-    Raises:
-        CommandFailed: Compose does not accept the text, or an override file.
-    """
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as draft:
-        draft.write(text)
-        draft.flush()
-        command = compose_command(name, file, "config", "--hash", "*")
-        command[command.index(str(file))] = draft.name
-        output = run(command, cwd=file.parent, timeout=60).stdout
-    lines = (line.split() for line in output.splitlines())
-    return {parts[0]: parts[1] for parts in lines if len(parts) == 2}
-
-
-def changes_of_stack(client: docker.DockerClient, plan: StackPlan, file: Path, text: str) -> list[ServiceChange]:
+def changes_of_stack(client: docker.DockerClient, version: StackVersion, file: Path, text: str) -> list[ServiceChange]:
     """What ``up`` with the rendered ``text``, to be written to ``file``, would do to each service. Writes nothing.
 
     Raises:
@@ -104,31 +94,34 @@ def changes_of_stack(client: docker.DockerClient, plan: StackPlan, file: Path, t
     if find_state(file.parent) is not None and file.exists():
         earlier_text = file.read_text("utf-8")
     return find_changes(
-        plan,
+        version,
         text=text,
         earlier_text=earlier_text,
-        digests=service_digests(plan.name, file, text),
-        containers=find_containers(client, plan.name),
+        digests=service_digests(version.name, file, text),
+        stop_first=stop_first_reasons(effective_document(version.name, file, text)["services"]),
+        containers=find_containers(client, version.name),
         directory=file.parent,
     )
 
 
 def find_changes(
-    plan: StackPlan,
+    version: StackVersion,
     *,
     text: str,
     earlier_text: str,
     digests: Mapping[str, str],
+    stop_first: Mapping[str, str],
     containers: Iterable[Container],
     directory: Path,
 ) -> list[ServiceChange]:
-    """What ``up`` would do to each service, in the order of the plan, then to those that the plan does not have.
+    """What ``up`` would do to each service, in its order, then to those that the version does not have.
 
     Args:
-        plan: the stack to run.
+        version: the version to run.
         text: it, rendered.
         earlier_text: what was rendered before; empty: nothing was.
         digests: Compose's digest of each service in ``text``.
+        stop_first: why the old containers of a service must stop before new ones start, by service.
         containers: what is there now.
         directory: where the stack is started, and its secrets are.
     """
@@ -137,48 +130,67 @@ def find_changes(
         by_service[container.service].append(container)
     before = _services(earlier_text)
     after = _services(text)
-    secrets = _changed_secrets(directory, plan.secrets)
+    secrets = _changed_secrets(directory, version.secrets)
     changes = []
-    for service in plan.services:
+    for service in version.services:
         there = by_service.pop(service.name, [])
         values = [*differences((), before.get(service.name), after[service.name])] if before else []
         of_secrets = [secrets[name] for name in service.secrets if name in secrets] if there else []
-        changes.append(_change(service, there, digests.get(service.name, ""), values, of_secrets))
+        change = _change(service, there, digests.get(service.name, ""), values, of_secrets)
+        changes.append(replace(change, stop_first=stop_first.get(service.name, "")))
     for name, there in sorted(by_service.items()):
         note = _ABSENT.get(name, "the configuration has no such server")
-        changes.append(ServiceChange(name, Action.REMOVED, running=len(there), replicas=0, notes=(note,)))
-    return changes
+        change = ServiceChange(
+            name=name, service=name, action=Action.REMOVED, running=len(there), replicas=0, notes=(note,)
+        )
+        changes.append(change)
+    return _with_dependents(changes, {service.name: service.needs for service in version.services})
+
+
+def _with_dependents(changes: Sequence[ServiceChange], needs: Mapping[str, Sequence[str]]) -> list[ServiceChange]:
+    """The changes; a service that is replaced with one that it needs, and that stops first, stops first too."""
+    replaced = {change.service: change for change in changes if change.action is Action.REPLACED}
+    stopped = {name for name, change in replaced.items() if change.stop_first and change.stop_first != PUBLISHES}
+    result = []
+    for change in changes:
+        blocking = sorted(stopped & set(needs.get(change.service, ())))
+        if blocking and change.service in replaced and not change.stop_first:
+            reason = f"it depends on {replaced[blocking[0]].name}, which stops first"
+            result.append(replace(change, stop_first=reason))
+        else:
+            result.append(change)
+    return result
 
 
 def _change(
-    service: ServicePlan,
+    service: ServiceVersion,
     there: Sequence[Container],
     digest: str,
     differences: Sequence[Difference],
     secrets: Sequence[Difference],
 ) -> ServiceChange:
-    """What happens to a service that is planned."""
-    is_replaced = any(container.config_digest != digest for container in there)
+    """What happens to a service of the version."""
+    is_outdated = any(container.config_digest != digest for container in there)
     stopped = [item for item in there if item.state not in ("running", "restarting") and not item.done]
     is_scaled = bool(there) and len(there) != service.replicas
     notes = [f"a container has stopped (exit code {item.exit_code})" for item in stopped]
     if is_scaled:
         notes.append(f"{len(there)} replicas are there, {service.replicas} are configured")
-    if is_replaced and not differences:
+    if is_outdated and not differences:
         notes.append("it was started from another file, such as a changed compose.override.yaml")
     possible = {
         Action.CREATED: not there,
-        Action.REPLACED: is_replaced,
-        Action.RESTARTED: bool(secrets) and len(stopped) < len(there),
+        Action.REPLACED: is_outdated or (bool(secrets) and len(stopped) < len(there)),
         Action.STARTED: bool(stopped),
         Action.SCALED: is_scaled,
     }
     return ServiceChange(
         name=service.title,
+        service=service.name,
         action=next((action for action, applies in possible.items() if applies), Action.UNCHANGED),
         running=len(there),
         replicas=service.replicas,
-        differences=(*(differences if is_replaced else ()), *secrets),
+        differences=(*(differences if is_outdated else ()), *secrets),
         notes=tuple(notes),
     )
 
@@ -225,11 +237,11 @@ def _changed_secrets(directory: Path, secrets: Mapping[str, str]) -> dict[str, D
     """Secrets that a file has with another content, as the beginnings of digests."""
     changed = {}
     for name, value in secrets.items():
-        path = directory / FOLDER / "secrets" / name
+        path = directory / FOLDER / _SECRETS / name
         content = value.encode("utf-8", "surrogateescape")
         if not path.is_file() or path.read_bytes() != content:
             old = f"sha256:{_digest(path.read_bytes())}" if path.is_file() else ""
-            changed[name] = Difference(("secrets", name), old, f"sha256:{_digest(content)}")
+            changed[name] = Difference((_SECRETS, name), old, f"sha256:{_digest(content)}")
     return changed
 
 
@@ -238,21 +250,21 @@ def _digest(content: bytes) -> str:
 
 
 def actions_between(before: Iterable[Container], after: Iterable[Container]) -> Counter[str]:
-    """How many services a start has left, created, replaced, restarted or removed, seen by their containers."""
+    """How many services a start has left, created, replaced, started or removed, seen by their containers."""
     earlier = _runs(before)
     later = _runs(after)
     return Counter(_action(earlier.get(name, {}), later.get(name, {})).value for name in earlier.keys() | later.keys())
 
 
-def _runs(containers: Iterable[Container]) -> dict[str, dict[str, tuple[str, bool]]]:
-    """By service and container: when it started, and whether it runs."""
-    runs: dict[str, dict[str, tuple[str, bool]]] = defaultdict(dict)
+def _runs(containers: Iterable[Container]) -> dict[str, dict[str, str]]:
+    """When each container started, by service and container."""
+    runs: dict[str, dict[str, str]] = defaultdict(dict)
     for item in containers:
-        runs[item.service][item.id] = (item.started_at, item.state == "running")
+        runs[item.service][item.id] = item.started_at
     return runs
 
 
-def _action(earlier: Mapping[str, tuple[str, bool]], later: Mapping[str, tuple[str, bool]]) -> Action:
+def _action(earlier: Mapping[str, str], later: Mapping[str, str]) -> Action:
     """What was done to a service."""
     remaining = earlier.keys() & later.keys()
     if not earlier:
@@ -261,8 +273,8 @@ def _action(earlier: Mapping[str, tuple[str, bool]], later: Mapping[str, tuple[s
         return Action.REMOVED
     if not remaining:
         return Action.REPLACED
-    if any(earlier[item][0] != later[item][0] for item in remaining):
-        return Action.RESTARTED if all(earlier[item][1] for item in remaining) else Action.STARTED
+    if any(earlier[item] != later[item] for item in remaining):
+        return Action.STARTED
     if earlier.keys() != later.keys():
         return Action.SCALED
     return Action.UNCHANGED

@@ -7,7 +7,7 @@ State, health and logs are asked of Docker by label, commands go through ``docke
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ from gymctl.engines.compose.ports import check_port
 from gymctl.engines.compose.preparation import Preparation, takes_log_limit
 from gymctl.engines.compose.remove import remove_stack, remove_unused_networks
 from gymctl.engines.compose.scale import scale_project, services_to_scale
+from gymctl.engines.compose.update import Project, update_stack
+from gymctl.engines.compose.version import StackVersion
 from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import PROJECT, Container, find_containers, memory_kills, server_status
 from gymctl.engines.docker.daemon import connect, is_on_this_machine, spoken_errors
@@ -32,9 +34,10 @@ from gymctl.engines.docker.location import check_location, check_sources
 from gymctl.engines.docker.ray_cluster import check_clusters
 from gymctl.engines.docker.requirements import check_commands, check_engine
 from gymctl.engines.planned_servers import planned_servers, with_server_name
-from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
+from gymctl.engines.protocol import DRAIN_TIMEOUT_S, Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.rendered_file import check_ours
-from gymctl.engines.runner import OnLine, background, run, stream
+from gymctl.engines.runner import OnLine, background, stream
+from gymctl.engines.saved_stack import images_of, read_stack
 from gymctl.engines.state import (
     StackState,
     find_own_state,
@@ -123,7 +126,7 @@ class ComposeEngine:
         Raises:
             EngineError: no engine, or Compose does not accept the text.
         """
-        return changes_of_stack(connect(""), plan, self.file, text)
+        return changes_of_stack(connect(""), StackVersion.of(plan), self.file, text)
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
         """One directory, one stack; one stack name, one directory."""
@@ -141,11 +144,14 @@ class ComposeEngine:
         arguments: Sequence[str] = (),
         config_digest: str = "",
         timeout: float = 180.0,
+        drain_timeout: float = DRAIN_TIMEOUT_S,
         on_event: OnServer = lambda _: None,
     ) -> StackState:
         """Write the rendered ``text``, start it, wait until every server is healthy (at most ``timeout`` seconds).
 
-        On failure the containers stay as they are, to be looked at; ``down`` removes them.
+        Containers of a running stack are replaced without losing calls: new ones start next to the old ones, which
+        end when all new ones are healthy. If one fails, the new ones are removed and the stack is as before. After a
+        first start that fails, the containers stay, to be looked at; ``down`` removes them.
 
         Raises:
             ServerFailed: a server did not come up.
@@ -154,22 +160,36 @@ class ComposeEngine:
         check_ours(self.file)
         client = connect("")
         state = self._state(plan, text, arguments, config_digest)
-        changed = write_secrets(self.directory, plan.secrets)
-        save_state(self.directory, state)
-        write_atomically(self.file, text, mode=new_file_mode())
-        containers = find_containers(client, plan.name)
-        if self._stop_readers_of(plan, changed, containers):
-            # one that restarts repeatedly may have done so meanwhile
-            containers = find_containers(client, plan.name)
-        before = {item.id: item for item in containers}
-        watch = Watch(client, plan.name, state.titles, on_event, before)
-        start = self._command(plan.name, "up", "--detach", "--no-build", "--remove-orphans")
-        with background(start, cwd=self.directory) as compose:
+        project = Project(
+            client=client,
+            name=plan.name,
+            file=self.file,
+            titles=state.titles,
+            command=self._command,
+            timeout=timeout,
+            drain_timeout=drain_timeout,
+            on_event=on_event,
+        )
+        earlier = read_stack(self.directory)
+        if earlier is not None and any(item.is_well for item in project.containers()):
+            update_stack(project, StackVersion.of(plan), text, earlier, write=lambda: self._write(plan, text, state))
+        else:
+            self._write(plan, text, state)
+        watch = Watch(client, plan.name, state.titles, on_event, {item.id: item for item in project.containers()})
+        arguments = ("up", "--detach", "--no-build", "--remove-orphans")
+        with background(self._command(plan.name, *arguments), cwd=self.directory) as compose:
             watch.until_healthy(compose, timeout)
         remove_unused_networks(client, plan)
         join_jobs(client, PROJECT, state)
-        remove_earlier_images(client, [image.tag for image in plan.images], self.directory)
+        used = {image.tag for image in plan.images} | images_of(earlier)
+        remove_earlier_images(client, sorted(used), self.directory)
         return state
+
+    def _write(self, plan: StackPlan, text: str, state: StackState) -> None:
+        """Write the files of the stack into its directory."""
+        write_secrets(self.directory, plan.secrets)
+        save_state(self.directory, state)
+        write_atomically(self.file, text, mode=new_file_mode())
 
     def _state(self, plan: StackPlan, text: str, arguments: Sequence[str], config_digest: str) -> StackState:
         return StackState(
@@ -186,17 +206,6 @@ class ComposeEngine:
             version=__version__,
             role=plan.role,
         )
-
-    def _stop_readers_of(self, plan: StackPlan, changed: Sequence[str], before: Iterable[Container]) -> bool:
-        """A server reads its secrets when it starts, and Compose does not see that a file's content changed.
-
-        Returns whether any was stopped.
-        """
-        running = {item.service for item in before if item.state in ("running", "restarting")}
-        readers = [item.name for item in plan.services if item.name in running and set(item.secrets) & set(changed)]
-        if readers:
-            run(self._command(plan.name, "stop", *readers), cwd=self.directory, timeout=120)
-        return bool(readers)
 
     def _command(self, name: str, *arguments: str) -> list[str]:
         return compose_command(name, self.file, *arguments)
@@ -227,8 +236,7 @@ class ComposeEngine:
         """
         state = load_state(self.directory)
         requested = services_to_scale(state, counts)
-        client = connect("")
-        scale_project(client, self.directory, state, requested, self._command, timeout=timeout, on_event=on_event)
+        scale_project(connect(""), self.directory, state, requested, self._command, timeout=timeout, on_event=on_event)
 
     def logs(
         self,
@@ -277,8 +285,7 @@ class ComposeEngine:
         """
         state = load_state(self.directory)
         client = connect("")
-        networks = job_networks(client, PROJECT, state)
-        return run_on_networks(client, job, state, networks, on_line, on_error_line)
+        return run_on_networks(client, job, state, job_networks(client, PROJECT, state), on_line, on_error_line)
 
     @spoken_errors()
     def down(self, *, volumes: bool = False) -> Removed:
@@ -290,5 +297,4 @@ class ComposeEngine:
             InputError: no stack was brought up here.
             EngineError: no engine, or Compose failed.
         """
-        state = load_state(self.directory)
-        return remove_stack(connect(""), self.directory, state, self._command, volumes=volumes)
+        return remove_stack(connect(""), self.directory, load_state(self.directory), self._command, volumes=volumes)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 from gymctl.config import MOST_REPLICAS
 from gymctl.config.vocabulary import REPLICA_SUFFIX
 from gymctl.config.wording import did_you_mean, suggestion
+from gymctl.engines.compose.drain import drain
 from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import Container, find_containers
 from gymctl.engines.protocol import OnServer
@@ -71,7 +70,7 @@ def scale_project(
     """
     _write(directory, state, counts)
     before = {item.id: item for item in find_containers(client, state.name)}
-    _drain(client, _surplus(before.values(), counts), timeout)
+    drain(client, _surplus(before.values(), counts), timeout, state.titles, on_event)
     known = {item.id: item for item in find_containers(client, state.name)}
     watch = Watch(client, state.name, {name: state.titles[name] for name in counts}, on_event, known)
     start = command(state.name, "up", "--detach", "--no-build", "--no-deps", "--no-recreate", *counts)
@@ -103,18 +102,3 @@ def _surplus(containers: Iterable[Container], counts: Mapping[str, int]) -> list
         mine = sorted((item for item in containers if item.service == name), key=lambda item: item.started_at)
         surplus += sorted(mine, key=lambda item: item.badness)[count:]
     return surplus
-
-
-def _drain(client: docker.DockerClient, containers: list[Container], timeout: float) -> None:
-    """Stop containers, each when it has finished what it does; then remove them."""
-    from docker.errors import NotFound
-
-    def stop(container: Container) -> None:
-        """Stop and remove one container; one that is gone already is fine."""
-        with suppress(NotFound):
-            client.api.stop(container.id, timeout=int(timeout))
-            client.api.remove_container(container.id, force=True)
-
-    if containers:
-        with ThreadPoolExecutor(max_workers=min(16, len(containers))) as pool:
-            list(pool.map(stop, containers))

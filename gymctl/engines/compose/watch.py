@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,11 +42,10 @@ class ServerFailed(EngineError):  # noqa: N818 - a fact about a server, like Com
         self.reason = reason
         self.lines = tuple(lines)
         self.rolled_back = rolled_back
-        hint = f"full log: {command or f'docker compose logs {server}'}"
         if rolled_back:
-            hint += ""
+            hint = f"full log: {command}" if command else "correct it, then run gymctl up again"
         else:
-            hint += "; to clean up: gymctl down"
+            hint = f"full log: {command or f'docker compose logs {server}'}; to clean up: gymctl down"
         super().__init__(f"{server} {reason}", hint, ErrorCode.SERVER_FAILED)
 
     def __str__(self) -> str:
@@ -68,6 +67,8 @@ class Watch:
     """Names of the servers by their services."""
     on_event: OnServer
     before: Mapping[str, Container] = field(default_factory=dict)
+    ignored: Collection[str] = ()
+    """Ids of containers that are not part of this start, whatever happens to them."""
     _began: float = field(default_factory=time.monotonic)
     _seen: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -83,7 +84,7 @@ class Watch:
         while True:
             looked = time.monotonic()
             code = compose.poll()  # asked before the containers: what it did is then seen
-            containers = find_containers(self.client, self.project)
+            containers = [item for item in find_containers(self.client, self.project) if item.id not in self.ignored]
             worst = by_service(containers)
             self._tell(worst)
             is_late = looked - self._began > timeout
@@ -155,7 +156,7 @@ class Watch:
             container = worst.get(name)
             if container is None:
                 raise self._failed(name, "has no container: it was removed")
-            if not _is_well(container):
+            if not container.is_well:
                 return False
         return True
 
@@ -178,12 +179,6 @@ class Watch:
     def _failed(self, service: str, reason: str, lines: Sequence[str] = ()) -> ServerFailed:
         command = f"docker compose logs {service}"
         return ServerFailed(self.servers.get(service, service), reason, lines, command)
-
-
-def _is_well(container: Container) -> bool:
-    if container.completes:
-        return container.done
-    return container.state == "running" and container.health in ("healthy", "")
 
 
 def _is_late(container: Container) -> bool:

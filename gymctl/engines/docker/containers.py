@@ -15,7 +15,7 @@ from gymctl.config.sizes import size_in_words
 from gymctl.config.terminal_text import last_lines, plain
 from gymctl.engines.protocol import MISSING, ServerStatus
 from gymctl.engines.server_address import ServerAddress
-from gymctl.stack.labels import COMPLETES, TRIES
+from gymctl.stack.labels import COMPLETES, IMPLEMENTATION, TRIES
 
 if TYPE_CHECKING:
     import docker
@@ -56,11 +56,20 @@ class Container:
     log_options: Mapping[str, str] = field(default_factory=dict)
     config_digest: str = ""
     """Compose's digest of the service that it was made from."""
+    name: str = ""
+    implementation: str = ""
 
     @property
     def done(self) -> bool:
         """Whether it is a one-shot service that has succeeded."""
         return self.completes and self.state == "exited" and self.exit_code == 0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it runs and is healthy, or is a one-shot service that has succeeded."""
+        if self.completes:
+            return self.done
+        return self.state == "running" and self.health in ("healthy", "")
 
     @property
     def memory_reason(self) -> str:
@@ -140,6 +149,8 @@ def _parse(inspected: Mapping[str, Any]) -> Container:
         log_driver=log.get("Type") or "",
         log_options=log.get("Config") or {},
         config_digest=labels.get("com.docker.compose.config-hash", ""),
+        name=inspected["Name"].removeprefix("/"),
+        implementation=labels.get(IMPLEMENTATION, ""),
     )
 
 
@@ -203,7 +214,7 @@ def memory_kills(client: docker.DockerClient, containers: Iterable[Container]) -
     return dict(Counter(event["Actor"]["ID"] for event in events))
 
 
-def log_tail(client: docker.DockerClient, container: Container, count: int = 15) -> Sequence[str]:
+def log_tail(client: docker.DockerClient, container: Container, count: int = 20) -> Sequence[str]:
     """The last lines that a container printed."""
     from docker.errors import APIError
 

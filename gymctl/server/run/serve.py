@@ -13,11 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config.vocabulary import LOG_FORMAT_KEY
+from gymctl.config.vocabulary import LOG_FORMAT_KEY, ServerKind
 from gymctl.errors import GymctlError, InputError
 from gymctl.server.asgi import Application
 from gymctl.server.calls.client import Client, Transport
 from gymctl.server.calls.http import HttpTransport
+from gymctl.server.run.draining import watch_for_drain
 from gymctl.server.run.log_level import log_format, log_level
 from gymctl.server.run.log_lines import format_as, log_to_stderr
 from gymctl.server.run.workers import listen, run_workers
@@ -148,11 +149,14 @@ def transport(settings: Settings) -> Transport:
 
 
 async def _run(runner: Any, server: HostedServer, sockets: list[socket.socket] | None) -> None:
-    beat = asyncio.create_task(_beat(runner, server))
+    keeps_sessions = server.settings.kind == ServerKind.RESOURCES and not server.stateless
+    draining = watch_for_drain(server.sessions, keeps_sessions=keeps_sessions)
+    tasks = [asyncio.create_task(_beat(runner, server)), asyncio.create_task(draining)]
     try:
         await runner.serve(sockets=sockets)
     finally:
-        beat.cancel()
+        for task in tasks:
+            task.cancel()
         with suppress(OSError):
             READY_FILE.unlink(missing_ok=True)
         await server.client.close()

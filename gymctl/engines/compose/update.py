@@ -1,0 +1,300 @@
+"""The update of a running stack: new containers start next to the old ones, which end when all new ones are healthy.
+
+Until the first old container ends, everything can be undone: the old ones have served the whole time. Where two
+versions of a service cannot run at once, the old containers stop first; the version is started once without its
+published port before that, so that one that cannot start does not stop the old one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gymctl.engines.compose.changes import Action, ServiceChange, changes_of_stack
+from gymctl.engines.compose.drain import drain
+from gymctl.engines.compose.effective import draft_command, effective_document, service_digests
+from gymctl.engines.compose.update_order import PUBLISHES
+from gymctl.engines.compose.version import StackVersion
+from gymctl.engines.compose.watch import ServerFailed, Watch
+from gymctl.engines.docker.containers import Container, find_containers
+from gymctl.engines.protocol import OnServer
+from gymctl.engines.runner import background, run
+from gymctl.engines.saved_stack import SavedStack, restore
+from gymctl.errors import EngineError
+
+if TYPE_CHECKING:
+    import docker
+
+TRIAL_SUFFIX = "-next"
+"""End of the service name of a container that tries a version before the old one stops."""
+_AS_BEFORE = "the previous version of the stack is running"
+
+
+@dataclass(frozen=True)
+class UpdatePlan:
+    """Which containers of a stack start and end in an update."""
+
+    start_first: Mapping[str, int]
+    """Services that get new containers next to those that are there, and how many there are of both together."""
+    trials: tuple[str, ...]
+    """Services of ``stop_first`` whose new version is tried without its published port first."""
+    stop_first: tuple[str, ...]
+    """Services whose old containers stop before new ones start, in this order."""
+    retired: tuple[Container, ...]
+    """Containers that end when all new ones are healthy."""
+
+    def __bool__(self) -> bool:
+        return bool(self.start_first or self.stop_first or self.retired)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Compose project while it is updated."""
+
+    client: docker.DockerClient
+    name: str
+    file: Path
+    titles: Mapping[str, str]
+    """Names of the servers by their services."""
+    command: Callable[..., list[str]]
+    """``command(name, *arguments)`` makes a ``docker compose`` command for the directory's file."""
+    timeout: float
+    """Seconds that new containers may take to become healthy."""
+    drain_timeout: float
+    """Seconds that an old container may take to finish its work."""
+    on_event: OnServer
+
+    def containers(self) -> list[Container]:
+        """The project's containers, running or not."""
+        return find_containers(self.client, self.name)
+
+    def watch(self, services: Mapping[str, str], others: Iterable[Container]) -> Watch:
+        """A watch of new containers of ``services`` (title by service); ``others`` were there before."""
+        return Watch(
+            self.client, self.name, services, self.on_event, ignored=frozenset(container.id for container in others)
+        )
+
+
+def update_stack(
+    project: Project, version: StackVersion, text: str, earlier: SavedStack, write: Callable[[], None]
+) -> None:
+    """Replace the containers of a running stack by those of the rendered ``text``.
+
+    ``version`` is the one of ``text``, ``earlier`` the one that runs; ``write`` writes the files of the new one.
+
+    Raises:
+        ServerFailed: a server did not become healthy. The stack is as before, and so are its files.
+        EngineError: Compose failed, or the stack could not be made as before.
+    """
+    before = project.containers()
+    digests = service_digests(project.name, project.file, text)
+    document = effective_document(project.name, project.file, text)
+    changes = changes_of_stack(project.client, version, project.file, text)
+    update = plan_update(changes, before, digests, {service.name: service.needs for service in version.services})
+    swapped: list[str] = []
+    write()
+    try:
+        start_new(project, update, document)
+        for name in update.stop_first:
+            swapped.append(name)
+            swap(project, name)
+    except BaseException as error:
+        restore(project.file.parent, earlier)
+        undo(project, before, swapped)
+        raise _rolled_back(error) from error
+    retire(project, update)
+
+
+def _rolled_back(error: BaseException) -> BaseException:
+    """The error of an update that was undone."""
+    if isinstance(error, ServerFailed):
+        return ServerFailed(error.server, f"{error.reason}; {_AS_BEFORE}", error.lines, rolled_back=True)
+    if isinstance(error, KeyboardInterrupt):
+        return KeyboardInterrupt(f"interrupted; {_AS_BEFORE}")
+    if isinstance(error, EngineError):
+        return EngineError(f"{error.message}; {_AS_BEFORE}", "correct it, then run gymctl up again", error.error_code)
+    return error
+
+
+def plan_update(
+    changes: Sequence[ServiceChange],
+    containers: Iterable[Container],
+    digests: Mapping[str, str],
+    needs: Mapping[str, Sequence[str]],
+) -> UpdatePlan:
+    """Decide how the containers of a running stack are replaced.
+
+    Args:
+        changes: what happens to each service.
+        containers: what is there now.
+        digests: Compose's digest of each service in the new file.
+        needs: services that must be healthy before a service starts, by service.
+    """
+    by_service: dict[str, list[Container]] = defaultdict(list)
+    for container in containers:
+        by_service[container.service].append(container)
+    start_first: dict[str, int] = {}
+    stop_first: dict[str, str] = {}
+    retired: list[Container] = []
+    for change in changes:
+        there = by_service[change.service]
+        if not _is_gradual(change, there):
+            continue
+        if change.stop_first and change.action is not Action.SCALED:
+            stop_first[change.service] = change.stop_first
+            continue
+        current = _current(change, there, digests)
+        added = max(0, change.replicas - len(current))
+        if added:
+            start_first[change.service] = sum(not item.done for item in there) + added
+        retired += [item for item in there if item not in current]
+    created = {change.service for change in changes if change.action is Action.CREATED}
+    return UpdatePlan(
+        start_first=start_first,
+        trials=tuple(name for name, reason in stop_first.items() if reason == PUBLISHES and name not in created),
+        stop_first=_in_order(stop_first, created, needs),
+        retired=tuple(retired),
+    )
+
+
+def _is_gradual(change: ServiceChange, there: Sequence[Container]) -> bool:
+    """Whether the update of a service waits for health or for the end of work; Compose does the rest at once."""
+    if change.action is Action.CREATED:
+        return change.stop_first in ("", PUBLISHES)
+    if change.action is Action.REPLACED:
+        return any(item.is_well for item in there)
+    return change.action in (Action.SCALED, Action.REMOVED)
+
+
+def _in_order(names: Iterable[str], created: Collection[str], needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Services after those that they need; new ones last, which may take a port that an old one has published."""
+    listed = set(names)
+    order = TopologicalSorter({name: listed & set(needs.get(name, ())) for name in names}).static_order()
+    return tuple(sorted(order, key=lambda name: name in created))
+
+
+def _current(change: ServiceChange, there: Sequence[Container], digests: Mapping[str, str]) -> list[Container]:
+    """The containers that stay: of the new version, and not more than are configured; what runs longest stays."""
+    if change.has_other_secrets:
+        return []
+    same = [item for item in there if item.config_digest == digests.get(change.service)]
+    same.sort(key=lambda item: (item.badness, item.started_at))
+    return same[: change.replicas]
+
+
+def start_new(project: Project, update: UpdatePlan, document: Mapping[str, Any]) -> None:
+    """Start the new containers next to the old ones, and trials, and wait until all are healthy.
+
+    ``document`` is the new file as Compose understands it.
+
+    Raises:
+        ServerFailed: one did not become healthy.
+        EngineError: Compose failed.
+    """
+    for container in update.retired:
+        if container.done:  # Compose would run it once more
+            project.client.api.remove_container(container.id)
+    before = project.containers()
+    if update.start_first:
+        scales = [part for name, count in update.start_first.items() for part in ("--scale", f"{name}={count}")]
+        arguments = ("up", "--detach", "--no-build", "--no-recreate", *scales, *update.start_first)
+        watch = project.watch({name: project.titles[name] for name in update.start_first}, before)
+        with background(project.command(project.name, *arguments), cwd=project.file.parent) as compose:
+            watch.until_healthy(compose, project.timeout)
+    if update.trials:
+        trials = {f"{name}{TRIAL_SUFFIX}": project.titles[name] for name in update.trials}
+        arguments = ("up", "--detach", "--no-build", "--no-deps", *trials)
+        watch = project.watch(trials, before)
+        text = json.dumps(_trial_document(document, update.trials))
+        with (
+            draft_command(project.name, project.file, text, *arguments) as command,
+            background(command, cwd=project.file.parent) as compose,
+        ):
+            watch.until_healthy(compose, project.timeout)
+
+
+def _trial_document(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A document with the trials of services: without published ports, reached by the service's name."""
+    services = dict(document["services"])
+    for name in names:
+        service = {key: value for key, value in services[name].items() if key != "ports"}
+        networks = service.get("networks") or {}
+        service["networks"] = {key: _with_alias(value, name) for key, value in networks.items()}
+        services[f"{name}{TRIAL_SUFFIX}"] = service
+    return {**document, "services": services}
+
+
+def _with_alias(attachment: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """A service on a network, reached by another service's name too."""
+    values = dict(attachment or {})
+    values["aliases"] = [*(values.get("aliases") or ()), name]
+    return values
+
+
+def swap(project: Project, name: str) -> None:
+    """Stop the containers of a service, then start new ones and wait until they are healthy.
+
+    Raises:
+        ServerFailed: one did not become healthy.
+        EngineError: Compose failed.
+    """
+    patience = ("--timeout", str(round(project.drain_timeout)))
+    arguments = ("up", "--detach", "--no-build", "--no-deps", "--force-recreate", *patience, name)
+    watch = project.watch({name: project.titles[name]}, project.containers())
+    with background(project.command(project.name, *arguments), cwd=project.file.parent) as compose:
+        watch.until_healthy(compose, project.timeout + project.drain_timeout)
+
+
+def retire(project: Project, update: UpdatePlan) -> None:
+    """End old containers and trials once they have finished their work; the new ones take over their names."""
+    trials = {f"{name}{TRIAL_SUFFIX}": project.titles[name] for name in update.trials}
+    old = [*update.retired, *(item for item in project.containers() if item.service in trials)]
+    drain(project.client, old, project.drain_timeout, {**project.titles, **trials}, project.on_event)
+    take_over_names(project.client, project.name, project.containers())
+
+
+def take_over_names(client: docker.DockerClient, project: str, containers: Iterable[Container]) -> None:
+    """Name the containers of each service from 1 on, as those of a first start are, where a name is free."""
+    from docker.errors import APIError
+
+    by_service: dict[str, list[Container]] = {}
+    for container in containers:
+        by_service.setdefault(container.service, []).append(container)
+    for service, there in by_service.items():
+        names = [f"{project}-{service}-{number + 1}" for number in range(len(there))]
+        free = [name for name in names if name not in {item.name for item in there}]
+        for container in sorted(there, key=lambda item: item.name):
+            if free and container.name not in names:
+                try:
+                    client.api.rename(container.id, free.pop(0))
+                except APIError:  # gone, or the name belongs to a container of the user's
+                    continue
+
+
+def undo(project: Project, before: Sequence[Container], swapped: Sequence[str]) -> None:
+    """End what an update has started. The rendered file, the secrets and the state must be the earlier ones again.
+
+    ``before`` are the containers that were there; ``swapped`` are services whose old containers have stopped.
+    """
+    from docker.errors import APIError
+
+    earlier = {item.id for item in before}
+    existed = {item.service for item in before}
+    new = [item for item in project.containers() if item.id not in earlier]
+    for container in new:
+        if not container.is_well:
+            try:
+                project.client.api.remove_container(container.id, force=True)
+            except APIError:
+                continue
+    again = [name for name in swapped if name in existed]
+    if again:
+        arguments = ("up", "--detach", "--no-build", "--no-deps", "--force-recreate", *again)
+        run(project.command(project.name, *arguments), cwd=project.file.parent, timeout=300)
+    left = [item for item in project.containers() if item.id in {other.id for other in new}]
+    drain(project.client, left, project.drain_timeout, project.titles, project.on_event)

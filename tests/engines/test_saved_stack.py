@@ -1,0 +1,73 @@
+"""A version of a stack can be kept and made the one of the directory again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gymctl.engines.saved_stack import images_of, keep_as_previous, read_previous, read_stack, restore
+from gymctl.engines.state import (
+    StackState,
+    clear_state,
+    load_state,
+    save_configuration,
+    save_state,
+    write_atomically,
+    write_secrets,
+)
+
+pytestmark = pytest.mark.unit
+
+STATE = StackState(engine="compose", name="demo", head_url="", servers=(), compose_file="compose.yaml")
+TEXT = "services:\n  a: {image: 'one:1'}\n  b:\n    image: two:2\n"
+
+
+def start(directory: Path, *, digest: str, key: str, text: str = TEXT, engine: str = "compose") -> None:
+    write_secrets(directory, {"KEY": key})
+    save_state(directory, replace(STATE, config_digest=digest, engine=engine))
+    save_configuration(directory, digest, {"a": digest})
+    write_atomically(directory / "compose.yaml", text)
+
+
+def test_an_earlier_version_comes_back_with_its_secrets(tmp_path: Path) -> None:
+    assert read_stack(tmp_path) is None
+    start(tmp_path, digest="first", key="sk-first\n")
+    first = read_stack(tmp_path)
+    assert first is not None
+    assert "sk-first" not in repr(first)
+    start(tmp_path, digest="second", key="sk-second", text="services: {}\n")
+    restore(tmp_path, first)
+    assert read_stack(tmp_path) == first
+    assert load_state(tmp_path).config_digest == "first"
+    assert (tmp_path / ".gymctl" / "secrets" / "KEY").read_text() == "sk-first\n"
+
+
+def test_a_version_is_kept_until_the_stack_is_removed(tmp_path: Path) -> None:
+    assert read_previous(tmp_path) is None
+    for digest in ("first", "second"):
+        start(tmp_path, digest=digest, key=f"sk-{digest}")
+        version = read_stack(tmp_path)
+        assert version is not None
+        keep_as_previous(tmp_path, version)
+        assert read_previous(tmp_path) == version
+    clear_state(tmp_path)
+    assert read_previous(tmp_path) is None
+    assert not (tmp_path / ".gymctl").exists()
+
+
+def test_a_stack_of_another_engine_or_without_its_file_is_not_a_version(tmp_path: Path) -> None:
+    start(tmp_path, digest="first", key="k", engine="local")
+    assert read_stack(tmp_path) is None
+    start(tmp_path, digest="first", key="k")
+    (tmp_path / "compose.yaml").unlink()
+    assert read_stack(tmp_path) is None
+
+
+def test_images_of_a_version(tmp_path: Path) -> None:
+    start(tmp_path, digest="first", key="k")
+    version = read_stack(tmp_path)
+    assert version is not None
+    assert images_of(version) == {"one:1", "two:2"}
+    assert images_of(replace(version, text="services: [")) == images_of(replace(version, text="")) == set()

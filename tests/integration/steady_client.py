@@ -1,0 +1,52 @@
+"""A client that calls servers at a steady rate and never tries again: run as a program, in a container or outside.
+
+Its arguments are calls per second, and a JSON list of targets: ``{"url", "body"}``, without a body for GET. It stops
+when its standard input ends, and prints for each URL how many calls it made, and the failures.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+
+import aiohttp
+
+
+async def main(rate: float, targets: list[dict]) -> None:
+    calls: Counter[str] = Counter()
+    failures: dict[str, list[str]] = {target["url"]: [] for target in targets}
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.run_in_executor(None, sys.stdin.read).add_done_callback(lambda _: stopped.set())
+
+    async def call(session: aiohttp.ClientSession, url: str, body: object) -> None:
+        calls[url] += 1
+        method = "GET" if body is None else "POST"
+        try:
+            async with session.request(method, url, json=body) as response:
+                text = await response.text()
+            if response.status != 200:
+                failures[url].append(f"{response.status} {text[:300]}")
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            failures[url].append(f"{type(error).__name__}: {error}")
+
+    # a name is looked up for each connection, as most clients do
+    connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
+    timeout = aiohttp.ClientTimeout(total=60)
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar) as session:
+        under_way: set[asyncio.Task[None]] = set()
+        due = loop.time()
+        print("started", flush=True)
+        while not stopped.is_set():
+            for target in targets:
+                task = asyncio.create_task(call(session, target["url"], target.get("body")))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            due += len(targets) / rate
+            await asyncio.sleep(max(0.0, due - loop.time()))
+        await asyncio.gather(*under_way)
+    print(json.dumps({url: {"calls": calls[url], "failures": failures[url]} for url in calls}), flush=True)
+
+
+asyncio.run(main(float(sys.argv[1]), json.loads(sys.argv[2])))
