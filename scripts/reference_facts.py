@@ -192,6 +192,8 @@ FILES: tuple[Section, ...] = (
             ),
             (".gymctl/policy-token", "Token for `gymctl policy` and the head's `/policy`; removed by `gymctl down`."),
             (".gymctl/collect-PID.json", "A running collection: its process and output. Removed at its end."),
+            (".gymctl/history.jsonl", "Changes of the stack, one per line, for `gymctl history`."),
+            (".gymctl/change.lock", "Locked while a command changes the stack; names its process."),
             (".gymctl/previous/", "The version of the stack before the one that runs, its secrets included."),
             (".gymctl/local.pid, .gymctl/local.log", "Process id and log of the local engine."),
         ),

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gymctl.engines.own_folder import remove_empty_folder
 from gymctl.engines.server_address import ServerAddress
 from gymctl.errors import EngineError, ErrorCode, InputError
 
@@ -19,12 +20,15 @@ FOLDER = ".gymctl"
 STATE_FILE = "stack.json"
 SECRETS_FOLDER = "secrets"
 CONFIGURATION_FILE = "configuration.json"
+HISTORY_FILE = "history.jsonl"
 PREVIOUS_FOLDER = "previous"
 """Files of the version before the one that runs."""
 POLICY_TOKEN_FILE = "policy-token"  # noqa: S105 - the name of a file
 METRICS_TOKEN_FILE = "metrics-token"  # noqa: S105 - the name of a file
 ALERTMANAGER_FILE = "alertmanager.yaml"
 _SWARM_FILES = "swarm"  # configs that a stack file names
+_TOKENS = (POLICY_TOKEN_FILE, METRICS_TOKEN_FILE)
+_OWN_FILES = (STATE_FILE, CONFIGURATION_FILE, *_TOKENS, ALERTMANAGER_FILE, HISTORY_FILE)
 
 
 @dataclass(frozen=True)
@@ -176,12 +180,11 @@ def _parse(values: dict[str, Any]) -> StackState:
 def clear_state(directory: Path) -> None:
     """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
     folder = directory / FOLDER
-    for name in (STATE_FILE, CONFIGURATION_FILE, POLICY_TOKEN_FILE, METRICS_TOKEN_FILE, ALERTMANAGER_FILE):
+    for name in _OWN_FILES:
         (folder / name).unlink(missing_ok=True)
     for name in (SECRETS_FOLDER, _SWARM_FILES, PREVIOUS_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
-    if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {".gitignore"}:
-        shutil.rmtree(folder, ignore_errors=True)
+    remove_empty_folder(folder)
 
 
 def save_configuration(directory: Path, digest: str, configuration: Mapping[str, Any]) -> None:

@@ -19,10 +19,10 @@ def summary(actions: Mapping[str, int], images: int = 0) -> str:
     return ", ".join(parts) or "nothing to do"
 
 
-def changes_note(before: Sequence[Container], after: Sequence[Container]) -> list[str]:
-    """A sentence about what a start has done to the containers that were there; none if there were none."""
+def changes_between(before: Sequence[Container], after: Sequence[Container]) -> list[str]:
+    """A summary of what a start has done to the containers that were there; none if there were none."""
     if not before:
         return []
     from gymctl.engines.compose.changes import actions_between
 
-    return [f"changes: {summary(actions_between(before, after))}"]
+    return [summary(actions_between(before, after))]

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from gymctl.engines.change_lock import change_lock
 from gymctl.engines.choice import engine_of
 from gymctl.engines.protocol import OnServer, Removed
 from gymctl.engines.stack_directory import stack_directory
@@ -13,6 +14,7 @@ from gymctl.engines.state import load_state
 from gymctl.errors import InputError
 from gymctl.operations.events import ignore
 from gymctl.operations.rollout_log import RolloutLines
+from gymctl.operations.stack_change import stack_change
 
 SCALE_TIMEOUT_S = 180.0
 
@@ -87,7 +89,11 @@ def scale(
         InputError: no stack was brought up there, or a server cannot have that many replicas.
         EngineError: a replica did not become healthy.
     """
-    engine_of(stack_directory(directory)).scale(counts, timeout=timeout, on_event=on_event)
+    directory = stack_directory(directory)
+    engine = engine_of(directory)
+    with stack_change(directory, "gymctl scale") as detail:
+        engine.scale(counts, timeout=timeout, on_event=on_event)
+        detail.text = ", ".join(f"{name}={count}" for name, count in counts.items())
 
 
 def down(directory: Path | None = None, *, volumes: bool = False) -> Removed:
@@ -99,4 +105,7 @@ def down(directory: Path | None = None, *, volumes: bool = False) -> Removed:
         InputError: no stack was brought up there.
         EngineError: its engine does not answer, or something could not be removed.
     """
-    return engine_of(stack_directory(directory)).down(volumes=volumes)
+    directory = stack_directory(directory)
+    engine = engine_of(directory)
+    with change_lock(directory, "gymctl down"):
+        return engine.down(volumes=volumes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from gymctl.config import Config, EngineKind
 from gymctl.config.vocabulary import POLICY_TOKEN
 from gymctl.engines.state import StackState, write_files
 from gymctl.errors import InputError
-from gymctl.operations.change_summary import changes_note
+from gymctl.operations.change_summary import changes_between
 from gymctl.operations.configuration import (
     NOFILE,
     PlanOptions,
@@ -60,6 +60,8 @@ class StackStart:
     drain_timeout: float
     """Seconds that an old container may take to finish its work."""
     on_event: OnStackEvent
+    changes: list[str] = field(default_factory=list)
+    """What has been done to the containers of a stack that was there before."""
 
     def plan(self, nofile: int, *, bounded_logs: bool = True) -> StackPlan:
         """The plan for containers that may have ``nofile`` open files, with a limit on their logs or without."""
@@ -140,7 +142,8 @@ def _up_compose(start: StackStart) -> StackState:
         drain_timeout=start.drain_timeout,
         on_event=start.on_event,
     )
-    start.note(changes_note(before, engine.containers(stack.name)))
+    start.changes.extend(changes_between(before, engine.containers(stack.name)))
+    start.note([f"changes: {change}" for change in start.changes])
     return state
 
 

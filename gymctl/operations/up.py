@@ -25,6 +25,7 @@ from gymctl.operations.endpoint_probes import endpoint_notes
 from gymctl.operations.events import OnStackEvent, ignore
 from gymctl.operations.exposure import check_exposed_engine
 from gymctl.operations.membership import check_swarm_role, published_head
+from gymctl.operations.stack_change import stack_change
 from gymctl.operations.stack_start import STARTERS, ImageOptions, StackStart
 
 NOTHING_TYPED = TypedOptions()
@@ -85,10 +86,18 @@ def up(
         drain_timeout=drain_timeout(engine, drain),
         on_event=on_event,
     )
-    state = _bring_up(start, engine, while_collecting=while_collecting)
+    state = _change(start, engine, while_collecting=while_collecting)
     if probe:
         start.note([*silent_servers(state), *endpoint_notes(config, state, directory)])
     return state
+
+
+def _change(start: StackStart, engine: EngineKind, *, while_collecting: bool) -> StackState:
+    """Start the servers as the only command that changes the stack, and record it."""
+    with stack_change(start.directory, "gymctl up") as detail:
+        state = _bring_up(start, engine, while_collecting=while_collecting)
+        detail.text = ", ".join(start.changes) or f"{len(state.servers)} started"
+        return state
 
 
 def _bring_up(start: StackStart, engine: EngineKind, *, while_collecting: bool) -> StackState:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from gymctl.engines.compose.changes import Action, Difference, ServiceChange
-from gymctl.engines.compose.update import UpdatePlan, _trial_document, plan_update, take_over_names
+from gymctl.engines.compose.container_names import take_over_names
+from gymctl.engines.compose.trial import trial_document
+from gymctl.engines.compose.update import UpdatePlan, plan_update
 from gymctl.engines.compose.update_order import PUBLISHES, stop_first_reasons
 from gymctl.engines.docker.containers import Container
 from gymctl.stack import labels
@@ -127,7 +129,7 @@ def test_two_versions_run_at_once_unless_something_can_be_used_only_once(service
 def test_a_trial_has_no_port_and_answers_to_the_name_of_its_service() -> None:
     head = {"image": "x", "ports": [{"published": "1"}], "networks": {"one": None, "two": {"aliases": ["a"]}}}
     document = {"services": {"head": head, "env": {"image": "y"}}, "secrets": {"S": {"file": "s"}}}
-    trial = _trial_document(document, ["head"])
+    trial = trial_document(document, ["head"])
     assert trial["services"]["head-next"] == {
         "image": "x",
         "networks": {"one": {"aliases": ["head"]}, "two": {"aliases": ["a", "head"]}},

@@ -157,3 +157,32 @@ def test_a_head_that_does_not_start_does_not_stop_the_old_one(folder: Folder) ->
     assert "head ended with code 3" in failed.stderr
     assert lost(results) == {}
     assert containers(folder) == before
+
+
+def test_a_rollback_returns_to_the_version_before_and_loses_no_call(folder: Folder) -> None:
+    write(folder, "1")
+    up(folder)
+    refused = folder.gymctl("rollback")
+    assert refused.returncode == 2
+    assert "has no earlier version" in refused.stderr
+    first = (folder.path / "compose.yaml").read_bytes()
+    write(folder, "2")
+    up(folder)
+    second = (folder.path / "compose.yaml").read_bytes()
+    with steady_calls(inside(folder), targets_inside(folder), RATE) as results:
+        done = folder.gymctl("rollback", "--drain", 60)
+    assert done.returncode == 0, done.stderr
+    assert "4 replaced" in done.stdout
+    assert lost(results) == {}
+    assert (folder.path / "compose.yaml").read_bytes() == first != second
+    assert folder.gymctl("status").returncode == 0
+    write(folder, "1")
+    assert (
+        folder.gymctl("plan", "stack.yaml", "--name", folder.name, f"+head_server.port={folder.port}").returncode == 0
+    )
+    changes = json.loads(folder.gymctl("history", "--json").stdout)
+    assert [(change["command"], change["outcome"]) for change in changes] == [
+        ("gymctl up", "done"),
+        ("gymctl up", "done"),
+        ("gymctl rollback", "done"),
+    ]

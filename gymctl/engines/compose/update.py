@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymctl.engines.compose.changes import Action, ServiceChange, changes_of_stack
+from gymctl.engines.compose.container_names import take_over_names
 from gymctl.engines.compose.drain import drain
 from gymctl.engines.compose.effective import draft_command, effective_document, service_digests
+from gymctl.engines.compose.trial import TRIAL_SUFFIX, trial_document
 from gymctl.engines.compose.update_order import PUBLISHES
 from gymctl.engines.compose.version import StackVersion
 from gymctl.engines.compose.watch import ServerFailed, Watch
@@ -30,8 +32,6 @@ from gymctl.errors import EngineError
 if TYPE_CHECKING:
     import docker
 
-TRIAL_SUFFIX = "-next"
-"""End of the service name of a container that tries a version before the old one stops."""
 _AS_BEFORE = "the previous version of the stack is running"
 
 
@@ -96,29 +96,44 @@ def update_stack(
     document = effective_document(project.name, project.file, text)
     changes = changes_of_stack(project.client, version, project.file, text)
     update = plan_update(changes, before, digests, {service.name: service.needs for service in version.services})
-    swapped: list[str] = []
-    write()
     try:
-        start_new(project, update, document)
-        for name in update.stop_first:
-            swapped.append(name)
-            swap(project, name)
-    except BaseException as error:
-        restore(project.file.parent, earlier)
-        undo(project, before, swapped)
+        _replace(project, update, document, before, earlier, write)
+    except (EngineError, KeyboardInterrupt) as error:
         raise _rolled_back(error) from error
     retire(project, update)
 
 
-def _rolled_back(error: BaseException) -> BaseException:
+def _replace(
+    project: Project,
+    update: UpdatePlan,
+    document: Mapping[str, Any],
+    before: Sequence[Container],
+    earlier: SavedStack,
+    write: Callable[[], None],
+) -> None:
+    """Start all new containers; whatever keeps one from becoming healthy, the stack is as before then."""
+    swapped: list[str] = []
+    is_complete = False
+    try:
+        write()
+        start_new(project, update, document)
+        for name in update.stop_first:
+            swapped.append(name)
+            swap(project, name)
+        is_complete = True
+    finally:
+        if not is_complete:
+            restore(project.file.parent, earlier)
+            undo(project, before, swapped)
+
+
+def _rolled_back(error: EngineError | KeyboardInterrupt) -> EngineError | KeyboardInterrupt:
     """The error of an update that was undone."""
     if isinstance(error, ServerFailed):
         return ServerFailed(error.server, f"{error.reason}; {_AS_BEFORE}", error.lines, rolled_back=True)
     if isinstance(error, KeyboardInterrupt):
         return KeyboardInterrupt(f"interrupted; {_AS_BEFORE}")
-    if isinstance(error, EngineError):
-        return EngineError(f"{error.message}; {_AS_BEFORE}", "correct it, then run gymctl up again", error.error_code)
-    return error
+    return EngineError(f"{error.message}; {_AS_BEFORE}", "correct it, then run gymctl up again", error.error_code)
 
 
 def plan_update(
@@ -210,30 +225,12 @@ def start_new(project: Project, update: UpdatePlan, document: Mapping[str, Any])
         trials = {f"{name}{TRIAL_SUFFIX}": project.titles[name] for name in update.trials}
         arguments = ("up", "--detach", "--no-build", "--no-deps", *trials)
         watch = project.watch(trials, before)
-        text = json.dumps(_trial_document(document, update.trials))
+        text = json.dumps(trial_document(document, update.trials))
         with (
             draft_command(project.name, project.file, text, *arguments) as command,
             background(command, cwd=project.file.parent) as compose,
         ):
             watch.until_healthy(compose, project.timeout)
-
-
-def _trial_document(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """A document with the trials of services: without published ports, reached by the service's name."""
-    services = dict(document["services"])
-    for name in names:
-        service = {key: value for key, value in services[name].items() if key != "ports"}
-        networks = service.get("networks") or {}
-        service["networks"] = {key: _with_alias(value, name) for key, value in networks.items()}
-        services[f"{name}{TRIAL_SUFFIX}"] = service
-    return {**document, "services": services}
-
-
-def _with_alias(attachment: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
-    """A service on a network, reached by another service's name too."""
-    values = dict(attachment or {})
-    values["aliases"] = [*(values.get("aliases") or ()), name]
-    return values
 
 
 def swap(project: Project, name: str) -> None:
@@ -256,24 +253,6 @@ def retire(project: Project, update: UpdatePlan) -> None:
     old = [*update.retired, *(item for item in project.containers() if item.service in trials)]
     drain(project.client, old, project.drain_timeout, {**project.titles, **trials}, project.on_event)
     take_over_names(project.client, project.name, project.containers())
-
-
-def take_over_names(client: docker.DockerClient, project: str, containers: Iterable[Container]) -> None:
-    """Name the containers of each service from 1 on, as those of a first start are, where a name is free."""
-    from docker.errors import APIError
-
-    by_service: dict[str, list[Container]] = {}
-    for container in containers:
-        by_service.setdefault(container.service, []).append(container)
-    for service, there in by_service.items():
-        names = [f"{project}-{service}-{number + 1}" for number in range(len(there))]
-        free = [name for name in names if name not in {item.name for item in there}]
-        for container in sorted(there, key=lambda item: item.name):
-            if free and container.name not in names:
-                try:
-                    client.api.rename(container.id, free.pop(0))
-                except APIError:  # gone, or the name belongs to a container of the user's
-                    continue
 
 
 def undo(project: Project, before: Sequence[Container], swapped: Sequence[str]) -> None:

@@ -1,0 +1,72 @@
+"""Return a running stack to an earlier version of itself, as an update in the other direction."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from gymctl.engines.compose.command import compose_command
+from gymctl.engines.compose.effective import effective_document
+from gymctl.engines.compose.update import Project, update_stack
+from gymctl.engines.compose.version import StackVersion
+from gymctl.engines.compose.watch import Watch
+from gymctl.engines.docker.containers import PROJECT
+from gymctl.engines.docker.daemon import connect, spoken_errors
+from gymctl.engines.docker.jobs import join_jobs
+from gymctl.engines.protocol import OnServer
+from gymctl.engines.runner import background
+from gymctl.engines.saved_stack import SavedStack, images_of, restore
+from gymctl.errors import EngineError
+
+
+@spoken_errors()
+def roll_back(
+    directory: Path,
+    running: SavedStack,
+    previous: SavedStack,
+    *,
+    timeout: float,
+    drain_timeout: float,
+    on_event: OnServer,
+) -> None:
+    """Replace the version that runs from ``directory`` by ``previous``, without losing calls.
+
+    Raises:
+        ServerFailed: a server of the previous version did not become healthy; the running one continues.
+        EngineError: an image of the previous version is gone, or Compose failed.
+    """
+    client = connect("")
+    file = directory / previous.state.compose_file
+    command = partial(_command, file)
+    titles = previous.state.titles
+    missing = sorted(name for name in images_of(previous) if not client.images.list(name=name))
+    if missing:
+        raise EngineError(
+            f"the image {missing[0]} of the previous version does not exist any more",
+            "run gymctl up with the earlier configuration; it builds the image again",
+        )
+    project = Project(
+        client=client,
+        name=previous.state.name,
+        file=file,
+        titles=titles,
+        command=command,
+        timeout=timeout,
+        drain_timeout=drain_timeout,
+        on_event=on_event,
+    )
+    document = effective_document(project.name, file, previous.text)
+    version = StackVersion.of_document(document, titles, previous.secrets)
+    update_stack(project, version, previous.text, running, write=lambda: restore(directory, previous))
+    before = {item.id: item for item in project.containers()}
+    watch = Watch(client, project.name, titles, on_event, before)
+    with background(
+        command(project.name, "up", "--detach", "--no-build", "--remove-orphans"), cwd=directory
+    ) as compose:
+        watch.until_healthy(compose, timeout)
+    join_jobs(client, PROJECT, previous.state)
+
+
+def _command(file: Path, name: str, *arguments: str) -> list[str]:
+    """A ``docker compose`` command for the stack ``name`` of ``file``."""
+    return compose_command(name, file, *arguments)
