@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 from free_ports import free_port
+from uvicorn.server import ServerState
 
 from gymctl.errors import InputError
 from gymctl.server.calls.client import Client
 from gymctl.server.calls.http import HttpTransport
-from gymctl.server.run.graceful_shutdown import in_line
+from gymctl.server.run.graceful_shutdown import DrainingConnection, in_line
 from gymctl.server.settings import seconds
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
@@ -203,3 +205,45 @@ def test_a_time_that_is_none_is_refused():
     for wrong in ("soon", "-1", "nan"):
         with pytest.raises(InputError, match="WAIT"):
             seconds({"WAIT": wrong}, "WAIT", 1.0)
+
+
+async def _replies(*requests: bytes) -> bytes:
+    """What a client gets from a connection that is shut down before its first request comes."""
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    config = uvicorn.Config(application, http=DrainingConnection, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    made = asyncio.Event()
+
+    class Watched(DrainingConnection):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            made.set()
+
+    def connection():
+        return Watched(config=config, server_state=state, app_state={})
+
+    listening = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    async with listening:
+        reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+        await made.wait()
+        next(iter(state.connections)).shutdown()
+        for request in requests:
+            writer.write(request)
+        reply = await reader.read()
+        writer.close()
+        return reply
+
+
+def test_the_first_request_of_a_new_connection_is_answered_and_the_connection_closed():
+    reply = asyncio.run(_replies(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"))
+    assert reply.startswith(b"HTTP/1.1 200")
+    assert reply.endswith(b"ok")
+
+
+def test_a_new_connection_without_a_request_is_told_that_nothing_more_is_taken():
+    assert b"x-gym-not-taken: 1" in asyncio.run(_replies())

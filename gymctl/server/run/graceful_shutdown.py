@@ -35,6 +35,7 @@ _NO_NEW = struct.pack(
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python's socket module does not name it
 _ACCEPTING_S = 0.2  # for those whose handshake is under way when the line is closed
 _STILL_IN_LINE = struct.Struct("24xI")  # tcpi_unacked of tcp_info: of a listening socket, the length of its line
+_FIRST_REQUEST_S = 0.5
 _LINGER_S = 0.5  # a caller that closes its end sooner is not waited for
 
 NOT_TAKEN = (
@@ -46,11 +47,36 @@ NOT_TAKEN = (
 class DrainingConnection(DirectConnection):
     """A connection that is not cut off in the middle of anything."""
 
+    _is_last_request = False
+    """Whether the connection is closed after the reply to the request that comes next."""
+
+    def on_headers_complete(self) -> None:
+        """A request has begun."""
+        super().on_headers_complete()
+        if self._is_last_request and self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def shutdown(self) -> None:
-        """Close after the answer that is due; at once when there is none, saying that nothing more is taken."""
+        """Close after the answer that is due; at once when there is none, saying that nothing more is taken.
+
+        A connection that has just been made has its first request on the way, which is answered.
+        """
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
             return
+        if self.cycle is None and not self._is_last_request:
+            self._is_last_request = True
+            asyncio.get_running_loop().call_later(_FIRST_REQUEST_S, self._end_without_request)
+            return
+        self._part()
+
+    def _end_without_request(self) -> None:
+        """Close the connection if its first request has not come."""
+        if self.cycle is None and not self.transport.is_closing():
+            self._part()
+
+    def _part(self) -> None:
+        """Say that nothing more is taken, and close the connection."""
         self._unset_keepalive_if_required()
         self.transport.set_protocol(_Parting(self, self.transport))
         if not self.transport.is_closing():
