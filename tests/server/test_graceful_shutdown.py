@@ -245,5 +245,6 @@ def test_the_first_request_of_a_new_connection_is_answered_and_the_connection_cl
     assert reply.endswith(b"ok")
 
 
-def test_a_new_connection_without_a_request_is_told_that_nothing_more_is_taken():
+def test_a_new_connection_without_a_request_is_told_that_nothing_more_is_taken(monkeypatch):
+    monkeypatch.setattr("gymctl.server.run.graceful_shutdown._FIRST_REQUEST_S", 0.01)
     assert b"x-gym-not-taken: 1" in asyncio.run(_replies())

@@ -35,7 +35,7 @@ _NO_NEW = struct.pack(
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python's socket module does not name it
 _ACCEPTING_S = 0.2  # for those whose handshake is under way when the line is closed
 _STILL_IN_LINE = struct.Struct("24xI")  # tcpi_unacked of tcp_info: of a listening socket, the length of its line
-_FIRST_REQUEST_S = 0.5
+_FIRST_REQUEST_S = 5.0  # a caller on a busy machine sends its request long after its connection is made
 _LINGER_S = 0.5  # a caller that closes its end sooner is not waited for
 
 NOT_TAKEN = (
