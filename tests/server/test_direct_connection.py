@@ -159,6 +159,19 @@ def test_each_request_byte_by_byte(number: int) -> None:
     assert exchanged(DirectConnection, parts) == exchanged(BoundedConnection, parts)
 
 
+@pytest.mark.parametrize("kind", [DirectConnection, BoundedConnection])
+def test_a_server_that_drains_closes_connections_with_its_replies(
+    kind: type[HttpToolsProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draining = application()
+    draining.server.sessions.is_draining = True
+    monkeypatch.setitem(globals(), "application", lambda: draining)
+    sent, closed = exchanged(kind, [REQUESTS[0]])
+    assert sent.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in sent
+    assert closed
+
+
 def test_known_endpoints_are_answered_without_asgi(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(*_: object) -> None:
         raise AssertionError("by ASGI")

@@ -170,9 +170,11 @@ class _Exchange:
         return body
 
     def _write(self, reply: Reply) -> None:
-        """Send a reply, unless the caller has left."""
+        """Send a reply, unless the caller has left; the last one of a connection to a server that drains."""
         if self.disconnected:
             return
+        if self._application.server.sessions.is_draining:
+            self.keep_alive = False
         try:
             head = _head(reply, keep_alive=self.keep_alive)
         except ValueError:
