@@ -110,4 +110,4 @@ for folder in Path("/proc").glob("[0-9]*"):
 
 def test_nothing_is_left_in_the_container(container, url):
     assert verify(url, "import os, time\nos.open('x', os.O_CREAT)\ntime.sleep(600)")["reward"] == 0.0
-    assert run(["docker", "exec", container, "python", "-c", LEFT]).stdout == "['gymctl-ready']\n"
+    assert run(["docker", "exec", container, "python", "-c", LEFT]).stdout == "['gymctl-ready', 'gymctl-sessions']\n"

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from gymctl.engines.docker.containers import Container
 
 if TYPE_CHECKING:
     import docker
+
+
+_LOG_PREFIX = re.compile(r"(?P<service>\S+)-(?P<number>\d+)(?P<blanks> *)\|")
+
+
+def without_project(line: str, project: str, services: Collection[str]) -> str:
+    """A line of ``docker compose logs`` without the project in its prefix, which Compose leaves in renamed containers.
+
+    >>> without_project("mine-policy-1  | text", "mine", ["policy"])
+    'policy-1       | text'
+    """
+    match = _LOG_PREFIX.match(line)
+    begin = f"{project}-"
+    if match is None or match["service"] in services or not match["service"].startswith(begin):
+        return line
+    blanks = match["blanks"] + " " * len(begin)
+    return f"{match['service'].removeprefix(begin)}-{match['number']}{blanks}{line[match.end() - 1 :]}"
 
 
 def take_over_names(client: docker.DockerClient, project: str, containers: Iterable[Container]) -> None:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import __version__
-from gymctl.config.terminal_text import plain
 from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.compose.changes import ServiceChange, changes_of_stack
 from gymctl.engines.compose.command import compose_command, override_file
 from gymctl.engines.compose.leftovers import check_directory, check_leftovers
-from gymctl.engines.compose.logs import services_to_read
+from gymctl.engines.compose.logs import readable_line, services_to_read
 from gymctl.engines.compose.ports import check_port
 from gymctl.engines.compose.preparation import Preparation, takes_log_limit
 from gymctl.engines.compose.remove import remove_stack, remove_unused_networks
@@ -33,7 +32,7 @@ from gymctl.engines.docker.jobs import job_image, job_networks, join_jobs, nofil
 from gymctl.engines.docker.location import check_location, check_sources
 from gymctl.engines.docker.ray_cluster import check_clusters
 from gymctl.engines.docker.requirements import check_commands, check_engine
-from gymctl.engines.planned_servers import planned_servers, with_server_name
+from gymctl.engines.planned_servers import planned_servers
 from gymctl.engines.protocol import DRAIN_TIMEOUT_S, Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.rendered_file import check_ours
 from gymctl.engines.runner import OnLine, background, stream
@@ -258,12 +257,8 @@ class ComposeEngine:
         options += ["--tail", str(tail)] if tail is not None else []
         options += ["--since", since] if since else []
         services = services_to_read(connect(""), state, servers, on_line)
-        renamed = {server.service: server.name for server in state.servers if server.service}
-        stream(
-            self._command(state.name, "logs", *options, *services),
-            lambda line: on_line(with_server_name(plain(line), renamed)),
-            cwd=self.directory,
-        )
+        command = self._command(state.name, "logs", *options, *services)
+        stream(command, lambda line: on_line(readable_line(line, state)), cwd=self.directory)
 
     def nodes(self) -> list[Node]:
         """None: the containers are on one machine."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from gymctl.config.terminal_text import plain
+from gymctl.engines.compose.container_names import without_project
 from gymctl.engines.docker.containers import find_containers
 from gymctl.engines.docker.log_drivers import ServiceLog, readable_services
+from gymctl.engines.planned_servers import with_server_name
 from gymctl.engines.runner import OnLine
 from gymctl.engines.state import StackState
 
@@ -40,3 +43,10 @@ def services_to_read(
     if len(readable) == len(logs):
         return services
     return readable
+
+
+def readable_line(line: str, state: StackState) -> str:
+    """A line of ``docker compose logs`` without terminal control sequences; the name of its server comes first."""
+    services = {server.service_name for server in state.servers}
+    renamed = {server.service: server.name for server in state.servers if server.service}
+    return with_server_name(without_project(plain(line), state.name, services), renamed)
