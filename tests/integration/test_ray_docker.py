@@ -224,10 +224,14 @@ def _listens(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
+OTHER_VERSION = "2.55.1"  # of Ray, in the image
+
+
 @pytest.mark.slow
 def test_a_cluster_that_does_not_fit_is_refused_before_anything_starts(folder: Folder, cluster: str) -> None:
     write(folder.path, "")
-    refused = folder.up("stack.yaml", f"+ray_head_node_address={cluster}")
+    assert ray_version() != OTHER_VERSION
+    refused = folder.up("stack.yaml", f"+ray_head_node_address={cluster}", f"+ray.version={OTHER_VERSION}")
     assert refused.returncode == 2, refused.stderr
     message = " ".join(refused.stderr.split())
     assert f"the cluster at {cluster} has Ray {ray_version()}, the image gymctl-ray" in message
