@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Folder
+from config_files import Folder
 
 from gymctl.config.edge import edge_selection
 from gymctl.config.vocabulary import ServerKind
