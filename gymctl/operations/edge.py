@@ -51,6 +51,7 @@ def edge_identity(
     Raises:
         InputError: the stack cannot have an edge, or a file is missing or wrong.
     """
+    from gymctl.engines.token_files import stored_text
     from gymctl.stack.addons.tls_edge import EdgeIdentity
 
     keys = config.edge
@@ -61,7 +62,7 @@ def edge_identity(
     if config.membership is not None:
         refuse_edge(config, "with --role")
     _check_alone(publish_host, has_exposed=has_exposed)
-    token = os.environ.get(EDGE_TOKEN) or _stored(directory / TOKEN_FILE) or secrets.token_urlsafe(32)
+    token = os.environ.get(EDGE_TOKEN) or stored_text(directory, TOKEN_FILE.name) or secrets.token_urlsafe(32)
     if not _TOKEN.fullmatch(token):
         message = f"the token in {EDGE_TOKEN} or {TOKEN_FILE} must have at least 16 of A-Z a-z 0-9 - . _ ~ + /"
         raise InputError(message, "remove it for a new one")
@@ -80,15 +81,15 @@ def store_edge(config: Config, directory: Path, stack_secrets: Mapping[str, str]
         EngineError: the directory cannot be written.
     """
     from gymctl.engines.state import state_folder, write_atomically
+    from gymctl.engines.token_files import store_text
 
     if EDGE_TOKEN not in stack_secrets or config.edge is None:
         return
-    folder = state_folder(directory)
-    write_atomically(folder / TOKEN_FILE.name, f"{stack_secrets[EDGE_TOKEN]}\n", mode=0o600)
+    store_text(directory, TOKEN_FILE.name, stack_secrets[EDGE_TOKEN])
     if config.edge.certificate_file is None:
         certificate = stack_secrets[EDGE_CERTIFICATE]
-        write_atomically(folder / CERTIFICATE_FILE.name, certificate, mode=0o600)
-        write_atomically(folder / CA_FILE.name, ca_certificate(certificate), mode=0o644)
+        store_text(directory, CERTIFICATE_FILE.name, certificate.strip())
+        write_atomically(state_folder(directory) / CA_FILE.name, ca_certificate(certificate), mode=0o644)
 
 
 def _check_alone(publish_host: str, *, has_exposed: bool) -> None:
@@ -107,28 +108,16 @@ def _check_alone(publish_host: str, *, has_exposed: bool) -> None:
 
 def _certificate(keys: EdgeKeys, directory: Path) -> str:
     """The certificate that the directory has, if it is valid for the names of the edge, else a new one."""
+    from gymctl.engines.token_files import stored_text
+
     names = [*keys.names, "localhost", LOOPBACK]
     if keys.address != EVERY_INTERFACE:
         names.append(keys.address)
     names = list(dict.fromkeys(names))
-    stored = _stored(directory / CERTIFICATE_FILE)
+    stored = stored_text(directory, CERTIFICATE_FILE.name)
     if stored and serves(stored, names):
         return f"{stored}\n"
     return created_certificate(names)
-
-
-def _stored(path: Path) -> str:
-    """The content of a file of the directory; empty where there is none.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "remove it, and run `gymctl up` again") from error
 
 
 def _own_certificate(certificate: Path, key: Path) -> str:

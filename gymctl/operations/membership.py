@@ -91,11 +91,11 @@ def store_token(config: Config, directory: Path) -> None:
     Raises:
         EngineError: the directory cannot be written.
     """
-    from gymctl.engines.state import state_folder, write_atomically
+    from gymctl.engines.token_files import store_text
 
     member = config.membership
     if member is not None and member.role is not Role.WORKER:
-        write_atomically(state_folder(directory) / TOKEN_FILE.name, f"{member.token}\n", mode=0o600)
+        store_text(directory, TOKEN_FILE.name, member.token)
 
 
 def _token(config: Config, options: MembershipOptions) -> str:

@@ -12,6 +12,7 @@ from gymctl.config import Config
 from gymctl.config.observation import ObserveKeys
 from gymctl.config.vocabulary import ALERTMANAGER_PORT, COLLECTOR_PORT, EVERY_INTERFACE, LOOPBACK, OBSERVE_KEY
 from gymctl.engines.state import ALERTMANAGER_FILE, FOLDER, METRICS_TOKEN_FILE, state_folder, write_atomically
+from gymctl.engines.token_files import store_text, stored_text
 from gymctl.errors import InputError
 
 PORT_VARIABLE = "GYMCTL_METRICS_PORT"
@@ -78,19 +79,19 @@ def store_observation(config: Config, directory: Path) -> None:
         return
     from gymctl.stack.addons.monitoring import alertmanager_text
 
-    folder = state_folder(directory)
     if keys.token:
-        write_atomically(folder / METRICS_TOKEN_FILE, f"{keys.token}\n", mode=0o600)
+        store_text(directory, METRICS_TOKEN_FILE, keys.token)
     if keys.services:
-        write_atomically(folder / ALERTMANAGER_FILE, alertmanager_text(keys), mode=0o600)
+        write_atomically(state_folder(directory) / ALERTMANAGER_FILE, alertmanager_text(keys), mode=0o600)
 
 
 def stored_metrics_token(directory: Path) -> str:
-    """The token that ``/metrics`` of the directory's stack requires; empty: it requires none."""
-    try:
-        return (directory / FOLDER / METRICS_TOKEN_FILE).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return ""
+    """The token that ``/metrics`` of the directory's stack requires; empty: it requires none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return stored_text(directory, METRICS_TOKEN_FILE)
 
 
 def _local_port(environ: Mapping[str, str]) -> int:

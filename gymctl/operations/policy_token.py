@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gymctl.config import Config
 from gymctl.config.vocabulary import POLICY_TOKEN
-from gymctl.engines.state import FOLDER, POLICY_TOKEN_FILE, state_folder, write_atomically
-from gymctl.errors import InputError
+from gymctl.engines.state import POLICY_TOKEN_FILE
+from gymctl.engines.token_files import store_text, stored_text
 from gymctl.operations.edge import store_edge
 from gymctl.operations.membership import store_token
 from gymctl.operations.monitoring import store_observation
@@ -31,15 +31,7 @@ def stored_policy_token(directory: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    path = directory / FOLDER / POLICY_TOKEN_FILE
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise InputError(
-            f"the policy token {path} cannot be read: {error.strerror}", "run `gymctl up` again"
-        ) from error
+    return stored_text(directory, POLICY_TOKEN_FILE)
 
 
 def store_tokens(config: Config, directory: Path, stack_secrets: Mapping[str, str]) -> None:
@@ -56,4 +48,4 @@ def store_tokens(config: Config, directory: Path, stack_secrets: Mapping[str, st
     store_observation(config, directory)
     token = stack_secrets.get(POLICY_TOKEN)
     if token:
-        write_atomically(state_folder(directory) / POLICY_TOKEN_FILE, f"{token}\n", mode=0o600)
+        store_text(directory, POLICY_TOKEN_FILE, token)

@@ -1,0 +1,33 @@
+"""Files of ``.gymctl`` with one text each that only this user can read: tokens, and what goes with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gymctl.engines.state import FOLDER, state_folder, write_atomically
+from gymctl.errors import InputError
+
+
+def stored_text(directory: Path, name: str) -> str:
+    """The text of a file in the ``.gymctl`` of a directory, without blanks around it; empty where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = directory / FOLDER / name
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read: {reason}", "remove it, and run `gymctl up` again") from error
+
+
+def store_text(directory: Path, name: str, text: str) -> None:
+    """Write such a file.
+
+    Raises:
+        EngineError: it cannot be written.
+    """
+    write_atomically(state_folder(directory) / name, f"{text}\n", mode=0o600)
