@@ -12,19 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from gymctl.engines.compose.effective import effective_document, service_digests
+from gymctl.engines.compose.effective import EffectiveFile
 from gymctl.engines.compose.update_order import PUBLISHES, stop_first_reasons
 from gymctl.engines.compose.version import ServiceVersion, StackVersion
-from gymctl.engines.docker.containers import Container, find_containers
+from gymctl.engines.docker.containers import Container
 from gymctl.engines.state import FOLDER, find_state
 from gymctl.stack.service_names import EDGE_SERVICE
-
-if TYPE_CHECKING:
-    import docker
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SLICE = "NEMO_GYM_CONFIG_DICT"
@@ -84,22 +81,27 @@ class ServiceChange:
         return any(difference.path[:1] == (_SECRETS,) for difference in self.differences)
 
 
-def changes_of_stack(client: docker.DockerClient, version: StackVersion, file: Path, text: str) -> list[ServiceChange]:
-    """What ``up`` with the rendered ``text``, to be written to ``file``, would do to each service. Writes nothing.
+def changes_of_stack(
+    version: StackVersion, file: Path, effective: EffectiveFile, containers: Iterable[Container]
+) -> list[ServiceChange]:
+    """What ``up`` would do to each service, with a version whose file is ``file``. Writes nothing.
 
-    Raises:
-        CommandFailed: Compose does not accept the text.
+    Args:
+        version: the version to run.
+        file: its rendered file, which still has what was rendered before.
+        effective: the version as Compose understands it.
+        containers: what is there now.
     """
     earlier_text = ""
     if find_state(file.parent) is not None and file.exists():
         earlier_text = file.read_text("utf-8")
     return find_changes(
         version,
-        text=text,
+        text=effective.text,
         earlier_text=earlier_text,
-        digests=service_digests(version.name, file, text),
-        stop_first=stop_first_reasons(effective_document(version.name, file, text)["services"]),
-        containers=find_containers(client, version.name),
+        digests=effective.digests,
+        stop_first=stop_first_reasons(effective.document["services"]),
+        containers=containers,
         directory=file.parent,
     )
 

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,29 @@ from gymctl.engines.compose.command import compose_command
 from gymctl.engines.runner import run
 
 
-def service_digests(name: str, file: Path, text: str) -> dict[str, str]:
-    """Compose's digest of each service in the rendered ``text``, as if it were in ``file``.
+@dataclass(frozen=True)
+class EffectiveFile:
+    """A rendered text, and what Compose makes of it."""
+
+    text: str
+    document: dict[str, Any]
+    """It with absolute paths and long forms; each ``$`` is doubled."""
+    digests: dict[str, str]
+    """Compose's digest of each service."""
+
+
+def effective_file(name: str, file: Path, text: str) -> EffectiveFile:
+    """What Compose makes of the rendered ``text``, as if it were in ``file``.
 
     Raises:
         CommandFailed: Compose does not accept the text, or an override file.
     """
     lines = (line.split() for line in _config(name, file, text, "--hash", "*").splitlines())
-    return {parts[0]: parts[1] for parts in lines if len(parts) == 2}
-
-
-def effective_document(name: str, file: Path, text: str) -> dict[str, Any]:
-    """The rendered ``text`` as a document with absolute paths and long forms, in which each ``$`` is doubled.
-
-    Raises:
-        CommandFailed: as for ``service_digests``.
-    """
-    document: dict[str, Any] = json.loads(_config(name, file, text, "--format", "json"))
-    return document
+    return EffectiveFile(
+        text=text,
+        document=json.loads(_config(name, file, text, "--format", "json")),
+        digests={parts[0]: parts[1] for parts in lines if len(parts) == 2},
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.compose.changes import ServiceChange, changes_of_stack
 from gymctl.engines.compose.command import compose_command, override_file
+from gymctl.engines.compose.effective import effective_file
 from gymctl.engines.compose.leftovers import check_directory, check_leftovers
 from gymctl.engines.compose.logs import readable_line, services_to_read
 from gymctl.engines.compose.ports import check_port
@@ -24,7 +25,6 @@ from gymctl.engines.compose.remove import remove_stack, remove_unused_networks
 from gymctl.engines.compose.scale import scale_project, services_to_scale
 from gymctl.engines.compose.update import Project, update_stack
 from gymctl.engines.compose.version import StackVersion
-from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import PROJECT, Container, find_containers, memory_kills, server_status
 from gymctl.engines.docker.daemon import connect, is_on_this_machine, spoken_errors
 from gymctl.engines.docker.gpus import check_gpus
@@ -35,7 +35,7 @@ from gymctl.engines.docker.requirements import check_commands, check_engine
 from gymctl.engines.planned_servers import planned_servers
 from gymctl.engines.protocol import DRAIN_TIMEOUT_S, Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.rendered_file import check_ours
-from gymctl.engines.runner import OnLine, background, stream
+from gymctl.engines.runner import OnLine, stream
 from gymctl.engines.saved_stack import images_of, read_stack
 from gymctl.engines.state import (
     StackState,
@@ -125,7 +125,10 @@ class ComposeEngine:
         Raises:
             EngineError: no engine, or Compose does not accept the text.
         """
-        return changes_of_stack(connect(""), StackVersion.of(plan), self.file, text)
+        containers = self.containers(plan.name)
+        return changes_of_stack(
+            StackVersion.of(plan), self.file, effective_file(plan.name, self.file, text), containers
+        )
 
     def _check_names(self, client: docker.DockerClient, name: str) -> None:
         """One directory, one stack; one stack name, one directory."""
@@ -171,13 +174,12 @@ class ComposeEngine:
         )
         earlier = read_stack(self.directory)
         if earlier is not None and any(item.is_well for item in project.containers()):
-            update_stack(project, StackVersion.of(plan), text, earlier, write=lambda: self._write(plan, text, state))
+            effective = effective_file(plan.name, self.file, text)
+            version = StackVersion.of(plan)
+            update_stack(project, version, effective, earlier, write=lambda: self._write(plan, text, state))
         else:
             self._write(plan, text, state)
-        watch = Watch(client, plan.name, state.titles, on_event, {item.id: item for item in project.containers()})
-        arguments = ("up", "--detach", "--no-build", "--remove-orphans")
-        with background(self._command(plan.name, *arguments), cwd=self.directory) as compose:
-            watch.until_healthy(compose, timeout)
+        project.start_all()
         remove_unused_networks(client, plan)
         join_jobs(client, PROJECT, state)
         used = {image.tag for image in plan.images} | images_of(earlier)

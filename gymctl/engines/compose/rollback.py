@@ -6,15 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from gymctl.engines.compose.command import compose_command
-from gymctl.engines.compose.effective import effective_document
+from gymctl.engines.compose.effective import effective_file
 from gymctl.engines.compose.update import Project, update_stack
 from gymctl.engines.compose.version import StackVersion
-from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import PROJECT
 from gymctl.engines.docker.daemon import connect, spoken_errors
 from gymctl.engines.docker.jobs import join_jobs
 from gymctl.engines.protocol import OnServer
-from gymctl.engines.runner import background
 from gymctl.engines.saved_stack import SavedStack, images_of, restore
 from gymctl.errors import EngineError
 
@@ -37,7 +35,6 @@ def roll_back(
     """
     client = connect("")
     file = directory / previous.state.compose_file
-    command = partial(_command, file)
     titles = previous.state.titles
     missing = sorted(name for name in images_of(previous) if not client.images.list(name=name))
     if missing:
@@ -50,20 +47,15 @@ def roll_back(
         name=previous.state.name,
         file=file,
         titles=titles,
-        command=command,
+        command=partial(_command, file),
         timeout=timeout,
         drain_timeout=drain_timeout,
         on_event=on_event,
     )
-    document = effective_document(project.name, file, previous.text)
-    version = StackVersion.of_document(document, titles, previous.secrets)
-    update_stack(project, version, previous.text, running, write=lambda: restore(directory, previous))
-    before = {item.id: item for item in project.containers()}
-    watch = Watch(client, project.name, titles, on_event, before)
-    with background(
-        command(project.name, "up", "--detach", "--no-build", "--remove-orphans"), cwd=directory
-    ) as compose:
-        watch.until_healthy(compose, timeout)
+    effective = effective_file(project.name, file, previous.text)
+    version = StackVersion.of_document(effective.document, titles, previous.secrets)
+    update_stack(project, version, effective, running, write=lambda: restore(directory, previous))
+    project.start_all()
     join_jobs(client, PROJECT, previous.state)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.engines.compose.changes import Action, ServiceChange, changes_of_stack
 from gymctl.engines.compose.container_names import take_over_names
 from gymctl.engines.compose.drain import drain
-from gymctl.engines.compose.effective import draft_command, effective_document, service_digests
+from gymctl.engines.compose.effective import EffectiveFile, draft_command
 from gymctl.engines.compose.trial import TRIAL_SUFFIX, trial_document
 from gymctl.engines.compose.update_order import PUBLISHES
 from gymctl.engines.compose.version import StackVersion
@@ -79,25 +79,46 @@ class Project:
             self.client, self.name, services, self.on_event, ignored=frozenset(container.id for container in others)
         )
 
+    def start_all(self) -> None:
+        """Start what the directory's file has and does not run, remove what it does not have, and wait for health.
+
+        Raises:
+            ServerFailed: a server did not become healthy.
+            EngineError: Compose failed.
+        """
+        there = {item.id: item for item in self.containers()}
+        watch = Watch(self.client, self.name, self.titles, self.on_event, there)
+        command = self.command(self.name, "up", "--detach", "--no-build", "--remove-orphans")
+        with background(command, cwd=self.file.parent) as compose:
+            watch.until_healthy(compose, self.timeout)
+
 
 def update_stack(
-    project: Project, version: StackVersion, text: str, earlier: SavedStack, write: Callable[[], None]
+    project: Project,
+    version: StackVersion,
+    effective: EffectiveFile,
+    earlier: SavedStack,
+    write: Callable[[], None],
 ) -> None:
-    """Replace the containers of a running stack by those of the rendered ``text``.
+    """Replace the containers of a running stack by those of another version.
 
-    ``version`` is the one of ``text``, ``earlier`` the one that runs; ``write`` writes the files of the new one.
+    Args:
+        project: the stack's.
+        version: the new version.
+        effective: it, as Compose understands it.
+        earlier: the version that runs.
+        write: writes the files of the new version.
 
     Raises:
         ServerFailed: a server did not become healthy. The stack is as before, and so are its files.
         EngineError: Compose failed, or the stack could not be made as before.
     """
     before = project.containers()
-    digests = service_digests(project.name, project.file, text)
-    document = effective_document(project.name, project.file, text)
-    changes = changes_of_stack(project.client, version, project.file, text)
-    update = plan_update(changes, before, digests, {service.name: service.needs for service in version.services})
+    changes = changes_of_stack(version, project.file, effective, before)
+    needs = {service.name: service.needs for service in version.services}
+    update = plan_update(changes, before, effective.digests, needs)
     try:
-        _replace(project, update, document, before, earlier, write)
+        _replace(project, update, effective.document, before, earlier, write)
     except (EngineError, KeyboardInterrupt) as error:
         raise _rolled_back(error) from error
     retire(project, update)
