@@ -60,8 +60,8 @@ def user_name() -> str:
 
 
 @contextmanager
-def change_lock(directory: Path, command: str) -> Iterator[None]:
-    """Keep other commands from changing the stack of ``directory`` while the block runs.
+def change_lock(directory: Path, command: str) -> Iterator[LockOwner]:
+    """Keep other commands from changing the stack of ``directory`` while the block runs, which gets the owner.
 
     The lock of a process that has ended, however it ended, is free.
 
@@ -70,11 +70,12 @@ def change_lock(directory: Path, command: str) -> Iterator[None]:
     """
     path = state_folder(directory) / LOCK_FILE
     with _locked(path) as file:
+        owner = LockOwner.this_process(command)
         file.truncate(0)
-        json.dump(asdict(LockOwner.this_process(command)), file)
+        json.dump(asdict(owner), file)
         file.flush()
         try:
-            yield
+            yield owner
         finally:
             path.unlink(missing_ok=True)
             remove_empty_folder(directory / FOLDER)

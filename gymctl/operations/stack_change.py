@@ -32,8 +32,7 @@ def stack_change(directory: Path, command: str) -> Iterator[ChangeDetail]:
     Raises:
         EngineError: another process changes the stack.
     """
-    with change_lock(directory, command):
-        owner = LockOwner.this_process(command)
+    with change_lock(directory, command) as owner:
         detail = ChangeDetail()
         began = time.monotonic()
         outcome = ChangeOutcome.DONE
