@@ -6,12 +6,13 @@ to the last item that ends a turn: only what follows is parsed, converted and en
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from cachetools import LRUCache
 
 from gymctl.config import exact_json
 from gymctl.server.chat.messages import convert_items
@@ -53,10 +54,12 @@ class GrowingConversations:
 
     def __init__(self, style: Style, kept_bytes: int = KEPT_BYTES) -> None:
         self._style = style
-        self._kept_bytes = kept_bytes
-        self.size = 0
+        self._beginnings: LRUCache[str, _Beginning] = LRUCache(kept_bytes, getsizeof=lambda beginning: beginning.size)
+
+    @property
+    def size(self) -> int:
         """Bytes that are kept."""
-        self._beginnings: OrderedDict[str, _Beginning] = OrderedDict()
+        return int(self._beginnings.currsize)
 
     def convert(self, session: str, items: bytes) -> ChatMessages:
         """The chat messages of an input.
@@ -78,21 +81,12 @@ class GrowingConversations:
         closed = _joined(known.messages, encoded[: new.closed_messages])
         end = _end(items, known, texts, new.closed_items)
         if end is not None:
-            self._keep(session, _Beginning(items[:end], known.count + new.closed_items, closed))
+            with suppress(ValueError):  # larger than all that is kept
+                self._beginnings[session] = _Beginning(items[:end], known.count + new.closed_items, closed)
         return ChatMessages(
             json=b"[" + _joined(closed, encoded[new.closed_messages :]) + b"]",
             last=new.messages[-1] if new.messages else {},
         )
-
-    def _keep(self, session: str, beginning: _Beginning) -> None:
-        earlier = self._beginnings.pop(session, None)
-        if earlier is not None:
-            self.size -= earlier.size
-        self._beginnings[session] = beginning
-        self.size += beginning.size
-        while self.size > self._kept_bytes:
-            _, oldest = self._beginnings.popitem(last=False)
-            self.size -= oldest.size
 
 
 def _rest(items: bytes, known: _Beginning) -> bytes:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import unicodedata
-from collections import OrderedDict
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
+
+from cachetools import LRUCache
 
 from gymctl.config import exact_json
 from gymctl.server.calls.public_addresses import Address, embedded, is_public, literal
@@ -46,9 +48,8 @@ class MediaChecks:
 
     def __init__(self, hosts: Collection[str], kept_bytes: int = KEPT_BYTES) -> None:
         self._hosts = hosts
-        self._kept_bytes = kept_bytes
-        self._size = 0
-        self._without: OrderedDict[tuple[str, str], bytes] = OrderedDict()  # last requests without an address
+        self._without: LRUCache[tuple[str, str], bytes] = LRUCache(kept_bytes, getsizeof=len)
+        """The last request of each conversation, where it had no address."""
 
     async def check(self, conversation: tuple[str, str], body: bytes) -> None:
         """Refuse a request with an address that is not a public one; as ``check_media``.
@@ -63,16 +64,12 @@ class MediaChecks:
         if len(body) < _SHORT:
             await check_media(body, self._hosts)
             return
-        earlier = self._without.pop(conversation, b"")
-        self._size -= len(earlier)
+        earlier = self._without.get(conversation, b"")
         if _may_name_a_field(body, max(0, _common_beginning(earlier, body) - _LONGEST_MARK)):
             await check_media(body, self._hosts)
             return
-        self._without[conversation] = body
-        self._size += len(body)
-        while self._size > self._kept_bytes:
-            _, oldest = self._without.popitem(last=False)
-            self._size -= len(oldest)
+        with suppress(ValueError):  # larger than all that is kept
+            self._without[conversation] = body
 
 
 def _may_name_a_field(body: bytes, start: int = 0) -> bool:
