@@ -30,12 +30,14 @@ class ServicePlan:
     image: str
     port: int
     """The port on which it listens inside the stack's network."""
-    slice_text: str
-    """The part of the configuration that it gets, as YAML."""
-    config_path: str
+    slice_text: str = ""
+    """The part of the configuration that it gets, as YAML; empty: an add-on, not a server."""
+    config_path: str = ""
     """The value of NEMO_GYM_CONFIG_PATH; empty: an add-on, not a server."""
-    command: tuple[str, ...]
-    working_dir: str
+    command: tuple[str, ...] = ()
+    """Empty: the image's own."""
+    working_dir: str = ""
+    """Empty: the image's own."""
     server: str = ""
     """The server of the configuration that it is, is a replica of, or stands in front of; empty: none."""
     used_by: tuple[str, ...] = ()

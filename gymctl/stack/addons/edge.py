@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gymctl.config import Config
@@ -32,7 +33,6 @@ from gymctl.stack.slices.slices import Address
 from gymctl.stack.worker_nodes import outer_ports
 
 COOKIE = "gymctl-edge"
-SINGLE = "it publishes ports on this machine, which only one container can use"
 # Names that no other site can have a page at: without a dot, or of a container engine for its machine
 _SAFE_NAMES = (
     r"\[[0-9a-f:.]+\]|[0-9.]+|[^.:]+|[^:]+\.localhost|(?:host|gateway)\.docker\.internal|host\.containers\.internal"
@@ -65,25 +65,9 @@ class Edge:
         """The proxy; none where no server is exposed."""
         if not self._exposure:
             return ()
-        return (
-            ServicePlan(
-                name=EDGE_SERVICE,
-                kind="edge",
-                implementation="proxy",
-                image=choice.addon("proxy"),
-                port=next(iter(self.ports.values())),
-                slice_text="",
-                config_path="",
-                command=(),
-                working_dir="",
-                environment=(("GYMCTL_PROXY", self._configuration()),),
-                published=tuple((self._host, port, port) for port in self.ports.values()),
-                published_for=tuple(self.ports),
-                used_by=tuple(self.ports),
-                fragment=fragment("proxy"),
-                single=SINGLE,
-            ),
-        )
+        proxy = edge_service(choice, self._configuration(), next(iter(self.ports.values())), tuple(self.ports))
+        published = tuple((self._host, port, port) for port in self.ports.values())
+        return (replace(proxy, published=published, published_for=tuple(self.ports)),)
 
     def _configuration(self) -> str:
         """HAProxy's configuration: a port for each server, and who may call it."""
@@ -115,6 +99,28 @@ class Edge:
     def notes(self) -> Iterator[str]:
         """Where the exposed servers are, and who may call them."""
         yield from exposure_notes(self._exposure, self.ports, dict.fromkeys(self.ports, self._host))
+
+
+def edge_service(choice: ImageChoice, configuration: str, port: int, servers: tuple[str, ...]) -> ServicePlan:
+    """The proxy of an edge, without its published ports.
+
+    Args:
+        choice: the stack's images.
+        configuration: HAProxy's.
+        port: a port on which it listens inside the stack's network.
+        servers: names of the servers behind it.
+    """
+    return ServicePlan(
+        name=EDGE_SERVICE,
+        kind="edge",
+        implementation="proxy",
+        image=choice.addon("proxy"),
+        port=port,
+        environment=(("GYMCTL_PROXY", configuration),),
+        used_by=servers,
+        fragment=fragment("proxy"),
+        single="it publishes ports on this machine, which only one container can use",
+    )
 
 
 def outside_entry(ports: Mapping[str, int], host: str, inside: str) -> dict[str, Any]:

@@ -235,8 +235,6 @@ class RayCluster:
             implementation=purpose,
             image=image,
             port=port,
-            slice_text="",
-            config_path="",
             command=(*shell, script + flags),
             working_dir="/tmp",  # noqa: S108 - the container's own
             published=published,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,12 +17,11 @@ from gymctl.config.edge import EdgeKeys, edge_selection
 from gymctl.config.exposure import Exposure, exposed_servers
 from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_CERTIFICATE, EDGE_PORT, EDGE_TOKEN, EVERY_INTERFACE
 from gymctl.errors import InputError, Problem
-from gymctl.stack.addons.edge import COOKIE, SINGLE, Edge
+from gymctl.stack.addons.edge import COOKIE, Edge, edge_service
 from gymctl.stack.addons.haproxy import ProxyTarget, Stickiness, render_proxy
-from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.service_names import EDGE_SERVICE, HEAD_SERVICE
+from gymctl.stack.service_names import HEAD_SERVICE
 from gymctl.stack.slices.slices import Address
 
 _SECRETS = "/run/secrets"
@@ -75,25 +74,10 @@ class TlsEdge:
 
     def services(self, choice: ImageChoice) -> tuple[ServicePlan, ...]:
         """The proxy."""
-        return (
-            ServicePlan(
-                name=EDGE_SERVICE,
-                kind="edge",
-                implementation="proxy",
-                image=choice.addon("proxy"),
-                port=EDGE_PORT,
-                slice_text="",
-                config_path="",
-                command=("sh", "-c", _START),
-                working_dir="",
-                secrets=tuple(self.secrets),
-                environment=(("GYMCTL_PROXY", self._configuration()),),
-                published=((self._keys.address, self._keys.port, EDGE_PORT),),
-                used_by=self._servers(),
-                fragment=fragment("proxy"),
-                single=SINGLE,
-            ),
-        )
+        proxy = edge_service(choice, self._configuration(), EDGE_PORT, self._servers())
+        published = ((self._keys.address, self._keys.port, EDGE_PORT),)
+        command = ("sh", "-c", _START)
+        return (replace(proxy, command=command, secrets=tuple(self.secrets), published=published),)
 
     def _configuration(self) -> str:
         """HAProxy's configuration."""
