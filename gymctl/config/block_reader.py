@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -45,6 +45,16 @@ def read_block(model: type[B], value: Any, path: KeyPath, findings: Findings, *,
             reported.add(place)
             reporter.report(fault, place)
     return _without_wrong(model, value, {place[0] for place in reported if place})
+
+
+def read_stack_block(
+    model: type[B], key: str, resolved: Mapping[str, Any], servers: Collection[str], findings: Findings
+) -> B | None:
+    """The top-level block ``key``; None when there is none, or a server has that name. Errors in it become problems."""
+    value = resolved.get(key)
+    if value is None or key in servers:
+        return None
+    return read_block(model, value, (key,), findings)
 
 
 def _without_wrong(model: type[B], value: Any, keys: set[str | int]) -> B | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from gymctl.config.block import Block, HostName, Must, Port, PositiveCount, Text, wrong
-from gymctl.config.block_reader import read_block
+from gymctl.config.block_reader import read_stack_block
 from gymctl.config.choices import ExposedGroup
 from gymctl.config.diagnostics import Findings
 from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_PORT, LOOPBACK, ServerKind
@@ -55,11 +55,8 @@ class EdgeKeys(Block):
 
 
 def read_edge(resolved: Mapping[str, Any], servers: Collection[str], findings: Findings) -> EdgeKeys | None:
-    """The top-level ``edge:``; None when there is none, or a server has that name. Errors in it become problems."""
-    value = resolved.get(EDGE_BLOCK)
-    if value is None or EDGE_BLOCK in servers:
-        return None
-    return read_block(EdgeKeys, value, (EDGE_BLOCK,), findings)
+    """The top-level ``edge:``; as ``read_stack_block``."""
+    return read_stack_block(EdgeKeys, EDGE_BLOCK, resolved, servers, findings)
 
 
 def edge_selection(keys: EdgeKeys, kinds: Collection[ServerKind]) -> tuple[str, ...]:

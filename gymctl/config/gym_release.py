@@ -30,6 +30,13 @@ def version_in(root: Path) -> str | None:
     return ".".join(numbers[key] for key in ("MAJOR", "MINOR", "PATCH"))
 
 
+def chosen_version(version: str | None, root: Path | None) -> str | None:
+    """The release that a user has chosen: ``version``, else the one in the folder ``root``; None: neither is known."""
+    if version or root is None:
+        return version
+    return version_in(root)
+
+
 def merge_order_of(version: str | None) -> MergeOrder:
     """How a release merges a file and those that it includes; None: the default release."""
     release = release_at(version) if version else DEFAULT

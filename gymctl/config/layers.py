@@ -15,7 +15,7 @@ from typing import Any
 from gymctl import assets
 from gymctl.config.choices import MergeOrder
 from gymctl.config.config_files import Finder
-from gymctl.config.gym_release import merge_order_of, version_in
+from gymctl.config.gym_release import chosen_version, merge_order_of
 from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
 from gymctl.config.recipe import Recipe, read_recipe
 from gymctl.config.resolve import resolve_text
@@ -84,7 +84,7 @@ def read_layers(
     layers = tuple(override_document(item) for item in overrides if item.path != (_PATHS,))
     tree = _read_tree(named, Finder(roots, cwd), environ)
     documents = [*tree.documents.values(), *((env,) if env else ()), *layers]
-    version = gym_version or (version_in(cwd / gym_root) if gym_root else None)
+    version = chosen_version(gym_version, cwd / gym_root if gym_root else None)
     requested = order or _order_of(documents)
     order = requested or merge_order_of(version)
     return Layers(

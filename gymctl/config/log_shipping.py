@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gymctl.config.block import Block, Must, choice, wrong
-from gymctl.config.block_reader import read_block
+from gymctl.config.block_reader import read_stack_block
 from gymctl.config.choices import LogDriver
 from gymctl.config.container_settings import texts
 from gymctl.config.diagnostics import Findings
@@ -119,11 +119,8 @@ class LogsKeys(Block):
 
 
 def read_logs(resolved: Mapping[str, Any], servers: Collection[str], findings: Findings) -> LogsKeys | None:
-    """The top-level ``logs:``; None when there is none, or a server has that name. Errors in it become problems."""
-    value = resolved.get(LOGS_BLOCK)
-    if value is None or LOGS_BLOCK in servers:
-        return None
-    return read_block(LogsKeys, value, (LOGS_BLOCK,), findings)
+    """The top-level ``logs:``; as ``read_stack_block``."""
+    return read_stack_block(LogsKeys, LOGS_BLOCK, resolved, servers, findings)
 
 
 def log_destination(driver: str, options: dict[str, str]) -> str:

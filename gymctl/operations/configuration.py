@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl import __version__
 from gymctl.config import Config, MergeOrder, Role, SliceMode, mask, upstream
-from gymctl.config.gym_release import version_in
+from gymctl.config.gym_release import chosen_version
 from gymctl.config.load import Loaded, read_config
 from gymctl.config.secrets import masked_argument
 from gymctl.config.vocabulary import EVERY_INTERFACE, LOOPBACK
@@ -131,8 +131,7 @@ def read(
 
 def followed_version(config: Config, options: PlanOptions) -> str:
     """The release of NeMo Gym whose rules a stack follows: chosen, else found in ``gym_root``, else the default."""
-    root = config.source.gym_root
-    return options.gym_version or (version_in(root) if root else None) or upstream.DEFAULT.version
+    return chosen_version(options.gym_version, config.source.gym_root) or upstream.DEFAULT.version
 
 
 def check(config: Config) -> None:
