@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 
 from gymctl.config import Config, MergeOrder, load_config
 from gymctl.errors import ConfigError, InputError
@@ -16,6 +17,11 @@ policy_model:
   responses_api_models:
     scripted_model:
       entrypoint: app.py
+"""
+SHORT_MODEL = """\
+policy_model:
+  responses_api_models:
+    scripted_model: {entrypoint: app.py}
 """
 
 TOOL = "resources_servers/example_single_tool_call/configs/example_single_tool_call.yaml"
@@ -35,6 +41,10 @@ class Folder:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(dedent(text), encoding="utf-8")
         return name
+
+    def write_block(self, key: str, value: object) -> str:
+        """Write ``stack.yaml``: a model server, and a top-level block."""
+        return self.write("stack.yaml", SHORT_MODEL + yaml.safe_dump({key: value}))
 
     def load(
         self,

@@ -5,47 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
-from config_files import Folder
+from config_files import SHORT_MODEL, Folder
 
 from gymctl.config.edge import edge_selection
 from gymctl.config.vocabulary import ServerKind
 from gymctl.errors import ConfigError
 
-SERVER = """\
-policy_model:
-  responses_api_models:
-    scripted_model: {entrypoint: app.py}
-"""
-
-
-def write(folder: Folder, edge: Any) -> None:
-    folder.write("stack.yaml", SERVER + yaml.safe_dump({"edge": edge}))
-
 
 def test_a_stack_has_no_edge_by_default(folder: Folder) -> None:
-    folder.write("stack.yaml", SERVER)
+    folder.write("stack.yaml", SHORT_MODEL)
     assert folder.load("stack.yaml").edge is None
-    write(folder, None)
+    folder.write_block("edge", None)
     assert folder.load("stack.yaml").edge is None
 
 
 def test_an_empty_block_is_an_edge_for_this_machine(folder: Folder) -> None:
-    write(folder, {})
+    folder.write_block("edge", {})
     keys = folder.load("stack.yaml").edge
     assert keys is not None
     assert (keys.address, keys.port, keys.rate_limit, keys.servers) == ("127.0.0.1", 8443, 1000, None)
 
 
 def test_a_server_may_have_the_name_of_the_block(folder: Folder) -> None:
-    folder.write("stack.yaml", SERVER.replace("policy_model", "edge"))
+    folder.write("stack.yaml", SHORT_MODEL.replace("policy_model", "edge"))
     config = folder.load("stack.yaml")
     assert list(config.servers) == ["edge"]
     assert config.edge is None
 
 
 def test_all_agents_are_behind_it_unless_servers_are_named(folder: Folder) -> None:
-    write(folder, {})
+    folder.write_block("edge", {})
     keys = folder.load("stack.yaml").edge
     assert keys is not None
     assert edge_selection(keys, [ServerKind.MODEL]) == ()
@@ -71,6 +60,6 @@ def test_all_agents_are_behind_it_unless_servers_are_named(folder: Folder) -> No
     ],
 )
 def test_wrong_values_are_named_with_their_place(folder: Folder, edge: Any, message: str) -> None:
-    write(folder, edge)
+    folder.write_block("edge", edge)
     with pytest.raises(ConfigError, match=message):
         folder.load("stack.yaml")

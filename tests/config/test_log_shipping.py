@@ -5,23 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
-from config_files import Folder
+from config_files import SHORT_MODEL, Folder
 
 from gymctl.config.diagnostics import Findings
 from gymctl.config.log_shipping import keeps_copy, log_destination, read_logs
 from gymctl.engines.local.ignored_settings import ignored_settings
 from gymctl.errors import ConfigError
-
-SERVER = """\
-policy_model:
-  responses_api_models:
-    scripted_model: {entrypoint: app.py}
-"""
-
-
-def write(folder: Folder, logs: Any) -> None:
-    folder.write("stack.yaml", SERVER + yaml.safe_dump({"logs": logs}))
 
 
 def options_of(driver: str, options: dict[str, Any]) -> dict[str, str]:
@@ -32,7 +21,7 @@ def options_of(driver: str, options: dict[str, Any]) -> dict[str, str]:
 
 
 def test_a_stack_without_the_block_has_the_default(folder: Folder) -> None:
-    folder.write("stack.yaml", SERVER)
+    folder.write("stack.yaml", SHORT_MODEL)
     assert folder.load("stack.yaml").logs is None
 
 
@@ -89,7 +78,7 @@ def test_addresses_that_docker_takes_are_taken(driver: str, address: str) -> Non
     ],
 )
 def test_what_docker_would_refuse_is_a_problem_at_its_line(folder: Folder, logs: Any, message: str) -> None:
-    write(folder, logs)
+    folder.write_block("logs", logs)
     with pytest.raises(ConfigError, match=r"stack.yaml:\d+: .*; ") as caught:
         folder.load("stack.yaml")
     assert message in str(caught.value)
@@ -97,20 +86,20 @@ def test_what_docker_would_refuse_is_a_problem_at_its_line(folder: Folder, logs:
 
 
 def test_an_option_is_reported_at_its_own_line(folder: Folder) -> None:
-    folder.write("stack.yaml", SERVER + "logs:\n  driver: local\n  options:\n    max-size: 1m\n    tags: x\n")
+    folder.write("stack.yaml", SHORT_MODEL + "logs:\n  driver: local\n  options:\n    max-size: 1m\n    tags: x\n")
     with pytest.raises(ConfigError, match=r"stack.yaml:8: "):
         folder.load("stack.yaml")
 
 
 def test_a_server_may_still_have_the_name(folder: Folder) -> None:
-    folder.write("stack.yaml", SERVER.replace("policy_model", "logs"))
+    folder.write("stack.yaml", SHORT_MODEL.replace("policy_model", "logs"))
     config = folder.load("stack.yaml")
     assert list(config.servers) == ["logs"]
     assert config.logs is None
 
 
 def test_the_local_engine_reports_that_it_ignores_the_block(folder: Folder) -> None:
-    write(folder, {"driver": "journald"})
+    folder.write_block("logs", {"driver": "journald"})
     config = folder.load("stack.yaml")
     assert config.notes == ()
     assert any(line.startswith("logs has no effect") for line in ignored_settings(config))

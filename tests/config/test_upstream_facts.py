@@ -64,13 +64,20 @@ def test_no_other_module_has_a_release_of_nemo_gym_in_its_code() -> None:
     assert [path.name for path in files] == ["upstream.py"]
 
 
-@pytest.mark.upstream
-@pytest.mark.parametrize("variable", ["GYMCTL_UPSTREAM_PYTHON", "GYMCTL_UPSTREAM_07_PYTHON"])
-def test_the_facts_of_the_installed_release(variable: str) -> None:
+def interpreter(variable: str) -> str:
+    """The Python with NeMo Gym that an environment variable names; without it the test is skipped."""
     python = os.environ.get(variable)
     if not python:
         pytest.skip(f"{variable} names no interpreter with NeMo Gym in it")
-    done = subprocess.run([python, "-c", _LITERALS + _SCRIPT], check=True, capture_output=True, text=True)
+    return python
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("variable", ["GYMCTL_UPSTREAM_PYTHON", "GYMCTL_UPSTREAM_07_PYTHON"])
+def test_the_facts_of_the_installed_release(variable: str) -> None:
+    done = subprocess.run(
+        [interpreter(variable), "-c", _LITERALS + _SCRIPT], check=True, capture_output=True, text=True
+    )
     facts = json.loads(done.stdout.splitlines()[-1])
     release = upstream.release_of(facts["version"])
     assert release is not None
@@ -84,10 +91,7 @@ def test_the_facts_of_the_installed_release(variable: str) -> None:
 @pytest.mark.upstream
 @pytest.mark.parametrize("variable", ["GYMCTL_UPSTREAM_PYTHON", "GYMCTL_UPSTREAM_07_PYTHON"])
 def test_which_servers_of_the_installed_release_write_files(variable: str) -> None:
-    python = os.environ.get(variable)
-    if not python:
-        pytest.skip(f"{variable} names no interpreter with NeMo Gym in it")
-    root = next(Path(python).parents[1].glob("lib/python3.*/site-packages"))
+    root = next(Path(interpreter(variable)).parents[1].glob("lib/python3.*/site-packages"))
     kinds = ("responses_api_agents", "resources_servers")
     folders = [path.parent for kind in kinds for path in root.glob(f"{kind}/*/app.py")]
     release = upstream.release_of(str(version_in(root)))

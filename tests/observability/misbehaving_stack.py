@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from free_ports import free_port
+from observed_stack import write_servers
 
 OUTAGE_S = 66
 """Longer than rollouts may wait before an alert."""
@@ -101,31 +102,12 @@ class Env(ResourcesServer):
 if __name__ == "__main__":
     Env.serve()
 """
-MODEL = """\
-from gymctl.server import ModelServer
-
-class Fixed(ModelServer):
-    async def responses(self, params, session):
-        content = [{"type": "output_text", "text": "yes", "annotations": []}]
-        message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
-        return {"id": "r", "object": "response", "created_at": 1, "model": "m", "output": [message],
-                "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "status": "completed"}
-
-if __name__ == "__main__":
-    Fixed.serve()
-"""
 MODES = ("steady", "stuck", "broken", "shaky", "flaky", "uncalled", "clumsy", "truncated")
 EXPLODE = {"type": "function", "name": "explode", "description": "", "strict": True, "parameters": {}}
 
 
 def write_stack(folder: Path) -> None:
-    for kind, name, code in (
-        ("responses_api_agents", "various", AGENTS),
-        ("resources_servers", "env", TOOLS),
-        ("responses_api_models", "fixed", MODEL),
-    ):
-        (folder / kind / name).mkdir(parents=True)
-        (folder / kind / name / "app.py").write_text(code)
+    write_servers(folder, {"responses_api_agents/various": AGENTS, "resources_servers/env": TOOLS})
     stack: dict[str, Any] = {
         "observe": True,
         "head_server": {"port": free_port()},

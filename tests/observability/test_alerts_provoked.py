@@ -26,6 +26,7 @@ import yaml
 from alert_receiver import AlertReceiver, receiving
 from free_ports import free_port
 from misbehaving_stack import rows, write_stack
+from observed_stack import COMMAND, gymctl
 
 from gymctl import assets
 
@@ -34,12 +35,6 @@ pytestmark = pytest.mark.slow
 RULES = assets.folder("templates") / "observability"
 FILES = ("alerts.yaml", "vllm-alerts.yaml")
 SHORTER = {"[5m]": "[10s]", "[10m]": "[15s]", "[15m]": "[30s]"}
-COMMAND = [sys.executable, "-c", "from gymctl.cli.entry import main; main()"]
-
-
-def gymctl(folder: Path, *arguments: str) -> None:
-    done = subprocess.run([*COMMAND, *arguments], cwd=folder, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def shorter(text: str) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from free_ports import free_port
+from observed_stack import gymctl, write_servers
 
 from gymctl import assets
 
@@ -48,19 +48,6 @@ class Even(ResourcesServer):
 if __name__ == "__main__":
     Even.serve()
 """
-MODEL = """\
-from gymctl.server import ModelServer
-
-class Fixed(ModelServer):
-    async def responses(self, params, session):
-        content = [{"type": "output_text", "text": "yes", "annotations": []}]
-        message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
-        return {"id": "r", "object": "response", "created_at": 1, "model": "m", "output": [message],
-                "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "status": "completed"}
-
-if __name__ == "__main__":
-    Fixed.serve()
-"""
 STACK = """\
 observe: true
 head_server: {{port: {port}}}
@@ -81,23 +68,10 @@ slow:
 EVENTS = {'code=~"5.."', 'code="429"', 'le="'}
 
 
-def gymctl(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-c", "from gymctl.cli.entry import main; main()", *arguments]
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("GYMCTL_METRICS_PORT", str(free_port()))
-    for kind, name, code in (
-        ("responses_api_agents", "slow", AGENT),
-        ("resources_servers", "even", TOOLS),
-        ("responses_api_models", "fixed", MODEL),
-    ):
-        (tmp_path / kind / name).mkdir(parents=True)
-        (tmp_path / kind / name / "app.py").write_text(code)
+    write_servers(tmp_path, {"responses_api_agents/slow": AGENT, "resources_servers/even": TOOLS})
     (tmp_path / "stack.yaml").write_text(STACK.format(port=free_port()))
     row = {"responses_create_params": {"input": "?"}, "agent_ref": {"type": "responses_api_agents", "name": "slow"}}
     lines = [json.dumps({**row, "n": number}) for number in range(ROWS)]
