@@ -30,8 +30,8 @@ def rollback(
 ) -> None:
     """Return to the rendered file, images and secrets that the stack had before its last update.
 
-    Like an update, it loses no calls, and a version that does not become healthy changes nothing. A second rollback
-    returns to the version that the first one has replaced.
+    Containers are replaced as in an update: if the earlier version does not become healthy, the stack stays as it is.
+    A second rollback returns to the version that the first one replaced.
     """
     from gymctl.cli.display import UpDisplay
     from gymctl.cli.output import interrupt_message
