@@ -10,6 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -31,6 +32,7 @@ _SHORTEST_KEY = 16
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 
 
+@lru_cache(maxsize=4096)
 def holds_credential(key: str) -> bool:
     """Whether a key's name indicates that its value is a credential.
 

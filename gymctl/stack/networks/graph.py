@@ -83,8 +83,9 @@ def groups(calls: Neighbours) -> list[tuple[str, ...]]:
 def _grown(group: list[str], calls: Neighbours, covered: set[frozenset[str]]) -> list[str]:
     """A group with the services that all of its members call, as far as they bring calls that no group has."""
     for other in calls:
-        brings_calls = any(frozenset((other, member)) not in covered for member in group)
-        if brings_calls and other not in group and calls[other].issuperset(group):
+        if other in group or not calls[other].issuperset(group):
+            continue
+        if any(frozenset((other, member)) not in covered for member in group):
             group = [*group, other]
     return group
 

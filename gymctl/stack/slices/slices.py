@@ -101,6 +101,8 @@ class Slices:
         self._used = {name: self._secrets_of(name) for name in config.servers}
         self._names = _name_secrets(frozenset().union(*self._used.values()), config.secrets)
         self._texts: dict[tuple[str, bool, bool], str] = {}
+        self._last_rest: dict[str, Any] = {}
+        self._last_rest_text = ""
         self.secrets: dict[str, str] = {name: piece.text for piece, name in self._names.items()}
 
     def data(self, name: str) -> dict[str, Any]:
@@ -116,7 +118,7 @@ class Slices:
                 peer, own, whole = entry
                 self._texts[entry] = dump_slice({peer: self._entry(peer, own=own, whole=whole)})
             entries.append(self._texts[entry])
-        text = "".join(entries) + dump_slice(self._rest(name))
+        text = "".join(entries) + self._text_of_rest(name)
         secrets = sorted(self._names[piece] for piece in self._used[name])
         parts = (self._own[name], *self._globals_of(name).values())
         return Slice(
@@ -139,6 +141,13 @@ class Slices:
         for peer in self._config.servers if whole else reachable_from(self._config.servers, name):
             if peer != name:
                 yield peer, False, whole
+
+    def _text_of_rest(self, name: str) -> str:
+        rest = self._rest(name)
+        if rest != self._last_rest:  # that of most servers is the one before
+            self._last_rest = rest
+            self._last_rest_text = dump_slice(rest)
+        return self._last_rest_text
 
     def _rest(self, name: str) -> dict[str, Any]:
         head = self._addresses[HEAD_NAME]
