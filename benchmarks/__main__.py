@@ -20,7 +20,7 @@ from benchmarks.cases import CASES as SHORT_CASES
 from benchmarks.cases import SLOW_MODEL_MS, Plan, Sample
 from benchmarks.floor import FLOOR, floor
 from benchmarks.long_rollouts import long_rollouts
-from benchmarks.sides import Side
+from benchmarks.sides import UPSTREAM, Side
 
 CASES = {**SHORT_CASES, "long": long_rollouts, "floor": floor}
 PORTS = 21_000  # of the backend; the sides' follow
@@ -32,12 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an orderly way out, so that no stack is left behind
     options.results.mkdir(parents=True, exist_ok=True)
     samples = [sample for file in options.add for sample in report.read(file)]
-    names = [*dict.fromkeys(side.name for side in _sides(options, options.results, one_process=False))]
-    if "floor" in options.cases or any(sample.side == FLOOR for sample in samples):
+    sides = _sides(options, options.results, one_process=False)
+    names = [*dict.fromkeys([*(side.name for side in sides), *(sample.side for sample in samples)])]
+    if "floor" in options.cases and FLOOR not in names:
         names.append(FLOOR)
-    pythons = {"gymctl": machine.python_version(options.python)}
-    if options.upstream:
-        pythons["nemo-gym"] = machine.python_version(options.upstream / "bin" / "python")
+    pythons = {side.name: machine.python_version(side.python) for side in sides}
     about = {
         "command": "python -m benchmarks " + " ".join(sys.argv[1:] if arguments is None else arguments),
         "machine": machine.description(),
@@ -76,8 +75,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--upstream",
         type=Path,
-        default=os.environ.get("GYMCTL_BENCH_UPSTREAM"),
-        help="a virtual environment with nemo-gym and ray; without it only ours is measured [GYMCTL_BENCH_UPSTREAM]",
+        nargs="+",
+        default=[Path(name) for name in os.environ.get("GYMCTL_BENCH_UPSTREAM", "").split(os.pathsep) if name],
+        help="virtual environments with nemo-gym and ray, the one to compare with first; without it only gymctl is "
+        "measured [GYMCTL_BENCH_UPSTREAM]",
     )
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter of our servers")
     parser.add_argument("--results", type=Path, default=Path("benchmark-results"), help="folder for what is written")
@@ -121,9 +122,12 @@ def _plan(options: argparse.Namespace, case: str, folder: Path) -> Plan:
 
 def _sides(options: argparse.Namespace, folder: Path, *, one_process: bool) -> list[Side]:
     sides = [Side("gymctl", options.python.absolute(), PORTS + 10, PORTS, folder / "gymctl", one_process)]
-    if options.upstream:
-        python = options.upstream.absolute() / "bin" / "python"
-        sides.append(Side("nemo-gym", python, PORTS + 30, PORTS, folder / "nemo-gym"))
+    for place, environment in enumerate(options.upstream):
+        python = environment.absolute() / "bin" / "python"
+        name = UPSTREAM
+        if place > 0:
+            name = f"{UPSTREAM} {machine.package_version(python, UPSTREAM)}"
+        sides.append(Side(name, python, PORTS + 30 + 20 * place, PORTS, folder / name.replace(" ", "-")))
     return sides
 
 

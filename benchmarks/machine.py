@@ -105,3 +105,9 @@ def description() -> dict[str, str | int]:
 def python_version(python: Path) -> str:
     """The version that an interpreter reports."""
     return subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def package_version(python: Path, package: str) -> str:
+    """The version of a package that an interpreter's environment has."""
+    code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
+    return subprocess.run([python, "-c", code, package], capture_output=True, text=True, check=True).stdout.strip()

@@ -9,8 +9,9 @@ from pathlib import Path
 from benchmarks import chart, report
 from benchmarks.cases import SLOW_MODEL_MS, TWELVE, TWELVE_AS_IS, Sample
 from benchmarks.report import Line
+from benchmarks.sides import UPSTREAM
 
-SIDES = ("gymctl", "nemo-gym")
+SIDES = ("gymctl", UPSTREAM)
 _CALLS = {
     "cpu_ms": "CPU each, ms",
     "rate": "per second",
@@ -61,6 +62,9 @@ def _tables(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
         yield "slow", _slow_table(slow) + _with_load(slow)
     if twelve := [sample for sample in samples if sample.case in (TWELVE, TWELVE_AS_IS)]:
         yield "twelve", _call_table(twelve) + _with_load(twelve)
+    if beside := _with_other_releases(samples):
+        sides = [*dict.fromkeys(sample.side for sample in beside)]
+        yield "releases", _call_table(beside, sides) + _with_load(beside)
     if calls := _calls(samples):
         yield "calls", _call_table(calls) + _with_load(calls)
 
@@ -69,9 +73,15 @@ def _of_sweep(samples: Iterable[Sample], delay: float) -> list[Sample]:
     return [sample for sample in samples if sample.values.get("delay_ms") == delay]
 
 
-def _calls(samples: Iterable[Sample]) -> list[Sample]:
-    apart = (TWELVE, TWELVE_AS_IS)
+def _calls(samples: Sequence[Sample]) -> list[Sample]:
+    apart = {TWELVE, TWELVE_AS_IS, *(sample.case for sample in _with_other_releases(samples))}
     return [sample for sample in samples if "delay_ms" not in sample.values and sample.case not in apart]
+
+
+def _with_other_releases(samples: Sequence[Sample]) -> list[Sample]:
+    """Samples of the cases that were measured with more than one release of NeMo Gym."""
+    cases = {sample.case for sample in samples if sample.side.startswith(f"{UPSTREAM} ")}
+    return [sample for sample in samples if sample.case in cases]
 
 
 def _fast_table(samples: Sequence[Sample]) -> str:
@@ -95,10 +105,10 @@ def _slow_table(samples: Sequence[Sample]) -> str:
     return _markdown(_SLOW.split("|"), rows)
 
 
-def _call_table(samples: Sequence[Sample]) -> str:
-    lines = [line for line in report.lines(samples, SIDES) if line.quantity in _CALLS]
-    rows = [[line.case, _CALLS[line.quantity], *_sides(line), _better(line)] for line in lines]
-    return _markdown(["case", "", "gymctl", "NeMo Gym", "better by"], rows)
+def _call_table(samples: Sequence[Sample], sides: Sequence[str] = SIDES) -> str:
+    lines = [line for line in report.lines(samples, sides) if line.quantity in _CALLS]
+    rows = [[line.case, _CALLS[line.quantity], *_sides(line, sides), _better(line)] for line in lines]
+    return _markdown(["case", "", *(side.replace(UPSTREAM, "NeMo Gym") for side in sides), "better by"], rows)
 
 
 def _by_concurrency(samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, Line]]]:
@@ -109,8 +119,8 @@ def _by_concurrency(samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, 
         yield f"{concurrency:,.0f}", {line.quantity: line for line in report.lines(own, SIDES)}
 
 
-def _sides(line: Line) -> list[str]:
-    return [report.cell(line.sides.get(side)) for side in SIDES]
+def _sides(line: Line, sides: Sequence[str] = SIDES) -> list[str]:
+    return [report.cell(line.sides.get(side)) for side in sides]
 
 
 def _better(line: Line) -> str:

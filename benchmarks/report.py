@@ -36,7 +36,7 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class Line:
-    """One quantity of one case: each side's median, least and most; ``ratio`` says how much better the first is."""
+    """One quantity: each side's median, least and most; ``ratio``: how much better the first is than the second."""
 
     case: str
     quantity: str
@@ -68,7 +68,7 @@ def _line(case: str, quantity: str, runs: Mapping[str, Sequence[Sample]]) -> Lin
         values = [sample.values[quantity] for sample in group]
         summary[side] = (statistics.median(values), min(values), max(values))
     ratio = None
-    medians = [median for median, _, _ in summary.values()]
+    medians = [median for median, _, _ in summary.values()][:2]
     if len(medians) == 2 and all(medians):
         ours, theirs = medians
         if quantity in HIGHER_IS_BETTER:

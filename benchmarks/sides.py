@@ -17,6 +17,8 @@ from benchmarks import machine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SERVICES = REPOSITORY / "services"
+UPSTREAM = "nemo-gym"
+"""The side of the release to compare with; those of other releases have their version in the name."""
 OPENAI_MODEL = "openai_model"
 VLLM_MODEL = "vllm_model"
 
@@ -67,7 +69,7 @@ class Side:
     @property
     def is_upstream(self) -> bool:
         """Whether this is NeMo Gym."""
-        return self.name == "nemo-gym"
+        return self.name.startswith(UPSTREAM)
 
     @contextmanager
     def running(self, servers: Sequence[Server]) -> Iterator[Stack]:

@@ -40,6 +40,16 @@ def test_every_table_finds_its_place_in_the_page(tmp_path: Path) -> None:
     assert "/verify" in (tmp_path / "performance.svg").read_text()
 
 
+def test_releases_that_were_measured_together_have_a_table_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "performance.md").write_text(PAGE.read_text())
+    sides = {"gymctl": 1.0, "nemo-gym": 15.0, "nemo-gym 0.7.0": 18.0}
+    together = [Sample("rollouts", side, {"cpu_ms": cpu}, load=1.0) for side, cpu in sides.items()]
+    assert page.write(tmp_path, together) == ["releases"]
+    text = (tmp_path / "performance.md").read_text()
+    assert "| case |  | gymctl | NeMo Gym | NeMo Gym 0.7.0 | better by |" in text
+    assert "| rollouts | CPU each, ms | 1 | 15 | 18 | 15.0x |" in text
+
+
 def test_tables_that_were_not_measured_stay(tmp_path: Path) -> None:
     (tmp_path / "performance.md").write_text(PAGE.read_text())
     page.write(tmp_path, SAMPLES[3:5])
