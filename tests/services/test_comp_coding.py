@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,11 @@ def check_harmful(name: str, reward: float, tests: list[dict[str, Any]], error: 
 
 def children(parent: int) -> set[int]:
     tasks = Path(f"/proc/{parent}/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in tasks:
+        with suppress(FileNotFoundError):  # the thread has ended
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
 
 
 PROGRAM_OF_A_USER = """

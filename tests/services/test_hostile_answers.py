@@ -18,7 +18,7 @@ from test_what_a_model_may_answer import AGENT, SERVERS, VLLM, roll_out
 from gymctl.rollouts.failures import Failure
 from gymctl.rollouts.remedies import remedy
 from gymctl.server import Call, HopFailed
-from gymctl.server.models.reply_body import whole_body
+from gymctl.server.models import endpoint_client
 
 pytestmark = pytest.mark.enable_socket
 
@@ -196,7 +196,7 @@ def test_a_compressed_answer_is_read_whole_or_not_at_all(body: bytes, encoding: 
 
 
 def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_body, "__defaults__", (1 << 20,))
+    monkeypatch.setattr(endpoint_client, "MOST_BYTES", 1 << 20)
 
     async def endless(request: web.Request) -> web.StreamResponse:
         reply = web.StreamResponse()

@@ -1,12 +1,14 @@
-"""Connections to the servers of a stack, kept open between calls and bounded in number."""
+"""Connections to servers, kept open between calls and bounded in number."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 
 from gymctl.server.calls.http_connection import Connection, Response
 
@@ -41,9 +43,11 @@ class ConnectionPool:
         limit: connections at most, over all addresses; further calls wait in line.
         keepalive_s: seconds that an unused connection is kept. Shorter than the servers', which would otherwise close
             a connection at the moment a request is sent on it.
+        most_bytes: of the body of a response.
     """
 
-    def __init__(self, limit: int, keepalive_s: float) -> None:
+    def __init__(self, limit: int, keepalive_s: float, most_bytes: int = sys.maxsize) -> None:
+        self._connection = partial(Connection, most_bytes)
         self._limit = limit
         self._keepalive_s = keepalive_s
         self._places = asyncio.Semaphore(limit)
@@ -97,7 +101,7 @@ class ConnectionPool:
         limit = asyncio.timeout(timeout_s)
         try:
             async with limit:
-                transport, connection = await loop.create_connection(Connection, host, port)
+                transport, connection = await loop.create_connection(self._connection, host, port)
         except TimeoutError as error:
             if not limit.expired():  # the system's own timeout
                 raise ConnectError(error.errno, str(error)) from error
@@ -152,6 +156,36 @@ class ConnectionPool:
             pass
         self._idle.clear()
         await asyncio.sleep(0)  # asyncio closes sockets in the next round of its loop
+
+
+class RestingPool(ConnectionPool):
+    """Connections to servers that may send more than was asked for, each of which rests after a response.
+
+    A second response on a kept-alive connection would be taken as the answer to the next request, which is another
+    rollout's. So a connection is closed when it holds bytes before a request is sent, and rests for a moment, in which
+    such a second response arrives.
+
+    Args:
+        rest_s: seconds that a connection rests. Long for a stray response, which is sent with the first or right after
+            it; short compared with a model's answer.
+    """
+
+    def __init__(self, limit: int, keepalive_s: float, most_bytes: int = sys.maxsize, rest_s: float = 0.1) -> None:
+        super().__init__(limit, keepalive_s, most_bytes)
+        self._rest_s = rest_s
+
+    def _take(self, address: Address) -> Connection | None:
+        """The connection that has rested longest; None when it has not rested for long enough."""
+        idle = self._idle.get(address)
+        if idle is None:
+            return None
+        now = time.monotonic()
+        while idle.connections and idle.connections[0][0] <= now - self._rest_s:
+            since, connection = idle.connections.popleft()
+            if connection.reusable and since > now - self._keepalive_s and connection.is_silent:
+                return connection
+            self._discard(connection)
+        return None
 
 
 def _probe_while_silent(transport: asyncio.BaseTransport) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to a server of a stack: one request and its response at a time.
+"""One HTTP/1.1 connection to a server: one request and its response at a time.
 
 The parser is llhttp by way of httptools, the one that uvicorn uses on the other side. It understands what servers of
 NeMo Gym answer: bodies with a length, in chunks or up to the end of the connection, 1xx before the response, and
@@ -8,6 +8,8 @@ NeMo Gym answer: bodies with a length, in chunks or up to the end of the connect
 from __future__ import annotations
 
 import asyncio
+import select
+import sys
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,6 +23,18 @@ class BrokenConnectionError(OSError):
     """The connection ended, or what came in was not HTTP, before the response was complete."""
 
 
+class NotHttpError(BrokenConnectionError):
+    """What came in was not HTTP."""
+
+
+class LongBodyError(BrokenConnectionError):
+    """The body of the response has more bytes than were allowed; ``status`` is the response's."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("the response is too long")
+        self.status = status
+
+
 @dataclass(slots=True)
 class Response:
     """A complete response."""
@@ -32,7 +46,11 @@ class Response:
 
 
 class Connection(asyncio.Protocol):
-    """A connection as asyncio hands it over; ``exchange`` may be called whenever ``reusable`` is true."""
+    """A connection as asyncio hands it over; ``exchange`` may be called whenever ``reusable`` is true.
+
+    Args:
+        most_bytes: of the body of a response.
+    """
 
     __slots__ = (
         "_chunks",
@@ -43,14 +61,17 @@ class Connection(asyncio.Protocol):
         "_is_busy",
         "_keeps_alive",
         "_loop",
+        "_most_bytes",
         "_parser",
+        "_size",
         "_status",
         "_transport",
         "_waiter",
         "_writable",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = sys.maxsize) -> None:
+        self._most_bytes = most_bytes
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -66,7 +87,20 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
+        self._size = 0
         self._ends_with_connection = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no data waits in the socket."""
+        opened = None
+        if self._transport is not None:
+            opened = self._transport.get_extra_info("socket")
+        if opened is None:
+            return True
+        poll = select.poll()
+        poll.register(opened.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     @property
     def reusable(self) -> bool:
@@ -81,7 +115,7 @@ class Connection(asyncio.Protocol):
             body: the body, of the length that ``head`` declares.
 
         Raises:
-            BrokenConnectionError: the response is missing or incomplete. The connection is closed.
+            BrokenConnectionError: the response is missing, incomplete or too long. The connection is closed.
             asyncio.CancelledError: the caller gave up. The connection is closed, since its response may still come.
         """
         transport = self._transport
@@ -145,7 +179,7 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._keeps_alive = False
             if self._done is None:  # otherwise the response is whole, and what follows it is the other side's mistake
-                self._fail(BrokenConnectionError(f"not an HTTP response: {error}"))
+                self._fail(NotHttpError(f"not an HTTP response: {error}"))
                 return
         if self._done is not None and not waiter.done():
             waiter.set_result(self._done)
@@ -205,7 +239,13 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
-        if self._done is None:
+        if self._done is not None:
+            return
+        self._size += len(body)
+        if self._size > self._most_bytes:
+            self._chunks.clear()
+            self._fail(LongBodyError(self._status))
+        else:
             self._chunks.append(body)
 
     def on_message_complete(self) -> None:

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from gymctl.server.base import Server, ServerConfig
-from gymctl.server.calls.client import (
-    AFTER_START_S,
-    BUSY,
-    KEEPALIVE_S,
-    NO_ANSWER,
-    HopFailed,
-    parse_retry_after,
-)
+from gymctl.server.calls.client import BUSY, NO_ANSWER, HopFailed, parse_retry_after
 from gymctl.server.calls.deadlines import Deadlines
-from gymctl.server.calls.proxies import proxy_for
 from gymctl.server.models.affinity import Affinity, Backend
 from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
 from gymctl.server.models.attempts import REMOVED, Decision, worth_another
 from gymctl.server.models.broken_calls import broken_call, without_answer
+from gymctl.server.models.endpoint_client import EndpointClient, EndpointReply
 from gymctl.server.models.listed_calls import EndpointRemovedError
 from gymctl.server.models.media_addresses import MediaChecks
 from gymctl.server.models.policy_watch import PolicyWatch
 from gymctl.server.models.refusals import refused_parameter
-from gymctl.server.models.reply_body import UnreadableBodyError, whole_body
-
-if TYPE_CHECKING:
-    import aiohttp
-    from yarl import URL
+from gymctl.server.models.reply_body import UnreadableBodyError
 
 # An unanswered call of this length indicates a failing backend; a shorter one only its caller's deadline.
 _FROZEN_S = 30.0
@@ -43,8 +30,7 @@ _FROZEN_S = 30.0
 _OF_THE_ADDRESS = frozenset({401, 403, 404, 405})
 _JUDGED = frozenset(api.value for api in Api)
 _PARTIAL = 206
-_JSON = "application/json"
-_HEADERS = {"content-type": _JSON, "accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "gymctl"}
+_MOST_CONNECTIONS = 16384
 
 
 class ProviderConfig(ServerConfig):
@@ -88,55 +74,27 @@ class Provider:
         self._name = server.name
         self._monitor = server.monitor
         self._config = config
-        self._query = query
         self._media = MediaChecks(config.media_hosts)
-        self._headers = headers
         self._address = address
-        self._affinity = Affinity([address(url) for url in urls], config.backend_rest_seconds)
-        self._urls: dict[tuple[Backend, str], URL] = {}
-        self._proxies: dict[Backend, str | None] = {}
+        addresses = [address(url) for url in urls]
+        self._affinity = Affinity(addresses, config.backend_rest_seconds)
         self._deadlines = Deadlines()
         self._places = server.share(config.max_concurrent_requests) if config.max_concurrent_requests else None
         self._gate = asyncio.Semaphore(self._places) if self._places else None
         self._waiting = 0
-        self._http: aiohttp.ClientSession | None = None
-        self._opening = asyncio.get_running_loop().call_later(AFTER_START_S, self._open)
+        self._client = EndpointClient(addresses, self._places or _MOST_CONNECTIONS, headers, query or {})
         self._watch = PolicyWatch.of(server, self._replace)
-
-    def _open(self) -> aiohttp.ClientSession:
-        """The pooled connections; aiohttp is half of what this server imports, and a stack's servers start together."""
-        if self._http is not None:
-            return self._http
-        import aiohttp
-        from multidict import CIMultiDict
-
-        from gymctl.server.models.connector import QuietConnector
-
-        every = CIMultiDict(_HEADERS)
-        for header in self._headers:
-            every.update(header)
-        self._http = aiohttp.ClientSession(
-            connector=QuietConnector(limit=self._places or 16384, keepalive_timeout=KEEPALIVE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),  # ``Deadlines`` keeps the time of all calls
-            headers=every,
-            auto_decompress=False,
-        )
-        return self._http
 
     async def close(self) -> None:
         """Close the pooled connections."""
-        self._opening.cancel()
         if self._watch is not None:
             await self._watch.stop()
-        if self._http is not None:
-            await self._http.close()
+        await self._client.close()
 
     def _replace(self, urls: Sequence[str]) -> None:
         """Call other endpoints from now on; calls at one that is no longer listed are repeated at one that is."""
         self._affinity.replace([self._address(url) for url in urls])
-        self._urls.clear()
-        self._proxies.clear()
+        self._client.forget()
 
     @property
     def weight_version(self) -> str:
@@ -194,18 +152,16 @@ class Provider:
 
     async def _try(self, backend: Backend, path: str, body: bytes, until: float) -> Answer:
         """One attempt at one backend; anything but an answer with status 2xx is a HopFailed."""
-        import aiohttp
-
         started = time.monotonic()
         place = self._place(path)
         try:
             with backend.calls.call(), self._deadlines.until(until):
                 if self._gate is None:
-                    reply, answer = await self.exchange(backend, path, body)
+                    reply = await self.exchange(backend, path, body)
                 else:
                     async with self._turn(self._gate, place):
                         started = time.monotonic()
-                        reply, answer = await self.exchange(backend, path, body)
+                        reply = await self.exchange(backend, path, body)
         except EndpointRemovedError as error:
             raise HopFailed(self._name, place, kind=REMOVED, body=str(error)) from error
         except TimeoutError as error:
@@ -214,21 +170,21 @@ class Provider:
             raise HopFailed(self._name, place, kind="timeout", body="no answer before the deadline") from error
         except UnreadableBodyError as error:
             raise HopFailed(self._name, place, status=200, kind=NO_ANSWER, reason=str(error)) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             self._affinity.failed(backend)
             raise broken_call(self._name, place, backend.url, error) from error
         (self._affinity.failed if reply.status >= 500 else self._affinity.worked)(backend)
         retry_after = parse_retry_after(reply.headers.get("retry-after"))
         if reply.status // 100 == 2:
-            return self._read(place, reply.status, answer, retry_after)
-        text = answer.decode(errors="replace")
+            return self._read(place, reply.status, reply.body, retry_after)
+        text = reply.body.decode(errors="replace")
         if reply.status < 400:
             reason = without_answer(reply)
             raise HopFailed(self._name, place, status=reply.status, kind=NO_ANSWER, body=text, reason=reason)
         parameter = refused_parameter(text)
         reason = f"parameter {parameter!r}: {text}" if parameter else ""
         if reply.status in _OF_THE_ADDRESS:
-            reason = f"(asked {self._url(backend, path).with_query(None)}) {text}"
+            reason = f"(asked {self._client.url(backend.url, path)}) {text}"
         raise HopFailed(self._name, place, status=reply.status, body=text, retry_after=retry_after, reason=reason)
 
     def _read(self, place: str, status: int, body: bytes, retry_after: float | None) -> Answer:
@@ -257,29 +213,13 @@ class Provider:
         """The endpoints, in the order of their addresses."""
         return self._affinity.backends
 
-    async def exchange(
-        self, backend: Backend, path: str, body: bytes, method: str = "POST"
-    ) -> tuple[aiohttp.ClientResponse, bytes]:
-        """One request to one endpoint, without limits or further attempts, and the whole reply."""
-        url = self._urls.get((backend, path)) or self._url(backend, path)
-        proxy = self._proxies.get(backend)
-        reply = await (self._http or self._open()).request(method, url, data=body, allow_redirects=False, proxy=proxy)
-        try:
-            return reply, await whole_body(reply)
-        except UnreadableBodyError as error:
-            if reply.status // 100 == 2:
-                raise
-            return reply, str(error).encode()  # the status is sufficient
+    async def exchange(self, backend: Backend, path: str, body: bytes, method: str = "POST") -> EndpointReply:
+        """One request to one endpoint, without limits or further attempts; see ``EndpointClient.request``."""
+        return await self._client.request(backend.url, path, body, method)
 
-    def _url(self, backend: Backend, path: str) -> URL:
-        from yarl import URL
-
-        outside = path.startswith("../")
-        base = backend.url.removesuffix("/v1") if outside else backend.url
-        url = URL(f"{base}/{path[3:] if outside else path}").update_query(self._query or {})
-        self._urls[backend, path] = url
-        self._proxies[backend] = proxy_for(backend.url, os.environ)
-        return url
+    def url(self, backend: Backend, path: str) -> str:
+        """The address of a call, without parameters and credentials."""
+        return self._client.url(backend.url, path)
 
     @asynccontextmanager
     async def _turn(self, gate: asyncio.Semaphore, place: str) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gymctl.config.wording import listing
+from gymctl.server.calls.http_connection import BrokenConnectionError, NotHttpError
 from gymctl.server.calls.proxies import GATEWAY
 from gymctl.server.message import printable_line
 from gymctl.server.models.refusals import parts_of, refused_parameter
@@ -81,8 +83,6 @@ class _Probe:
 
     async def problem(self) -> str:
         """What keeps the endpoint from answering the server's calls; empty when nothing does."""
-        import aiohttp
-
         reached = False
         try:
             async with asyncio.timeout(PROBE_S):
@@ -93,7 +93,7 @@ class _Probe:
             if reached:
                 return ""  # it is there, and slow: a model may take longer for one token
             return f"no answer from {self.backend.url} within {PROBE_S:g} s{_about_gateway(self.backend.url)}"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             return connection_problem(self.backend.url, error)
 
     async def _judged(self, listed: ProbeReply) -> str:
@@ -114,9 +114,9 @@ class _Probe:
         return await self._ask(api, orjson.dumps({"model": self.model, **_SMALL_CALLS[api]}))
 
     async def _ask(self, path: str, body: bytes, method: str = "POST") -> ProbeReply:
-        reply, answer = await self.provider.exchange(self.backend, path, body, method)
-        url = str(reply.url.with_query(None).with_user(None))
-        return ProbeReply(url=url, status=reply.status, body=answer, location=reply.headers.get("location", ""))
+        reply = await self.provider.exchange(self.backend, path, body, method)
+        url = self.provider.url(self.backend, path)
+        return ProbeReply(url=url, status=reply.status, body=reply.body, location=reply.headers.get("location", ""))
 
     async def _call_problem(self, reply: ProbeReply, models: Sequence[str] | None) -> str:
         """The problem that the answer to a small call indicates."""
@@ -200,18 +200,18 @@ def served_models(reply: ProbeReply) -> list[str] | None:
 
 def connection_problem(url: str, error: Exception) -> str:
     """Why an endpoint cannot be reached, as a sentence."""
-    import aiohttp
-
-    cause = getattr(error, "os_error", error)
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError | aiohttp.ClientSSLError):
+    reported = error.__cause__ or error  # by the library that was used
+    cause = getattr(reported, "os_error", reported)
+    if isinstance(reported, ssl.SSLError) or isinstance(cause, ssl.SSLError):
         return f"{url}: the TLS connection fails ({printable_line(str(error))}); see --ca-bundle, or use http://"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    if isinstance(cause, socket.gaierror):
         return f"{url}: the host name does not resolve"
     if isinstance(cause, ConnectionRefusedError):
         return f"{url} refuses connections{_about_gateway(url)}"
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
+    if isinstance(error, BrokenConnectionError) and not isinstance(error, NotHttpError):
         return f"{url} closes the connection without an answer"
-    return f"{url} cannot be reached: {printable_line(str(error) or type(error).__name__)}{_about_gateway(url)}"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{url} cannot be reached: {printable_line(text)}{_about_gateway(url)}"
 
 
 def _about_gateway(url: str) -> str:

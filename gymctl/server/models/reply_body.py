@@ -1,12 +1,8 @@
-"""The body of an endpoint's reply, whole and decompressed."""
+"""The body of an endpoint's reply, decompressed."""
 
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import aiohttp
 
 MOST_BYTES = 256 << 20
 """Bytes that a body may have, compressed or not: more is a fault of the endpoint, and could fill the memory."""
@@ -21,35 +17,12 @@ class UnreadableBodyError(ValueError):
     """The body of a reply cannot be used; the message explains why."""
 
 
-async def whole_body(reply: aiohttp.ClientResponse, most: int = MOST_BYTES) -> bytes:
-    """The body of a reply, of a session that does not decompress by itself.
-
-    Raises:
-        UnreadableBodyError: it has more than ``most`` bytes, or its compression is not one that was accepted, or is
-            broken.
-        aiohttp.ClientError: the connection broke.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in reply.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > most:
-                break
-    finally:
-        if not reply.content.at_eof():
-            reply.close()
-    if size > most:
-        raise _too_large(most)
-    return decompressed(b"".join(chunks), reply.headers.get("content-encoding", ""), most)
-
-
 def decompressed(body: bytes, encoding: str, most: int = MOST_BYTES) -> bytes:
     """A body without its compression; one with a name that does not compress (``utf-8``) is returned as it is.
 
     Raises:
-        UnreadableBodyError: as in ``whole_body``.
+        UnreadableBodyError: it has more than ``most`` bytes, or its compression is not one that was accepted, or is
+            broken.
     """
     encodings = [name.strip().lower() for name in encoding.split(",")]
     for name in reversed(encodings):
@@ -71,11 +44,12 @@ def _inflated(body: bytes, most: int) -> bytes:
     except zlib.error as error:
         raise UnreadableBodyError(f"the answer cannot be decompressed: {error}") from error
     if decompressor.unconsumed_tail:
-        raise _too_large(most)
+        raise too_long(most)
     if not decompressor.eof:
         raise UnreadableBodyError("the compressed answer is incomplete")
     return text
 
 
-def _too_large(most: int) -> UnreadableBodyError:
+def too_long(most: int) -> UnreadableBodyError:
+    """The error of a body with more than ``most`` bytes."""
     return UnreadableBodyError(f"the answer has more than {most >> 20} MB")
