@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gymctl.server.calls.connection_pool import ConnectError, ConnectionPool, ConnectTimeoutError
-from gymctl.server.calls.http_connection import PIECE, BrokenConnectionError
+from gymctl.server.calls.http_connection import PIECE, BrokenConnectionError, LongBodyError, NotHttpError
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -284,6 +284,41 @@ def test_an_unused_connection_is_closed_in_time():
             await pool.close()
 
     asyncio.run(run())
+
+
+async def endless(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    while True:
+        writer.write(piece)
+        await writer.drain()
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nx-long: ", b""])
+def test_a_header_without_an_end_is_left(start: bytes):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(start)
+        await endless(writer, b"a" * 5000 if start.endswith(b" ") else b"x-more: 1\r\n" * 500)
+
+    with pytest.raises(NotHttpError):
+        ask(answer)
+
+
+@pytest.mark.parametrize("fields", [b"content-length: 1000000000\r\n", b"transfer-encoding: chunked\r\n", b""])
+def test_a_body_with_more_bytes_than_are_allowed_is_left(fields: bytes):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 201 Created\r\n" + fields + b"\r\n")
+        await endless(writer, b"3e8\r\n" + b"a" * 1000 + b"\r\n")
+
+    async def run():
+        async with serving(answer) as (address, _):
+            pool = ConnectionPool(1, 15.0, most_bytes=50_000)
+            with pytest.raises(LongBodyError) as caught:
+                await pool.exchange(address, head(), b"", 5.0)
+            await pool.close()
+            return caught.value.status
+
+    assert asyncio.run(run()) == 201
 
 
 bodies = st.binary(max_size=200)

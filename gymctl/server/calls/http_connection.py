@@ -18,6 +18,9 @@ import httptools
 PIECE = 256 * 1024
 """Bytes of a request's body that are handed to the socket at a time."""
 
+_MOST_IN_HEAD = 1 << 20
+"""Bytes that may come before the header of a response is complete."""
+
 
 class BrokenConnectionError(OSError):
     """The connection ended, or what came in was not HTTP, before the response was complete."""
@@ -57,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_done",
         "_end",
         "_ends_with_connection",
+        "_head_size",
         "_headers",
         "_is_busy",
         "_keeps_alive",
@@ -88,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
         self._size = 0
+        self._head_size = 0
         self._ends_with_connection = False
 
     @property
@@ -174,6 +179,11 @@ class Connection(asyncio.Protocol):
             self._end = "the server sent unsolicited data"
             self.close()
             return
+        if self._status == 0:
+            self._head_size += len(data)
+            if self._head_size > _MOST_IN_HEAD:
+                self._fail(NotHttpError("the header of the response does not end"))
+                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
