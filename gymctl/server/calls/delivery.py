@@ -13,7 +13,15 @@ from gymctl.server.calls.client import KEEPALIVE_S, HopFailed, unanswered
 from gymctl.server.calls.connection_pool import Address, ConnectError, ConnectionPool, ConnectTimeoutError
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.http_connection import BrokenConnectionError, Response
-from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, PASSED_HEADERS, Call, Reply
+from gymctl.server.message import (
+    CONVERSATION_HEADER,
+    DEADLINE_HEADER,
+    JSON,
+    NOT_TAKEN_HEADER,
+    PASSED_HEADERS,
+    Call,
+    Reply,
+)
 from gymctl.server.rollout_context import ROLLOUT_HEADER, current_rollout
 
 if TYPE_CHECKING:
@@ -83,6 +91,8 @@ class Delivery:
         fields = {DEADLINE_HEADER: str(int(remaining * 1000))}
         if call.cookies:
             fields["cookie"] = "; ".join([f"{name}={value}" for name, value in call.cookies.items()])
+        if call.conversation:
+            fields[CONVERSATION_HEADER] = call.conversation
         rollout = current_rollout()
         if rollout is not None:
             fields[ROLLOUT_HEADER] = rollout.header
