@@ -41,7 +41,9 @@ def planned(steps: int = 4) -> StackPlan:
     return plan_stack(config, name="demo", options=StackOptions("1"))
 
 
-def container(service: str, *, digest: str = "same", state: str = "running", number: int = 1, **more: Any) -> Container:
+def container(
+    service: str, *, digest: str = "same", state: str = "running", number: int = 1, completes: bool = False
+) -> Container:
     return Container(
         id=f"{service}-{number}",
         service=service,
@@ -49,7 +51,7 @@ def container(service: str, *, digest: str = "same", state: str = "running", num
         health="healthy",
         started_at="2026-01-01T00:00:00Z",
         config_digest=digest,
-        **more,
+        completes=completes,
     )
 
 
@@ -64,14 +66,15 @@ def changes_by_name(
     *,
     earlier: StackPlan | None = None,
     stop_first: dict[str, str] | None = None,
-    **digests: str,
+    digests: dict[str, str] | None = None,
 ) -> dict[str, ServiceChange]:
     """The changes by service; a digest is ``same`` unless it is given."""
+    known = digests or {}
     changes = find_changes(
         StackVersion.of(plan),
         text=render_stack(plan),
         earlier_text=render_stack(earlier or plan),
-        digests={service.name: digests.get(service.name, "same") for service in plan.services},
+        digests={service.name: known.get(service.name, "same") for service in plan.services},
         stop_first=stop_first or {},
         containers=containers,
         directory=directory,
@@ -91,7 +94,7 @@ def test_nothing_there_is_created(tmp_path: Path) -> None:
 
 
 def test_a_changed_service_is_replaced_and_says_why(tmp_path: Path) -> None:
-    changes = changes_by_name(planned(8), running(planned()), tmp_path, earlier=planned(4), **{AGENT: "other"})
+    changes = changes_by_name(planned(8), running(planned()), tmp_path, earlier=planned(4), digests={AGENT: "other"})
     assert [change.name for change in changes.values() if change.action is Action.REPLACED] == [AGENT]
     (difference,) = changes[AGENT].differences
     assert difference.in_configuration
@@ -100,7 +103,7 @@ def test_a_changed_service_is_replaced_and_says_why(tmp_path: Path) -> None:
 
 
 def test_a_service_started_from_another_file_is_replaced(tmp_path: Path) -> None:
-    changes = changes_by_name(planned(), running(planned()), tmp_path, **{ENV: "other"})
+    changes = changes_by_name(planned(), running(planned()), tmp_path, digests={ENV: "other"})
     assert changes[ENV].action is Action.REPLACED
     assert "compose.override.yaml" in changes[ENV].notes[0]
 
@@ -163,9 +166,9 @@ def test_what_depends_on_a_service_that_stops_first_stops_too(tmp_path: Path) ->
     plan = replace(plan, services=services)
     reasons = {"policy_model": "it uses GPUs", "head": PUBLISHES}
     both = {"policy_model": "other", AGENT: "other"}
-    changes = changes_by_name(plan, running(plan), tmp_path, stop_first=reasons, **both)
+    changes = changes_by_name(plan, running(plan), tmp_path, stop_first=reasons, digests=both)
     assert changes[AGENT].stop_first == "it depends on policy_model, which stops first"
-    alone = changes_by_name(plan, running(plan), tmp_path, stop_first=reasons, **{AGENT: "other"})
+    alone = changes_by_name(plan, running(plan), tmp_path, stop_first=reasons, digests={AGENT: "other"})
     assert alone[AGENT].stop_first == ""
 
 

@@ -20,14 +20,43 @@ pytestmark = pytest.mark.unit
 GPU = {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"], "count": 1}]}}}
 
 
-def change(service: str, action: Action = Action.REPLACED, *, replicas: int = 1, **more: Any) -> ServiceChange:
-    return ServiceChange(name=service, service=service, action=action, running=1, replicas=replicas, **more)
+def change(
+    service: str,
+    action: Action = Action.REPLACED,
+    *,
+    replicas: int = 1,
+    differences: tuple[Difference, ...] = (),
+    stop_first: str = "",
+) -> ServiceChange:
+    return ServiceChange(
+        name=service,
+        service=service,
+        action=action,
+        running=1,
+        replicas=replicas,
+        differences=differences,
+        stop_first=stop_first,
+    )
 
 
-def container(service: str, number: int = 1, *, digest: str = "old", **more: Any) -> Container:
-    values = {"state": "running", "health": "healthy", "started_at": f"2026-01-01T00:00:0{number}Z", **more}
+def container(
+    service: str,
+    number: int = 1,
+    *,
+    digest: str = "old",
+    state: str = "running",
+    health: str = "healthy",
+    completes: bool = False,
+) -> Container:
     return Container(
-        id=f"{service}-{number}", service=service, name=f"demo-{service}-{number}", config_digest=digest, **values
+        id=f"{service}-{number}",
+        service=service,
+        state=state,
+        health=health,
+        started_at=f"2026-01-01T00:00:0{number}Z",
+        completes=completes,
+        config_digest=digest,
+        name=f"demo-{service}-{number}",
     )
 
 
@@ -128,7 +157,7 @@ def test_two_versions_run_at_once_unless_something_can_be_used_only_once(service
 
 def test_a_trial_has_no_port_and_answers_to_the_name_of_its_service() -> None:
     head = {"image": "x", "ports": [{"published": "1"}], "networks": {"one": None, "two": {"aliases": ["a"]}}}
-    document = {"services": {"head": head, "env": {"image": "y"}}, "secrets": {"S": {"file": "s"}}}
+    document: dict[str, Any] = {"services": {"head": head, "env": {"image": "y"}}, "secrets": {"S": {"file": "s"}}}
     trial = trial_document(document, ["head"])
     assert trial["services"]["head-next"] == {
         "image": "x",
@@ -156,9 +185,9 @@ class Renames:
 
 def test_new_containers_take_over_the_names_of_old_ones() -> None:
     there = [container("agent", 3), container("agent", 4), container("env"), replace(container("head", 2), name="mine")]
-    client: Any = Renames()
+    client = Renames()
     take_over_names(client, "demo", there)
     assert client.names == {"agent-3": "demo-agent-1", "agent-4": "demo-agent-2", "head-2": "demo-head-1"}
-    taken: Any = Renames(("demo-agent-1",))
+    taken = Renames(("demo-agent-1",))
     take_over_names(taken, "demo", there)
     assert taken.names == {"agent-4": "demo-agent-2", "head-2": "demo-head-1"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Protocol
 
 import pytest
 
@@ -32,9 +32,14 @@ class Compose:
         return self.codes.pop(0)
 
 
+class WatchStart(Protocol):
+    """Watches a Compose with these containers at each look; returns the failure, and how often it looked."""
+
+    def __call__(self, compose: Compose, *looks: list[Container], timeout: float = 60.0) -> tuple[str, int]: ...
+
+
 @pytest.fixture(name="watched")
-def watched_fixture(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Watch a Compose with these codes and these containers at each look; how often it looked."""
+def watched_fixture(monkeypatch: pytest.MonkeyPatch) -> WatchStart:
     monkeypatch.setattr(module, "_POLL_S", 0.0)
     monkeypatch.setattr(module, "log_tail", lambda client, container: ("a line",))
 
@@ -48,14 +53,14 @@ def watched_fixture(monkeypatch: pytest.MonkeyPatch) -> Any:
     return watch
 
 
-def test_a_server_that_waits_for_ray_is_started_although_another_failed(watched: Any) -> None:
+def test_a_server_that_waits_for_ray_is_started_although_another_failed(watched: WatchStart) -> None:
     looks = [[ENDED, RAY_STARTS, WAITS], [ENDED, RAY_STARTS], [ENDED, RAY, WAITS], [ENDED, RAY, STARTS]]
     text, count = watched(Compose(None, None, None, None, None), *looks, [])
     assert "broken" in text and "code 3" in text
     assert count == len(looks)
 
 
-def test_nobody_is_waited_for_in_vain(watched: Any) -> None:
+def test_nobody_is_waited_for_in_vain(watched: WatchStart) -> None:
     assert watched(Compose(None, None), [ENDED, RAY, STARTS], [])[1] == 1  # everything was started
     assert watched(Compose(None, None), [ENDED, RAY, CANNOT_START], [])[1] == 1  # it cannot be
     assert watched(Compose(None, 1, 1), [ENDED, WAITS], [ENDED, WAITS], [])[1] == 2  # Compose gave up

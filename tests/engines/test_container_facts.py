@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     os.umask(earlier)
 
 
-def test_files_and_jobs_follow_the_umask(umask: int, tmp_path) -> None:
+def test_files_and_jobs_follow_the_umask(umask: int, tmp_path: Path) -> None:
     assert (current_umask(), new_file_mode()) == (umask, 0o666 & ~umask)
     write_files(tmp_path, {"config": b"x"})
     assert (tmp_path / "config").stat().st_mode & 0o777 == 0o666 & ~umask
@@ -41,13 +43,15 @@ def test_files_and_jobs_follow_the_umask(umask: int, tmp_path) -> None:
 class Engine:
     """The part of a Docker client that answers."""
 
-    def __init__(self, options=(), events=()):
-        self.api, self._options, self._events = self, options, events
+    def __init__(self, options: Sequence[str] = (), events: Sequence[dict[str, Any]] = ()) -> None:
+        self.api = self
+        self._options = options
+        self._events = events
 
-    def info(self):
+    def info(self) -> dict[str, list[str]]:
         return {"SecurityOptions": list(self._options)}
 
-    def events(self, **options):
+    def events(self, **options: Any) -> list[dict[str, Any]]:
         assert options["filters"]["event"] == "oom"
         return [event for event in self._events if event["Actor"]["ID"] in options["filters"]["container"]]
 
@@ -60,9 +64,16 @@ def test_a_job_writes_as_this_user_whatever_the_engine_maps() -> None:
     assert mapped[:4] == ["--user", user, "--userns", "host"]
 
 
-def container(identity: str, **more) -> Container:
+def container(identity: str, *, restarts: int = 0, memory_limit: int = 0, out_of_memory: bool = False) -> Container:
     return Container(
-        id=identity, service="a", state="running", health="healthy", started_at="2026-01-01T00:00:00Z", **more
+        id=identity,
+        service="a",
+        state="running",
+        health="healthy",
+        started_at="2026-01-01T00:00:00Z",
+        restarts=restarts,
+        out_of_memory=out_of_memory,
+        memory_limit=memory_limit,
     )
 
 

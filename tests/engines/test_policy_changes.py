@@ -154,7 +154,7 @@ def names_of(result: dict[str, Any]) -> list[str]:
     return [*called, *text]
 
 
-def test_no_rollout_is_lost_and_none_is_answered_by_an_endpoint_that_is_gone(tmp_path: Path):
+def test_no_rollout_is_lost_and_none_is_answered_by_an_endpoint_that_is_gone(tmp_path: Path) -> None:
     async def work() -> None:
         async with ranks(6) as every, stack_of(every[0].url, tmp_path) as stack, aiohttp.ClientSession() as session:
             trainer = Trainer(stack, session, every[:1])
@@ -190,7 +190,7 @@ def test_no_rollout_is_lost_and_none_is_answered_by_an_endpoint_that_is_gone(tmp
     asyncio.run(work())
 
 
-def test_a_session_stays_at_its_endpoint_while_that_is_listed(tmp_path: Path):
+def test_a_session_stays_at_its_endpoint_while_that_is_listed(tmp_path: Path) -> None:
     async def work() -> None:
         async with ranks(4) as every, stack_of(every[0].url, tmp_path) as stack, aiohttp.ClientSession() as session:
             trainer = Trainer(stack, session, every[:1])
@@ -216,7 +216,7 @@ def test_a_session_stays_at_its_endpoint_while_that_is_listed(tmp_path: Path):
     asyncio.run(work())
 
 
-def test_changes_need_the_token_and_addresses_that_can_be_called(tmp_path: Path):
+def test_changes_need_the_token_and_addresses_that_can_be_called(tmp_path: Path) -> None:
     async def work() -> None:
         async with ranks(1) as every, stack_of(every[0].url, tmp_path) as stack, aiohttp.ClientSession() as session:
             url = f"{stack.addresses['head_server'].url}/policy"

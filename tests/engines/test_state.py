@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -27,36 +28,36 @@ STATE = StackState(
 )
 
 
-def mode(path):
+def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_state_comes_back(tmp_path):
+def test_state_comes_back(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
     assert load_state(tmp_path) == STATE
 
 
-def test_state_is_for_its_owner_and_not_for_git(tmp_path):
+def test_state_is_for_its_owner_and_not_for_git(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
     assert mode(tmp_path / ".gymctl") == 0o700
     assert (tmp_path / ".gymctl" / ".gitignore").read_text() == "*\n"
 
 
-def test_no_stack_says_what_to_do(tmp_path):
+def test_no_stack_says_what_to_do(tmp_path: Path) -> None:
     assert find_state(tmp_path) is None
     with pytest.raises(InputError, match="gymctl up"):
         load_state(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "x"}', '{"servers": [], "arguments": [], "future": 1}'])
-def test_broken_state_is_one_error(tmp_path, text):
+def test_broken_state_is_one_error(tmp_path: Path, text: str) -> None:
     save_state(tmp_path, STATE)
     (tmp_path / ".gymctl" / "stack.json").write_text(text)
     with pytest.raises(InputError, match=r"stack\.json cannot be read"):
         load_state(tmp_path)
 
 
-def test_secrets_are_exact_readable_files_in_a_closed_folder(tmp_path):
+def test_secrets_are_exact_readable_files_in_a_closed_folder(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         write_secrets(tmp_path, {"KEY": "line\n\n", "OTHER": 'é$"'})
@@ -69,38 +70,38 @@ def test_secrets_are_exact_readable_files_in_a_closed_folder(tmp_path):
     assert (folder / "OTHER").read_text(encoding="utf-8") == 'é$"'
 
 
-def test_only_changed_secrets_are_named_and_old_ones_go(tmp_path):
+def test_only_changed_secrets_are_named_and_old_ones_go(tmp_path: Path) -> None:
     assert write_secrets(tmp_path, {"A": "1", "B": "2"}) == ("A", "B")
     assert write_secrets(tmp_path, {"A": "1", "B": "3"}) == ("B",)
     assert write_secrets(tmp_path, {"A": "1"}) == ()
     assert [path.name for path in (tmp_path / ".gymctl" / "secrets").iterdir()] == ["A"]
 
 
-def test_state_holds_no_secret(tmp_path):
+def test_state_holds_no_secret(tmp_path: Path) -> None:
     write_secrets(tmp_path, {"KEY": "hush"})
     save_state(tmp_path, STATE)
     assert "hush" not in json.dumps(json.loads((tmp_path / ".gymctl" / "stack.json").read_text()))
 
 
-def test_clearing_leaves_nothing(tmp_path):
+def test_clearing_leaves_nothing(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
     write_secrets(tmp_path, {"KEY": "x"})
     clear_state(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_clearing_keeps_what_is_not_ours(tmp_path):
+def test_clearing_keeps_what_is_not_ours(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
     (tmp_path / ".gymctl" / "notes.txt").write_text("mine")
     clear_state(tmp_path)
     assert (tmp_path / ".gymctl" / "notes.txt").read_text() == "mine"
 
 
-def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     write_atomically(path, "old")
 
-    def full(fd):
+    def full(fd: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
