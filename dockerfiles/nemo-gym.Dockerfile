@@ -1,6 +1,7 @@
 # Servers of NeMo Gym as they are: the base that all of them share (and Ray's head, and NeMo Gym's own command line), or
 # one server on top of it. `gymctl up` builds it and makes the build context:
-#   entrypoint.sh gymctl_ray.py requirements.py constraints.txt    the last: NeMo Gym's own lock, for the packages where it matters
+#   entrypoint.sh gymctl_ray.py requirements.py python_version.py
+#   constraints.txt    NeMo Gym's own lock, for the packages where it matters
 #   checkout/    a NeMo Gym checkout, or nothing: then `nemo-gym` comes from PyPI, in the version of the build argument
 #   project/     the checkout's pyproject.toml, so that a change in its code leaves the layer of packages as it is
 #   folder/      <kind>/<implementation>/, one server's own files, or nothing: then they are those of checkout or wheel
@@ -16,17 +17,22 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,ta
     if [ -s /run/ca.crt ]; then export PIP_CERT=/run/ca.crt; fi; \
     python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9.30"
 ARG NEMO_GYM_VERSION=0.7.0
+# The oldest Python that the release accepts; an older one of the same series is used with a note
+ARG NEMO_GYM_PYTHON=3.13.14
 # The big layer
 RUN --mount=type=bind,source=project,target=/tmp/project \
     --mount=type=bind,source=constraints.txt,target=/tmp/constraints.txt \
+    --mount=type=bind,source=python_version.py,target=/tmp/python_version.py \
     --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
     if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
     if [ -f /tmp/project/pyproject.toml ]; then wanted="--requirements /tmp/project/pyproject.toml"; \
     else wanted="nemo-gym==${NEMO_GYM_VERSION}"; fi; \
     /opt/uv/bin/uv venv --quiet --python python3 /opt/venv && \
+    wanted="$(/opt/venv/bin/python /tmp/python_version.py "${NEMO_GYM_PYTHON}") $wanted" && \
     /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --constraints /tmp/constraints.txt $wanted
 
 FROM ${BASE_IMAGE} AS base
+ARG NEMO_GYM_PYTHON=3.13.14
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym && \
     install -d -o gym -g gym /data
 COPY --from=packages /opt/uv /opt/uv
@@ -36,10 +42,12 @@ COPY checkout /opt/checkout
 # A checkout is installed where it lies, as NeMo Gym does it; its build wants a folder `cache`. Constraints for what servers
 # add are NeMo Gym's own: it starts each with the versions of Ray and openai that it runs on itself.
 RUN --mount=type=bind,source=gymctl_ray.py,target=/tmp/gymctl_ray.py \
+    --mount=type=bind,source=python_version.py,target=/tmp/python_version.py \
     --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
     if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
     if [ -f /opt/checkout/pyproject.toml ]; then \
-      mkdir -p /opt/checkout/cache && UV_LINK_MODE=copy /opt/uv/bin/uv pip install --quiet \
+      older=$(/opt/venv/bin/python /tmp/python_version.py "${NEMO_GYM_PYTHON}" 2>/dev/null) && \
+      mkdir -p /opt/checkout/cache && UV_LINK_MODE=copy /opt/uv/bin/uv pip install --quiet $older \
         --python /opt/venv/bin/python --no-deps --editable /opt/checkout && \
       /opt/venv/bin/python -m compileall -q /opt/checkout && ln -s /opt/checkout /opt/gym; \
     else \

@@ -151,6 +151,8 @@ _V0_7_0 = replace(
         "swebench_pro swemer_oml swemer_v1 swemer_v2 terminal_bench_4 toolsandbox vibench workspace_bench".split()
     ),
 )
+# The oldest patch release of a Python that the wheels for it accept (0.5.0 and later).
+LEAST_PATCHES: Mapping[str, str] = {"3.13": "3.13.14"}
 RELEASES = (_V0_4_0, _V0_5_0, _V0_5_1, _V0_6_0, _V0_7_0)
 DEFAULT = _V0_7_0  # the default version of servers of NeMo Gym
 FORMER_DEFAULT = _V0_4_0  # the one of stacks whose state does not name a version

@@ -47,6 +47,12 @@ class GymSource:
         return f"python:{upstream.release_at(self.version).python}-slim"
 
     @property
+    def least_python(self) -> str:
+        """The oldest Python that its wheel accepts."""
+        python = upstream.release_at(self.version).python
+        return upstream.LEAST_PATCHES.get(python, python)
+
+    @property
     def checkout(self) -> Path | None:
         """The root, when NeMo Gym itself is in it."""
         if self.root is not None and is_checkout(self.root):

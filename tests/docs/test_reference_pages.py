@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 TOP = Path(__file__).resolve().parents[2]
 VARIABLE = re.compile(r"(?:GYMCTL|NEMO_GYM|RAY|HF|DOCKER)_[A-Z_]+")
 # arguments of image builds and a secret that is a file only, which share the prefix
-NO_VARIABLES = {"NEMO_GYM_VERSION", "NEMO_GYM_IMAGE", "GYMCTL_EDGE_CERTIFICATE"}
+NO_VARIABLES = {"NEMO_GYM_VERSION", "NEMO_GYM_PYTHON", "NEMO_GYM_IMAGE", "GYMCTL_EDGE_CERTIFICATE"}
 
 
 @pytest.fixture

@@ -197,6 +197,14 @@ def test_failed_build_names_image_step_and_last_lines(monkeypatch: pytest.Monkey
     assert str(error).startswith("image demo:1 cannot be built at [server 4/7]")
 
 
+def test_notes_of_a_build_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, "#9 0.292 note: this is installed anyway\n")
+    events: list[images.BuildEvent] = []
+    with pytest.raises(BuildFailed):
+        build_images([ImagePlan("demo:1")], on_event=events.append)
+    assert [event.text for event in events if event.kind == "note"] == ["this is installed anyway"]
+
+
 def test_missing_base_image_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, NO_BASE)
     with pytest.raises(BuildFailed, match="--base-image"):

@@ -14,6 +14,7 @@ from gymctl.engines.build.nemo_gym import locked, stage_gym
 from gymctl.errors import InputError
 from gymctl.stack import GymBuild, GymSource
 
+CONTEXT = {"constraints.txt", "entrypoint.sh", "gymctl_ray.py", "python_version.py", "requirements.py"}
 PROGRAM = assets.folder("dockerfiles") / "nemo-gym" / "requirements.py"
 
 
@@ -48,7 +49,7 @@ def staged(tmp_path: Path, build: GymBuild, folder: Path | None = None) -> Path:
 
 def test_from_pypi_nothing_but_the_pins_goes_in(tmp_path: Path) -> None:
     target = staged(tmp_path, GymBuild(GymSource("0.4.0")))
-    assert files(target) == {"constraints.txt", "entrypoint.sh", "gymctl_ray.py", "requirements.py"}
+    assert files(target) == CONTEXT
     assert {path.name for path in target.iterdir() if path.is_dir()} == {"checkout", "folder", "project"}
     assert "ray[default]==2.55.1" in (target / "constraints.txt").read_text()
 
@@ -224,6 +225,27 @@ def test_a_server_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no kind/mine in this NeMo Gym; there are: other" in done.stderr
+
+
+PRINT_ARGUMENTS = "import runpy, sys; print(runpy.run_path(sys.argv[1])['main'](sys.argv[2], (3, 13, 5)))"
+
+
+@pytest.mark.parametrize(
+    ("required", "printed"),
+    [("3.13.14", "--python-version 3.13.14"), ("3.13.5", ""), ("3.13", ""), ("3.12", ""), ("3.14.1", "")],
+)
+def test_an_older_patch_release_of_python_is_used_with_a_note(required: str, printed: str) -> None:
+    program = PROGRAM.parent / "python_version.py"
+    command = [sys.executable, "-c", PRINT_ARGUMENTS, str(program), required]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == printed
+    note = "note: this NeMo Gym requires Python 3.13.14; it is installed on the 3.13.5"
+    assert (note in done.stderr) == bool(printed)
+
+
+def test_builds_know_the_oldest_python_of_the_release() -> None:
+    versions = ("0.4.0", "0.6.0", "0.7.0")
+    assert [GymSource(version).least_python for version in versions] == ["3.12", "3.13.14", "3.13.14"]
 
 
 def test_ray_is_not_connected_and_counts_nothing_once(monkeypatch: pytest.MonkeyPatch) -> None:

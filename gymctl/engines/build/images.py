@@ -33,6 +33,7 @@ _STEP_END = re.compile(r"#(\d+) (DONE [\d.]+s|CACHED|ERROR: .*)")
 # mounts, the wiring of the CA bundle and uv's own settings: not what a step is about
 _NOISE = re.compile(r"--mount=\S+ |if \[ -s /run/ca\.crt \]; then .*?; fi; ?|\bUV_\w+=\S+ |--quiet ")
 _CLOCK = re.compile(r"^\d+\.\d+ ")
+_BUILD_NOTE = re.compile(r"#\d+ [\d.]+ note: (.+)")
 _NO_GIT = "a package is installed with Git; use a base image that has it: --base-image {full}"
 _NO_COMPILER = "a package is compiled from C; use a base image that has a compiler: --base-image {full}"
 # Messages of uv and of builds that it runs -> hints; the images in them have the Python that NeMo Gym requires
@@ -140,6 +141,8 @@ def _build(image: ImagePlan, owner: Path, base: str | None, bundle: Path | None,
         step = _STEP.match(output[-1])
         if step and not _STEP_END.match(output[-1]):
             report("step", _short(step[2]))
+        if note := _BUILD_NOTE.match(output[-1]):
+            report("note", note[1])
 
     report("start")
     with disk_errors(), tempfile.TemporaryDirectory(prefix="gymctl-build-") as folder:
@@ -184,7 +187,7 @@ def _staged_gym(
     stage_gym(context, gym, image.folder, on_note)
     dockerfile = assets.folder("dockerfiles") / "nemo-gym.Dockerfile"
     if not gym.base:
-        arguments = {"NEMO_GYM_VERSION": gym.source.version}
+        arguments = {"NEMO_GYM_VERSION": gym.source.version, "NEMO_GYM_PYTHON": gym.source.least_python}
         return Build(dockerfile, base or gym.source.base_image, target="base", arguments=arguments)
     return Build(dockerfile, base, arguments={"NEMO_GYM_IMAGE": gym.base, "SERVER": gym.server})
 

@@ -41,7 +41,7 @@ def stage_gym(target: Path, build: GymBuild, folder: Path | None, on_note: Calla
         raise InputError(f"--gym-version is {source.version!r}", "expected a version, such as 0.7.0")
     dockerfiles = assets.folder("dockerfiles")
     shutil.copyfile(dockerfiles / "entrypoint.sh", target / "entrypoint.sh")
-    for name in ("gymctl_ray.py", "requirements.py"):
+    for name in ("gymctl_ray.py", "requirements.py", "python_version.py"):
         shutil.copyfile(dockerfiles / "nemo-gym" / name, target / name)
     for name in ("checkout", "folder", "project"):
         (target / name).mkdir()
