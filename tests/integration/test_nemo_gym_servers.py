@@ -5,84 +5,28 @@ command line. One stack for all, since each of their servers takes seconds to im
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from fake_openai import endpoint
-
-from gymctl import assets
+from gym_stack import (
+    AGENTS,
+    ENVIRONMENTS,
+    VERSIONS,
+    VLLM_AGENTS,
+    examples,
+    gymctl,
+    reference,
+    stack_of,
+)
 
 pytestmark = [pytest.mark.docker, pytest.mark.upstream]
 
-VERSIONS = ("0.7.0", "0.4.0")
 REPEATS = 10
-ENVIRONMENTS = ("example_multi_step", "example_session_state_mgmt")
+ALL_AGENTS = {**AGENTS, **VLLM_AGENTS}
 # Made anew by each server, or when it was made; and which of the agents it was.
 UNLIKE = {"id", "call_id", "created_at", "_gymctl_timing", "_ng_task_index", "agent_ref"}
-
-
-def reference(kind, name):
-    return {"type": kind, "name": name}
-
-
-def model(runtime, implementation, url):
-    if implementation == "openai_model":
-        fields = {"openai_base_url": url, "openai_api_key": "sk-none", "openai_model": "fake"}
-    else:
-        fields = {"base_url": url, "api_key": "sk-none", "model": "fake"}
-        fields |= {"return_token_id_information": False, "uses_reasoning_parser": True}
-    return {"responses_api_models": {implementation: {"entrypoint": "app.py", "runtime": runtime, **fields}}}
-
-
-def resources(runtime, environment):
-    fields = {"entrypoint": "app.py", "runtime": runtime, "domain": "agent"}
-    return {"resources_servers": {environment: fields}}
-
-
-def agent(runtime, resources_server, model_server):
-    fields = {"entrypoint": "app.py", "runtime": runtime}
-    fields["resources_server"] = reference("resources_servers", resources_server)
-    fields["model_server"] = reference("responses_api_models", model_server)
-    return {"responses_api_agents": {"simple_agent": fields}}
-
-
-def stack_of(url, port):
-    """Models, environments and agents of both runtimes, and agents of each on the other's."""
-    whole = {"head_server": {"host": "127.0.0.1", "port": port}}
-    for who, runtime in (("their", "nemo-gym"), ("our", "gymctl")):
-        whole[f"{who}_model"] = model(runtime, "openai_model", url)
-        for environment in ENVIRONMENTS:
-            whole[f"{who}_{environment}"] = resources(runtime, environment)
-    whole["their_vllm"] = model("nemo-gym", "vllm_model", url)
-    whole["our_vllm"] = model("gymctl", "vllm_model", url)
-    for environment in ENVIRONMENTS:
-        for name, (runtime, of_resources, of_model) in AGENTS.items():
-            whole[f"{name}_{environment}"] = agent(runtime, f"{of_resources}_{environment}", of_model)
-    return whole
-
-
-AGENTS = {
-    "theirs": ("nemo-gym", "their", "their_model"),
-    "ours": ("gymctl", "our", "our_model"),
-    "our_agent_on_theirs": ("gymctl", "their", "their_model"),
-    "their_agent_on_ours": ("nemo-gym", "our", "our_model"),
-    "our_agent_on_their_vllm": ("gymctl", "their", "their_vllm"),
-    "their_agent_on_our_vllm": ("nemo-gym", "our", "our_vllm"),
-}
-
-
-def examples(environment):
-    path = assets.folder("services") / "resources_servers" / environment / "data" / "example.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def gymctl(directory, *arguments, timeout=240):
-    command = [sys.executable, "-m", "gymctl.cli.main", *map(str, arguments)]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=timeout, check=False)
-    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
 
 
 def collected(directory, agents):
@@ -119,7 +63,7 @@ def stack(tmp_path_factory, version):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with endpoint() as model_port:
-        whole = stack_of(f"http://localhost:{model_port}/v1", port)
+        whole = stack_of(f"http://localhost:{model_port}/v1", port, ALL_AGENTS)
         (directory / "stack.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
         try:
             chosen = [] if version == VERSIONS[0] else ["--gym-version", version]
@@ -133,7 +77,7 @@ def stack(tmp_path_factory, version):
 
 @pytest.fixture(scope="module")
 def rollouts(stack):
-    return collected(stack[0], list(AGENTS))
+    return collected(stack[0], list(ALL_AGENTS))
 
 
 def differences(one, other, path=""):
@@ -170,7 +114,7 @@ def test_their_rollouts_equal_ours(rollouts):
     assert unlike == {}
 
 
-@pytest.mark.parametrize("name", [name for name in AGENTS if "_on_" in name])
+@pytest.mark.parametrize("name", [name for name in ALL_AGENTS if "_on_" in name])
 def test_agents_work_with_the_servers_of_the_other_side(rollouts, name):
     mixed, ours = rollouts[name], rollouts["ours"]
     assert mixed.keys() == ours.keys()
