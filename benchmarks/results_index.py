@@ -134,21 +134,22 @@ _STEPS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _measured(step: str, path: Path) -> Sample:
-    """A step in a process of its own."""
+def measured(step: str, path: Path) -> Sample:
+    """One of the steps, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.results_index", "--step", step, "--file", str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return Sample(*(float(value) for value in done.stdout.split()))
 
 
-def _drop_cache(path: Path) -> None:
+def drop_cache(path: Path) -> None:
     """Have the next reading come from the disk, where the kernel complies."""
     with path.open("rb") as source:
         os.fsync(source.fileno())
         os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _remove_index(path: Path) -> None:
+def remove_index(path: Path) -> None:
+    """Have the next command index the file from its start."""
     path.with_name("rollouts.index.sqlite").unlink(missing_ok=True)
 
 
@@ -188,19 +189,19 @@ def _compare(path: Path, repeats: int) -> None:
     for title, from_disk in (("from the disk", True), ("cached", False)):
         samples: dict[str, list[Sample]] = {"read": [], "index": []}
         for _ in range(repeats):
-            for step, measured in samples.items():
-                _remove_index(path)
+            for step, times in samples.items():
+                remove_index(path)
                 if from_disk:
-                    _drop_cache(path)
-                measured.append(_measured(step, path))
+                    drop_cache(path)
+                times.append(measured(step, path))
         reading = statistics.median(sample.seconds for sample in samples["read"])
         sys.stdout.write(f"{title}, {size / 1e9:.2f} GB, load {os.getloadavg()[0]:.1f}:\n")
-        for step, measured in samples.items():
-            _report(step, measured, reading)
+        for step, times in samples.items():
+            _report(step, times, reading)
     index_size = path.with_name("rollouts.index.sqlite").stat().st_size
     sys.stdout.write(f"index: {index_size / 1e6:.1f} MB, {index_size / size:.2%} of the file\n")
     for step in list(_STEPS)[2:]:
-        _report(step, [_measured(step, path) for _ in range(repeats)], reading)
+        _report(step, [measured(step, path) for _ in range(repeats)], reading)
 
 
 if __name__ == "__main__":
