@@ -49,3 +49,14 @@ def test_every_import_exists():
 def test_the_wheel_has_them():
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert 'packages = ["gymctl"]' in text  # hatch takes every file below that git does not ignore
+
+
+def test_every_preloaded_module_exists_and_is_imported():
+    preloaded = re.findall(
+        r'rel="modulepreload" href="/static/([\w./-]+)"', page_files()["index.html"].content.decode()
+    )
+    imported = {"app.js"}
+    for path in OUR_FILES:
+        imported.update(re.findall(r"from '\./([\w./-]+)'", path.read_text()))
+    assert set(preloaded) <= imported
+    assert set(preloaded) <= set(page_files())

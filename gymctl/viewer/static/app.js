@@ -80,8 +80,7 @@ class App {
     this.problem = '';
     this.route = route;
     try {
-      await this.#useRun(runId);
-      const module = await VIEWS[name]();
+      const [module] = await Promise.all([VIEWS[name](), this.#useRun(runId)]);
       if (number !== this.#number) return;
       if (this.view && this.#name === `${name} ${runId}` && this.view.change) {
         this.view.change(route);
