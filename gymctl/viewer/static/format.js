@@ -1,10 +1,11 @@
 // Numbers as people read them. A value that is missing is a dash.
 const DASH = '–';
 const PREFIXES = [[1e9, 'G'], [1e6, 'M'], [1e4, 'k']];
+const GROUPED = new Intl.NumberFormat('en-US'); // once: toLocaleString looks up the locale on each call
 
 export function whole(value) {
   if (value === null || value === undefined) return DASH;
-  return Math.round(value).toLocaleString('en-US');
+  return GROUPED.format(Math.round(value));
 }
 
 export function short(value) {
