@@ -1,15 +1,14 @@
 """Convert rollouts of ``write_rollouts`` into a log of inspect, with inspect's own recorder.
 
 ``VENV/bin/python benchmarks/inspect_log.py rollouts.jsonl FOLDER`` runs with the Python of a virtual environment that
-has inspect-ai, and needs nothing else. It prints the path of the log and its own peak memory in KB. A rollout becomes
-a sample: its conversation the messages, its reward the score, its task the id and its repeat the epoch.
+has inspect-ai, and needs nothing else. A rollout becomes a sample: its conversation the messages, its reward the score,
+its task the id and its repeat the epoch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -37,8 +36,8 @@ _AT_ONCE = 300
 _STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def convert(rollouts: Path, folder: Path) -> str:
-    """Write the log, and return its path."""
+async def convert(rollouts: Path, folder: Path) -> None:
+    """Write the log."""
     recorder = create_recorder_for_format("eval", str(folder))
     spec = EvalSpec(
         created=_STARTED,
@@ -60,8 +59,7 @@ async def convert(rollouts: Path, folder: Path) -> str:
             await log.write_buffered_samples()
     results = EvalResults(total_samples=count, completed_samples=count)
     stats = EvalStats(started_at=_STARTED, completed_at=_STARTED)
-    done = await recorder.log_finish(spec, "success", stats, results, None, header_only=True)
-    return done.location or str(next(folder.glob("*.eval")))
+    await recorder.log_finish(spec, "success", stats, results, None, header_only=True)
 
 
 def _rows(rollouts: Path) -> Iterator[dict[str, Any]]:
@@ -112,5 +110,4 @@ def _messages(output: list[dict[str, Any]]) -> Iterator[ChatMessage]:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(convert(Path(sys.argv[1]), Path(sys.argv[2]))))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    asyncio.run(convert(Path(sys.argv[1]), Path(sys.argv[2])))

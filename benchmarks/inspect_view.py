@@ -10,32 +10,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 _CONVERT = Path(__file__).with_name("inspect_log.py")
 _START_S = 120
 
 
-@dataclass(frozen=True)
-class InspectLog:
-    """A log of inspect that holds the rollouts as samples."""
-
-    path: Path
-    seconds: float
-    """Time of the conversion."""
-    peak_mb: float
-    """Peak memory of the conversion."""
-
-
-def write_log(environment: Path, rollouts: Path, folder: Path) -> InspectLog:
-    """Convert the rollouts with the inspect-ai of a virtual environment."""
-    folder.mkdir(parents=True)
-    began = time.perf_counter()
-    command = [environment / "bin/python", _CONVERT, rollouts, folder]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=_environment(folder.parent))
-    path, peak_kb = done.stdout.split()
-    return InspectLog(path=Path(path), seconds=time.perf_counter() - began, peak_mb=int(peak_kb) / 1024)
+def write_log(environment: Path, rollouts: Path, folder: Path) -> None:
+    """Convert the rollouts into a log in a new folder, with the inspect-ai of a virtual environment."""
+    unfinished = folder.with_suffix(".tmp")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    command = [environment / "bin/python", _CONVERT, rollouts, unfinished]
+    subprocess.run(command, check=True, env=_environment(folder.parent))
+    unfinished.rename(folder)
 
 
 def version(environment: Path) -> str:
@@ -45,12 +32,12 @@ def version(environment: Path) -> str:
 
 
 @contextmanager
-def serve(environment: Path, log: InspectLog) -> Iterator[tuple[str, int]]:
+def serve(environment: Path, log: Path) -> Iterator[tuple[str, int]]:
     """The address and the process id of ``inspect view`` for a log."""
     port = _free_port()
-    command = [environment / "bin/inspect", "view", "--log-dir", log.path.parent, "--port", str(port)]
+    command = [environment / "bin/inspect", "view", "--log-dir", log.parent, "--port", str(port)]
     address = f"http://127.0.0.1:{port}/"
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_environment(log.path.parent.parent))
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_environment(log.parent.parent))
     try:
         _wait_for(address, server)
         yield address, server.pid

@@ -76,13 +76,14 @@ def main() -> int:
     parser.add_argument("--rollouts", type=int, default=100_000)
     parser.add_argument("--size", type=int, default=50_000, help="bytes of a rollout")
     parser.add_argument("--repeats", type=int, default=3, help="readings and indexings, in turn; medians are printed")
-    parser.add_argument("--file", type=Path, help="measure with this results file of write_rollouts")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the files here, or use the ones from before")
     parser.add_argument("--inspect", type=Path, metavar="VENV", help="measure inspect view as well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gymctl-bench-view-") as name:
-        folder = Path(name)
-        path = options.file or folder / "rollouts.jsonl"
+        folder = options.keep or Path(name)
+        path = folder / "rollouts.jsonl"
         if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
             _step(f"writing {path}")
             write_rollouts(path, options.rollouts, options.size)
         sides = {"gymctl": _gymctl_side(path, folder, options.repeats)}
@@ -123,15 +124,16 @@ def _index_from_disk(path: Path, repeats: int) -> dict[str, Any]:
 
 
 def _inspect_side(environment: Path, path: Path, folder: Path) -> dict[str, Any]:
-    _step("writing a log of inspect")
-    log = inspect_view.write_log(environment, path, folder / "inspect" / "logs")
-    sys.stdout.write(
-        f"inspect-ai {inspect_view.version(environment)}: a log of {log.path.stat().st_size / 1e6:.0f} MB, written in "
-        f"{log.seconds:.0f} s with {log.peak_mb:.0f} MB of memory\n"
-    )
+    logs = folder / "inspect" / "logs"
+    if not logs.exists():
+        _step("writing a log of inspect")
+        inspect_view.write_log(environment, path, logs)
+    (log,) = logs.glob("*.eval")
+    size = log.stat().st_size / 1e6
+    sys.stdout.write(f"inspect-ai {inspect_view.version(environment)}, a log of {size:.0f} MB\n")
     _step("inspect view in chromium")
     with inspect_view.serve(environment, log) as (address, server):
-        results = _in_a_browser("inspect", address, log.path.name)
+        results = _in_a_browser("inspect", address, log.name)
         results["server_mb"] = machine.peak_memory_mb(server)
     return results
 
