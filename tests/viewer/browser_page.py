@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 MODULES_VARIABLE = "GYMCTL_BROWSER_MODULES"
 _SCRIPT = Path(__file__).with_name("browser.mjs")
@@ -28,6 +28,16 @@ def missing_part() -> str:
         if not (modules_folder() / "node_modules" / package).is_dir():
             return f"npm's {package} is not in {modules_folder()} (see .ci/browser)"
     return ""
+
+
+class PageLog(TypedDict):
+    """What a page did since it was opened."""
+
+    errors: list[str]
+    """Errors and warnings of the console."""
+    requests: list[str]
+    """Addresses that were requested."""
+    dialogs: int
 
 
 class BrowserError(AssertionError):
@@ -94,33 +104,40 @@ class Page:
         self.locate(selector, "click")
 
     def text(self, selector: str) -> str:
-        return self.locate(selector, "innerText")
+        text: str = self.locate(selector, "innerText")
+        return text
 
     def texts(self, selector: str) -> list[str]:
-        return self.locate(selector, "allInnerTexts")
+        texts: list[str] = self.locate(selector, "allInnerTexts")
+        return texts
 
     def count(self, selector: str) -> int:
-        return self.locate(selector, "count")
+        count: int = self.locate(selector, "count")
+        return count
 
     def press(self, *keys: str) -> None:
         self._browser.call("press", page=self._number, keys=keys)
 
     @property
     def hash(self) -> str:
-        return self.evaluate("location.hash")
+        fragment: str = self.evaluate("location.hash")
+        return fragment
 
     @property
-    def log(self) -> dict[str, Any]:
+    def log(self) -> PageLog:
         """Errors and warnings of the console, addresses that were requested, dialogs."""
-        return self._browser.call("log", page=self._number)
+        log: PageLog = self._browser.call("log", page=self._number)
+        return log
 
     def axe(self) -> list[str]:
         """What axe-core finds wrong."""
-        return self._browser.call("axe", page=self._number)
+        findings: list[str] = self._browser.call("axe", page=self._number)
+        return findings
 
     def heap(self) -> int:
         """Bytes of JavaScript objects, after a garbage collection."""
-        return self._browser.call("heap", page=self._number)
+        size: int = self._browser.call("heap", page=self._number)
+        return size
 
     def close(self) -> None:
         self._browser.call("close", page=self._number)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser_page import Browser, Page, missing_part
-from view_process import View, start_view
+from view_process import View, start_view, stop_view
 from view_rows import write_run
 
 
@@ -30,9 +30,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
     write_run(folder / "after" / "rollouts.jsonl", seed=2)
     process, base = start_view(str(folder), cwd=folder)
     yield View(base, folder)
-    process.terminate()
-    process.wait(20)
-    process.stdout.close()
+    stop_view(process)
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -25,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(folder: Path):
+def client(folder: Path) -> Iterator[TestClient]:
     app = create_app([folder], Access("127.0.0.1", ""), folder)
     with TestClient(app, base_url="http://127.0.0.1") as client:
         yield client
@@ -36,7 +38,7 @@ def base(folder: Path) -> str:
     return f"/api/runs/{Run.of(folder / 'a' / 'rollouts.jsonl', folder).id}"
 
 
-def test_pages_have_at_most_100_rollouts(client: TestClient, base: str):
+def test_pages_have_at_most_100_rollouts(client: TestClient, base: str) -> None:
     first = client.get(f"{base}/rollouts?limit=5000").json()
     assert (first["total"], len(first["rollouts"])) == (ROLLOUTS, 100)
     second = client.get(f"{base}/rollouts?offset=100").json()
@@ -44,7 +46,7 @@ def test_pages_have_at_most_100_rollouts(client: TestClient, base: str):
     assert len(set(names)) == ROLLOUTS
 
 
-def test_lists_have_no_text_of_conversations(client: TestClient, base: str):
+def test_lists_have_no_text_of_conversations(client: TestClient, base: str) -> None:
     assert "What is the weather" not in client.get(f"{base}/rollouts").text
 
 
@@ -62,7 +64,7 @@ def test_lists_have_no_text_of_conversations(client: TestClient, base: str):
         ("tool=get_weather", lambda rollout: rollout["tool_calls"] == 1),
     ],
 )
-def test_filters(filters: str, check, client: TestClient, base: str):
+def test_filters(filters: str, check: Callable[[dict[str, Any]], bool], client: TestClient, base: str) -> None:
     page = client.get(f"{base}/rollouts?{filters}").json()
     assert 0 < page["total"] < ROLLOUTS
     assert all(check(rollout) for rollout in page["rollouts"])
@@ -75,13 +77,13 @@ def test_filters(filters: str, check, client: TestClient, base: str):
         "min_tokens=1e400", "truncated=yes", "threshold=x",
     ],
 )  # fmt: skip
-def test_wrong_parameters_are_explained(wrong: str, client: TestClient, base: str):
+def test_wrong_parameters_are_explained(wrong: str, client: TestClient, base: str) -> None:
     answer = client.get(f"{base}/rollouts?{wrong}")
     assert answer.status_code == 400
     assert wrong.partition("=")[0] in answer.json()["error"]
 
 
-def test_the_bins_of_a_histogram_select_exactly_their_rollouts(client: TestClient, base: str):
+def test_the_bins_of_a_histogram_select_exactly_their_rollouts(client: TestClient, base: str) -> None:
     histograms = {each["measure"]: each["bins"] for each in client.get(f"{base}/distributions").json()["histograms"]}
     units = {"reward": 1, "tokens": 1, "time": 1000}
     suffix = {"time": "seconds"}
@@ -96,7 +98,7 @@ def test_the_bins_of_a_histogram_select_exactly_their_rollouts(client: TestClien
             assert page["total"] == each["count"], (measure, each)
 
 
-def test_one_rollout_with_its_attempts(client: TestClient, base: str, folder: Path):
+def test_one_rollout_with_its_attempts(client: TestClient, base: str, folder: Path) -> None:
     append(folder / "a" / "rollouts_failures.jsonl", failure_row(9, 1))
     answer = client.get(f"{base}/rollout?name=9:1").json()
     assert answer["rollout"]["name"] == "9:1"
@@ -108,13 +110,13 @@ def test_one_rollout_with_its_attempts(client: TestClient, base: str, folder: Pa
 
 
 @pytest.mark.parametrize("name", ["", "x", "1:x", "#x", "#", "9" * 40, "1:2:3", "-", "999:0", "#99999"])
-def test_names_that_lead_nowhere(name: str, client: TestClient, base: str):
+def test_names_that_lead_nowhere(name: str, client: TestClient, base: str) -> None:
     answer = client.get(f"{base}/rollout", params={"name": name})
     assert answer.status_code == 400
     assert answer.json()["error"]
 
 
-def test_long_texts_are_cut_and_can_be_had_in_full(client: TestClient, base: str, folder: Path):
+def test_long_texts_are_cut_and_can_be_had_in_full(client: TestClient, base: str, folder: Path) -> None:
     text = "x" * 100_000
     row = {
         "responses_create_params": {"input": text},
@@ -135,7 +137,7 @@ def test_long_texts_are_cut_and_can_be_had_in_full(client: TestClient, base: str
     assert last["items"][-1]["text"] == "249"
 
 
-def test_the_raw_line_is_the_line(client: TestClient, base: str, folder: Path):
+def test_the_raw_line_is_the_line(client: TestClient, base: str, folder: Path) -> None:
     line = (folder / "a" / "rollouts.jsonl").read_text().splitlines()[3]
     row = json.loads(line)
     name = f"{row['_ng_task_index']}:{row['_ng_rollout_index']}"
@@ -146,7 +148,7 @@ def test_the_raw_line_is_the_line(client: TestClient, base: str, folder: Path):
     assert download.headers["content-disposition"].startswith("attachment")
 
 
-def test_found_rollouts_obey_the_filters(client: TestClient, base: str):
+def test_found_rollouts_obey_the_filters(client: TestClient, base: str) -> None:
     lines = client.get(f"{base}/find?text=weather in city 1&agent=math_agent").text.splitlines()
     answers = [json.loads(line) for line in lines]
     hits = [hit for answer in answers for hit in answer["hits"]]
@@ -156,7 +158,7 @@ def test_found_rollouts_obey_the_filters(client: TestClient, base: str):
     assert all("weather in city 1" in hit["excerpt"] for hit in hits)
 
 
-def test_values_that_json_of_a_browser_cannot_have(client: TestClient, base: str, folder: Path):
+def test_values_that_json_of_a_browser_cannot_have(client: TestClient, base: str, folder: Path) -> None:
     path = folder / "a" / "rollouts.jsonl"
     with path.open("a") as out:
         out.write(
@@ -172,7 +174,7 @@ def test_values_that_json_of_a_browser_cannot_have(client: TestClient, base: str
     assert answer.json()["transcript"]["tokens_out"] == "9007199254740993"
 
 
-def test_groups_and_comparison(client: TestClient, base: str, folder: Path):
+def test_groups_and_comparison(client: TestClient, base: str, folder: Path) -> None:
     groups = client.get(f"{base}/groups?sort=spread&desc=1").json()
     spreads = [group["spread"] for group in groups["groups"] if group["spread"] is not None]
     assert groups["total"] == TASKS
@@ -185,7 +187,7 @@ def test_groups_and_comparison(client: TestClient, base: str, folder: Path):
     assert same["p_value"] is None
 
 
-def test_runs_are_the_results_files_of_a_folder(folder: Path):
+def test_runs_are_the_results_files_of_a_folder(folder: Path) -> None:
     (folder / "rows.jsonl").write_text('{"responses_create_params": {"input": "x"}, "agent_ref": {"name": "a"}}\n')
     (folder / "notes.jsonl").write_text("not json\n")
     (folder / "empty.jsonl").touch()
@@ -197,14 +199,14 @@ def test_runs_are_the_results_files_of_a_folder(folder: Path):
     assert "empty.jsonl" in {run.label for run in runs.all()}
 
 
-def test_a_directory_without_a_stack(client: TestClient):
+def test_a_directory_without_a_stack(client: TestClient) -> None:
     assert client.get("/api/stack").json() == {"name": None, "servers": [], "nodes": [], "problem": ""}
     answer = client.get("/api/stack/log?server=x")
     assert answer.status_code == 400
     assert "no stack was brought up" in answer.json()["error"]
 
 
-def test_static_files_are_not_sent_twice(client: TestClient):
+def test_static_files_are_not_sent_twice(client: TestClient) -> None:
     first = client.get("/static/app.js")
     again = client.get("/static/app.js", headers={"if-none-match": first.headers["etag"]})
     assert again.status_code == 304

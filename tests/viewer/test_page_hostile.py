@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from browser_page import Browser, Page
 from hostile_strings import HOSTILE
-from view_process import TOKEN, start_view
+from view_process import TOKEN, start_view, stop_view
 
 from gymctl.results import Index, write_report_page
 from gymctl.results.escaping import visible
@@ -24,7 +25,7 @@ MARK = (
 )
 
 
-def hostile_row(text: str, number: int) -> dict:
+def hostile_row(text: str, number: int) -> dict[str, Any]:
     """A result with the text in every field that takes one."""
     return {
         "responses_create_params": {"input": [{"role": text, "content": text}], "instructions": text},
@@ -52,7 +53,7 @@ def hostile_row(text: str, number: int) -> dict:
     }
 
 
-def hostile_failure(text: str, number: int) -> dict:
+def hostile_failure(text: str, number: int) -> dict[str, Any]:
     cause = {"message": text, "hop": text, "path": text, "status": 500, "body": text}
     return {
         "_ng_task_index": number,
@@ -64,7 +65,7 @@ def hostile_failure(text: str, number: int) -> dict:
 
 
 @pytest.fixture(scope="module")
-def hostile_run(tmp_path_factory) -> Path:
+def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "<img src=x onerror=attacked=1>"
     folder.mkdir()
     path = folder / "rollouts.jsonl"
@@ -76,28 +77,34 @@ def hostile_run(tmp_path_factory) -> Path:
     return path
 
 
+class HostilePage(NamedTuple):
+    """A page that is signed in to a view of the hostile run."""
+
+    page: Page
+    base: str
+    run_id: str
+
+
 @pytest.fixture(scope="module")
-def hostile_page(hostile_run: Path, browser: Browser) -> Iterator[tuple[Page, str, str]]:
+def hostile_page(hostile_run: Path, browser: Browser) -> Iterator[HostilePage]:
     process, base = start_view(str(hostile_run.parent.parent), cwd=hostile_run.parent)
     page = browser.open()
     page.goto(f"{base}/?token={TOKEN}")
     run_id = Run.of(hostile_run, hostile_run.parent.parent).id
-    yield page, base, run_id
+    yield HostilePage(page, base, run_id)
     log = page.log
     page.close()
-    process.terminate()
-    process.wait(20)
-    process.stdout.close()
+    stop_view(process)
     assert log["errors"] == []
     assert log["dialogs"] == 0
     assert [address for address in log["requests"] if not address.startswith((base, "data:"))] == []
 
 
-def test_there_are_at_least_200_strings():
+def test_there_are_at_least_200_strings() -> None:
     assert len(set(HOSTILE)) >= 200
 
 
-def test_lists_show_them_as_text(hostile_page, hostile_run: Path):
+def test_lists_show_them_as_text(hostile_page: HostilePage, hostile_run: Path) -> None:
     page, base, run_id = hostile_page
     second = Run.of(hostile_run.with_name("second.jsonl"), hostile_run.parent.parent).id
     for view, content in (
@@ -113,7 +120,7 @@ def test_lists_show_them_as_text(hostile_page, hostile_run: Path):
         assert not page.evaluate(MARK), view
 
 
-def test_each_rollout_shows_them_as_text_in_every_field(hostile_page):
+def test_each_rollout_shows_them_as_text_in_every_field(hostile_page: HostilePage) -> None:
     page, base, run_id = hostile_page
     for number, text in enumerate(HOSTILE):
         page.goto(f"{base}/#/run/{run_id}/rollout/{number}:0")
@@ -131,7 +138,7 @@ def test_each_rollout_shows_them_as_text_in_every_field(hostile_page):
         assert not page.evaluate(MARK), text
 
 
-def test_addresses_with_them_are_harmless(hostile_page):
+def test_addresses_with_them_are_harmless(hostile_page: HostilePage) -> None:
     page, base, run_id = hostile_page
     for text in HOSTILE[::8]:
         quoted = page.evaluate(f"encodeURIComponent({json.dumps(text)}.toWellFormed())")
@@ -141,7 +148,7 @@ def test_addresses_with_them_are_harmless(hostile_page):
     page.goto(f"{base}/#/")
 
 
-def test_escapes_are_the_ones_of_the_command_line(hostile_page):
+def test_escapes_are_the_ones_of_the_command_line(hostile_page: HostilePage) -> None:
     page, *_ = hostile_page
     script = """import('/static/text.js').then(({plainLine}) => {
         const changed = [];
@@ -156,7 +163,7 @@ def test_escapes_are_the_ones_of_the_command_line(hostile_page):
     assert page.evaluate(script) == in_python
 
 
-def test_indentation_changes_no_token(hostile_page):
+def test_indentation_changes_no_token(hostile_page: HostilePage) -> None:
     page, *_ = hostile_page
     text = (
         '{"a":[1e400,12345678901234567890,"x: {[,]} \\\\\\" y"],"a":{},"b":[],"c":{"d":null}, "long": "'
@@ -171,7 +178,7 @@ def test_indentation_changes_no_token(hostile_page):
     assert "".join(result.split()) == "".join(text.split())
 
 
-def test_a_report_shows_them_as_text(hostile_run: Path, browser: Browser, tmp_path: Path):
+def test_a_report_shows_them_as_text(hostile_run: Path, browser: Browser, tmp_path: Path) -> None:
     output = tmp_path / "report.html"
     with Index.open(hostile_run) as index:
         write_report_page(index, output)

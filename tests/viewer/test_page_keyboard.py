@@ -9,7 +9,7 @@ from view_process import View
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
-def test_from_the_runs_to_a_rollout_and_back_with_keys_alone(page: Page, run_id: str):
+def test_from_the_runs_to_a_rollout_and_back_with_keys_alone(page: Page, run_id: str) -> None:
     page.press("j", "Enter")
     page.wait(".charts")
     assert page.hash == f"#/run/{run_id}"
@@ -29,7 +29,7 @@ def test_from_the_runs_to_a_rollout_and_back_with_keys_alone(page: Page, run_id:
     assert first.endswith(page.text(".row.active a"))
 
 
-def test_the_list_moves_by_pages_and_to_its_ends(page: Page, view: View, run_id: str):
+def test_the_list_moves_by_pages_and_to_its_ends(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}/rollouts?sort=task")
     page.wait(".row a")
     page.press("End")
@@ -42,7 +42,7 @@ def test_the_list_moves_by_pages_and_to_its_ends(page: Page, view: View, run_id:
     assert page.count(f"#{active}.active") == 1
 
 
-def test_search_focuses_with_a_slash_and_filters_go_with_x(page: Page, view: View, run_id: str):
+def test_search_focuses_with_a_slash_and_filters_go_with_x(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}/rollouts?outcome=failed")
     page.wait(".row a")
     page.press("/")
@@ -53,7 +53,7 @@ def test_search_focuses_with_a_slash_and_filters_go_with_x(page: Page, view: Vie
     page.until("!location.hash.includes('outcome')")
 
 
-def test_help_opens_and_closes(page: Page):
+def test_help_opens_and_closes(page: Page) -> None:
     page.press("?")
     page.wait("dialog[open]")
     assert page.axe() == []
@@ -61,7 +61,7 @@ def test_help_opens_and_closes(page: Page):
     page.until("!document.querySelector('dialog[open]')")
 
 
-def test_every_control_can_be_reached_with_tab(page: Page, view: View, run_id: str):
+def test_every_control_can_be_reached_with_tab(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}/rollouts")
     page.wait(".row a")
     page.evaluate("document.querySelector('.skip').focus()")
@@ -72,7 +72,7 @@ def test_every_control_can_be_reached_with_tab(page: Page, view: View, run_id: s
     assert {"text", "outcome", "agent", "tool", "failure_class", "bar", "scroller", "home", "help"} <= reached
 
 
-def test_keys_go_through_views(page: Page, view: View, run_id: str):
+def test_keys_go_through_views(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}")
     page.wait(".charts")
     for key, path in (("t", "groups"), ("o", "overview"), ("r", "rollouts")):

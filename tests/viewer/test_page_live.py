@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from browser_page import Browser, Page
-from view_process import TOKEN, start_view
+from view_process import TOKEN, start_view, stop_view
 from view_rows import append, failure_row, rollout_row, write_run
 
 from gymctl.viewer.runs import Run
@@ -15,8 +17,15 @@ from gymctl.viewer.runs import Run
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
+class LiveRun(NamedTuple):
+    """A results file that grows, and how to open a page of it."""
+
+    path: Path
+    open_page: Callable[[], Page]
+
+
 @pytest.fixture
-def live(tmp_path, browser: Browser) -> Iterator[tuple]:
+def live(tmp_path: Path, browser: Browser) -> Iterator[LiveRun]:
     path = tmp_path / "rollouts.jsonl"
     write_run(path, seed=3, tasks=5)
     process, base = start_view(str(path), cwd=tmp_path)
@@ -29,17 +38,15 @@ def live(tmp_path, browser: Browser) -> Iterator[tuple]:
         page.wait(".row a")
         return page
 
-    yield path, open_page
-    process.terminate()
-    process.wait(20)
-    process.stdout.close()
+    yield LiveRun(path, open_page)
+    stop_view(process)
 
 
 def has(count: int) -> str:
     return f"document.querySelector('.count')?.innerText.startsWith('{count} rollouts')"
 
 
-def test_new_results_and_failures_appear_in_two_browsers(live):
+def test_new_results_and_failures_appear_in_two_browsers(live: LiveRun) -> None:
     path, open_page = live
     pages = [open_page(), open_page()]
     append(path, rollout_row(random.Random(1), 90, 0))
@@ -52,7 +59,7 @@ def test_new_results_and_failures_appear_in_two_browsers(live):
         page.close()
 
 
-def test_a_file_that_is_replaced_is_shown_as_it_is_now(live):
+def test_a_file_that_is_replaced_is_shown_as_it_is_now(live: LiveRun) -> None:
     path, open_page = live
     page = open_page()
     page.until(has(20))
@@ -63,7 +70,7 @@ def test_a_file_that_is_replaced_is_shown_as_it_is_now(live):
     page.close()
 
 
-def test_a_torn_line_is_shown_once_it_is_complete(live):
+def test_a_torn_line_is_shown_once_it_is_complete(live: LiveRun) -> None:
     path, open_page = live
     page = open_page()
     with path.open("a") as out:

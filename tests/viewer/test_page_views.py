@@ -29,7 +29,7 @@ VIEWS = {
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_view_shows_its_content_and_is_accessible(
     name: str, scheme: str, page: Page, view: View, run_id: str, other_id: str
-):
+) -> None:
     page.call("emulateMedia", {"colorScheme": scheme})
     address, content = VIEWS[name]
     page.goto(f"{view.base}/{address.format(run=run_id, other=other_id)}")
@@ -39,13 +39,13 @@ def test_every_view_shows_its_content_and_is_accessible(
     assert page.count("[role=alert]") == 0
 
 
-def test_runs_are_listed_with_their_counts(page: Page):
+def test_runs_are_listed_with_their_counts(page: Page) -> None:
     page.until(f"document.querySelector('main').innerText.includes('{ROLLOUTS}')")
     assert page.texts("tbody tr td:first-child") == ["after/rollouts.jsonl", "before/rollouts.jsonl"]
     assert page.texts("tbody tr td:nth-child(5)") == [str(FAILED)] * 2
 
 
-def test_a_rollout_shows_conversation_reward_verifier_and_times(page: Page, view: View, run_id: str):
+def test_a_rollout_shows_conversation_reward_verifier_and_times(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}/rollout/7:1")
     page.wait(".conversation .item")
     text = page.text("main")
@@ -60,14 +60,14 @@ def test_a_rollout_shows_conversation_reward_verifier_and_times(page: Page, view
     assert page.texts(".waterfall tbody th") == ["queue", "seed", "model", "tool", "verify", "between"]
 
 
-def test_a_failed_rollout_shows_its_cause(page: Page, view: View, run_id: str):
+def test_a_failed_rollout_shows_its_cause(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}/rollout/0:1")
     page.wait(".failure")
     assert "timeout: weather /verify answered 504" in page.text(".failure")
     assert "weather: POST /verify took too long" in page.text(".failure")
 
 
-def test_a_click_on_a_bar_filters_and_the_address_keeps_it(page: Page, view: View, run_id: str):
+def test_a_click_on_a_bar_filters_and_the_address_keeps_it(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}/rollouts")
     page.wait(".row a")
     label = page.locate("button.bar >> nth=-1", "getAttribute", "aria-label")
@@ -85,7 +85,7 @@ def test_a_click_on_a_bar_filters_and_the_address_keeps_it(page: Page, view: Vie
     assert page.hash == filtered
 
 
-def test_sort_and_filters_of_an_address_are_applied(page: Page, view: View, run_id: str):
+def test_sort_and_filters_of_an_address_are_applied(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}/rollouts?agent=math_agent&sort=reward&desc=1")
     page.wait(".row a")
     rewards = [float(text) for text in page.texts(".row > :nth-child(4)")]
@@ -94,7 +94,7 @@ def test_sort_and_filters_of_an_address_are_applied(page: Page, view: View, run_
     assert page.locate("[role=columnheader]:has-text('reward')", "getAttribute", "aria-sort") == "descending"
 
 
-def test_text_is_searched_in_every_field(page: Page, view: View, run_id: str):
+def test_text_is_searched_in_every_field(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}/rollouts")
     page.wait("input[type=search]")
     page.locate("input[type=search]", "fill", "Mild, 33:2.")
@@ -104,7 +104,7 @@ def test_text_is_searched_in_every_field(page: Page, view: View, run_id: str):
     assert page.texts(".row a") == ["33:2"]
 
 
-def test_a_failure_count_leads_to_its_rollouts(page: Page, view: View, run_id: str):
+def test_a_failure_count_leads_to_its_rollouts(page: Page, view: View, run_id: str) -> None:
     page.goto(f"{view.base}/#/run/{run_id}")
     page.click("table.facts a")
     page.until(f"document.querySelector('.count')?.innerText.startsWith('{FAILED} rollouts')")
@@ -113,7 +113,7 @@ def test_a_failure_count_leads_to_its_rollouts(page: Page, view: View, run_id: s
 
 def test_a_comparison_shows_flips_first_and_leads_to_the_lines_that_differ(
     page: Page, view: View, run_id: str, other_id: str
-):
+) -> None:
     page.goto(f"{view.base}/#/compare?a={other_id}&b={run_id}")
     page.wait('.list th:has-text("reward A")')  # the page before has a list too
     changes = page.texts(".list tbody td:nth-child(3)")
@@ -125,7 +125,7 @@ def test_a_comparison_shows_flips_first_and_leads_to_the_lines_that_differ(
     assert page.count(".changed .after mark") > 0
 
 
-def test_an_unknown_run_and_an_unknown_rollout_are_explained(browser: Browser, view: View, run_id: str):
+def test_an_unknown_run_and_an_unknown_rollout_are_explained(browser: Browser, view: View, run_id: str) -> None:
     page = browser.open()
     page.goto(view.address)
     page.goto(f"{view.base}/#/run/nothing")
@@ -136,12 +136,12 @@ def test_an_unknown_run_and_an_unknown_rollout_are_explained(browser: Browser, v
     page.close()
 
 
-def test_without_the_token_nothing_is_shown(browser: Browser, view: View):
+def test_without_the_token_nothing_is_shown(browser: Browser, view: View) -> None:
     page = browser.open()
     page.goto(f"{view.base}/")
     assert "open the address that gymctl view printed" in page.text("body")
     page.close()
 
 
-def test_the_token_leaves_the_address_bar(page: Page, view: View):
+def test_the_token_leaves_the_address_bar(page: Page, view: View) -> None:
     assert page.evaluate("location.href") == f"{view.base}/"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_is_there_without_a_request(scheme: str, tmp_path: Path, browser: Browser):
+def test_everything_is_there_without_a_request(scheme: str, tmp_path: Path, browser: Browser) -> None:
     path = tmp_path / "rollouts.jsonl"
     output = tmp_path / "report.html"
     write_run(path, seed=5)

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_at_once_and_in_order_while_a_page_is_open(number: int, tmp_path: Path, capfd):
+def test_it_stops_at_once_and_in_order_while_a_page_is_open(
+    number: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "rollouts.jsonl"
     write_run(path, seed=1, tasks=3)
     process, base = start_view(str(path), cwd=tmp_path)

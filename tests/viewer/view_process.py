@@ -36,3 +36,10 @@ def start_view(*arguments: str, cwd: Path) -> tuple[subprocess.Popen[str], str]:
     assert process.stdout
     address = process.stdout.readline()
     return process, address.split("/?")[0]
+
+
+def stop_view(process: subprocess.Popen[str]) -> None:
+    assert process.stdout
+    process.terminate()
+    process.wait(20)
+    process.stdout.close()
