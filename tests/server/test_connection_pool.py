@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from itertools import pairwise
 
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gymctl.server.calls.connection_pool import ConnectError, ConnectionPool, ConnectTimeoutError
-from gymctl.server.calls.http_connection import PIECE, BrokenConnectionError, LongBodyError, NotHttpError
+from gymctl.server.calls.connection_pool import Address, ConnectError, ConnectionPool, ConnectTimeoutError
+from gymctl.server.calls.http_connection import PIECE, BrokenConnectionError, LongBodyError, NotHttpError, Response
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -31,12 +31,14 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def serving(answer: Answer):
+async def serving(answer: Answer) -> AsyncIterator[tuple[Address, list[asyncio.Task[None]]]]:
     """A server that hands each connection to ``answer``; yields its address and the number of connections so far."""
     connections: list[asyncio.Task[None]] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(asyncio.current_task())  # type: ignore[arg-type]
+        task = asyncio.current_task()
+        assert task
+        connections.append(task)
         try:
             await answer(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -70,10 +72,10 @@ def answers(*pieces: bytes, close: bool = False) -> Answer:
     return answer
 
 
-def ask(answer: Answer, body: bytes = b"", times: int = 1, limit: int = 8):
+def ask(answer: Answer, body: bytes = b"", times: int = 1, limit: int = 8) -> tuple[list[Response], int]:
     """Responses to the same request ``times`` in a row, and how many connections that took."""
 
-    async def run():
+    async def run() -> tuple[list[Response], int]:
         async with serving(answer) as (address, connections):
             pool = ConnectionPool(limit, keepalive_s=15.0)
             try:
@@ -85,13 +87,13 @@ def ask(answer: Answer, body: bytes = b"", times: int = 1, limit: int = 8):
     return asyncio.run(run())
 
 
-def test_a_connection_is_used_again():
+def test_a_connection_is_used_again() -> None:
     responses, connections = ask(answers(OK), times=5)
     assert [(response.status, response.body) for response in responses] == [(200, b"ok")] * 5
     assert connections == 1
 
 
-def test_header_fields_are_kept_in_order_and_repeated_ones_too():
+def test_header_fields_are_kept_in_order_and_repeated_ones_too() -> None:
     answer = answers(
         b"HTTP/1.1 503 X\r\nSet-Cookie: a=1\r\nSET-COOKIE: b=2\r\nRetry-After: 3\r\ncontent-length: 0\r\n\r\n"
     )
@@ -110,7 +112,7 @@ def test_header_fields_are_kept_in_order_and_repeated_ones_too():
         ((b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",), b""),
     ],
 )
-def test_what_keeps_the_connection(pieces: tuple[bytes, ...], body: bytes):
+def test_what_keeps_the_connection(pieces: tuple[bytes, ...], body: bytes) -> None:
     responses, connections = ask(answers(*pieces), times=3)
     assert [response.body for response in responses] == [body] * 3
     assert connections == 1
@@ -124,7 +126,7 @@ def test_what_keeps_the_connection(pieces: tuple[bytes, ...], body: bytes):
         ((b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",), b"ok"),
     ],
 )
-def test_what_ends_the_connection(pieces: tuple[bytes, ...], body: bytes):
+def test_what_ends_the_connection(pieces: tuple[bytes, ...], body: bytes) -> None:
     responses, connections = ask(answers(*pieces, close=True), times=3)
     assert [response.body for response in responses] == [body] * 3
     assert connections == 3
@@ -145,17 +147,17 @@ def test_what_ends_the_connection(pieces: tuple[bytes, ...], body: bytes):
         (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",),
     ],
 )
-def test_what_is_no_complete_response_is_an_error(pieces: tuple[bytes, ...]):
+def test_what_is_no_complete_response_is_an_error(pieces: tuple[bytes, ...]) -> None:
     with pytest.raises(BrokenConnectionError):
         ask(answers(*pieces, close=True))
 
 
 @pytest.mark.parametrize("stray", [OK, b"HTTP/1.1 200", b"garbage"])
-def test_bytes_that_answer_nothing_never_answer_the_next_request(stray: bytes):
+def test_bytes_that_answer_nothing_never_answer_the_next_request(stray: bytes) -> None:
     """A second response with the first, in the same packet or after it."""
     for pieces in ((OK + stray,), (OK, stray)):
 
-        async def run(pieces: tuple[bytes, ...] = pieces):
+        async def run(pieces: tuple[bytes, ...] = pieces) -> int:
             async with serving(answers(*pieces)) as (address, connections):
                 pool = ConnectionPool(4, keepalive_s=15.0)
                 for _ in range(3):
@@ -167,8 +169,8 @@ def test_bytes_that_answer_nothing_never_answer_the_next_request(stray: bytes):
         assert asyncio.run(run()) == 3
 
 
-def test_a_large_body_arrives_whole_and_is_not_written_faster_than_it_is_read():
-    received = []
+def test_a_large_body_arrives_whole_and_is_not_written_faster_than_it_is_read() -> None:
+    received: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
@@ -180,7 +182,7 @@ def test_a_large_body_arrives_whole_and_is_not_written_faster_than_it_is_read():
     assert received == [body]
 
 
-def test_an_answer_before_the_whole_body_was_read_is_the_answer():
+def test_an_answer_before_the_whole_body_was_read_is_the_answer() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
@@ -191,8 +193,8 @@ def test_an_answer_before_the_whole_body_was_read_is_the_answer():
     assert response.status == 413
 
 
-def test_a_cancelled_call_costs_its_connection_and_nothing_else():
-    async def run():
+def test_a_cancelled_call_costs_its_connection_and_nothing_else() -> None:
+    async def run() -> int:
         slow = asyncio.Event()
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -219,8 +221,8 @@ def test_a_cancelled_call_costs_its_connection_and_nothing_else():
     assert asyncio.run(run()) == 2
 
 
-def test_no_more_connections_than_the_limit():
-    async def run():
+def test_no_more_connections_than_the_limit() -> None:
+    async def run() -> int:
         counts: list[int] = []
         count = 0
 
@@ -246,7 +248,7 @@ def test_no_more_connections_than_the_limit():
     assert asyncio.run(run()) <= 3
 
 
-def test_nobody_listens():
+def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = free.getsockname()
@@ -255,7 +257,7 @@ def test_nobody_listens():
     assert caught.value.errno is not None
 
 
-def test_somebody_listens_but_takes_no_connection():
+def test_somebody_listens_but_takes_no_connection() -> None:
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -267,8 +269,8 @@ def test_somebody_listens_but_takes_no_connection():
             asyncio.run(ConnectionPool(1, 15.0).exchange(full.getsockname(), head(), b"", 0.2))
 
 
-def test_an_unused_connection_is_closed_in_time():
-    async def run():
+def test_an_unused_connection_is_closed_in_time() -> None:
+    async def run() -> None:
         closed = asyncio.Event()
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -293,7 +295,7 @@ async def endless(writer: asyncio.StreamWriter, piece: bytes) -> None:
 
 
 @pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nx-long: ", b""])
-def test_a_header_without_an_end_is_left(start: bytes):
+def test_a_header_without_an_end_is_left(start: bytes) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(start)
@@ -304,13 +306,13 @@ def test_a_header_without_an_end_is_left(start: bytes):
 
 
 @pytest.mark.parametrize("fields", [b"content-length: 1000000000\r\n", b"transfer-encoding: chunked\r\n", b""])
-def test_a_body_with_more_bytes_than_are_allowed_is_left(fields: bytes):
+def test_a_body_with_more_bytes_than_are_allowed_is_left(fields: bytes) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 201 Created\r\n" + fields + b"\r\n")
         await endless(writer, b"3e8\r\n" + b"a" * 1000 + b"\r\n")
 
-    async def run():
+    async def run() -> int:
         async with serving(answer) as (address, _):
             pool = ConnectionPool(1, 15.0, most_bytes=50_000)
             with pytest.raises(LongBodyError) as caught:
@@ -342,12 +344,14 @@ def as_response(part: bytes | list[bytes]) -> bytes:
     interim=st.integers(0, 2),
     cuts=st.lists(st.integers(0, 600), max_size=12),
 )
-def test_a_response_is_the_same_however_it_is_cut(responses: list[bytes | list[bytes]], interim: int, cuts: list[int]):
+def test_a_response_is_the_same_however_it_is_cut(
+    responses: list[bytes | list[bytes]], interim: int, cuts: list[int]
+) -> None:
     """Any sequence of responses over one connection, with announcements before them, in any pieces."""
     expected = [part if isinstance(part, bytes) else b"".join(part) for part in responses]
     texts = [b"HTTP/1.1 100 Continue\r\n\r\n" * interim + as_response(part) for part in responses]
 
-    async def run():
+    async def run() -> tuple[list[bytes], int]:
         queue = list(texts)
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -371,7 +375,7 @@ def test_a_response_is_the_same_however_it_is_cut(responses: list[bytes | list[b
 
 @settings(max_examples=60, deadline=None)
 @given(part=st.one_of(bodies, chunked), cut=st.integers(0, 400))
-def test_a_response_that_breaks_off_is_never_a_whole_one(part: bytes | list[bytes], cut: int):
+def test_a_response_that_breaks_off_is_never_a_whole_one(part: bytes | list[bytes], cut: int) -> None:
     whole = as_response(part)
     with pytest.raises(BrokenConnectionError):
         ask(answers(whole[: min(cut, len(whole) - 1)], close=True))

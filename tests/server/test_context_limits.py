@@ -10,6 +10,7 @@ from gymctl.server.models.context_limits import CONTEXT_LIMITS, ContextLimit, ex
 
 def bodies(limit: ContextLimit) -> list[str]:
     """The refusal in the shapes that servers and gateways give it."""
+    error: dict[str, str | int | None]
     if limit.is_code:
         error = {"message": "no", "code": limit.example, "type": "invalid_request_error"}
         other = {"message": "no", "code": 400, "type": limit.example}

@@ -36,7 +36,9 @@ def test_the_task_goes_on_after_a_timeout_and_after_a_call_in_time() -> None:
         with deadlines.until(time.monotonic() + 0.05):
             await asyncio.sleep(0)
         await asyncio.sleep(0.1)
-        assert asyncio.current_task().cancelling() == 0
+        task = asyncio.current_task()
+        assert task
+        assert task.cancelling() == 0
         return "went on"
 
     assert asyncio.run(wait()) == "went on"

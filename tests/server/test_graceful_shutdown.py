@@ -19,6 +19,7 @@ from free_ports import free_port
 from uvicorn.server import ServerState
 
 from gymctl.errors import InputError
+from gymctl.server.asgi import Receive, Scope, Send
 from gymctl.server.calls.client import Client
 from gymctl.server.calls.http import HttpTransport
 from gymctl.server.run.graceful_shutdown import DrainingConnection, in_line
@@ -99,7 +100,7 @@ def answer(connection: socket.socket) -> bytes:
     return received
 
 
-def test_an_idle_connection_is_told_that_nothing_more_is_taken(tmp_path):
+def test_an_idle_connection_is_told_that_nothing_more_is_taken(tmp_path: Path) -> None:
     with server(tmp_path) as (process, port), connect(port) as idle:
         assert b"waited" in ask(idle, 0)
         process.terminate()
@@ -111,7 +112,7 @@ def test_an_idle_connection_is_told_that_nothing_more_is_taken(tmp_path):
         assert process.wait(timeout=5) == -signal.SIGTERM
 
 
-def test_what_was_begun_is_finished_and_new_calls_are_taken_during_the_notice(tmp_path):
+def test_what_was_begun_is_finished_and_new_calls_are_taken_during_the_notice(tmp_path: Path) -> None:
     with server(tmp_path, notice=1) as (process, port), connect(port) as busy, connect(port) as idle:
         ask(idle, 0)
         body = b'{"seconds": 2.5}'
@@ -129,7 +130,7 @@ def test_what_was_begun_is_finished_and_new_calls_are_taken_during_the_notice(tm
             socket.create_connection(("127.0.0.1", port))
 
 
-def test_callers_in_line_are_taken_however_long_a_busy_server_needs_for_them(tmp_path):
+def test_callers_in_line_are_taken_however_long_a_busy_server_needs_for_them(tmp_path: Path) -> None:
     """Each round of its loop takes one of them and 30 ms: the line is far longer than what is waited for handshakes."""
     body = b'{"seconds": 0.03}'
     request = (REQUEST % (len(body), body)).replace(b"/wait", b"/block")
@@ -146,7 +147,7 @@ def test_callers_in_line_are_taken_however_long_a_busy_server_needs_for_them(tmp
     assert any(b'{"blocked":0.03}' in text for text in answers)
 
 
-def test_the_length_of_a_line_is_known():
+def test_the_length_of_a_line_is_known() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         assert in_line(listening.fileno()) == 0
         with socket.create_connection(listening.getsockname()), socket.create_connection(listening.getsockname()):
@@ -159,7 +160,7 @@ def test_the_length_of_a_line_is_known():
 
 
 @pytest.mark.parametrize("notice", [0.0, 1.0])
-def test_no_call_is_lost_however_often_the_server_goes_and_comes_back(tmp_path, notice):
+def test_no_call_is_lost_however_often_the_server_goes_and_comes_back(tmp_path: Path, notice: float) -> None:
     """Callers without a pause, on pooled connections, while the server is replaced under them."""
     port = free_port()
     processes = [start(tmp_path, port, notice)]
@@ -199,7 +200,7 @@ def test_no_call_is_lost_however_often_the_server_goes_and_comes_back(tmp_path, 
     assert set(done) == {200} and len(done) > 300
 
 
-def test_a_time_that_is_none_is_refused():
+def test_a_time_that_is_none_is_refused() -> None:
     assert seconds({"WAIT": "2.5"}, "WAIT", 1.0) == 2.5
     assert seconds({"WAIT": ""}, "WAIT", 1.0) == 1.0
     for wrong in ("soon", "-1", "nan"):
@@ -210,7 +211,7 @@ def test_a_time_that_is_none_is_refused():
 async def _replies(*requests: bytes) -> bytes:
     """What a client gets from a connection that is shut down before its first request comes."""
 
-    async def application(scope, receive, send):
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -220,11 +221,12 @@ async def _replies(*requests: bytes) -> bytes:
     made = asyncio.Event()
 
     class Watched(DrainingConnection):
-        def connection_made(self, transport):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
             super().connection_made(transport)
             made.set()
 
-    def connection():
+    def connection() -> Watched:
         return Watched(config=config, server_state=state, app_state={})
 
     listening = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
@@ -239,12 +241,12 @@ async def _replies(*requests: bytes) -> bytes:
         return reply
 
 
-def test_the_first_request_of_a_new_connection_is_answered_and_the_connection_closed():
+def test_the_first_request_of_a_new_connection_is_answered_and_the_connection_closed() -> None:
     reply = asyncio.run(_replies(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"))
     assert reply.startswith(b"HTTP/1.1 200")
     assert reply.endswith(b"ok")
 
 
-def test_a_new_connection_without_a_request_is_told_that_nothing_more_is_taken(monkeypatch):
+def test_a_new_connection_without_a_request_is_told_that_nothing_more_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gymctl.server.run.graceful_shutdown._FIRST_REQUEST_S", 0.01)
     assert b"x-gym-not-taken: 1" in asyncio.run(_replies())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 from gymctl.errors import InputError
@@ -30,6 +31,8 @@ from gymctl.server import (
 )
 from gymctl.server.asgi import Application
 from gymctl.server.settings import Settings, settings_from_environment, settings_from_mapping
+
+ServerType = TypeVar("ServerType", bound=Server)
 
 
 class Weather(ResourcesServer):
@@ -98,7 +101,7 @@ def settings(name: str = "mine", **fields: Any) -> Settings:
     return Settings(name, "resources_servers", "mine", "127.0.0.1", 1, fields)
 
 
-def make(cls: type[Server], **fields: Any) -> Any:
+def make(cls: type[ServerType], **fields: Any) -> ServerType:
     servers: dict[str, Server] = {}
     server = cls(settings(**fields), Client(LocalTransport(servers)))
     servers["mine"] = server
@@ -110,31 +113,31 @@ def call(server: Server, path: str, body: Any = None, **more: Any) -> Reply:
     return asyncio.run(server.handle(Call(path, raw, **more)))
 
 
-def test_a_tool_takes_its_arguments_from_the_body():
+def test_a_tool_takes_its_arguments_from_the_body() -> None:
     assert call(make(Weather), "/get_weather", {"city": "Oslo"}).json() == {"city": "Oslo", "days": 1}
     assert call(make(Weather), "/slow_sum", {"numbers": [1, 2]}).json() == 3
 
 
 @pytest.mark.parametrize("body", [{"days": 1}, {"city": 5}, b"{", b"[]"])
-def test_wrong_arguments_are_422_in_fastapis_shape(body: Any):
+def test_wrong_arguments_are_422_in_fastapis_shape(body: Any) -> None:
     reply = call(make(Weather), "/get_weather", body)
     assert reply.status == 422
     assert reply.json()["detail"][0]["loc"][0] == "body"
 
 
-def test_verify_echoes_the_request_and_adds_its_verdict():
+def test_verify_echoes_the_request_and_adds_its_verdict() -> None:
     row = {"responses_create_params": {"input": "x"}, "response": {"output": []}, "id": 7}
     assert call(make(Weather), "/verify", row).json() == {**row, "reward": 1.0, "why": "because"}
 
 
-def test_verify_overrides_a_key_that_the_row_had_already():
+def test_verify_overrides_a_key_that_the_row_had_already() -> None:
     row = {"responses_create_params": {}, "response": {}, "reward": 0.25, "why": "no"}
     body = call(make(Weather), "/verify", row).body
     assert body.count(b'"reward"') == 1
     assert json.loads(body)["reward"] == 1.0
 
 
-def test_an_unknown_path_is_404_and_a_fault_is_500_with_its_text():
+def test_an_unknown_path_is_404_and_a_fault_is_500_with_its_text() -> None:
     class Broken(ResourcesServer):
         @tool
         async def fail(self) -> None:
@@ -146,7 +149,7 @@ def test_an_unknown_path_is_404_and_a_fault_is_500_with_its_text():
     assert reply.json() == {"detail": "RuntimeError: boom"}
 
 
-def test_a_session_lives_by_its_cookie_and_the_cookie_is_sent_on_every_reply():
+def test_a_session_lives_by_its_cookie_and_the_cookie_is_sent_on_every_reply() -> None:
     counter = make(Counter)
     first = call(counter, "/seed_session", {"initial_count": 3})
     assert list(first.cookies) == ["Counter___mine"]
@@ -156,14 +159,14 @@ def test_a_session_lives_by_its_cookie_and_the_cookie_is_sent_on_every_reply():
     assert call(counter, "/seed_session", {}).status == 422
 
 
-def test_a_server_at_its_limit_says_so_at_once():
+def test_a_server_at_its_limit_says_so_at_once() -> None:
     class Slow(ResourcesServer):
         @tool
         async def wait(self) -> str:
             await asyncio.sleep(0.05)
             return "done"
 
-    async def both() -> list[Reply]:
+    async def both() -> tuple[Reply, Reply]:
         server = make(Slow, max_in_flight=1)
         return await asyncio.gather(server.handle(Call("/wait")), server.handle(Call("/wait")))
 
@@ -172,9 +175,9 @@ def test_a_server_at_its_limit_says_so_at_once():
     assert second.headers["retry-after"]
 
 
-def test_fastapi_routes_of_the_users_own_work_and_stand_in_the_schema():
+def test_fastapi_routes_of_the_users_own_work_and_stand_in_the_schema() -> None:
     class Mine(ResourcesServer):
-        def routes(self, app: Any) -> None:
+        def routes(self, app: FastAPI) -> None:
             @app.get("/extra")
             async def extra() -> dict[str, str]:
                 return {"extra": "yes"}
@@ -187,12 +190,12 @@ def test_fastapi_routes_of_the_users_own_work_and_stand_in_the_schema():
     assert "city" in json.dumps(schema["components"]["schemas"])
 
 
-def test_a_config_that_does_not_fit_names_the_server_and_the_field():
+def test_a_config_that_does_not_fit_names_the_server_and_the_field() -> None:
     with pytest.raises(InputError, match=r"mine .*key: Field required"):
         make(Needy)
 
 
-def test_a_failing_hop_is_named_by_the_innermost_cause():
+def test_a_failing_hop_is_named_by_the_innermost_cause() -> None:
     class Provider(Server):
         @endpoint("/v1/responses")
         async def answer(self, call: Call, session: Session) -> Reply:
@@ -219,7 +222,7 @@ def test_a_failing_hop_is_named_by_the_innermost_cause():
     assert "bad key" in cause["body"]
 
 
-def test_a_deadline_ends_a_call_within_the_process():
+def test_a_deadline_ends_a_call_within_the_process() -> None:
     class Slow(Server):
         @endpoint("/wait")
         async def wait(self, call: Call, session: Session) -> Reply:
@@ -235,7 +238,7 @@ def test_a_deadline_ends_a_call_within_the_process():
     assert caught.value.kind == "timeout"
 
 
-def test_the_asgi_face_gives_the_same_answer_and_reads_cookies_and_chunks():
+def test_the_asgi_face_gives_the_same_answer_and_reads_cookies_and_chunks() -> None:
     async def ask() -> list[dict[str, Any]]:
         sent: list[dict[str, Any]] = []
         chunks = [
@@ -263,7 +266,7 @@ def test_the_asgi_face_gives_the_same_answer_and_reads_cookies_and_chunks():
     assert any(name == b"set-cookie" and b"Counter___mine=" in value for name, value in start["headers"])
 
 
-def test_a_model_server_refuses_what_it_does_not_offer():
+def test_a_model_server_refuses_what_it_does_not_offer() -> None:
     class Echo(ModelServer):
         async def responses(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
             return {"echo": params}
@@ -283,7 +286,7 @@ head_server: {host: head, port: 11000}
 """
 
 
-def test_settings_come_from_the_two_variables(monkeypatch: pytest.MonkeyPatch):
+def test_settings_come_from_the_two_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GYM_TEST_KEY", "s3cret")
     read = settings_from_environment({"NEMO_GYM_CONFIG_DICT": SLICE, "NEMO_GYM_CONFIG_PATH": "mine"})
     assert read.fields["key"] == "s3cret"
@@ -299,15 +302,15 @@ def test_settings_come_from_the_two_variables(monkeypatch: pytest.MonkeyPatch):
         ({"NEMO_GYM_CONFIG_DICT": "a: 1", "NEMO_GYM_CONFIG_PATH": "b"}, "'b', which is not a server"),
     ],
 )
-def test_a_server_started_wrongly_says_what_is_missing(environ: dict[str, str], says: str):
+def test_a_server_started_wrongly_says_what_is_missing(environ: dict[str, str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         settings_from_environment(environ)
 
 
-def test_a_body_model_may_be_the_whole_body():
+def test_a_body_model_may_be_the_whole_body() -> None:
     assert call(make(Whole), "/take", {"a": 1}).json() == {"a": 1}
 
 
-def test_settings_of_the_head_are_the_whole():
+def test_settings_of_the_head_are_the_whole() -> None:
     whole = {"head_server": {"host": "0.0.0.0", "port": 11000}, "x": 1}
     assert settings_from_mapping(whole, "head_server").whole == whole

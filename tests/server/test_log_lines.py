@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
 
 from gymctl.config.choices import LogFormat
 from gymctl.config.secrets import Masks
 from gymctl.errors import InputError
-from gymctl.server import ResourcesServer, Session, VerifyResponse, tool
+from gymctl.server import ResourcesServer, Session, VerifyRequest, VerifyResponse, tool
 from gymctl.server.asgi import Application
 from gymctl.server.calls.client import Client, HopFailed, LocalTransport
 from gymctl.server.message import Call
@@ -35,7 +37,7 @@ class Mine(ResourcesServer):
         logging.getLogger("gymctl.test").info("here")
         return str(current_rollout())
 
-    async def verify(self, body):
+    async def verify(self, body: VerifyRequest) -> VerifyResponse:
         return VerifyResponse.of(body, reward=1.0)
 
 
@@ -51,7 +53,7 @@ def record(message: str, **values: object) -> logging.LogRecord:
     return made
 
 
-def test_a_record_as_json():
+def test_a_record_as_json() -> None:
     with in_rollout(HERE), in_session("0f0f0f0f"):
         line = JsonFormatter(lambda: "mine").format(record("one\ntwo \x1b[31m", created=1767323045.25, msecs=250.0))
     assert json.loads(line) == {
@@ -66,13 +68,13 @@ def test_a_record_as_json():
     assert "\n" not in line
 
 
-def test_a_record_as_text_names_the_rollout():
+def test_a_record_as_text_names_the_rollout() -> None:
     with in_rollout(HERE):
         assert LineFormatter().format(record("done")).endswith("INFO done [run=ab12cd34 rollout=12:3]")
     assert LineFormatter().format(record("done")).endswith("INFO done")
 
 
-def test_json_hides_credentials_also_in_tracebacks():
+def test_json_hides_credentials_also_in_tracebacks() -> None:
     masks = Masks([{"api_key": "sk-very-secret-1"}])
     hide_in_logs(masks)
     error = ValueError("sk-very-secret-1")
@@ -82,7 +84,7 @@ def test_json_hides_credentials_also_in_tracebacks():
     assert "ValueError" in json.loads(line)["exception"]
 
 
-def test_each_server_of_a_process_has_its_format():
+def test_each_server_of_a_process_has_its_format() -> None:
     current = ["a"]
     formats = {"a": LogFormat.JSON, "b": LogFormat.TEXT}
     formatter = ServerFormatter(lambda: current[0], formats.__getitem__)
@@ -91,7 +93,7 @@ def test_each_server_of_a_process_has_its_format():
     assert formatter.format(record("x")).endswith("INFO x")
 
 
-def test_the_nearest_format_wins():
+def test_the_nearest_format_wins() -> None:
     variable = {"GYMCTL_LOG_FORMAT": "JSON"}
     assert log_format({}) is LogFormat.TEXT
     assert log_format(variable) is LogFormat.JSON
@@ -101,7 +103,7 @@ def test_the_nearest_format_wins():
         log_format({"GYMCTL_LOG_FORMAT": "xml"})
 
 
-def test_one_warning_for_each_kind_of_failure(caplog):
+def test_one_warning_for_each_kind_of_failure(caplog: pytest.LogCaptureFixture) -> None:
     server = made(Mine)
     with caplog.at_level(logging.INFO, "gymctl.server"):
         for kind in ("hop", "hop", "a", "b"):
@@ -118,9 +120,9 @@ def test_one_warning_for_each_kind_of_failure(caplog):
     assert lines[1].startswith("POST /fail 502 ")
 
 
-def test_the_rollout_of_a_request_is_that_of_its_header():
+def test_the_rollout_of_a_request_is_that_of_its_header() -> None:
     server = made(Mine)
-    sent: list[dict[str, object]] = []
+    sent: list[MutableMapping[str, Any]] = []
 
     async def ask(header: bytes) -> bytes:
         scope = {
@@ -128,14 +130,15 @@ def test_the_rollout_of_a_request_is_that_of_its_header():
                 (b"content-type", b"application/json"), (b"host", b"localhost"), (b"x-gym-rollout", header)],
         }  # fmt: skip
 
-        async def receive():
+        async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": b"{}"}
 
-        async def send(message):
+        async def send(message: MutableMapping[str, Any]) -> None:
             sent.append(message)
 
         await asyncio.create_task(Application(server)(scope, receive, send))
-        return sent[-1]["body"]  # type: ignore[return-value]
+        body: bytes = sent[-1]["body"]
+        return body
 
     assert b"rollout='12:3'" in asyncio.run(ask(HERE.header.encode()))
     assert asyncio.run(ask(b"nonsense")) == b'"None"'
@@ -143,6 +146,6 @@ def test_the_rollout_of_a_request_is_that_of_its_header():
 
 
 @pytest.mark.parametrize("text", ["", "/", "run", "run/1", "run/1:x", "r n/1:2", "x" * 33 + "/1:2", "a/1:2\n"])
-def test_other_headers_name_no_rollout(text: str):
+def test_other_headers_name_no_rollout(text: str) -> None:
     assert read_header(text.encode()) is None
     assert read_header(b"/7:0") == RolloutContext("", "7:0")

@@ -23,7 +23,7 @@ SET = {"http_proxy": PROXY, "HTTPS_PROXY": "http://secure.test:3128"}
         ("http://api.test/v1", {}, None),
     ],
 )
-def test_what_the_environment_says_of_an_endpoint(url, environ, expected):
+def test_what_the_environment_says_of_an_endpoint(url: str, environ: dict[str, str], expected: str | None) -> None:
     assert proxy_for(url, environ) == expected
 
 
@@ -34,7 +34,7 @@ def test_what_the_environment_says_of_an_endpoint(url, environ, expected):
         *("http://policy-vllm:8000/v1", "http://host.docker.internal:8000/v1", "http://head:11000"),
     ],
 )
-def test_this_machine_and_the_stack_are_called_directly(url):
+def test_this_machine_and_the_stack_are_called_directly(url: str) -> None:
     assert proxy_for(url, SET) is None
 
 
@@ -58,5 +58,5 @@ def test_this_machine_and_the_stack_are_called_directly(url):
         ("nonsense/99", "api.test", False),
     ],
 )
-def test_exceptions(exceptions, host, is_direct):
+def test_exceptions(exceptions: str, host: str, is_direct: bool) -> None:
     assert (proxy_for(f"http://{host}/v1", {**SET, "NO_PROXY": exceptions}) is None) == is_direct

@@ -35,7 +35,7 @@ def states(registry: Registry) -> dict[str, str]:
     return {record["node"]: record["state"] for record in registry.records()}
 
 
-def test_a_machine_that_keeps_saying_so_is_there(registry, clock):
+def test_a_machine_that_keeps_saying_so_is_there(registry: Registry, clock: Clock) -> None:
     assert registry.register("gpu1", [a_server("policy")]) is True
     for _ in range(5):
         clock.now += EXPIRES_S - 1
@@ -44,7 +44,7 @@ def test_a_machine_that_keeps_saying_so_is_there(registry, clock):
     assert registry.records()[0]["since_seconds"] == 5 * (EXPIRES_S - 1)
 
 
-def test_a_silent_machine_is_gone_then_forgotten_and_new_when_it_is_back(registry, clock):
+def test_a_silent_machine_is_gone_then_forgotten_and_new_when_it_is_back(registry: Registry, clock: Clock) -> None:
     registry.register("gpu1", [a_server("policy")])
     clock.now += EXPIRES_S + 0.1
     assert states(registry) == {"gpu1": "gone"}
@@ -53,13 +53,13 @@ def test_a_silent_machine_is_gone_then_forgotten_and_new_when_it_is_back(registr
     assert states(registry) == {}
 
 
-def test_one_that_leaves_is_off_the_list_at_once(registry):
+def test_one_that_leaves_is_off_the_list_at_once(registry: Registry) -> None:
     registry.register("gpu1", [a_server("policy")])
     assert registry.leave("gpu1") and not registry.leave("gpu1")
     assert registry.nodes == ()
 
 
-def test_a_name_belongs_to_one_machine_while_that_is_there(registry, clock):
+def test_a_name_belongs_to_one_machine_while_that_is_there(registry: Registry, clock: Clock) -> None:
     registry.register("gpu1", [a_server("policy")])
     with pytest.raises(NameTakenError, match="policy is already registered by gpu1"):
         registry.register("gpu2", [a_server("policy")])
@@ -75,10 +75,10 @@ WRONG += ["http://fd00::1:8081", "http://10.0.0.2:99999", "http://10.0.0.2:0", "
 
 
 @pytest.mark.parametrize("url", WRONG)
-def test_an_address_that_nobody_can_dial_is_refused(url):
+def test_an_address_that_nobody_can_dial_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         a_server("policy", url)
 
 
-def test_an_ipv6_address_stands_in_brackets():
+def test_an_ipv6_address_stands_in_brackets() -> None:
     assert a_server("policy", "http://[fd00::1]:8081").url == "http://[fd00::1]:8081"

@@ -56,7 +56,7 @@ def get() -> Call:
     return Call("/", method="GET")
 
 
-def test_a_call_in_flight_survives_that_its_server_moves():
+def test_a_call_in_flight_survives_that_its_server_moves() -> None:
     async def work() -> None:
         ways = Ways()
         async with place(0.4) as old, place(0.0) as new:
@@ -71,7 +71,9 @@ def test_a_call_in_flight_survives_that_its_server_moves():
     asyncio.run(work())
 
 
-def test_callers_at_the_same_moment_leave_no_connection_behind(monkeypatch, caplog):
+def test_callers_at_the_same_moment_leave_no_connection_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     at_once = HttpTransport.close
 
     async def close_slowly(transport: HttpTransport) -> None:

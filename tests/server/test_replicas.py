@@ -114,7 +114,7 @@ class Replicated:
         runner, task = self._running.pop(address)
         runner.should_exit = runner.force_exit = True
         for connection in list(runner.server_state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
+            connection.transport.abort()
         await task
         if forget:
             self.names.addresses.remove(address)

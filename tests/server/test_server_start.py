@@ -54,7 +54,7 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
         raise
 
 
-def test_what_a_server_raises_at_its_start_ends_it_and_is_in_the_log(tmp_path):
+def test_what_a_server_raises_at_its_start_ends_it_and_is_in_the_log(tmp_path: Path) -> None:
     process = begin(tmp_path, "raise RuntimeError('no table')")
     _, errors = end(process)
     assert process.returncode > 0
@@ -62,7 +62,7 @@ def test_what_a_server_raises_at_its_start_ends_it_and_is_in_the_log(tmp_path):
     assert f"error: env could not start: RuntimeError: no table ({tmp_path / 'app.py'}:8)" in errors
 
 
-def test_a_sentence_for_the_user_stands_alone(tmp_path):
+def test_a_sentence_for_the_user_stands_alone(tmp_path: Path) -> None:
     process = begin(tmp_path, "raise InputError('no table', 'make one') from KeyError('x')")
     _, errors = end(process)
     assert process.returncode > 0
@@ -70,8 +70,9 @@ def test_a_sentence_for_the_user_stands_alone(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_start_that_waits(tmp_path, number):
+def test_a_signal_ends_a_start_that_waits(tmp_path: Path, number: signal.Signals) -> None:
     process = begin(tmp_path, WAITS)
+    assert process.stdout
     assert process.stdout.readline() == "begun\n"
     began = time.monotonic()
     process.send_signal(number)

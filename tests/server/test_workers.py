@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -59,12 +60,13 @@ def server(folder: Path, declaration: str, fields: str) -> Iterator[tuple[subpro
         process.communicate(timeout=20)
 
 
-def ask(port: int, path: str = "/who") -> dict[str, int]:
+def ask(port: int, path: str = "/who") -> dict[str, Any]:
     """One call over a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("POST", path, b"{}", {"content-type": "application/json"})
-        return orjson.loads(connection.getresponse().read())
+        answer: dict[str, Any] = orjson.loads(connection.getresponse().read())
+        return answer
     finally:
         connection.close()
 

@@ -51,7 +51,7 @@ def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
         items.append({"type": "message", "role": "assistant", "content": content})
     for call, name, arguments in calls:
         items.append({"type": "function_call", "call_id": call, "name": name, "arguments": as_argument(arguments)})
-    if items and draw(st.booleans()):
+    if items != [] and draw(st.booleans()):
         items[-1] |= draw(IDS)
     return items
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gymctl.config import exact_json
 from gymctl.server.chat import GrowingConversations, Style, messages_of
+from gymctl.server.chat.messages import ConvertedItems, convert_items
 from gymctl.server.chat.token_ids import TRAINING_FIELDS
 from gymctl.server.message import RefusedError
 
@@ -66,9 +67,9 @@ def test_only_what_is_new_is_converted(monkeypatch: pytest.MonkeyPatch) -> None:
     from gymctl.server.chat import growing
 
     lengths: list[int] = []
-    convert = growing.convert_items
+    convert = convert_items
 
-    def counted(items: list[Any], style: Style, first: int = 0) -> Any:
+    def counted(items: list[Any], style: Style, first: int = 0) -> ConvertedItems:
         lengths.append(len(items))
         return convert(items, style, first)
 
