@@ -56,7 +56,8 @@ def verdicts(*rows: dict[str, Any], **settings: Any) -> list[Reply]:
 def verdict(code: str, *tests: tuple[str, str], fn_name: str | None = None, **settings: Any) -> dict[str, Any]:
     (reply,) = verdicts(row(fenced(code), *tests, fn_name=fn_name), **settings)
     assert reply.status == 200, reply.body
-    return reply.json()
+    body: dict[str, Any] = reply.json()
+    return body
 
 
 def test_every_harmful_program_ends_as_a_failed_test_and_leaves_nothing(

@@ -75,6 +75,10 @@ def chat(fields: dict[str, Any], finish: str = "stop") -> bytes:
     return json.dumps({"choices": [{"finish_reason": finish, "message": fields}]}).encode()
 
 
+def completed(*items: dict[str, Any]) -> bytes:
+    return json.dumps({"status": "completed", "output": items}).encode()
+
+
 def answers(model: str, *calls: tuple[str, Any]) -> tuple[bytes, bytes]:
     """What an endpoint of the model's API answers: calls of tools, then a text."""
     if model == "openai_model":
@@ -83,7 +87,7 @@ def answers(model: str, *calls: tuple[str, Any]) -> tuple[bytes, bytes]:
             for index, (name, arguments) in enumerate(calls)
         ]
         last = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "done"}]}
-        return tuple(json.dumps({"status": "completed", "output": items}).encode() for items in (output, [last]))
+        return completed(*output), completed(last)
     functions = [
         {"id": f"c{index}", "type": "function", "function": {"name": name, "arguments": arguments}}
         for index, (name, arguments) in enumerate(calls)

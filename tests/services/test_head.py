@@ -31,7 +31,7 @@ async def register(head: Server, url: str, kind: str = "responses_api_models") -
 
 @pytest.mark.enable_socket
 @pytest.mark.parametrize("url", ["http://10.0.0.2:99999", "http://fd00::1:8081", "http://10.0.0.2:0", "http://:80"])
-def test_an_address_that_is_none_is_refused_and_hurts_nobody(url):
+def test_an_address_that_is_none_is_refused_and_hurts_nobody(url: str) -> None:
     async def work() -> tuple[int, set[int]]:
         head = a_head()
         await head.startup()
@@ -45,10 +45,12 @@ def test_an_address_that_is_none_is_refused_and_hurts_nobody(url):
     assert asyncio.run(work()) == (422, {200})
 
 
-def test_watching_goes_on_after_a_look_that_failed(monkeypatch, caplog):
+def test_watching_goes_on_after_a_look_that_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def work() -> int:
         head = a_head()
-        monkeypatch.setitem(type(head)._watch_all.__globals__, "POLL_S", 0.01)
+        monkeypatch.setitem(vars(type(head))["_watch_all"].__globals__, "POLL_S", 0.01)
         looks = []
 
         async def look() -> None:
@@ -56,7 +58,7 @@ def test_watching_goes_on_after_a_look_that_failed(monkeypatch, caplog):
             if len(looks) == 1:
                 raise RuntimeError("no table")
 
-        head._look = look
+        monkeypatch.setattr(head, "_look", look)
         await head.startup()
         await asyncio.sleep(0.2)
         await head.shutdown()
@@ -77,7 +79,7 @@ async def environment_servers(head: Server) -> dict[str, Any]:
     return {name: value["environment_servers"]["legacy_agent"] for name, value in entries}
 
 
-def test_it_is_ready_once_every_server_has_answered_and_alive_at_once():
+def test_it_is_ready_once_every_server_has_answered_and_alive_at_once() -> None:
     async def work() -> list[int]:
         head = a_head({"policy": {"responses_api_models": {"m": {"host": "127.0.0.1", "port": 9}}}})
         await head.startup()
@@ -93,7 +95,7 @@ def test_it_is_ready_once_every_server_has_answered_and_alive_at_once():
     assert asyncio.run(work()) == [200, 503, 503, 503, 200, 200]
 
 
-def test_an_agent_that_registers_is_fronted_as_those_of_the_stack_are():
+def test_an_agent_that_registers_is_fronted_as_those_of_the_stack_are() -> None:
     fields = {"entrypoint": "app.py", "host": "10.0.0.1", "port": 8081}
 
     async def work() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -198,14 +200,14 @@ def test_any_number_of_names_by_which_it_is_called_takes_a_bounded_memory() -> N
         try:
             for number in range(200):
                 await seen_by(head, f"10.0.0.{number}")
-            return len(head._documents)
+            return len(vars(head)["_documents"])
         finally:
             await head.shutdown()
 
     assert asyncio.run(work()) < 50
 
 
-def test_a_server_has_the_folder_that_its_code_is_in():
+def test_a_server_has_the_folder_that_its_code_is_in() -> None:
     async def folders() -> dict[str, str]:
         kind = "responses_api_models"
         entry = {kind: {"openai_model": {"entrypoint": "app.py", "host": "h", "port": 1}}}

@@ -63,8 +63,10 @@ NOT_JSON = {
     "errors in a list": with_field(chat(), '"errors":["boom"],"status":"completed","output":[]'),
     "no success": with_field(chat(), '"success":false,"status":"completed","output":[]'),
 }
+ODD_REASONS: tuple[Any, ...] = ("STOP", "", "end_turn", 0, [], {}, True)
+ODD_STATUSES: tuple[Any, ...] = ("COMPLETED", "", 0, [], {}, True)
 NOT_CHAT = {
-    **{f"finish reason {reason!r}": chat(finish_reason=reason) for reason in ("STOP", "", "end_turn", 0, [], {}, True)},
+    **{f"finish reason {reason!r}": chat(finish_reason=reason) for reason in ODD_REASONS},
     "choices as an object": b'{"choices":{"0":{"finish_reason":"stop","message":{"content":"4"}}}}',
     "a choice that is null": b'{"choices":[null]}',
     "a message that is text": chat(message="4"),
@@ -77,7 +79,7 @@ NOT_CHAT = {
     ),
 }
 NOT_A_RESPONSE = {
-    **{f"status {value!r}": response(MESSAGE, status=value) for value in ("COMPLETED", "", 0, [], {}, True)},
+    **{f"status {value!r}": response(MESSAGE, status=value) for value in ODD_STATUSES},
     "output as an object": b'{"status":"completed","output":{"0":1}}',
     "an answer within a response": b'{"response":' + response(MESSAGE) + b"}",
     "a tool's output": response({"type": "function_call_output", "call_id": "c", "output": "4"}, MESSAGE),

@@ -127,7 +127,7 @@ def test_the_judge_is_asked_when_the_library_says_no(
     verdict = reply.json()
     asked = verdict["judge_evaluations"]
     assert (verdict["reward"], None if asked is None else len(asked)) == (reward, judged)
-    for evaluation, (a, b) in zip(asked or (), ("56", "65"), strict=False):
+    for evaluation, (a, b) in zip(asked or (), (("5", "6"), ("6", "5")), strict=False):
         content = evaluation["responses_create_params"]["input"][-1]["content"]
         assert re.search(rf"Answer A:\n<(answer-\w+)>\n{a}\n</\1>\n\nAnswer B:\n<\1>\n{b}\n</\1>\n", content)
         assert evaluation["response"]["model"].startswith("scripted-model")

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.processes]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_one_that_waits_for_its_head_ends_when_it_is_told_to():
+def test_one_that_waits_for_its_head_ends_when_it_is_told_to() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as other:
         ports = probe.getsockname()[1], other.getsockname()[1]
     fields = f"host: 127.0.0.1, port: {ports[0]}, node: gpu1, token: t, head: 'http://127.0.0.1:{ports[1]}'"
@@ -29,6 +29,7 @@ def test_one_that_waits_for_its_head_ends_when_it_is_told_to():
     command = [sys.executable, "app.py"]
     process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
     try:
+        assert process.stderr
         assert "does not answer" in process.stderr.readline()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", ports[0]))  # not well before it is registered

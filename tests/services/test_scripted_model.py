@@ -18,7 +18,8 @@ def ask(path: str, params: dict[str, Any], **settings: Any) -> dict[str, Any]:
         async with open_stack(SCRIPTED, policy_model=settings) as servers:
             reply = await post(servers["policy_model"], path, params)
             assert reply.status == 200, reply.body
-            return reply.json()
+            body: dict[str, Any] = reply.json()
+            return body
 
     return asyncio.run(work())
 

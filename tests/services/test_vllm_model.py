@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
-from model_endpoint import Endpoint, hang_up, serving, status
+from model_endpoint import Answer, Endpoint, hang_up, serving, status
 from service_stack import open_stack, post, service
 
 from gymctl.errors import InputError
@@ -43,7 +43,7 @@ def dumped(value: Any) -> bytes:
 
 
 PLAIN = dumped(completion())
-LOGPROBS = {
+LOGPROBS: dict[str, Any] = {
     "content": [{"token": f"token_id:{n}", "logprob": -0.5 * n, "bytes": None, "top_logprobs": []} for n in (7, 8)]
 }
 WITH_IDS = completion(choice={"logprobs": LOGPROBS})
@@ -98,7 +98,7 @@ def test_responses_become_a_chat_and_come_back() -> None:
 
 def test_chat_completions_are_served_too() -> None:
     endpoint = Endpoint(dumped(completion({"reasoning_content": "why"})))
-    history = [
+    history: list[dict[str, Any]] = [
         {"role": "developer", "content": "d"},
         {"role": "assistant", "content": "<think>x</think>y", "tool_calls": []},
     ]
@@ -285,7 +285,7 @@ def test_reasoning_without_an_answer_may_end_it(parsed: bool) -> None:
     thought = {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "why"}]}
     for allowed, calls in ((True, 1), (False, 0)):
         endpoint = Endpoint(PLAIN)
-        settings = {"sequential_reasoning_allowed": allowed, "uses_reasoning_parser": parsed}
+        settings: dict[str, Any] = {"sequential_reasoning_allowed": allowed, "uses_reasoning_parser": parsed}
         body = ask(endpoint, {"input": [{"role": "user", "content": "u"}, thought]}, **settings).json()
         assert len(endpoint.seen) == calls
         assert (body.get("incomplete_details") or {}).get("reason") == (None if allowed else "content_filter")
@@ -308,7 +308,11 @@ def test_a_model_that_speaks_responses_itself() -> None:
     answer = b'{"id": "resp_1",  "status":"completed", "output": []}'
     endpoint = Endpoint(answer)
     params = {"input": "u", "reasoning": {"effort": "low"}}
-    settings = {"is_responses_native": True, "extra_body": {"seed": 1}, "chat_template_kwargs": {"x": 1}}
+    settings: dict[str, Any] = {
+        "is_responses_native": True,
+        "extra_body": {"seed": 1},
+        "chat_template_kwargs": {"x": 1},
+    }
     reply = ask(endpoint, params, **settings)
     assert reply.body == answer
     assert endpoint.seen[0][0] == "/v1/responses"
@@ -373,7 +377,9 @@ def test_a_session_keeps_the_id_that_its_first_reply_gave_it() -> None:
 
 
 @pytest.mark.parametrize("broken", [status(500, "boom"), hang_up])
-def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(broken: Any, caplog: Any) -> None:
+def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(
+    broken: Answer | web.Response, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "gymctl.server")
 
     moments = [100.0]
@@ -382,7 +388,7 @@ def test_an_endpoint_that_fails_is_left_alone_and_tried_again_later(broken: Any,
         well, ill = Endpoint(PLAIN), Endpoint(*[broken] * 4, PLAIN)
         sessions = [f"session-{number}" for number in range(30)]
         async with at(well, ill, max_retries=1, backend_rest_seconds=20) as model:
-            model._provider._affinity._clock = lambda: moments[-1]
+            vars(model)["_provider"]._affinity._clock = lambda: moments[-1]
             assert set(await spread(model, sessions)) == {200}
             assert len(ill.seen) == 3  # three sessions found it so; all others went elsewhere at once
             assert who(well) == set(sessions)
