@@ -28,7 +28,7 @@ NOT_UNIT_FOLDERS = {
 }
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         markers = {marker.name for marker in item.iter_markers()}
         if "docker" not in markers:
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.unit)
 
 
-def pytest_runtest_setup(item):
+def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("docker") is None:
         return
     problem = docker_problem()
@@ -48,7 +48,7 @@ def pytest_runtest_setup(item):
 
 
 @lru_cache
-def docker_problem():
+def docker_problem() -> str:
     """Why there is no usable Docker engine here; empty when there is one."""
     from gymctl.engines.docker.daemon import connect
     from gymctl.engines.docker.requirements import check_commands

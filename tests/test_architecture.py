@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -51,7 +52,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_floors_below(path: Path):
+def test_a_module_imports_only_from_floors_below(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0]
     if "/" not in str(path.relative_to(PACKAGE)):
         return
@@ -63,7 +64,7 @@ def test_a_module_imports_only_from_floors_below(path: Path):
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_modules_and_functions_keep_their_size(path: Path):
+def test_modules_and_functions_keep_their_size(path: Path) -> None:
     text = path.read_text()
     assert text.count("\n") <= 300
     for node in ast.walk(ast.parse(text)):
@@ -71,7 +72,7 @@ def test_modules_and_functions_keep_their_size(path: Path):
             assert (node.end_lineno or 0) - node.lineno < 60, f"{path.name}: {node.name}"
 
 
-def test_only_the_runner_starts_subprocesses():
+def test_only_the_runner_starts_subprocesses() -> None:
     starting = [
         path.name
         for path in modules()
@@ -83,7 +84,7 @@ def test_only_the_runner_starts_subprocesses():
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["render", "examples/quickstart"], ["config", "show", "examples/quickstart"]]
 )
-def test_help_and_render_import_nothing_heavy(arguments: list[str]):
+def test_help_and_render_import_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys\n"
         "from gymctl.cli.main import app\n"
@@ -105,7 +106,7 @@ def plain_imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name.startswith("gymctl"))
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_no_modules_import_each_other_in_a_circle() -> None:
     files = {dotted_name(path): path for path in modules()}
     graph = {name: {target for target in plain_imports(path) if target in files} for name, path in files.items()}
     for name, targets in graph.items():
@@ -118,7 +119,7 @@ def dotted_name(path: Path) -> str:
     return ".".join(path.relative_to(TOP).with_suffix("").parts)
 
 
-def test_no_module_name_occurs_twice_in_a_room():
+def test_no_module_name_occurs_twice_in_a_room() -> None:
     repeated = set()
     for room in MAY_IMPORT.keys() - {"engines"}:  # each engine has the same files for the same jobs
         names = Counter(path.stem for path in (PACKAGE / room).rglob("*.py") if path.stem != "__init__")
@@ -126,7 +127,7 @@ def test_no_module_name_occurs_twice_in_a_room():
     assert repeated == set()
 
 
-def test_a_class_name_means_one_thing():
+def test_a_class_name_means_one_thing() -> None:
     servers = [path for path in (TOP / "services").glob("*/app.py") if path.is_file()]
     names = Counter(
         node.name
@@ -146,7 +147,7 @@ def branches(function: ast.AST) -> int:
     return decisions + sum(len(node.values) - 1 for node in ast.walk(function) if isinstance(node, ast.BoolOp))
 
 
-def test_functions_have_few_branches():
+def test_functions_have_few_branches() -> None:
     many = {
         f"{path.relative_to(PACKAGE)}: {node.name}"
         for path in modules()
@@ -156,7 +157,7 @@ def test_functions_have_few_branches():
     assert many == set()
 
 
-def test_statements_assign_one_thing():
+def test_statements_assign_one_thing() -> None:
     lines = 0
     packed = []
     for path in modules():
@@ -168,7 +169,7 @@ def test_statements_assign_one_thing():
     assert len(packed) <= 0.5 * lines / 1000, packed
 
 
-def is_packed(node: ast.AST) -> bool:
+def is_packed(node: ast.AST) -> TypeGuard[ast.Assign]:
     """Whether a statement assigns several values to as many names, and is not a swap of them."""
     if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Tuple):
         return False
@@ -211,7 +212,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
         "dockerfiles",
     ],
 )
-def test_texts_are_plain_english(place: str):
+def test_texts_are_plain_english(place: str) -> None:
     wrong = [
         f"{path.relative_to(TOP)}:{line}: {match[0]}"
         for path in sorted((TOP / place).rglob("*"))
