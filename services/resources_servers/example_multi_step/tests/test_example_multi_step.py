@@ -1,7 +1,10 @@
 """The verdict looks at the list that was handed in last, and at nothing else."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ FOLDER = Path(__file__).parents[1]
 ROW = example_rows(FOLDER)[0]
 
 
-def handing_in(arguments):
+def handing_in(arguments: str) -> dict[str, Any]:
     return function_call("extract_synonym_values", arguments)
 
 
@@ -32,7 +35,7 @@ def handing_in(arguments):
         (None, 0.0, 0.0, False, False),
     ],
 )
-def test_verdicts(handed_in, reward, overlap, mine, order):
+def test_verdicts(handed_in: Any, reward: float, overlap: float, mine: bool, order: bool) -> None:
     with episode(FOLDER) as rollout:
         verdict = rollout.verify(ROW, [handing_in(json.dumps({"synonym_values": handed_in}))])
     assert verdict["reward"] == reward
@@ -44,21 +47,21 @@ def test_verdicts(handed_in, reward, overlap, mine, order):
 
 
 @pytest.mark.parametrize("arguments", ["", "{", "[]", "null", '{"other": 1}'])
-def test_the_last_call_is_taken_and_broken_ones_are_survived(arguments):
+def test_the_last_call_is_taken_and_broken_ones_are_survived(arguments: str) -> None:
     good = handing_in('{"synonym_values": [711, 501]}')
     with episode(FOLDER) as rollout:
         assert rollout.verify(ROW, [handing_in(arguments), good])["reward"] == 1.0
         assert rollout.verify(ROW, [good, handing_in(arguments)])["reward"] == 0.0
 
 
-def test_the_rows_fields_are_needed():
+def test_the_rows_fields_are_needed() -> None:
     with episode(FOLDER) as rollout:
         reply = rollout.post("/verify", {"responses_create_params": {"input": "hi"}, "response": {"output": []}})
     assert reply.status == 422
     assert {problem["loc"][-1] for problem in reply.json()["detail"]} >= {"id", "expected_synonym_values"}
 
 
-def test_a_words_value_is_the_sum_of_its_characters():
+def test_a_words_value_is_the_sum_of_its_characters() -> None:
     with episode(FOLDER) as rollout:
         assert rollout.tool("get_synonym_value", synonym="Hot") == {"synonym_value": 299}
         assert rollout.tool("extract_synonym_values", synonym_values=[1]) == {"success": True}

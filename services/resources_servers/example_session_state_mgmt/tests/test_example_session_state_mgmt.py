@@ -7,7 +7,7 @@ from gymctl.server.testing import episode
 FOLDER = Path(__file__).parents[1]
 
 
-def test_a_counter_belongs_to_its_session():
+def test_a_counter_belongs_to_its_session() -> None:
     with episode(FOLDER) as rollout:
         assert rollout.seed({"initial_count": 10}).status == 200
         rollout.tool("increment_counter", count=5)
@@ -18,7 +18,7 @@ def test_a_counter_belongs_to_its_session():
         assert stranger.verify({"expected_count": 0})["reward"] == 0.0
 
 
-def test_a_row_must_say_where_the_counter_starts():
+def test_a_row_must_say_where_the_counter_starts() -> None:
     with episode(FOLDER) as rollout:
         reply = rollout.seed({})
     assert reply.status == 422

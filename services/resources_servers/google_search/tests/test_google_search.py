@@ -14,13 +14,17 @@ import ssl
 import sys
 import time
 import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gymctl.server import Call, Client, LocalTransport, Settings
+from gymctl.server import Call, Client, LocalTransport, Server, Settings
 from gymctl.server.run.loader import load_server_class
 
 FOLDER = Path(__file__).parents[1]
@@ -48,7 +52,18 @@ ANSWER = {
 }
 
 
-def reply(body=b"", *, status="200 OK", kind="text/html; charset=utf-8", length=True, **headers):
+Page = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
+"""A reply of a server, or what writes one."""
+
+
+def reply(
+    body: bytes | str = b"",
+    *,
+    status: str = "200 OK",
+    kind: str = "text/html; charset=utf-8",
+    length: bool = True,
+    **headers: str | int,
+) -> bytes:
     """One HTTP reply as bytes."""
     body = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status}", "connection: close"]
@@ -61,10 +76,13 @@ def reply(body=b"", *, status="200 OK", kind="text/html; charset=utf-8", length=
 class Web:
     """A server whose pages are bytes, or coroutines that write; it remembers who asked for what."""
 
-    def __init__(self):
-        self.pages, self.asked, self.sent = {}, [], 0
+    def __init__(self) -> None:
+        self.pages: dict[str, Page] = {}
+        self.asked: list[str] = []
+        self.port = 0
+        self.url = ""
 
-    async def answer(self, reader, writer):
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             target = head.split(" ", 2)[1]
@@ -82,9 +100,9 @@ class Web:
 
 
 @asynccontextmanager
-async def web(host="127.0.0.1", port=0, **options):
+async def web(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Web]:
     made = Web()
-    server = await asyncio.start_server(made.answer, host, port, **options)
+    server = await asyncio.start_server(made.answer, host, port)
     made.port = server.sockets[0].getsockname()[1]
     made.url = f"http://{f'[{host}]' if ':' in host else host}:{made.port}"
     try:
@@ -94,7 +112,7 @@ async def web(host="127.0.0.1", port=0, **options):
 
 
 @asynccontextmanager
-async def search_server(**fields):
+async def search_server(**fields: Any) -> AsyncIterator[Server]:
     settings = Settings("s", "resources_servers", "google_search", "127.0.0.1", 1, {**CONFIG, **fields})
     server = load_server_class(FOLDER, "app.py")(settings, Client(LocalTransport({})))
     await server.startup()
@@ -104,16 +122,17 @@ async def search_server(**fields):
         await server.shutdown()
 
 
-async def post(server, path, **value):
+async def post(server: Server, path: str, **value: Any) -> dict[str, Any]:
     answered = await server.handle(Call(path, json.dumps(value).encode()))
     assert answered.status == 200, answered.body
-    return answered.json()
+    answer: dict[str, Any] = answered.json()
+    return answer
 
 
-def browsed(page, path="/", **fields):
+def browsed(page: Page, path: str = "/", **fields: Any) -> tuple[str, float]:
     """What ``/browse`` makes of one page, and how long it took."""
 
-    async def work():
+    async def work() -> tuple[str, float]:
         async with web() as site, search_server(**fields) as server:
             site.pages["/"] = page
             began = time.monotonic()
@@ -123,7 +142,7 @@ def browsed(page, path="/", **fields):
     return asyncio.run(work())
 
 
-def test_a_page_is_read_as_its_text():
+def test_a_page_is_read_as_its_text() -> None:
     text, _ = browsed(reply(HTML))
     assert "quick brown fox" in text
     assert "<p>" not in text
@@ -167,10 +186,10 @@ PAGES = [
 
 
 @pytest.fixture(scope="module")
-def texts():
+def texts() -> list[str]:
     """What ``/browse`` makes of each of the pages."""
 
-    async def work():
+    async def work() -> list[str]:
         async with web() as site, search_server() as server:
             site.pages = {f"/{number}": page for number, (page, _) in enumerate(PAGES)}
             urls = [site.url + path for path in site.pages]
@@ -181,16 +200,16 @@ def texts():
 
 
 @pytest.mark.parametrize("number", range(len(PAGES)), ids=[expected[:40] for _, expected in PAGES])
-def test_pages_of_every_kind(number, texts):
+def test_pages_of_every_kind(number: int, texts: list[str]) -> None:
     assert PAGES[number][1] in texts[number]
 
 
-def test_a_long_page_is_shortened_in_the_middle():
+def test_a_long_page_is_shortened_in_the_middle() -> None:
     text, _ = browsed(reply("a" * 5000 + "b" * 5000, kind="text/plain"), max_page_characters=1000)
     assert text == "a" * 500 + "\n[...]\n" + "b" * 500
 
 
-async def endless(writer, chunk, seconds=0.0, head=None):
+async def endless(writer: asyncio.StreamWriter, chunk: bytes, seconds: float = 0.0, head: bytes | None = None) -> None:
     writer.write(reply(length=False) if head is None else head)
     while True:
         writer.write(chunk)
@@ -198,7 +217,7 @@ async def endless(writer, chunk, seconds=0.0, head=None):
         await asyncio.sleep(seconds)
 
 
-def bomb():
+def bomb() -> bytes:
     """300 kB that unpack to 300 MB."""
     packer = zlib.compressobj(9, wbits=31)
     return b"".join(packer.compress(bytes(1_000_000)) for _ in range(300)) + packer.flush()
@@ -220,7 +239,7 @@ def bomb():
     ],
     ids=["endless", "claims-100-MB", "bomb", "tail-after-gzip", "drip", "silent", "headers", "header", "chunks"],
 )  # fmt: skip
-def test_endless_pages_end(page, message):
+def test_endless_pages_end(page: Page, message: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     text, seconds = browsed(page)
     assert message in text
@@ -238,12 +257,12 @@ SPELLINGS = [
 
 
 @asynccontextmanager
-async def private_web(port):
+async def private_web(port: int) -> AsyncIterator[Web]:
     """What no model may reach, on an IPv4 and (where there is one) an IPv6 address of this machine."""
     async with web("127.0.0.2", port) as private:
         private.pages["/"] = reply(HTML)
         try:
-            six = await asyncio.start_server(private.answer, "::1", port)
+            six: asyncio.Server | None = await asyncio.start_server(private.answer, "::1", port)
         except OSError:
             six = None
         yield private
@@ -251,32 +270,40 @@ async def private_web(port):
             six.close()
 
 
+class Attempts(NamedTuple):
+    """What ``/browse`` said of each spelling, and what the private server and the public one were asked."""
+
+    answers: dict[tuple[str, str], str]
+    private: list[str]
+    site: list[str]
+
+
 @pytest.fixture(scope="module")
-def attempts():
+def attempts() -> Attempts:
     """What ``/browse`` says of each spelling, asked for and redirected to; and what the private servers were asked."""
 
-    async def work():
+    async def work() -> Attempts:
         async with web() as site, private_web(site.port) as private, search_server() as server:
-            answers = {}
+            answers: dict[tuple[str, str], str] = {}
             for number, host in enumerate(SPELLINGS):
                 target = f"http://{host}:{site.port}/"
                 site.pages[f"/{number}"] = reply(status="307 Temporary Redirect", location=target)
                 for how, url in (("asked", target), ("redirected", f"{site.url}/{number}")):
                     answers[host, how] = (await post(server, "/browse", url=url))["page_content"]
-            return answers, private.asked, site.asked
+            return Attempts(answers, private.asked, site.asked)
 
     return asyncio.run(work())
 
 
 @pytest.mark.parametrize("host", SPELLINGS)
 @pytest.mark.parametrize("how", ["asked", "redirected"])
-def test_every_spelling_of_a_private_address_is_refused(host, how, attempts):
+def test_every_spelling_of_a_private_address_is_refused(host: str, how: str, attempts: Attempts) -> None:
     text = attempts[0][host, how]
     assert text.startswith("Error: ")
     assert REFUSED in text or host in ("localhost.", "127.0.0.2%00")
 
 
-def test_nothing_was_asked_of_a_private_address(attempts):
+def test_nothing_was_asked_of_a_private_address(attempts: Attempts) -> None:
     _, private, site = attempts
     assert private == []
     assert len(site) == len(SPELLINGS)  # the redirects, and not one page after them
@@ -288,23 +315,26 @@ def test_nothing_was_asked_of_a_private_address(attempts):
     "224.0.0.1 255.255.255.255 192.0.0.192 198.18.0.1 240.0.0.1 ::1 :: fe80::1 fd00:ec2::254 fec0::1 ff02::1 "
     "::ffff:10.0.0.1 ::127.0.0.1 64:ff9b::a00:1 2002:a00:1:: 2001:0:4136:e378:8000:63bf:f5ff:fffe 2001:db8::1".split(),
 )
-def test_private_addresses_are_refused(address):
+def test_private_addresses_are_refused(address: str) -> None:
     with pytest.raises(public_addresses.AddressRefused):
         public_addresses.check(ip_address(address), [])
 
 
 @pytest.mark.parametrize("address", "8.8.8.8 1.1.1.1 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::808:808".split())
-def test_public_addresses_are_not(address):
+def test_public_addresses_are_not(address: str) -> None:
     public_addresses.check(ip_address(address), [])
 
 
-class Changing:
+class Changing(AbstractResolver):
     """A name server whose answer changes from look-up to look-up."""
 
-    def __init__(self, *answers):
-        self.answers, self.asked = list(answers), 0
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked = 0
 
-    async def resolve(self, host, port=0, family=socket.AF_INET):
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
         self.asked += 1
         hosts = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return [
@@ -312,20 +342,20 @@ class Changing:
             for each in hosts
         ]
 
-    async def close(self):
+    async def close(self) -> None:
         pass
 
 
-def fetched(resolver, times, **options):
+def fetched(resolver: Changing, times: int) -> tuple[list[bytes | str], list[str]]:
     """Fetch the same page of a name some times; the outcome of each, and what was asked of the private server."""
-    allowed = [public_addresses.IPv4Network("127.0.0.1/32")]
+    allowed = [IPv4Network("127.0.0.1/32")]
     limits = page_fetching.PageLimits(2.0, 10_000, 3)
 
-    async def work():
+    async def work() -> tuple[list[bytes | str], list[str]]:
         async with web() as site, web("127.0.0.2", site.port) as private:
-            site.pages["/"] = reply("public", kind="text/plain", **options.get("headers", {}))
+            site.pages["/"] = reply("public", kind="text/plain")
             session = page_fetching.open_session(allowed, 4, resolver)
-            outcomes = []
+            outcomes: list[bytes | str] = []
             for _ in range(times):
                 try:
                     url = f"http://rebinding.test:{site.port}/"
@@ -338,7 +368,7 @@ def fetched(resolver, times, **options):
     return asyncio.run(work())
 
 
-def test_a_name_that_leads_elsewhere_the_next_time_is_refused_then():
+def test_a_name_that_leads_elsewhere_the_next_time_is_refused_then() -> None:
     resolver = Changing(["127.0.0.1"], ["127.0.0.2"])
     outcomes, requests = fetched(resolver, 2)
     assert outcomes[0] == b"public"
@@ -347,20 +377,21 @@ def test_a_name_that_leads_elsewhere_the_next_time_is_refused_then():
     assert resolver.asked == 2  # one look-up for a connection: none between the check and the use
 
 
-def test_of_a_names_addresses_only_the_public_ones_are_used():
+def test_of_a_names_addresses_only_the_public_ones_are_used() -> None:
     outcomes, requests = fetched(Changing(["127.0.0.2", "127.0.0.1"]), 3)
     assert outcomes == [b"public"] * 3
     assert requests == []
 
 
-def test_the_socket_itself_is_checked_last():
+def test_the_socket_itself_is_checked_last() -> None:
     """Were every other check passed by: what connects is what is checked."""
 
-    async def work():
+    async def work() -> list[str]:
         async with web("127.0.0.2") as private:
             session = page_fetching.open_session([], 4)
             with pytest.raises(OSError) as caught:
                 await session.get(private.url)
+            assert isinstance(caught.value, aiohttp.ClientConnectorError)
             assert isinstance(caught.value.os_error, public_addresses.AddressRefused)
             await session.close()
             return private.asked
@@ -374,16 +405,17 @@ def test_the_socket_itself_is_checked_last():
      "javascript:alert(1)", "file:///etc/passwd", "http://" + "a" * 5000, "http://exa mple.test/", "http://\0.test/",
      "http://x.test:0/", "gopher://127.0.0.1:6379/_INFO", "http://a..b/", "http://" + "a" * 70 + ".test/"],
 )  # fmt: skip
-def test_what_is_no_url_is_said_to_be_none(url):
-    async def work():
+def test_what_is_no_url_is_said_to_be_none(url: str) -> None:
+    async def work() -> str:
         async with search_server() as server:
-            return (await post(server, "/browse", url=url))["page_content"]
+            text: str = (await post(server, "/browse", url=url))["page_content"]
+            return text
 
     assert asyncio.run(work()).startswith("Error: ")
 
 
-def test_a_server_that_is_not_there_and_one_without_tls():
-    async def work():
+def test_a_server_that_is_not_there_and_one_without_tls() -> None:
+    async def work() -> tuple[str, str]:
         async with web() as site, search_server() as server:
             site.pages["/"] = reply(HTML)
             plain = await post(server, "/browse", url=site.url.replace("http:", "https:"))
@@ -399,10 +431,10 @@ def test_a_server_that_is_not_there_and_one_without_tls():
     assert ssl.OPENSSL_VERSION  # TLS is there: what failed above is the handshake
 
 
-def test_a_page_that_takes_too_long_to_read_is_given_up_and_the_next_one_is_read():
+def test_a_page_that_takes_too_long_to_read_is_given_up_and_the_next_one_is_read() -> None:
     slow = "<html><body>" + "<table><tr><td>b</td></tr></table>" * 8_000
 
-    async def work():
+    async def work() -> tuple[str, float, list[str]]:
         async with web() as site, search_server(extraction_timeout_seconds=0.6) as server:
             site.pages |= {"/slow": reply(slow), "/": reply(HTML)}
             await post(server, "/browse", url=site.url)  # the child is there
@@ -417,16 +449,18 @@ def test_a_page_that_takes_too_long_to_read_is_given_up_and_the_next_one_is_read
     assert seconds < 3
 
 
-def test_the_child_that_reads_pages_ends_with_the_page_that_kills_it_and_knows_no_key(monkeypatch):
+def test_the_child_that_reads_pages_ends_with_the_page_that_kills_it_and_knows_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("GYM_SECRET", "s3cret")
 
-    async def work():
+    async def work() -> tuple[bytes, str]:
         extraction = page_text.Extraction(1, 20.0)
         assert "quick" in await extraction.text(HTML)
         (worker,) = extraction._idle
         environment = Path(f"/proc/{worker._process.pid}/environ").read_bytes()
         worker._process.kill()
-        with pytest.raises(page_text.PageError):
+        with pytest.raises(page_fetching.PageError):
             await extraction.text(HTML)
         again = await extraction.text(HTML)
         await extraction.close()
@@ -437,10 +471,10 @@ def test_the_child_that_reads_pages_ends_with_the_page_that_kills_it_and_knows_n
     assert "quick" in again
 
 
-def searched(page, query="fox", times=1, **fields):
+def searched(page: Page, query: str = "fox", times: int = 1, **fields: Any) -> tuple[str, list[str]]:
     """What ``/search`` makes of an engine's reply, and what the engine was asked."""
 
-    async def work():
+    async def work() -> tuple[str, list[str]]:
         async with web() as engine, search_server(search_url=engine.url + "/v1", **fields) as server:
             engine.pages["/v1"] = page
             answers = [await post(server, "/search", query=query) for _ in range(times)]
@@ -449,24 +483,24 @@ def searched(page, query="fox", times=1, **fields):
     return asyncio.run(work())
 
 
-def test_results_are_what_a_model_can_use_and_no_more():
+def test_results_are_what_a_model_can_use_and_no_more() -> None:
     text, requests = searched(reply(json.dumps(ANSWER), kind="application/json"))
     assert json.loads(text) == {"items": [{"title": "Fox", "link": "http://x.test/", "snippet": "brown"}]}
     assert requests == ["/v1?key=key-of-the-test&cx=engine-of-the-test&q=fox"]
 
 
-def test_an_answer_is_kept_and_an_error_is_not():
+def test_an_answer_is_kept_and_an_error_is_not() -> None:
     assert len(searched(reply(json.dumps(ANSWER)), times=3)[1]) == 1
     assert len(searched(reply("x", status="500 Oops"), times=3)[1]) == 3
     assert len(searched(reply(json.dumps(ANSWER)), times=3, cache_bytes=0)[1]) == 3
 
 
-def test_callers_who_ask_the_same_at_once_share_one_search():
-    async def slowly(writer):
+def test_callers_who_ask_the_same_at_once_share_one_search() -> None:
+    async def slowly(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.1)
         writer.write(reply(json.dumps(ANSWER)))
 
-    async def work():
+    async def work() -> tuple[list[dict[str, Any]], list[str]]:
         async with web() as engine, search_server(search_url=engine.url + "/v1") as server:
             engine.pages["/v1"] = slowly
             impatient = asyncio.create_task(post(server, "/search", query="fox"))
@@ -497,21 +531,21 @@ def test_callers_who_ask_the_same_at_once_share_one_search():
         (lambda writer: endless(writer, b"x", 0.02), "Error: the search engine did not answer within 0.5 s"),
     ],
 )  # fmt: skip
-def test_a_search_engine_that_fails_is_told_without_the_keys(page, message):
+def test_a_search_engine_that_fails_is_told_without_the_keys(page: Page, message: str) -> None:
     text, _ = searched(page, search_timeout_seconds=0.5)
     assert text == message
     assert "of-the-test" not in text
 
 
 @pytest.mark.parametrize("query", ["", "  ", "x" * 3000])
-def test_a_query_has_a_length(query):
+def test_a_query_has_a_length(query: str) -> None:
     text, requests = searched(reply("{}"), query)
     assert text.startswith("Error: a query must have")
     assert requests == []
 
 
-def test_searches_keep_their_pace_and_nobody_waits_for_ever():
-    async def work():
+def test_searches_keep_their_pace_and_nobody_waits_for_ever() -> None:
+    async def work() -> tuple[list[str], float, int]:
         fields = {"searches_per_second": 10, "patience_seconds": 0.5}
         async with web() as engine, search_server(search_url=engine.url + "/v1", **fields) as server:
             engine.pages["/v1"] = reply("{}")
@@ -525,7 +559,7 @@ def test_searches_keep_their_pace_and_nobody_waits_for_ever():
     assert 0.4 < seconds < 3
 
 
-def test_a_pace_never_gives_more_turns_than_its_rate():
+def test_a_pace_never_gives_more_turns_than_its_rate() -> None:
     pace = Pace(rate=5, burst=2)
     assert [pace.turn(10, now=100.0) for _ in range(4)] == pytest.approx([0, 0, 0.2, 0.4])
     assert pace.turn(0.1, now=100.0) is None
@@ -545,7 +579,7 @@ def test_a_pace_never_gives_more_turns_than_its_rate():
         ("", 0.0, ""),
     ],
 )
-def test_the_boxed_answer_decides(content, reward, parsed):
+def test_the_boxed_answer_decides(content: str, reward: float, parsed: str) -> None:
     reply = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": content}]}
     verdict = verified([reply])
     assert (verdict["reward"], verdict["parsed_option"]) == (reward, parsed)
@@ -556,12 +590,12 @@ def test_the_boxed_answer_decides(content, reward, parsed):
     [[], [{"type": "function_call", "name": "search", "arguments": r"\boxed{C}", "call_id": "1"}], None, ["x"],
      [{"type": "message", "role": "user", "content": r"\boxed{C}"}], [{"type": "message", "content": None}]],
 )  # fmt: skip
-def test_without_a_last_message_nothing_is_earned(output):
+def test_without_a_last_message_nothing_is_earned(output: Any) -> None:
     assert verified(output)["reward"] == 0.0
 
 
-def verified(output):
-    async def work():
+def verified(output: Any) -> dict[str, Any]:
+    async def work() -> dict[str, Any]:
         async with search_server() as server:
             row = {"responses_create_params": {"input": "q"}, "expected_answer": "C", "extra": 1}
             return await post(server, "/verify", **row, response={"output": output})

@@ -1,7 +1,10 @@
 """Reports that never change, and a reward for having asked and having answered."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +15,11 @@ FOLDER = Path(__file__).parents[1]
 ROW = {"cities": ["Toronto", "Cairo"], "expected_answer": "Cairo"}
 
 
-def asking(*cities):
+def asking(*cities: str) -> list[dict[str, Any]]:
     return [function_call("get_weather", json.dumps({"city": city})) for city in cities]
 
 
-def test_a_report_and_a_city_without_one():
+def test_a_report_and_a_city_without_one() -> None:
     with episode(FOLDER) as rollout:
         report = rollout.tool("get_weather", city=" LISBON ")
         assert report["temperature_celsius"] == 22
@@ -37,7 +40,9 @@ def test_a_report_and_a_city_without_one():
         ([], 0.0),
     ],
 )
-def test_every_city_must_be_asked_about_and_the_last_message_must_answer(output, reward):
+def test_every_city_must_be_asked_about_and_the_last_message_must_answer(
+    output: list[dict[str, Any]], reward: float
+) -> None:
     with episode(FOLDER) as rollout:
         assert rollout.verify(ROW, output)["reward"] == reward
 
@@ -46,7 +51,7 @@ def test_every_city_must_be_asked_about_and_the_last_message_must_answer(output,
     ("text", "right"),
     [("22 degrees", True), ("It is 22.", True), ("122", False), ("22.5", False), ("-22", False), ("2 2", False)],
 )
-def test_a_number_is_a_whole_one(text, right):
+def test_a_number_is_a_whole_one(text: str, right: bool) -> None:
     with episode(FOLDER) as rollout:
         assert rollout.verify({"cities": [], "expected_answer": "22"}, [message(text)])["answered"] is right
 
@@ -82,12 +87,12 @@ EVERYTHING = f"Yes no true false {EVERY_CITY} rain clear haze cloud showers slee
         (["Bergen", "Cairo"], "Bergen", EVERYTHING, False),
     ],
 )
-def test_an_answer_is_one_answer(cities, expected, text, right):
+def test_an_answer_is_one_answer(cities: list[str], expected: str, text: str, right: bool) -> None:
     with episode(FOLDER) as rollout:
         assert rollout.verify({"cities": cities, "expected_answer": expected}, [message(text)])["answered"] is right
 
 
-def test_the_rows_can_be_answered():
+def test_the_rows_can_be_answered() -> None:
     with episode(FOLDER) as rollout:
         for row in example_rows(FOLDER):
             assert all("error" not in rollout.tool("get_weather", city=city) for city in row["cities"])
