@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gymctl.config.hop_tokens import TOKENS_VARIABLE
 from gymctl.config.vocabulary import (
     COLLECTOR_PORT,
     DRAIN_FILE,
@@ -142,6 +143,10 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 "In vLLM's containers: the file with the token; whether to use the network.",
             ),
             ("RAY_AUTH_MODE", "In Ray's containers: `disabled`, since only the stack's network reaches them."),
+            (
+                TOKENS_VARIABLE,
+                "With `tokens: true`: path of the file with the tokens that the server accepts and sends.",
+            ),
             ("GYMCTL_PROXY", "In a replica proxy: its configuration."),
             (
                 "GYMCTL_PROMETHEUS, GYMCTL_ALERTS, GYMCTL_VLLM_ALERTS",
@@ -179,6 +184,11 @@ FILES: tuple[Section, ...] = (
             ),
             (".gymctl/configuration.json", "The stack's configuration with secrets masked, for the records of runs."),
             (".gymctl/secrets/NAME", "Value of one secret, mounted into the containers that use it."),
+            (
+                ".gymctl/secrets/gymctl-tokens",
+                "With `tokens: true`: the [tokens of all servers](../secrets.md#tokens-between-servers), for commands "
+                "on this machine. Those of a server and of the servers that it calls are in `gymctl-tokens-SERVER`.",
+            ),
             (".gymctl/swarm/NAME", "Configs that the stack file for Swarm refers to."),
             (
                 str(TOKEN_FILE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from gymctl.config.derived_fields import with_derived_fields
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.directives import apply_directives
 from gymctl.config.edge import read_edge
+from gymctl.config.hop_tokens import read_tokens
 from gymctl.config.layers import Layers, read_layers
 from gymctl.config.lints import advise, note_merge_order, silenced_codes
 from gymctl.config.log_shipping import read_logs
@@ -119,8 +120,7 @@ def read_config(
     check_addresses(servers, head, resolved.get("default_host"), findings)
     check_published(servers.values(), head, vllm.values(), _own_cluster(resolved, ray), findings, role)
     advise(servers, resolved, layers.files, findings)
-    if not servers and role in (Role.ALL, Role.WORKER):
-        _report_empty(layers, findings)
+    _check_not_empty(servers, role, layers, findings)
     config = Config(
         servers=servers,
         head=head,
@@ -132,6 +132,7 @@ def read_config(
         logs=read_logs(resolved, servers, findings),
         observe=read_observe(resolved, findings),
         edge=read_edge(resolved, servers, findings),
+        tokens=read_tokens(resolved, servers, findings),
         origins=findings.origins,
         resolved=resolved,
         advice=tuple(findings.notes),
@@ -161,9 +162,9 @@ def _with_bundled(
     return with_bundled(raw, renamed), with_derived_fields(with_bundled(resolved, renamed))
 
 
-def _report_empty(layers: Layers, findings: Findings) -> None:
-    """No server was found; unless something else explains that, it is a problem of all the files."""
-    if not findings.problems:
+def _check_not_empty(servers: Collection[str], role: Role, layers: Layers, findings: Findings) -> None:
+    """That no server was found is a problem of all the files, unless something else explains it."""
+    if not servers and role in (Role.ALL, Role.WORKER) and not findings.problems:
         names = ", ".join(document.name for document in layers.files)
         findings.problems.append(Problem(names, "no server is defined", "add a configuration that defines one"))
 

@@ -138,6 +138,8 @@ class Config:
     """What is measured, and what watches it; None: nothing is."""
     edge: EdgeKeys | None = None
     """The published port with TLS; None: there is not one."""
+    tokens: bool = False
+    """Whether each server requires a token of calls."""
     source: ConfigSource = field(default_factory=ConfigSource)
 
     @property

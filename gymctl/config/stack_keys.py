@@ -146,5 +146,8 @@ class StackKeys(GlobalKeys):
     observe: Annotated[ObserveKeys | bool, Must("true, false, or a block")] = Field(
         False, description="Whether servers and the collector collect metrics for Prometheus and serve `/metrics`."
     )
+    tokens: bool = Field(
+        False, description="Whether each server requires a token of calls, which only the servers that call it get."
+    )
     ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
     head_server: HeadKeys | None = Field(None, description="The head server's address.")

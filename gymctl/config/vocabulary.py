@@ -74,6 +74,7 @@ EDGE_PORT = 8443
 EDGE_TOKEN = "GYMCTL_EDGE_TOKEN"  # noqa: S105 - the name of a secret
 EDGE_CERTIFICATE = "GYMCTL_EDGE_CERTIFICATE"  # the name of a secret: certificate, chain and key
 OBSERVE_KEY = "observe"
+TOKENS_KEY = "tokens"  # the key of tokens for the calls between servers
 COLLECTOR_ALIAS = "gymctl-collector"  # of the container of a collection, on the network of its stack
 ALERTMANAGER_PORT = 9093
 COLLECTOR_PORT = 9464  # on which a collection answers /metrics
@@ -86,10 +87,10 @@ ENDPOINT_PROBE = "/endpoint_probe"  # the path at which they are asked
 # Top-level keys with a meaning of their own, NeMo Gym's and gymctl's; any other key may hold anything.
 RESERVED_KEYS = upstream.RESERVED_KEYS | {
     "ray", "gymctl", "silence", "runtime", "placement", "vllm", ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY,
-    OBSERVE_KEY, LOGS_BLOCK, EDGE_BLOCK,
+    OBSERVE_KEY, LOGS_BLOCK, EDGE_BLOCK, TOKENS_KEY,
 }  # fmt: skip
 # Those of them that were free to be a server's name, and still are: with a kind key below it, it is a server.
-BLOCK_KEYS = frozenset({"vllm", "ray", LOGS_BLOCK, EDGE_BLOCK})
+BLOCK_KEYS = frozenset({"vllm", "ray", LOGS_BLOCK, EDGE_BLOCK, TOKENS_KEY})
 
 
 def is_this_machine(host: str | None) -> bool:

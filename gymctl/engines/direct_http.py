@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from http.client import HTTPResponse
 from typing import cast
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
+
+from gymctl.config.hop_tokens import TOKEN_HEADER
 
 _DIRECT = build_opener(ProxyHandler({}))
 
 
-def open_directly(url: str, timeout: float) -> HTTPResponse:
+def open_directly(url: str, timeout: float, token: str = "") -> HTTPResponse:
     """The reply to a GET of ``url``, whatever proxy the environment names; ``timeout`` in seconds.
+
+    ``token`` is the server's; empty: it needs none.
 
     Raises:
         OSError: nothing answers there, or the status is an error.
     """
-    return cast(HTTPResponse, _DIRECT.open(url, timeout=timeout))
+    request = Request(url, headers={TOKEN_HEADER: token} if token else {})  # noqa: S310 - the stack's own server
+    return cast(HTTPResponse, _DIRECT.open(request, timeout=timeout))

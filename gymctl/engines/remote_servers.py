@@ -28,12 +28,12 @@ def registered_urls(head_url: str) -> dict[str, str]:
     return {server["name"]: server["url"] for node in there for server in node["servers"]}
 
 
-def published_values(head_url: str) -> dict[str, Any]:
-    """The configuration that a head gives its clients; empty when it does not answer."""
+def published_values(head_url: str, token: str = "") -> dict[str, Any]:
+    """The configuration that a head with this token gives its clients; empty when it does not answer."""
     import yaml
 
     try:
-        with open_directly(f"{head_url}/global_config_dict_yaml", _TIMEOUT_S) as reply:
+        with open_directly(f"{head_url}/global_config_dict_yaml", _TIMEOUT_S, token) as reply:
             values = yaml.load(json.load(reply), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except (URLError, OSError, ValueError, yaml.YAMLError):
         return {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.engines.own_folder import remove_empty_folder
+from gymctl.engines.secret_files import changed_in_place, file_mode
 from gymctl.engines.server_address import ServerAddress
 from gymctl.errors import EngineError, ErrorCode, InputError
 
@@ -218,7 +219,8 @@ def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...
         path = folder / name
         content = value.encode("utf-8", "surrogateescape")
         if not path.is_file() or path.read_bytes() != content:
-            write_atomically(path, content, mode=0o644, in_own_folder=True)
+            if not changed_in_place(path, content):
+                write_atomically(path, content, mode=file_mode(name), in_own_folder=True)
             changed.append(name)
     for stale in folder.iterdir():
         if stale.name not in secrets:
@@ -266,10 +268,7 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o600, *, in_
     Raises:
         EngineError: the disk is full, or the folder may not be written, or is another user's.
     """
-    if isinstance(content, str):
-        raw = content.encode("utf-8")
-    else:
-        raw = content
+    raw = content.encode("utf-8") if isinstance(content, str) else content
     temporary = f".{path.name}.{uuid.uuid4().hex}"
     try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

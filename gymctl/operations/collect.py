@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,8 @@ from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import StackState, find_state, load_state
 from gymctl.errors import EngineError, InputError, RunError
 from gymctl.operations.collect_options import CollectOptions, run_spec
+from gymctl.operations.collector_files import TOKENS_IN_CONTAINER, collector_mounts, with_requested_paths
+from gymctl.operations.hop_tokens import stored_token, tokens_file
 from gymctl.operations.monitoring import collector_address, stored_metrics_token
 from gymctl.operations.report import add_report_page
 from gymctl.operations.run_manifest import run_manifest
@@ -83,12 +84,12 @@ def collect_run(spec: RunSpec, on_event: OnEvent, directory: Path | None = None,
     directory = stack_directory(directory)
     state = load_state(directory)
     identity = {"config": state.config_digest, "code": dict(state.code), **spec.identity}
-    spec = replace(spec, identity=identity, agents=agents_of(state), routes=routes_of(state))
+    spec = replace(spec, identity=identity, agents=agents_of(state), routes=routes_of(state, stored_token(directory)))
     engine = engine_of(directory)
     spec = replace(spec, manifest=run_manifest(state, directory))
     metrics = collector_address(spec.manifest["configuration"], engine)
     spec = replace(spec, metrics=metrics, metrics_token=stored_metrics_token(directory))
-    job = CollectionJob(spec, _server_urls(state))
+    job = CollectionJob(spec, _server_urls(state), tokens=tokens_file(directory))
     with registered(directory, spec.output):
         if engine.serves_loopback():
             look = partial(_running_urls, engine, directory)
@@ -149,12 +150,15 @@ def agents_of(state: StackState) -> tuple[str, ...]:
     raise InputError(f"the stack {state.name} has no agent", hint)
 
 
-def routes_of(state: StackState) -> RowRoutes:
-    """Where the configuration of a running stack leads rows to; nowhere, when its head does not answer."""
+def routes_of(state: StackState, token: str = "") -> RowRoutes:
+    """Where the configuration of a running stack leads rows to; nowhere, when its head does not answer.
+
+    ``token`` is the head's; empty: it needs none.
+    """
     from gymctl.config.row_routes import RowRoutes, read_routes
     from gymctl.engines.remote_servers import published_values
 
-    values = published_values(state.head_url)
+    values = published_values(state.head_url, token)
     return read_routes(values) if values else RowRoutes()
 
 
@@ -231,7 +235,8 @@ def _collect_in_container(engine: Engine, job: Any, on_event: OnEvent) -> Report
     check_paths(spec)
     inside = replace(spec, input=spec.input.resolve(), output=spec.output.resolve())
     with plain_input(inside.input) as rows:
-        return _run_job(engine, job, inside, tuple(_mounts(inside, rows)), on_event)
+        mounts = tuple(collector_mounts(inside, rows, job.tokens))
+        return _run_job(engine, job, inside, mounts, on_event)
 
 
 def _run_job(engine: Engine, job: Any, inside: RunSpec, mounts: tuple[JobMount, ...], on_event: OnEvent) -> Report:
@@ -242,13 +247,14 @@ def _run_job(engine: Engine, job: Any, inside: RunSpec, mounts: tuple[JobMount, 
     from gymctl.rollouts.report import Report
 
     spec = job.run
+    tokens = TOKENS_IN_CONTAINER if job.tokens else ""
     lines: list[str] = []
     ends: list[Ended | Crashed] = []
 
     def on_line(line: str) -> None:
         """Turn a line of the job's output into events, and keep it for an error message."""
         lines.append(line)
-        end = replay([_with_requested_paths(line, spec, inside)], on_event)
+        end = replay([with_requested_paths(line, spec, inside)], on_event)
         if end is not None:
             ends.append(end)
 
@@ -256,7 +262,7 @@ def _run_job(engine: Engine, job: Any, inside: RunSpec, mounts: tuple[JobMount, 
         Job(
             command=("python", "-m", "gymctl.rollouts.container_job"),
             mounts=mounts,
-            stdin=CollectionJob(inside, job.urls, watched=True).encode().decode(),
+            stdin=CollectionJob(inside, job.urls, watched=True, tokens=tokens).encode().decode(),
             holds_stdin=True,
             alias=COLLECTOR_ALIAS,
         ),
@@ -277,22 +283,3 @@ def _ended_without_report(result: JobResult, lines: list[str]) -> BaseException:
     output = (result.output or "\n".join(lines[-_LAST_LINES:])).splitlines() or ["it printed nothing"]
     message = f"the collector's container exited with code {result.code}: {output[-1]}"
     return RunError("\n  | ".join([f"{message}; finished rollouts are saved: continue with --resume", *output[:-1]]))
-
-
-def _with_requested_paths(line: str, spec: RunSpec, inside: RunSpec) -> str:
-    """A line of the job with the two paths as the user wrote them."""
-    for requested, resolved in ((spec.output, inside.output), (spec.input, inside.input)):
-        before, after = (json.dumps(str(path.with_suffix("")))[1:-1] for path in (resolved, requested))
-        line = line.replace(before, after)
-    return line
-
-
-def _mounts(spec: RunSpec, rows: Path) -> Iterator[JobMount]:
-    """The output's folder, and the input where it is elsewhere; inside they have the paths that they have here.
-
-    ``rows`` is the file in the input's place, where the container could not read that one.
-    """
-    folder = spec.output.parent
-    yield JobMount(folder, str(folder), read_only=False)
-    if spec.input.parent != folder or rows != spec.input:
-        yield JobMount(rows, str(spec.input))

@@ -153,9 +153,11 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
     from gymctl.engines.machine import machine_egress, machine_names
     from gymctl.operations.edge import edge_identity
     from gymctl.operations.exposure import container_exposure
+    from gymctl.operations.hop_tokens import stack_tokens
     from gymctl.operations.policy_token import policy_token
     from gymctl.stack import StackOptions, plan_stack
     from gymctl.stack.addons.vllm import HUB_TOKEN
+    from gymctl.stack.hop_tokens import with_hop_tokens
 
     options = options or PlanOptions()
     version = options.gym_version
@@ -190,7 +192,8 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
         egress=machine_egress(os.environ, options.ca_bundle),
         machine_names=machine_names(),
     )
-    return plan_stack(config, name=stack_name(options.name, directory or Path.cwd()), options=stack_options)
+    stack = plan_stack(config, name=stack_name(options.name, directory or Path.cwd()), options=stack_options)
+    return with_hop_tokens(stack, config, stack_tokens(config, directory or Path.cwd()))
 
 
 def stack_name(requested: str | None, directory: Path) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from gymctl.config import Config, ServerKind
 from gymctl.engines.choice import engine_of
-from gymctl.engines.protocol import Engine, Job
+from gymctl.engines.protocol import Job
 from gymctl.engines.state import StackState
 from gymctl.errors import GymctlError
+from gymctl.operations.hop_tokens import stored_tokens
 
 
 def endpoint_notes(config: Config, state: StackState, directory: Path) -> Iterator[str]:
@@ -27,13 +28,13 @@ def endpoint_notes(config: Config, state: StackState, directory: Path) -> Iterat
     }
     if not urls:
         return
-    for name, problems in probe_servers(engine_of(directory), urls).items():
+    for name, problems in probe_servers(directory, urls).items():
         for problem in problems:
             yield f"{name}: {problem}"
 
 
-def probe_servers(engine: Engine, urls: dict[str, str]) -> dict[str, list[str]]:
-    """What each model server, by name and base URL, finds wrong with its endpoints.
+def probe_servers(directory: Path, urls: dict[str, str]) -> dict[str, list[str]]:
+    """What each model server of a directory's stack, by name and base URL, finds wrong with its endpoints.
 
     Empty when the servers could not be asked, which is not an error.
     """
@@ -41,9 +42,12 @@ def probe_servers(engine: Engine, urls: dict[str, str]) -> dict[str, list[str]]:
 
     lines: list[str] = []
     with suppress(GymctlError):
+        engine = engine_of(directory)
+        tokens = {name: values[0] for name, values in stored_tokens(directory).items() if name in urls}
         if engine.serves_loopback():
-            return ask_probes(urls)
-        job = Job(command=("python", "-m", "gymctl.server.models.probe_job"), stdin=json.dumps(urls))
+            return ask_probes(urls, tokens)
+        question = json.dumps({"urls": urls, "tokens": tokens})
+        job = Job(command=("python", "-m", "gymctl.server.models.probe_job"), stdin=question)
         engine.run_job(job, lines.append)
     for line in reversed(lines):
         with suppress(ValueError):

@@ -15,6 +15,7 @@ from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import StackState, load_state
 from gymctl.errors import EngineError, InputError
 from gymctl.operations.endpoint_probes import probe_servers
+from gymctl.operations.hop_tokens import stored_token
 from gymctl.operations.policy_token import stored_policy_token
 
 
@@ -73,7 +74,7 @@ def set_policy(
     notes: Sequence[str] = ()
     if probe:
         models = {item.name: item.address for item in state.servers if item.name == answer["server"]}
-        notes = probe_servers(engine_of(directory), models).get(answer["server"], [])
+        notes = probe_servers(directory, models).get(answer["server"], [])
     return PolicyList(
         server=answer["server"],
         urls=tuple(addresses),
@@ -121,9 +122,11 @@ def _ask(directory: Path, state: StackState, change: dict[str, Any] | None) -> A
             f"the stack {state.name} has no policy token, so its endpoints cannot be set",
             "use openai_model, azure_openai_model or vllm_model; a stack of an older gymctl needs `gymctl up` again",
         )
-    status, value = ask_head(state.head_url, token, change)
+    hop_token = stored_token(directory)
+    status, value = ask_head(state.head_url, token, change, hop_token)
     if status == 0 and state.engine == "swarm":  # its head may be published nowhere
-        status, value = _ask_in_a_job(directory, state.head_url, token, change)
+        question = {"url": state.head_url, "token": token, "change": change, "hop_token": hop_token}
+        status, value = _ask_in_a_job(directory, question)
     if status == 200:
         return value
     if status in (403, 422):
@@ -133,10 +136,9 @@ def _ask(directory: Path, state: StackState, change: dict[str, Any] | None) -> A
     raise EngineError(f"the head at {state.head_url} does not answer: {_detail(value)}", "see `gymctl logs head`")
 
 
-def _ask_in_a_job(directory: Path, url: str, token: str, change: dict[str, Any] | None) -> tuple[int, Any]:
+def _ask_in_a_job(directory: Path, question: dict[str, Any]) -> tuple[int, Any]:
     lines: list[str] = []
-    question = json.dumps({"url": url, "token": token, "change": change})
-    job = Job(command=("python", "-m", "gymctl.server.models.policy_job"), stdin=question)
+    job = Job(command=("python", "-m", "gymctl.server.models.policy_job"), stdin=json.dumps(question))
     engine_of(directory).run_job(job, lines.append)
     for line in reversed(lines):
         with suppress(ValueError, TypeError):

@@ -12,6 +12,7 @@ from gymctl.errors import ConfigError, InputError
 from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan, stack_name
 from gymctl.operations.edge import refuse_edge
 from gymctl.operations.exposure import check_exposed_engine
+from gymctl.operations.hop_tokens import refuse_tokens
 from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
 from gymctl.operations.policy_token import store_tokens
@@ -130,6 +131,7 @@ def slurm_rendering(config: Config, options: PlanOptions, directory: Path) -> Re
         if is_set:
             raise InputError(f"{option} is for containers, and a Slurm job does not start any", "remove it")
     refuse_edge(config, "in a Slurm job")
+    refuse_tokens(config, "in a Slurm job")
     problems = [*slurm_problems(config, options.cpu_nodes)]
     if problems:
         raise ConfigError(problems)

@@ -24,6 +24,7 @@ from gymctl.operations.configuration import (
 from gymctl.operations.default_arguments import TypedOptions
 from gymctl.operations.events import Notice, OnStackEvent, ServersExpected
 from gymctl.operations.exposure import local_exposure
+from gymctl.operations.hop_tokens import store_local_tokens
 from gymctl.operations.monitoring import local_monitoring, local_monitoring_note, stack_monitoring
 from gymctl.operations.policy_token import policy_token, store_tokens
 
@@ -96,6 +97,7 @@ def _up_local(start: StackStart) -> StackState:
     start.note(list(ignored_settings(config)))
     start.on_event(ServersExpected(("node" if config.is_worker else "head", *config.started)))
     token = policy_token(start.directory)
+    store_local_tokens(config, start.directory)
     exposure = local_exposure(config, start.options.expose, start.options.expose_to)
     state = LocalEngine(start.directory).up(
         config,

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import orjson
 
@@ -31,6 +32,7 @@ from gymctl.rollouts.spec import RunSpec
 from gymctl.server.calls.client import Client
 from gymctl.server.calls.http import HttpTransport
 from gymctl.server.calls.moving import Look, MovingTransport
+from gymctl.server.hop_tokens import TokenFile
 from gymctl.server.run.serve import WANTED_FILES, raise_file_limit
 from gymctl.server.settings import DEFAULT_PATIENCE_S, PATIENCE_VARIABLE, seconds
 
@@ -41,15 +43,24 @@ _OTHER_FILES = 64  # the run's own, and what the process has open anyway
 
 @dataclass(frozen=True)
 class CollectionJob:
-    """A run, and where its agents are: base URL by name. ``watched``: it ends when its standard input does."""
+    """A run, and where its agents are: base URL by name. ``watched``: it ends when its standard input does.
+
+    ``tokens`` is the path of the file with the tokens of the stack's servers; empty: they need none.
+    """
 
     run: RunSpec
     urls: Mapping[str, str]
     watched: bool = False
+    tokens: str = ""
 
     def encode(self) -> bytes:
         """As the line of JSON that a job reads."""
-        values = {"run": self.run.to_dict(), "urls": dict(self.urls), "watched": self.watched}
+        values = {
+            "run": self.run.to_dict(),
+            "urls": dict(self.urls),
+            "watched": self.watched,
+            "tokens": self.tokens,
+        }
         return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
@@ -61,7 +72,12 @@ class CollectionJob:
         """
         try:
             values = orjson.loads(text)
-            return cls(RunSpec.from_dict(values["run"]), dict(values["urls"]), bool(values.get("watched")))
+            return cls(
+                run=RunSpec.from_dict(values["run"]),
+                urls=dict(values["urls"]),
+                watched=bool(values.get("watched")),
+                tokens=str(values.get("tokens") or ""),
+            )
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"invalid job specification: {error!r}", "expected JSON with run and urls") from error
 
@@ -86,7 +102,8 @@ async def run_job(
             )
         )
     patience = seconds(os.environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)
-    connect = partial(HttpTransport, limit=max(1, min(requested, possible)), patience_s=patience)
+    tokens = TokenFile(Path(job.tokens)) if job.tokens else None
+    connect = partial(HttpTransport, limit=max(1, min(requested, possible)), patience_s=patience, tokens=tokens)
     client = Client(connect(job.urls) if look is None else MovingTransport(look, connect))
     try:
         return await collect(job.run, client, on_event=on_event, stop=stop, abort=abort)

@@ -25,10 +25,8 @@ _REPR = re.compile(r"([A-Za-z_][\w.]*)\((.{0,10000})\)", re.DOTALL)
 DEADLINE_HEADER = "x-gym-timeout-ms"
 # Of an agent's reply: the tools that failed in the rollout, as ``server/tool=count`` (quoted as in URLs), by commas.
 TOOL_ERRORS_HEADER = "x-gym-tool-errors"
-# Whether the body of a call is kept, or continues one that was (``kept_bodies``).
-CONVERSATION_HEADER = "x-gym-conversation"
 # Headers of a reply that its caller sees.
-PASSED_HEADERS = ("retry-after", "server-timing", TOOL_ERRORS_HEADER, CONVERSATION_HEADER)
+PASSED_HEADERS = ("retry-after", "server-timing", TOOL_ERRORS_HEADER)
 # On a 503: the server is leaving and has not looked at the request, which may go to another one as if never sent.
 NOT_TAKEN_HEADER = "x-gym-not-taken"
 
@@ -37,8 +35,7 @@ NOT_TAKEN_HEADER = "x-gym-not-taken"
 class Call:
     """One request. ``deadline`` is a point on ``time.monotonic()``'s scale, or None.
 
-    ``place`` is the address of ours that the caller dialled; empty within one process. ``conversation`` is the value of
-    ``CONVERSATION_HEADER``.
+    ``place`` is the address of ours that the caller dialled; empty within one process.
     """
 
     path: str
@@ -48,7 +45,6 @@ class Call:
     deadline: float | None = None
     headers: Sequence[tuple[bytes, bytes]] = ()
     place: str = ""
-    conversation: str = ""
 
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""

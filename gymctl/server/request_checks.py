@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from gymctl.config.hop_tokens import OPEN_PATHS, TOKEN_HEADER
 from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, LOOPBACK_HOSTS
 from gymctl.server.message import Reply, json_reply
 
@@ -24,6 +25,8 @@ MEGABYTE = 1 << 20
 _MACHINE_NAMES = ("host.docker.internal", "gateway.docker.internal", "host.containers.internal")
 _SWARM_TASKS = "tasks."
 _BODILESS = ("GET", "HEAD", "OPTIONS")
+_TOKEN = TOKEN_HEADER.encode()
+_OPEN_PATHS = frozenset(OPEN_PATHS)
 _MOST_NAMES = 1024  # that are remembered: a caller may make any number of them up
 
 
@@ -43,6 +46,8 @@ class RequestChecks:
             *map(str.lower, settings.allowed_hosts),
         }
         self._clients = tuple(map(ipaddress.ip_network, settings.exposed_to))
+        self._name = settings.name
+        self._tokens = settings.tokens
         self._own_name = socket.gethostname().lower()
         self._verdicts: dict[bytes, bool] = {}
 
@@ -54,6 +59,7 @@ class RequestChecks:
 
     def _refusal_of_headers(self, scope: MutableMapping[str, Any], *, only_json: bool) -> Reply | None:
         kind = None
+        token = None
         has_body = scope["method"] not in _BODILESS
         for name, value in scope["headers"]:
             if name == b"content-type":
@@ -65,11 +71,31 @@ class RequestChecks:
                 has_body = has_body and value.lstrip(b"0") != b""
                 if self._is_too_large(value):
                     return self.too_large()
+            elif name == _TOKEN:
+                token = value
             elif _is_from_a_page(name, value):
                 return json_reply({"detail": "requests from web pages are not accepted"}, 403)
-        if only_json and has_body and not _is_json(kind):
+        return self._refusal_of_call(scope, token, lacks_json=only_json and has_body and not _is_json(kind))
+
+    def _refusal_of_call(
+        self, scope: MutableMapping[str, Any], token: bytes | None, *, lacks_json: bool
+    ) -> Reply | None:
+        if self._tokens is not None and not self._tokens.accepts(token) and not _is_open(scope):
+            return self._without_token()
+        if lacks_json:
             return json_reply({"detail": "the body must be JSON: content-type: application/json"}, 415)
         return None
+
+    def _without_token(self) -> Reply:
+        """The reply to a call without the server's token, or with another one."""
+        detail = (
+            f"{self._name}: the header {TOKEN_HEADER} is missing or has a wrong token. Commands of gymctl and the "
+            f"servers whose configuration refers to {self._name} send the right one. Clients outside of the stack can "
+            "use its edge (docs/edge.md), or send the header (docs/secrets.md)"
+        )
+        reply = json_reply({"detail": detail}, 401)
+        reply.headers["www-authenticate"] = TOKEN_HEADER
+        return reply
 
     def _is_accepted(self, scope: MutableMapping[str, Any]) -> bool:
         """Whether a client is in one of the accepted networks, or on this machine."""
@@ -105,6 +131,11 @@ class RequestChecks:
             return bool(name)
         first, _, rest = name.partition(".")
         return first == self._own_name or (name.startswith(_SWARM_TASKS) and "." not in rest)
+
+
+def _is_open(scope: MutableMapping[str, Any]) -> bool:
+    """Whether a request needs no token."""
+    return scope["method"] == "GET" and scope["path"] in _OPEN_PATHS
 
 
 def _name_of(host: str) -> str | None:

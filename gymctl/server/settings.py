@@ -27,6 +27,7 @@ from gymctl.config.vocabulary import (
 )
 from gymctl.config.yaml_documents import parse_document
 from gymctl.errors import InputError
+from gymctl.server.hop_tokens import TokenFile
 
 # Seconds that a process continues normally after SIGTERM: by then callers no longer find it by its name
 NOTICE_VARIABLE = "GYMCTL_NOTICE_S"
@@ -50,6 +51,8 @@ class Settings:
     whole: Mapping[str, Any] = field(default_factory=dict)
     notice_s: float = 0.0
     patience_s: float = DEFAULT_PATIENCE_S
+    tokens: TokenFile | None = field(default=None, repr=False)
+    """Tokens of its calls; None: the stack has none."""
 
     @property
     def models(self) -> frozenset[str]:
@@ -82,7 +85,8 @@ def settings_from_environment(environ: Mapping[str, str]) -> Settings:
     """Read the two variables, and the optional times set by an engine.
 
     Raises:
-        InputError: one is missing, the name is not in the configuration, or a time is not a number.
+        InputError: one is missing, the name is not in the configuration, a time is not a number, or the tokens
+            cannot be read.
     """
     text = environ.get("NEMO_GYM_CONFIG_DICT")
     name = environ.get("NEMO_GYM_CONFIG_PATH")
@@ -99,6 +103,7 @@ def settings_from_environment(environ: Mapping[str, str]) -> Settings:
         settings_from_mapping(_read(text, name), name),
         notice_s=seconds(environ, NOTICE_VARIABLE, 0.0),
         patience_s=seconds(environ, PATIENCE_VARIABLE, DEFAULT_PATIENCE_S),
+        tokens=TokenFile.of_environment(environ),
     )
 
 

@@ -50,16 +50,21 @@ def model(implementation: str, **fields: str) -> str:
     return json.dumps({"responses_api_models": {implementation: {"entrypoint": "app.py", **fields}}})
 
 
-def test_notes_of_endpoints_and_a_running_collection(gymctl, folder, endpoint):
+@pytest.mark.parametrize("key", ["", "tokens: true\n"], ids=["open", "tokens"])
+def test_notes_of_endpoints_and_a_running_collection(gymctl, folder, endpoint, key):
     dead = f"http://127.0.0.1:{free_port()}/v1"
-    configuration = GOOD + "\n".join(
-        [
-            "chat_only: " + model("openai_model", openai_base_url=endpoint, openai_api_key="k", openai_model="a"),
-            "unknown: " + model("vllm_model", base_url=endpoint, api_key="k", model="x"),
-            "right: " + model("vllm_model", base_url=endpoint, api_key="k", model="a"),
-            "dead: " + model("vllm_model", base_url=dead, api_key="k", model="a"),
-            "",
-        ]
+    configuration = (
+        key
+        + GOOD
+        + "\n".join(
+            [
+                "chat_only: " + model("openai_model", openai_base_url=endpoint, openai_api_key="k", openai_model="a"),
+                "unknown: " + model("vllm_model", base_url=endpoint, api_key="k", model="x"),
+                "right: " + model("vllm_model", base_url=endpoint, api_key="k", model="a"),
+                "dead: " + model("vllm_model", base_url=dead, api_key="k", model="a"),
+                "",
+            ]
+        )
     )
     (folder / "c.yaml").write_text(configuration)
     up = ("up", "c.yaml", "--engine", "local", f"+head_server.port={free_port()}")

@@ -23,6 +23,7 @@ from gymctl.config.exposure import NOT_EXPOSED, Exposure, client_networks
 from gymctl.config.vocabulary import LOG_FORMAT_KEY
 from gymctl.engines.local.log import AttributedStream, LevelFilter, attribute, status_name, writing_server, written_by
 from gymctl.engines.local.servers import LocalStack, build_stack, running
+from gymctl.engines.state import FOLDER, SECRETS_FOLDER
 from gymctl.errors import GymctlError
 from gymctl.server.run.log_level import log_format, log_level
 from gymctl.server.run.log_lines import ServerFormatter, log_to_stderr
@@ -63,7 +64,8 @@ async def serve_until_told(
 async def _serve(config: Config, addresses: Mapping[str, Address], policy_token: str, exposure: Exposure) -> None:
     from gymctl.server.run.serve import calm_garbage_collection
 
-    stack = build_stack(config, addresses, policy_token, exposure)
+    tokens = Path(FOLDER, SECRETS_FOLDER) if config.tokens else None  # of the stack's directory, in which this runs
+    stack = build_stack(config, addresses, policy_token, exposure, tokens)
     _configure_logging(stack)
     async with running(stack, listen=True):
         calm_garbage_collection()

@@ -11,7 +11,8 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Container, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config, ServerInstance
@@ -31,6 +32,7 @@ from gymctl.engines.local.machines import transport, with_node
 from gymctl.errors import ConfigError, EngineError, ErrorCode, Problem
 from gymctl.stack.addons.edge import outside_entry
 from gymctl.stack.addons.policy_watch import head_entries, watching_models
+from gymctl.stack.hop_tokens import local_file
 from gymctl.stack.runtime import Runtimes
 from gymctl.stack.slices.slices import Address, head_slice
 
@@ -74,20 +76,33 @@ class LocalStack:
 
 
 def build_stack(
-    config: Config, addresses: Mapping[str, Address], policy_token: str = "", exposure: Exposure = NOT_EXPOSED
+    config: Config,
+    addresses: Mapping[str, Address],
+    policy_token: str = "",
+    exposure: Exposure = NOT_EXPOSED,
+    tokens: Path | None = None,
 ) -> LocalStack:
     """Import every server's class and make its instance.
 
     With ``policy_token``, the endpoints of its model servers can be replaced through the head while they run.
-    Servers of ``exposure`` accept its clients only.
+    Servers of ``exposure`` accept its clients only. ``tokens`` is the folder of files with the tokens that calls from
+    other processes need; None: they need none.
 
     Raises:
         ConfigError: a server's implementation is not to be found.
         InputError: its code cannot be imported, or its configuration does not fit it.
     """
     from gymctl.server import Client
+    from gymctl.server.hop_tokens import TokenFile
     from gymctl.server.run.loader import load_server_class
-    from gymctl.server.settings import settings_from_mapping
+    from gymctl.server.settings import Settings, settings_from_mapping
+
+    def settings_of(whole: Mapping[str, Any], name: str) -> Settings:
+        """The settings of a server, with the file of its tokens."""
+        settings = settings_from_mapping(whole, name)
+        if tokens is None:
+            return settings
+        return replace(settings, tokens=TokenFile(tokens / local_file(config, name)))
 
     runtimes = Runtimes(config)
     folders = {name: runtimes.folder(server) for name, server in config.started.items()}
@@ -104,7 +119,7 @@ def build_stack(
         assert folder is not None  # noqa: S101 - checked above
         cls = load_server_class(folder, server.entrypoint)
         own = {**whole, **_added(name, watching, exposure)}
-        servers[name] = cls(settings_from_mapping(own, name), client)
+        servers[name] = cls(settings_of(own, name), client)
     if config.is_worker:
         node = load_server_class(config.bundled / "node", "app.py")
         servers[NODE_KEY] = node(settings_from_mapping(with_node(whole, config, addresses), NODE_KEY), client)
@@ -117,7 +132,7 @@ def build_stack(
             view[HEAD_NAME] |= head_entries(watching, policy_token)
         view[HEAD_NAME][FOLDERS_KEY] = {name: str(folder) for name, folder in folders.items()}
         view[HEAD_NAME][OUTSIDE_KEY] = outside_entry(_open_ports(exposure, addresses), "", "")
-        servers[HEAD_NAME] = head(settings_from_mapping(view, HEAD_NAME), client)
+        servers[HEAD_NAME] = head(settings_of(view, HEAD_NAME), client)
     return LocalStack(servers, client, addresses)
 
 

@@ -147,23 +147,13 @@ class Client:
         *,
         cookies: Mapping[str, str] | None = None,
         deadline: float | None = None,
-        conversation: str = "",
     ) -> Reply:
         """POST ``body`` to a server and return its reply, whatever the status.
-
-        Args:
-            server: its name.
-            path: of the endpoint.
-            body: JSON.
-            cookies: to send.
-            deadline: on ``time.monotonic()``'s scale.
-            conversation: whether the body is kept, or continues one that was (``kept_bodies``).
 
         Raises:
             HopFailed: there was no reply (connect, reset, timeout).
         """
-        call = Call(path, body, "POST", cookies or {}, deadline, conversation=conversation)
-        return await self._transport.send(server, call)
+        return await self._transport.send(server, Call(path, body, "POST", cookies or {}, deadline))
 
     async def get(self, server: str, path: str, *, deadline: float | None = None) -> Reply:
         """GET from a server; as ``post``."""

@@ -9,19 +9,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
+from gymctl.config.hop_tokens import TOKEN_HEADER
 from gymctl.server.calls.client import KEEPALIVE_S, HopFailed, unanswered
 from gymctl.server.calls.connection_pool import Address, ConnectError, ConnectionPool, ConnectTimeoutError
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.http_connection import BrokenConnectionError, Response
-from gymctl.server.message import (
-    CONVERSATION_HEADER,
-    DEADLINE_HEADER,
-    JSON,
-    NOT_TAKEN_HEADER,
-    PASSED_HEADERS,
-    Call,
-    Reply,
-)
+from gymctl.server.hop_tokens import TokenFile
+from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, PASSED_HEADERS, Call, Reply
 from gymctl.server.rollout_context import ROLLOUT_HEADER, current_rollout
 
 if TYPE_CHECKING:
@@ -36,6 +30,7 @@ _KNOWN_TARGETS = 4096  # bounded, because a model makes up the names of tools
 _SAFE_IN_TARGET = "/?:@!$&'()*+,;=%~"
 _PASSED_ON = {name.encode(): name for name in PASSED_HEADERS}
 _NOT_TAKEN = NOT_TAKEN_HEADER.encode()
+_WRONG_TOKEN = (b"www-authenticate", TOKEN_HEADER.encode())
 
 
 class UnreachableError(Exception):
@@ -72,9 +67,11 @@ class Delivery:
         limit: connections at most; further calls wait in line (a pool of about 1,024 beats 16,384 sockets in time
             and in memory).
         slow_limit: connections at most to slow servers.
+        tokens: tokens of the servers; None: they need none.
     """
 
-    def __init__(self, slow: Collection[str], limit: int, slow_limit: int) -> None:
+    def __init__(self, slow: Collection[str], limit: int, slow_limit: int, tokens: TokenFile | None = None) -> None:
+        self._tokens = tokens
         self._slow = frozenset(slow)
         self._limits = {False: limit, True: slow_limit}
         self._wires: dict[tuple[bool, bool], _Wire] = {}
@@ -91,20 +88,33 @@ class Delivery:
         fields = {DEADLINE_HEADER: str(int(remaining * 1000))}
         if call.cookies:
             fields["cookie"] = "; ".join([f"{name}={value}" for name, value in call.cookies.items()])
-        if call.conversation:
-            fields[CONVERSATION_HEADER] = call.conversation
         rollout = current_rollout()
         if rollout is not None:
             fields[ROLLOUT_HEADER] = rollout.header
+        if self._tokens is not None and (token := self._tokens.of(server)):
+            fields[TOKEN_HEADER] = token
         wire = self._wire(server in self._slow, base.startswith("https:"))
         try:
             with self._deadlines.until(time.monotonic() + remaining):
                 response = await wire.exchange(base, call, fields, connect_timeout_s)
+                if response.status == 401 and self._has_new_token(server, fields, response):
+                    response = await wire.exchange(base, call, fields, connect_timeout_s)
         except TimeoutError as error:
             raise HopFailed(server, call.path, kind="timeout", body=unanswered(remaining)) from error
         except BrokenConnectionError as error:
             raise HopFailed(server, call.path, kind="reset", body=str(error)) from error
         return _reply(base, response)
+
+    def _has_new_token(self, server: str, fields: dict[str, str], response: Response) -> bool:
+        """Whether the server's token was replaced while a call was on its way; ``fields`` then get the new one."""
+        if self._tokens is None or _WRONG_TOKEN not in response.headers:
+            return False
+        self._tokens.refresh()
+        token = self._tokens.of(server)
+        if token == fields.get(TOKEN_HEADER, ""):
+            return False
+        fields[TOKEN_HEADER] = token
+        return True
 
     def _wire(self, is_slow: bool, has_tls: bool) -> _Wire:
         wire = self._wires.get((is_slow, has_tls))

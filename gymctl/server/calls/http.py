@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from gymctl.server.calls.client import SESSION_LOST, HopFailed
 from gymctl.server.calls.delivery import Delivery, UnreachableError, remaining_time
 from gymctl.server.calls.replicas import Replicas, Resolve, resolve, stands_for_replicas
+from gymctl.server.hop_tokens import TokenFile
 from gymctl.server.message import Call, Reply
 from gymctl.server.settings import DEFAULT_PATIENCE_S
 
@@ -31,6 +32,7 @@ class HttpTransport:
         resolve: how the addresses of a name are found.
         patience_s: seconds that a call waits for a server that nobody answers for. More than the default says that
             servers here come and go by design: an address that is silent is soon given up too.
+        tokens: tokens of the servers; None: they need none.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class HttpTransport:
         slow_limit: int | None = None,
         resolve: Resolve = resolve,
         patience_s: float = DEFAULT_PATIENCE_S,
+        tokens: TokenFile | None = None,
     ) -> None:
         self._patience_s = patience_s
         self._moving = patience_s > DEFAULT_PATIENCE_S
         self._bases = {name: url.rstrip("/") for name, url in urls.items()}
         self._replicas = {name: Replicas(name, base, resolve) for name, base in self._bases.items() if _is_spread(base)}
-        self._delivery = Delivery(slow, limit, slow_limit or limit)
+        self._delivery = Delivery(slow, limit, slow_limit or limit, tokens)
 
     async def send(self, server: str, call: Call) -> Reply:
         """Deliver one call; a refused connection is tried again for ``patience_s``, since nothing was sent yet."""

@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from gymctl.server.calls.client import HopFailed, Transport
 from gymctl.server.calls.http import HttpTransport
+from gymctl.server.hop_tokens import TokenFile
 from gymctl.server.message import Call, Reply
 
 # How long a call waits for a server that has not registered (yet, or again) before it fails.
@@ -19,10 +20,10 @@ _ASK_TIMEOUT_S = 5.0
 class _Way:
     """Connections to one server at one address."""
 
-    def __init__(self, server: str, url: str, limit: int) -> None:
+    def __init__(self, server: str, url: str, limit: int, tokens: TokenFile | None) -> None:
         self.url = url
         self._server = server
-        self._transport = HttpTransport({server: url}, limit)
+        self._transport = HttpTransport({server: url}, limit, tokens=tokens)
         self._calls = 0
         self._retired = False
 
@@ -52,15 +53,16 @@ class _Way:
 class Ways:
     """Connections to servers by name and base URL; each pair has a pool of its own, kept while the URL stays."""
 
-    def __init__(self, limit: int = 1024) -> None:
+    def __init__(self, limit: int = 1024, tokens: TokenFile | None = None) -> None:
         self._limit = limit
+        self._tokens = tokens
         self._ways: dict[str, _Way] = {}
 
     async def send(self, server: str, url: str, call: Call) -> Reply:
         """Deliver a call to ``server`` at ``url``; as ``Transport.send``."""
         way = self._ways.get(server)
         if way is None or way.url != url:
-            before, way = way, _Way(server, url, self._limit)
+            before, way = way, _Way(server, url, self._limit, self._tokens)
             self._ways[server] = way  # before anything is waited for: the next caller must find it
             if before is not None:
                 await before.retire()

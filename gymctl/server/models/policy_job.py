@@ -9,20 +9,24 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
+from gymctl.config.hop_tokens import TOKEN_HEADER
 from gymctl.server.models.policy_lists import CHANGE_S
 
 _WAIT_S = CHANGE_S + 10.0
 
 
-def ask_head(url: str, token: str, change: dict[str, Any] | None) -> tuple[int, Any]:
+def ask_head(url: str, token: str, change: dict[str, Any] | None, hop_token: str = "") -> tuple[int, Any]:
     """The status and the JSON value of the head's reply; status 0 and a sentence when there is none.
 
     Args:
         url: base URL of the head.
         token: the policy token.
         change: body of ``POST /policy``; None to see the lists.
+        hop_token: the head's token, in a stack with ``tokens: true``.
     """
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    if hop_token:
+        headers[TOKEN_HEADER] = hop_token
     body = None if change is None else json.dumps(change).encode()
     request = Request(f"{url}/policy", data=body, headers=headers)  # noqa: S310 - the stack's own head
     try:
@@ -42,7 +46,7 @@ def _json(body: bytes) -> Any:
 
 
 def main() -> None:
-    """Read ``{"url", "token", "change"}`` from standard input, and print ``[status, value]``."""
+    """Read ``{"url", "token", "change", "hop_token"}`` from standard input, and print ``[status, value]``."""
     print(json.dumps(ask_head(**json.load(sys.stdin))), flush=True)
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gymctl.config.vocabulary import POLICY_WATCH_KEY
+from gymctl.config.vocabulary import HEAD_NAME, POLICY_WATCH_KEY
 from gymctl.server.calls.client import HopFailed
+from gymctl.server.hop_tokens import TokenFile
 from gymctl.server.message import Call, Reply
 
 if TYPE_CHECKING:
@@ -39,10 +40,18 @@ class PolicyWatch:
         name: the model server.
         head_url: base URL of the head.
         replace: takes the new list of addresses.
+        tokens: has the token of the head; None: it needs none.
     """
 
-    def __init__(self, name: str, head_url: str, replace: Callable[[Sequence[str]], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        head_url: str,
+        replace: Callable[[Sequence[str]], None],
+        tokens: TokenFile | None = None,
+    ) -> None:
         self._name = name
+        self._tokens = tokens
         self._head_url = head_url
         self._replace = replace
         self._follower = os.urandom(8).hex()
@@ -57,7 +66,7 @@ class PolicyWatch:
         """The watch of a server; None where its endpoints cannot be replaced."""
         if not server.settings.whole.get(POLICY_WATCH_KEY):
             return None
-        return cls(server.name, server.settings.head_url, replace)
+        return cls(server.name, server.settings.head_url, replace, server.settings.tokens)
 
     async def first_look(self) -> None:
         """Wait until the head was asked once, or for two seconds: a replica must not begin with an old list."""
@@ -78,12 +87,12 @@ class PolicyWatch:
         """Ask until the server stops. While the head does not answer, the current list is used."""
         from gymctl.server.calls.remote import Ways
 
-        ways = Ways(limit=2)
+        ways = Ways(limit=2, tokens=self._tokens)
         failures = 0
         try:
             while True:
                 try:
-                    reply = await ways.send("head", self._head_url, self._question())
+                    reply = await ways.send(HEAD_NAME, self._head_url, self._question())
                     succeeded = self._take(reply)
                 except (HopFailed, ValueError, KeyError, TypeError):
                     succeeded = False

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from gymctl.config.vocabulary import ENDPOINT_PROBE, ServerKind
 from gymctl.server.base import Server
-from gymctl.server.endpoints import Endpoint, endpoint
-from gymctl.server.kept_bodies import KeptBodies
+from gymctl.server.endpoints import endpoint
 from gymctl.server.message import Call, Reply, json_object, json_reply
 from gymctl.server.sessions import Session
-
-_RESPONSES = "/v1/responses"
 
 
 class ModelServer(Server):
@@ -25,15 +20,6 @@ class ModelServer(Server):
 
     kind: ClassVar[str] = ServerKind.MODEL.value
     stateless: ClassVar[bool] = True
-
-    def all_endpoints(self) -> Iterator[Endpoint]:
-        """The endpoints; a call of the Responses API may continue an earlier one."""
-        kept = KeptBodies(self.most_body_mb)
-        for route in super().all_endpoints():
-            if route.path == _RESPONSES:
-                yield replace(route, invoke=kept.around(route.invoke))
-            else:
-                yield route
 
     async def responses(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
         """Create params of the Responses API to a Response."""
@@ -52,7 +38,7 @@ class ModelServer(Server):
         """Test this server's endpoints now and return ``{"problems": [...]}``; ``gymctl up`` calls it once."""
         return json_reply({"problems": await self.endpoint_problems()})
 
-    @endpoint(_RESPONSES)
+    @endpoint("/v1/responses")
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Answer a call of OpenAI's Responses API."""
         return await _on_params(call, session, self.responses)

@@ -140,6 +140,7 @@ def transport(settings: Settings) -> Transport:
         slow=settings.models,
         slow_limit=min(MOST_CONNECTIONS, files // 8),
         patience_s=settings.patience_s,
+        tokens=settings.tokens,
     )
     if not settings.remote:
         return here

@@ -11,6 +11,8 @@ from gymctl.stack.templates import render_template
 
 HEALTH_PORT = 8404
 """Port of the proxy's own health check, and of its ``/metrics``."""
+TOKENS_PORT = 8405
+"""Port of the proxy's loopback address on which new tokens are set."""
 
 
 class Stickiness(StrEnum):
@@ -53,5 +55,5 @@ class ProxyTarget:
 
 def render_proxy(template: str, cookie: str, **values: Any) -> str:
     """HAProxy's configuration from a template; ``cookie`` names the cookie that keeps a session on its replica."""
-    common = {"cookie": cookie, "most": MOST_REPLICAS, "health_port": HEALTH_PORT}
+    common = {"cookie": cookie, "most": MOST_REPLICAS, "health_port": HEALTH_PORT, "tokens_port": TOKENS_PORT}
     return render_template(template, **common, **values)

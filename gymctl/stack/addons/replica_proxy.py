@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.config.hop_tokens import ACCEPTS, OPEN_PATHS, TOKEN_HEADER, secret_name
 from gymctl.config.vocabulary import REPLICA_SUFFIX
 from gymctl.config.wording import listing
 from gymctl.errors import Problem
-from gymctl.stack.addons.haproxy import HEALTH_PORT, ProxyTarget, render_proxy
+from gymctl.stack.addons.haproxy import HEALTH_PORT, TOKENS_PORT, ProxyTarget, render_proxy
 from gymctl.stack.compose.fragments import fragment
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.placement import node_placement
@@ -35,21 +36,35 @@ class Replication:
         self._config = config
         self._runtimes = runtimes
         callers = (server for server in config.started.values() if runtimes.of(server.name) is Runtime.NEMO_GYM)
+        self._own_ports = {HEALTH_PORT: "'s health check"}
+        if config.tokens:
+            self._own_ports[TOKENS_PORT] = " for new tokens"
         self._called_by_gym = {reference.name for server in callers for reference in server.references}
+
+    def _is_guarded(self, server: ServerInstance) -> bool:
+        """Whether a proxy checks the tokens of calls, since the server does not."""
+        return self._config.tokens and self._runtimes.of(server.name) is Runtime.NEMO_GYM
 
     def _wants_proxy(self, server: ServerInstance) -> bool:
         """NeMo Gym's agents keep nothing between requests, so that those who know all replicas may call any."""
+        if self._is_guarded(server):
+            return True
         keeps = self._runtimes.of(server.name) is Runtime.NEMO_GYM and server.kind is not ServerKind.AGENT
         return keeps or server.name in self._called_by_gym
 
     def problems(self) -> Iterator[Problem]:
         """Ports that the proxies need."""
         for server in self._config.started.values():
-            if server.replicas == 1 or not self._wants_proxy(server):
+            is_single = server.replicas == 1 and not self._is_guarded(server)
+            if is_single or not self._wants_proxy(server):
                 continue
             where = self._where(server)
-            if server.port == HEALTH_PORT:
-                problem = f"{server.name}: port {HEALTH_PORT} is used by its proxy's health check"
+            taken = f"{server.name}{REPLICA_SUFFIX}"
+            if server.replicas == 1 and taken in self._config.servers:
+                problem = f"{taken}: this is the name of the containers behind the proxy of {server.name}"
+                yield Problem(where, problem, "choose another name")
+            if server.port in self._own_ports:
+                problem = f"{server.name}: port {server.port} is used by its proxy{self._own_ports[server.port]}"
                 yield Problem(where, problem, "choose another port")
 
     def published(self, services: Sequence[ServicePlan]) -> Iterator[Problem]:
@@ -80,7 +95,7 @@ class Replication:
             yield replace(service, single=_PUBLISHED)
         elif not self._wants_proxy(server):
             yield service
-        elif service.replicas == 1:
+        elif service.replicas == 1 and not self._is_guarded(server):
             yield replace(service, single=_PROXY)
         else:
             yield self._proxy(server, service, choice)
@@ -95,7 +110,7 @@ class Replication:
             implementation="proxy",
             image=choice.addon("proxy"),
             port=service.port,
-            environment=(("GYMCTL_PROXY", proxy_configuration(service, server.kind)),),
+            environment=(("GYMCTL_PROXY", proxy_configuration(service, server.kind, has_tokens=self._config.tokens)),),
             placement=node_placement(self._config.placements.of("addons")),
             fragment=fragment("proxy"),
             single=f"it is a proxy; its replicas are {server.name}{REPLICA_SUFFIX}",
@@ -103,8 +118,14 @@ class Replication:
 
     def notes(self) -> Iterator[str]:
         """Who got a proxy, and why."""
+        started = self._config.started.values()
+        guarded = [server.name for server in started if self._is_guarded(server)]
+        if guarded:
+            yield f"a proxy checks the tokens of calls to {listing(guarded)}, since NeMo Gym does not"
         names = [
-            server.name for server in self._config.started.values() if server.replicas > 1 and self._wants_proxy(server)
+            server.name
+            for server in started
+            if server.replicas > 1 and self._wants_proxy(server) and server.name not in guarded
         ]
         if names:
             yield (
@@ -113,7 +134,12 @@ class Replication:
             )
 
 
-def proxy_configuration(service: ServicePlan, kind: ServerKind) -> str:
-    """HAProxy's configuration for the replicas of ``service``, a server of ``kind``, which others call by its name."""
+def proxy_configuration(service: ServicePlan, kind: ServerKind, *, has_tokens: bool = False) -> str:
+    """HAProxy's configuration for the replicas of ``service``, a server of ``kind``, which others call by its name.
+
+    With ``has_tokens`` it answers only calls with a token of the server.
+    """
+    tokens = f"/run/secrets/{secret_name(service.name)}" if has_tokens else ""
     target = ProxyTarget.of(kind, server=service.name, service=service.name + REPLICA_SUFFIX, port=service.port)
-    return render_proxy("haproxy.cfg.j2", COOKIE, target=target)
+    names = {"accepts": ACCEPTS, "open_paths": OPEN_PATHS, "header": TOKEN_HEADER}
+    return render_proxy("haproxy.cfg.j2", COOKIE, target=target, tokens=tokens, **names)

@@ -15,13 +15,21 @@ from urllib.parse import quote
 from gymctl.config import Config
 from gymctl.config.edge import EdgeKeys, edge_selection
 from gymctl.config.exposure import Exposure, exposed_servers
-from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_CERTIFICATE, EDGE_PORT, EDGE_TOKEN, EVERY_INTERFACE
+from gymctl.config.hop_tokens import secret_name
+from gymctl.config.vocabulary import (
+    EDGE_BLOCK,
+    EDGE_CERTIFICATE,
+    EDGE_PORT,
+    EDGE_TOKEN,
+    EVERY_INTERFACE,
+    HEAD_NAME,
+)
 from gymctl.errors import InputError, Problem
 from gymctl.stack.addons.edge import COOKIE, Edge, edge_service
 from gymctl.stack.addons.haproxy import ProxyTarget, Stickiness, render_proxy
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.service_names import HEAD_SERVICE
+from gymctl.stack.service_names import EDGE_SERVICE, HEAD_SERVICE
 from gymctl.stack.slices.slices import Address
 
 _SECRETS = "/run/secrets"
@@ -92,6 +100,9 @@ class TlsEdge:
             head=ProxyTarget(HEAD_SERVICE, HEAD_SERVICE, self._config.head.port, Stickiness.NEVER),
             targets=[self._target(name) for name in servers],
             paths={name: re.escape(quote(name, safe="")) for name in servers},
+            tokens=f"{_SECRETS}/{secret_name(EDGE_SERVICE)}" if self._config.tokens else "",
+            names={name: quote(name, safe="") for name in (HEAD_NAME, *servers)},
+            head_name=HEAD_NAME,
         )
 
     def _target(self, name: str) -> ProxyTarget:

@@ -45,7 +45,8 @@ def _open_ports(container: AuditedContainer) -> Iterator[str]:
 
 
 def _without_protection(container: AuditedContainer) -> Iterator[str]:
-    yield from (f"{port} answers without a token" for port in _open_ports(container))
+    if not container.requires_token:
+        yield from (f"{port} answers without a token" for port in _open_ports(container))
 
 
 def _without_encryption(container: AuditedContainer) -> Iterator[str]:
@@ -53,15 +54,20 @@ def _without_encryption(container: AuditedContainer) -> Iterator[str]:
 
 
 def _local_head(container: AuditedContainer) -> Iterator[str]:
-    if container.kind == HEAD:
+    if container.kind == HEAD and not container.requires_token:
         for port in container.ports:
             if port.host in LOOPBACK_HOSTS:
                 yield f"{port.host}:{port.published} answers every user of the machine without a token"
 
 
 def _without_tokens(stack: AuditedStack) -> Iterator[Evidence]:
-    if any(container.is_of_gymctl for container in stack.containers):
+    servers = [container for container in stack.containers if container.is_server]
+    if servers and not any(container.requires_token for container in servers):
         yield Evidence("", "servers answer every container on their networks without a token")
+        return
+    for container in servers:
+        if not container.requires_token:
+            yield Evidence(container.service, "answers every container on its networks without a token")
 
 
 def _is_on_default_bridge(container: AuditedContainer) -> bool:
@@ -202,7 +208,7 @@ NETWORK_RULES = (
         id="tokens-between-servers",
         severity=Severity.MEDIUM,
         title="calls between containers are restricted only by their networks",
-        cure="this version has no tokens between servers: keep the networks as they are rendered",
+        cure="tokens: true",
         check=_without_tokens,
     ),
     Rule(
@@ -266,7 +272,7 @@ NETWORK_RULES = (
         id="head-without-token",
         severity=Severity.LOW,
         title="every user of the machine can read the configuration and call the head",
-        cure="this version has no token for the head: keep other users off the machine",
+        cure="tokens: true",
         check=each(_local_head),
     ),
     Rule(

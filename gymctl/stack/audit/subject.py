@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import ServerKind
+from gymctl.config.hop_tokens import SECRET_PREFIX
 from gymctl.config.vocabulary import EDGE_CERTIFICATE, EDGE_TOKEN
 
 HEAD = "head"
 MODELS = frozenset({ServerKind.MODEL.value, "vllm"})
+_SERVERS = frozenset({HEAD, *(kind.value for kind in ServerKind)})
 ENVIRONMENTS = frozenset({ServerKind.RESOURCES.value, ServerKind.ENVIRONMENT.value})
 
 
@@ -119,6 +121,16 @@ class AuditedContainer:
     def is_tls_edge(self) -> bool:
         """Whether it is the proxy of an ``edge``: its port needs TLS and a token."""
         return self.kind == "edge" and {EDGE_TOKEN, EDGE_CERTIFICATE} <= set(self.secrets)
+
+    @property
+    def requires_token(self) -> bool:
+        """Whether it is a server that accepts only calls with its token."""
+        return self.is_server and any(name.startswith(SECRET_PREFIX) for name in self.secrets)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it runs a server of the configuration, or the head."""
+        return self.kind in _SERVERS
 
     @property
     def is_built(self) -> bool:

@@ -1,0 +1,41 @@
+"""Files of secrets: who may read them, and those that change while containers read them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gymctl.config.hop_tokens import SECRET_PREFIX
+from gymctl.errors import EngineError
+
+
+def file_mode(secret: str) -> int:
+    """The mode of a secret's file: containers read it, but for the one with all tokens, which its owner reads."""
+    if secret == SECRET_PREFIX:
+        return 0o600
+    return 0o644
+
+
+def changed_in_place(path: Path, content: bytes) -> bool:
+    """Change a file of tokens that exists; False, and nothing is done, for a new file and for another secret.
+
+    A container keeps the file that it has mounted: of one that is renamed into its place it would see nothing.
+
+    Raises:
+        EngineError: it cannot be written, or is another user's.
+    """
+    if not path.name.startswith(SECRET_PREFIX) or not path.is_file():
+        return False
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_uid != os.geteuid():
+                raise EngineError(f"{path} belongs to another user", "run gymctl in a directory of your own")
+            os.pwrite(descriptor, content, 0)
+            os.ftruncate(descriptor, len(content))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise EngineError(f"{path} cannot be written: {error.strerror}", "free space, then run it again") from error
+    return True

@@ -1,0 +1,126 @@
+"""A stack of containers with ``tokens: true``: who gets in, and what each container knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import EXAMPLE, Folder
+from free_ports import free_port
+
+from gymctl.config.hop_tokens import HopTokens
+
+pytestmark = pytest.mark.docker
+
+MODEL = "policy_model"
+TOOL = "example_single_tool_call"
+AGENT = "example_single_tool_call_simple_agent"
+STEPS = "example_multi_step_resources_server"
+STEPS_AGENT = "example_multi_step_simple_agent"
+SERVERS = {"head_server": "head", **{name: name for name in (MODEL, TOOL, AGENT, STEPS, STEPS_AGENT)}}
+
+# Every route of a server that its schema lists, and some that it does not have; the head is on every network.
+ROUTES = """\
+import http.client, json, os, sys, yaml
+
+def ask(host, port, method, path, token=""):
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    headers = {"content-type": "application/json", "x-gymctl-token": token} if token else {}
+    connection.request(method, path, body=None if method == "GET" else b"{}", headers=headers)
+    reply = connection.getresponse()
+    return reply.status, reply.read().decode()
+
+own, tokens = json.loads(sys.argv[1])
+whole = yaml.safe_load(os.environ["NEMO_GYM_CONFIG_DICT"])
+statuses = {}
+for name in tokens:
+    fields = whole[name] if name == own else next(iter(next(iter(whole[name].values())).values()))
+    address = ("127.0.0.1" if name == own else fields["host"], fields["port"])
+    schema = json.loads(ask(*address, "GET", "/openapi.json", tokens[name])[1])
+    routes = {(method.upper(), path) for path, methods in schema["paths"].items() for method in methods}
+    routes |= {("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/nothing"), ("POST", "/")}
+    statuses[name] = [[method, path, *ask(*address, method, path)] for method, path in sorted(routes)]
+print(json.dumps(statuses))
+"""
+OPEN = {"/", "/livez", "/readyz", "/healthz", "/health"}
+SEEN = "cat /run/secrets/* 2>/dev/null; cat /proc/[0-9]*/environ 2>/dev/null; true"
+
+
+@pytest.fixture(scope="module")
+def edge_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, edge_port: int) -> Iterator[Folder]:
+    made = Folder(tmp_path_factory.mktemp("tokens"), free_port())
+    started = made.up(EXAMPLE, "++tokens=true", f"++edge={{port: {edge_port}, rate_limit: 5000}}")
+    assert started.returncode == 0, started.stderr
+    yield made
+    made.gymctl("down")
+    made.clean()
+
+
+def secret(folder: Folder, name: str = "gymctl-tokens") -> Path:
+    return folder.path / ".gymctl" / "secrets" / name
+
+
+def tokens(folder: Folder) -> dict[str, str]:
+    calls = HopTokens.parse(secret(folder).read_text()).calls
+    return {name: values[0] for name, values in calls.items()}
+
+
+def containers(folder: Folder) -> dict[str, str]:
+    """When each container was started, by its name."""
+    label = f"label=com.docker.compose.project={folder.name}"
+    names = folder.docker("ps", "--filter", label, "--format", "{{.Names}}").split()
+    return {name: folder.docker("inspect", "--format", "{{.State.StartedAt}}", name).strip() for name in names}
+
+
+def execute(folder: Folder, service: str, *command: str) -> str:
+    return folder.docker("exec", f"{folder.name}-{service}-1", *command)
+
+
+def collected(folder: Folder, output: str, repeats: int) -> None:
+    """Collect; every rollout must succeed."""
+    rows = len((EXAMPLE / "rows.jsonl").read_text().splitlines())
+    options = ["-i", EXAMPLE / "rows.jsonl", "-o", output, "--num-repeats", repeats, "--no-report"]
+    done = folder.gymctl("collect", *options)
+    assert done.returncode == 0, done.stderr
+    results = (folder.path / output).read_text().splitlines()
+    assert len(results) == rows * repeats
+    assert (folder.path / output.replace(".jsonl", "_failures.jsonl")).read_text() == ""
+
+
+def test_every_route_but_health_checks_needs_a_token(folder: Folder) -> None:
+    argument = json.dumps(["head_server", tokens(folder)])
+    statuses = json.loads(execute(folder, "head", "python", "-c", ROUTES, argument))
+    assert set(statuses) == set(SERVERS)
+    for name, answers in statuses.items():
+        assert len(answers) > 5, name
+        for method, path, status, body in answers:
+            is_open = method == "GET" and path in OPEN
+            assert (status == 200) if is_open else (status == 401 and f"{name}: the header" in body), (name, path)
+
+
+def test_200_rollouts_are_collected(folder: Folder) -> None:
+    rows = len((EXAMPLE / "rows.jsonl").read_text().splitlines())
+    collected(folder, "out.jsonl", -(-200 // rows))
+
+
+def test_a_container_has_only_the_tokens_of_the_servers_that_it_calls(folder: Folder) -> None:
+    known = {
+        "head": {"head_server"},
+        MODEL: {MODEL},
+        TOOL: {TOOL},
+        STEPS: {STEPS},
+        AGENT: {AGENT, MODEL, TOOL},
+        STEPS_AGENT: {STEPS_AGENT, MODEL, STEPS},
+        "gymctl-edge": {"head_server", AGENT, STEPS_AGENT},
+    }
+    all_tokens = tokens(folder)
+    for service, names in known.items():
+        text = execute(folder, service, "sh", "-c", SEEN)
+        assert {name for name, token in all_tokens.items() if token in text} == names, service
