@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart"
 
@@ -34,6 +35,12 @@ class CommandResult:
     @property
     def lines(self) -> list[str]:
         return self.err.splitlines()
+
+
+class Gymctl(Protocol):
+    """Runs the command line in this process, in the current directory; paths and numbers are arguments too."""
+
+    def __call__(self, *arguments: object) -> CommandResult: ...
 
 
 def contents(folder: Path) -> dict[str, bytes]:

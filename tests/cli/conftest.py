@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_stack import CommandResult
+from cli_stack import CommandResult, Gymctl
 
 from gymctl.cli.main import main
 
 
 @pytest.fixture
-def gymctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]:
+def gymctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gymctl:
     """Run the command line in this process, in the current directory."""
 
     def run(*arguments: object) -> CommandResult:

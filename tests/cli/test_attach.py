@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, CommandResult
+from cli_stack import EXAMPLE, CommandResult, Gymctl
 from free_ports import free_port
 from upstream_client import PYTHONS, client_rewards
 
@@ -33,7 +33,7 @@ def address() -> str:
 
 
 @pytest.fixture
-def up(gymctl: Callable[..., CommandResult], folder: Path) -> Iterator[Callable[..., tuple[CommandResult, int]]]:
+def up(gymctl: Gymctl, folder: Path) -> Iterator[Callable[..., tuple[CommandResult, int]]]:
     """Start the quickstart stack with further options; how the command ended, and the head's port."""
 
     def start(*options: str) -> tuple[CommandResult, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from cli_stack import Gymctl
 
 pytestmark = pytest.mark.unit
 
@@ -15,7 +17,7 @@ config_paths:
 """
 
 
-def test_a_rendered_file_and_its_configuration_have_the_same_findings(gymctl, folder):
+def test_a_rendered_file_and_its_configuration_have_the_same_findings(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(CONFIGURATION)
     assert gymctl("render", "stack.yaml", "-o", "compose.yaml").code == 0
     before = sorted(folder.rglob("*"))
@@ -26,7 +28,7 @@ def test_a_rendered_file_and_its_configuration_have_the_same_findings(gymctl, fo
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_finding_has_its_evidence_and_its_fix(gymctl, folder):
+def test_a_finding_has_its_evidence_and_its_fix(gymctl: Gymctl, folder: Path) -> None:
     (folder / "mine.yaml").write_text("services: {web: {image: nginx, privileged: true}}\n")
     result = gymctl("audit", "mine.yaml")
     assert result.code == 0
@@ -38,7 +40,7 @@ def test_a_finding_has_its_evidence_and_its_fix(gymctl, folder):
     assert "score" in result.out.splitlines()[-1]
 
 
-def test_the_exit_code_follows_the_lowest_score(gymctl, folder):
+def test_the_exit_code_follows_the_lowest_score(gymctl: Gymctl, folder: Path) -> None:
     (folder / "mine.yaml").write_text("services: {web: {image: nginx}}\n")
     score = json.loads(gymctl("audit", "mine.yaml", "--json").out)["score"]
     assert gymctl("audit", "mine.yaml", "--min-score", str(score)).code == 0
@@ -55,7 +57,7 @@ def test_the_exit_code_follows_the_lowest_score(gymctl, folder):
         ("\udcff", "mine.yaml is not UTF-8 text"),
     ],
 )
-def test_a_wrong_file_is_refused_in_one_line(gymctl, folder, text, message):
+def test_a_wrong_file_is_refused_in_one_line(gymctl: Gymctl, folder: Path, text: str, message: str) -> None:
     (folder / "mine.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
     result = gymctl("audit", "mine.yaml")
     assert result.code == 2
@@ -63,7 +65,7 @@ def test_a_wrong_file_is_refused_in_one_line(gymctl, folder, text, message):
     assert "Traceback" not in result.err
 
 
-def test_without_a_stack_and_without_arguments(gymctl, folder):
+def test_without_a_stack_and_without_arguments(gymctl: Gymctl, folder: Path) -> None:
     result = gymctl("audit")
     assert result.code == 2
     assert "no stack was brought up" in result.err

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, CommandResult
+from cli_stack import EXAMPLE, Gymctl
 from free_ports import free_port
 
 from gymctl.engines.stack_directory import stack_directory
@@ -93,7 +92,7 @@ def test_a_stack_of_another_user_is_passed_over(tmp_path: Path, below: Path, pat
 
 
 @pytest.mark.processes
-def test_commands_below_the_directory_of_a_stack(gymctl, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_below_the_directory_of_a_stack(gymctl: Gymctl, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "stack.yaml").write_bytes((EXAMPLE / "stack.yaml").read_bytes())
     below = folder / "rows"
     below.mkdir()
@@ -105,6 +104,7 @@ def test_commands_below_the_directory_of_a_stack(gymctl, folder: Path, monkeypat
         assert started.code == 0, started.err
         assert "using: stack.yaml" in started.err
         first = find_state(folder)
+        assert first is not None
         assert all(server["ok"] for server in json.loads(gymctl("status", "--json").out))
         collected = gymctl("collect", "--input", "rows.jsonl", "--output", "out.jsonl")
         assert collected.code == 0, collected.err
@@ -112,7 +112,9 @@ def test_commands_below_the_directory_of_a_stack(gymctl, folder: Path, monkeypat
         again = gymctl("up")
         monkeypatch.chdir(below)
         assert again.code == 0, again.err
-        assert find_state(folder) == replace(first, servers=find_state(folder).servers)
+        second = find_state(folder)
+        assert second is not None
+        assert second == replace(first, servers=second.servers)
     finally:
         stopped = gymctl("down")
     assert stopped.code == 0
@@ -134,9 +136,7 @@ def test_a_stack_keeps_the_release_that_it_was_started_with(
 
 @pytest.mark.processes
 @pytest.mark.enable_socket
-def test_a_stack_from_before_the_new_default_is_merged_as_before(
-    folder: Path, gymctl: Callable[..., CommandResult]
-) -> None:
+def test_a_stack_from_before_the_new_default_is_merged_as_before(folder: Path, gymctl: Gymctl) -> None:
     model = "policy_model: {responses_api_models: {scripted_model: {entrypoint: app.py, latency_ms: 1}}}\n"
     (folder / "base.yaml").write_text(model)
     overlay = "config_paths: [base.yaml]\n" + model.replace("latency_ms: 1", "latency_ms: 2")

@@ -7,9 +7,10 @@ import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
-from cli_stack import GOOD
+from cli_stack import GOOD, Gymctl
 from free_ports import free_port
 
 from gymctl.engines.collections import registered
@@ -51,7 +52,7 @@ def model(implementation: str, **fields: str) -> str:
 
 
 @pytest.mark.parametrize("key", ["", "tokens: true\n"], ids=["open", "tokens"])
-def test_notes_of_endpoints_and_a_running_collection(gymctl, folder, endpoint, key):
+def test_notes_of_endpoints_and_a_running_collection(gymctl: Gymctl, folder: Path, endpoint: str, key: str) -> None:
     dead = f"http://127.0.0.1:{free_port()}/v1"
     configuration = (
         key
@@ -81,10 +82,10 @@ def test_notes_of_endpoints_and_a_running_collection(gymctl, folder, endpoint, k
 
         assert "collecting" not in gymctl("status").out
         with registered(folder, folder / "out.jsonl"):
-            result = gymctl("status").out
+            text = gymctl("status").out
             listed = json.loads(gymctl("status", "--json").out)
-        assert "collecting into" in result
-        assert "to stop it: kill -INT " in result
+        assert "collecting into" in text
+        assert "to stop it: kill -INT " in text
         servers = json.loads(gymctl("status", "--json").out)
         assert "collection" not in {entry["kind"] for entry in servers}
         assert [entry["name"] for entry in listed[:-1]] == [entry["name"] for entry in servers]

@@ -44,12 +44,13 @@ def test_the_command_runs() -> None:
 def test_closed_streams_are_nothing_and_no_file_has_their_numbers(closed: tuple[int, ...], tmp_path: Path) -> None:
     script = "import os, sys; from gymctl.cli.entry import main, open_streams; open_streams()\n"
     script += f"assert os.open({str(tmp_path / 'file')!r}, os.O_CREAT | os.O_WRONLY) > 2\nmain()"
+
+    def close() -> None:
+        for descriptor in closed:
+            os.close(descriptor)
+
     done = subprocess.run(
-        [sys.executable, "-c", script, "--version"],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: [os.close(descriptor) for descriptor in closed],
+        [sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False, preexec_fn=close
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("gymctl") == (1 not in closed)

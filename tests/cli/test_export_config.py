@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, GOOD, CommandResult
-from omegaconf import OmegaConf
+from cli_stack import EXAMPLE, GOOD, Gymctl
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from upstream_client import interpreter
 
 from gymctl import assets
@@ -81,14 +80,20 @@ print(json.dumps({"printed": whole, "parsed": OmegaConf.to_container(parsed, res
 """
 
 
-def exported(folder: Path, text: str, **options: Any) -> dict[str, Any]:
+def exported(folder: Path, text: str, policy: str | None = None) -> dict[str, Any]:
     """The exported document, which is in the folder's ``nemo_gym.yaml`` too."""
     (folder / "stack.yaml").write_text(text)
     config = load_config(["stack.yaml"], cwd=folder, environ={"JUDGE_KEY": SECRET})
-    made = nemo_rl_config(config, **options)
+    made = nemo_rl_config(config, policy)
     (folder / "nemo_gym.yaml").write_text(made.text)
     (folder / "notes").write_text("\n".join(made.notes))
     return dict(yaml.safe_load(made.text))
+
+
+def resolved(config: DictConfig | ListConfig) -> dict[str, Any]:
+    """The values of a configuration, as the trainer reads them."""
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return dict(values)
 
 
 def judged(prompt: str = "Be brief.") -> str:
@@ -118,18 +123,17 @@ def test_the_same_servers_without_what_is_gymctls(tmp_path: Path) -> None:
 def test_a_secret_is_neither_in_the_file_nor_in_what_the_trainer_prints(tmp_path: Path) -> None:
     whole = exported(tmp_path, judged())
     assert SECRET not in json.dumps(whole)
-    printed = OmegaConf.to_container(OmegaConf.create(whole), resolve=True)
-    judge = printed["env"]["nemo_gym"]["judge"]["responses_api_models"]["openai_model"]  # type: ignore[index,call-overload]
+    printed = resolved(OmegaConf.create(whole))
+    judge = printed["env"]["nemo_gym"]["judge"]["responses_api_models"]["openai_model"]
     assert judge["openai_api_key"].startswith("${oc.env:")
 
 
 @pytest.mark.parametrize("prompt", [HARD, "${x}", "\\${x}", "$x {y}", "é\n: #", "1e3", "true"])
 def test_texts_come_out_of_both_readers_as_they_went_in(tmp_path: Path, prompt: str) -> None:
     exported(tmp_path, judged(prompt))
-    first = OmegaConf.to_container(OmegaConf.load(tmp_path / "nemo_gym.yaml"), resolve=True)
-    tools = OmegaConf.create(first["env"]["nemo_gym"]["tools"])  # type: ignore[index,call-overload]
-    again = OmegaConf.to_container(tools, resolve=True)
-    assert again["resources_servers"]["example_multi_step"]["prompt"] == prompt  # type: ignore[index,call-overload]
+    first = resolved(OmegaConf.load(tmp_path / "nemo_gym.yaml"))
+    again = resolved(OmegaConf.create(first["env"]["nemo_gym"]["tools"]))
+    assert again["resources_servers"]["example_multi_step"]["prompt"] == prompt
 
 
 def test_a_policy_of_another_name_is_a_copy_of_the_trainers(tmp_path: Path) -> None:
@@ -168,7 +172,7 @@ def test_what_the_trainer_cannot_start_is_refused(tmp_path: Path, text: str, pol
     assert message in str(caught.value)
 
 
-def test_notes_name_variables_and_folders_to_copy(gymctl: Callable[..., CommandResult], folder: Path) -> None:
+def test_notes_name_variables_and_folders_to_copy(gymctl: Gymctl, folder: Path) -> None:
     printed = gymctl("export-config", assets.folder("examples") / "policy-and-judge", "--to", "nemo-rl")
     assert "note: policy_model: vllm_model replaces scripted_model, because it returns token ids" in printed.err
     assert "NeMo Gym does not bundle resources_servers/library_judge_math; copy its folder" in printed.err

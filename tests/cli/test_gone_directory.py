@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_stack import CommandResult
+from cli_stack import Gymctl
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["down"], ["up", "x.yaml"], ["config", "check", "x.yaml"]])
-def test_a_directory_that_is_gone_is_named(
-    gymctl: Callable[..., CommandResult], folder: Path, arguments: list[str]
-) -> None:
+def test_a_directory_that_is_gone_is_named(gymctl: Gymctl, folder: Path, arguments: list[str]) -> None:
     folder.rmdir()
     done = gymctl(*arguments)
     assert done.code == 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli_stack import Gymctl
 from free_ports import free_port
 
 pytestmark = pytest.mark.processes
@@ -48,7 +50,7 @@ class Mine(ResourcesServer):
 
 
 @pytest.fixture
-def stack(gymctl, folder: Path):
+def stack(gymctl: Gymctl, folder: Path) -> Iterator[dict[str, str]]:
     app = folder / "resources_servers" / "mine" / "app.py"
     app.parent.mkdir(parents=True)
     app.write_text(APP)
@@ -59,7 +61,7 @@ def stack(gymctl, folder: Path):
     gymctl("down")
 
 
-def test_a_server_has_its_own_lines_and_no_other_ones(gymctl, stack):
+def test_a_server_has_its_own_lines_and_no_other_ones(gymctl: Gymctl, stack: dict[str, str]) -> None:
     for name in ("tools", "tools_more"):
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(urllib.request.Request(f"{stack[name]}/fail", b"{}", JSON))
@@ -78,7 +80,7 @@ def test_a_server_has_its_own_lines_and_no_other_ones(gymctl, stack):
     assert len(gymctl("logs", "--tail", "1").out.splitlines()) == len(stack)
 
 
-def test_one_rollout_is_a_story_across_servers(gymctl, folder: Path, stack):
+def test_one_rollout_is_a_story_across_servers(gymctl: Gymctl, folder: Path, stack: dict[str, str]) -> None:
     gymctl("down")
     args = ("++tools_more.resources_servers.mine.log_level=info", "++tools_more.resources_servers.mine.log_format=json")
     assert gymctl("up", "stack.yaml", *args, "--engine", "local").code == 0
@@ -98,7 +100,7 @@ def test_one_rollout_is_a_story_across_servers(gymctl, folder: Path, stack):
     assert gymctl("logs", "--rollout", "12").code == 2
 
 
-def test_volumes_are_for_containers(gymctl, stack):
+def test_volumes_are_for_containers(gymctl: Gymctl, stack: dict[str, str]) -> None:
     result = gymctl("down", "--volumes")
     assert (result.code, result.lines) == (
         2,
@@ -107,7 +109,9 @@ def test_volumes_are_for_containers(gymctl, stack):
     assert gymctl("status").code == 0
 
 
-def test_a_level_that_does_not_exist(gymctl, folder: Path, stack, monkeypatch):
+def test_a_level_that_does_not_exist(
+    gymctl: Gymctl, folder: Path, stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     gymctl("down")
     result = gymctl("up", "stack.yaml", "++tools.resources_servers.mine.log_level=loud", "--engine", "local")
     assert result.code == 2 and "log_level is 'loud'; it must be one of debug, info, warning, error" in result.err

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_stack import EXAMPLE, GOOD, contents
+from cli_stack import EXAMPLE, GOOD, CommandResult, Gymctl, contents
 from free_ports import free_port
 
 pytestmark = pytest.mark.processes
@@ -30,10 +31,10 @@ SERVERS = {
 
 
 @pytest.fixture
-def up(gymctl, folder):
+def up(gymctl: Gymctl, folder: Path) -> Iterator[Gymctl]:
     """``gymctl up --engine local`` with arguments; whatever came of it is taken down again."""
 
-    def start(*arguments):
+    def start(*arguments: object) -> CommandResult:
         return gymctl("up", *arguments, "--engine", "local", f"+head_server.port={free_port()}")
 
     yield start
@@ -43,12 +44,12 @@ def up(gymctl, folder):
 
 def alive(pid: int) -> bool:
     try:
-        return f"{pid}" and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def test_from_up_to_down(gymctl, folder, up):
+def test_from_up_to_down(gymctl: Gymctl, folder: Path, up: Gymctl) -> None:
     result = up(EXAMPLE)
     assert result.code == 0
     assert "6 servers" in result.out and "gymctl down" in result.out
@@ -85,7 +86,7 @@ def test_from_up_to_down(gymctl, folder, up):
     assert gymctl("status").code == 2
 
 
-def test_up_again_takes_the_place_of_what_ran(gymctl, folder, up):
+def test_up_again_takes_the_place_of_what_ran(gymctl: Gymctl, folder: Path, up: Gymctl) -> None:
     up(EXAMPLE)
     first = int((folder / ".gymctl" / "local.pid").read_text())
     (folder / "stack.yaml").write_text(GOOD)
@@ -96,14 +97,14 @@ def test_up_again_takes_the_place_of_what_ran(gymctl, folder, up):
     }  # fmt: skip
 
 
-def test_a_mistake_leaves_what_runs_alone(gymctl, folder, up):
+def test_a_mistake_leaves_what_runs_alone(gymctl: Gymctl, folder: Path, up: Gymctl) -> None:
     up(EXAMPLE)
     (folder / "stack.yaml").write_text(GOOD.replace("scripted_model", "no_such_model"))
     assert up("stack.yaml").code == 2
     assert gymctl("status").code == 0
 
 
-def test_a_port_that_is_taken_leaves_what_runs_alone(gymctl, folder, up):
+def test_a_port_that_is_taken_leaves_what_runs_alone(gymctl: Gymctl, folder: Path, up: Gymctl) -> None:
     up(EXAMPLE)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -115,12 +116,12 @@ def test_a_port_that_is_taken_leaves_what_runs_alone(gymctl, folder, up):
     assert gymctl("status").code == 0
 
 
-def test_a_stack_takes_the_ports_of_the_one_before(gymctl, folder):
+def test_a_stack_takes_the_ports_of_the_one_before(gymctl: Gymctl, folder: Path) -> None:
     arguments = ("up", EXAMPLE, "--engine", "local", f"+head_server.port={free_port()}")
     assert [gymctl(*arguments).code, gymctl(*arguments).code, gymctl("down").code] == [0, 0, 0]
 
 
-def test_what_had_to_make_room_for_a_failure_is_said(gymctl, folder, up):
+def test_what_had_to_make_room_for_a_failure_is_said(gymctl: Gymctl, folder: Path, up: Gymctl) -> None:
     up(EXAMPLE)
     failing_server(folder, "raise RuntimeError('no table')")
     result = up("stack.yaml")
@@ -130,13 +131,13 @@ def test_what_had_to_make_room_for_a_failure_is_said(gymctl, folder, up):
     assert contents(folder).keys() & {".gymctl"} == set()
 
 
-def test_no_secret_is_written_down(folder, up):
+def test_no_secret_is_written_down(folder: Path, up: Gymctl) -> None:
     secret = "sk-a-key-that-nobody-may-see"
     assert up(EXAMPLE, f"+policy_api_key={secret}").code == 0
     assert not [path for path, text in contents(folder).items() if secret.encode() in text]
 
 
-def test_a_process_that_ended_is_seen_and_not_mistaken_for_another(gymctl, folder, up):
+def test_a_process_that_ended_is_seen_and_not_mistaken_for_another(gymctl: Gymctl, folder: Path, up: Gymctl) -> None:
     up(EXAMPLE)
     pid = int((folder / ".gymctl" / "local.pid").read_text())
     os.kill(pid, signal.SIGKILL)
@@ -159,7 +160,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition, process: subprocess.Popen[str]) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 30
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -167,7 +168,7 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def test_interrupted_collection_loses_nothing_and_goes_on(gymctl, folder, up):
+def test_interrupted_collection_loses_nothing_and_goes_on(gymctl: Gymctl, folder: Path, up: Gymctl) -> None:
     up(EXAMPLE)
     out = folder / "out.jsonl"
     arguments = ["collect", "--input", str(EXAMPLE / "rows.jsonl"), "--output", "out.jsonl", "--num-repeats", "300"]
@@ -204,7 +205,7 @@ def failing_server(folder: Path, startup: str) -> None:
     )
 
 
-def test_an_interrupt_says_what_had_to_make_room(folder, up):
+def test_an_interrupt_says_what_had_to_make_room(folder: Path, up: Gymctl) -> None:
     up(EXAMPLE)
     number = folder / ".gymctl" / "local.pid"
     before = number.read_text()
@@ -217,7 +218,7 @@ def test_an_interrupt_says_what_had_to_make_room(folder, up):
     assert not (folder / ".gymctl").exists()
 
 
-def test_interrupted_up_leaves_nothing(folder):
+def test_interrupted_up_leaves_nothing(folder: Path) -> None:
     failing_server(folder, "await asyncio.sleep(60)")
     process = start("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}")
     state = folder / ".gymctl" / "stack.json"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_stack import GOOD, CommandResult
+from cli_stack import GOOD, CommandResult, Gymctl
 from free_ports import free_port
 
 pytestmark = pytest.mark.processes
@@ -15,14 +14,14 @@ pytestmark = pytest.mark.processes
 ROWS = Path(__file__).parents[2] / "examples" / "quickstart" / "rows.jsonl"
 
 
-def start(gymctl: Callable[..., CommandResult], *arguments: str) -> CommandResult:
+def start(gymctl: Gymctl, *arguments: str) -> CommandResult:
     result = gymctl("up", "stack.yaml", "--engine", "local", f"+head_server.port={free_port()}", *arguments)
     assert result.code == 0, result.err
     return result
 
 
 def test_a_model_of_another_stack(
-    gymctl: Callable[..., CommandResult], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    gymctl: Gymctl, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -55,7 +54,7 @@ def test_a_model_of_another_stack(
             gymctl("down")
 
 
-def test_up_says_that_a_server_elsewhere_does_not_answer(gymctl: Callable[..., CommandResult], folder: Path) -> None:
+def test_up_says_that_a_server_elsewhere_does_not_answer(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     url = f"http://127.0.0.1:{free_port()}"
     result = start(gymctl, f"++policy_model.at={url}")

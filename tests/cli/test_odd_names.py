@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_stack import CommandResult
+from cli_stack import Gymctl
 from free_ports import free_port
 from odd_names import AGENT, LONG, SESSIONS, rewards_of, write_odd_stack
 
 pytestmark = pytest.mark.processes
 
 
-def test_a_local_stack_keeps_the_names_of_its_servers(gymctl: Callable[..., CommandResult], folder: Path) -> None:
+def test_a_local_stack_keeps_the_names_of_its_servers(gymctl: Gymctl, folder: Path) -> None:
     count = write_odd_stack(folder)
     assert gymctl("config", "check", "stack.yaml").code == 0
     assert gymctl("render", "stack.yaml").code == 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cli_stack import Gymctl
 
 COORDINATOR = """\
 head_server: {host: 192.168.1.100, port: 11000}
@@ -37,19 +39,19 @@ far_agent:
 
 
 @pytest.fixture
-def files(folder):
+def files(folder: Path) -> tuple[str, str]:
     (folder / "coordinator.yaml").write_text(COORDINATOR)
     (folder / "workers.yaml").write_text(WORKER)
     return "coordinator.yaml", "workers.yaml"
 
 
-def planned(gymctl, *arguments):
+def planned(gymctl: Gymctl, *arguments: str) -> dict[str, dict[str, Any]]:
     result = gymctl("plan-nodes", *arguments, "--json")
     assert result.code == 0, result.err
     return {machine["address"]: machine for machine in json.loads(result.out)}
 
 
-def test_every_server_is_on_one_machine_and_sizes_are_the_larger_of_two(gymctl, files):
+def test_every_server_is_on_one_machine_and_sizes_are_the_larger_of_two(gymctl: Gymctl, files: tuple[str, str]) -> None:
     machines = planned(gymctl, *files)
     assert {address: (item["role"], item["holds"]) for address, item in machines.items()} == {
         "192.168.1.100": ("coordinator", ["head", "tools", "my_agent x 3"]),
@@ -62,7 +64,7 @@ def test_every_server_is_on_one_machine_and_sizes_are_the_larger_of_two(gymctl, 
     assert [item["gpus"] for item in machines.values()] == ["-", "2", "-"]
 
 
-def test_a_port_is_open_to_those_who_call_it_and_nobody_else(gymctl, files):
+def test_a_port_is_open_to_those_who_call_it_and_nobody_else(gymctl: Gymctl, files: tuple[str, str]) -> None:
     machines = planned(gymctl, *files)
     openings = {
         (address, item["server"], item["port"]): set(item["callers"])
@@ -77,7 +79,7 @@ def test_a_port_is_open_to_those_who_call_it_and_nobody_else(gymctl, files):
     }
 
 
-def test_the_rules_name_each_port_once_per_caller(gymctl, files):
+def test_the_rules_name_each_port_once_per_caller(gymctl: Gymctl, files: tuple[str, str]) -> None:
     result = gymctl("plan-nodes", *files, "--firewall", "ufw")
     assert "ufw allow proto tcp from 192.168.1.102 to any port 8080 comment 'gymctl: tools'" in result.out
     assert result.out.count("ufw allow") == 6
@@ -86,7 +88,7 @@ def test_the_rules_name_each_port_once_per_caller(gymctl, files):
     assert result.out.count(" drop") == 4
 
 
-def test_one_machine_needs_nothing_open(gymctl, folder):
+def test_one_machine_needs_nothing_open(gymctl: Gymctl, folder: Path) -> None:
     text = "\n".join(COORDINATOR.splitlines()[1:]) + "\n" + WORKER
     for address in ("192.168.1.100", "192.168.1.101", "192.168.1.102"):
         text = text.replace(f"host: {address}", "host: 127.0.0.1")
@@ -98,7 +100,9 @@ def test_one_machine_needs_nothing_open(gymctl, folder):
 
 @pytest.mark.parametrize("head", ["head_server: {port: 11000}", "head_server: {host: 127.0.0.1}"])
 @pytest.mark.parametrize("options", [["ufw"], ["nftables"], ["nftables", "--json"]])
-def test_rules_need_an_address_of_the_head(gymctl, files, head, options):
+def test_rules_need_an_address_of_the_head(
+    gymctl: Gymctl, files: tuple[str, str], head: str, options: list[str]
+) -> None:
     coordinator = Path(files[0])
     coordinator.write_text(f"{head}\n" + "\n".join(COORDINATOR.splitlines()[1:]).replace("192.168.1.100", "127.0.0.1"))
     result = gymctl("plan-nodes", *files, "--firewall", *options)
@@ -110,7 +114,7 @@ def test_rules_need_an_address_of_the_head(gymctl, files, head, options):
     assert gymctl("plan-nodes", *files).code == 0
 
 
-def test_ufw_takes_no_names(gymctl, files):
+def test_ufw_takes_no_names(gymctl: Gymctl, files: tuple[str, str]) -> None:
     workers = Path(files[1])
     workers.write_text(WORKER.replace("192.168.1.102", "worker-2"))
     result = gymctl("plan-nodes", *files, "--firewall", "ufw")
@@ -119,7 +123,7 @@ def test_ufw_takes_no_names(gymctl, files):
     assert "worker-2 } tcp dport 11000 accept" in gymctl("plan-nodes", *files, "--firewall", "nftables").out
 
 
-def test_wrong_inputs(gymctl, files):
+def test_wrong_inputs(gymctl: Gymctl, files: tuple[str, str]) -> None:
     result = gymctl("plan-nodes", *files, "--firewall", "iptables")
     assert result.code == 2
     assert result.err.startswith(

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_stack import EXAMPLE, CommandResult
+from cli_stack import EXAMPLE, Gymctl
 from free_ports import free_port
 
 pytestmark = pytest.mark.processes
 
 Row = dict[str, Any]
-Gymctl = Callable[..., CommandResult]
 WEATHER = "example_single_tool_call"
 STEPS = "example_multi_step_resources_server"
 AGENTS = {WEATHER: f"{WEATHER}_simple_agent", STEPS: "example_multi_step_simple_agent"}

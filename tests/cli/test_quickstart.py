@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
-from cli_stack import contents
+from cli_stack import Gymctl, contents
 
 FILES = {
     "rollouts.jsonl",
@@ -18,12 +19,12 @@ ENVIRONMENTS = ("example_single_tool_call_simple_agent", "example_multi_step_sim
 
 
 @pytest.fixture(autouse=True)
-def without_docker(monkeypatch):
+def without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
 
 
-def test_ten_rollouts_of_two_environments(gymctl, folder):
+def test_ten_rollouts_of_two_environments(gymctl: Gymctl, folder: Path) -> None:
     result = gymctl("quickstart")
     assert result.code == 0
     assert [path.name for path in folder.iterdir()] == ["gymctl-quickstart"]
@@ -44,13 +45,13 @@ def test_ten_rollouts_of_two_environments(gymctl, folder):
     assert result.lines[-1].startswith("10/10 rollouts")
 
 
-def test_again_it_replaces_what_it_left(gymctl, folder):
+def test_again_it_replaces_what_it_left(gymctl: Gymctl, folder: Path) -> None:
     first, second = gymctl("quickstart", "-o", "here"), gymctl("quickstart", "-o", "here")
     assert (first.code, second.code) == (0, 0)
     assert set(contents(folder / "here")) == FILES
 
 
-def test_the_report_as_json_is_all_that_is_printed(gymctl, folder):
+def test_the_report_as_json_is_all_that_is_printed(gymctl: Gymctl, folder: Path) -> None:
     result = gymctl("quickstart", "--json")
     report = json.loads(result.out)
     assert (report["total"], report["done"], report["failed"]) == (10, 10, 0)
@@ -58,7 +59,7 @@ def test_the_report_as_json_is_all_that_is_printed(gymctl, folder):
     assert result.err == ""
 
 
-def test_the_next_step_it_names_works(gymctl, folder):
+def test_the_next_step_it_names_works(gymctl: Gymctl, folder: Path) -> None:
     command = next(line for line in gymctl("quickstart").out.splitlines() if "see the Compose file" in line)
     rendered = gymctl(*command.split()[-2:])
     assert rendered.code == 0

@@ -7,10 +7,11 @@ import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, GOOD, contents
+from cli_stack import EXAMPLE, GOOD, Gymctl, contents
 
 SECRET = "sk-a-key-that-nobody-may-see"
 MODEL = """\
@@ -25,12 +26,12 @@ policy_model:
 
 
 @pytest.fixture
-def with_a_key(folder):
+def with_a_key(folder: Path) -> list[str]:
     (folder / "stack.yaml").write_text(GOOD.replace(GOOD[: GOOD.index("weather:")], MODEL))
     return ["stack.yaml", "+policy_base_url=http://10.0.0.7/v1", f"+policy_api_key={SECRET}"]
 
 
-def test_the_same_bytes_each_time_and_in_each_process(gymctl, folder):
+def test_the_same_bytes_each_time_and_in_each_process(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     texts = {gymctl("render", "stack.yaml").out for _ in range(2)}
     for seed in ("0", "1"):
@@ -43,7 +44,7 @@ def test_the_same_bytes_each_time_and_in_each_process(gymctl, folder):
     assert set(document["services"]) == {"head", "policy_model", "weather", "my_agent"}
 
 
-def test_a_file_is_what_standard_output_would_be(gymctl, folder):
+def test_a_file_is_what_standard_output_would_be(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     printed = gymctl("render", "stack.yaml")
     result = gymctl("render", "stack.yaml", "-o", "compose.yaml")
@@ -53,20 +54,20 @@ def test_a_file_is_what_standard_output_would_be(gymctl, folder):
     assert set(contents(folder)) == {"stack.yaml", "compose.yaml"}
 
 
-def test_a_file_of_ours_is_replaced(gymctl, folder):
+def test_a_file_of_ours_is_replaced(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     for name in ("one", "two"):
         assert gymctl("render", "stack.yaml", "-o", "compose.yaml", "--name", name).code == 0
     assert yaml.safe_load((folder / "compose.yaml").read_text())["name"] == "two"
 
 
-def test_the_stack_is_named_after_the_folder_of_the_file(gymctl, folder):
+def test_the_stack_is_named_after_the_folder_of_the_file(gymctl: Gymctl, folder: Path) -> None:
     (folder / "My Stack").mkdir()
     gymctl("render", EXAMPLE, "-o", "My Stack/compose.yaml")
     assert yaml.safe_load((folder / "My Stack" / "compose.yaml").read_text())["name"] == "mystack"
 
 
-def test_notes_go_to_standard_error(gymctl, folder):
+def test_notes_go_to_standard_error(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     result = gymctl("render", "stack.yaml", "+policy_model.responses_api_models.scripted_model.unheard=1")
     assert result.code == 0
@@ -75,13 +76,13 @@ def test_notes_go_to_standard_error(gymctl, folder):
     yaml.safe_load(result.out)
 
 
-def test_loopback_becomes_the_hosts_name_with_a_note(gymctl, with_a_key):
+def test_loopback_becomes_the_hosts_name_with_a_note(gymctl: Gymctl, with_a_key: list[str]) -> None:
     result = gymctl("render", *with_a_key, "++policy_base_url=http://localhost:8000/v1")
     assert "host.docker.internal" in result.out
     assert any("localhost" in line and line.startswith("note: ") for line in result.lines)
 
 
-def test_no_secret_is_printed(gymctl, folder, with_a_key):
+def test_no_secret_is_printed(gymctl: Gymctl, folder: Path, with_a_key: list[str]) -> None:
     result = gymctl("render", *with_a_key)
     assert result.code == 0
     assert SECRET not in result.out + result.err
@@ -89,12 +90,12 @@ def test_no_secret_is_printed(gymctl, folder, with_a_key):
     assert list(contents(folder)) == ["stack.yaml"]
 
 
-def test_a_configuration_without_secrets_says_so(gymctl, folder):
+def test_a_configuration_without_secrets_says_so(gymctl: Gymctl, folder: Path) -> None:
     assert gymctl("secrets", "list", "examples/quickstart").out == "this configuration has no secrets\n"
     assert gymctl("secrets", "list", "examples/quickstart", "--json").out == "{}\n"
 
 
-def test_secrets_lie_in_files_for_this_user_only(gymctl, folder, with_a_key):
+def test_secrets_lie_in_files_for_this_user_only(gymctl: Gymctl, folder: Path, with_a_key: list[str]) -> None:
     result = gymctl("render", *with_a_key, "-o", "compose.yaml")
     assert result.code == 0
     text = (folder / "compose.yaml").read_text()
@@ -109,7 +110,7 @@ def test_secrets_lie_in_files_for_this_user_only(gymctl, folder, with_a_key):
     assert (folder / ".gymctl" / ".gitignore").read_text() == "*\n"
 
 
-def test_upstreams_spelling(gymctl, folder):
+def test_upstreams_spelling(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     ours = gymctl("render", "stack.yaml", "+head_server.port=12345")
     theirs = gymctl("render", "+config_paths=[stack.yaml]", "+head_server.port=12345")
@@ -118,7 +119,7 @@ def test_upstreams_spelling(gymctl, folder):
     assert "12345" in str(document["services"]["head"]["ports"])
 
 
-def test_the_command_that_renders_a_file_again_has_its_options(gymctl, folder):
+def test_the_command_that_renders_a_file_again_has_its_options(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     first = gymctl("render", "stack.yaml", "--slice", "full", "--name", "other", "--nofile", "4096").out
     again = first.splitlines()[0].rpartition("gymctl ")[2]
@@ -127,7 +128,7 @@ def test_the_command_that_renders_a_file_again_has_its_options(gymctl, folder):
     assert (folder / "compose.yaml").read_text() == first
 
 
-def test_a_version_of_nemo_gym_that_is_none(gymctl, folder):
+def test_a_version_of_nemo_gym_that_is_none(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     result = gymctl("render", "stack.yaml", "--gym-version", "newest")
     assert (result.code, result.out) == (2, "")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
-from cli_stack import GOOD, contents
+from cli_stack import GOOD, Gymctl, contents
 
 
 @pytest.fixture(autouse=True)
-def _stack(folder):
+def _stack(folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
 
 
-def test_the_stack_file_and_its_changes(gymctl, folder):
+def test_the_stack_file_and_its_changes(gymctl: Gymctl, folder: Path) -> None:
     result = gymctl("render", "stack.yaml", "--target", "swarm", "-o", "stack.out.yaml")
     assert (result.code, result.out) == (0, "")
     document = yaml.safe_load((folder / "stack.out.yaml").read_text())
@@ -32,7 +33,7 @@ def test_the_stack_file_and_its_changes(gymctl, folder):
     assert set(contents(folder)) == {"stack.yaml", "stack.out.yaml"}
 
 
-def test_the_changes_as_json(gymctl):
+def test_the_changes_as_json(gymctl: Gymctl) -> None:
     result = gymctl("render", "stack.yaml", "--target", "swarm", "--json", "-o", "out.yaml")
     changes = json.loads(result.out)
     assert {
@@ -45,14 +46,14 @@ def test_the_changes_as_json(gymctl):
     assert "swarm:" not in result.err
 
 
-def test_the_head_is_opened_deliberately(gymctl):
+def test_the_head_is_opened_deliberately(gymctl: Gymctl) -> None:
     result = gymctl("render", "stack.yaml", "--target", "swarm", "--publish", "0.0.0.0")
     ports = yaml.safe_load(result.out)["services"]["head"]["ports"]
     assert ports == [{"target": 11000, "published": 11000, "mode": "host"}]
     assert "11000 on every interface of the node it runs on" in result.err
 
 
-def test_compose_publishes_on_one_address(gymctl):
+def test_compose_publishes_on_one_address(gymctl: Gymctl) -> None:
     result = gymctl("render", "stack.yaml", "--publish", "10.0.0.7")
     assert yaml.safe_load(result.out)["services"]["head"]["ports"][0]["host_ip"] == "10.0.0.7"
 
@@ -70,14 +71,14 @@ def test_compose_publishes_on_one_address(gymctl):
         (["--json", "--target", "swarm"], "--json prints the changes of --target swarm and needs an output file"),
     ],
 )
-def test_wrong_options(gymctl, folder, options, error):
+def test_wrong_options(gymctl: Gymctl, folder: Path, options: list[str], error: str) -> None:
     result = gymctl("render", "stack.yaml", *options)
     assert result.code == 2
     assert result.err.startswith(f"error: {error}")
     assert set(contents(folder)) == {"stack.yaml"}
 
 
-def test_placement_is_followed_by_swarm_and_noted_for_compose(gymctl):
+def test_placement_is_followed_by_swarm_and_noted_for_compose(gymctl: Gymctl) -> None:
     place = "+placement={role: worker}"
     swarm = gymctl("render", "stack.yaml", "--target", "swarm", place)
     deploy = yaml.safe_load(swarm.out)["services"]["weather"]["deploy"]
@@ -87,7 +88,7 @@ def test_placement_is_followed_by_swarm_and_noted_for_compose(gymctl):
     assert "note: placement (head, policy_model, weather and 1 more) is ignored by Compose" in compose.err
 
 
-def test_replicas_that_share_gpus_on_one_machine_are_told(gymctl):
+def test_replicas_that_share_gpus_on_one_machine_are_told(gymctl: Gymctl) -> None:
     several = ("+weather.replicas=2", "+weather.resources={gpus: 1}")
     assert "weather: Compose gives all 2 replicas the same GPUs" in gymctl("render", "stack.yaml", *several).err
     assert "GPUs" not in gymctl("render", "stack.yaml", "+weather.resources={gpus: 1}").err

@@ -9,10 +9,13 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cli_stack import contents
+from cli_stack import CommandResult, Gymctl, contents
 from free_ports import free_port
 
 from gymctl import assets
@@ -52,9 +55,24 @@ their_agent:
 ROWS = "resources_servers/example_single_tool_call/data/example.jsonl"
 
 
-@pytest.fixture
-def machines(gymctl, folder, monkeypatch):
+@dataclass(frozen=True)
+class Machines:
     """Two folders, and a way to run a command in one of them."""
+
+    folders: dict[str, Path]
+    """Of the ``coordinator`` and the ``worker``."""
+    head: str
+    """The address of the coordinator's head."""
+    gymctl: Gymctl
+    monkeypatch: pytest.MonkeyPatch
+
+    def __call__(self, where: str, *arguments: object) -> CommandResult:
+        self.monkeypatch.chdir(self.folders[where])
+        return self.gymctl(*arguments)
+
+
+@pytest.fixture
+def machines(gymctl: Gymctl, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machines]:
     monkeypatch.delenv("GYMCTL_HEAD_TOKEN", raising=False)
     port = free_port()
     folders = {name: folder / name for name in ("coordinator", "worker")}
@@ -62,19 +80,14 @@ def machines(gymctl, folder, monkeypatch):
         folders[name].mkdir()
         (folders[name] / f"{name}.yaml").write_text(text.format(port=port))
 
-    def run(where, *arguments):
-        monkeypatch.chdir(folders[where])
-        return gymctl(*arguments)
-
-    run.head = f"http://127.0.0.1:{port}"
-    run.folders = folders
+    run = Machines(folders=folders, head=f"http://127.0.0.1:{port}", gymctl=gymctl, monkeypatch=monkeypatch)
     yield run
     for name, place in folders.items():
         if (place / ".gymctl" / "stack.json").exists():
             run(name, "down")
 
 
-def coordinator_up(run):
+def coordinator_up(run: Machines) -> Path:
     up = ["up", "coordinator.yaml", "--role", "coordinator", "--engine", "local"]
     result = run("coordinator", *up)
     assert result.code == 0, result.err
@@ -82,20 +95,20 @@ def coordinator_up(run):
     return run.folders["coordinator"] / ".gymctl" / "head-token"
 
 
-def worker_up(run, *options):
+def worker_up(run: Machines, *options: object) -> CommandResult:
     return run("worker", "up", "worker.yaml", "--role", "worker", "--engine", "local", "--node", "gpu1", *options)
 
 
-def get(url):
+def get(url: str) -> Any:
     with urllib.request.urlopen(url) as reply:
         return json.load(reply)
 
 
-def statuses(run):
+def statuses(run: Machines) -> dict[str, dict[str, Any]]:
     return {item["name"]: item for item in json.loads(run("coordinator", "status", "--json").out)}
 
 
-def test_a_worker_registers_serves_rollouts_and_leaves(machines):
+def test_a_worker_registers_serves_rollouts_and_leaves(machines: Machines) -> None:
     token = coordinator_up(machines)
     assert token.stat().st_mode & 0o077 == 0
     result = worker_up(machines, "--token-file", token)
@@ -123,7 +136,7 @@ def test_a_worker_registers_serves_rollouts_and_leaves(machines):
     assert "policy_model" not in statuses(machines)
 
 
-def test_a_coordinator_collects_from_agents_of_workers_too(machines):
+def test_a_coordinator_collects_from_agents_of_workers_too(machines: Machines) -> None:
     token = coordinator_up(machines)
     place = machines.folders["coordinator"]
     rows = (assets.folder("services") / ROWS).read_text()
@@ -152,7 +165,7 @@ def test_a_coordinator_collects_from_agents_of_workers_too(machines):
     assert rollout["agent_ref"] == {"name": "their_agent"} and rollout["reward"] == 1.0
 
 
-def test_where_no_agent_is_nothing_is_collected(machines):
+def test_where_no_agent_is_nothing_is_collected(machines: Machines) -> None:
     token = coordinator_up(machines)
     assert worker_up(machines, "--token-file", token).code == 0
     (machines.folders["worker"] / "rows.jsonl").write_text((assets.folder("services") / ROWS).read_text())
@@ -162,7 +175,7 @@ def test_where_no_agent_is_nothing_is_collected(machines):
     assert not (machines.folders["worker"] / "rollouts.jsonl").exists()
 
 
-def test_a_wrong_token_is_refused_and_says_where_the_right_one_is(machines, tmp_path):
+def test_a_wrong_token_is_refused_and_says_where_the_right_one_is(machines: Machines, tmp_path: Path) -> None:
     coordinator_up(machines)
     wrong = tmp_path / "token"
     wrong.write_text("not-the-token\n")
@@ -173,7 +186,7 @@ def test_a_wrong_token_is_refused_and_says_where_the_right_one_is(machines, tmp_
     assert get(f"{machines.head}/nodes") == []
 
 
-def test_a_head_without_a_role_takes_no_workers(machines):
+def test_a_head_without_a_role_takes_no_workers(machines: Machines) -> None:
     result = machines("worker", "up", "worker.yaml", "--engine", "local")
     assert result.code == 0, result.err
     body = json.dumps({"token": "", "node": "x", "servers": []}).encode()
@@ -184,7 +197,7 @@ def test_a_head_without_a_role_takes_no_workers(machines):
     assert refused.value.code == 403 and "--role coordinator" in refused.value.read().decode()
 
 
-def test_a_head_alone_lists_those_who_come(machines):
+def test_a_head_alone_lists_those_who_come(machines: Machines) -> None:
     head = machines.folders["coordinator"]
     (head / "head.yaml").write_text(f"head_server: {{host: 127.0.0.1, port: {machines.head.rpartition(':')[2]}}}\n")
     result = machines("coordinator", "up", "head.yaml", "--role", "head", "--engine", "local")
@@ -208,14 +221,16 @@ def test_a_head_alone_lists_those_who_come(machines):
         ("worker", ["worker.yaml", "--role", "worker", "--token-file", "nowhere"], "cannot be read"),
     ],
 )
-def test_what_is_missing_is_told_and_nothing_is_written(machines, where, arguments, message):
+def test_what_is_missing_is_told_and_nothing_is_written(
+    machines: Machines, where: str, arguments: list[str], message: str
+) -> None:
     before = contents(machines.folders[where])
     result = machines(where, "up", *arguments, "--engine", "local")
     assert result.code == 2 and message in result.err
     assert contents(machines.folders[where]) == before
 
 
-def test_an_address_that_is_not_this_machines_is_refused(machines):
+def test_an_address_that_is_not_this_machines_is_refused(machines: Machines) -> None:
     place: Path = machines.folders["worker"]
     (place / "token").write_text("secret-token\n")
     text = (place / "worker.yaml").read_text().replace("host: 127.0.0.1}", "host: 192.0.2.7}")
@@ -224,7 +239,7 @@ def test_an_address_that_is_not_this_machines_is_refused(machines):
     assert result.code == 2 and "192.0.2.7 is not an address of this machine" in result.err
 
 
-def test_a_head_at_an_address_that_is_not_this_machines_is_refused(machines):
+def test_a_head_at_an_address_that_is_not_this_machines_is_refused(machines: Machines) -> None:
     place: Path = machines.folders["coordinator"]
     text = (place / "coordinator.yaml").read_text().replace("host: 127.0.0.1,", "host: 192.0.2.7,")
     (place / "coordinator.yaml").write_text(text)
@@ -234,7 +249,7 @@ def test_a_head_at_an_address_that_is_not_this_machines_is_refused(machines):
     assert set(contents(place)) == {"coordinator.yaml"}
 
 
-def test_a_worker_that_dies_is_seen_as_gone(machines):
+def test_a_worker_that_dies_is_seen_as_gone(machines: Machines) -> None:
     token = coordinator_up(machines)
     assert worker_up(machines, "--token-file", token).code == 0
     pid = int((machines.folders["worker"] / ".gymctl" / "local.pid").read_text())

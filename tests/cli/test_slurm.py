@@ -12,12 +12,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cli_stack import EXAMPLE, GOOD, CommandResult
+from cli_stack import EXAMPLE, GOOD, Gymctl
 from free_ports import free_port
 
 from gymctl import assets
@@ -153,7 +152,7 @@ def cluster(folder: Path) -> Cluster:
 
 
 @pytest.mark.parametrize("name", ["quickstart", "vllm", "ray-own", "replicas", "policy-and-judge", "vllm-cpu"])
-def test_scripts_of_all_examples_are_valid(gymctl: Callable[..., CommandResult], folder: Path, name: str) -> None:
+def test_scripts_of_all_examples_are_valid(gymctl: Gymctl, folder: Path, name: str) -> None:
     rendered = gymctl("render", assets.folder("examples") / name, "--target", "slurm", "-o", "stack.sbatch")
     assert rendered.code == 0, rendered.err
     checked = subprocess.run(["bash", "-n", "stack.sbatch"], capture_output=True, text=True, check=False)
@@ -161,7 +160,7 @@ def test_scripts_of_all_examples_are_valid(gymctl: Callable[..., CommandResult],
     assert "submit it: sbatch stack.sbatch" in rendered.err
 
 
-def test_a_component_for_each_block_of_gpus(gymctl: Callable[..., CommandResult], folder: Path) -> None:
+def test_a_component_for_each_block_of_gpus(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(WITH_MODEL)
     text = gymctl("render", "stack.yaml", "--target", "slurm", "--cpu-nodes", "2").out
     header = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH")]
@@ -181,7 +180,7 @@ def test_a_component_for_each_block_of_gpus(gymctl: Callable[..., CommandResult]
     ],
 )
 def test_what_a_job_cannot_be_is_refused(
-    gymctl: Callable[..., CommandResult], folder: Path, text: str, options: list[str], message: str
+    gymctl: Gymctl, folder: Path, text: str, options: list[str], message: str
 ) -> None:
     (folder / "stack.yaml").write_text(text)
     refused = gymctl("render", "stack.yaml", "--target", "slurm", *options)
@@ -190,14 +189,12 @@ def test_what_a_job_cannot_be_is_refused(
     assert refused.out == ""
 
 
-def test_cpu_nodes_are_for_slurm(gymctl: Callable[..., CommandResult], folder: Path) -> None:
+def test_cpu_nodes_are_for_slurm(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     assert "--cpu-nodes is for --target slurm" in gymctl("render", "stack.yaml", "--cpu-nodes", "2").err
 
 
-def test_a_rendered_script_may_be_rendered_again_and_another_file_not(
-    gymctl: Callable[..., CommandResult], folder: Path
-) -> None:
+def test_a_rendered_script_may_be_rendered_again_and_another_file_not(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     command = ["render", "stack.yaml", "--target", "slurm", "-o", "stack.sbatch"]
     assert [gymctl(*command).code, gymctl(*command).code] == [0, 0]
@@ -207,7 +204,7 @@ def test_a_rendered_script_may_be_rendered_again_and_another_file_not(
 
 @pytest.mark.processes
 @pytest.mark.enable_socket
-def test_a_job_on_two_nodes_collects_and_leaves_nothing(gymctl: Callable[..., CommandResult], cluster: Cluster) -> None:
+def test_a_job_on_two_nodes_collects_and_leaves_nothing(gymctl: Gymctl, cluster: Cluster) -> None:
     shutil.copy(EXAMPLE / "rows.jsonl", cluster.folder / "rows.jsonl")
     script = cluster.folder / "stack.sbatch"
     rendered = gymctl("render", EXAMPLE, "--target", "slurm", "--cpu-nodes", "2", "-o", script)
@@ -224,7 +221,7 @@ def test_a_job_on_two_nodes_collects_and_leaves_nothing(gymctl: Callable[..., Co
 
 @pytest.mark.processes
 @pytest.mark.enable_socket
-def test_models_and_ray_are_started_and_joined(gymctl: Callable[..., CommandResult], cluster: Cluster) -> None:
+def test_models_and_ray_are_started_and_joined(gymctl: Gymctl, cluster: Cluster) -> None:
     (cluster.folder / "stack.yaml").write_text(WITH_MODEL + "ray: {}\n")
     row = {"responses_create_params": {"input": "hello"}, "agent_ref": {"name": "my_agent"}}
     (cluster.folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
@@ -249,9 +246,7 @@ def test_models_and_ray_are_started_and_joined(gymctl: Callable[..., CommandResu
 
 @pytest.mark.processes
 @pytest.mark.enable_socket
-def test_a_job_without_a_command_runs_until_it_is_cancelled(
-    gymctl: Callable[..., CommandResult], cluster: Cluster
-) -> None:
+def test_a_job_without_a_command_runs_until_it_is_cancelled(gymctl: Gymctl, cluster: Cluster) -> None:
     script = cluster.folder / "stack.sbatch"
     assert gymctl("render", EXAMPLE, "--target", "slurm", "-o", script).code == 0
     job = subprocess.Popen(
@@ -274,7 +269,7 @@ def test_a_job_without_a_command_runs_until_it_is_cancelled(
 
 
 @pytest.mark.processes
-def test_a_server_that_does_not_start_ends_the_job(gymctl: Callable[..., CommandResult], cluster: Cluster) -> None:
+def test_a_server_that_does_not_start_ends_the_job(gymctl: Gymctl, cluster: Cluster) -> None:
     (cluster.folder / "stack.yaml").write_text(GOOD)
     script = cluster.folder / "stack.sbatch"
     assert gymctl("render", "stack.yaml", "--target", "slurm", "-o", script).code == 0
@@ -286,7 +281,7 @@ def test_a_server_that_does_not_start_ends_the_job(gymctl: Callable[..., Command
 
 
 @pytest.mark.processes
-def test_an_allocation_with_too_few_nodes_is_refused(gymctl: Callable[..., CommandResult], cluster: Cluster) -> None:
+def test_an_allocation_with_too_few_nodes_is_refused(gymctl: Gymctl, cluster: Cluster) -> None:
     (cluster.folder / "stack.yaml").write_text(GOOD)
     script = cluster.folder / "stack.sbatch"
     assert gymctl("render", "stack.yaml", "--target", "slurm", "--cpu-nodes", "2", "-o", script).code == 0

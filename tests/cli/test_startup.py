@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -46,7 +47,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize(("arguments", "code"), COMMANDS.values(), ids=COMMANDS)
-def test_nothing_heavy_is_imported(folder, arguments, code):
+def test_nothing_heavy_is_imported(folder: Path, arguments: list[str], code: int) -> None:
     (folder / "stack.yaml").write_text("".join(ENVIRONMENT.format(n=n) for n in range(4)))
     script = (
         "import sys\n"
@@ -63,7 +64,9 @@ def test_nothing_heavy_is_imported(folder, arguments, code):
 
 
 @pytest.mark.parametrize(("arguments", "is_brief"), [(["render", "stack.yaml"], True), (["status"], False)])
-def test_only_brief_commands_do_without_garbage_collection_and_plugins(folder, arguments, is_brief):
+def test_only_brief_commands_do_without_garbage_collection_and_plugins(
+    folder: Path, arguments: list[str], is_brief: bool
+) -> None:
     (folder / "stack.yaml").write_text(ENVIRONMENT.format(n=1))
     script = (
         "import gc, os, sys\n"
@@ -78,27 +81,40 @@ def test_only_brief_commands_do_without_garbage_collection_and_plugins(folder, a
     assert done.stdout.splitlines()[-1] == f"state: {not is_brief} {is_brief}"
 
 
-def test_each_command_is_registered_by_the_module_that_its_name_leads_to():
+def command_names(line: typer.Typer) -> Iterator[str]:
+    for command in line.registered_commands:
+        assert command.callback is not None
+        yield command.name or command.callback.__name__
+
+
+def group_names(line: typer.Typer) -> Iterator[str]:
+    for group in line.registered_groups:
+        assert group.typer_instance is not None
+        name = group.name or group.typer_instance.info.name
+        assert isinstance(name, str)
+        yield name
+
+
+def test_each_command_is_registered_by_the_module_that_its_name_leads_to() -> None:
     for module in needed_modules([]):
         line = typer.Typer()
         import_module(f"gymctl.cli.{module}").register(line)
-        functions = [command.name or command.callback.__name__ for command in line.registered_commands]
-        names = [*functions, *(group.name or group.typer_instance.info.name for group in line.registered_groups)]
+        names = [*command_names(line), *group_names(line)]
         assert names
         assert [needed_modules(["--no-option", name, "argument"]) for name in names] == [(module,)] * len(names)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["no-such-command"], ["ng_run"]])
-def test_a_line_that_names_no_command_needs_all(arguments: list[str]):
+def test_a_line_that_names_no_command_needs_all(arguments: list[str]) -> None:
     assert len(needed_modules(arguments)) > 10
 
 
-def test_completion_needs_all(monkeypatch):
+def test_completion_needs_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_GYMCTL_COMPLETE", "complete_bash")
     assert len(needed_modules(["up"])) > 10
 
 
-def test_a_command_does_not_import_the_others():
+def test_a_command_does_not_import_the_others() -> None:
     script = (
         "import sys\n"
         "sys.argv = ['gymctl', 'config', 'show', 'examples/quickstart']\n"

@@ -3,13 +3,14 @@
 import io
 
 from rich.console import Console
+from rich.table import Table
 
 from gymctl.cli.nodes import nodes_table
 from gymctl.cli.output import history_table, status_table
 from gymctl.engines.protocol import Moment, Node, ServerStatus
 
 
-def table_lines(table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(table)
     return [" ".join(line.split()) for line in console.export_text().splitlines()]
@@ -25,7 +26,7 @@ MODEL = ServerStatus("model", "responses_api_models", "m", "pending", "", None, 
                      history=(LOST,))  # fmt: skip
 
 
-def test_servers_with_replicas_and_nodes():
+def test_servers_with_replicas_and_nodes() -> None:
     header, agent, model = table_lines(status_table([AGENT, MODEL], is_wide=True))
     assert header == "server kind state health replicas nodes uptime address"
     assert "agent responses_api_agents/simple_agent running" in agent and "http://agent:8081" in agent
@@ -33,7 +34,7 @@ def test_servers_with_replicas_and_nodes():
     assert "pending - 0/1 - -" in model
 
 
-def test_a_line_of_every_server_fits_into_80_columns():
+def test_a_line_of_every_server_fits_into_80_columns() -> None:
     name = "example_multi_step_simple_agent"
     many = ServerStatus(
         name, "responses_api_agents", "simple_agent", "running", "unhealthy", 36000.0, "http://x:1",
@@ -48,7 +49,7 @@ def test_a_line_of_every_server_fits_into_80_columns():
     ]
 
 
-def test_what_happened_in_order_of_time():
+def test_what_happened_in_order_of_time() -> None:
     lines = table_lines(history_table([MODEL, AGENT]))
     assert lines[1:] == [
         "2026-11-21 14:40:00 agent.1 n1 ended with code 2; then on n1",
@@ -56,7 +57,7 @@ def test_what_happened_in_order_of_time():
     ]
 
 
-def test_nodes_with_their_servers_or_their_labels():
+def test_nodes_with_their_servers_or_their_labels() -> None:
     nodes = [Node("i1", "n1", "manager", "ready", "active", "10.0.0.1", leader=True, labels={"gymctl.gpu": "true"})]
     assert table_lines(nodes_table(nodes))[1] == "n1 manager ready active 10.0.0.1 gymctl.gpu=true"
     assert (

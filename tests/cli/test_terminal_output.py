@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_stack import EXAMPLE
+from cli_stack import EXAMPLE, Gymctl
 from free_ports import free_port
 from typer.testing import CliRunner
 
@@ -49,7 +49,7 @@ def help_of(*arguments: str) -> str:
     return CliRunner().invoke(app, [*arguments, "-h"], env={"COLUMNS": "80"}).output
 
 
-def test_commands_are_in_groups_and_no_summary_is_cut():
+def test_commands_are_in_groups_and_no_summary_is_cut() -> None:
     text = help_of()
     positions = [text.index(f"\n{title}:\n") for title in ("Run", "Configure", "Inspect", "Scale")]
     assert positions == sorted(positions)
@@ -58,13 +58,13 @@ def test_commands_are_in_groups_and_no_summary_is_cut():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_a_short_form_and_is_as_wide_as_the_terminal(command: str):
+def test_help_has_a_short_form_and_is_as_wide_as_the_terminal(command: str) -> None:
     assert max(map(len, help_of(*command.split()).splitlines())) <= 120
     short = CliRunner().invoke(app, [*command.split(), "-h"]).output
     assert short == CliRunner().invoke(app, [*command.split(), "--help"]).output
 
 
-def test_a_label_has_a_colour_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch):
+def test_a_label_has_a_colour_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert label("error:", "red", Terminal()) == "\x1b[31merror:\x1b[0m"
@@ -76,7 +76,7 @@ def test_a_label_has_a_colour_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch
     assert label("error:", "red", Terminal()) == "error:"
 
 
-def test_the_clock_of_a_build_moves_until_it_is_done(monkeypatch: pytest.MonkeyPatch):
+def test_the_clock_of_a_build_moves_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     display = UpDisplay()
@@ -90,7 +90,7 @@ def test_the_clock_of_a_build_moves_until_it_is_done(monkeypatch: pytest.MonkeyP
     assert (line.text, line.clock()) == ("built", "4.0 s")
 
 
-def test_events_are_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]):
+def test_events_are_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with UpDisplay() as display:
         display.on_event(Notice("read this"))
         display.on_event(ServersExpected(("math",)))
@@ -99,7 +99,7 @@ def test_events_are_plain_lines_where_there_is_no_terminal(capsys: pytest.Captur
     assert capsys.readouterr().err == "note: read this\nmath: healthy (1.2 s)\n"
 
 
-def test_the_next_steps_name_a_data_set_of_the_configuration(tmp_path: Path):
+def test_the_next_steps_name_a_data_set_of_the_configuration(tmp_path: Path) -> None:
     paths = [
         "responses_api_models/scripted_model/configs/scripted_model.yaml",
         "resources_servers/example_multi_step/configs/example_multi_step.yaml",
@@ -112,7 +112,7 @@ def test_the_next_steps_name_a_data_set_of_the_configuration(tmp_path: Path):
 
 
 @pytest.mark.parametrize("where", ["directory", "file"])
-def test_the_next_steps_name_rows_that_exist(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_next_steps_name_rows_that_exist(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     argument = "examples/quickstart" if where == "directory" else "examples/quickstart/stack.yaml"
     config = load_config([argument], cwd=tmp_path, environ={})
@@ -122,7 +122,7 @@ def test_the_next_steps_name_rows_that_exist(where: str, tmp_path: Path, monkeyp
     assert commands[0] == "gymctl status" and commands[-1] == "gymctl down"
 
 
-def test_passed_is_defined_where_it_is_printed():
+def test_passed_is_defined_where_it_is_printed() -> None:
     part = AgentReport(pass_threshold=0.5)
     for reward in (0.4, 0.5, 1.0):
         part.count(reward)
@@ -134,7 +134,7 @@ def test_passed_is_defined_where_it_is_printed():
     assert Report.from_json(written) == report
 
 
-def test_names_of_the_running_stack_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_names_of_the_running_stack_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert completion.servers("") == completion.agents("") == completion.stack_names("") == []
     save_state(tmp_path, STATE)
@@ -146,7 +146,7 @@ def test_names_of_the_running_stack_are_completed(tmp_path: Path, monkeypatch: p
     assert completion.servers("") == []
 
 
-def test_environments_and_paths_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_environments_and_paths_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "weather" in completion.environments("w")
     assert completion.config_paths("") == []
@@ -157,7 +157,7 @@ def test_environments_and_paths_are_completed(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.processes
-def test_a_choice_is_completed_by_the_shell():
+def test_a_choice_is_completed_by_the_shell() -> None:
     environ = {
         **os.environ,
         "_GYMCTL_COMPLETE": "complete_bash",
@@ -170,7 +170,7 @@ def test_a_choice_is_completed_by_the_shell():
 
 
 @pytest.mark.processes
-def test_scripts_read_json_and_verbose_has_the_commands(gymctl, folder: Path):
+def test_scripts_read_json_and_verbose_has_the_commands(gymctl: Gymctl, folder: Path) -> None:
     result = gymctl("up", EXAMPLE, "--engine", "local", "--json", f"+head_server.port={free_port()}")
     assert result.code == 0, result.err
     up = json.loads(result.out)

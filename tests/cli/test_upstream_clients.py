@@ -10,14 +10,14 @@ import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cli_stack import EXAMPLE, CommandResult
+from cli_stack import EXAMPLE, Gymctl
 from free_ports import free_port
 from upstream_client import PYTHONS, client_rewards, interpreter
 
@@ -33,7 +33,7 @@ def python(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def head_port(gymctl: Callable[..., CommandResult], folder: Path) -> Iterator[int]:
+def head_port(gymctl: Gymctl, folder: Path) -> Iterator[int]:
     """The port of the head of a running quickstart stack."""
     port = free_port()
     started = gymctl("up", EXAMPLE, "--engine", "local", f"+head_server.port={port}")

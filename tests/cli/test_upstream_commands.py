@@ -19,7 +19,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 @pytest.mark.parametrize("prefix", ["ng_", "nemo_gym_"])
 @pytest.mark.parametrize("short", list(COMMANDS))
-def test_a_command_is_the_same_under_either_name(short, prefix, monkeypatch, capsys):
+def test_a_command_is_the_same_under_either_name(
+    short: str, prefix: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("COLUMNS", "120")  # a long name must not wrap the line of the usage
     assert run(monkeypatch, f"{prefix}{short}", "--help") == 0
     theirs = capsys.readouterr().out
@@ -28,7 +30,7 @@ def test_a_command_is_the_same_under_either_name(short, prefix, monkeypatch, cap
     assert theirs.splitlines()[1:] == ours.splitlines()[1:]
 
 
-def test_the_names_are_not_listed(monkeypatch, capsys):
+def test_the_names_are_not_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--help") == 0
     assert "ng_" not in capsys.readouterr().out.replace("[", "")
     assert app.info.name == "gymctl"
@@ -41,6 +43,8 @@ def test_the_names_are_not_listed(monkeypatch, capsys):
         ("ng_test_all", "error: gymctl has no ng_test_all yet; see gymctl --help"),
     ],
 )
-def test_what_there_is_not_is_refused(name, message, monkeypatch, capsys):
+def test_what_there_is_not_is_refused(
+    name: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, name, "+a=b", "--flag") == 2
     assert capsys.readouterr().err.startswith(message)

@@ -9,11 +9,12 @@ import resource
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
-from cli_stack import EXAMPLE, GOOD, contents
+from cli_stack import EXAMPLE, GOOD, CommandResult, Gymctl, contents
 from free_ports import free_port
 
 pytestmark = pytest.mark.processes
@@ -90,7 +91,7 @@ CONFIGURATIONS = {
 }
 
 
-def check(result, code, patterns):
+def check(result: CommandResult, code: int, patterns: list[str]) -> None:
     assert result.code == code, result
     assert len(result.lines) == len(patterns), result.err
     for line, pattern in zip(result.lines, patterns, strict=True):
@@ -100,21 +101,23 @@ def check(result, code, patterns):
 
 
 @pytest.mark.parametrize(("text", "arguments", "code", "patterns"), CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_what_is_wrong_before_anything_starts(gymctl, folder, text, arguments, code, patterns):
+def test_what_is_wrong_before_anything_starts(
+    gymctl: Gymctl, folder: Path, text: str, arguments: list[str], code: int, patterns: list[str]
+) -> None:
     (folder / "stack.yaml").write_text(text)
     before = contents(folder)
     check(gymctl(*arguments), code, patterns)
     assert contents(folder) == before
 
 
-def test_every_problem_has_a_line(gymctl, folder):
+def test_every_problem_has_a_line(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(
         GOOD.replace("name: weather}", "name: a}").replace("name: policy_model}", "name: b}")
     )
     check(gymctl("render", "stack.yaml"), 2, ["stack.yaml:11: .*'a'", "stack.yaml:12: .*'b'"])
 
 
-def test_compose_file_of_someone_else(gymctl, folder):
+def test_compose_file_of_someone_else(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     (folder / "compose.yaml").write_text("services: {}\n")
     before = contents(folder)
@@ -123,11 +126,15 @@ def test_compose_file_of_someone_else(gymctl, folder):
     assert contents(folder) == before
 
 
-@pytest.fixture
-def commands(tmp_path, monkeypatch):
-    """A PATH with only the commands given, each answering whatever it is asked."""
+class Commands(Protocol):
+    """Leaves only these commands on the PATH, each a shell script that answers whatever it is asked."""
 
-    def only(**scripts: str):
+    def __call__(self, **scripts: str) -> None: ...
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    def only(**scripts: str) -> None:
         for name, script in scripts.items():
             (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
             (tmp_path / name).chmod(0o755)
@@ -154,7 +161,15 @@ DOCKER = {
 
 
 @pytest.mark.parametrize(("scripts", "host", "pattern"), DOCKER.values(), ids=DOCKER)
-def test_no_docker(gymctl, folder, commands, monkeypatch, scripts, host, pattern):
+def test_no_docker(
+    gymctl: Gymctl,
+    folder: Path,
+    commands: Commands,
+    monkeypatch: pytest.MonkeyPatch,
+    scripts: dict[str, str],
+    host: str,
+    pattern: str,
+) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     commands(**scripts)
     if host:
@@ -165,7 +180,7 @@ def test_no_docker(gymctl, folder, commands, monkeypatch, scripts, host, pattern
     assert list(contents(folder)) == ["stack.yaml"]
 
 
-def test_no_socket_of_docker(folder, commands):
+def test_no_socket_of_docker(folder: Path, commands: Commands) -> None:
     """As its own process: the tests' own guard takes no unix socket."""
     (folder / "stack.yaml").write_text(GOOD)
     commands(docker="")
@@ -178,12 +193,26 @@ def test_no_socket_of_docker(folder, commands):
     assert list(contents(folder)) == ["stack.yaml"]
 
 
-def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*GYMCTL, *arguments], capture_output=True, text=True, check=False, timeout=60, **options)
+def run(
+    *arguments: str,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    preexec_fn: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*GYMCTL, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=cwd,
+        env=env,
+        preexec_fn=preexec_fn,
+    )
 
 
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that not even root may write")
-def test_folder_that_may_not_be_written(gymctl, folder, monkeypatch):
+def test_folder_that_may_not_be_written(gymctl: Gymctl, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     check(
         gymctl("render", "stack.yaml", "-o", "/sys/c.yaml"),
@@ -196,10 +225,10 @@ def test_folder_that_may_not_be_written(gymctl, folder, monkeypatch):
     check(result, 1, ["/sys/.gymctl cannot be written: .*; run gymctl in a writable directory"])
 
 
-def test_disk_that_is_full(folder):
+def test_disk_that_is_full(folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
 
-    def no_room():
+    def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     done = run("render", "stack.yaml", "-o", "compose.yaml", preexec_fn=no_room)
@@ -208,7 +237,7 @@ def test_disk_that_is_full(folder):
     assert list(contents(folder)) == ["stack.yaml"]
 
 
-def test_standard_output_that_is_full_or_closed(folder):
+def test_standard_output_that_is_full_or_closed(folder: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*GYMCTL, "config", "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
@@ -216,6 +245,8 @@ def test_standard_output_that_is_full_or_closed(folder):
     assert (done.returncode, done.stderr) == (1, "error: cannot write: No space left on device\n")
 
     process = subprocess.Popen([*GYMCTL, "config", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.close()  # as `| head` does
     assert process.stderr.read() == b""
     assert process.wait() == 1
@@ -239,7 +270,9 @@ BROKEN_SERVERS = {
 
 
 @pytest.mark.parametrize(("code", "exit_code", "pattern"), BROKEN_SERVERS.values(), ids=BROKEN_SERVERS)
-def test_server_of_the_users_own_that_does_not_work(gymctl, folder, code, exit_code, pattern):
+def test_server_of_the_users_own_that_does_not_work(
+    gymctl: Gymctl, folder: Path, code: str, exit_code: int, pattern: str
+) -> None:
     (folder / "stack.yaml").write_text(GOOD.replace("example_single_tool_call", "mine"))
     app = folder / "resources_servers" / "mine" / "app.py"
     app.parent.mkdir(parents=True)
@@ -249,7 +282,7 @@ def test_server_of_the_users_own_that_does_not_work(gymctl, folder, code, exit_c
     assert not (folder / ".gymctl").exists()
 
 
-def test_server_that_never_gets_healthy(gymctl, folder):
+def test_server_that_never_gets_healthy(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD.replace("example_single_tool_call", "mine"))
     app = folder / "resources_servers" / "mine" / "app.py"
     app.parent.mkdir(parents=True)
@@ -271,7 +304,7 @@ def test_server_that_never_gets_healthy(gymctl, folder):
     assert not (folder / ".gymctl").exists()
 
 
-def test_port_of_another_process(gymctl, folder):
+def test_port_of_another_process(gymctl: Gymctl, folder: Path) -> None:
     (folder / "stack.yaml").write_text(GOOD)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -287,7 +320,7 @@ def test_port_of_another_process(gymctl, folder):
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory) -> Iterator[Path]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a local stack that runs."""
     place = tmp_path_factory.mktemp("stack")
     up = run("up", str(EXAMPLE), "--engine", "local", f"+head_server.port={free_port()}", cwd=place)
@@ -361,7 +394,14 @@ COLLECTIONS = {
 
 
 @pytest.mark.parametrize(("rows", "arguments", "patterns"), COLLECTIONS.values(), ids=COLLECTIONS)
-def test_what_is_wrong_with_a_collection(gymctl, stack, monkeypatch, rows, arguments, patterns):
+def test_what_is_wrong_with_a_collection(
+    gymctl: Gymctl,
+    stack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[str],
+    arguments: list[str],
+    patterns: list[str],
+) -> None:
     monkeypatch.chdir(stack)
     (stack / "rows.jsonl").write_text("".join(f"{row}\n" for row in rows))
     before = {path: text for path, text in contents(stack).items() if path != ".gymctl/local.log"}
@@ -369,6 +409,6 @@ def test_what_is_wrong_with_a_collection(gymctl, stack, monkeypatch, rows, argum
     assert {path: text for path, text in contents(stack).items() if path != ".gymctl/local.log"} == before
 
 
-def test_unknown_server_of_a_stack(gymctl, stack, monkeypatch):
+def test_unknown_server_of_a_stack(gymctl: Gymctl, stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(stack)
     check(gymctl("logs", "nobody"), 2, ["the stack has no server 'nobody'; there are: head, policy_model"])
