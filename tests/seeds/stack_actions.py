@@ -18,6 +18,11 @@ from gymctl.cli.main import main
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import seeds_table
 
+Block = dict[str, Any]
+"""A block of a document: where it is, its language and text, and its ``rows``."""
+Row = dict[str, Any]
+"""What is printed in a block, and what gymctl does with it."""
+
 TABLE = seeds_table.table()
 BLOCKS = {f"{block['seed']}:{block['line']}": block for block in TABLE["blocks"]}
 CASES = [
@@ -55,7 +60,7 @@ def recorded(script: str, folder: Path) -> list[list[str]]:
     return calls
 
 
-def commands_of(block: dict[str, Any], folder: Path, before: str = "") -> list[list[str]]:
+def commands_of(block: Block, folder: Path, before: str = "") -> list[list[str]]:
     """What a block of commands runs; redirections find the folders they name."""
     scratch = folder / "scratch"
     for name in ("results", "data"):
@@ -64,7 +69,7 @@ def commands_of(block: dict[str, Any], folder: Path, before: str = "") -> list[l
     return recorded(f"{before}\n{text}", scratch)
 
 
-def command_of(block: dict[str, Any], row: dict[str, Any], folder: Path) -> list[str]:
+def command_of(block: Block, row: Row, folder: Path) -> list[str]:
     """The command of one row: the one that it says itself, else the block's at the row's place."""
     before = row.get("set", "")
     if "file" in row and "run" not in row:

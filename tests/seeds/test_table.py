@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,21 @@ from stack_actions import (
     COMMANDS,
     SERVICES,
     TABLE,
+    Block,
     Gymctl,
+    Row,
     bash,
     command_of,
     commands_of,
     expected,
     furnish,
     rows,
-    seeds_table,
 )
 
 from gymctl.stack.runtime import imports_nemo_gym
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+import seeds_table
 
 pytestmark = pytest.mark.processes
 
@@ -55,7 +60,7 @@ multi_task_agent:
 
 
 @pytest.fixture
-def gymctl(tmp_path, monkeypatch, capfd):
+def gymctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Gymctl:
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("NEMO_GYM_EXTRA_ROOTS", "NEMO_GYM_CONFIG_DICT", "NEMO_GYM_CONFIG_PATH", "OPENAI_API_KEY"):
@@ -64,7 +69,7 @@ def gymctl(tmp_path, monkeypatch, capfd):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """A folder with a running stack: brought up by the documents' own command, on the local engine."""
     folder, port = tmp_path_factory.mktemp("running"), free_port()
     (folder / "stack.yaml").write_text(RUNNING)
@@ -77,7 +82,7 @@ def running(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("block", "row"), CASES)
-def test_a_printed_line(block, row, gymctl, tmp_path, request):
+def test_a_printed_line(block: Block, row: Row, gymctl: Gymctl, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     how = row.get("how", "up" if "services" in row or "says" in row else "nothing")
     if how in IN_A_FOLDER:
         IN_A_FOLDER[how](block, row, gymctl, tmp_path)
@@ -87,7 +92,7 @@ def test_a_printed_line(block, row, gymctl, tmp_path, request):
         assert row["is"] in ("outside", "later")
 
 
-def brought_up(block: dict[str, Any], row: dict[str, Any], gymctl: Gymctl, scratch: Path) -> None:
+def brought_up(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     """Every message in turn, each followed by its change; then the services, or the last message."""
     for other in row.get("also", ()):
         bare = {"set": "", "given": {}} if other.get("bare") else {}
@@ -115,7 +120,7 @@ def edit(folder: Path, changes: list[str]) -> None:
             path.write_text(path.read_text().replace(old, new))
 
 
-def check(block: dict[str, Any], row: dict[str, Any], gymctl: Gymctl, scratch: Path) -> None:
+def check(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     name, *arguments = command_of(block, row, scratch)
     if row.get("says"):
         code, _, errors = gymctl(name, *arguments)
@@ -132,7 +137,7 @@ def check(block: dict[str, Any], row: dict[str, Any], gymctl: Gymctl, scratch: P
     assert row.get("holds", "") in text
 
 
-def check_steps(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
+def check_steps(block: Block, row: Row, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
     gymctl.folder = running[0]
     shutil.rmtree(gymctl.folder / "results", ignore_errors=True)
     for other in row.get("also", ()):
@@ -166,11 +171,11 @@ def fetched(path: str, port: int) -> Any:
         return json.load(reply)
 
 
-def curled(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
+def curled(block: Block, row: Row, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
     assert fetched("/" + command_of(block, row, scratch)[-1].rpartition("/")[2], running[1])
 
 
-def answered(block: Any, row: Any, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
+def answered(block: Block, row: Row, gymctl: Gymctl, scratch: Path, running: tuple[Path, int]) -> None:
     """The endpoint's answer has every field that is printed; those that no machine decides have the same value."""
     answer = fetched(row["path"], running[1])
     if block["language"] == "json":
@@ -191,14 +196,14 @@ def leaves(value: Any, path: str = "") -> set[str]:
     return {leaf for key, item in value.items() for leaf in leaves(item, f"{path}.{key}")}
 
 
-def check_shell(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+def check_shell(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     furnish(gymctl.folder, row["given"])
     first = next(line for line in block["text"].splitlines() if line.startswith("ng_")).replace("/tmp/", "")
     done = bash(f"{row['set']}\n{first}", gymctl.folder)
     assert (done.stdout, done.stderr) == (row["prints"], "")
 
 
-def prepared(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+def prepared(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     """As printed, and with the mode for which there is data."""
     command = command_of(block, row, scratch)
     code, _, notes = gymctl(*command)
@@ -207,21 +212,21 @@ def prepared(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
     assert len((gymctl.folder / "data/multi_task/example.jsonl").read_text().splitlines()) == 10
 
 
-def recognised(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+def recognised(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     (scratch / "app.py").write_text(block["text"])
     assert imports_nemo_gym(scratch, "app.py")
 
 
-def is_there(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+def is_there(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     assert (SERVICES / command_of(block, row, scratch)[1]).is_dir()
 
 
-def wrote(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+def wrote(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     commands_of(block, scratch)
     assert {name: (scratch / "scratch" / name).read_text() for name in row["writes"]} == row["writes"]
 
 
-def filtered(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+def filtered(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     folder = gymctl.folder
     if shutil.which("jq") is None:
         pytest.skip("needs jq")
@@ -240,7 +245,7 @@ def as_jq(line: str) -> str:
     return json.dumps(json.loads(line), separators=(",", ":"), ensure_ascii=False)
 
 
-def by_hand(block: Any, row: Any, gymctl: Gymctl, scratch: Path) -> None:
+def by_hand(block: Block, row: Row, gymctl: Gymctl, scratch: Path) -> None:
     """What the container of ``docker run`` would do: the server's own process, with the variables it is given."""
     command = command_of(block, row, scratch)
     environment = dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "-e")
@@ -264,7 +269,8 @@ def is_up(port: int) -> bool:
     while time.monotonic() < until:
         try:
             with urlopen(f"http://127.0.0.1:{port}/", timeout=2) as reply:
-                return reply.status == 200
+                status: int = reply.status
+                return status == 200
         except (URLError, ConnectionError):
             time.sleep(0.1)
     return False
@@ -285,7 +291,7 @@ RUNNING_STACK = {"stack": check_steps, "curl": curled, "answer": answered}
 
 
 @pytest.mark.parametrize("block", TABLE["blocks"], ids=list(BLOCKS))
-def test_every_command_of_a_block_has_a_row(block, tmp_path):
+def test_every_command_of_a_block_has_a_row(block: Block, tmp_path: Path) -> None:
     """No more, no less, in their order; one that is no command of the list would end in 'command not found'."""
     listed = [row["printed"].split()[0] for row in block["rows"] if row["printed"].split()[0] in COMMANDS]
     before = next((row["set"] for row in block["rows"] if "set" in row), "")
@@ -293,5 +299,5 @@ def test_every_command_of_a_block_has_a_row(block, tmp_path):
     assert block["rows"]
 
 
-def test_the_page_is_of_this_table():
+def test_the_page_is_of_this_table() -> None:
     assert seeds_table.PAGE.read_text() == seeds_table.page(TABLE), "run python scripts/seeds_table.py"
