@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +96,7 @@ class RunMonitor:
         disk = gauge("output_disk_free_ratio", "Free share of the disk with the output.")
         disk.set_function(self._free_disk)
 
-    def begin(self, agents: Mapping[str, Any], total: int) -> None:
+    def begin(self, agents: Iterable[str], total: int) -> None:
         """Make the series of every agent: one that exists can be watched before the first event."""
         self._expected.set(total)
         for name in agents:

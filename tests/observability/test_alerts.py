@@ -39,12 +39,12 @@ def case(alert: str, series: Series, *, fires: bool) -> dict[str, Any]:
     }
 
 
-def test_every_alert_has_its_cases():
+def test_every_alert_has_its_cases() -> None:
     assert {rule["alert"] for rule in rules()} == set(CASES)
     assert len(CASES) >= 16
 
 
-def test_every_alert_is_explained():
+def test_every_alert_is_explained() -> None:
     headings = {match[1].lower() for match in re.finditer(r"^### (\w+)$", PAGE.read_text(), re.MULTILINE)}
     for rule in rules():
         page, _, anchor = rule["annotations"]["runbook"].partition("#")
@@ -55,7 +55,7 @@ def test_every_alert_is_explained():
 
 
 @pytest.mark.processes
-def test_every_alert_fires_and_is_silent(tmp_path: Path, promtool: str):
+def test_every_alert_fires_and_is_silent(tmp_path: Path, promtool: str) -> None:
     tests = [case(alert, item.firing, fires=True) for alert, item in CASES.items()]
     tests += [case(alert, item.silent, fires=False) for alert, item in CASES.items()]
     path = tmp_path / "tests.yaml"

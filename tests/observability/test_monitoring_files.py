@@ -20,11 +20,11 @@ def rendered(example: str, *overrides: str) -> dict[str, bytes]:
     return dict(render(config, directory=folder).files)
 
 
-def test_nothing_is_written_without_observe():
+def test_nothing_is_written_without_observe() -> None:
     assert rendered("quickstart") == {}
 
 
-def test_every_server_and_the_collector_are_targets():
+def test_every_server_and_the_collector_are_targets() -> None:
     files = rendered("quickstart", "++observe=true")
     groups = json.loads(files["observability/targets.json"])
     jobs = {group["labels"]["job"]: group["targets"] for group in groups}
@@ -36,7 +36,7 @@ def test_every_server_and_the_collector_are_targets():
     }
 
 
-def test_replicas_are_found_by_dns():
+def test_replicas_are_found_by_dns() -> None:
     targets = [ScrapeTarget("gymctl", "one", 8080), ScrapeTarget("gymctl", "many", 8081, replicas=3)]
     files = monitoring_files(targets)
     assert json.loads(files["observability/targets.json"]) == [{"targets": ["one:8080"], "labels": {"job": "gymctl"}}]
@@ -46,18 +46,18 @@ def test_replicas_are_found_by_dns():
     assert replicas["relabel_configs"] == [{"target_label": "job", "replacement": "gymctl"}]
 
 
-def test_vllm_is_a_target_with_alerts_of_its_own():
+def test_vllm_is_a_target_with_alerts_of_its_own() -> None:
     files = rendered("vllm", "++observe=true")
     jobs = {group["labels"]["job"] for group in json.loads(files["observability/targets.json"])}
     assert "vllm" in jobs
     assert yaml.safe_load(files["observability/prometheus.yaml"])["rule_files"] == ["alerts.yaml", "vllm-alerts.yaml"]
 
 
-def test_a_local_stack_is_scraped_on_loopback():
+def test_a_local_stack_is_scraped_on_loopback() -> None:
     *_, collector = local_targets([("127.0.0.1", 10001)], 9500)
     assert (collector.job, collector.host, collector.port) == ("gymctl-collector", "127.0.0.1", 9500)
 
 
-def test_the_collector_is_no_server_that_may_be_missing():
+def test_the_collector_is_no_server_that_may_be_missing() -> None:
     (target,) = container_targets([])
     assert target.job != "gymctl"

@@ -127,7 +127,7 @@ def unanswered(address: str, queries: list[tuple[str, str]]) -> list[tuple[str, 
     return [(title, query) for title, query in queries if not asked(address, query)]
 
 
-def test_every_query_has_data_while_a_collection_runs(stack: Path, prometheus: str, promtool: str):
+def test_every_query_has_data_while_a_collection_runs(stack: Path, prometheus: str, promtool: str) -> None:
     # agents without tool calls or sessions have no such series
     queries = [*panels(), *selectors()]
     assert len(queries) > 40

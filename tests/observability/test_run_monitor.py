@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import http.client
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gymctl.rollouts import events
 from gymctl.rollouts.monitoring import RunMonitor, monitored
-from gymctl.rollouts.spec import RunSpec
+from gymctl.rollouts.spec import Repeats, RunSpec
 from gymctl.server.monitoring import import_prometheus
 
 TOKEN = {"Authorization": "Bearer its-token"}
 HOPS = {"model": 500.0, "seed": 1.0, "made_up": 3.0}
 
 
-def monitor(tmp_path: Path, repeats: Any = 2) -> RunMonitor:
+def monitor(tmp_path: Path, repeats: Repeats = 2) -> RunMonitor:
     made = RunMonitor(RunSpec(tmp_path / "rows.jsonl", tmp_path / "out.jsonl", num_repeats=repeats))
     made.begin(["a"], 4)
     return made
 
 
-def finish(made: RunMonitor, task: int, reward: float, body: bytes = b"{}", hops: Any = HOPS, agent: str = "a") -> None:
+def finish(
+    made: RunMonitor, task: int, reward: float, body: bytes = b"{}", hops: Mapping[str, float] = HOPS, agent: str = "a"
+) -> None:
     made.finished(agent, task, reward, (0.0, 1.0), hops, body)
 
 
@@ -33,7 +35,7 @@ def value(made: RunMonitor, name: str, **labels: str) -> float | None:
     return result
 
 
-def test_groups_with_one_reward(tmp_path: Path):
+def test_groups_with_one_reward(tmp_path: Path) -> None:
     made = monitor(tmp_path)
     assert value(made, "group_zero_variance_ratio", agent="a") == 0.0
     for task, reward in ((0, 1.0), (1, 0.0), (0, 1.0), (2, 1.0)):
@@ -43,7 +45,7 @@ def test_groups_with_one_reward(tmp_path: Path):
     assert value(made, "group_zero_variance_ratio", agent="a") == 0.5
 
 
-def test_metrics_require_the_token(tmp_path: Path):
+def test_metrics_require_the_token(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -58,7 +60,7 @@ def test_metrics_require_the_token(tmp_path: Path):
             connection.close()
 
 
-def test_repeats_by_agent(tmp_path: Path):
+def test_repeats_by_agent(tmp_path: Path) -> None:
     made = monitor(tmp_path, {"a": 1, "_default": 2})
     for agent in ("a", "b"):
         finish(made, 0, 1.0, agent=agent)
@@ -67,7 +69,7 @@ def test_repeats_by_agent(tmp_path: Path):
     assert value(made, "group_zero_variance_ratio", agent="b") == 1.0
 
 
-def test_rewards_of_both_signs(tmp_path: Path):
+def test_rewards_of_both_signs(tmp_path: Path) -> None:
     made = monitor(tmp_path)
     for task, reward in enumerate((0.5, -2.0, 0.0)):
         finish(made, task, reward)
@@ -77,7 +79,7 @@ def test_rewards_of_both_signs(tmp_path: Path):
     assert value(made, "reward_count", agent="a") == 3.0
 
 
-def test_truncated_results_and_ones_without_a_model(tmp_path: Path):
+def test_truncated_results_and_ones_without_a_model(tmp_path: Path) -> None:
     made = monitor(tmp_path)
     finish(made, 0, 1.0, b'{"response":{"status":"incomplete"}}')
     finish(made, 1, 1.0, b'{"response": {"status": "incomplete"}}')
@@ -87,7 +89,7 @@ def test_truncated_results_and_ones_without_a_model(tmp_path: Path):
     assert value(made, "model_never_called_total", agent="a") == 1.0
 
 
-def test_hops_are_bounded(tmp_path: Path):
+def test_hops_are_bounded(tmp_path: Path) -> None:
     made = monitor(tmp_path)
     finish(made, 0, 1.0)
     assert value(made, "rollout_duration_seconds_sum", agent="a", hop="model") == 0.5
@@ -95,7 +97,7 @@ def test_hops_are_bounded(tmp_path: Path):
     assert value(made, "rollout_duration_seconds_count", agent="a", hop="made_up") is None
 
 
-def test_events(tmp_path: Path):
+def test_events(tmp_path: Path) -> None:
     made = monitor(tmp_path)
     for event in (
         events.Failed("a", "timeout", final=False),
@@ -114,13 +116,13 @@ def test_events(tmp_path: Path):
     assert free is not None and 0.0 <= free <= 1.0
 
 
-def test_the_page_is_valid(tmp_path: Path):
+def test_the_page_is_valid(tmp_path: Path) -> None:
     made = monitor(tmp_path)
     finish(made, 0, 1.0)
     assert import_prometheus().generate_latest(made.registry)
 
 
-def test_a_port_in_use_is_a_note(tmp_path: Path):
+def test_a_port_in_use_is_a_note(tmp_path: Path) -> None:
     notes: list[events.Event] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -131,7 +133,7 @@ def test_a_port_in_use_is_a_note(tmp_path: Path):
 
 
 @pytest.mark.parametrize("reward", [1e308, -1e308])
-def test_large_rewards_are_counted(tmp_path: Path, reward: float):
+def test_large_rewards_are_counted(tmp_path: Path, reward: float) -> None:
     made = monitor(tmp_path)
     finish(made, 0, reward)
     finish(made, 0, reward)

@@ -40,7 +40,7 @@ def ask(server: Server, *paths: str) -> list[Reply]:
     return asyncio.run(work())
 
 
-def test_requests_are_counted_by_status_and_health_checks_are_not():
+def test_requests_are_counted_by_status_and_health_checks_are_not() -> None:
     *_, reply = ask(made(observe=True), "/lose", "/lose", "/nowhere", "/", "/metrics")
     page = reply.body.decode()
     assert reply.media_type.startswith("text/plain")
@@ -54,14 +54,14 @@ def test_requests_are_counted_by_status_and_health_checks_are_not():
     assert "_created" not in page
 
 
-def test_checks_of_health_leave_no_session_and_no_cookie():
+def test_checks_of_health_leave_no_session_and_no_cookie() -> None:
     server = made(observe=True)
     *_, check, reply = ask(server, "/", "/metrics", "/", "/metrics")
     assert b'gymctl_sessions_open{server="mine"} 0.0' in reply.body
     assert check.cookies == {}
 
 
-def test_a_series_exists_before_its_first_event():
+def test_a_series_exists_before_its_first_event() -> None:
     page = ask(made(observe=True), "/metrics")[0].body.decode()
     assert 'class="session_lost",kind="resources_servers",server="mine"} 0.0' in page
 
@@ -70,7 +70,7 @@ def test_a_series_exists_before_its_first_event():
     ("header", "status"),
     [(None, 401), ("Bearer wrong", 401), ("token-of-the-metrics", 401), ("Bearer token-of-the-metrics", 200)],
 )
-def test_metrics_require_the_token(header: str | None, status: int):
+def test_metrics_require_the_token(header: str | None, status: int) -> None:
     server = made(observe={"token": "token-of-the-metrics"})
     headers = [] if header is None else [(b"authorization", header.encode())]
     reply = asyncio.run(server.handle(Call("/metrics", b"", "GET", headers=headers)))
@@ -79,7 +79,7 @@ def test_metrics_require_the_token(header: str | None, status: int):
     assert ask(server, "/")[0].status == 200
 
 
-def test_the_token_in_a_slice_is_a_reference_to_a_variable(monkeypatch: pytest.MonkeyPatch):
+def test_the_token_in_a_slice_is_a_reference_to_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GYM_OBSERVE_TOKEN", "token-of-the-metrics")
     slice_text = """
 mine: {resources_servers: {mine: {entrypoint: app.py, host: 127.0.0.1, port: 1, domain: agent}}}
@@ -89,24 +89,24 @@ observe: {token: "${oc.env:GYM_OBSERVE_TOKEN}"}
     assert settings.whole["observe"] == {"token": "token-of-the-metrics"}
 
 
-def test_nothing_is_counted_without_observe():
+def test_nothing_is_counted_without_observe() -> None:
     server = made()
     assert server.monitor is None
     assert ask(server, "/metrics")[0].status == 404
 
 
-def test_prometheus_is_not_imported_without_observe():
+def test_prometheus_is_not_imported_without_observe() -> None:
     code = "import sys, gymctl.server.base, gymctl.rollouts.collector; print('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(InputError, match=r"needs prometheus-client; install it: pip install 'gymctl\[observe\]'"):
         made(observe=True)
 
 
-def test_tokens_of_both_apis_are_counted():
+def test_tokens_of_both_apis_are_counted() -> None:
     monitor = ServerMonitor("policy", "responses_api_models", lambda: iter(()))
     for usage in (
         {"input_tokens": 5, "output_tokens": 2},
@@ -122,12 +122,12 @@ def test_tokens_of_both_apis_are_counted():
     assert 'gymctl_tokens_total{direction="output",server="policy"} 22.0' in page
 
 
-def test_names_may_hold_anything():
+def test_names_may_hold_anything() -> None:
     monitor = ServerMonitor('a"b\n\\', "kind", lambda: iter(()))
     assert rb'server="a\"b\n\\"' in monitor.page()[0]
 
 
-def test_agents_are_stateless_and_have_no_sessions():
+def test_agents_are_stateless_and_have_no_sessions() -> None:
     class Agent(AgentServer):
         pass
 

@@ -64,7 +64,7 @@ def asked(url: str, body: bytes | None = None) -> str:
             time.sleep(0.2)
 
 
-def test_every_process_shows_the_requests_of_all(server: tuple[str, subprocess.Popen[bytes]]):
+def test_every_process_shows_the_requests_of_all(server: tuple[str, subprocess.Popen[bytes]]) -> None:
     address, process = server
     asked(address + "/")
     for _ in range(REQUESTS):
