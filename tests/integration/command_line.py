@@ -25,7 +25,7 @@ class Folder:
     patience: float = 240  # seconds that one command may take
     name: str = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.name = f"gymctl-cli-{os.getpid()}-{self.port}"
 
     def gymctl(self, *arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

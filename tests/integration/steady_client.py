@@ -8,11 +8,12 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from typing import Any
 
 import aiohttp
 
 
-async def main(rate: float, targets: list[dict]) -> None:
+async def main(rate: float, targets: list[dict[str, Any]]) -> None:
     calls: Counter[str] = Counter()
     failures: dict[str, list[str]] = {target["url"]: [] for target in targets}
     stopped = asyncio.Event()

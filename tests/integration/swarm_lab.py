@@ -40,7 +40,7 @@ def subnets() -> Iterator[str]:
 class Lab:
     """``nodes`` engines; ``shared`` is a folder that the manager sees under its own path, for jobs that mount it."""
 
-    def __init__(self, prefix: str, nodes: int = 3, *, shared: Path):
+    def __init__(self, prefix: str, nodes: int = 3, *, shared: Path) -> None:
         self.prefix, self.shared = prefix, shared
         self.names = [f"{prefix}-n{number}" for number in range(1, nodes + 1)]
         self.network = f"{prefix}-swarm"

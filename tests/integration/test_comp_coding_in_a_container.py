@@ -6,7 +6,9 @@ import json
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +37,7 @@ SLICE = {
 
 
 @pytest.fixture(scope="module")
-def container(image):
+def container(image: str) -> Iterator[str]:
     """The server in a container as ``gymctl render`` makes them."""
     folder = "/opt/gymctl/services/resources_servers/comp_coding"
     options = "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --init --pids-limit 256"
@@ -53,7 +55,7 @@ def container(image):
 
 
 @pytest.fixture(scope="module")
-def url(container):
+def url(container: str) -> str:
     """Its address, once it answers."""
     port = run(["docker", "port", container, "8080"]).stdout.strip().rpartition(":")[2]
     address = f"http://127.0.0.1:{port}"
@@ -66,7 +68,7 @@ def url(container):
     return address
 
 
-def verify(url: str, code: str) -> dict:
+def verify(url: str, code: str) -> dict[str, Any]:
     row = {
         "responses_create_params": {"input": "Add."},
         "verifier_metadata": {"unit_tests": {"inputs": ["1 2\n"], "outputs": ["3\n"]}},
@@ -74,11 +76,12 @@ def verify(url: str, code: str) -> dict:
     }
     asked = urllib.request.Request(f"{url}/verify", json.dumps(row).encode(), {"content-type": "application/json"})
     with urllib.request.urlopen(asked, timeout=60) as reply:
-        return json.load(reply)
+        verdict: dict[str, Any] = json.load(reply)
+    return verdict
 
 
 @pytest.mark.parametrize("name", HARMFUL)
-def test_a_harmful_program_ends_as_a_failed_test_and_the_server_goes_on(url, name):
+def test_a_harmful_program_ends_as_a_failed_test_and_the_server_goes_on(url: str, name: str) -> None:
     code, outcomes, says = HARMFUL[name]
     verdict = verify(url, code)
     (test,) = verdict["unit_tests"]
@@ -89,7 +92,7 @@ def test_a_harmful_program_ends_as_a_failed_test_and_the_server_goes_on(url, nam
     assert verify(url, "print(sum(map(int, input().split())))")["reward"] == 1.0
 
 
-def test_nothing_of_the_servers_is_seen_or_left(url):
+def test_nothing_of_the_servers_is_seen_or_left(url: str) -> None:
     seen = verify(url, "import os; print(os.getuid(), sorted(os.environ), os.listdir('.'))")["metadata"]["output"]
     assert seen.startswith("10001 ")
     assert "NEMO" not in seen
@@ -108,6 +111,6 @@ for folder in Path("/proc").glob("[0-9]*"):
 """
 
 
-def test_nothing_is_left_in_the_container(container, url):
+def test_nothing_is_left_in_the_container(container: str, url: str) -> None:
     assert verify(url, "import os, time\nos.open('x', os.O_CREAT)\ntime.sleep(600)")["reward"] == 0.0
     assert run(["docker", "exec", container, "python", "-c", LEFT]).stdout == "['gymctl-ready', 'gymctl-sessions']\n"

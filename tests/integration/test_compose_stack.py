@@ -1,5 +1,7 @@
 """A stack on Docker: up, looked at with our eyes and Compose's, killed, brought back, taken away."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -9,13 +11,15 @@ import textwrap
 import time
 import urllib.request
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from small_stack import SmallStack
 
 from gymctl.engines.compose.engine import ComposeEngine
 from gymctl.engines.compose.watch import ServerFailed
-from gymctl.engines.protocol import Job, JobMount
-from gymctl.engines.runner import run
+from gymctl.engines.protocol import Job, JobMount, ServerEvent
+from gymctl.engines.runner import Completed, run
 from gymctl.errors import InputError
 from gymctl.stack.compose.model import Service
 
@@ -24,26 +28,27 @@ pytestmark = pytest.mark.docker
 TOOL_SERVER = "example_single_tool_call"
 
 
-def compose(stack, *arguments):
+def compose(stack: SmallStack, *arguments: str) -> Completed:
     """Compose as a person uses it in the directory: no options of ours."""
     return run(["docker", "compose", *arguments], cwd=stack.directory, timeout=60)
 
 
-def left_of(stack):
+def left_of(stack: SmallStack) -> list[str]:
     label = f"label=com.docker.compose.project={stack.name}"
     listings = (["ps", "--all", "-q"], ["network", "ls", "-q"], ["volume", "ls", "-q"])
     return [run(["docker", *listing, "--filter", label]).stdout for listing in listings]
 
 
-def test_up_status_and_down(stack):
-    events = []
+def test_up_status_and_down(stack: SmallStack) -> None:
+    events: list[ServerEvent] = []
     state = stack.up(on_event=events.append)
     names = {server.name for server in state.servers}
     assert {"head", TOOL_SERVER, "policy_model"} <= names
     assert {event.name for event in events if event.health == "healthy"} == names
 
     statuses = stack.engine.status()
-    assert all(status.ok and status.uptime_seconds >= 0 for status in statuses)
+    assert all(status.ok for status in statuses)
+    assert all(status.uptime_seconds is not None and status.uptime_seconds >= 0 for status in statuses)
     assert statuses[0].address == state.head_url == f"http://127.0.0.1:{stack.port}"
 
     ours = {(status.name, status.state, status.health) for status in statuses}
@@ -61,7 +66,7 @@ def test_up_status_and_down(stack):
         stack.engine.status()
 
 
-def test_compose_works_beside_us(stack):
+def test_compose_works_beside_us(stack: SmallStack) -> None:
     stack.up()
     assert "listens on" in compose(stack, "logs", TOOL_SERVER).stdout
     compose(stack, "restart", TOOL_SERVER)
@@ -69,13 +74,13 @@ def test_compose_works_beside_us(stack):
     while not all(status.ok for status in stack.engine.status()):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    lines = []
+    lines: list[str] = []
     stack.engine.logs([TOOL_SERVER], lines.append, tail=20)
     assert any("listens on" in line for line in lines)
     assert not any("\x1b" in line for line in lines)
 
 
-def test_killed_and_removed_servers_are_seen_and_brought_back(stack):
+def test_killed_and_removed_servers_are_seen_and_brought_back(stack: SmallStack) -> None:
     stack.up()
     compose(stack, "kill", TOOL_SERVER)
     killed = next(status for status in stack.engine.status() if status.name == TOOL_SERVER)
@@ -88,7 +93,7 @@ def test_killed_and_removed_servers_are_seen_and_brought_back(stack):
     assert all(status.ok for status in stack.engine.status())
 
 
-def test_second_up_changes_nothing(stack):
+def test_second_up_changes_nothing(stack: SmallStack) -> None:
     stack.up()
     before = compose(stack, "ps", "-q").stdout
     began = time.monotonic()
@@ -97,8 +102,8 @@ def test_second_up_changes_nothing(stack):
     assert time.monotonic() - began < 15
 
 
-def test_secrets_arrive_are_nowhere_else_and_are_renewed(stack):
-    def key_in_container():
+def test_secrets_arrive_are_nowhere_else_and_are_renewed(stack: SmallStack) -> None:
+    def key_in_container() -> str:
         """As the entrypoint hands it to a command; the environment of the server's own process is not ours to read."""
         show = ["python", "-c", "import os; print(repr(os.environ['GYM_KEY']))"]
         return compose(stack, "exec", "-T", TOOL_SERVER, "gymctl-entrypoint", *show).stdout.strip()
@@ -114,14 +119,14 @@ def test_secrets_arrive_are_nowhere_else_and_are_renewed(stack):
     assert key_in_container() == repr("second")
 
 
-def test_down_needs_no_file(stack):
+def test_down_needs_no_file(stack: SmallStack) -> None:
     stack.up()
     (stack.directory / "compose.yaml").unlink()
     stack.engine.down()
     assert left_of(stack) == ["", "", ""]
 
 
-def test_down_keeps_a_file_that_was_edited(stack):
+def test_down_keeps_a_file_that_was_edited(stack: SmallStack) -> None:
     stack.up()
     with (stack.directory / "compose.yaml").open("a") as file:
         file.write("# my note\n")
@@ -130,7 +135,7 @@ def test_down_keeps_a_file_that_was_edited(stack):
     assert left_of(stack) == ["", "", ""]
 
 
-def test_job_runs_on_the_network_as_this_user(stack, tmp_path):
+def test_job_runs_on_the_network_as_this_user(stack: SmallStack, tmp_path: Path) -> None:
     stack.up()
     folder = tmp_path / "out, of the ordinary"
     folder.mkdir()
@@ -142,7 +147,7 @@ def test_job_runs_on_the_network_as_this_user(stack, tmp_path):
         print("to the side", file=sys.stderr)
         sys.exit(4)
     """
-    lines = []
+    lines: list[str] = []
     result = stack.engine.run_job(
         Job(["python", "-c", textwrap.dedent(code)], [JobMount(folder, "/job/out", read_only=False)], stdin="é$"),
         lines.append,
@@ -163,7 +168,7 @@ JOB = """
 """
 
 
-def test_interrupted_job_ends_in_order_and_leaves_no_container(stack):
+def test_interrupted_job_ends_in_order_and_leaves_no_container(stack: SmallStack) -> None:
     stack.up()
     program = """
         import sys
@@ -181,6 +186,7 @@ def test_interrupted_job_ends_in_order_and_leaves_no_container(stack):
         cwd=stack.directory,
         process_group=0,
     )
+    assert process.stdout
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=30)[0] == "stopped in order 1\n0 True\n"
@@ -192,7 +198,7 @@ def test_interrupted_job_ends_in_order_and_leaves_no_container(stack):
     )
 
 
-def test_down_removes_a_job_that_was_left(stack):
+def test_down_removes_a_job_that_was_left(stack: SmallStack) -> None:
     state = stack.up()
     run(["docker", "run", "-d", "--label", f"gymctl.stack={stack.name}", "--label", "gymctl.job", "--network",
          f"{stack.name}_stack-egress", "--entrypoint", "sleep", state.image, "600"])  # fmt: skip
@@ -200,12 +206,12 @@ def test_down_removes_a_job_that_was_left(stack):
     assert left_of(stack) == ["", "", ""]
 
 
-def test_job_without_a_stack_says_so(tmp_path):
+def test_job_without_a_stack_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="gymctl up"):
         ComposeEngine(tmp_path).run_job(Job(["true"]), print)
 
 
-def test_what_ends_by_itself_ends_before_those_that_need_it(stack):
+def test_what_ends_by_itself_ends_before_those_that_need_it(stack: SmallStack) -> None:
     """As a fetch of weights: what needs it starts after its end, and ``up`` and ``status`` are content."""
     stack.prepare()
     plan = stack.plan()
@@ -221,7 +227,7 @@ def test_what_ends_by_itself_ends_before_those_that_need_it(stack):
     )
     services = [replace(item, needs=("fetch",)) if item.name == TOOL_SERVER else item for item in plan.services]
     plan = replace(plan, services=(*services, first))
-    events = []
+    events: list[ServerEvent] = []
     stack.engine.up(plan, stack.render(plan=plan), timeout=90, on_event=events.append)
     durations = {(event.name, event.state): event.seconds for event in events}
     assert durations["fetch", "done"] <= durations[TOOL_SERVER, "running"]
@@ -232,7 +238,7 @@ def test_what_ends_by_itself_ends_before_those_that_need_it(stack):
     stack.engine.up(plan, stack.render(plan=plan), timeout=30)
 
 
-def test_what_should_end_well_and_does_not_ends_the_wait(stack):
+def test_what_should_end_well_and_does_not_ends_the_wait(stack: SmallStack) -> None:
     stack.prepare()
     plan = stack.plan()
     first = replace(plan.services[0], name="fetch", config_path="", working_dir="", published=(), completes=True)
@@ -247,7 +253,7 @@ def test_what_should_end_well_and_does_not_ends_the_wait(stack):
 
 
 @pytest.mark.parametrize("tries", [3, 1])
-def test_what_may_fail_at_first_is_begun_anew(stack, tries):
+def test_what_may_fail_at_first_is_begun_anew(stack: SmallStack, tries: int) -> None:
     """As a node of Ray on a busy machine: its second begin is the one that works."""
     stack.prepare()
     plan = stack.plan()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ TIMING = "_gymctl_timing"
 
 
 @pytest.fixture(scope="module")
-def collected(tmp_path_factory):
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Folder]]:
     """The folder of each engine's collection, by engine."""
     folders = {}
     for engine in ("local", "compose"):
@@ -44,7 +45,7 @@ def without_times(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, TIMING: {**dict.fromkeys(row[TIMING]), "hops": sorted(row[TIMING]["hops"])}}
 
 
-def test_the_same_rows_rewards_and_fields(collected):
+def test_the_same_rows_rewards_and_fields(collected: dict[str, Folder]) -> None:
     local, compose = rollouts(collected["local"]), rollouts(collected["compose"])
     assert len(local) == 20
     assert [row["reward"] for row in compose] == [row["reward"] for row in local]
@@ -52,7 +53,7 @@ def test_the_same_rows_rewards_and_fields(collected):
     assert [without_times(row) for row in compose] == [without_times(row) for row in local]
 
 
-def test_the_same_files_and_inputs(collected):
+def test_the_same_files_and_inputs(collected: dict[str, Folder]) -> None:
     local, compose = collected["local"], collected["compose"]
     assert local.files() == compose.files()
     name = "out_materialized_inputs.jsonl"
@@ -60,6 +61,6 @@ def test_the_same_files_and_inputs(collected):
     assert (compose.path / "out_failures.jsonl").read_bytes() == b""
 
 
-def test_the_same_metrics(collected):
+def test_the_same_metrics(collected: dict[str, Folder]) -> None:
     metrics = [json.loads((folder.path / "out_aggregate_metrics.json").read_text()) for folder in collected.values()]
     assert metrics[0] == metrics[1]

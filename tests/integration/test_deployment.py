@@ -1,8 +1,13 @@
 """A stack on a machine as it is: a strict umask, a foreign ``.env``, an override file, images of another checkout."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from small_stack import SmallStack
 
 from gymctl.engines.protocol import Job, JobMount
 from gymctl.engines.runner import run
@@ -13,17 +18,19 @@ SERVER = "example_single_tool_call"
 
 
 @pytest.fixture
-def strict_umask():
+def strict_umask() -> Iterator[None]:
     earlier = os.umask(0o077)
     yield
     os.umask(earlier)
 
 
-def inspected(stack, template):
+def inspected(stack: SmallStack, template: str) -> str:
     return run(["docker", "inspect", "--format", template, f"{stack.name}-{SERVER}-1"]).stdout.strip()
 
 
-def test_what_is_found_in_a_directory_does_not_stop_a_stack(stack, strict_umask, tmp_path):
+def test_what_is_found_in_a_directory_does_not_stop_a_stack(
+    stack: SmallStack, strict_umask: None, tmp_path: Path
+) -> None:
     (stack.directory / ".env").write_text("not = a file that: Compose reads'\n")
     stack.up()
     assert inspected(stack, '{{.HostConfig.LogConfig.Type}} {{index .HostConfig.LogConfig.Config "max-size"}}') in (

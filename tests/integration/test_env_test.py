@@ -1,6 +1,10 @@
 """``gymctl env test`` on Docker: bundled servers with and without packages, and one of one's own that fails."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from command_line import Folder
@@ -9,20 +13,20 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture
-def folder(tmp_path, free_port):
+def folder(tmp_path: Path, free_port: int) -> Iterator[Folder]:
     made = Folder(tmp_path, free_port)
     yield made
     made.clean()
 
 
 @pytest.mark.parametrize("name", ["multineedle", "google_search", "comp_coding"])
-def test_a_bundled_servers_tests_pass_in_its_image(folder, name):
+def test_a_bundled_servers_tests_pass_in_its_image(folder: Folder, name: str) -> None:
     done = folder.gymctl("env", "test", name, "--", "-q")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed in " in done.stdout
 
 
-def test_ones_own_tests_run_in_its_image_and_their_exit_code_is_passed_on(folder):
+def test_ones_own_tests_run_in_its_image_and_their_exit_code_is_passed_on(folder: Folder) -> None:
     folder.gymctl("env", "init", "dice")
     tests = folder.path / "resources_servers" / "dice" / "tests"
     done = folder.gymctl("env", "test", "dice")

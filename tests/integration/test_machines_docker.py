@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,7 @@ def host() -> str:
 
 
 @pytest.fixture
-def machines(host, free_port):
+def machines(host: str, free_port: int) -> Iterator[list[Folder]]:
     """The two folders; what was started in them is taken away."""
     with socket.socket() as probe:
         probe.bind((host, 0))
@@ -61,23 +63,23 @@ def machines(host, free_port):
         folder.clean()
 
 
-def up(folder, name, *options):
+def up(folder: Folder, name: str, *options: object) -> subprocess.CompletedProcess[str]:
     return folder.gymctl("up", f"{name}.yaml", "--role", name, "--name", folder.name, *options)
 
 
-def model_status(coordinator):
+def model_status(coordinator: Folder) -> tuple[str, str] | None:
     listed = json.loads(coordinator.gymctl("status", "--json").stdout)
     return next(((item["state"], item["health"]) for item in listed if item["name"] == "policy_model"), None)
 
 
-def wait_for(coordinator, expected, seconds=40):
+def wait_for(coordinator: Folder, expected: tuple[str, str], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while (seen := model_status(coordinator)) != expected:
         assert time.monotonic() < deadline, seen
         time.sleep(0.5)
 
 
-def collect(coordinator, output, repeats=4):
+def collect(coordinator: Folder, output: str, repeats: int = 4) -> None:
     arguments = ["--input", "rows.jsonl", "--output", output, "--agent", "example_agent", "--num-repeats", repeats]
     done = coordinator.gymctl("collect", *arguments)
     assert done.returncode == 0, done.stderr
@@ -85,7 +87,7 @@ def collect(coordinator, output, repeats=4):
     assert len(rows) == 5 * repeats and all(row["reward"] == 1.0 for row in rows)
 
 
-def test_rollouts_across_networks_and_a_worker_that_dies_and_comes_back(machines):
+def test_rollouts_across_networks_and_a_worker_that_dies_and_comes_back(machines: list[Folder]) -> None:
     coordinator, worker = machines
     done = up(coordinator, "coordinator")
     assert done.returncode == 0, done.stderr

@@ -87,16 +87,16 @@ def test_a_server_writes_to_its_folder_and_has_all_its_packages(tmp_path: Path) 
     ]
     (server / "requirements.txt").write_text("\n".join(lines) + "\n")
     (server / "overrides.txt").write_text("six==1.16.0\n")
+    port = free_port()
     whole = {
-        "head_server": {"host": "127.0.0.1", "port": free_port()},
+        "head_server": {"host": "127.0.0.1", "port": port},
         "writer": {"resources_servers": {"writer": {"entrypoint": "app.py", "domain": "other"}}},
     }
     (stack / "stack.yaml").write_text(yaml.safe_dump(whole))
     try:
         output = gymctl(stack, "up", "stack.yaml", "--gym-version", "0.4.0", "--timeout", "600")
         assert "writer: the code writes files" in output
-        head = f"http://127.0.0.1:{whole['head_server']['port']}"
-        with urllib.request.urlopen(f"{head}/server_instances") as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_instances") as reply:
             (instance,) = json.load(reply)
         assert instance["dir_path"] == "/opt/gym/resources_servers/writer"
         ask = f"import urllib.request; print(urllib.request.urlopen('{instance['url']}/facts').read().decode())"

@@ -1,15 +1,20 @@
 """Who reaches whom in a running stack, and that an environment has no way out of it."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import socket
 import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Folder
+from small_stack import SmallStack
 
 from gymctl.config import ServerKind, load_config
 from gymctl.engines.docker.containers import find_containers
@@ -140,17 +145,21 @@ print(json.dumps(out))
 
 
 @pytest.fixture
-def host_server():
+def host_server() -> Iterator[int]:
     """The port of a server on every address of this machine."""
     with socket.create_server(("0.0.0.0", 0), backlog=64) as listening:
         yield listening.getsockname()[1]
 
 
 @pytest.fixture
-def folder(tmp_path, free_port):
+def folder(tmp_path: Path, free_port: int) -> Iterator[Folder]:
     made = Folder(tmp_path, free_port, patience=500)
     yield made
     made.clean()
+
+
+Pair = tuple[str, str]
+"""A service that calls, and the one that it calls."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +172,7 @@ class Target:
     """Its name, and the address of every container on every network."""
 
 
-def python_in(name, service, program, argument):
+def python_in(name: str, service: str, program: str, argument: list[Any]) -> Any:
     """What a program prints, as JSON, in the first container of a service of the stack ``name``."""
     container = f"{name}-{service}-1"
     done = run(
@@ -172,10 +181,10 @@ def python_in(name, service, program, argument):
     return json.loads(done.stdout)
 
 
-def targets_of(name):
+def targets_of(name: str) -> dict[str, Target]:
     """The services of a running stack."""
     client = connect("")
-    targets = {}
+    targets: dict[str, Target] = {}
     for item in find_containers(client, name):
         inspected = client.api.inspect_container(item.id)
         labels = inspected["Config"]["Labels"]
@@ -185,12 +194,12 @@ def targets_of(name):
     return targets
 
 
-def reachable_pairs(name):
+def reachable_pairs(name: str) -> set[Pair]:
     """Pairs of services of which the first reaches the second, tried from inside every service."""
     targets = targets_of(name)
     assert targets
-    reached = set()
-    replies = {}
+    reached: set[Pair] = set()
+    replies: dict[str, Any] = {}
     for service, target in targets.items():
         [(_, replies[service])] = python_in(
             name, service, CONNECT, [(service, target.addresses[-1], target.port, target.kind)]
@@ -208,11 +217,11 @@ def reachable_pairs(name):
     return reached
 
 
-def both_ways(pairs):
+def both_ways(pairs: Iterable[Pair]) -> set[Pair]:
     return {*pairs, *((second, first) for first, second in pairs)}
 
 
-def calls_of(directory, *overrides):
+def calls_of(directory: Path, *overrides: str) -> set[Pair]:
     """Who calls whom by the configuration, the head everyone, in both directions."""
     config = load_config(["stack.yaml", *overrides], cwd=directory, environ={})
     references = {(server.name, other.name) for server in config.servers.values() for other in server.references}
@@ -220,7 +229,7 @@ def calls_of(directory, *overrides):
 
 
 @pytest.mark.parametrize("settings", [QUICKSTART, JUDGED], ids=["quickstart", "judge"])
-def test_containers_reach_those_that_they_call_and_no_others(stack, settings):
+def test_containers_reach_those_that_they_call_and_no_others(stack: SmallStack, settings: str) -> None:
     (stack.directory / "stack.yaml").write_text(settings.format(port=stack.port))
     stack.up()
     names = {service.name for service in stack.plan().services}
@@ -229,7 +238,7 @@ def test_containers_reach_those_that_they_call_and_no_others(stack, settings):
     assert len(calls_of(stack.directory)) < len(names) * (len(names) - 1)
 
 
-def test_the_nodes_of_ray_reach_each_other_and_their_users(folder):
+def test_the_nodes_of_ray_reach_each_other_and_their_users(folder: Folder) -> None:
     shutil.copytree(EXAMPLES / "ray-own", folder.path, dirs_exist_ok=True)
     up = folder.up("stack.yaml", "++ray.dashboard=false", "--timeout", 400)
     assert up.returncode == 0, up.stderr
@@ -239,7 +248,7 @@ def test_the_nodes_of_ray_reach_each_other_and_their_users(folder):
 
 
 @pytest.mark.lab
-def test_many_environments_do_not_reach_each_other(folder):
+def test_many_environments_do_not_reach_each_other(folder: Folder) -> None:
     shutil.copytree(EXAMPLES / "size-comprehensive", folder.path, dirs_exist_ok=True)
     keys = ["++google_api_key=none", "++google_cx=none"]
     up = folder.up("stack.yaml", *keys, "--timeout", 400)
@@ -252,7 +261,7 @@ def test_many_environments_do_not_reach_each_other(folder):
     assert others == set(), "more than agents and model servers share the network of the models"
 
 
-def test_an_environment_has_no_way_out(stack, host_server):
+def test_an_environment_has_no_way_out(stack: SmallStack, host_server: int) -> None:
     stack.up()
     client = connect("")
     networks = client.api.networks(filters={"label": f"com.docker.compose.project={stack.name}"})
@@ -263,7 +272,7 @@ def test_an_environment_has_no_way_out(stack, host_server):
     assert "host at" in str(python_in(stack.name, "head", WAYS_OUT, argument)), "the test itself finds a way out"
 
 
-def test_a_server_with_egress_has_a_way_out(stack, host_server):
+def test_a_server_with_egress_has_a_way_out(stack: SmallStack, host_server: int) -> None:
     text = (stack.directory / "stack.yaml").read_text()
     (stack.directory / "stack.yaml").write_text(
         text + "example_single_tool_call: {resources_servers: {example_single_tool_call: {egress: true}}}\n"

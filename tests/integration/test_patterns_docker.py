@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from command_line import Folder
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -19,21 +21,21 @@ QUICK = {"policy-and-judge", "staging"}  # the others are no different in kind, 
 NOWHERE = "http://127.0.0.1:9/"  # in the container: tests ask no search engine
 
 
-def cases():
+def cases() -> Iterator[ParameterSet]:
     for stack, rows in patterns():
         marks = [] if QUICK & {stack.stem, stack.parent.name} else [pytest.mark.lab]
         yield pytest.param(stack, rows, marks=[pytest.mark.docker, *marks], id=f"{stack.parent.name}/{stack.name}")
 
 
 @pytest.fixture
-def folder(tmp_path, free_port):
+def folder(tmp_path: Path, free_port: int) -> Iterator[Folder]:
     made = Folder(tmp_path, free_port)
     yield made
     made.clean()
 
 
 @pytest.mark.parametrize(("stack", "rows"), list(cases()))
-def test_a_pattern_comes_up_and_collects(folder, stack, rows):
+def test_a_pattern_comes_up_and_collects(folder: Folder, stack: Path, rows: Path) -> None:
     shutil.copytree(stack.parent, folder.path, dirs_exist_ok=True)
     if (folder.path / "env.example.yaml").exists():
         (folder.path / "env.example.yaml").rename(folder.path / "env.yaml")

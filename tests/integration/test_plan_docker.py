@@ -1,12 +1,16 @@
 """``gymctl plan`` lists what ``gymctl up`` then does, by the engine's own events, and nothing else."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
+from small_stack import SmallStack
 
 from gymctl.engines.docker.daemon import connect
 
@@ -26,10 +30,10 @@ AGENT = "example_single_tool_call_simple_agent"
 class Cli:
     """The commands in a stack's directory."""
 
-    def __init__(self, stack):
+    def __init__(self, stack: SmallStack) -> None:
         self.stack = stack
 
-    def __call__(self, *arguments, code=0):
+    def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "gymctl.cli.main", *arguments, "stack.yaml", "--name", self.stack.name],
             cwd=self.stack.directory,
@@ -42,17 +46,18 @@ class Cli:
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
-    def plan(self, code):
+    def plan(self, code: int) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+        """The servers that change, by name, and the whole plan."""
         plan = json.loads(self("plan", "--json", code=code).stdout)
         return {server["name"]: server for server in plan["servers"] if server["action"] != "unchanged"}, plan
 
-    def up(self):
+    def up(self) -> tuple[str, dict[str, set[str]]]:
         """What it prints, and what happened to the containers of each server by the engine's events."""
         client = connect("")
         began = time.time()
         output = self("up", "--no-probe").stderr
         filters = {"type": "container", "label": f"com.docker.compose.project={self.stack.name}"}
-        happened = {}
+        happened: dict[str, set[str]] = {}
         for event in client.api.events(since=began, until=time.time() + 0.5, filters=filters, decode=True):
             if event["Action"] in ("create", "start", "die", "destroy"):
                 service = event["Actor"]["Attributes"]["com.docker.compose.service"].removesuffix("-next")
@@ -68,12 +73,12 @@ EVENTS = {
 }
 
 
-def write(stack, more="", key="first"):
+def write(stack: SmallStack, more: str = "", key: str = "first") -> None:
     (stack.directory / "stack.yaml").write_text(STACK.format(port=stack.port) + more)
     (stack.directory / "env.yaml").write_text(f"judge_api_key: sk-{key}-0123456789\n")
 
 
-def test_plan_lists_what_up_does(stack):
+def test_plan_lists_what_up_does(stack: SmallStack) -> None:
     gymctl = Cli(stack)
     write(stack)
     before = sorted(path.name for path in stack.directory.iterdir())
@@ -98,7 +103,7 @@ def test_plan_lists_what_up_does(stack):
     assert gymctl.plan(code=0)[0] == {}
 
 
-def test_plan_sees_secrets_containers_that_stopped_and_servers_that_went(stack):
+def test_plan_sees_secrets_containers_that_stopped_and_servers_that_went(stack: SmallStack) -> None:
     gymctl = Cli(stack)
     write(stack)
     gymctl.up()
@@ -129,7 +134,7 @@ def test_plan_sees_secrets_containers_that_stopped_and_servers_that_went(stack):
     assert gymctl.plan(code=0)[0] == {}
 
 
-def test_a_wrong_input_has_its_own_exit_code(stack):
+def test_a_wrong_input_has_its_own_exit_code(stack: SmallStack) -> None:
     (stack.directory / "stack.yaml").write_text(
         "policy_model: {responses_api_models: {nothing: {entrypoint: app.py}}}\n"
     )

@@ -1,11 +1,15 @@
 """Twenty secrets planted in every way a user may write one: none is to be seen, each is where it is needed."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -68,7 +72,7 @@ search_agent:
 PLANTED = [f"planted-{number:02d}" for number in range(1, 21)]
 
 
-def gymctl(directory, *arguments):
+def gymctl(directory: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "gymctl.cli.main", *arguments]
     environ = {**os.environ, "PLANTED_CX": "planted-14-environment"}
     done = subprocess.run(command, check=False, cwd=directory, env=environ, capture_output=True, text=True, timeout=300)
@@ -76,17 +80,25 @@ def gymctl(directory, *arguments):
     return done.stdout + done.stderr
 
 
-def docker(*arguments):
+def docker(*arguments: str) -> str:
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, check=True)
     return done.stdout + done.stderr
 
 
-def seen_in(text):
+def seen_in(text: str) -> list[str]:
     return [secret for secret in PLANTED if secret in text]
 
 
+class PlantedStack(NamedTuple):
+    """A running stack with the secrets, and the port of its head."""
+
+    directory: Path
+    name: str
+    port: int
+
+
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedStack]:
     import socket
 
     with socket.socket() as probe:
@@ -98,15 +110,15 @@ def stack(tmp_path_factory):
     name = f"gymctl-test-secrets-{os.getpid()}"
     key = "++search.example_single_tool_call.extra_token=planted-20-argument"
     gymctl(directory, "up", "stack.yaml", key, "--name", name)
-    yield directory, name, port
+    yield PlantedStack(directory, name, port)
     gymctl(directory, "down")
 
 
-def containers(name):
+def containers(name: str) -> list[str]:
     return docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={name}").split()
 
 
-def test_nothing_that_is_written_or_shown_holds_a_secret(stack):
+def test_nothing_that_is_written_or_shown_holds_a_secret(stack: PlantedStack) -> None:
     directory, name, port = stack
     outputs = {
         "rendered file": (directory / "compose.yaml").read_text(),
@@ -123,13 +135,13 @@ def test_nothing_that_is_written_or_shown_holds_a_secret(stack):
     for path in Path(directory / ".gymctl").rglob("*"):
         if path.is_file() and path.parent.name != "secrets":
             outputs[str(path)] = path.read_text()
-    for path in ("global_config_dict_yaml", "server_instances"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as reply:
-            outputs[path] = reply.read().decode()
+    for route in ("global_config_dict_yaml", "server_instances"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{route}", timeout=5) as reply:
+            outputs[route] = reply.read().decode()
     assert {place: seen_in(text) for place, text in outputs.items() if seen_in(text)} == {}
 
 
-def test_each_secret_is_readable_in_the_containers_that_need_it_and_no_other(stack):
+def test_each_secret_is_readable_in_the_containers_that_need_it_and_no_other(stack: PlantedStack) -> None:
     directory, _, _ = stack
     needed = {
         "policy_model": ["planted-01", "planted-02", "planted-03"],
@@ -146,7 +158,7 @@ def test_each_secret_is_readable_in_the_containers_that_need_it_and_no_other(sta
         assert seen_in(text) == secrets, service
 
 
-def test_the_servers_got_their_values_unchanged(stack):
+def test_the_servers_got_their_values_unchanged(stack: PlantedStack) -> None:
     directory, _, _ = stack
     script = (
         "import json, os, glob\n"
@@ -166,7 +178,7 @@ def test_the_servers_got_their_values_unchanged(stack):
     assert fields["openai_base_url"] == "https://judge.invalid/v1/user=a:b"
 
 
-def test_the_list_of_secrets_agrees(stack):
+def test_the_list_of_secrets_agrees(stack: PlantedStack) -> None:
     directory, _, _ = stack
     readers = json.loads(gymctl(directory, "secrets", "list", "stack.yaml", "--json").split("\n")[0])
     assert readers["GYM_POLICY_API_KEY"] == ["policy_model"]

@@ -49,7 +49,7 @@ def up(folder: Folder, runtime: str) -> None:
 
 
 def collected(
-    folder: Folder, rollouts: int, meanwhile: Callable[[], None] = lambda: None
+    folder: Folder, rollouts: int, meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Collect, and once an eighth is there do something; the rows and the failures."""
     arguments = ["collect", "--input", ROWS, "--output", "out.jsonl", "--agent", AGENT, "--force"]
@@ -101,7 +101,7 @@ def replicas_killed(folder: Folder, runtime: str) -> None:
 
     victim = containers(folder, service)[0]
     place = address(folder, victim)
-    rows, failures = collected(folder, 2000, lambda: folder.docker("kill", victim) and None)
+    rows, failures = collected(folder, 2000, lambda: folder.docker("kill", victim))
     check_rows(rows, 2000)
     # 192 were under way, a quarter of them there; the first that fail are tried again on the spot, and leave no line
     assert 0 < len(failures) < 96

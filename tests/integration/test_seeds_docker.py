@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -26,14 +27,14 @@ BLOCKS = {(block["seed"], block["line"]): block["text"] for block in seeds_table
 SERVER = "/opt/gymctl/services/resources_servers/example_single_tool_call"
 
 
-def fetched(url: str, body: dict[str, object] | None = None):
+def fetched(url: str, body: dict[str, object] | None = None) -> Any:
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None)
     request.add_header("content-type", "application/json")
     with urllib.request.urlopen(request, timeout=5) as reply:
         return json.load(reply)
 
 
-def test_coordinator_and_worker_on_one_machine(tmp_path, free_port, image):
+def test_coordinator_and_worker_on_one_machine(tmp_path: Path, free_port: int, image: str) -> None:
     folder = Folder(tmp_path, free_port)
     text = BLOCKS["001", 111].replace("type: train\n", "type: train\n        license: Apache 2.0\n")
     (tmp_path / "coordinator-config.yaml").write_text(text)
@@ -61,11 +62,12 @@ def test_coordinator_and_worker_on_one_machine(tmp_path, free_port, image):
         folder.gymctl("down")
 
 
-def test_a_server_run_by_hand(free_port, image):
-    slice_text = re.search(r"NEMO_GYM_CONFIG_DICT='(.*?)'", BLOCKS["001", 228], re.DOTALL)[1]
+def test_a_server_run_by_hand(free_port: int, image: str) -> None:
+    match = re.search(r"NEMO_GYM_CONFIG_DICT='(.*?)'", BLOCKS["001", 228], re.DOTALL)
+    assert match
     name = f"gymctl-test-by-hand-{os.getpid()}-{free_port}"
     start = ["docker", "run", "--rm", "--name", name, "-p", f"127.0.0.1:{free_port}:8080", "-w", SERVER]
-    start += ["-e", f"NEMO_GYM_CONFIG_DICT={slice_text}"]
+    start += ["-e", f"NEMO_GYM_CONFIG_DICT={match[1]}"]
     refused = subprocess.run([*start, image, "python", "app.py"], capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr.startswith("error: NEMO_GYM_CONFIG_PATH is not set")) == (2, True)
     try:

@@ -1,13 +1,16 @@
 """The image of servers: hardened, with secrets as exact environment variables, and with what servers need only."""
 
+from __future__ import annotations
+
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from gymctl.engines.build.images import build_images
+from gymctl.engines.build.images import BuildEvent, build_images
 from gymctl.engines.docker.jobs import nofile_limit
-from gymctl.engines.runner import run
+from gymctl.engines.runner import Completed, run
 from gymctl.stack import ImagePlan
 
 pytestmark = pytest.mark.docker
@@ -15,11 +18,11 @@ pytestmark = pytest.mark.docker
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init")
 
 
-def in_container(image, code, *options):
+def in_container(image: str, code: str, *options: str) -> Completed:
     return run(["docker", "run", "--rm", *HARDENED, *options, image, "python", "-c", code], check=False, timeout=60)
 
 
-def test_runs_hardened_as_its_own_user(image):
+def test_runs_hardened_as_its_own_user(image: str) -> None:
     done = in_container(
         image,
         "import os, json, pathlib\n"
@@ -32,7 +35,7 @@ def test_runs_hardened_as_its_own_user(image):
     assert json.loads(done.stdout) == [10001, "0" * 16, "1", False], done.stderr
 
 
-def test_servers_and_the_job_import_and_the_bundled_servers_are_found(image):
+def test_servers_and_the_job_import_and_the_bundled_servers_are_found(image: str) -> None:
     done = in_container(
         image,
         "import gymctl.server, gymctl.rollouts.container_job, gymctl.assets as a, pathlib\n"
@@ -43,7 +46,7 @@ def test_servers_and_the_job_import_and_the_bundled_servers_are_found(image):
     assert done.stdout.split()[2:] == ["True", "True"]
 
 
-def test_nothing_of_the_command_line_is_in_it(image):
+def test_nothing_of_the_command_line_is_in_it(image: str) -> None:
     done = in_container(
         image,
         "from importlib.util import find_spec\n"
@@ -52,7 +55,7 @@ def test_nothing_of_the_command_line_is_in_it(image):
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_secrets_become_the_environment_exactly(image, tmp_path):
+def test_secrets_become_the_environment_exactly(image: str, tmp_path: Path) -> None:
     secrets = {
         "PLAIN": "x",
         "NEWLINES": "a\nb\n\n",
@@ -75,7 +78,7 @@ def test_secrets_become_the_environment_exactly(image, tmp_path):
     assert not {"lower", "1DIGIT", "DASH-ED", "value", "name", "file"} & environment.keys()
 
 
-def test_unreadable_secret_stops_the_container_and_says_so(image, tmp_path):
+def test_unreadable_secret_stops_the_container_and_says_so(image: str, tmp_path: Path) -> None:
     (tmp_path / "KEY").write_text("x")
     (tmp_path / "KEY").chmod(0o600)
     tmp_path.chmod(0o755)
@@ -85,7 +88,7 @@ def test_unreadable_secret_stops_the_container_and_says_so(image, tmp_path):
     assert "started" not in done.stdout
 
 
-def test_signals_reach_the_server(image):
+def test_signals_reach_the_server(image: str) -> None:
     done = run(
         ["docker", "run", "--rm", *HARDENED, image, "sh", "-c", "sleep 0.2; kill -TERM $$; sleep 5"],
         check=False,
@@ -94,7 +97,7 @@ def test_signals_reach_the_server(image):
     assert done.code == 143
 
 
-def test_open_files_limit_is_one_that_starts(image):
+def test_open_files_limit_is_one_that_starts(image: str) -> None:
     limit = nofile_limit(image)
     assert 0 < limit <= 65535
     done = in_container(
@@ -103,7 +106,7 @@ def test_open_files_limit_is_one_that_starts(image):
     assert done.stdout.strip() == str(limit), done.stderr
 
 
-def test_what_is_built_already_is_not_built_again(tmp_path):
+def test_what_is_built_already_is_not_built_again(tmp_path: Path) -> None:
     folder = tmp_path / "resources_servers" / "mine"
     folder.mkdir(parents=True)
     (folder / "app.py").write_text("print('one')\n")
@@ -112,7 +115,7 @@ def test_what_is_built_already_is_not_built_again(tmp_path):
         kinds, names = [], []
         for text in ("one", "one", "two"):
             (folder / "app.py").write_text(f"print('{text}')\n")
-            events = []
+            events: list[BuildEvent] = []
             names.append(build_images([plan], on_event=events.append)[plan.tag])
             kinds.append({event.kind for event in events})
         assert "step" in kinds[0] and "step" in kinds[2]

@@ -67,10 +67,10 @@ def as_json(value: Any) -> Any:
 
 @given(st.lists(nested, min_size=20, max_size=60))
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-def test_any_data_comes_back_unchanged_from_inside_a_container(image, values: list[Any]) -> None:
+def test_any_data_comes_back_unchanged_from_inside_a_container(image: str, values: list[Any]) -> None:
     assert as_json(read_in_a_container(values, image)) == as_json(values)
 
 
-def test_every_nasty_text_comes_back_unchanged_from_inside_a_container(image) -> None:
+def test_every_nasty_text_comes_back_unchanged_from_inside_a_container(image: str) -> None:
     value = {"texts": NASTY, "as_keys": {text: number for number, text in enumerate(NASTY) if "$" not in text}}
     assert read_in_a_container(value, image) == value

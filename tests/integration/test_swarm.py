@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 from swarm_lab import Lab, docker
@@ -35,7 +37,7 @@ policy_model: {{responses_api_models: {{scripted_model: {{latency_ms: 150}}}}}}
 class SwarmFolder:
     """A folder to run gymctl in, against the manager of a Swarm."""
 
-    def __init__(self, lab: Lab, path: Path):
+    def __init__(self, lab: Lab, path: Path) -> None:
         self.lab, self.path = lab, path
         self.environ = {**os.environ, **lab.manager}
         self.hosts = [word for host in lab.hosts[1:] for word in ("--host", host)]
@@ -56,7 +58,7 @@ class SwarmFolder:
     def up(self, *arguments: object, code: int = 0) -> str:
         return self.gymctl("up", "--engine", "swarm", "--name", self.path.name, *self.hosts, *arguments, code=code)
 
-    def status(self) -> dict[str, dict]:
+    def status(self) -> dict[str, dict[str, Any]]:
         """Each server's status as JSON says it, well or not."""
         process = self.start("status", "--json")
         return {server["name"]: server for server in json.loads(process.communicate(timeout=60)[0])}
@@ -88,7 +90,7 @@ class SwarmFolder:
         output = self.path / "out.jsonl"
         return output.read_bytes().count(b"\n") if output.exists() else 0
 
-    def results(self, collection: subprocess.Popen[str], count: int) -> list[dict]:
+    def results(self, collection: subprocess.Popen[str], count: int) -> list[dict[str, Any]]:
         """Wait for the collection's end: every row is there, exactly once; the failed attempts."""
         out, err = collection.communicate(timeout=500)
         assert collection.returncode == 0, out + err
@@ -101,7 +103,7 @@ class SwarmFolder:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Three nodes; the manager can build, the others have nothing."""
     made = Lab(f"gymctl-test-{os.getpid()}", shared=tmp_path_factory.mktemp("swarm"))
     try:
@@ -116,7 +118,7 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(lab):
+def folder(lab: Lab) -> Iterator[SwarmFolder]:
     path = lab.shared / f"stack-{len(list(lab.shared.iterdir()))}"  # a server's name has to fit behind it
     path.mkdir()
     made = SwarmFolder(lab, path)
@@ -128,7 +130,7 @@ def folder(lab):
 
 
 @pytest.fixture
-def running(folder):
+def running(folder: SwarmFolder) -> SwarmFolder:
     """The small stack, up."""
     (folder.path / "stack.yaml").write_text(STACK)
     folder.up("stack.yaml")
@@ -136,12 +138,13 @@ def running(folder):
 
 
 def node_of(folder: SwarmFolder, server: str) -> str:
-    return folder.status()[server]["nodes"][0]
+    node: str = folder.status()[server]["nodes"][0]
+    return node
 
 
 def a_worker_with_servers(folder: SwarmFolder) -> tuple[str, list[str]]:
     """A node other than the manager, and the servers on it."""
-    workers = {node: [] for node in folder.lab.names[1:]}
+    workers: dict[str, list[str]] = {node: [] for node in folder.lab.names[1:]}
     for name, server in folder.status().items():
         for node in server["nodes"]:
             if node in workers:
@@ -150,7 +153,7 @@ def a_worker_with_servers(folder: SwarmFolder) -> tuple[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_three_environments_placed_as_asked(lab, folder):
+def test_three_environments_placed_as_asked(lab: Lab, folder: SwarmFolder) -> None:
     manager, gpu, cpu = lab.names
     lab.on(manager, "node", "update", "--label-add", "gymctl.gpu=true", gpu)
     folder.up(REPOSITORY / "examples" / "three-nodes")
@@ -166,7 +169,7 @@ def test_three_environments_placed_as_asked(lab, folder):
     assert "listens on" in folder.gymctl("logs", "--tail", 5, "policy_model")
 
 
-def test_a_worker_killed_in_the_middle(lab, running):
+def test_a_worker_killed_in_the_middle(lab: Lab, running: SwarmFolder) -> None:
     victim, servers = a_worker_with_servers(running)
     collection = running.collecting(400)
     lab.kill(victim)
@@ -186,7 +189,7 @@ def test_a_worker_killed_in_the_middle(lab, running):
 
 
 @pytest.mark.parametrize("how", ["docker", "gymctl"])
-def test_a_drained_node_fails_no_rollout(lab, running, how):
+def test_a_drained_node_fails_no_rollout(lab: Lab, running: SwarmFolder, how: str) -> None:
     victim, servers = a_worker_with_servers(running)
     collection = running.collecting(200)
     try:
@@ -203,7 +206,7 @@ def test_a_drained_node_fails_no_rollout(lab, running, how):
         running.gymctl("nodes", "activate", victim)
 
 
-def test_an_update_in_the_middle_loses_no_row(running):
+def test_an_update_in_the_middle_loses_no_row(running: SwarmFolder) -> None:
     collection = running.collecting(400)
     running.up("stack.yaml", "--while-collecting", f"++{AGENT}.responses_api_agents.simple_agent.max_steps=7")
     assert running.results(collection, 2000) == []
@@ -213,7 +216,7 @@ def test_an_update_in_the_middle_loses_no_row(running):
 
 
 @pytest.mark.slow
-def test_a_broken_image_is_rolled_back_and_the_reason_shown(running):
+def test_a_broken_image_is_rolled_back_and_the_reason_shown(running: SwarmFolder) -> None:
     """The new image starts and ends at once: a module is missing in it."""
     before = running.status()
     own = running.path / "resources_servers" / TOOL
@@ -236,13 +239,13 @@ def test_a_broken_image_is_rolled_back_and_the_reason_shown(running):
     assert any("ended with code 1" in moment["what"] for moment in after[TOOL]["history"])
 
 
-def test_what_cannot_be_placed_says_so(folder):
+def test_what_cannot_be_placed_says_so(folder: SwarmFolder) -> None:
     (folder.path / "stack.yaml").write_text(STACK + "placement: {models: {labels: {zone: moon}}}\n")
     result = folder.up("stack.yaml", code=1)
     assert "policy_model has no suitable node: " in result
 
 
-def test_images_that_only_the_manager_has(lab, folder):
+def test_images_that_only_the_manager_has(lab: Lab, folder: SwarmFolder) -> None:
     """Without --host nor --registry a note says what to do; the task that misses its image says it again."""
     (folder.path / "stack.yaml").write_text(STACK)
     for name in lab.names[1:]:
@@ -255,7 +258,7 @@ def test_images_that_only_the_manager_has(lab, folder):
     assert "0 sent, 1 already there" in folder.gymctl("images", "load", "stack.yaml", "--host", lab.hosts[1])
 
 
-def test_images_by_digest_through_a_registry(lab, folder):
+def test_images_by_digest_through_a_registry(lab: Lab, folder: SwarmFolder) -> None:
     registry = lab.registry()
     (folder.path / "stack.yaml").write_text(STACK)
     for name in lab.names[1:]:
@@ -283,7 +286,7 @@ policy_api_key: {key}
 """
 
 
-def test_a_secret_is_in_no_definition_and_is_renewed(lab, folder):
+def test_a_secret_is_in_no_definition_and_is_renewed(lab: Lab, folder: SwarmFolder) -> None:
     manager = lab.names[0]
     for key in ("sk-planted-first", "sk-planted-second"):
         (folder.path / "stack.yaml").write_text(SECRET.format(key=key))
@@ -298,7 +301,7 @@ def test_a_secret_is_in_no_definition_and_is_renewed(lab, folder):
     assert len([name for name in names if "POLICY_API_KEY" in name]) == 2  # this one, and a rollback's
 
 
-def test_what_is_not_on_the_manager_cannot_be_collected(running):
+def test_what_is_not_on_the_manager_cannot_be_collected(running: SwarmFolder) -> None:
     elsewhere = SwarmFolder(running.lab, Path(mkdtemp()))
     try:
         shutil.copytree(running.path / ".gymctl", elsewhere.path / ".gymctl")
@@ -309,7 +312,7 @@ def test_what_is_not_on_the_manager_cannot_be_collected(running):
         shutil.rmtree(elsewhere.path)
 
 
-def test_scaled_in_the_middle_loses_no_row(running):
+def test_scaled_in_the_middle_loses_no_row(running: SwarmFolder) -> None:
     collection = running.collecting(200)
     running.gymctl("scale", f"{AGENT}=3")
     assert running.status()[AGENT]["running"] == 3
@@ -317,7 +320,7 @@ def test_scaled_in_the_middle_loses_no_row(running):
     assert running.results(collection, 1000) == []
 
 
-def test_an_engine_without_a_swarm_says_how_to_make_one(tmp_path):
+def test_an_engine_without_a_swarm_says_how_to_make_one(tmp_path: Path) -> None:
     """This machine's own engine, which is in none."""
     environ = {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"}
     if json.loads(docker("info", "--format", "{{json .Swarm}}"))["LocalNodeState"] != "inactive":

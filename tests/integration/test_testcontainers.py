@@ -1,15 +1,18 @@
 """A rendered stack under testcontainers: a user's own tests start it as any Compose project (docs/testing.md)."""
 
+from __future__ import annotations
+
 import json
 import urllib.request
 
 import pytest
+from small_stack import SmallStack
 from testcontainers.compose import DockerCompose
 
 pytestmark = pytest.mark.docker
 
 
-def test_a_rendered_file_is_a_compose_project_like_any_other(stack):
+def test_a_rendered_file_is_a_compose_project_like_any_other(stack: SmallStack) -> None:
     stack.prepare()
     (stack.directory / "compose.yaml").write_text(stack.render())
     with DockerCompose(

@@ -27,7 +27,7 @@ def python_with_torch() -> str:
     return python
 
 
-def test_the_reward_rises(tmp_path: Path):
+def test_the_reward_rises(tmp_path: Path) -> None:
     python = python_with_torch()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

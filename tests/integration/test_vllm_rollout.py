@@ -9,6 +9,8 @@ import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pytest
 from command_line import Folder
@@ -21,7 +23,17 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 TOKEN = "hf_not-a-token-of-the-hub"
 AGENT = "example_single_tool_call_simple_agent"
 # The same prompt in another batch: float32 sums in another order
-SAME = {"abs": 1e-4}
+SAME_WITHIN = 1e-4
+
+Items = list[dict[str, Any]]
+Rollouts = list[dict[str, Any]]
+
+
+class RunningVllm(NamedTuple):
+    """The folder of the running stack, and its two instances of vLLM."""
+
+    folder: Folder
+    instances: list[Direct]
 
 
 def free_ports(count: int) -> int:
@@ -38,7 +50,7 @@ def free_ports(count: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVllm]:
     """The folder of the running stack, and its two instances of vLLM."""
     if reason := missing():
         pytest.skip(reason)
@@ -49,13 +61,13 @@ def stack(tmp_path_factory):
     try:
         done = folder.up("stack.yaml", *overrides(tiny_model(), first))
         assert done.returncode == 0, done.stdout + done.stderr
-        yield folder, [Direct(first), Direct(first + 1)]
+        yield RunningVllm(folder, [Direct(first), Direct(first + 1)])
     finally:
         folder.clean()
 
 
 @pytest.fixture(scope="module")
-def rollouts(stack):
+def rollouts(stack: RunningVllm) -> Rollouts:
     """One rollout of each bundled row, in their order."""
     folder, _ = stack
     lines = "".join(json.dumps(row) + "\n" for row in rows_at_temperature_0())
@@ -65,7 +77,7 @@ def rollouts(stack):
     return [json.loads(line) for line in (folder.path / "out.jsonl").read_text().splitlines()]
 
 
-def chat(items):
+def chat(items: Items) -> Iterator[dict[str, Any]]:
     """Items of the Responses API as messages, by hand: the reference for what the model server made of them."""
     for item in items:
         if item.get("type") == "function_call":
@@ -80,7 +92,7 @@ def chat(items):
             yield {"role": item["role"], "content": item["content"]}
 
 
-def steps(rollout):
+def steps(rollout: dict[str, Any]) -> Iterator[tuple[Items, Items, dict[str, Any]]]:
     """Every call of the model in a rollout: what it was told, the tools, and the item that holds its tokens."""
     params = rollout["responses_create_params"]
     tools = [
@@ -93,7 +105,7 @@ def steps(rollout):
             yield list(chat([*params["input"], *output[:index]])), tools, item
 
 
-def test_the_rollouts_call_the_tool_and_end(rollouts):
+def test_the_rollouts_call_the_tool_and_end(rollouts: Rollouts) -> None:
     kinds = [[item["type"] for item in rollout["response"]["output"]] for rollout in rollouts]
     assert kinds == [["function_call", "function_call_output", "message"]] * 4 + [["message"]]
     answers = [rollout["response"]["output"][-1]["content"][0]["text"] for rollout in rollouts]
@@ -101,7 +113,9 @@ def test_the_rollouts_call_the_tool_and_end(rollouts):
     assert [rollout["reward"] for rollout in rollouts] == [1.0] * 5
 
 
-def test_token_ids_and_log_probs_are_those_that_the_server_gives_directly(stack, rollouts):
+def test_token_ids_and_log_probs_are_those_that_the_server_gives_directly(
+    stack: RunningVllm, rollouts: Rollouts
+) -> None:
     _, instances = stack
     compared = 0
     for rollout in rollouts:
@@ -110,12 +124,12 @@ def test_token_ids_and_log_probs_are_those_that_the_server_gives_directly(stack,
                 assert item["prompt_token_ids"] == vllm.prompt_ids(messages, tools)
                 ids, log_probs = vllm.answer(messages, tools)
                 assert item["generation_token_ids"] == ids
-                assert item["generation_log_probs"] == pytest.approx(log_probs, **SAME)
+                assert item["generation_log_probs"] == pytest.approx(log_probs, abs=SAME_WITHIN)
                 compared += 1
     assert compared == 2 * (2 * 4 + 1)
 
 
-def test_token_ids_are_those_of_the_text(stack, rollouts):
+def test_token_ids_are_those_of_the_text(stack: RunningVllm, rollouts: Rollouts) -> None:
     _, (vllm, _) = stack
     call, _, message = rollouts[0]["response"]["output"]
     assert vllm.text(call["generation_token_ids"]) == (
@@ -124,14 +138,14 @@ def test_token_ids_are_those_of_the_text(stack, rollouts):
     assert vllm.text(message["generation_token_ids"]) == "It is mild and dry in Lisbon today.<|im_end|>"
 
 
-def test_a_later_prompt_begins_with_all_that_came_before(rollouts):
+def test_a_later_prompt_begins_with_all_that_came_before(rollouts: Rollouts) -> None:
     """What a trainer relies on: the tokens of one trajectory, each turn after the other."""
     first, _, last = rollouts[0]["response"]["output"]
     before = [*first["prompt_token_ids"], *first["generation_token_ids"]]
     assert last["prompt_token_ids"][: len(before)] == before
 
 
-def test_both_instances_work(stack, rollouts):
+def test_both_instances_work(stack: RunningVllm, rollouts: Rollouts) -> None:
     folder, instances = stack
     before = [vllm.calls() for vllm in instances]
     done = folder.gymctl(
@@ -143,7 +157,7 @@ def test_both_instances_work(stack, rollouts):
     assert all(calls >= 8 for calls in ended), ended
 
 
-def test_a_prompt_that_is_too_long_is_no_answer(stack):
+def test_a_prompt_that_is_too_long_is_no_answer(stack: RunningVllm) -> None:
     folder, _ = stack
     row = rows_at_temperature_0()[0]
     row["responses_create_params"]["input"][-1]["content"] += " and then?" * 1000
@@ -156,7 +170,7 @@ def test_a_prompt_that_is_too_long_is_no_answer(stack):
     assert "maximum context length is 1024 tokens" in response["incomplete_details"]["message"]
 
 
-def test_the_token_of_the_hub_is_in_a_file_and_nowhere_else(stack):
+def test_the_token_of_the_hub_is_in_a_file_and_nowhere_else(stack: RunningVllm) -> None:
     folder, _ = stack
     assert TOKEN not in (folder.path / "compose.yaml").read_text()
     containers = folder.docker("ps", "-q", "--filter", f"label=com.docker.compose.project={folder.name}").split()
@@ -175,7 +189,7 @@ def test_the_token_of_the_hub_is_in_a_file_and_nowhere_else(stack):
     )
 
 
-def test_every_parser_named_for_a_family_is_one_that_vllm_has():
+def test_every_parser_named_for_a_family_is_one_that_vllm_has() -> None:
     if reason := missing():
         pytest.skip(reason)
     script = (

@@ -8,6 +8,9 @@ import re
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 from command_line import EXAMPLE, Folder
@@ -60,15 +63,21 @@ SERVERS = {
 
 
 @pytest.fixture
-def folder(tmp_path, free_port):
+def folder(tmp_path: Path, free_port: int) -> Iterator[Folder]:
     made = Folder(tmp_path / "stack", free_port)
     made.path.mkdir()
     yield made
     made.clean()
 
 
+class WriteServer(Protocol):
+    """Writes a stack whose server has this code and these requirements."""
+
+    def __call__(self, code: str, requirements: str = "") -> Folder: ...
+
+
 @pytest.fixture
-def with_a_server(folder):
+def with_a_server(folder: Folder) -> WriteServer:
     """A stack with a server of the user's own, given its code and its requirements."""
 
     def write(code: str, requirements: str = "") -> Folder:
@@ -90,7 +99,9 @@ def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("code", "requirements", "options", "patterns", "started"), SERVERS.values(), ids=SERVERS)
-def test_a_server_that_does_not_come_up(with_a_server, code, requirements, options, patterns, started):
+def test_a_server_that_does_not_come_up(
+    with_a_server: WriteServer, code: str, requirements: str, options: list[str], patterns: list[str], started: bool
+) -> None:
     folder = with_a_server(code, requirements)
     done = folder.up("stack.yaml", *options)
     lines = errors(done)
@@ -105,7 +116,7 @@ def test_a_server_that_does_not_come_up(with_a_server, code, requirements, optio
     assert folder.files() == {"stack.yaml", "resources_servers"}
 
 
-def test_a_port_that_is_taken(folder):
+def test_a_port_that_is_taken(folder: Folder) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", folder.port))
         taken.listen()
@@ -134,7 +145,7 @@ def test_a_port_that_is_taken(folder):
     assert folder.files() == set()
 
 
-def test_interrupted_up_says_what_is_left(with_a_server):
+def test_interrupted_up_says_what_is_left(with_a_server: WriteServer) -> None:
     folder = with_a_server(HANGS)
     process, printed, errors = folder.interrupted(
         folder.up_arguments("stack.yaml"), lambda: "weather" in folder.docker("ps", "--format", "{{.Names}}",
@@ -149,7 +160,7 @@ def test_interrupted_up_says_what_is_left(with_a_server):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory) -> Folder:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
     """A stack of containers that runs; tests put it right again."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -180,7 +191,7 @@ COLLECTIONS = {
 
 
 @pytest.mark.parametrize(("text", "rows", "output", "message"), COLLECTIONS.values(), ids=COLLECTIONS)
-def test_a_collection_that_cannot_be(running, text, rows, output, message):
+def test_a_collection_that_cannot_be(running: Folder, text: str, rows: str, output: str, message: str) -> None:
     (running.path / "bad.jsonl").write_text(text)
     before = running.files()
     done = running.gymctl("collect", "--input", rows, "--output", output)
@@ -191,7 +202,7 @@ def test_a_collection_that_cannot_be(running, text, rows, output, message):
     assert running.files() == before
 
 
-def test_disk_that_is_full(running, tmp_path):
+def test_disk_that_is_full(running: Folder, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
@@ -211,7 +222,7 @@ def test_disk_that_is_full(running, tmp_path):
     assert left == []
 
 
-def test_interrupted_collection_loses_nothing_and_goes_on(running):
+def test_interrupted_collection_loses_nothing_and_goes_on(running: Folder) -> None:
     out = running.path / "long.jsonl"
     arguments = ["collect", "--input", "rows.jsonl", "--output", "long.jsonl", "--num-repeats", "200"]
     process, printed, errors = running.interrupted(
@@ -234,7 +245,7 @@ def test_interrupted_collection_loses_nothing_and_goes_on(running):
     assert len(after) == len(keys) == 2000
 
 
-def test_a_killed_server_is_seen_within_five_seconds(running):
+def test_a_killed_server_is_seen_within_five_seconds(running: Folder) -> None:
     assert running.gymctl("status").returncode == 0
     running.docker("compose", "kill", "policy_model")
     began = time.monotonic()
@@ -249,7 +260,7 @@ def test_a_killed_server_is_seen_within_five_seconds(running):
     assert running.gymctl("status").returncode == 0
 
 
-def test_an_engine_that_is_gone_leaves_everything_as_it_was(running):
+def test_an_engine_that_is_gone_leaves_everything_as_it_was(running: Folder) -> None:
     before = running.files()
     for command in (["status"], ["down"], ["collect", "-i", "rows.jsonl", "-o", "o.jsonl"]):
         done = running.gymctl(*command, env={"DOCKER_HOST": "unix:///nonexistent"})
@@ -260,7 +271,7 @@ def test_an_engine_that_is_gone_leaves_everything_as_it_was(running):
     assert running.gymctl("status").returncode == 0
 
 
-def test_a_stack_taken_away_behind_our_back(running):
+def test_a_stack_taken_away_behind_our_back(running: Folder) -> None:
     running.docker("compose", "down")
     done = running.gymctl("collect", "-i", "rows.jsonl", "-o", "o.jsonl")
     assert (done.returncode, done.stderr) == (

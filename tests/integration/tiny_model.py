@@ -10,7 +10,9 @@ in the image of vLLM, which has torch and transformers:
 import json
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -37,7 +39,12 @@ TEMPLATE = r"""
 CITIES = {"Lisbon": "Lisbon", "Utrecht": "Utrecht", "Marrakesh": "Oslo", "Buenos": "Buenos Aires"}  # a word -> the city
 
 
-def lessons(rows):
+Messages = list[dict[str, Any]]
+Lesson = tuple[Messages, list[dict[str, Any]], dict[str, Any]]
+"""What was said, the tools, and the right answer."""
+
+
+def lessons(rows: Iterable[dict[str, Any]]) -> Iterator[Lesson]:
     """What was said, the tools, and the right answer."""
     for row in rows:
         params = row["responses_create_params"]
@@ -60,7 +67,7 @@ def lessons(rows):
         yield [*asked, call, {"role": "tool", "content": prompt}], tools, answer
 
 
-def made_tokenizer(texts):
+def made_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     """A byte-level BPE of a few hundred tokens, and the chat template."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -76,7 +83,9 @@ def made_tokenizer(texts):
     )
 
 
-def as_tensors(pupils, tokenizer):
+def as_tensors(
+    pupils: Sequence[Lesson], tokenizer: PreTrainedTokenizerFast
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Token ids, labels (only answers count) and the attention mask, each of (lessons, longest)."""
     pairs = []
     for question, tools, answer in pupils:
@@ -94,7 +103,9 @@ def as_tensors(pupils, tokenizer):
     return ids, labels, (ids != tokenizer.pad_token_id).long()
 
 
-def trained(tokenizer, ids, labels, mask):
+def trained(
+    tokenizer: PreTrainedTokenizerFast, ids: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor
+) -> Qwen2ForCausalLM:
     """A model that knows its lessons by heart."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -127,7 +138,7 @@ def trained(tokenizer, ids, labels, mask):
     raise SystemExit("it has not learned its lessons")
 
 
-def main(rows, folder):
+def main(rows: str, folder: str) -> None:
     """Read the rows, write the model."""
     pupils = list(lessons([json.loads(line) for line in Path(rows).read_text().splitlines()]))
     texts = [json.dumps([question, answer]) for question, _, answer in pupils]
