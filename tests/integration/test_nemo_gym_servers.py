@@ -2,10 +2,14 @@
 command line. One stack for all, since each of their servers takes seconds to import.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -15,6 +19,7 @@ from gym_stack import (
     ENVIRONMENTS,
     VERSIONS,
     VLLM_AGENTS,
+    Row,
     examples,
     gymctl,
     reference,
@@ -28,8 +33,20 @@ ALL_AGENTS = {**AGENTS, **VLLM_AGENTS}
 # Made anew by each server, or when it was made; and which of the agents it was.
 UNLIKE = {"id", "call_id", "created_at", "_gymctl_timing", "_ng_task_index", "agent_ref"}
 
+Rollouts = dict[str, dict[tuple[str, int, int], Row]]
+"""Agent -> {(environment, example, repeat): rollout}."""
 
-def collected(directory, agents):
+
+class GymStack(NamedTuple):
+    """A running stack, and what ``gymctl up`` printed."""
+
+    directory: Path
+    project: str
+    port: int
+    output: str
+
+
+def collected(directory: Path, agents: Sequence[str]) -> Rollouts:
     """One row for each example and agent, ``REPEATS`` times: agent -> {(environment, example, repeat): rollout}."""
     rows, places = [], []
     for name in agents:
@@ -40,7 +57,7 @@ def collected(directory, agents):
     (directory / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ["--input", "rows.jsonl", "--output", "rollouts.jsonl", "--num-repeats", REPEATS, "--force"]
     gymctl(directory, "collect", *options)
-    rollouts = {name: {} for name in agents}
+    rollouts: Rollouts = {name: {} for name in agents}
     for line in (directory / "rollouts.jsonl").read_text().splitlines():
         rollout = json.loads(line)
         name, environment, number = places[rollout["_ng_task_index"]]
@@ -49,13 +66,14 @@ def collected(directory, agents):
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def version(request):
+def version(request: pytest.FixtureRequest) -> str:
     """The release of NeMo Gym; the first one is the default."""
-    return request.param
+    release: str = request.param
+    return release
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory, version):
+def stack(tmp_path_factory: pytest.TempPathFactory, version: str) -> Iterator[GymStack]:
     import socket
 
     directory = tmp_path_factory.mktemp("upstream")
@@ -69,18 +87,18 @@ def stack(tmp_path_factory, version):
             chosen = [] if version == VERSIONS[0] else ["--gym-version", version]
             up = ["up", "stack.yaml", "--name", f"gymtest-{os.getpid()}-nemo", *chosen]
             result = gymctl(directory, *up, timeout=900)
-            yield directory, f"gymtest-{os.getpid()}-nemo", port, result
+            yield GymStack(directory, f"gymtest-{os.getpid()}-nemo", port, result)
         finally:
             if (directory / ".gymctl" / "stack.json").exists():
                 gymctl(directory, "down")
 
 
 @pytest.fixture(scope="module")
-def rollouts(stack):
-    return collected(stack[0], list(ALL_AGENTS))
+def rollouts(stack: GymStack) -> Rollouts:
+    return collected(stack.directory, list(ALL_AGENTS))
 
 
-def differences(one, other, path=""):
+def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
     """Where two values differ; a field that only one of them has is no difference, nor one that is null in either."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in one.keys() & other.keys() - UNLIKE:
@@ -92,7 +110,7 @@ def differences(one, other, path=""):
         yield f"{path}: {one!r} != {other!r}"
 
 
-def outline(rollout):
+def outline(rollout: Row) -> list[Any]:
     """What happened, whatever the fields are called: calls, their outputs, texts; and the reward."""
     steps = [
         [
@@ -106,7 +124,7 @@ def outline(rollout):
     return [*steps, rollout["reward"]]
 
 
-def test_their_rollouts_equal_ours(rollouts):
+def test_their_rollouts_equal_ours(rollouts: Rollouts) -> None:
     theirs, ours = rollouts["theirs"], rollouts["ours"]
     assert len(theirs) == len(ours) == 2 * 5 * REPEATS == 100
     assert {rollout["reward"] for rollout in ours.values()} == {1.0}
@@ -115,13 +133,13 @@ def test_their_rollouts_equal_ours(rollouts):
 
 
 @pytest.mark.parametrize("name", [name for name in ALL_AGENTS if "_on_" in name])
-def test_agents_work_with_the_servers_of_the_other_side(rollouts, name):
+def test_agents_work_with_the_servers_of_the_other_side(rollouts: Rollouts, name: str) -> None:
     mixed, ours = rollouts[name], rollouts["ours"]
     assert mixed.keys() == ours.keys()
     assert [key for key in mixed if outline(mixed[key]) != outline(ours[key])] == []
 
 
-def test_nothing_of_theirs_was_changed_and_no_ray_was_needed(stack, version):
+def test_nothing_of_theirs_was_changed_and_no_ray_was_needed(stack: GymStack, version: str) -> None:
     directory, project, _, result = stack
     services = yaml.safe_load((directory / "compose.yaml").read_text())["services"]
     assert "ray-head" not in services
@@ -131,11 +149,11 @@ def test_nothing_of_theirs_was_changed_and_no_ray_was_needed(stack, version):
     assert done.startswith(f"{version} /opt/venv/")
 
 
-def _in_their_image(project, stack, *command):
+def _in_their_image(project: str, stack: GymStack, *command: str) -> str:
     """Run a command beside the stack, as a user of NeMo Gym who joins its network."""
-    services = yaml.safe_load((stack[0] / "compose.yaml").read_text())["services"]
+    services = yaml.safe_load((stack.directory / "compose.yaml").read_text())["services"]
     image = services["their_model"]["image"]
-    data = stack[0] / "data"
+    data = stack.directory / "data"
     data.mkdir(exist_ok=True)
     data.chmod(0o777)
     argv = [
@@ -155,7 +173,7 @@ def _in_their_image(project, stack, *command):
 
 
 @pytest.mark.parametrize("agents", ["ours", "theirs"])
-def test_their_command_line_collects_from_our_stack(stack, rollouts, agents):
+def test_their_command_line_collects_from_our_stack(stack: GymStack, rollouts: Rollouts, agents: str) -> None:
     directory, project, port, _ = stack
     data = directory / "data"
     data.mkdir(exist_ok=True)
@@ -183,7 +201,7 @@ def test_their_command_line_collects_from_our_stack(stack, rollouts, agents):
     assert {entry["key_metrics"]["mean/reward"] for entry in metrics} == {1.0}
 
 
-def test_their_client_finds_servers_through_our_head(stack):
+def test_their_client_finds_servers_through_our_head(stack: GymStack) -> None:
     directory, project, port, _ = stack
     (directory / "data").mkdir(exist_ok=True)
     script = f"""
