@@ -1,14 +1,14 @@
-# Servers of NeMo Gym as they are: the base that all of them share (and Ray's head, and NeMo Gym's own command line), or
-# one server on top of it. `gymctl up` builds it and makes the build context:
+# Unmodified servers of NeMo Gym: the base image that all of them share (also used for Ray's head and NeMo Gym's command
+# line), or one server on top of it. `gymctl up` builds it and prepares the build context:
 #   entrypoint.sh gymctl_ray.py requirements.py python_version.py
-#   constraints.txt    NeMo Gym's own lock, for the packages where it matters
-#   checkout/    a NeMo Gym checkout, or nothing: then `nemo-gym` comes from PyPI, in the version of the build argument
-#   project/     the checkout's pyproject.toml, so that a change in its code leaves the layer of packages as it is
-#   folder/      <kind>/<implementation>/, one server's own files, or nothing: then they are those of checkout or wheel
-# Wherever NeMo Gym was installed, /opt/gym is the folder that holds responses_api_models/ and the other two kinds.
-# A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
+#   constraints.txt    versions from NeMo Gym's lock file that matter
+#   checkout/    a NeMo Gym checkout; if empty, `nemo-gym` is installed from PyPI (NEMO_GYM_VERSION)
+#   project/     the checkout's pyproject.toml, separate so that a change of its code does not rebuild the package layer
+#   folder/      <kind>/<implementation>/, one server's own files; if empty, the files in the checkout or wheel are used
+# In every image, /opt/gym is the folder that contains responses_api_models/ and the other kinds.
+# The build secret `ca` (a CA bundle) is for networks with a proxy that terminates TLS; it does not remain in the image.
 ARG BASE_IMAGE=python:3.13-slim
-# The tag of a base that is built already, or the stage that builds one
+# The tag of an existing base image, or the stage that builds it
 ARG NEMO_GYM_IMAGE=base
 
 FROM ${BASE_IMAGE} AS packages
@@ -19,7 +19,7 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,ta
 ARG NEMO_GYM_VERSION=0.7.0
 # The oldest Python that the release accepts; an older one of the same series is used with a note
 ARG NEMO_GYM_PYTHON=3.13.14
-# The big layer
+# The largest layer: the packages of NeMo Gym
 RUN --mount=type=bind,source=project,target=/tmp/project \
     --mount=type=bind,source=constraints.txt,target=/tmp/constraints.txt \
     --mount=type=bind,source=python_version.py,target=/tmp/python_version.py \
@@ -39,8 +39,8 @@ COPY --from=packages /opt/uv /opt/uv
 COPY --from=packages /opt/venv /opt/venv
 RUN ln -s /opt/uv/bin/uv /usr/local/bin/uv
 COPY checkout /opt/checkout
-# A checkout is installed where it lies, as NeMo Gym does it; its build wants a folder `cache`. Constraints for what servers
-# add are NeMo Gym's own: it starts each with the versions of Ray and openai that it runs on itself.
+# A checkout is installed in editable mode, as NeMo Gym does; its build requires a folder `cache`. The constraints keep the
+# base image's versions of Ray and openai when a server's packages are added, as NeMo Gym does.
 RUN --mount=type=bind,source=gymctl_ray.py,target=/tmp/gymctl_ray.py \
     --mount=type=bind,source=python_version.py,target=/tmp/python_version.py \
     --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
@@ -58,10 +58,10 @@ RUN --mount=type=bind,source=gymctl_ray.py,target=/tmp/gymctl_ray.py \
     /opt/uv/bin/uv pip freeze --python /opt/venv/bin/python | grep -E '^(ray|openai)==' > /opt/build/constraints.txt
 COPY --chmod=0755 entrypoint.sh /usr/local/bin/gymctl-entrypoint
 COPY requirements.py /opt/build/
-# Disable usage statistics of Ray. Servers store downloads where a container may write.
+# Disable usage statistics of Ray, and store downloads in /tmp, which is writable.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp HF_HOME=/tmp/huggingface \
     RAY_USAGE_STATS_ENABLED=0
-# Python images come without byte code of the standard library; importing what servers import compiles what they need
+# Python images contain no byte code of the standard library; importing what servers import compiles the parts they need
 RUN cd /tmp && env -u PYTHONDONTWRITEBYTECODE python -c "import gymctl_ray, nemo_gym.server_utils, nemo_gym.rollout_collection, \
     ray.util.client, uvicorn.lifespan.on, uvicorn.protocols.http.auto" && rm -rf /tmp/* /tmp/.[!.]*
 USER gym

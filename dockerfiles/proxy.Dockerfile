@@ -1,6 +1,6 @@
-# HAProxy, which stands before the replicas of a server where callers or replicas are NeMo Gym's. `gymctl up` builds it. Its
-# configuration comes with the container (compose/proxy.yaml).
-# A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
+# HAProxy: in front of the replicas of a server if the replicas or their callers are NeMo Gym's servers, and as the edge.
+# `gymctl up` builds this image. The container receives its configuration at startup (compose/proxy.yaml).
+# The build secret `ca` (a CA bundle) is for networks with a proxy that terminates TLS; it does not remain in the image.
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS server

@@ -1,8 +1,9 @@
-# One server of a stack, or the job that collects rollouts from it. `gymctl up` builds it and makes the build context:
-#   gymctl/ services/ entrypoint.sh server.requirements.txt    and requirements.txt: what one server needs on top, maybe nothing
-# Layers, from the one all images share to the one that changes most: base packages, a server's own packages, code.
-# /data belongs to the server's user: a named volume that is mounted there can be written.
-# A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
+# A server of a stack, or the job that collects rollouts from it. `gymctl up` builds it and prepares the build context:
+#   gymctl/ services/ entrypoint.sh server.requirements.txt
+#   requirements.txt    additional packages of one server; may be empty
+# The layers are ordered from the least to the most frequently changed: base packages, a server's own packages, code.
+# /data belongs to the server's user, so that a named volume mounted there is writable.
+# The build secret `ca` (a CA bundle) is for networks with a proxy that terminates TLS; it does not remain in the image.
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS packages
@@ -19,19 +20,19 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,ta
 FROM ${BASE_IMAGE} AS code
 COPY gymctl /opt/gymctl/gymctl
 COPY services /opt/gymctl/services
-# checked-hash: byte code stays valid whatever a copy does to the files' times
+# checked-hash: byte code stays valid even if a copy changes the modification times of files
 RUN python3 -m compileall -q --invalidation-mode checked-hash /opt/gymctl
 
 FROM ${BASE_IMAGE} AS server
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym && \
     install -d -o gym -g gym /data
 COPY --from=packages /opt/venv /opt/venv
-# Python images come without byte code of the standard library; a container that may not write would compile it at every
-# start. Importing what servers (and below, Ray: seven processes a node) import compiles what they need of it.
+# Python images contain no byte code of the standard library, and a read-only container would compile it at every start.
+# Importing what servers import (and below, what Ray's seven processes per node import) compiles the parts they need.
 RUN env -u PYTHONDONTWRITEBYTECODE /opt/venv/bin/python -c "import asyncio, resource, \
     aiohttp, cachetools, fastapi, httptools, msgspec, omegaconf, orjson, pydantic, stamina, uvicorn, uvicorn.lifespan.on, \
     uvicorn.protocols.http.httptools_impl, uvloop, yaml"
-# uv comes in for this step only
+# uv is mounted for this step only
 RUN --mount=type=bind,from=packages,source=/opt/uv,target=/opt/uv \
     --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
     --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
@@ -53,7 +54,7 @@ WORKDIR /opt/gymctl
 ENTRYPOINT ["/usr/local/bin/gymctl-entrypoint"]
 CMD ["python", "app.py"]
 
-# `gymctl env test`: the same image with the packages of a server's tests; the server's folder is mounted when they run.
+# For `gymctl env test`: the same image with the packages of a server's tests. The server's folder is mounted.
 FROM server AS test
 USER root
 RUN --mount=type=bind,from=packages,source=/opt/uv,target=/opt/uv \

