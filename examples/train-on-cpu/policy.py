@@ -186,7 +186,7 @@ class Endpoint:
     async def _answer(self) -> None:
         while True:
             await self._arrived.wait()
-            await asyncio.sleep(0.02)  # for those that come at the same time
+            await asyncio.sleep(0.02)  # collect requests that arrive at the same time
             self._arrived.clear()
             batch, self._waiting = self._waiting, []
             answers = await asyncio.to_thread(generate, self.policy, [prompt for prompt, _ in batch])

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 GROUP = 8  # rollouts of each task
 TASKS = 15  # tasks of each step
 CLIP = 0.2
-CURIOSITY = 0.05  # weight of the entropy: without it the policy settles on answers that are right for some tasks only
+CURIOSITY = 0.05  # entropy weight: without it, the policy settles on answers that are right for some tasks only
 GOAL = 0.85
 
 
@@ -145,7 +145,7 @@ async def train(stack: Stack, tasks: Sequence[dict[str, Any]], most_steps: int) 
     curve: list[float] = []
     for step in range(most_steps):
         began = time.monotonic()
-        for rank in ranks:  # push the weights, and say which ones they are
+        for rank in ranks:  # push the weights and announce their version
             rank.policy.load_state_dict(policy.state_dict())
             rank.version = step
         await stack.set_policy(ranks if step % 2 else ranks[::-1][: 1 + step % 4 // 2], step)
@@ -153,7 +153,7 @@ async def train(stack: Stack, tasks: Sequence[dict[str, Any]], most_steps: int) 
         answers = await asyncio.gather(*(stack.rollout(task, tasks[task]) for task in chosen for _ in range(GROUP)))
         samples = [sample for sample in answers if sample is not None]
         lost = {chosen[place // GROUP] for place, sample in enumerate(answers) if sample is None}
-        samples = [sample for sample in samples if sample.task not in lost]  # an incomplete group has another mean
+        samples = [sample for sample in samples if sample.task not in lost]  # an incomplete group has a different mean
         assert all(sample.version == str(step) for sample in samples), "a rollout of other weights"
         curve.append(sum(sample.reward for sample in samples) / len(samples))
         await asyncio.to_thread(learn, policy, optimizer, samples)

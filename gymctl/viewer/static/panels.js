@@ -14,7 +14,7 @@ export function agentTable(statistics) {
     ...passRows(agents),
     ['groups with zero variance', (agent) => ratio(agent.zero_variance, agent.groups)],
     ['failed', (agent) => whole(agent.failed), (agent) => agent.failed > 0],
-    ['masked (in no mean)', (agent) => whole(agent.masked), (agent) => agent.masked > 0],
+    ['masked (not part of any mean)', (agent) => whole(agent.masked), (agent) => agent.masked > 0],
     ['truncated', (agent) => ratio(agent.truncated, agent.rollouts)],
     ['tool calls with errors', (agent) => ratio(agent.tool_errors, agent.tool_calls)],
     ['model never called', (agent) => whole(agent.model_never_called), (agent) => agent.model_never_called > 0],
