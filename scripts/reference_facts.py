@@ -80,7 +80,7 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             (
                 "RAY_ADDRESS",
                 "Ray cluster for checks, if the configuration has no `ray_head_node_address` and a server uses Ray. "
-                "Servers outside of a stack read it too.",
+                "Servers outside a stack read it too.",
             ),
             (
                 HUB_TOKEN,
@@ -88,14 +88,14 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ),
             (
                 "HF_HOME, HF_HUB_CACHE",
-                "Where this machine's Hugging Face cache is: a model's configuration in it is checked before vLLM "
-                "starts.",
+                "Location of this machine's Hugging Face cache; the configuration of a model in it is checked before "
+                "vLLM starts.",
             ),
             ("HF_ENDPOINT", "Address of the Hugging Face Hub that `gymctl data` downloads from."),
-            ("XDG_CACHE_HOME", "Where data sets from GitLab are cached. Default: `~/.cache`."),
-            ("NO_COLOR, TERM", "No colors, if `NO_COLOR` is set or `TERM` is `dumb`."),
+            ("XDG_CACHE_HOME", "Location of the cache for data sets from GitLab. Default: `~/.cache`."),
+            ("NO_COLOR, TERM", "Output has no colors if `NO_COLOR` is set or `TERM` is `dumb`."),
             ("TMPDIR", "Directory in which image builds are staged."),
-            ("HOME", "Where `~` and the default directories above are."),
+            ("HOME", "Location of `~` and of the default directories above."),
         ),
     ),
     (
@@ -137,10 +137,13 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 "Swarm.",
             ),
             (NOTICE_VARIABLE, "Seconds that a server continues normally after SIGTERM. Default: 0; 4 on Swarm."),
-            ("SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE", f"`/run/secrets/{CERTIFICATES}`, with a CA bundle."),
+            (
+                "SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE",
+                f"`/run/secrets/{CERTIFICATES}`, if there is a CA bundle.",
+            ),
             (
                 "HF_TOKEN_PATH, HF_HUB_OFFLINE",
-                "In vLLM's containers: the file with the token; whether to use the network.",
+                "In vLLM's containers: the file with the token; 1 if the model is a folder: nothing is fetched.",
             ),
             ("RAY_AUTH_MODE", "In Ray's containers: `disabled`, since only the stack's network reaches them."),
             (
@@ -201,10 +204,10 @@ FILES: tuple[Section, ...] = (
                 "them.",
             ),
             (".gymctl/policy-token", "Token for `gymctl policy` and the head's `/policy`; removed by `gymctl down`."),
-            (".gymctl/collect-PID.json", "A running collection: its process and output. Removed at its end."),
+            (".gymctl/collect-PID.json", "A running collection: its process and output. Removed when it ends."),
             (".gymctl/history.jsonl", "Changes of the stack, one per line, for `gymctl history`."),
-            (".gymctl/change.lock", "Locked while a command changes the stack; names its process."),
-            (".gymctl/previous/", "The version of the stack before the one that runs, its secrets included."),
+            (".gymctl/change.lock", "Locked while a command changes the stack; contains its process id."),
+            (".gymctl/previous/", "The version of the stack before the one that runs, including its secrets."),
             (".gymctl/local.pid, .gymctl/local.log", "Process id and log of the local engine."),
         ),
     ),
@@ -212,7 +215,11 @@ FILES: tuple[Section, ...] = (
         "Read by gymctl",
         "",
         (
-            ("env.yaml", "Values and credentials; the first one in the search roots. Never written."),
+            (
+                "env.yaml",
+                "Values and credentials; the first one in the [search roots](../configuration.md#layers). Never "
+                "written.",
+            ),
             (
                 "stack.yaml",
                 "Configuration of its directory, used if the command line names that directory or no file.",
@@ -277,8 +284,12 @@ FILES: tuple[Section, ...] = (
         (
             ("/run/secrets/NAME", "Secrets, and the certificates as `gymctl-ca`."),
             (str(READY_FILE), "Touched by a server's event loop every 5 seconds; the health check looks at its age."),
-            (DRAIN_FILE, "Has a server that keeps sessions end after those that it has, in an update of the stack."),
-            (SESSIONS_FILE, "Number of sessions of such a server while it waits for their end."),
+            (
+                DRAIN_FILE,
+                "Created during an update: a server that keeps sessions accepts no new ones, and exits when its "
+                "sessions have ended.",
+            ),
+            (SESSIONS_FILE, "Number of sessions that are still open on such a server."),
         ),
     ),
 )

@@ -58,13 +58,14 @@ def exit_codes_page() -> str:
         f"| 2 | invalid input: configuration, rows, options or arguments; nothing was changed | {_names(codes[2])} |",
         "| 130 | interrupted with Ctrl-C | `KeyboardInterrupt` |",
         "",
-        "Four commands use the codes for their result:",
+        "Five commands use the codes for their result:",
         "",
         "| command | code |",
         "|---|---|",
         "| `gymctl plan` | 0 if nothing would change, 3 if something would |",
         "| `gymctl status` | 0 if every server is healthy, otherwise 1 |",
         "| `gymctl collect` | 0 if every rollout has a result, otherwise 1; 130 if interrupted |",
+        "| `gymctl audit` | 0, or with `--min-score` 1 if the score is lower |",
         "| `gymctl env test` | pytest's: 0 all tests passed, 1 some failed, 2 interrupted, 4 wrong usage, 5 no tests |",
         "",
         "Servers use the same codes: their process exits with 2 for an invalid configuration, and with 1 if they",
@@ -77,7 +78,8 @@ def endpoints_page() -> str:
     """The page of HTTP endpoints."""
     introduction = (
         "The routes of the servers. Bodies are JSON. Every server also has `GET /docs` with the schema of its "
-        "requests. Errors have a JSON body with `detail`; if another server caused the error, `cause` names it. "
+        "requests and, with [`observe`](../observability.md#metrics), `GET /metrics`. Errors have a JSON body with "
+        "`detail`; if another server caused the error, `cause` names it. "
         + _GENERATED
     )
     return _page("HTTP endpoints", introduction, _routes())
