@@ -145,7 +145,7 @@ def _item(name: str, info: ParameterInfo, annotation: Any, default: Any) -> str:
 def _option_names(name: str, info: ParameterInfo) -> tuple[str, ...]:
     """``--long`` and ``-s``. In ``Annotated`` the first one is where a default would be."""
     names = tuple(info.param_decls or ())
-    if isinstance(info.default, str) and info.default.startswith("-"):
+    if isinstance(info.default, str) and info.default.startswith("--"):
         names = (info.default, *names)
     return names or (f"--{name.replace('_', '-')}",)
 

@@ -74,7 +74,9 @@ def explain(
     path: Annotated[
         str,
         typer.Argument(
-            help="Dotted path, such as policy_model.openai_base_url.", autocompletion=completion.config_paths
+            metavar="PATH",
+            help="Dotted path, such as policy_model.openai_base_url.",
+            autocompletion=completion.config_paths,
         ),
     ],
     configuration: Configuration = None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gymctl.datasets.prepare_report import PrepareReport
 
 commands = command_group("data", "Prepare, check, split and mix rows before a run.")
-collation = typer.Typer(name="dataset", hidden=True, no_args_is_help=True, rich_markup_mode=None)
+collation = command_group("dataset", "Prepare data sets, with NeMo Gym's command names.", is_hidden=True)
 
 # ng_prepare_data's spelling -> the name of the option here, and the type of its value.
 _UPSTREAM: Mapping[str, tuple[str, type]] = {
@@ -233,7 +233,7 @@ def _end_without_data(declared: _Declared, mode: Mode) -> None:
     types = sorted({item.entry.type.value for item in declared.load(None).declarations})
     if types:
         types_in_scope = " or ".join(", ".join(mode.types).rsplit(", ", 1))
-        text = f"no data set of type {types_in_scope} is declared (there are: {', '.join(types)}); nothing was written"
+        text = f"no data set of type {types_in_scope} is declared (declared: {', '.join(types)}); nothing was written"
         typer.echo(f"note: {text}", err=True)
         raise typer.Exit(0)
 

@@ -48,7 +48,7 @@ def split(
 
 
 def mix(
-    rows: Annotated[list[Path], typer.Argument(help="Files of rows.", metavar="ROWS...")],
+    rows: Annotated[list[Path], typer.Argument(help="Files of rows.", metavar="ROWS")],
     output: Output,
     weight: Annotated[
         list[str] | None,
@@ -100,7 +100,7 @@ def sample(
     from gymctl.errors import InputError
 
     if (rows is None) == (from_run is None):
-        raise InputError("give either ROWS or --from-run", "see gymctl data sample --help")
+        raise InputError("specify either ROWS or --from-run", "see gymctl data sample --help")
     if from_run is not None:
         number, total = curriculum(
             from_run, output, least=min_pass_rate, most=max_pass_rate, threshold=threshold, count=count, seed=seed

@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 @commands.command()
-def init(name: str = typer.Argument(..., help="Name of the new resources server, such as number_game.")) -> None:
+def init(
+    name: str = typer.Argument(..., metavar="NAME", help="Name of the new resources server, such as number_game."),
+) -> None:
     """Create a resources server in this directory: code, configuration, rows and a test. Ready to run."""
     from gymctl.environments.scaffold import create_environment
 
@@ -44,11 +46,12 @@ def test(
     context: typer.Context,
     name: str = typer.Argument(
         ...,
+        metavar="NAME",
         help="Server to test, your own or a bundled one: its name, kind/name, or folder.",
         autocompletion=completion.environments,
     ),
     arguments: list[str] = typer.Argument(
-        None, metavar="[-- PYTEST OPTIONS]", help="Options for pytest, such as: -- -k reward -x", show_default=False
+        None, metavar="-- PYTEST-OPTION", help="Options for pytest, such as: -- -k reward -x.", show_default=False
     ),
     engine: TestEngine = typer.Option(
         TestEngine.COMPOSE, "--engine", help="Run in the server's image, or in this Python (no Docker)."

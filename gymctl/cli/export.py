@@ -14,7 +14,7 @@ from gymctl.datasets.options import ExportTarget, Kind, ReasoningStyle, ToolArgu
 if TYPE_CHECKING:
     from gymctl.datasets.exports.export_report import ExportReport
 
-Rollouts = Annotated[Path, typer.Argument(help="Output of gymctl collect.", metavar="ROLLOUTS")]
+Rollouts = Annotated[Path, typer.Argument(help="Output file of a collection (JSONL).", metavar="ROLLOUTS")]
 TargetOption = Annotated[ExportTarget, typer.Option("--to", help="Framework that reads the export.")]
 KindOption = Annotated[
     Kind | None,

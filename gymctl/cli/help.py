@@ -44,9 +44,13 @@ class GroupedCommands(TyperGroup):
                 formatter.write_dl(rows)
 
 
-def command_group(name: str, summary: str, group: type[TyperGroup] = GroupedCommands) -> typer.Typer:
+def command_group(
+    name: str, summary: str, group: type[TyperGroup] = GroupedCommands, *, is_hidden: bool = False
+) -> typer.Typer:
     """A command line of sub-commands, such as ``gymctl nodes``; without one of them it prints its help."""
-    commands = typer.Typer(cls=group, name=name, help=summary, no_args_is_help=True, rich_markup_mode=None)
+    commands = typer.Typer(
+        cls=group, name=name, help=summary, hidden=is_hidden, no_args_is_help=True, rich_markup_mode=None
+    )
     commands.callback()(_nothing)  # keeps a group of one command a group
     return commands
 

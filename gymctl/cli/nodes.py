@@ -67,7 +67,7 @@ def nodes_table(nodes: Sequence[Node], servers: Mapping[str, Sequence[str]] | No
 
 @commands.command()
 def drain(
-    node: str = typer.Argument(..., help="Name or id of the node."),
+    node: str = typer.Argument(..., metavar="NODE", help="Name or id of the node."),
     timeout: float = typer.Option(
         180.0, "--timeout", help="Seconds to wait until its servers run on other nodes.", min=1
     ),
@@ -91,7 +91,7 @@ def drain(
 
 
 @commands.command()
-def activate(node: str = typer.Argument(..., help="Name or id of the node.")) -> None:
+def activate(node: str = typer.Argument(..., metavar="NODE", help="Name or id of the node.")) -> None:
     """Make a drained node available again. Tasks that moved to other nodes stay there."""
     from gymctl.operations.nodes import activate as take_back
 

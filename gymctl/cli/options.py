@@ -63,7 +63,7 @@ Expose = Annotated[
     typer.Option(
         "--expose",
         metavar="agents|servers|NAME,...",
-        help="Publish servers, each on its own port, for clients outside of the stack such as a trainer.",
+        help="Publish servers, each on its own port, for clients outside the stack, such as a trainer.",
         show_default=False,
     ),
 ]
@@ -90,14 +90,16 @@ GymVersion = Annotated[
     str | None,
     typer.Option(
         "--gym-version",
-        help="Release of NeMo Gym (on PyPI) whose servers run and whose rules for files apply.",
-        show_default=upstream.DEFAULT.version,
+        help="Release of NeMo Gym (on PyPI) whose servers and merge order are used.",
+        show_default=f"the release of --gym-root, else {upstream.DEFAULT.version}",
     ),
 ]
 CaBundle = Annotated[
     Path | None,
     typer.Option(
-        "--ca-bundle", help="CA bundle that image builds and servers trust.", show_default="the machine's own"
+        "--ca-bundle",
+        help="CA bundle that image builds and servers trust.",
+        show_default="$SSL_CERT_FILE, $PIP_CERT, $REQUESTS_CA_BUNDLE, or the machine's own",
     ),
 ]
 Registry = Annotated[

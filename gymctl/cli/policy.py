@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 @commands.command("set")
 def set_endpoints(
-    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Base URLs of interchangeable endpoints.")],
+    urls: Annotated[list[str], typer.Argument(metavar="URL", help="Base URLs of interchangeable endpoints.")],
     server: Annotated[
         str | None,
         typer.Option("--server", help="Model server.", show_default="policy_model, or the only one"),

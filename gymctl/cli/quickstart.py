@@ -22,9 +22,9 @@ def quickstart(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
-    """Run ten rollouts in this process: no Docker, no GPU, no key.
+    """Run ten rollouts in this process: no Docker, no GPU, no API key.
 
-    They use two bundled environments, with a scripted policy in place of a model.
+    The rollouts use two bundled environments, with a scripted policy in place of a model.
     """
     from gymctl.cli.output import print_report
     from gymctl.operations.quickstart import example_folder

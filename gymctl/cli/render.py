@@ -65,9 +65,9 @@ def render(
     token_file: TokenFile = None,
     as_json: bool = typer.Option(False, "--json", help="Print the list of Swarm changes as JSON."),
 ) -> None:
-    """Write the Compose or Swarm file, or the Slurm script, of a configuration; start nothing.
+    """Write the Compose or Swarm file, or the Slurm script, of a configuration. Starts nothing.
 
-    It has one service per named server, plus the head. A file for Swarm is translated from the one for Compose; every
+    The file has one service per named server, plus the head. The Swarm file is translated from the Compose file; every
     change and every unsupported key is listed.
 
     \b

@@ -6,23 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from gymctl.cli import results_options as options
 from gymctl.cli import results_output as output
-from gymctl.cli.help import INSPECT, command_group
+from gymctl.cli.help import HELP_OPTIONS, INSPECT, GroupedCommands, command_group
 from gymctl.results.choices import GroupSort, Join, Sort
 
 if TYPE_CHECKING:
     from gymctl.results import RolloutRecord
 
 
-class ResultsGroup(TyperGroup):
+class ResultsGroup(GroupedCommands):
     """Commands of ``gymctl results``. With a file, or an option, in place of a command it is ``summary``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put ``summary`` before arguments that begin with a file or with an option."""
-        if args and args[0] not in {*self.commands, "--help"} and _is_file_or_option(args[0]):
+        if args and args[0] not in {*self.commands, *HELP_OPTIONS} and _is_file_or_option(args[0]):
             args = ["summary", *args]
         return super().parse_args(ctx, args)
 
@@ -32,7 +31,7 @@ def _is_file_or_option(argument: str) -> bool:
     return bool(set(argument) & set("./\\")) or argument.startswith("-") or Path(argument).exists()
 
 
-commands = command_group("results", "Read what was collected. `gymctl results FILE` prints a summary.", ResultsGroup)
+commands = command_group("results", "Show collected rollouts. `gymctl results FILE` prints a summary.", ResultsGroup)
 
 
 def register(app: typer.Typer) -> None:
@@ -140,7 +139,8 @@ def list_rollouts(
 def show(
     file: options.File,
     rollout: Annotated[
-        str | None, typer.Argument(help="TASK:REPEAT, TASK, or #LINE of the file.", show_default=False)
+        str | None,
+        typer.Argument(metavar="ROLLOUT", help="TASK:REPEAT, TASK, or #LINE of the file.", show_default=False),
     ] = None,
     agent: options.Agent = None,
     worst: options.Worst = None,
@@ -177,7 +177,7 @@ def show(
 @commands.command("find")
 def find(
     file: options.File,
-    text: Annotated[str, typer.Argument(help="Text to look for, literally.", show_default=False)],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text to search for, literally.", show_default=False)],
     ignore_case: options.IgnoreCase = False,
     limit: options.Limit = 50,
     content: options.Content = False,

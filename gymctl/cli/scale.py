@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def scale(
     counts: list[str] = typer.Argument(
         ...,
-        metavar="SERVER=REPLICAS...",
+        metavar="SERVER=REPLICAS",
         help="Replica count per server, e.g. my_agent=4.",
         autocompletion=completion.replica_counts,
     ),

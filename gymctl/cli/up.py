@@ -62,7 +62,7 @@ Drain = Annotated[
 ]
 Probe = Annotated[
     bool,
-    typer.Option("--probe/--no-probe", help="Try every model endpoint once, and note those that do not answer."),
+    typer.Option("--probe/--no-probe", help="Test every model endpoint once and report those that do not answer."),
 ]
 WhileCollecting = Annotated[
     bool,

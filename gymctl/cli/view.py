@@ -13,7 +13,7 @@ from gymctl.config.vocabulary import LOOPBACK
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[FILE|FOLDER]...",
+        metavar="FILE|FOLDER",
         help="Results files, and folders to search for them; by default the working directory.",
         show_default=False,
     ),

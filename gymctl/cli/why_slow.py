@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def why_slow(
-    rollouts: Path = typer.Argument(..., help="An output file of `gymctl collect`."),
+    rollouts: Path = typer.Argument(..., metavar="ROLLOUTS", help="Output file of a collection (JSONL)."),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
     """Show where rollouts spend their time, hop by hop."""

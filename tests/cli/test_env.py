@@ -48,13 +48,13 @@ def test_the_printed_steps_work_when_they_are_copied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["wether"], "error: no server 'wether' here or among the bundled ones; there are: "),
+        (["wether"], "error: no server 'wether' here or among the bundled ones; available: "),
         (
             ["weather", "--engine", "swarm"],
             "error: invalid value for '--engine': 'swarm' is not one of",
         ),
         (["responses_api_agents/simple_agent"], "error: responses_api_agents/simple_agent has no tests; add some in"),
-        ([], "error: missing argument 'name'"),
+        ([], "error: missing argument 'NAME'"),
     ],
 )
 def test_wrong_input_is_told_in_a_line(
