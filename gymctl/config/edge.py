@@ -23,7 +23,7 @@ class EdgeKeys(Block):
 
     port: Port = Field(EDGE_PORT, description="Port of this machine on which clients call the edge.")
     address: Annotated[str, AfterValidator(_ipv4), Must("an IPv4 address of this machine, or 0.0.0.0")] = Field(
-        LOOPBACK, description="IPv4 address of this machine on which the port is published; 0.0.0.0: every one."
+        LOOPBACK, description="IPv4 address of this machine on which the port is published; 0.0.0.0 for all addresses."
     )
     servers: Annotated[list[str], Must("a list of servers, or of the groups agents and servers")] | None = Field(
         None,

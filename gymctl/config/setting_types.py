@@ -67,11 +67,11 @@ def _api_key(text: str) -> str:
     if blank and scheme.lower() in ("bearer", "basic", "api-key"):
         raise wrong(f"begins with {scheme!r}, which the server adds itself", "write only the key")
     if key != key.strip():
-        raise wrong("begins or ends with a blank, which was probably copied with the key", "remove it")
+        raise wrong("begins or ends with a space, which was probably copied with the key", "remove it")
     if re.search(r"\s", key):
-        raise wrong("holds a blank, which no key has", "remove it, or write only the key")
+        raise wrong("contains a space, which keys never do", "remove it, or write only the key")
     if not key.isascii():
-        raise wrong("holds a character that is not ASCII, which was probably copied with the key", "type the key again")
+        raise wrong("contains a non-ASCII character, which was probably copied with the key", "type the key again")
     if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
         raise wrong(
             "is in quotation marks twice, and one pair would be sent as part of the key", "remove the inner pair"
@@ -87,5 +87,5 @@ EndpointUrl = Annotated[
 HeaderText = Annotated[str, AfterValidator(_header_text), Must("text without line breaks")]
 """A text that is sent in an HTTP header."""
 
-ApiKey = Annotated[str, AfterValidator(_api_key), Must("text without blanks")]
+ApiKey = Annotated[str, AfterValidator(_api_key), Must("text without spaces")]
 """A key that calls of an API are authorised with."""

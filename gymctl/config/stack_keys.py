@@ -18,7 +18,10 @@ from gymctl.config.vllm.served_model import VllmKeys
 from gymctl.config.vocabulary import HEAD_PORT, RAY_CLIENT_PORT, RUNTIMES
 
 _DEFAULTS = upstream.DEFAULT.defaults
-Codes = Annotated[str, choice(*NoteCode)] | list[Annotated[str, choice(*NoteCode)]]
+Codes = Annotated[
+    Annotated[str, choice(*NoteCode)] | list[Annotated[str, choice(*NoteCode)]],
+    Must(f"one of {', '.join(NoteCode)}, or a list of them"),
+]
 Paths = Annotated[list[str] | str, Must("a list of paths, such as [a.yaml, b.yaml]")]
 
 
@@ -48,7 +51,9 @@ class GymctlKeys(Block):
 class GlobalKeys(OpenBlock):
     """The top-level keys that hold single values."""
 
-    config_paths: Paths | None = Field(None, description="Additional files to load; by default they override this one.")
+    config_paths: Paths | None = Field(
+        None, description="Additional files to load; by default this file overrides them."
+    )
     silence: Codes | None = Field(None, description="The same as `gymctl.silence`, for the command line.")
     runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
         None, description="Default framework of servers without a `runtime`."
@@ -91,20 +96,20 @@ class GlobalKeys(OpenBlock):
     inherit_from_: Any = Field(None, alias="_inherit_from", description="Move another part of the configuration here.")
     copy_: Any = Field(None, alias="_copy", description="Copy another part of the configuration here.")
     model_endpoint_readiness_timeout_seconds: Any = Field(
-        None, description="NeMo Gym (main): seconds to wait for a model endpoint."
+        None, description="NeMo Gym (0.5): seconds to wait for a model endpoint."
     )
-    observability_enabled: Any = Field(None, description="NeMo Gym (main): enable observability of servers.")
-    model_call_capture_dir: Any = Field(None, description="NeMo Gym (main): folder for recorded calls to models.")
-    token_id_capture: Any = Field(None, description="NeMo Gym (main): whether token ids are recorded.")
-    component_name: Any = Field(None, description="NeMo Gym (main): component name in records.")
-    allow_openai_version_skew: Any = Field(None, description="NeMo Gym (main): accept a different openai version.")
+    observability_enabled: Any = Field(None, description="NeMo Gym (0.5): enable observability of servers.")
+    model_call_capture_dir: Any = Field(None, description="NeMo Gym (0.5): folder for recorded calls to models.")
+    token_id_capture: Any = Field(None, description="NeMo Gym (0.7): whether token ids are recorded.")
+    component_name: Any = Field(None, description="NeMo Gym (0.5): component name in records.")
+    allow_openai_version_skew: Any = Field(None, description="NeMo Gym (0.6): accept a different openai version.")
     skip_verification: bool | None = Field(
         None, description="Default of `skip_verification` for agents that do not set it."
     )
     skip_verification_reward: FiniteFloat | None = Field(None, description="Reward of a rollout without a verdict.")
     agent_map: Annotated[dict[str, str], Must("a mapping of names in rows to agents")] | None = Field(
         None,
-        description="Agent by the name in a row (`agent_ref` or `task_source`); `_default`: for all other rows.",
+        description="Agent for each name in rows (`agent_ref` or `task_source`); `_default` is for all other rows.",
     )
     fan_out: Annotated[dict[str, list[str]], Must("a mapping of names in rows to lists of agents")] | None = Field(
         None, description="For each name in rows, the agents that each get the row."

@@ -84,7 +84,7 @@ def test_explain_follows_references_and_hides_credentials(run: Any) -> None:
         'policy_model.responses_api_models.openai_model.openai_api_key = "****"\n'
         f'  set by services/{OPENAI}:7 as "${{policy_api_key}}"\n'
         "  API key of the endpoint.\n"
-        "  must be text without blanks\n"
+        "  must be text without spaces\n"
         '    policy_api_key = "****"\n'
         "      set by env.yaml:1\n"
     )

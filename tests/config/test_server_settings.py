@@ -102,17 +102,17 @@ def test_a_key_is_never_repeated(folder: Folder) -> None:
     assert problem.startswith("a.yaml:6: policy: openai_api_key holds a line break")
     assert "sk-secret" not in problem
     (problem,) = folder.problems(STACK.replace("sk-test", "[sk-secret]"))
-    assert problem == "a.yaml:6: policy: openai_api_key is not valid; it must be text without blanks"
+    assert problem == "a.yaml:6: policy: openai_api_key is not valid; it must be text without spaces"
 
 
 @pytest.mark.parametrize(
     ("key", "problem"),
     [
-        ("' sk-secret'", "begins or ends with a blank"),
-        ("'sk-secret '", "begins or ends with a blank"),
-        ("'sk-secret\u00a0'", "begins or ends with a blank"),
-        ("'sk-sec ret'", "holds a blank, which no key has"),
-        ("'sk-sec\u2009ret'", "holds a blank, which no key has"),
+        ("' sk-secret'", "begins or ends with a space"),
+        ("'sk-secret '", "begins or ends with a space"),
+        ("'sk-secret\u00a0'", "begins or ends with a space"),
+        ("'sk-sec ret'", "contains a space, which keys never do"),
+        ("'sk-sec\u2009ret'", "contains a space, which keys never do"),
         (r'"sk-sec\tret"', "holds a line break or another control character"),
         (r'"sk-secret\r"', "holds a line break or another control character"),
         ("|\n        sk-secret", "holds a line break or another control character"),

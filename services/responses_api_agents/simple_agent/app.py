@@ -20,7 +20,7 @@ class SimpleAgentConfig(AgentConfig):
     """Bounds of a rollout."""
 
     max_steps: int | None = Field(512, ge=1)
-    """Maximum number of model calls in one rollout; null for no limit. The response's ``metadata`` records the end."""
+    """Maximum number of model calls in one rollout; null: no limit. If hit, ``metadata`` has ``max_steps_reached``."""
     max_idle_steps: int = Field(8, ge=1)
     """Maximum number of consecutive model calls that return only reasoning; then the rollout ends."""
 
