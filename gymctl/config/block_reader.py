@@ -133,7 +133,7 @@ class _Reporter:
             message = f"{self.owner}: unknown key {dotted(place)!r}"
         else:
             message = f"unknown key {dotted(here)!r}"
-        self.findings.problem(here, message, suggestion(place[-1], known, "there are "))
+        self.findings.problem(here, message, suggestion(place[-1], known, "known keys: "))
 
     def _missing(self, place: KeyPath) -> None:
         *around, key = place

@@ -84,7 +84,7 @@ def _unknown_reference(
     if namesake is not None:
         hint = f"{reference.name} is defined under {namesake.kind.value}"
     elif same_kind:
-        hint = did_you_mean(reference.name, same_kind) or f"there are: {', '.join(same_kind)}"
+        hint = did_you_mean(reference.name, same_kind) or f"available: {', '.join(same_kind)}"
     else:
         hint = f"add a configuration that defines a server under {reference.kind.value}"
     problem = f"{server.name}.{dotted(reference.path)} refers to {reference.kind.value}/{reference.name!r}"

@@ -77,7 +77,7 @@ class _Pass:
 
     def _delete_late(self, value: Any, name: str, path: KeyPath) -> None:
         if isinstance(value, dict) and value.pop(name, self) is self:
-            hint = did_you_mean(name, map(str, value)) or f"there are: {', '.join(map(str, value))}"
+            hint = did_you_mean(name, map(str, value)) or f"its keys: {', '.join(map(str, value))}"
             self.findings.problem((*path, _DELETE), f"{dotted(path)}: no key {name!r} to delete", hint)
 
     def _directive(self, value: Any, path: KeyPath) -> _Directive | None:

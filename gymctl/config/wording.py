@@ -24,7 +24,7 @@ def did_you_mean(wrong: object, known: Iterable[object], *, cutoff: float = 0.6)
     return ""
 
 
-def suggestion(wrong: object, known: Collection[object], introduction: str = "there are: ") -> str:
+def suggestion(wrong: object, known: Collection[object], introduction: str = "available: ") -> str:
     """``did you mean 'x'?``, else all of ``known`` after an introduction; empty when nothing is known."""
     if not known:
         return ""

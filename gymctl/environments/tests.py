@@ -84,7 +84,7 @@ def _places(name: str, directory: Path) -> Iterator[Path]:
 def _known(directory: Path) -> str:
     roots = (directory, assets.folder("services"))
     names = {path.parent.name for root in roots for path in (root / ServerKind.RESOURCES.value).glob("*/app.py")}
-    return f"there are: {', '.join(sorted(names))}"
+    return f"available: {', '.join(sorted(names))}"
 
 
 def replace_with_tests(tests: ServerTests, arguments: Sequence[str]) -> NoReturn:

@@ -51,7 +51,7 @@ def logs(
         if name in [server.name for server in state.outside]:
             raise InputError(f"{name} runs elsewhere; gymctl has no log of it", "look where it was started")
         if name not in names:
-            raise InputError(f"the stack has no server {name!r}", f"there are: {', '.join(names)}")
+            raise InputError(f"the stack has no server {name!r}", f"servers: {', '.join(names)}")
     engine = engine_of(directory)
     if not rollout:
         engine.logs(servers, on_line, follow=follow, tail=tail, since=since)

@@ -108,7 +108,7 @@ class Router:
             raise BadRowError(f"no environment server is named for the taskset {taskset!r}; {hint}")
         if server not in self._routes.servers:
             known = (
-                did_you_mean(server, self._routes.servers) or f"there are: {', '.join(self._routes.servers) or 'none'}"
+                did_you_mean(server, self._routes.servers) or f"available: {', '.join(self._routes.servers) or 'none'}"
             )
             raise BadRowError(f"taskset {taskset!r}: the stack has no environment server {server!r}; {known}")
         agent = self._routes.attributed.get(server, server)

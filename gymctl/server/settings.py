@@ -192,7 +192,7 @@ def settings_from_mapping(whole: Mapping[str, Any], name: str) -> Settings:
     if not own:
         known = ", ".join(entry[0] for entry in server_entries(whole)) or "none"
         raise InputError(
-            f"NEMO_GYM_CONFIG_PATH is {name!r}, which is not a server in the configuration", f"there are: {known}"
+            f"NEMO_GYM_CONFIG_PATH is {name!r}, which is not a server in the configuration", f"servers: {known}"
         )
     implementation, fields = own[0]
     if not fields.get("host") or not fields.get("port"):

@@ -43,7 +43,7 @@ def stack_name_problems(name: str) -> Iterator[Problem]:
     """What keeps ``name`` from being a stack's, on whichever engine."""
     if not _STACK_NAME.fullmatch(name):
         hint = "use lower-case letters, digits, - and _, starting with a letter or digit"
-        yield Problem("", f"{name!r} cannot be the name of a stack", hint)
+        yield Problem("", f"{name!r} is not a valid stack name", hint)
 
 
 def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
@@ -53,7 +53,7 @@ def _folder_problems(config: Config, runtimes: Runtimes) -> Iterator[Problem]:
         roots = dict.fromkeys((*config.roots, config.bundled))
         kind = server.kind.value
         known = sorted({path.parent.name for root in roots for path in root.glob(f"{kind}/*/{server.entrypoint}")})
-        hint = suggestion(server.implementation, known) or "there is none"
+        hint = suggestion(server.implementation, known) or "none is available"
         hint += "; for a server of NeMo Gym, add `runtime: nemo-gym`"
         message = f"{server.name}: no server {server.implementation!r} under {kind}/ here or among the bundled ones"
         message += f" (no {kind}/{server.implementation}/{server.entrypoint})"

@@ -72,7 +72,7 @@ def test_a_directive(text: str, result: dict[str, Any] | None) -> None:
             "{alpha: {x: 1}, b: {_inherit_from: alpah}}",
             "b takes from alpah, which does not exist; did you mean 'alpha'?",
         ),
-        ("{a: {x: 1}, b: {_copy: a, _delete_key: q}}", "b: no key 'q' to delete; there are: x"),
+        ("{a: {x: 1}, b: {_copy: a, _delete_key: q}}", "b: no key 'q' to delete; its keys: x"),
         ("{a: {x: 1}, b: {_copy: a.x, y: 2}}", "b takes its keys from a.x, which is not a mapping"),
         ("{a: {_copy: b}, b: {_copy: a}}", "b: a takes its keys from itself"),
         (

@@ -119,7 +119,7 @@ def test_limits(folder: Folder) -> None:
             "tool: resources.gpus is [0, '0']; it must be a number of GPUs, a list of GPU ids",
         ),
         ("resources: {gpus: [-1]}", "tool: resources.gpus is [-1]; it must be a number of GPUs, a list of GPU ids"),
-        ("resources: {reserve: {pids: 3}}", "tool: unknown key 'resources.reserve.pids'; there are cpus, memory"),
+        ("resources: {reserve: {pids: 3}}", "tool: unknown key 'resources.reserve.pids'; known keys: cpus, memory"),
         (
             "resources: {memory: 512mb, reserve: {memory: 1gb}}",
             "tool: reserve.memory is 1gb, more than its limit 512mb; lower the reservation, or raise the limit",

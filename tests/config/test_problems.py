@@ -198,7 +198,7 @@ def test_nested_references_are_checked_too(folder: Folder) -> None:
     assert [reference.path for reference in config.servers["tool"].references] == [("judges", 1, "server")]
     assert list(config.notes) == [
         "a.yaml:14: tool.judges[0].server refers to responses_api_models/'judge', which is not defined; "
-        "there are: policy_model [unknown-reference]"
+        "available: policy_model [unknown-reference]"
     ]
 
 

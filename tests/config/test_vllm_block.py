@@ -149,7 +149,7 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {A_b: {model: a/b}}",
-            "b.yaml:1: 'A_b' cannot be the name of a vllm block; use lower-case letters, digits and -: "
+            "b.yaml:1: 'A_b' is not a valid name for a vllm block; use lower-case letters, digits and -: "
             "it is part of a host name",
         ),
         (

@@ -17,7 +17,7 @@ def test_the_nearest_name_or_nothing() -> None:
 
 def test_a_suggestion_lists_what_there_is_when_nothing_is_near() -> None:
     assert suggestion("agnet", ["agent", "model"]) == "did you mean 'agent'?"
-    assert suggestion("zzz", ["agent", "model"]) == "there are: agent, model"
+    assert suggestion("zzz", ["agent", "model"]) == "available: agent, model"
     assert suggestion("zzz", []) == ""
 
 

@@ -86,7 +86,7 @@ def test_the_wishes_are_those_of_the_plan() -> None:
         (Wish("v", "all", ()), None),
         (Wish("v", None, ("1", "GPU-a")), None),
         (Wish("v", 8, ()), "GYM034 v requests 8 GPUs, but this machine has 2"),
-        (Wish("v", None, ("0", "2", "GPU-z")), "GYM034 v: this machine has no GPU 2, GPU-z; there are 0, 1"),
+        (Wish("v", None, ("0", "2", "GPU-z")), "GYM034 v: this machine has no GPU 2, GPU-z; available: 0, 1"),
     ],
 )
 def test_more_gpus_than_there_are(wish: Wish, problem: str | None) -> None:

@@ -36,7 +36,7 @@ def test_a_server_behind_a_proxy_is_scaled_by_its_own_name_too() -> None:
     ("name", "count", "message"),
     [
         ("agnet", 2, "no server 'agnet' here; did you mean 'agent'?"),
-        ("xyz", 2, "no server 'xyz' here; there are: tools-replica, agent"),
+        ("xyz", 2, "no server 'xyz' here; available: tools-replica, agent"),
         ("agent", 0, "agent: 0 replicas are not possible; it must be a number from 1 to 100"),
         ("agent", 101, "agent: 101 replicas are not possible"),
         ("head", 2, "head can have only one replica; clients know it by a single address"),

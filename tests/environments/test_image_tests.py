@@ -51,7 +51,7 @@ def test_every_bundled_resources_server_has_tests(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_tested_is_said(dice: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no server 'dise'.*; there are: .*dice, .*weather"):
+    with pytest.raises(InputError, match=r"no server 'dise'.*; available: .*dice, .*weather"):
         find_tests("dise", tmp_path)
     (dice / "tests" / "test_app.py").unlink()
     with pytest.raises(InputError, match=r"resources_servers/dice has no tests; add some in \S+/tests/test_dice.py"):

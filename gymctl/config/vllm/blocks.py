@@ -49,7 +49,7 @@ def _read(name: Any, fields: Mapping[str, Any], findings: Findings) -> VllmBlock
         path = (VLLM_KEY,)
     if name != "" and not (isinstance(name, str) and _NAME.fullmatch(name)):
         hint = "use lower-case letters, digits and -: it is part of a host name"
-        findings.problem(path, f"{name!r} cannot be the name of a vllm block", hint)
+        findings.problem(path, f"{name!r} is not a valid name for a vllm block", hint)
         return None
     before = len(findings.problems)
     keys = read_block(VllmKeys, fields, path, findings)

@@ -183,7 +183,7 @@ def _is_allowed(named: Any, path: KeyPath, written: Any, findings: Findings) -> 
         hint = "add one at the top level: vllm: {model: ORGANISATION/NAME}"
         findings.problem(place, f"{title}: the configuration has no vllm block", hint)
     elif named not in known:
-        hint = suggestion(named, known, "there is: ")
+        hint = suggestion(named, known)
         findings.problem(place, f"{title}: unknown vllm block {named!r}", hint)
     else:
         return True

@@ -122,7 +122,7 @@ def _wish_problems(wish: Wish, gpus: Sequence[Gpu]) -> Iterator[Problem]:
     known = {name for gpu in gpus for name in (gpu.index, gpu.uuid)}
     missing = [name for name in wish.ids if name not in known and not name.startswith("MIG-")]
     if missing:
-        hint = f"there are {', '.join(gpu.index for gpu in gpus)}"
+        hint = f"available: {', '.join(gpu.index for gpu in gpus)}"
         yield Problem("", f"GYM034 {wish.service}: this machine has no GPU {', '.join(missing)}", hint)
     if isinstance(wish.count, int) and wish.count > len(gpus):
         problem = f"GYM034 {wish.service} requests {wish.count} GPUs, but this machine has {len(gpus)}"

@@ -91,7 +91,7 @@ def find_node(client: docker.DockerClient, name: str) -> Node:
     nodes = find_nodes(client)
     matches = [node for node in nodes if name in (node.name, node.id)]
     if not matches:
-        raise InputError(f"the Swarm has no node {name!r}", f"there are: {', '.join(node.name for node in nodes)}")
+        raise InputError(f"the Swarm has no node {name!r}", f"nodes: {', '.join(node.name for node in nodes)}")
     if len(matches) > 1:
         ids = ", ".join(f"{node.id} ({node.state})" for node in matches)
         raise InputError(f"{len(matches)} nodes are named {name}", f"give the id: {ids}")
