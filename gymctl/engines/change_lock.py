@@ -110,7 +110,7 @@ def _held(file: IO[str]) -> EngineError:
         return EngineError("another process is changing this stack", "wait for it")
     age = duration(owner.age_seconds)
     return EngineError(
-        f"{owner.command} of {owner.user} on {owner.host} (process {owner.pid}) is changing this stack since "
+        f"{owner.command} of {owner.user} on {owner.host} (process {owner.pid}) has been changing this stack since "
         f"{owner.since} ({age})",
         f"wait for it, or stop it: kill -INT {owner.pid}",
     )

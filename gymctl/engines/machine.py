@@ -30,7 +30,7 @@ def machine_address() -> str:
         return socket.gethostbyname(name)
     except OSError as error:
         hint = "set default_host to the address that clients use, or remove use_absolute_ip"
-        raise InputError(f"use_absolute_ip: the name {name} of this machine has no address", hint) from error
+        raise InputError(f"use_absolute_ip: the name {name} of this machine cannot be resolved", hint) from error
 
 
 def machine_egress(environ: Mapping[str, str], ca_bundle: Path | None = None) -> Egress:

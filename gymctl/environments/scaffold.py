@@ -38,11 +38,11 @@ def create_environment(name: str, directory: Path) -> list[Path]:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InputError(
-            f"{name!r} cannot name a server", "use lower-case letters, digits and _, starting with a letter"
+            f"{name!r} is not a valid server name", "use lower-case letters, digits and _, starting with a letter"
         )
     folder = directory / "resources_servers" / name
     if folder.exists():
-        raise InputError(f"{folder.relative_to(directory)} exists already", "choose another name, or remove it")
+        raise InputError(f"{folder.relative_to(directory)} already exists", "choose another name, or remove it")
     texts = {place.format(name=name): _filled(template, name) for place, template in _FILES.items()}
     texts["data/example.jsonl"] = "".join(json.dumps(_row(number)) + "\n" for number in (7, 12, 30))
     texts["requirements.txt"] = ""

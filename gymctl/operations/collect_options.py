@@ -25,37 +25,37 @@ class CollectOptions(TypedDict, total=False):
     agent: str | None
     """Agent for rows without one."""
     limit: int | None
-    """Read only that many rows."""
+    """Read only the first N rows."""
     num_repeats: Repeats
     """Rollouts per row, for all agents or by agent name (``_default`` for the others)."""
     concurrency: Concurrency
-    """Rollouts in flight at most, or ``"auto"``."""
+    """Maximum number of rollouts in flight, or ``"auto"``."""
     resume: bool
-    """Continue an earlier run: skip the rollouts that are in the output already."""
+    """Continue an earlier run: skip rollouts already in the output."""
     force: bool
     """Overwrite existing output; with --resume, continue even if settings changed."""
     retry_failed: bool
-    """With ``resume``, retry what failed for good before."""
+    """With ``resume``, retry rollouts that had failed permanently."""
     order: ResultOrder
-    """The order of the results."""
+    """Order of the results."""
     deadline_s: float
     """Time limit of one rollout, in seconds."""
     stall_s: float | None
-    """Seconds of failures of every agent after which the run ends; by default 600, or the deadline if less."""
+    """Abort after this many seconds in which every call failed; by default 600, or the deadline if it is shorter."""
     max_attempts: int
     """Maximum attempts per rollout."""
     max_failures: str | None
-    """End the run when more rollouts than this fail for good: ``"20"``, or ``"5%"`` of all."""
+    """Stop when more rollouts than this fail permanently: ``"20"``, or ``"5%"`` of all."""
     pass_threshold: float
-    """Reward from which on a rollout counts as passed, in the report."""
+    """Minimum reward of a passed rollout, for the report."""
     agent_map: Mapping[str, str]
-    """Agent by the name in a row (``agent_ref`` or ``task_source``); ``_default`` for all other rows."""
+    """Agent for each name in rows (``agent_ref`` or ``task_source``); ``_default`` is for all other rows."""
     fan_out: Mapping[str, Sequence[str]]
     """For each name in rows, the agents that each get the row."""
     environment_server_routes: Mapping[str, str]
-    """Environment server by the taskset of a task."""
+    """Environment server for each taskset."""
     params_override: Mapping[str, Any]
-    """Laid over each row's ``responses_create_params``, key by key."""
+    """Values that override each row's ``responses_create_params``, per key."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _repeats(text: str) -> int | dict[str, int]:
         name, sign, number = part.strip().rpartition("=")
         if not name or not number.isdecimal():
             hint = "give a number, or agents and numbers: math=4,_default=1"
-            raise InputError(f"the repeats hold {f'{name}{sign}{number}'!r}", hint)
+            raise InputError(f"--num-repeats contains {f'{name}{sign}{number}'!r}", hint)
         repeats[name] = int(number)
     return repeats
 

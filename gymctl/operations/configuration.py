@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gymctl.stack import StackPlan
 
 NOFILE = 65535
-"""Open files that a container may have, unless its engine allows fewer."""
+"""Open-file limit of each container, unless its engine allows fewer."""
 
 _VERSION = re.compile(r"\d+(?:\.\d+)*(?:\.?(?:a|b|rc|post|dev)\d+)*")
 
@@ -33,31 +33,31 @@ class PlanOptions:
     """What a caller may choose about a stack's plan."""
 
     name: str | None = None
-    """Name of the stack; by default made of the directory's."""
+    """Name of the stack; by default derived from the directory's name."""
     slice_mode: SliceMode = SliceMode.CLOSURE
-    """The configuration that each container gets."""
+    """Configuration given to each container."""
     gym_version: str | None = None
     """Version of nemo-gym on PyPI for servers of NeMo Gym; by default the newest that is supported."""
     publish: str | None = None
-    """IPv4 address to publish the head's port on; by default 127.0.0.1, on a Swarm none."""
+    """IPv4 address to publish the head's port on; by default 127.0.0.1; on a Swarm it is not published."""
     expose: tuple[str, ...] = ()
-    """Servers that clients outside of the stack may call: names, or the groups ``agents`` and ``servers``."""
+    """Servers that clients outside the stack may call: names, or the groups ``agents`` and ``servers``."""
     expose_to: tuple[str, ...] = ()
-    """Networks of these clients, such as ``10.0.0.0/8``; needed unless only this machine reaches the servers."""
+    """Networks of these clients, such as ``10.0.0.0/8``; required unless only this machine can reach the servers."""
     cpu_nodes: int = 1
-    """Nodes of a Slurm job that servers run on."""
+    """Number of nodes of a Slurm job that run servers."""
     nofile: int = NOFILE
     """Open-file limit of each container."""
     bounded_logs: bool = True
-    """Whether containers get a limit on their logs; not where the engine's log driver is another one."""
+    """Whether the logs of containers are limited; false if the engine has another log driver."""
     ca_bundle: Path | None = None
-    """CA certificates that servers trust; by default those that the environment names, and the machine's own."""
+    """CA certificates that servers trust; by default those named in the environment, and the machine's own."""
     timeout: float | None = None
-    """Seconds that health checks give every server to start, at least."""
+    """Minimum number of seconds that health checks give every server to start."""
     is_probed: bool = False
-    """Whether the endpoints of model servers are tried once the stack is up."""
+    """Whether the endpoints of model servers are tested once the stack is up."""
     is_swarm: bool = False
-    """Whether the stack is for a Swarm, which puts the stack's name before the names of services."""
+    """Whether the stack is for a Swarm, which prefixes the names of services with the name of the stack."""
 
 
 def load(
@@ -162,10 +162,11 @@ def plan(config: Config, options: PlanOptions | None = None, *, directory: Path 
     options = options or PlanOptions()
     version = options.gym_version
     if version is not None and not _VERSION.fullmatch(version):
-        raise InputError(f"--gym-version {version!r} is not a version", "give one of nemo-gym's on PyPI, such as 0.7.0")
+        hint = "use a version of nemo-gym on PyPI, such as 0.7.0"
+        raise InputError(f"--gym-version {version!r} is not a version", hint)
     if options.publish is not None and not _is_ipv4(options.publish):
         raise InputError(
-            f"--publish {options.publish!r} is not an IPv4 address", "give one of this machine's, or 0.0.0.0"
+            f"--publish {options.publish!r} is not an IPv4 address", "use an address of this machine, or 0.0.0.0"
         )
     publish_host = options.publish or LOOPBACK
     stack_options = StackOptions(

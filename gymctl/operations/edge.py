@@ -103,7 +103,7 @@ def _check_alone(publish_host: str, *, has_exposed: bool) -> None:
         raise InputError(message, "list them in edge.servers, or remove the block with ++edge=null")
     if publish_host not in LOOPBACK_HOSTS:
         message = f"--publish {publish_host} publishes the head without TLS and token, next to the edge"
-        raise InputError(message, f"set edge.address={publish_host} instead; the edge leads to the head")
+        raise InputError(message, f"set edge.address={publish_host} instead; the edge forwards requests to the head")
 
 
 def _certificate(keys: EdgeKeys, directory: Path) -> str:

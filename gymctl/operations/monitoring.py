@@ -63,8 +63,9 @@ def local_monitoring_note(config: Config) -> tuple[str, ...]:
     from gymctl.stack.addons.monitoring import FOLDER as FILES
 
     return (
-        f"the local engine starts no Prometheus; to watch the stack: prometheus --config.file={FILES}/prometheus.yaml "
-        f"and, for alerts, alertmanager --config.file={FOLDER}/{ALERTMANAGER_FILE} --cluster.listen-address=",
+        f"the local engine does not start Prometheus; to monitor the stack: "
+        f"prometheus --config.file={FILES}/prometheus.yaml and, for alerts, "
+        f"alertmanager --config.file={FOLDER}/{ALERTMANAGER_FILE} --cluster.listen-address=",
     )
 
 

@@ -69,7 +69,7 @@ def set_policy(
     if answer["late"]:
         raise EngineError(
             f"{answer['late']} of {answer['processes']} processes of {answer['server']} have not confirmed the change",
-            "check again with `gymctl policy show`, and their state with `gymctl status`",
+            "run `gymctl policy show` to check again, and `gymctl status` to see the state of the server",
         )
     notes: Sequence[str] = ()
     if probe:
@@ -120,7 +120,8 @@ def _ask(directory: Path, state: StackState, change: dict[str, Any] | None) -> A
     if not token:
         raise InputError(
             f"the stack {state.name} has no policy token, so its endpoints cannot be set",
-            "use openai_model, azure_openai_model or vllm_model; a stack of an older gymctl needs `gymctl up` again",
+            "use openai_model, azure_openai_model or vllm_model; "
+            "if an older gymctl started the stack, run `gymctl up` again",
         )
     hop_token = stored_token(directory)
     status, value = ask_head(state.head_url, token, change, hop_token)

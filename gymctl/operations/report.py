@@ -48,8 +48,8 @@ def _write_page(report: Report, output: Path, pass_threshold: float) -> str:
         with Index.open(output, on_progress) as index:
             page = write_report_page(index, report_path(output), pass_threshold)
     except _TooLongError:
-        return f"no report page: the results are large. To write it: gymctl report {output}"
+        return f"no report was written, because the results are large. To write it: gymctl report {output}"
     except (GymctlError, OSError, sqlite3.Error) as error:
-        return f"no report page: {error}"
+        return f"no report was written: {error}"
     report.files["report"] = str(page.path)
     return ""

@@ -59,7 +59,7 @@ class StackStart:
     typed: TypedOptions
     timeout: float | None
     drain_timeout: float
-    """Seconds that an old container may take to finish its work."""
+    """Seconds that an old container may take to finish its requests and sessions."""
     on_event: OnStackEvent
     changes: list[str] = field(default_factory=list)
     """What has been done to the containers of a stack that was there before."""

@@ -33,7 +33,7 @@ def test_a_finding_has_its_evidence_and_its_fix(gymctl: Gymctl, folder: Path) ->
     result = gymctl("audit", "mine.yaml")
     assert result.code == 0
     assert result.out.splitlines()[:3] == [
-        "critical privileged: a container may do everything on the machine",
+        "critical privileged: a container can do anything on the machine",
         "         web: privileged: true",
         "         fix: privileged: false",
     ]

@@ -133,5 +133,6 @@ def test_a_version_of_nemo_gym_that_is_none(gymctl: Gymctl, folder: Path) -> Non
     result = gymctl("render", "stack.yaml", "--gym-version", "newest")
     assert (result.code, result.out) == (2, "")
     assert (
-        result.err == "error: --gym-version 'newest' is not a version; give one of nemo-gym's on PyPI, such as 0.7.0\n"
+        result.err
+        == "error: --gym-version 'newest' is not a version; use a version of nemo-gym on PyPI, such as 0.7.0\n"
     )

@@ -63,7 +63,7 @@ def test_compose_publishes_on_one_address(gymctl: Gymctl) -> None:
     [
         (["--target", "swram"], "invalid value for '--target': 'swram' is not one of 'compose', 'swarm'"),
         (["--target", "swarm", "--publish", "10.0.0.7"], "--publish 10.0.0.7: Swarm cannot publish on one address"),
-        (["--publish", "everyone"], "--publish 'everyone' is not an IPv4 address; give one of this machine's"),
+        (["--publish", "everyone"], "--publish 'everyone' is not an IPv4 address; use an address of this machine"),
         (
             ["--json"],
             "--json prints the changes of --target swarm and needs an output file; add --target swarm -o stack.yaml",

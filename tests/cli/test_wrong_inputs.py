@@ -64,12 +64,12 @@ CONFIGURATIONS = {
     "missing argument": ("", ["why-slow"], 2, ["missing argument .*; see gymctl why-slow --help"]),
     "a timeout that is no number": (GOOD, ["up", "stack.yaml", "--timeout", "x"], 2, ["invalid value for '--timeout'"]),
     "a timeout in the past": (GOOD, ["up", "stack.yaml", "--timeout", "-5"], 2, ["invalid value for '--timeout'"]),
-    "a bad name": (GOOD, ["render", "stack.yaml", "--name", "A b"], 2, ["'A b' cannot be the name of a stack"]),
+    "a bad name": (GOOD, ["render", "stack.yaml", "--name", "A b"], 2, ["'A b' is not a valid stack name"]),
     "a bad name of a local stack": (
         GOOD,
         ["up", "stack.yaml", "--engine", "local", "--name", "Bad Name"],
         2,
-        ["'Bad Name' cannot be the name of a stack; use lower-case letters"],
+        ["'Bad Name' is not a valid stack name; use lower-case letters"],
     ),
     "a bad slice": (
         GOOD,
@@ -296,7 +296,7 @@ def test_server_that_never_gets_healthy(gymctl: Gymctl, folder: Path) -> None:
         result = gymctl("up", "stack.yaml", "--engine", "local", port, "--timeout", seconds)
         assert result.code == 1
         first, *rest = result.lines
-        assert first == f"error: the servers did not start: not all of them respond after {seconds} s"
+        assert first == f"error: the servers did not start: not all of them responded within {seconds} s"
         if rest:
             break
     assert all(line.startswith("  | ") for line in rest)
@@ -385,7 +385,7 @@ COLLECTIONS = {
         [*BOTH, "+num_repeats={_default: 1.5}"],
         ["num_repeats is 1.5; it must be a whole number"],
     ),
-    "other digits": (ROWS, [*BOTH, "--num-repeats", "²"], ["the repeats hold '²'"]),
+    "other digits": (ROWS, [*BOTH, "--num-repeats", "²"], ["--num-repeats contains '²'"]),
     "unknown option": (ROWS, [*BOTH, "--frob"], ["no such option: --frob .*; see gymctl collect --help"]),
     "unknown override": (ROWS, [*BOTH, "+limt=3"], ["collect has no option 'limt'"]),
     "override of another type": (ROWS, [*BOTH, "+limit=x"], [r"\+limit is 'x'; it must be a number"]),
@@ -411,4 +411,4 @@ def test_what_is_wrong_with_a_collection(
 
 def test_unknown_server_of_a_stack(gymctl: Gymctl, stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(stack)
-    check(gymctl("logs", "nobody"), 2, ["the stack has no server 'nobody'; there are: head, policy_model"])
+    check(gymctl("logs", "nobody"), 2, ["the stack has no server 'nobody'; servers: head, policy_model"])

@@ -28,7 +28,7 @@ def test_a_second_change_is_refused_with_who_and_since_when(tmp_path: Path) -> N
         with pytest.raises(EngineError) as caught, change_lock(tmp_path, "gymctl down"):
             pass
         assert str(caught.value).startswith("gymctl up of ")
-        assert f"(process {os.getpid()}) is changing this stack since 20" in str(caught.value)
+        assert f"(process {os.getpid()}) has been changing this stack since 20" in str(caught.value)
         assert f"kill -INT {os.getpid()}" in caught.value.hint
     with change_lock(tmp_path, "gymctl down"):
         pass

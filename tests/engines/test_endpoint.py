@@ -222,7 +222,7 @@ def test_a_directory_reached_by_a_link_is_the_same(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with pytest.raises(EngineError, match=r"in use by .*/other; run `gymctl down` there, or give"):
         check_directory([container(tmp_path / "other")], "demo", real)
-    gone = r"in use by .*/gone, a directory that does not exist any more; .*docker compose --project-name demo down"
+    gone = r"in use by .*/gone, a directory that no longer exists; .*docker compose --project-name demo down"
     with pytest.raises(EngineError, match=gone):
         check_directory([container(tmp_path / "gone")], "demo", real)
 
@@ -252,7 +252,7 @@ def test_compose_reads_an_override_file_and_otherwise_no_variables(tmp_path: Pat
 
 def test_a_path_that_only_this_machine_has_is_named(tmp_path: Path) -> None:
     unseen = unseen_source(f'invalid mount config for type "bind": bind source path does not exist: {tmp_path}')
-    assert f"does not see {tmp_path}, which exists on this machine" in str(unseen)
+    assert f"cannot access {tmp_path}, which exists on this machine" in str(unseen)
     missing = tmp_path / "missing"
     assert unseen_source(f'invalid mount config for type "bind": bind source path does not exist: {missing}') is None
     assert unseen_source("no such image") is None

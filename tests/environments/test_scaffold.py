@@ -50,5 +50,5 @@ def test_a_name_that_is_no_modules_name_is_refused(tmp_path: Path, name: str) ->
 
 def test_what_exists_is_not_overwritten(tmp_path: Path) -> None:
     create_environment("dice", tmp_path)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         create_environment("dice", tmp_path)

@@ -48,7 +48,8 @@ def test_results_that_take_long_to_index_leave_it_out_with_the_command(
     report = Report(total=1, done=1)
     run = a_run(tmp_path)
     (note,) = add(run, report)
-    assert report.notes == [f"no report page: the results are large. To write it: gymctl report {run.output}"]
+    reason = "no report was written, because the results are large"
+    assert report.notes == [f"{reason}. To write it: gymctl report {run.output}"]
     assert isinstance(note, RunNote)
     assert note.text == report.notes[0]
     assert report.files == {}

@@ -54,7 +54,7 @@ def server_certificates(path: Path | None, environ: Mapping[str, str]) -> str:
         raise InputError(f"the CA bundle {path} does not exist")
     own = _certificates(path)
     if not own:
-        raise InputError(f"the CA bundle {path} contains no certificate", "give a file in PEM format")
+        raise InputError(f"the CA bundle {path} contains no certificate", "use a file in PEM format")
     machine_file = next((Path(name) for name in _MACHINE_FILES if Path(name).is_file()), None)
     if machine_file:
         public = _certificates(machine_file)

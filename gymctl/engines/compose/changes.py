@@ -177,7 +177,7 @@ def _change(
     is_scaled = bool(there) and len(there) != service.replicas
     notes = [f"a container has stopped (exit code {item.exit_code})" for item in stopped]
     if is_scaled:
-        notes.append(f"{len(there)} replicas are there, {service.replicas} are configured")
+        notes.append(f"{len(there)} replicas exist, {service.replicas} are configured")
     if is_outdated and not differences:
         notes.append("it was started from another file, such as a changed compose.override.yaml")
     possible = {

@@ -31,7 +31,7 @@ def check_directory(containers: Iterable[Container], name: str, directory: Path)
         hint = f"run `gymctl down` there, {_ANOTHER_NAME}"
         message = f"the stack name {name} is in use by {container.directory}"
         if not Path(container.directory).is_dir():
-            message += ", a directory that does not exist any more"
+            message += ", a directory that no longer exists"
             hint = f"remove that stack: docker compose --project-name {name} down, {_ANOTHER_NAME}"
         raise EngineError(message, hint, ErrorCode.STACK_NAME_IN_USE)
 

@@ -39,7 +39,7 @@ def roll_back(
     missing = sorted(name for name in images_of(previous) if not client.images.list(name=name))
     if missing:
         raise EngineError(
-            f"the image {missing[0]} of the previous version does not exist any more",
+            f"the image {missing[0]} of the previous version no longer exists",
             "run gymctl up with the earlier configuration; it builds the image again",
         )
     project = Project(

@@ -52,9 +52,9 @@ def unseen_source(reason: str) -> EngineError | None:
     if match is None or not os.path.lexists(match[1]):
         return None
     return EngineError(
-        f"the engine at {engine_endpoint(os.environ).address} does not see {match[1]}, which exists on this machine: "
+        f"the engine at {engine_endpoint(os.environ).address} cannot access {match[1]}, which exists on this machine: "
         "the secrets and outputs of a stack are files that the engine must be able to mount",
-        "share that folder with the engine, or run gymctl in a directory that the engine sees",
+        "share that folder with the engine, or run gymctl in a directory that the engine can access",
     )
 
 

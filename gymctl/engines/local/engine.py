@@ -122,7 +122,8 @@ class LocalEngine:
                     reported.add(status.name)
                     on_event(ServerEvent(status.name, status.state, status.health, seconds))
             if ended or seconds > timeout:
-                raise self._failed("their process ended" if ended else f"not all of them respond after {timeout:g} s")
+                late = f"not all of them responded within {timeout:g} s"
+                raise self._failed("their process ended" if ended else late)
             if all(status.ok for status in statuses):
                 return
             time.sleep(_EVERY_S)

@@ -49,7 +49,7 @@ def check_registry(registry: str) -> None:
         InputError: it is not.
     """
     if not is_registry(registry):
-        hint = "give HOST/PREFIX in lower case, such as registry.example:5000/gym"
+        hint = "use HOST/PREFIX in lower case, such as registry.example:5000/gym"
         raise InputError(f"{registry!r} is not a valid registry", hint)
 
 
@@ -70,7 +70,7 @@ def _push(client: docker.DockerClient, image: str, registry: str, on_event: OnBu
     digests = client.api.inspect_image(f"{target}:{version}").get("RepoDigests") or ()
     digest = next((item.partition("@")[2] for item in digests if item.startswith(f"{target}@")), "")
     if not digest:
-        raise EngineError(f"{registry} gave no digest for {target}:{version}")
+        raise EngineError(f"{registry} returned no digest for {target}:{version}")
     on_event(BuildEvent(image, "done", "pushed", seconds=time.monotonic() - began))
     return f"{target}:{version}@{digest}"
 
@@ -85,7 +85,7 @@ def check_hosts(hosts: Sequence[str]) -> None:
         scheme, separator, rest = host.partition("://")
         if scheme not in _SCHEMES or not separator or not rest:
             raise InputError(
-                f"{host!r} is not the address of a Docker engine", "give ssh://USER@HOST, or tcp://HOST:2376"
+                f"{host!r} is not the address of a Docker engine", "use ssh://USER@HOST, or tcp://HOST:2376"
             )
 
 
