@@ -94,7 +94,7 @@ def _lines(stack_changes: StackChanges) -> Iterator[str]:
         if server.action != "unchanged":
             yield from _server_lines(server)
     for output in stack_changes.collections:
-        yield f"note: a collection into {output} is using this stack; gymctl up refuses without --while-collecting"
+        yield f"note: a collection into {output} is using this stack; gymctl up requires --while-collecting"
     yield f"{stack_changes.name}: {stack_changes.summary}"
 
 

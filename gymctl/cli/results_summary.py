@@ -103,9 +103,9 @@ def _notes(statistics: RunStatistics) -> Iterator[str]:
         yield f"passed means a reward of {statistics.pass_threshold:g} or more; brackets are 95 % intervals"
     for agent in statistics.agents:
         for count, text in (
-            (agent.rollouts - agent.scored, "results without a numeric reward (in no mean)"),
-            (agent.masked, "masked results, whose rewards are not measurements (in no mean)"),
-            (agent.repeated_lines, "further results of a rollout that has one (they do not count)"),
+            (agent.rollouts - agent.scored, "results without a numeric reward (not part of any mean)"),
+            (agent.masked, "masked results, whose rewards are not measurements (not part of any mean)"),
+            (agent.repeated_lines, "additional results of rollouts that already have one (not counted)"),
             (agent.model_never_called, "results without any output of the model"),
         ):
             if count:

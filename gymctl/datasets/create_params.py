@@ -146,7 +146,7 @@ def _first_problem(errors: list[Any], params: Mapping[str, Any]) -> str:
         return _unknown_key(str(unknown["loc"][-1]))
     missing = next((error for error in errors if error["loc"] == ("input",)), None)
     if missing is not None:
-        return "responses_create_params has no input; add a text or a list of messages"
+        return "responses_create_params has no input; add text or a list of messages"
     kinds = [_kind_of_item(params, error["loc"]) for error in errors]
     fitting = [error for error, kind in zip(errors, kinds, strict=True) if kind is None or kind in error["loc"]]
     error = max(fitting or errors, key=lambda error: len(error["loc"]))

@@ -189,7 +189,7 @@ def _from_gitlab(identifier: GitlabIdentifier, access: RegistryAccess) -> Path:
         raise RunError(f"{name}: GitLab cannot be reached: {error}", "check mlflow_tracking_uri") from error
     except (KeyError, TypeError, ValueError) as error:
         hint = "check mlflow_tracking_uri"
-        raise RunError(f"{name}: the answer does not come from a GitLab model registry", hint) from error
+        raise RunError(f"{name}: the response is not from a GitLab model registry", hint) from error
     return cached
 
 

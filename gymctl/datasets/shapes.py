@@ -105,7 +105,7 @@ def _from_prompt(row: dict[str, Any], mapping: RowMapping) -> dict[str, Any]:
 def _from_request(row: dict[str, Any], mapping: RowMapping) -> dict[str, Any]:
     params = {key: row.pop(key) for key in _REQUEST_KEYS if row.get(key) is not None}
     if "input" not in params:
-        raise RowError("the request has no input; add a text or a list of items")
+        raise RowError("the request has no input; add text or a list of items")
     return {PARAMS: params, **row}
 
 

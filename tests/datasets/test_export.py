@@ -294,7 +294,10 @@ def test_a_torn_last_line_and_a_second_result_are_left_out(data_folder: DataFold
         (["--to", "csv", "--kind", "sft"], "csv has no kind 'sft'; omit --kind"),
         (["--to", "trl", "--min-reward", "9"], "rollouts.jsonl: nothing to export: 1 reward_out_of_range"),
         (["--to", "trl", "--kind", "tokens"], "rollouts.jsonl: nothing to export: 1 no_tokens"),
-        (["--to", "trl", "-o", "x.parquet"], "x.parquet: trl sft is written as JSON lines; name the file .jsonl"),
+        (
+            ["--to", "trl", "-o", "x.parquet"],
+            "x.parquet: trl sft is written as JSON lines; use a name that ends in .jsonl",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_refused(options: list[str], message_text: str, data_folder: DataFolder) -> None:

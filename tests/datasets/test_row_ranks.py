@@ -116,7 +116,7 @@ def test_a_curriculum_of_a_finished_run(data_folder: DataFolder) -> None:
         (["mix", "rows.jsonl", "-o", "p", "--weight", "zz=1"], "no rows of zz; the rows are of a"),
         (["mix", "rows.jsonl", "-o", "p", "--weight", "a=0"], "all weights are 0"),
         (["sample", "rows.jsonl", "-o", "p"], "--rows is missing"),
-        (["sample", "-o", "p"], "give either ROWS or --from-run"),
+        (["sample", "-o", "p"], "specify either ROWS or --from-run"),
         (["sample", "bad.jsonl", "-n", "1", "-o", "p"], "bad.jsonl:2: not JSON"),
     ],
 )

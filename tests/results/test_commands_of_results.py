@@ -293,7 +293,7 @@ def test_masked_results_are_counted_listed_and_compared(folder: Path, gymctl: An
     run = write(folder / "masked.jsonl", rows, [failure(2)])
     (agent,) = gymctl("summary", run, "--json").json["agents"]
     assert (agent["rollouts"], agent["failed"], agent["masked"], agent["reward"]["value"]) == (2, 1, 2, 1.0)
-    assert "in no mean): 2" in gymctl(run).out
+    assert "not part of any mean): 2" in gymctl(run).out
     for outcome, names in (("masked", ["0:1", "1:0"]), ("failed", ["2:0"]), ("passed", ["0:0", "1:1"])):
         listed = gymctl("list", run, "--outcome", outcome, "--json").json["rollouts"]
         assert [row["rollout"] for row in listed] == names

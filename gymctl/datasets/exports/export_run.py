@@ -142,7 +142,9 @@ class _Export:
         form = FORMS.get((self.options.target, self.options.kind))
         if form is None:
             name = f"{self.options.target} {self.options.kind}"
-            raise InputError(f"{self.options.output}: {name} is written as JSON lines", "name the file .jsonl")
+            raise InputError(
+                f"{self.options.output}: {name} is written as JSON lines", "use a name that ends in .jsonl"
+            )
         return ParquetTable(target, form)
 
     def _rows(self) -> Iterator[Row]:
