@@ -79,21 +79,21 @@ class RunMonitor:
 
         self._rollouts = counter("rollouts_total", "Rollouts that ended, by outcome.", ("agent", "outcome"))
         self._failures = counter("rollout_failures_total", "Attempts that failed, by class.", ("agent", "class"))
-        self._retries = counter("retries_total", "Attempts that were repeated on the spot.")
+        self._retries = counter("retries_total", "Immediate retries.")
         self._truncated = counter("truncated_total", "Results whose response is incomplete.")
-        self._uncalled = counter("model_never_called_total", "Results without a single call of the model.")
+        self._uncalled = counter("model_never_called_total", "Results without any call to the model.")
         self._tool_errors = counter("tool_errors_total", "Tool calls that failed.")
         # two counters, since a sum of rewards of both signs could fall
         self._sums = counter("reward_sums_total", "Sum of the rewards' absolute values, by sign.", ("agent", "sign"))
-        self._squares = counter("reward_squares_total", "Sum of the squares of rewards.")
+        self._squares = counter("reward_squares_total", "Sum of the squared rewards.")
         self._reward = histogram("reward", "Rewards.", agent, _REWARDS)
         self._durations = histogram("rollout_duration_seconds", "Time of rollouts by hop.", ("agent", "hop"), _SECONDS)
-        self._waits = histogram("queue_wait_seconds", "Wait of rollouts before their call.", agent, _SECONDS)
-        self._ratio = gauge("group_zero_variance_ratio", "Share of groups whose repeats have one reward.", agent)
+        self._waits = histogram("queue_wait_seconds", "Time that rollouts wait before their call.", agent, _SECONDS)
+        self._ratio = gauge("group_zero_variance_ratio", "Share of groups whose rewards are all equal.", agent)
         self._in_flight = gauge("rollouts_in_flight", "Rollouts that are being collected.")
         self._oldest = gauge("oldest_rollout_seconds", "Age of the oldest rollout in flight.")
-        self._expected = gauge("rollouts_expected", "Rollouts of the run.")
-        disk = gauge("output_disk_free_ratio", "Free share of the disk with the output.")
+        self._expected = gauge("rollouts_expected", "Rollouts in the run.")
+        disk = gauge("output_disk_free_ratio", "Fraction of the output's disk that is free.")
         disk.set_function(self._free_disk)
 
     def begin(self, agents: Iterable[str], total: int) -> None:

@@ -63,7 +63,7 @@ def begin_agent_session(request: AgentSessionRequest, resources_url: str) -> Rep
     elif request.sandbox_access is not None:
         problem = "sandbox access is not supported"
     elif len(direct) > 1 or any(access.base_url.rstrip("/") != resources_url for access in direct):
-        problem = f"tools of {resources_url}, this agent's resources server, are the only ones it calls"
+        problem = f"this agent calls only the tools of its resources server, {resources_url}"
     if problem:
         return json_reply({"detail": problem}, 422)
     reply = json_reply({"agent_session_id": request.agent_session_id})

@@ -108,7 +108,7 @@ class ServerMonitor:
         names = tuple(labels)
         values = tuple(labels.values())
         self._durations = client.Histogram(
-            "gymctl_http_request_duration_seconds", "Time of a request, by status.", (*names, "code"),
+            "gymctl_http_request_duration_seconds", "Duration of requests, by status.", (*names, "code"),
             registry=self._registry, buckets=_SECONDS,
         )  # fmt: skip
         self._in_flight: Any = None  # of one process it is among the gauges, which cost a request nothing
@@ -125,7 +125,7 @@ class ServerMonitor:
             registry=self._registry,
         )  # fmt: skip
         self._lag = client.Histogram(
-            "gymctl_event_loop_lag_seconds", "How late the event loop is.", ("server",),
+            "gymctl_event_loop_lag_seconds", "Lag of the event loop.", ("server",),
             registry=self._registry, buckets=_LAG_SECONDS,
         ).labels(server)  # fmt: skip
         build = client.Gauge(

@@ -222,7 +222,7 @@ def test_what_cannot_be_planned_is_said_with_its_place(whole: Config, expected: 
 
 
 def test_a_stack_name_that_compose_refuses_is_refused() -> None:
-    assert "'My Stack' cannot be the name of a stack" in problem(weather(), "My Stack")
+    assert "'My Stack' is not a valid stack name" in problem(weather(), "My Stack")
 
 
 def test_a_slice_that_no_variable_can_hold_is_refused_with_its_size() -> None:

@@ -131,7 +131,7 @@ def test_nodes_run_where_the_block_says_and_the_head_where_addons_do() -> None:
 
 
 def test_both_runtimes_cannot_share_the_stacks_ray(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"math \(gymctl's kit\) and code \(NeMo Gym\) cannot share one Ray"):
+    with pytest.raises(ConfigError, match=r"math \(gymctl\) and code \(NeMo Gym\) cannot share one Ray"):
         plan(stack(RayBlock(), more=(theirs(tmp_path),)))
     without = services(plan(stack(more=(theirs(tmp_path / "again"),))))
     assert "ray-head" in without, "NeMo Gym's server has it to itself"

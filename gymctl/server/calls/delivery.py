@@ -229,5 +229,5 @@ def _reply(base: str, response: Response) -> Reply:
         elif name in _PASSED_ON:
             reply.headers[_PASSED_ON[name]] = value.decode("latin-1")
         elif name == _NOT_TAKEN and response.status == 503:
-            raise UnreachableError(f"{base} is leaving", errno.ECONNREFUSED)
+            raise UnreachableError(f"{base} is shutting down", errno.ECONNREFUSED)
     return reply

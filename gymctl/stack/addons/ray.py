@@ -88,7 +88,7 @@ class RayCluster:
             ours = self.users[0]
             theirs = self._gym.ray_users[0]
             problem = (
-                f"{ours.name} (gymctl's kit) and {theirs.name} (NeMo Gym) cannot share one Ray "
+                f"{ours.name} (gymctl) and {theirs.name} (NeMo Gym) cannot share one Ray "
                 "cluster, which has a single image"
             )
             hint = f"without `ray` and `{NEEDS_KEY}` {ours.name} runs checks in subprocesses; or use a cluster"

@@ -150,14 +150,14 @@ NETWORK_RULES = (
         id="published-without-token",
         severity=Severity.CRITICAL,
         title="other machines can use a server without a token",
-        cure="edge: {address: ADDRESS}, and no --publish; or an SSH tunnel",
+        cure="use edge: {address: ADDRESS} instead of --publish, or an SSH tunnel",
         check=each(_without_protection),
     ),
     Rule(
         id="published-without-tls",
         severity=Severity.HIGH,
         title="a server is published without TLS",
-        cure="edge: {address: ADDRESS}, and no --publish; or an SSH tunnel",
+        cure="use edge: {address: ADDRESS} instead of --publish, or an SSH tunnel",
         check=each(_without_encryption),
     ),
     Rule(

@@ -103,7 +103,7 @@ PRIVILEGE_RULES = (
     Rule(
         id="privileged",
         severity=Severity.CRITICAL,
-        title="a container may do everything on the machine",
+        title="a container can do anything on the machine",
         cure="privileged: false",
         check=when(_is_privileged, "privileged: true"),
         docker_bench="5.5",
@@ -166,7 +166,7 @@ PRIVILEGE_RULES = (
     Rule(
         id="host-user-namespace",
         severity=Severity.MEDIUM,
-        title="a container leaves the engine's user namespace",
+        title="a container runs outside the engine's user namespace",
         cure="remove userns_mode: host",
         check=_host_namespace("userns"),
         docker_bench="5.31",
@@ -229,7 +229,7 @@ PRIVILEGE_RULES = (
     Rule(
         id="shared-mount",
         severity=Severity.MEDIUM,
-        title="mounts that a container makes appear on the machine",
+        title="mounts made in a container appear on the machine",
         cure="remove the propagation from volumes",
         check=each(_shared_mounts),
         docker_bench="5.20",

@@ -100,7 +100,7 @@ def _order(service: Service, deploy: Deploy, resources: ResourceBounds | None) -
     if reserved and reserved.generic_resources:
         return "stop-first", ", since two tasks cannot use the same GPUs"
     if deploy.placement and deploy.placement.max_replicas_per_node:
-        return "stop-first", ", since a node has no room for one more than max_replicas_per_node"
+        return "stop-first", ", since a second task could exceed max_replicas_per_node"
     if volumes:
         return "stop-first", ", since two tasks would write to its volume"
     return "start-first", ""
