@@ -79,8 +79,7 @@ def endpoints_page() -> str:
     introduction = (
         "The routes of the servers. Bodies are JSON. Every server also has `GET /docs` with the schema of its "
         "requests and, with [`observe`](../observability.md#metrics), `GET /metrics`. Errors have a JSON body with "
-        "`detail`; if another server caused the error, `cause` names it. "
-        + _GENERATED
+        "`detail`; if another server caused the error, `cause` names it. " + _GENERATED
     )
     return _page("HTTP endpoints", introduction, _routes())
 
