@@ -225,7 +225,7 @@ def _missing(here: Mapping[Key, _Task], there: Mapping[Key, _Task]) -> Iterator[
 def _run_differences(a: Index, b: Index, pairs: list[TaskPair]) -> Iterator[RunDifference]:
     other_prompts = sum(pair.same_prompt is False for pair in pairs)
     if other_prompts:
-        yield RunDifference("input text", f"{other_prompts} of {len(pairs)} common tasks", "have another input")
+        yield RunDifference("input text", f"{other_prompts} of {len(pairs)} common tasks", "have different input")
     masked = [read_totals(index).masked for index in (a, b)]
     if masked[0] != masked[1]:
         yield RunDifference("masked results", str(masked[0]), str(masked[1]))

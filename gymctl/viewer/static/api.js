@@ -16,7 +16,7 @@ async function request(path, params, signal) {
     if (error.name === 'AbortError') throw error;
     throw new Error('the server does not answer; is gymctl view still running?');
   }
-  if (response.status === 401) throw new Error('the token is not valid any more; open the address that gymctl view printed');
+  if (response.status === 401) throw new Error('the token is no longer valid; open the address that gymctl view printed');
   return response;
 }
 

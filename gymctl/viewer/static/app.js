@@ -134,7 +134,7 @@ class App {
     const run = this.run;
     const current = (each) => (each === name ? 'page' : nothing);
     return html`
-      <a class="skip" href="#main" @click=${(event) => { event.preventDefault(); document.getElementById('main').focus(); }}>Skip to the content</a>
+      <a class="skip" href="#main" @click=${(event) => { event.preventDefault(); document.getElementById('main').focus(); }}>Skip to content</a>
       <header>
         <nav aria-label="Views">
           <a class="home" href="#/" aria-current=${current('runs')}>gymctl view</a>
@@ -157,7 +157,7 @@ class App {
     if (run.problem) return html`<p class="notice" role="status">${line(run.problem)}</p>`;
     if (run.isOffline) return html`<p class="notice" role="status">Not connected; new rollouts appear when the server answers again.</p>`;
     if (run.size > 0 && run.indexed < run.size - 1e7) {
-      return html`<p class="notice" role="status">Indexing: ${percent(run.indexed / run.size)}. What is indexed is shown.</p>`;
+      return html`<p class="notice" role="status">Indexing: ${percent(run.indexed / run.size)}. Only indexed rollouts are shown.</p>`;
     }
     return nothing;
   }

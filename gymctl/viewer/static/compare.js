@@ -84,7 +84,7 @@ export class View {
     if (!tasks.length) return nothing;
     const shown = tasks.slice(0, MOST_MISSING).map((task) => `${task.task} (${task.reason})`).join(', ');
     const more = tasks.length > MOST_MISSING ? ` and ${whole(tasks.length - MOST_MISSING)} more` : '';
-    return html`<p class="notice"><b>${title}</b>, in no number above: ${line(shown)}${more}</p>`;
+    return html`<p class="notice"><b>${title}</b>, not included in the numbers above: ${line(shown)}${more}</p>`;
   }
 
   #pairs({pairs, total, offset}) {
@@ -96,7 +96,7 @@ export class View {
       <tbody>${pairs.map((each) => html`<tr><th scope="row"><a href=${pair(each)}>${each.task_a}${each.task_b === each.task_a ? '' : ` / ${each.task_b}`}</a></th>
         <td>${line(each.agent_a)}</td><td>${change(each.change)}</td><td>${decimal(each.reward_a)}</td><td>${decimal(each.reward_b)}</td>
         <td>${signed(each.difference)}</td><td>${percent(each.passed_a)} of ${each.rollouts_a}</td><td>${percent(each.passed_b)} of ${each.rollouts_b}</td>
-        <td>${each.same_prompt === false ? html`<span class="warn">another input</span>` : nothing}</td></tr>`)}</tbody></table>
+        <td>${each.same_prompt === false ? html`<span class="warn">different input</span>` : nothing}</td></tr>`)}</tbody></table>
       <nav class="pager" aria-label="Pages">${plural(total, 'task')}
         ${offset > 0 ? html`<a href=${to(offset - PAGE)}>previous ${PAGE}</a>` : nothing}
         ${offset + pairs.length < total ? html`<a href=${to(offset + PAGE)}>next ${PAGE}</a>` : nothing}</nav>`;

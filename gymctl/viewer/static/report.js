@@ -58,9 +58,9 @@ function groups() {
 
 function rollouts() {
   if (!data.rollouts.length) return nothing;
-  return html`<section><h2>Chosen rollouts</h2><p class="hint">${plural(data.rollouts.length, 'rollout')} of ${whole(data.totals.rollouts)}: failures, lowest and highest rewards, slowest, longest, and some in between.
+  return html`<section><h2>Selected rollouts</h2><p class="hint">${plural(data.rollouts.length, 'rollout')} of ${whole(data.totals.rollouts)}: failures, lowest and highest rewards, slowest, longest, and some in between.
       ${data.most_text ? `Texts are cut to ${whole(data.most_text)} characters.` : ''} All of them: gymctl view.</p>
-    <table class="list"><thead><tr><th scope="col">rollout</th><th scope="col">chosen as</th><th scope="col">agent</th><th scope="col">outcome</th><th scope="col">reward</th>
+    <table class="list"><thead><tr><th scope="col">rollout</th><th scope="col">selected as</th><th scope="col">agent</th><th scope="col">outcome</th><th scope="col">reward</th>
       <th scope="col">turns</th><th scope="col">tokens out</th><th scope="col">time</th></tr></thead>
     <tbody>${data.rollouts.map((each, number) => entry(each, number))}</tbody></table></section>`;
 }

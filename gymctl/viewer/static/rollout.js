@@ -141,7 +141,7 @@ export class View {
         <span class="right"></span>
         ${canStep ? html`<button type="button" @click=${() => this.#step(-1)}>Previous</button>
           <button type="button" @click=${() => this.#step(1)}>Next</button>` : nothing}
-        <div role="tablist" aria-label="Form">${tab('', 'Conversation')}${tab('raw', 'Raw')}</div></div>
+        <div role="tablist" aria-label="Format">${tab('', 'Conversation')}${tab('raw', 'Raw')}</div></div>
       ${this.#rows()}
       <div id="panel" role="tabpanel" aria-labelledby=${isRaw ? 'tab-Raw' : 'tab-Conversation'}>
       ${isRaw ? this.#rawView() : this.#answer ? this.#body(this.#answer) : this.#app.problem ? nothing : html`<p class="dim">Loading…</p>`}</div>`;

@@ -43,7 +43,7 @@ export class View {
 
   template() {
     const stack = this.#stack;
-    if (!stack) return html`<h1>Stack</h1><p class="dim">Asking the engine…</p>`;
+    if (!stack) return html`<h1>Stack</h1><p class="dim">Querying the engine…</p>`;
     if (stack.name === null) {
       return html`<h1>Stack</h1><p>No stack was brought up from the folder in which <code>gymctl view</code> runs. Start one with <code>gymctl up CONFIG</code>.</p>`;
     }
@@ -77,7 +77,7 @@ function history(servers) {
   const moments = servers.flatMap((server) => server.history.map((moment) => ({name: server.name, ...moment})));
   if (!moments.length) return nothing;
   moments.sort((a, b) => (a.when < b.when ? 1 : -1));
-  return html`<section><h2>What happened to replicas</h2><table class="list"><tbody>${moments.slice(0, 50).map((moment) => html`<tr>
+  return html`<section><h2>Replica history</h2><table class="list"><tbody>${moments.slice(0, 50).map((moment) => html`<tr>
     <td>${line(moment.when.slice(0, 19).replace('T', ' '))}</td><td>${line(`${moment.name}.${moment.replica}`)}</td><td>${line(moment.node)}</td><td>${line(moment.what)}</td></tr>`)}</tbody></table></section>`;
 }
 

@@ -83,7 +83,7 @@ export function conversation(transcript, folds) {
   return html`<section class="conversation" aria-label="Conversation">
     ${transcript.items.map((item, place) => {
       const number = first + place;
-      const border = number === transcript.prompt_items && number > 0 ? html`<p class="border">the model begins here</p>` : nothing;
+      const border = number === transcript.prompt_items && number > 0 ? html`<p class="border">model output begins here</p>` : nothing;
       return html`${border}${itemView(item, number, folds)}`;
     })}
     ${transcript.total_items === 0 ? html`<p class="dim">The row has no conversation.</p>` : nothing}
@@ -124,7 +124,7 @@ function failureFacts(failure, folds) {
 }
 
 function verifierFields(transcript, folds) {
-  if (!transcript.verifier.length) return html`<p class="dim">No fields of its own.</p>`;
+  if (!transcript.verifier.length) return html`<p class="dim">No additional fields.</p>`;
   const hidden = transcript.verifier_fields - transcript.verifier.length;
   return html`<dl class="fields">${transcript.verifier.map((field) => html`<dt>${line(field.name)}</dt>
     <dd>${longText(field.text, `field.${field.name}`, folds, {cut: field.cut?.text})}</dd>`)}</dl>
