@@ -221,7 +221,7 @@ NETWORK_RULES = (
     Rule(
         id="agent-egress",
         severity=Severity.MEDIUM,
-        title="an agent can call addresses outside of the stack",
+        title="an agent can call addresses outside the stack",
         cure="egress: false",
         check=_agent_out,
     ),
@@ -278,7 +278,7 @@ NETWORK_RULES = (
     Rule(
         id="head-egress",
         severity=Severity.LOW,
-        title="the head can call addresses outside of the stack: Docker publishes no port on an internal network",
+        title="the head can call addresses outside the stack: Docker publishes no port on an internal network",
         cure="add a firewall rule, such as: iptables -I DOCKER-USER -d 169.254.169.254 -j DROP",
         check=_head_out,
     ),

@@ -245,7 +245,7 @@ PRIVILEGE_RULES = (
     Rule(
         id="cgroup-parent",
         severity=Severity.LOW,
-        title="a container is outside of the engine's control group",
+        title="a container is outside the engine's control group",
         cure="remove cgroup_parent",
         check=when(_has_cgroup_parent, "cgroup_parent is set"),
         docker_bench="5.25",
