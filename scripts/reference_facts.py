@@ -125,6 +125,22 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
         ),
     ),
     (
+        "Slurm jobs",
+        "Read by the script that `gymctl render --target slurm` writes ([Slurm](../slurm.md#settings-of-a-job)); the "
+        "last one is set for the command of the job.",
+        (
+            (
+                "GYMCTL_CONFIG_DIR",
+                "Folder of the configuration on the nodes. Default: its folder at the time of rendering.",
+            ),
+            ("GYMCTL_JOB_DIR", "Folder for the job's files, shared by all nodes. Default: `gymctl-JOBID`."),
+            ("GYMCTL_START_TIMEOUT", "Seconds to wait for models and servers. Default: 1800."),
+            ("GYMCTL_HEAD_PORT", "Port of the head. Default: `head_server.port`."),
+            ("GYMCTL_VLLM_PORT", "Port of the first vLLM. Default: 20000 plus the job's number modulo 20000."),
+            ("GYMCTL_HEAD_URL", "URL of the head, for the command of the job."),
+        ),
+    ),
+    (
         "Inside containers",
         "Set by gymctl in the containers of a stack; `environment` of a server cannot change the first two.",
         (
@@ -150,7 +166,7 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 TOKENS_VARIABLE,
                 "With `tokens: true`: path of the file with the tokens that the server accepts and sends.",
             ),
-            ("GYMCTL_PROXY", "In a replica proxy: its configuration."),
+            ("GYMCTL_PROXY", "In a proxy for replicas, and in the edge: its configuration."),
             (
                 "GYMCTL_PROMETHEUS, GYMCTL_ALERTS, GYMCTL_VLLM_ALERTS",
                 "In the container of Prometheus: its configuration and the rules of alerts.",
