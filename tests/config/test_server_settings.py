@@ -118,8 +118,8 @@ def test_a_key_is_never_repeated(folder: Folder) -> None:
         ("|\n        sk-secret", "holds a line break or another control character"),
         ("Bearer sk-secret", "begins with 'Bearer', which the server adds itself; write only the key"),
         ("bearer  sk-secret", "begins with 'bearer', which the server adds itself; write only the key"),
-        (r'"sk-secret\u200b"', "holds a character that is not ASCII"),
-        ("sk\u2011secret", "holds a character that is not ASCII"),
+        (r'"sk-secret\u200b"', "contains a non-ASCII character"),
+        ("sk\u2011secret", "contains a non-ASCII character"),
         ("\"'sk-secret'\"", "is in quotation marks twice"),
     ],
 )
