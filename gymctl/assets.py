@@ -21,7 +21,7 @@ def folder(name: str) -> Path:
     """
     place = (_BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent) / name
     if not place.is_dir():
-        raise FileNotFoundError(f"bundled folder {name!r} is missing from this installation of gymctl: {place}")
+        raise FileNotFoundError(f"bundled directory {name!r} is missing from this installation of gymctl: {place}")
     return place
 
 

@@ -131,9 +131,9 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
         (
             (
                 "GYMCTL_CONFIG_DIR",
-                "Folder of the configuration on the nodes. Default: its folder at the time of rendering.",
+                "Directory of the configuration on the nodes. Default: its directory at the time of rendering.",
             ),
-            ("GYMCTL_JOB_DIR", "Folder for the job's files, shared by all nodes. Default: `gymctl-JOBID`."),
+            ("GYMCTL_JOB_DIR", "Directory for the job's files, shared by all nodes. Default: `gymctl-JOBID`."),
             ("GYMCTL_START_TIMEOUT", "Seconds to wait for models and servers. Default: 1800."),
             ("GYMCTL_HEAD_PORT", "Port of the head. Default: `head_server.port`."),
             ("GYMCTL_VLLM_PORT", "Port of the first vLLM. Default: 20000 plus the job's number modulo 20000."),
@@ -159,7 +159,7 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ),
             (
                 "HF_TOKEN_PATH, HF_HUB_OFFLINE",
-                "In vLLM's containers: the file with the token; 1 if the model is a folder: nothing is fetched.",
+                "In vLLM's containers: the file with the token; 1 if the model is a directory: nothing is fetched.",
             ),
             ("RAY_AUTH_MODE", "In Ray's containers: `disabled`, since only the stack's network reaches them."),
             (

@@ -35,7 +35,7 @@ _UPSTREAM_COMMANDS = ("ng_prepare_data", "nemo_gym_prepare_data", "collate")
 
 ModeOption = Annotated[Mode | None, typer.Option("--mode", help="Which data sets to prepare.", show_default=False)]
 OutputDir = Annotated[
-    Path | None, typer.Option("--output-dir", "-o", help="Folder for the prepared files.", show_default=False)
+    Path | None, typer.Option("--output-dir", "-o", help="Directory for the prepared files.", show_default=False)
 ]
 Like = Annotated[
     RowRelease | None,
@@ -126,7 +126,7 @@ def collate(
         str | None, typer.Option("--model-type", help="NAME or NAME/CONFIG of a model server.")
     ] = None,
     search_dir: Annotated[
-        list[str] | None, typer.Option("--search-dir", help="Folder to look for files in; may be repeated.")
+        list[str] | None, typer.Option("--search-dir", help="Directory to look for files in; may be repeated.")
     ] = None,
     mode: ModeOption = None,
     output_dir: OutputDir = None,

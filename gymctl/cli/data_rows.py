@@ -21,7 +21,7 @@ def register(group: typer.Typer) -> None:
 
 def split(
     rows: Rows,
-    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder for the files.")],
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Directory for the files.")],
     share: Annotated[
         list[str] | None,
         typer.Option("--share", help="NAME=SHARE of a file; may be repeated.", show_default="train=0.9 validation=0.1"),

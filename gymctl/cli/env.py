@@ -47,7 +47,7 @@ def test(
     name: str = typer.Argument(
         ...,
         metavar="NAME",
-        help="Server to test, your own or a bundled one: its name, kind/name, or folder.",
+        help="Server to test, your own or a bundled one: its name, kind/name, or directory.",
         autocompletion=completion.environments,
     ),
     arguments: list[str] = typer.Argument(

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def quickstart(
     output: Path = typer.Option(
-        Path("gymctl-quickstart"), "--output", "-o", help="Output folder (created if missing)."
+        Path("gymctl-quickstart"), "--output", "-o", help="Output directory (created if missing)."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:

@@ -13,8 +13,8 @@ from gymctl.config.vocabulary import LOOPBACK
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="FILE|FOLDER",
-        help="Results files, and folders to search for them; by default the working directory.",
+        metavar="FILE|DIRECTORY",
+        help="Results files, and directories to search for them; by default the working directory.",
         show_default=False,
     ),
 ]

@@ -157,7 +157,7 @@ class ContainerSettings(Block):
         AfterValidator(_check_volumes),
         Must(_VOLUMES),
         WithJsonSchema({"type": "array", "items": {"type": ["string", "object"]}}),
-    ] = Field((), description="Folders and volumes mounted into its container.")
+    ] = Field((), description="Directories and volumes mounted into its container.")
     environment: Annotated[
         dict[str, str],
         BeforeValidator(texts),

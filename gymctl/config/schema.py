@@ -73,7 +73,7 @@ def _kind(kind: ServerKind, model: type[BaseModel], definitions: dict[str, Any])
         settings = _settings_schema(code, definitions)
         known[folder.name] = {"allOf": [fields, {"properties": settings}]}
     one = {"type": "object", "maxProperties": 1, "properties": known, "additionalProperties": fields}
-    return {"description": f"One of the {kind.value}, by the name of its folder.", "anyOf": [one, _REFERENCE]}
+    return {"description": f"One of the {kind.value}, by the name of its directory.", "anyOf": [one, _REFERENCE]}
 
 
 def _settings_schema(code: Implementation, definitions: dict[str, Any]) -> dict[str, Any]:

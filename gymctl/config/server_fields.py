@@ -121,7 +121,7 @@ class ServerFields(OuterFields, OpenBlock):
     """Fields of any server; its own code may read more."""
 
     entrypoint: Annotated[str, Must("a file name such as app.py")] = Field(
-        description="File to run, relative to its folder."
+        description="File to run, relative to its directory."
     )
     host: Host | None = Field(None, description="Address that other servers call; chosen by the engine by default.")
     port: Port | None = Field(None, description="Port that it listens on; a free one by default.")

@@ -101,7 +101,8 @@ class OutputSet:
             for path, (temporary, _) in self._files.items():
                 temporary.replace(path)
         except OSError as error:
-            raise RunError(f"cannot write: {error.strerror or error}", "free space or choose another folder") from error
+            hint = "free space or choose another directory"
+            raise RunError(f"cannot write: {error.strerror or error}", hint) from error
         self._folders.clear()
 
     def _discard(self) -> None:

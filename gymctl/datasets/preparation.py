@@ -254,7 +254,7 @@ class _Preparation:
             if not item.rows
         ]
         notes += [
-            f"{item.declaration.path}: the folder is read-only; nothing was written next to the data"
+            f"{item.declaration.path}: the directory is read-only; nothing was written next to the data"
             for item in self.datasets
             if self.options.sidecars is not None and self._sidecar_folder(item.declaration) is None
         ]

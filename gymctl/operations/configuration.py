@@ -116,7 +116,7 @@ def read(
     """
     if gym_root is not None and not (gym_root / "responses_api_models").is_dir():
         raise InputError(
-            f"--gym-root {gym_root} has no responses_api_models/", "name the top folder of a NeMo Gym checkout"
+            f"--gym-root {gym_root} has no responses_api_models/", "name the top directory of a NeMo Gym checkout"
         )
     return read_config(
         [str(argument) for argument in arguments],

@@ -108,7 +108,7 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
 
     directory = path.resolve().parent
     if not directory.is_dir():
-        raise InputError(f"{path}: its folder does not exist", f"create it: mkdir -p {path.parent}")
+        raise InputError(f"{path}: its directory does not exist", f"create it: mkdir -p {path.parent}")
     check_ours(path.resolve())
     if rendering.secrets:
         write_secrets(directory, rendering.secrets)

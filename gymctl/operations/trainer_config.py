@@ -156,4 +156,4 @@ def _notes(config: Config, policy: str, text: str) -> Iterator[str]:
         place = f"{other.kind.value}/{other.implementation}"
         is_users = other.folder is not None and not other.folder.is_relative_to(config.bundled)
         if other.name != policy and (is_users or place in upstream.NOT_IN_WHEEL):
-            yield f"{other.name}: NeMo Gym does not bundle {place}; copy its folder into the NeMo Gym checkout"
+            yield f"{other.name}: NeMo Gym does not bundle {place}; copy its directory into the NeMo Gym checkout"

@@ -62,7 +62,7 @@ class Index:
                 place.remove()
                 raise InputError(f"{error.filename or path}: {error.strerror}", "check its permissions") from error
             return cls(path, files, connection, place)
-        raise GymctlError(f"{path}: cannot write an index: {reason}", "set TMPDIR to a folder that is writable")
+        raise GymctlError(f"{path}: cannot write an index: {reason}", "set TMPDIR to a directory that is writable")
 
     def __enter__(self) -> Self:
         return self

@@ -48,7 +48,7 @@ class Journal:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            hint = "check the folder's permissions and its disk, or choose another output"
+            hint = "check the directory's permissions and its disk, or choose another output"
             raise disk_error(error, path, "no rollout was collected", hint) from error
         if not lock_file(self._descriptor):
             os.close(self._descriptor)

@@ -66,15 +66,16 @@ def check_paths(run: RunSpec) -> None:
     if not run.input.exists():
         raise InputError(f"file not found: {run.input}", _near(run.input))
     if run.input.is_dir():
-        raise InputError(f"{run.input} is a folder", "specify a JSONL file in it")
+        raise InputError(f"{run.input} is a directory", "specify a JSONL file in it")
     if run.output.is_dir():
-        raise InputError(f"{run.output} is a folder", f"specify a file in it, such as {run.output / 'rollouts.jsonl'}")
+        hint = f"specify a file in it, such as {run.output / 'rollouts.jsonl'}"
+        raise InputError(f"{run.output} is a directory", hint)
     if not run.output.parent.is_dir():
-        raise InputError(f"the output folder {run.output.parent} does not exist", "create it first")
+        raise InputError(f"the output directory {run.output.parent} does not exist", "create it first")
     if not os.access(run.input, os.R_OK):
         raise InputError(f"{run.input} cannot be read", "check its permissions")
     if not os.access(run.output.parent, os.W_OK):
-        raise InputError(f"the output folder {run.output.parent} cannot be written", "check its permissions")
+        raise InputError(f"the output directory {run.output.parent} cannot be written", "check its permissions")
     for path in run.files.all():
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
             raise InputError(f"{path} is not a regular file, and a run would replace it", "choose another output")
@@ -198,7 +199,7 @@ class _Expansion:
 def _near(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        return f"the folder {folder} does not exist either"
+        return f"the directory {folder} does not exist either"
     names = [entry.name for entry in folder.iterdir() if entry.suffix == ".jsonl"]
     match = nearest(path.name, names)
     if match:

@@ -175,7 +175,7 @@ def test_what_the_trainer_cannot_start_is_refused(tmp_path: Path, text: str, pol
 def test_notes_name_variables_and_folders_to_copy(gymctl: Gymctl, folder: Path) -> None:
     printed = gymctl("export-config", assets.folder("examples") / "policy-and-judge", "--to", "nemo-rl")
     assert "note: policy_model: vllm_model replaces scripted_model, because it returns token ids" in printed.err
-    assert "NeMo Gym does not bundle resources_servers/library_judge_math; copy its folder" in printed.err
+    assert "NeMo Gym does not bundle resources_servers/library_judge_math; copy its directory" in printed.err
     written = gymctl("export-config", EXAMPLE, "-o", "nemo_gym.yaml")
     assert written.code == 0
     assert (folder / "nemo_gym.yaml").read_text() == gymctl("export-config", EXAMPLE).out

@@ -136,12 +136,12 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         (
             "vllm: {model: a/b, cache_volume: ./x}",
             "b.yaml:1: vllm.cache_volume is './x'; "
-            "it must be the name of a volume, or an absolute path of a folder on this machine",
+            "it must be the name of a volume, or an absolute path of a directory on this machine",
         ),
         (
             "vllm: {model: a/b, cache_volume: a b}",
             "b.yaml:1: vllm.cache_volume is 'a b'; "
-            "it must be the name of a volume, or an absolute path of a folder on this machine",
+            "it must be the name of a volume, or an absolute path of a directory on this machine",
         ),
         (
             "vllm: {model: a/b, port: 10999, instances: 2}",
@@ -179,7 +179,7 @@ def test_the_model_asked_for_is_the_one_served(folder: Folder) -> None:
         ),
         (
             "vllm: {model: ./nowhere}",
-            "b.yaml:1: vllm.model: {cwd}/nowhere is not a folder; give a folder written by `save_pretrained`; "
+            "b.yaml:1: vllm.model: {cwd}/nowhere is not a directory; use a directory written by `save_pretrained`; "
             "names of models on the hub do not start with / or .",
         ),
     ],

@@ -335,7 +335,7 @@ def test_trajectories_of_another_export_are_not_mixed_in(data_folder: DataFolder
     data_folder.write("out/old.json", "{}")
     code, _, err = data_folder.gymctl("export", "rollouts.jsonl", "--to", "atif", "-o", "out")
     assert code == 2
-    assert "out: exists and is not an empty folder; choose another folder, or remove it" in err
+    assert "out: exists and is not an empty directory; choose another directory, or remove it" in err
 
 
 def test_the_manifest_names_the_run_and_digests(data_folder: DataFolder) -> None:

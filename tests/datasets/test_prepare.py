@@ -230,7 +230,7 @@ def test_read_only_data_is_no_obstacle(data_folder: DataFolder, monkeypatch: pyt
     monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != path.parent and may(place, mode))
     code, _, err = data_folder.prepare("--sidecars")
     assert code == 0
-    assert "data/a.jsonl: the folder is read-only; nothing was written next to the data" in err
+    assert "data/a.jsonl: the directory is read-only; nothing was written next to the data" in err
     assert len(data_folder.prepared()) == 1
 
 

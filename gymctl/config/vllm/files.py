@@ -17,10 +17,10 @@ def with_files(block: VllmBlock, cwd: Path, findings: Findings) -> VllmBlock:
         folder = _absolute(block.model, cwd)
         if not (folder / "config.json").is_file():
             if not folder.is_dir():
-                problem = "is not a folder"
+                problem = "is not a directory"
             else:
                 problem = "has no config.json, so it is not a model"
-            hint = "give a folder written by `save_pretrained`; names of models on the hub do not start with / or ."
+            hint = "use a directory written by `save_pretrained`; names of models on the hub do not start with / or ."
             findings.problem((*block.path, "model"), f"{block.title}.model: {folder} {problem}", hint)
         elif hidden := _hidden(folder):
             problem = (

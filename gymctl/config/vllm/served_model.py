@@ -45,9 +45,9 @@ Arguments = Annotated[
 class VllmKeys(Block):
     """One model that the stack serves, in one vLLM service for each instance."""
 
-    model: Text = Field(description="Name on the Hugging Face hub, or the path of a folder (starts with / or ./).")
+    model: Text = Field(description="Name on the Hugging Face hub, or the path of a directory (starts with / or ./).")
     served_model_name: Text | None = Field(
-        None, description="Name that callers use; by default the name of the model or its folder."
+        None, description="Name that callers use; by default the name of the model or its directory."
     )
     profile: Literal["gpu", "cpu"] = Field("gpu", description="Hardware that it runs on.")
     instances: Count = Field(1, description="Number of services that serve the model.")
@@ -91,10 +91,10 @@ class VllmKeys(Block):
         Annotated[
             str,
             BeforeValidator(_volume),
-            Must("the name of a volume, or an absolute path of a folder on this machine"),
+            Must("the name of a volume, or an absolute path of a directory on this machine"),
         ]
         | None
-    ) = Field(None, description="Volume or folder for downloaded weights.")
+    ) = Field(None, description="Volume or directory for downloaded weights.")
     shm_size: Size | None = Field(None, description="Shared memory of the service.")
     ipc: Literal["host", "private"] | None = Field(
         None, description="IPC mode: the service's own shared memory or the host's."
@@ -115,7 +115,7 @@ class VllmKeys(Block):
                 message = f"{name!r} is not a name of an environment variable"
                 raise wrong(message, "use letters, digits and _", "environment", name)
         if self.prefetch and self.is_local:
-            raise wrong(f"{self.model} is a folder; there is nothing to fetch", "leave it out", "prefetch")
+            raise wrong(f"{self.model} is a directory; there is nothing to fetch", "leave it out", "prefetch")
         if self.ipc == "host" and self.shm_size:
             message = "shm_size has no effect with `ipc: host`, which uses the host's shared memory"
             raise wrong(message, "keep one of them", "shm_size")

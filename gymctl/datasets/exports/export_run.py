@@ -264,7 +264,8 @@ class _Export:
         """
         folder = self.options.output
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder}: exists and is not an empty folder", "choose another folder, or remove it")
+            hint = "choose another directory, or remove it"
+            raise InputError(f"{folder}: exists and is not an empty directory", hint)
         session = self.options.rollouts.stem
         count = 0
         with self.index.path.open("rb") as lines:

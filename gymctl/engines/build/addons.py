@@ -32,7 +32,7 @@ def stage_addon(target: Path, name: str, base: str | None, environ: Mapping[str,
     is_index = "://" in wheels
     if wheels and not is_index and not Path(wheels).is_dir():
         raise InputError(
-            f"{WHEELS} is {wheels}, which is not a folder", "use a folder of wheels, or the URL of an index"
+            f"{WHEELS} is {wheels}, which is not a directory", "use a directory of wheels, or the URL of an index"
         )
     return Build(
         dockerfile=dockerfiles / f"{name}.Dockerfile",
@@ -49,5 +49,5 @@ def addon_hint(name: str, text: str) -> str:
     if "load metadata for" in text:
         return f"{VLLM_BASE} sets the Python 3.11 base image for {name}"
     if "torch" in text and ("No solution found" in text or "no version of torch" in text):
-        return f"PyPI has no CPU build of torch: {WHEELS} can be set to a folder of wheels, or an index that has it"
+        return f"PyPI has no CPU build of torch: {WHEELS} can be set to a directory of wheels, or an index that has it"
     return ""

@@ -43,7 +43,7 @@ def copy_server(folder: Path, place: Path, on_note: OnNote) -> None:
         InputError: ``folder`` is not a folder, or a file in it cannot be read.
     """
     if not folder.is_dir():
-        raise InputError(f"the server folder {folder} does not exist")
+        raise InputError(f"the server directory {folder} does not exist")
     copy_tree(folder, place, on_note)
 
 

@@ -66,7 +66,7 @@ def disk_errors() -> Iterator[None]:
         reason = "the disk is full" if error.errno in _DISK_FULL else error.strerror or str(error)
         message = f"cannot write the build context in {folder}: {reason}"
         raise EngineError(
-            message, "free some space, or set TMPDIR to a folder on another disk", ErrorCode.BUILD_CONTEXT
+            message, "free some space, or set TMPDIR to a directory on another disk", ErrorCode.BUILD_CONTEXT
         ) from error
 
 
@@ -111,7 +111,7 @@ def _exclusion(path: Path, parents: FolderIds) -> str:
             raise
         return f"a link to {_printable(path.readlink())}, which does not exist"
     if stat.S_ISDIR(status.st_mode):
-        return "a link to a parent folder" if (status.st_dev, status.st_ino) in parents else ""
+        return "a link to a parent directory" if (status.st_dev, status.st_ino) in parents else ""
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     if path.suffix == ".jsonl" and path.parent.name == "data" and status.st_size > _BIG_ROWS:
@@ -124,7 +124,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "make it readable for this user, or move it out of the server's folder"
+        hint = "make it readable for this user, or move it out of the server's directory"
         raise InputError(f"{_printable(path)} cannot be read: {error.strerror}", hint) from error
 
 

@@ -54,7 +54,7 @@ def unseen_source(reason: str) -> EngineError | None:
     return EngineError(
         f"the engine at {engine_endpoint(os.environ).address} cannot access {match[1]}, which exists on this machine: "
         "the secrets and outputs of a stack are files that the engine must be able to mount",
-        "share that folder with the engine, or run gymctl in a directory that the engine can access",
+        "share that directory with the engine, or run gymctl in a directory that the engine can access",
     )
 
 

@@ -127,8 +127,8 @@ PRIVILEGE_RULES = (
     Rule(
         id="sensitive-folder",
         severity=Severity.HIGH,
-        title="a container can read a folder of the system",
-        cure="mount the folder with the data only, such as ./data:/data:ro",
+        title="a container can read a directory of the system",
+        cure="mount the directory with the data only, such as ./data:/data:ro",
         check=each(_sensitive_folders),
         docker_bench="5.6",
     ),

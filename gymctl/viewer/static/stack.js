@@ -45,7 +45,7 @@ export class View {
     const stack = this.#stack;
     if (!stack) return html`<h1>Stack</h1><p class="dim">Querying the engine…</p>`;
     if (stack.name === null) {
-      return html`<h1>Stack</h1><p>No stack was brought up from the folder in which <code>gymctl view</code> runs. Start one with <code>gymctl up CONFIG</code>.</p>`;
+      return html`<h1>Stack</h1><p>No stack was brought up from the directory in which <code>gymctl view</code> runs. Start one with <code>gymctl up CONFIG</code>.</p>`;
     }
     return html`<h1>Stack ${line(stack.name)}</h1>
       ${stack.problem ? html`<p class="problem" role="status">${line(stack.problem)}</p>` : nothing}

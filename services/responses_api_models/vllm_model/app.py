@@ -94,7 +94,7 @@ class VLLMConfig(ProviderConfig):
     default_headers: dict[str, HeaderText] = Field(default_factory=dict)
     """Headers of every call."""
     audio_root: str | None = None
-    """Folder that the paths of audio in rows are relative to."""
+    """Directory that the paths of audio in rows are relative to."""
 
     @model_validator(mode="after")
     def _possible(self) -> VLLMConfig:
