@@ -119,7 +119,7 @@ class Application:
             await start(self.server)
         except GymctlError as error:
             if isinstance(error, StartFailed):
-                log.exception("the start of %s raised:", self.server.name, exc_info=error.__cause__)
+                log.exception("%s failed to start:", self.server.name, exc_info=error.__cause__)
             return f"error: {error}"
         except asyncio.CancelledError:
             return f"{self.server.name} was stopped before it had started"

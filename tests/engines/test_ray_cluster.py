@@ -60,7 +60,7 @@ def test_both_differences_are_said_at_once() -> None:
 def test_no_answer_names_the_address_and_the_port_for_clients() -> None:
     (problem,) = problems_of({"failed": "connect", "error": "[Errno 111] Connection refused"})
     assert (
-        "math: no Ray cluster at ray://10.0.0.9:10001: [Errno 111] Connection refused, asked from a container"
+        "math: no Ray cluster at ray://10.0.0.9:10001: [Errno 111] Connection refused (checked from a container)"
         in problem
     )
     assert "the Ray client port is 10001" in problem

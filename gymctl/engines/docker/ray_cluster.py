@@ -44,7 +44,7 @@ def cluster_problems(check: RayCheck, report: Mapping[str, Any]) -> Iterator[Pro
             "check that it is running and listens on an address that containers can reach, not only "
             f"127.0.0.1; {_HINT_PORT}"
         )
-        problem = f"{users}: no Ray cluster at {check.written_address}: {error}, asked from a container"
+        problem = f"{users}: no Ray cluster at {check.written_address}: {error} (checked from a container)"
         yield Problem(where, problem, hint, ErrorCode.NO_RAY)
     elif report.get("failed"):
         hint = f"{_HINT_PORT} (6379 is for its nodes); the cluster's logs are in /tmp/ray/session_latest/logs"
