@@ -54,7 +54,7 @@ def test_an_absolute_address_is_the_one_of_the_machine_s_name(tmp_path: Path, mo
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(socket, "gethostbyname", unknown)
-    with pytest.raises(InputError, match="has no address; set default_host"):
+    with pytest.raises(InputError, match="cannot be resolved; set default_host"):
         container_exposure(whole, ("servers",), ANYONE, "0.0.0.0")
 
 
