@@ -152,7 +152,7 @@ class StackKeys(GlobalKeys):
         False, description="Whether servers and the collector collect metrics for Prometheus and serve `/metrics`."
     )
     tokens: bool = Field(
-        False, description="Whether each server requires a token of calls, which only the servers that call it get."
+        False, description="Whether each server rejects calls without its token, which only its callers get."
     )
     ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
     head_server: HeadKeys | None = Field(None, description="The head server's address.")
