@@ -35,6 +35,7 @@ from gymctl.config.server_fields import (
     ServerFields,
 )
 from gymctl.config.stack_keys import GymctlKeys, HeadKeys, StackKeys
+from gymctl.config.telemetry import TelemetryKeys
 from gymctl.config.vllm.served_model import VllmKeys
 from gymctl.config.vocabulary import ServerKind
 
@@ -66,6 +67,7 @@ _BLOCKS: tuple[tuple[str, str, type[Block], type[Block] | None], ...] = (
     ("`edge`", "See [Edge](../edge.md).", EdgeKeys, None),
     ("`logs`", "See [log shipping](../observability.md#log-shipping).", LogsKeys, None),
     ("`observe`", "`true`, or a block. See [metrics](../observability.md#metrics).", ObserveKeys, None),
+    ("`telemetry`", "See [traces](../observability.md#traces).", TelemetryKeys, None),
     ("`vllm`", "One block, or several by name. See [vLLM](../vllm.md).", VllmKeys, None),
     ("`ray`", "See [Ray](../ray.md).", RayKeys, None),
 )

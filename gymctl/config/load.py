@@ -31,6 +31,7 @@ from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.server_placement import place_servers
 from gymctl.config.server_settings import check_settings
 from gymctl.config.servers import SKIP, find_servers
+from gymctl.config.telemetry import read_telemetry
 from gymctl.config.vllm.blocks import read_blocks
 from gymctl.config.vllm.links import NO_KEY, attach, detach
 from gymctl.config.vocabulary import RAY_ADDRESS_KEY, RAY_BLOCK, Role
@@ -129,10 +130,7 @@ def read_config(
         bundled=assets.folder("services"),
         roots=layers.roots,
         files=tuple(document.name for document in layers.files),
-        logs=read_logs(resolved, servers, findings),
-        observe=read_observe(resolved, findings),
-        edge=read_edge(resolved, servers, findings),
-        tokens=read_tokens(resolved, servers, findings),
+        **_stack_blocks(resolved, servers, findings),
         origins=findings.origins,
         resolved=resolved,
         advice=tuple(findings.notes),
@@ -144,6 +142,19 @@ def read_config(
         source=ConfigSource(tuple(arguments), cwd, gym_root),
     )
     return Loaded(config, tuple(dict.fromkeys(findings.problems)))
+
+
+def _stack_blocks(
+    resolved: Mapping[str, Any], servers: Mapping[str, ServerInstance], findings: Findings
+) -> dict[str, Any]:
+    """The blocks about a whole stack, by the fields of ``Config``."""
+    return {
+        "logs": read_logs(resolved, servers, findings),
+        "observe": read_observe(resolved, findings),
+        "telemetry": read_telemetry(resolved, servers, findings),
+        "edge": read_edge(resolved, servers, findings),
+        "tokens": read_tokens(resolved, servers, findings),
+    }
 
 
 def _merged(layers: Layers, findings: Findings) -> dict[str, Any]:

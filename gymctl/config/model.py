@@ -15,6 +15,7 @@ from gymctl.config.log_shipping import LogsKeys
 from gymctl.config.observation import ObserveKeys
 from gymctl.config.placement import Placement, Placements, ResourceLimits
 from gymctl.config.ray import RayBlock
+from gymctl.config.telemetry import TelemetryKeys
 from gymctl.config.vllm.served_model import VllmBlock
 from gymctl.config.vocabulary import HEAD_PORT, Role, ServerKind
 
@@ -136,6 +137,8 @@ class Config:
     """The log driver of containers; None: the default."""
     observe: ObserveKeys | None = None
     """What is measured, and what watches it; None: nothing is."""
+    telemetry: TelemetryKeys | None = None
+    """Traces of rollouts; None: there are none."""
     edge: EdgeKeys | None = None
     """The published port with TLS; None: there is not one."""
     tokens: bool = False

@@ -25,6 +25,7 @@ _CREDENTIAL_WORDS = frozenset(
     {"password", "passwd", "passphrase", "secret", "secrets", "credential", "credentials", "apikey"}
 )
 _CREDENTIAL_ENDS = frozenset({"key", "token", "auth", "authorization", "pat", "cookie", "bearer", "dsn"})
+_CREDENTIAL_KEYS = frozenset({"otlp_headers"})
 _URL_WITH_PASSWORD = re.compile(r"://[^/@:\s]+:[^/@\s]+@")
 _URL_CREDENTIALS = re.compile(r"://([^/@:\s]*):([^/@\s]+)@")
 _SHORTEST_HIDDEN = 8  # characters; a shorter credential is a word
@@ -38,6 +39,8 @@ def holds_credential(key: str) -> bool:
 
     ``return_token_id_information`` is none (upstream masks it), nor is ``max_output_tokens``.
     """
+    if key in _CREDENTIAL_KEYS:
+        return True
     words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()) if word]
     return bool(words) and (words[-1] in _CREDENTIAL_ENDS or bool(_CREDENTIAL_WORDS & set(words)))
 

@@ -14,6 +14,7 @@ from gymctl.config.log_shipping import LogsKeys
 from gymctl.config.observation import ObserveKeys
 from gymctl.config.placement import Placements
 from gymctl.config.ray import RayKeys
+from gymctl.config.telemetry import TelemetryKeys
 from gymctl.config.vllm.served_model import VllmKeys
 from gymctl.config.vocabulary import HEAD_PORT, RAY_CLIENT_PORT, RUNTIMES
 
@@ -117,7 +118,6 @@ class GlobalKeys(OpenBlock):
     environment_server_routes: Annotated[dict[str, str], Must("a mapping of tasksets to servers")] | None = Field(
         None, description="Environment server for each taskset, for tasks prepared by NeMo Gym 0.7."
     )
-    telemetry: Any = Field(None, description="NeMo Gym (0.7): traces and metrics of its servers.")
     allow_unsupported_pairing: Any = Field(
         None, description="NeMo Gym (0.7): whether a resources server accepts agents and models that it does not list."
     )
@@ -154,5 +154,6 @@ class StackKeys(GlobalKeys):
     tokens: bool = Field(
         False, description="Whether each server rejects calls without its token, which only its callers get."
     )
+    telemetry: TelemetryKeys | None = Field(None, description="Traces of rollouts.")
     ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
     head_server: HeadKeys | None = Field(None, description="The head server's address.")

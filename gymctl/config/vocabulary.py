@@ -75,6 +75,7 @@ EDGE_TOKEN = "GYMCTL_EDGE_TOKEN"  # noqa: S105 - the name of a secret
 EDGE_CERTIFICATE = "GYMCTL_EDGE_CERTIFICATE"  # the name of a secret: certificate, chain and key
 OBSERVE_KEY = "observe"
 TOKENS_KEY = "tokens"  # the key of tokens for the calls between servers
+TELEMETRY_BLOCK = "telemetry"  # the key of the traces of rollouts
 COLLECTOR_ALIAS = "gymctl-collector"  # of the container of a collection, on the network of its stack
 ALERTMANAGER_PORT = 9093
 COLLECTOR_PORT = 9464  # on which a collection answers /metrics

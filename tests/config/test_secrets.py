@@ -16,7 +16,8 @@ from gymctl.config.secrets import find_secrets, long_numbers
 @pytest.mark.parametrize(
     "key",
     "policy_api_key openai_api_key apiKey hf_token wandb_api_key password db_passwd client_secret secrets "
-    "Authorization aws_secret_access_key session_cookie bearer github_pat sentry_dsn PASSWORD x-api-key".split(),
+    "Authorization aws_secret_access_key session_cookie bearer github_pat sentry_dsn PASSWORD x-api-key "
+    "otlp_headers".split(),
 )
 def test_a_credential_by_its_key(key: str) -> None:
     assert holds_credential(key)

@@ -7,10 +7,18 @@ from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind, holds_credential, upstream
 from gymctl.config.nested import texts
-from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, EDGE_BLOCK, HEAD_NAME, LOG_FORMAT_KEY, OBSERVE_KEY, TOKENS_KEY
+from gymctl.config.vocabulary import (
+    ALLOWED_HOSTS_KEY,
+    EDGE_BLOCK,
+    HEAD_NAME,
+    LOG_FORMAT_KEY,
+    OBSERVE_KEY,
+    TELEMETRY_BLOCK,
+    TOKENS_KEY,
+)
 
 _READ = frozenset(upstream.GLOBALS_READ) | {ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY, OBSERVE_KEY}
-_NEVER = (HEAD_NAME, "dry_run", "vllm", EDGE_BLOCK, TOKENS_KEY)
+_NEVER = (HEAD_NAME, "dry_run", "vllm", EDGE_BLOCK, TELEMETRY_BLOCK, TOKENS_KEY)
 """Globals that mean something to gymctl alone."""
 
 
