@@ -13,7 +13,7 @@ from gymctl.server.disconnect import while_wanted
 from gymctl.server.episodes import plain_path
 from gymctl.server.message import DEADLINE_HEADER, PASSED_HEADERS, Call, Reply
 from gymctl.server.request_checks import RequestChecks
-from gymctl.server.rollout_context import ROLLOUT_HEADER, begin_request
+from gymctl.server.rollout_context import ROLLOUT_HEADER, TRACE_HEADER, begin_request, begin_trace
 from gymctl.server.run.startup import StartFailed, start
 from gymctl.server.sessions import COOKIE_ATTRIBUTES
 
@@ -29,6 +29,7 @@ log = logging.getLogger("gymctl.server")
 
 _DEADLINE = DEADLINE_HEADER.encode()
 _ROLLOUT = ROLLOUT_HEADER.encode()
+_TRACE = TRACE_HEADER.encode()
 _MOST_DIGITS = 15  # of a deadline in milliseconds: more are as good as none
 _DOCUMENTATION = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 
@@ -175,6 +176,8 @@ def call_of(scope: Scope, body: bytes) -> Call:
             call.cookies = _cookies(value)
         elif key == _ROLLOUT:
             begin_request(value)
+        elif key == _TRACE:
+            call.traceparent = begin_trace(value)
         elif key == _DEADLINE and value.isdigit() and len(value) <= _MOST_DIGITS:
             call.deadline = time.monotonic() + int(value) / 1000
     return call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +31,7 @@ from gymctl.server.run.log_level import LogLevel
 from gymctl.server.run.log_lines import hide_in_logs
 from gymctl.server.sessions import Session, SessionLostError, SessionStore, cookie_suffix
 from gymctl.server.settings import Settings
+from gymctl.server.tracing import is_measured, traced
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -169,10 +170,12 @@ class Server:
 
     async def handle(self, call: Call) -> Reply:
         """Answer one call: find the endpoint, open the session, run it, turn failures into replies."""
-        if self.monitor is None:
-            return await self._handle(call)
-        reply: Reply = await self.monitor.measured(call.path, self._handle(call))
-        return reply
+        answering: Awaitable[Reply] = self._handle(call)
+        if self.monitor is not None:
+            answering = self.monitor.measured(call.path, answering)
+        if call.traceparent and is_measured(call.traceparent, self.kind):
+            answering = traced(answering, call, self.name, self.sessions.cookie)
+        return await answering
 
     async def _handle(self, call: Call) -> Reply:
         endpoint = self.endpoints.get((call.method, call.path))

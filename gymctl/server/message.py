@@ -25,8 +25,10 @@ _REPR = re.compile(r"([A-Za-z_][\w.]*)\((.{0,10000})\)", re.DOTALL)
 DEADLINE_HEADER = "x-gym-timeout-ms"
 # Of an agent's reply: the tools that failed in the rollout, as ``server/tool=count`` (quoted as in URLs), by commas.
 TOOL_ERRORS_HEADER = "x-gym-tool-errors"
+# The spans of a traced request (``gymctl.server.tracing``).
+SPANS_HEADER = "x-gym-spans"
 # Headers of a reply that its caller sees.
-PASSED_HEADERS = ("retry-after", "server-timing", TOOL_ERRORS_HEADER)
+PASSED_HEADERS = ("retry-after", "server-timing", TOOL_ERRORS_HEADER, SPANS_HEADER)
 # On a 503: the server is leaving and has not looked at the request, which may go to another one as if never sent.
 NOT_TAKEN_HEADER = "x-gym-not-taken"
 
@@ -35,7 +37,8 @@ NOT_TAKEN_HEADER = "x-gym-not-taken"
 class Call:
     """One request. ``deadline`` is a point on ``time.monotonic()``'s scale, or None.
 
-    ``place`` is the address of ours that the caller dialled; empty within one process.
+    ``place`` is the address of ours that the caller dialled; empty within one process. ``traceparent`` is the trace
+    that the call is part of (W3C's header); empty where it is not traced.
     """
 
     path: str
@@ -45,6 +48,7 @@ class Call:
     deadline: float | None = None
     headers: Sequence[tuple[bytes, bytes]] = ()
     place: str = ""
+    traceparent: str = ""
 
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""

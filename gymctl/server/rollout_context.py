@@ -9,7 +9,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 ROLLOUT_HEADER = "x-gym-rollout"
+TRACE_HEADER = "traceparent"
+"""W3C's header: the trace that a request is part of, and the span of its caller."""
 _HEADER = re.compile(r"([\w-]{0,32})/(-?\d{1,18}:\d{1,18})")
+_TRACE_HEADER = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,18 @@ class RolloutContext:
 
 
 _rollout: ContextVar[RolloutContext | None] = ContextVar("rollout", default=None)
+_traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 _session: ContextVar[str] = ContextVar("session", default="")
 
 
 def current_rollout() -> RolloutContext | None:
     """The rollout that this code runs for, if any."""
     return _rollout.get()
+
+
+def current_traceparent() -> str:
+    """``TRACE_HEADER`` of the request that is being answered; empty without one."""
+    return _traceparent.get()
 
 
 def current_session() -> str:
@@ -72,3 +81,12 @@ def read_header(value: bytes) -> RolloutContext | None:
 def begin_request(value: bytes) -> None:
     """Take the rollout of a request's header for the rest of its task, which ends with the request."""
     _rollout.set(read_header(value))
+
+
+def begin_trace(value: bytes) -> str:
+    """Take the trace of a request's header, as ``begin_request`` does; returns it, empty when it is something else."""
+    if _TRACE_HEADER.fullmatch(value) is None:
+        return ""
+    text = value.decode("ascii")
+    _traceparent.set(text)
+    return text

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
 from gymctl.errors import RunError
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.message import Call, Reply
+from gymctl.server.tracing import current_recorder
 
 # Client keep-alive must be shorter than the servers' (75 s): the other way round a request meets a closing socket.
 KEEPALIVE_S = 15.0
@@ -153,7 +154,7 @@ class Client:
         Raises:
             HopFailed: there was no reply (connect, reset, timeout).
         """
-        return await self._transport.send(server, Call(path, body, "POST", cookies or {}, deadline))
+        return await self._sending(server, Call(path, body, "POST", cookies or {}, deadline))
 
     async def get(self, server: str, path: str, *, deadline: float | None = None) -> Reply:
         """GET from a server; as ``post``."""
@@ -173,10 +174,17 @@ class Client:
         Raises:
             HopFailed: no reply, or one of status 400 and above.
         """
-        reply = await self._transport.send(server, Call(path, body, "POST", cookies or {}, deadline))
+        reply = await self._sending(server, Call(path, body, "POST", cookies or {}, deadline))
         if reply.status >= 400:
             raise HopFailed.of(server, path, reply)
         return reply
+
+    def _sending(self, server: str, call: Call) -> Awaitable[Reply]:
+        """The delivery of a call; it is measured in a rollout that is traced."""
+        recorder = current_recorder()
+        if recorder is None:
+            return self._transport.send(server, call)
+        return recorder.send(self._transport, server, call)
 
     async def close(self) -> None:
         """Release connections."""

@@ -16,7 +16,7 @@ from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.http_connection import BrokenConnectionError, Response
 from gymctl.server.hop_tokens import TokenFile
 from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, PASSED_HEADERS, Call, Reply
-from gymctl.server.rollout_context import ROLLOUT_HEADER, current_rollout
+from gymctl.server.rollout_context import ROLLOUT_HEADER, TRACE_HEADER, current_rollout, current_traceparent
 
 if TYPE_CHECKING:
     import aiohttp
@@ -91,6 +91,9 @@ class Delivery:
         rollout = current_rollout()
         if rollout is not None:
             fields[ROLLOUT_HEADER] = rollout.header
+        trace = call.traceparent or current_traceparent()
+        if trace:
+            fields[TRACE_HEADER] = trace
         if self._tokens is not None and (token := self._tokens.of(server)):
             fields[TOKEN_HEADER] = token
         wire = self._wire(server in self._slow, base.startswith("https:"))

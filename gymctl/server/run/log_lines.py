@@ -12,7 +12,7 @@ from weakref import WeakSet
 from gymctl.config.choices import LogFormat
 from gymctl.config.secrets import Masks
 from gymctl.config.terminal_text import one_line, plain
-from gymctl.server.rollout_context import current_rollout, current_session
+from gymctl.server.rollout_context import current_rollout, current_session, current_traceparent
 
 _HIDDEN: WeakSet[Masks] = WeakSet()  # of the servers of this process
 
@@ -33,7 +33,8 @@ def rollout_fields() -> dict[str, str]:
     rollout = current_rollout()
     if rollout is None:
         return {}
-    fields = {"run": rollout.run, "rollout": rollout.rollout, "session": current_session()}
+    trace = current_traceparent()[3:35]
+    fields = {"run": rollout.run, "rollout": rollout.rollout, "session": current_session(), "trace": trace}
     return {name: value for name, value in fields.items() if value}
 
 
