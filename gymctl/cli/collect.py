@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,6 +58,12 @@ MaxFailures = Annotated[
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="With --resume, retry rollouts that had failed permanently.")
 ]
+TraceRatio = Annotated[
+    float | None,
+    typer.Option(
+        help="Fraction of successful rollouts whose traces are sent (0 to 1).", show_default="telemetry.sample_ratio"
+    ),
+]
 Deadline = Annotated[float, typer.Option(help="Time limit of one rollout, in seconds.")]
 NoReport = Annotated[
     bool, typer.Option("--no-report", help="Do not write an HTML page of the run (see gymctl report).")
@@ -87,6 +93,7 @@ def collect(
     max_failures: MaxFailures = None,
     retry_failed: RetryFailed = False,
     pass_threshold: PassThreshold = 1.0,
+    trace_ratio: TraceRatio = None,
     no_report: NoReport = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -106,26 +113,25 @@ def collect(
     from gymctl.rollouts.progress import display
 
     check_agents()  # without a stack, no option is worth a message
-    spec = run_spec(
-        {
-            "input": rows,
-            "output": output,
-            "agent": agent,
-            "limit": limit,
-            "num_repeats": num_repeats,
-            "concurrency": concurrency,
-            "resume": resume or None,
-            "force": force,
-            "order": order,
-            "deadline_s": deadline,
-            "stall_s": stall,
-            "max_attempts": max_attempts,
-            "max_failures": max_failures,
-            "retry_failed": retry_failed,
-            "pass_threshold": pass_threshold,
-        },
-        overrides or [],
-    )
+    options: dict[str, Any] = {
+        "input": rows,
+        "output": output,
+        "agent": agent,
+        "limit": limit,
+        "num_repeats": num_repeats,
+        "concurrency": concurrency,
+        "resume": resume or None,
+        "force": force,
+        "order": order,
+        "deadline_s": deadline,
+        "stall_s": stall,
+        "max_attempts": max_attempts,
+        "max_failures": max_failures,
+        "retry_failed": retry_failed,
+        "pass_threshold": pass_threshold,
+        "trace_ratio": trace_ratio,
+    }
+    spec = run_spec(options, overrides or [])
     with interrupt_message(), display(quiet=as_json) as on_event:
         report = collect_run(spec, on_event, report_page=not no_report)
     print_report(report, as_json=as_json)

@@ -177,3 +177,5 @@ def _print_times(transcript: Transcript) -> None:
     if transcript.times:
         parts = ", ".join(f"{name} {duration(value)}" for name, value in transcript.times.items())
         typer.echo(visible(f"[time] {duration(transcript.total_ms)}: {parts}"))
+    if transcript.trace_id:
+        typer.echo(visible(f"[trace] {transcript.trace_id}"))

@@ -27,9 +27,10 @@ PREVIOUS_FOLDER = "previous"
 POLICY_TOKEN_FILE = "policy-token"  # noqa: S105 - the name of a file
 METRICS_TOKEN_FILE = "metrics-token"  # noqa: S105 - the name of a file
 ALERTMANAGER_FILE = "alertmanager.yaml"
+TELEMETRY_FILE = "telemetry.json"
 _SWARM_FILES = "swarm"  # configs that a stack file names
 _TOKENS = (POLICY_TOKEN_FILE, METRICS_TOKEN_FILE)
-_OWN_FILES = (STATE_FILE, CONFIGURATION_FILE, *_TOKENS, ALERTMANAGER_FILE, HISTORY_FILE)
+_OWN_FILES = (STATE_FILE, CONFIGURATION_FILE, *_TOKENS, ALERTMANAGER_FILE, TELEMETRY_FILE, HISTORY_FILE)
 
 
 @dataclass(frozen=True)

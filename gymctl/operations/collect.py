@@ -22,6 +22,7 @@ from gymctl.operations.hop_tokens import stored_token, tokens_file
 from gymctl.operations.monitoring import collector_address, stored_metrics_token
 from gymctl.operations.report import add_report_page
 from gymctl.operations.run_manifest import run_manifest
+from gymctl.operations.telemetry import stored_telemetry, traced_run
 
 if TYPE_CHECKING:
     from gymctl.config import Config
@@ -80,6 +81,7 @@ def collect_run(spec: RunSpec, on_event: OnEvent, directory: Path | None = None,
     """
     from gymctl.engines.choice import engine_of
     from gymctl.rollouts.container_job import CollectionJob, run_job
+    from gymctl.rollouts.trace_export import exporting
 
     directory = stack_directory(directory)
     state = load_state(directory)
@@ -89,13 +91,14 @@ def collect_run(spec: RunSpec, on_event: OnEvent, directory: Path | None = None,
     spec = replace(spec, manifest=run_manifest(state, directory))
     metrics = collector_address(spec.manifest["configuration"], engine)
     spec = replace(spec, metrics=metrics, metrics_token=stored_metrics_token(directory))
-    job = CollectionJob(spec, _server_urls(state), tokens=tokens_file(directory))
-    with registered(directory, spec.output):
+    telemetry = stored_telemetry(directory, spec.manifest["configuration"])
+    job = CollectionJob(traced_run(spec, telemetry), _server_urls(state), tokens=tokens_file(directory))
+    with registered(directory, spec.output), exporting(telemetry, on_event) as take:
         if engine.serves_loopback():
             look = partial(_running_urls, engine, directory)
-            report = run_to_end(lambda stop, abort: run_job(job, on_event, stop=stop, abort=abort, look=look))
+            report = run_to_end(lambda stop, abort: run_job(job, take, stop=stop, abort=abort, look=look))
         else:
-            report = _collect_in_container(engine, job, on_event)
+            report = _collect_in_container(engine, job, take)
     if report_page:
         add_report_page(report, spec, on_event)
     return report
@@ -107,15 +110,17 @@ def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Repo
     from gymctl.engines.local.addresses import plan_addresses
     from gymctl.engines.local.servers import build_stack, running
     from gymctl.rollouts.collector import collect as collect_rollouts
+    from gymctl.rollouts.trace_export import exporting
 
-    spec = replace(spec, routes=read_routes(config.resolved))
+    spec = traced_run(replace(spec, routes=read_routes(config.resolved)), config.telemetry)
 
     async def work(stop: asyncio.Event, abort: asyncio.Event) -> Report:
         """Collect in this process, from servers in this process."""
         async with running(build_stack(config, plan_addresses(config)), listen=False) as stack:
-            return await collect_rollouts(spec, stack.client, on_event=on_event, stop=stop, abort=abort)
+            return await collect_rollouts(spec, stack.client, on_event=take, stop=stop, abort=abort)
 
-    return run_to_end(work)
+    with exporting(config.telemetry, on_event) as take:
+        return run_to_end(work)
 
 
 def check_agents(directory: Path | None = None) -> None:

@@ -48,6 +48,8 @@ class CollectOptions(TypedDict, total=False):
     """Stop when more rollouts than this fail permanently: ``"20"``, or ``"5%"`` of all."""
     pass_threshold: float
     """Minimum reward of a passed rollout, for the report."""
+    trace_ratio: float | None
+    """Fraction of successful rollouts whose traces are sent; by default ``telemetry.sample_ratio``."""
     agent_map: Mapping[str, str]
     """Agent for each name in rows (``agent_ref`` or ``task_source``); ``_default`` is for all other rows."""
     fan_out: Mapping[str, Sequence[str]]

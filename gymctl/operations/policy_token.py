@@ -14,6 +14,7 @@ from gymctl.engines.token_files import store_text, stored_text
 from gymctl.operations.edge import store_edge
 from gymctl.operations.membership import store_token
 from gymctl.operations.monitoring import store_observation
+from gymctl.operations.telemetry import store_telemetry
 
 
 def policy_token(directory: Path) -> str:
@@ -35,7 +36,7 @@ def stored_policy_token(directory: Path) -> str:
 
 
 def store_tokens(config: Config, directory: Path, stack_secrets: Mapping[str, str]) -> None:
-    """Write the tokens of a coordinator, of an edge, of ``/metrics`` and of the policy, for this user only.
+    """Write the tokens of a coordinator, of an edge, of ``/metrics``, of traces and of the policy, for this user only.
 
     Nothing is written where the stack has none. ``down`` leaves the first two, and removes the others.
     ``stack_secrets`` has the values by their environment names.
@@ -46,6 +47,7 @@ def store_tokens(config: Config, directory: Path, stack_secrets: Mapping[str, st
     store_token(config, directory)
     store_edge(config, directory, stack_secrets)
     store_observation(config, directory)
+    store_telemetry(config, directory)
     token = stack_secrets.get(POLICY_TOKEN)
     if token:
         store_text(directory, POLICY_TOKEN_FILE, token)

@@ -111,6 +111,8 @@ class Transcript:
     total_ms: float | None = None
     hops: dict[str, float] = field(default_factory=dict)
     """Milliseconds by hop, without ``queue`` and ``between``."""
+    trace_id: str = ""
+    """The trace that was sent to an OpenTelemetry receiver; empty without one."""
 
     @property
     def times(self) -> dict[str, float]:
@@ -140,6 +142,7 @@ def read_transcript(line: bytes) -> Transcript:
     prompt = _conversation(params.get("input"))
     if params.get("instructions"):
         prompt.insert(0, Message("system", _text(params["instructions"])))
+    measured = as_mapping(row.get(row_fields.TIMING)) or as_mapping(row.get(row_fields.FAILURE))
     reason = as_mapping(response.get("incomplete_details")).get("reason") or response.get("status")
     return Transcript(
         task=facts.task,
@@ -157,6 +160,7 @@ def read_transcript(line: bytes) -> Transcript:
         queue_ms=facts.queue_ms,
         total_ms=facts.total_ms,
         hops=facts.hops,
+        trace_id=_text(measured.get("trace_id")),
     )
 
 

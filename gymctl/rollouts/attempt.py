@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config.row_fields import (
-    AGENT_REF,
-    ENVIRONMENT_SERVER,
-    ROLLOUT_INDEX,
-    TASK_INDEX,
-    TASK_SOURCE,
-    TIMING,
-    TOOL_ERRORS,
-)
+from gymctl.config.row_fields import TIMING, TOOL_ERRORS
 from gymctl.errors import RunError
 from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within
@@ -31,6 +22,7 @@ from gymctl.rollouts.tool_errors import parse_tool_errors
 from gymctl.server.calls.client import SESSION_LOST, HopFailed, unanswered
 from gymctl.server.message import TOOL_ERRORS_HEADER
 from gymctl.server.rollout_context import RolloutContext, in_rollout
+from gymctl.server.tracing import recording
 
 if TYPE_CHECKING:
     from gymctl.server.calls.client import Client
@@ -69,6 +61,8 @@ class Attempts:
 
     async def _make(self, agent: Agent, pending: Pending) -> None:
         arrived = time.monotonic()
+        if self._state.tracer is not None:
+            self._state.tracer.begin(pending)
         deadline: float | None = None
         tries = 0
         while True:
@@ -86,6 +80,8 @@ class Attempts:
                 if failure is None:
                     return
                 self._blame(agent, failure, probe)
+                if self._state.tracer is not None:
+                    self._state.tracer.attempt_failed(pending, failure)
             finally:
                 if probe:
                     agent.probe_over()
@@ -107,14 +103,16 @@ class Attempts:
         try:
             body, hops, tool_errors = await self._post(pending, deadline, tries)
             ended = time.monotonic()
-            identity = _identity(pending)
-            if self._run.timing:
-                queue_ms = round((started - arrived) * 1000, 2)
-                total_ms = round((ended - started) * 1000, 2)
-                identity[TIMING] = {"queue_ms": queue_ms, "total_ms": total_ms, "tries": tries, "hops": hops}
-            if tool_errors:
-                identity[TOOL_ERRORS] = tool_errors
-            result = result_line(body, identity, agent.name)
+            trace_id = state.kept_trace(pending)
+            timing: dict[str, Any] = {
+                "queue_ms": round((started - arrived) * 1000, 2),
+                "total_ms": round((ended - started) * 1000, 2),
+                "tries": tries,
+                "hops": hops,
+            }
+            if trace_id:
+                timing["trace_id"] = trace_id
+            result = result_line(body, self._identity(pending, timing, tool_errors), agent.name)
             if state.monitor is not None:
                 times = (started - arrived, ended - started)
                 state.monitor.finished(agent.name, pending.task, result.reward, times, hops, body)
@@ -122,11 +120,13 @@ class Attempts:
             state.limit.succeeded(self.in_flight)
             was_suspect = agent.suspect
             agent.succeeded()
-            self._done.setdefault(agent.name, replace(pending, row=None))
+            self._done.setdefault(agent.name, pending.repeated())
             # in flight until it is written: a kill costs as many rollouts as may run at once, and no more
             ms = (ended - arrived) * 1000
             finished = result.finished(agent.name, ms, hops.get("model", 0.0))
             await state.results.keep(result.line, partial(self._count, finished, tool_errors))
+            if state.tracer is not None and trace_id:
+                state.tracer.finished(pending, result.reward)
             await self.final_failures.settle(agent, started, was_suspect=was_suspect)
         except HopFailed as error:
             return Failure.of(error)
@@ -142,6 +142,15 @@ class Attempts:
             del self._began[id(pending)]
         return None
 
+    def _identity(self, pending: Pending, timing: dict[str, Any], tool_errors: dict[str, int]) -> dict[str, Any]:
+        """The fields that the collector adds to a result."""
+        identity = pending.identity
+        if self._run.timing:
+            identity[TIMING] = timing
+        if tool_errors:
+            identity[TOOL_ERRORS] = tool_errors
+        return identity
+
     async def _post(
         self, pending: Pending, deadline: float, tries: int
     ) -> tuple[bytes, dict[str, float], dict[str, int]]:
@@ -151,19 +160,17 @@ class Attempts:
         if pending.environment_server:
             attempt = pending.tries.attempts + tries - 1
             episode = episode_request(row, pending.task, pending.repeat, attempt)
-        rollout = f"{pending.task}:{pending.repeat}"
-        body, hops, tool_errors = await self._send(pending.server, episode or row, deadline, rollout)
+        context = RolloutContext(self._state.run_id, f"{pending.task}:{pending.repeat}")
+        with in_rollout(context), recording(pending.trace.recorder if pending.trace else None):
+            body, hops, tool_errors = await self._send(pending.server, episode or row, deadline)
         return episode_result(body, pending.server) if episode else body, hops, tool_errors
 
-    async def _send(
-        self, name: str, row: bytes, deadline: float, rollout: str
-    ) -> tuple[bytes, dict[str, float], dict[str, int]]:
+    async def _send(self, name: str, row: bytes, deadline: float) -> tuple[bytes, dict[str, float], dict[str, int]]:
         """The body of a 200, the time spent per hop, and the tool calls that failed."""
         seconds = max(0.0, deadline - time.monotonic())
         try:
-            with in_rollout(RolloutContext(self._state.run_id, rollout)):
-                async with asyncio.timeout(seconds + _BELT_S):
-                    reply = await self._client.post(name, "/run", row, deadline=deadline)
+            async with asyncio.timeout(seconds + _BELT_S):
+                reply = await self._client.post(name, "/run", row, deadline=deadline)
         except TimeoutError as error:
             raise HopFailed(name, "/run", kind="timeout", body=unanswered(seconds)) from error
         if not 200 <= reply.status < 300:
@@ -230,10 +237,10 @@ class Attempts:
     async def _write(
         self, agent: Agent, pending: Pending, failure: Failure, *, attempt: int, counted: bool, final: bool
     ) -> None:
-        row = failure_row(
-            failure, pending.task, pending.repeat, pending.agent_ref, attempt, counted=counted, terminal=final
-        )
+        row = failure_row(failure, pending, attempt, counted=counted, terminal=final)
         await self._state.failures.keep(row, partial(self._count_failure, agent.name, failure, final))
+        if final and self._state.tracer is not None:
+            self._state.tracer.failed(pending, failure)
         if not final:
             self._state.defer(pending)
 
@@ -244,7 +251,7 @@ class Attempts:
             pending = await asyncio.to_thread(self._state.rows.first_done, agent.name, self._state.history)
         if pending is None or self._state.halted.is_set():
             return None
-        self._done[agent.name] = replace(pending, row=None)
+        self._done[agent.name] = pending.repeated()
         text = "repeating a finished rollout to see whether the agent or a row is at fault; its result is discarded"
         self._state.emit(events.RunNote(f"{agent.name}: {text}"))
         failure = await self._try_control(agent, pending)
@@ -284,17 +291,3 @@ class Attempts:
             self._report.failure_examples.setdefault(f"{name}: {failure.failure_class}", failure.message)
         self._state.emit(events.Failed(name, failure.failure_class, failure.message, final))
         self._state.notice_failures()
-
-
-def _identity(pending: Pending) -> dict[str, Any]:
-    """The fields of a result that say which rollout it is of."""
-    identity: dict[str, Any] = {
-        TASK_INDEX: pending.task,
-        ROLLOUT_INDEX: pending.repeat,
-        AGENT_REF: pending.agent_ref,
-    }
-    if pending.task_source is not None:
-        identity[TASK_SOURCE] = pending.task_source
-    if pending.environment_server is not None:
-        identity[ENVIRONMENT_SERVER] = pending.environment_server
-    return identity

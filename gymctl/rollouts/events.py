@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from gymctl.rollouts.trace_spans import RolloutSpan
+
 
 class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=str.lower):
     """Base of the events: each encodes as a JSON object with its kind under ``event``."""
@@ -85,6 +87,12 @@ class RunNote(_Event, frozen=True):
     text: str
 
 
+class Traced(_Event, frozen=True):
+    """Spans of rollouts whose traces are kept."""
+
+    spans: list[RolloutSpan]
+
+
 class Ended(_Event, frozen=True):
     """The run is over; ``report`` is ``Report.to_json()``. Only a job sends it."""
 
@@ -98,7 +106,7 @@ class Crashed(_Event, frozen=True):
     exit_code: int
 
 
-Event = Started | Finished | Failed | Retrying | Paused | Tick | RunNote | Ended | Crashed
+Event = Started | Finished | Failed | Retrying | Paused | Tick | RunNote | Traced | Ended | Crashed
 OnEvent = Callable[[Event], None]
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -6,7 +6,7 @@ import re
 import traceback
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gymctl.config import exact_json
 from gymctl.config.row_fields import (
@@ -23,6 +23,9 @@ from gymctl.config.row_fields import (
 )
 from gymctl.config.upstream import FAILURE_KINDS, MOST_REASON_CHARACTERS
 from gymctl.server.calls.client import NO_ANSWER, SESSION_LOST, HopFailed
+
+if TYPE_CHECKING:
+    from gymctl.rollouts.pending import Pending
 
 _BODY_HEAD = 2048
 
@@ -227,19 +230,20 @@ def _number(value: Any) -> int:
     return 0
 
 
-def failure_row(
-    failure: Failure, task: int, repeat: int, agent_ref: dict[str, Any], attempt: int, *, counted: bool, terminal: bool
-) -> bytes:
+def failure_row(failure: Failure, pending: Pending, attempt: int, *, counted: bool, terminal: bool) -> bytes:
     """The sidecar's line for one failed attempt (the first is 0).
 
     ``counted`` is that it uses up an attempt, ``terminal`` that this run makes no other one. A run that allows more
     attempts does, if the failure is ``retriable``.
     """
+    trace = {}
+    if pending.trace is not None:
+        trace["trace_id"] = pending.trace.trace_id
     return exact_json.dumps(
         {
-            TASK_INDEX: task,
-            ROLLOUT_INDEX: repeat,
-            AGENT_REF: agent_ref,
+            TASK_INDEX: pending.task,
+            ROLLOUT_INDEX: pending.repeat,
+            AGENT_REF: pending.agent_ref,
             FAILURE_CLASS: failure.failure_class,
             FAILURE_TERMINAL: terminal,
             MASK_SAMPLE: True,
@@ -254,6 +258,7 @@ def failure_row(
                 "body": failure.body,
                 "retriable": failure.retriable,
                 "counted": counted,
+                **trace,
             },
         }
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from gymctl.config.row_fields import AGENT_REF, ENVIRONMENT_SERVER, ROLLOUT_INDEX, TASK_INDEX, TASK_SOURCE
 from gymctl.errors import RunError
 from gymctl.rollouts.history import History, Key, Tries
+
+if TYPE_CHECKING:
+    from gymctl.rollouts.tracing import RolloutTrace
 
 _FEWER = 8
 
@@ -35,6 +38,8 @@ class Pending:
     """The server that declares the row's data set."""
     environment_server: str | None = None
     """The environment server that is called in the agent's place."""
+    trace: RolloutTrace | None = None
+    """Its trace, where rollouts are traced."""
 
     @property
     def server(self) -> str:
@@ -51,6 +56,20 @@ class Pending:
     def key(self) -> Key:
         """Its (task, repeat)."""
         return self.task, self.repeat
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields of a result that say which rollout it is of."""
+        identity: dict[str, Any] = {TASK_INDEX: self.task, ROLLOUT_INDEX: self.repeat, AGENT_REF: self.agent_ref}
+        if self.task_source is not None:
+            identity[TASK_SOURCE] = self.task_source
+        if self.environment_server is not None:
+            identity[ENVIRONMENT_SERVER] = self.environment_server
+        return identity
+
+    def repeated(self) -> Pending:
+        """The same rollout, to be done once more without its row and its trace."""
+        return replace(self, row=None, trace=None)
 
 
 def by_company(batch: Iterable[Pending], most: int) -> list[tuple[int, list[Pending]]]:

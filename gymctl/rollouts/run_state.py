@@ -14,6 +14,7 @@ from gymctl.rollouts.pending import Pending, Rows
 from gymctl.rollouts.report import Report
 from gymctl.rollouts.spec import RunSpec
 from gymctl.rollouts.start import RunStart
+from gymctl.rollouts.tracing import RunTracer
 
 
 class RunState:
@@ -28,6 +29,10 @@ class RunState:
         self.emit = emit
         self.monitor = monitor
         """What counts for Prometheus; None when nothing does."""
+        self.tracer: RunTracer | None = None
+        """What traces rollouts; None when nothing does."""
+        if run.trace_ratio is not None:
+            self.tracer = RunTracer(self.run_id, run.trace_ratio, run.trace_slow_s, emit)
         self.history = opening.history
         self.report = _report_of(run, opening)
         self._failed_before = self.report.failed
@@ -70,6 +75,12 @@ class RunState:
     def sets_aside(self, agent: Agent) -> bool:
         """Whether a rollout of this agent should leave its worker to the rows of agents that work."""
         return not agent.due and any(not self.agents[name].suspect for name in self.wave_agents)
+
+    def kept_trace(self, pending: Pending) -> str:
+        """The trace id of a rollout that has succeeded, if its trace is kept; otherwise empty."""
+        if self.tracer is None or pending.trace is None or not self.tracer.keeps(pending.trace):
+            return ""
+        return pending.trace.trace_id
 
     def defer(self, pending: Pending) -> None:
         """Leave a rollout for the next wave."""

@@ -44,6 +44,9 @@ class RunSpec:
         manifest: what the run's record keeps of how it was started: ``command``, ``configuration`` (masked),
             ``versions`` and ``images`` (by service).
         metrics: ``HOST:PORT`` on which ``/metrics`` is answered; empty: nowhere, and nothing is counted.
+        trace_ratio: the share of successful rollouts whose traces are kept, next to all that failed or were slow (0 to
+            1); None: rollouts are not traced.
+        trace_slow_s: seconds from which on a rollout is slow.
         metrics_token: token that ``/metrics`` requires; empty: none.
         identity: what else must be the same to resume: e.g. ``{"config": digest, "servers": {...}}``.
         agents: names of the agents of the stack; empty when they are not known.
@@ -73,6 +76,8 @@ class RunSpec:
     params_override: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
     metrics: str = ""
+    trace_ratio: float | None = None
+    trace_slow_s: float = 300.0
     metrics_token: str = field(default="", repr=False)
     manifest: Mapping[str, Any] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
@@ -102,6 +107,8 @@ class RunSpec:
         ):
             if value is not None and (type(value) is not int or value < 1):
                 raise InputError(f"{name} is {value!r}", "it must be a whole number, 1 or more")
+        if self.trace_ratio is not None and not 0 <= self.trace_ratio <= 1:
+            raise InputError(f"the trace ratio is {self.trace_ratio}", "it must be between 0 and 1")
         if self.concurrency != "auto" and self.concurrency < 1:
             raise InputError(f"concurrency is {self.concurrency}", "it must be 1 or more, or auto")
 

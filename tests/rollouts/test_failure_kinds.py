@@ -10,6 +10,7 @@ import pytest
 from gymctl.config.upstream import FAILURE_KINDS, MOST_REASON_CHARACTERS
 from gymctl.rollouts.episodes import episode_request, episode_result
 from gymctl.rollouts.failures import KINDS, Failure, failure_row
+from gymctl.rollouts.pending import Pending
 from gymctl.rollouts.result_line import NotAResultError, result_line
 
 PAGE = Path(__file__).parents[2] / "docs" / "collect.md"
@@ -22,7 +23,8 @@ def test_each_class_has_a_name_of_nemo_gym_and_is_on_the_page(failure_class: str
     assert kind in FAILURE_KINDS or kind == "gymctl:internal"
     lines = [line for line in PAGE.read_text().splitlines() if line.endswith(f"| `{kind}` |")]
     assert any(f"`{failure_class}`" in line for line in lines)
-    row = orjson.loads(failure_row(Failure(failure_class, "x" * 9000), 1, 2, {}, 0, counted=True, terminal=False))
+    failure = Failure(failure_class, "x" * 9000)
+    row = orjson.loads(failure_row(failure, Pending(0, 0, 1, 2, {}), 0, counted=True, terminal=False))
     assert (row["mask_sample"], row["failure_kind"], len(row["failure_reason"])) == (True, kind, MOST_REASON_CHARACTERS)
 
 

@@ -103,6 +103,7 @@ export function facts(rollout, transcript, folds, place) {
     ['time', time(transcript.total_ms)],
   ];
   if (transcript.truncated) pairs.push(['truncated', line(transcript.truncated)]);
+  if (transcript.trace_id) pairs.push(['trace', line(transcript.trace_id)]);
   if (place) pairs.push(['in the file', html`${line(place.file)}, line ${place.line}`]);
   return html`<aside aria-label="Facts">
     <p class="score">${outcome(rollout)} <strong>${rollout.reward === null ? '' : decimal(rollout.reward)}</strong>
