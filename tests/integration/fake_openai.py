@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -110,12 +111,16 @@ def chat(body):
     }
 
 
+ANSWERS = {"/v1/responses": responses, "/v1/chat/completions": chat}
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    answers: Mapping[str, Callable] = ANSWERS
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        answer = {"/v1/responses": responses, "/v1/chat/completions": chat}[self.path](body)
+        answer = self.answers[self.path](body)
         data = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -133,9 +138,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def endpoint():
-    """The port of a running endpoint; containers reach it too."""
-    server = _Server(("0.0.0.0", 0), _Handler)
+def endpoint(answers: Mapping[str, Callable] = ANSWERS) -> Iterator[int]:
+    """The port of a running endpoint; containers reach it too. ``answers``: path -> what answers a body."""
+    server = _Server(("0.0.0.0", 0), type("Handler", (_Handler,), {"answers": dict(answers)}))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
