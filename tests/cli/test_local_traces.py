@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_stack import Gymctl
 from free_ports import free_port
 from trace_receiver import ReceivedSpan, receiving_traces
 
@@ -78,7 +79,7 @@ def named(spans: list[ReceivedSpan], name: str, service: str) -> ReceivedSpan:
     return span
 
 
-def test_traces_of_a_local_stack(gymctl, folder: Path, rows: Path) -> None:
+def test_traces_of_a_local_stack(gymctl: Gymctl, folder: Path, rows: Path) -> None:
     with receiving_traces() as receiver:
         (folder / "stack.yaml").write_text(STACK.format(port=free_port(), url=receiver.url, secret=SECRET))
         assert SECRET not in gymctl("config", "show", "stack.yaml").out
@@ -132,7 +133,7 @@ def test_traces_of_a_local_stack(gymctl, folder: Path, rows: Path) -> None:
     assert len(files) > 5 and not any(SECRET in path.read_text(errors="replace") for path in files)
 
 
-def test_a_ratio_without_telemetry_is_refused(gymctl, folder: Path, rows: Path) -> None:
+def test_a_ratio_without_telemetry_is_refused(gymctl: Gymctl, folder: Path, rows: Path) -> None:
     stack = STACK.format(port=free_port(), url="http://127.0.0.1:9", secret=SECRET)
     (folder / "stack.yaml").write_text(stack)
     assert gymctl("up", "stack.yaml", "++telemetry.enabled=false", "--engine", "local").code == 0

@@ -4,6 +4,8 @@ It looks at nothing but the conversation: every word of the topic asked for, the
 text added to the counter, then the counter read; then a message.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
@@ -11,10 +13,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Step = list[tuple[str, dict[str, Any]]] | str
+"""Tool calls as (name, arguments), or the final text."""
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+"""What answers the body of a request."""
 
 
-def next_step(texts, outputs, tools):
-    """Tool calls as (name, arguments), or the final text."""
+def next_step(texts: list[str], outputs: list[str], tools: set[str]) -> Step:
+    """What the model does next."""
     rounds = len(outputs)
     if "get_synonym_value" in tools:
         question = texts[-1].lower()
@@ -36,15 +44,15 @@ def next_step(texts, outputs, tools):
     return "That is done: " + (outputs[-1] if outputs else "nothing was asked")
 
 
-def _text(content):
+def _text(content: str | list[dict[str, Any]] | None) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
 
 
-def _identity(*parts):
+def _identity(*parts: list[str]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
-def responses(body):
+def responses(body: dict[str, Any]) -> dict[str, Any]:
     items = body["input"] if isinstance(body["input"], list) else [{"role": "user", "content": body["input"]}]
     texts = [_text(item["content"]) for item in items if item.get("role") in ("user", "system", "developer")]
     outputs = [item["output"] for item in items if item.get("type") == "function_call_output"]
@@ -67,7 +75,7 @@ def responses(body):
             }
             for number, (name, arguments) in enumerate(step)
         ]
-    usage = {"input_tokens": 10 * len(items), "output_tokens": 7, "total_tokens": 10 * len(items) + 7}
+    usage: dict[str, Any] = {"input_tokens": 10 * len(items), "output_tokens": 7, "total_tokens": 10 * len(items) + 7}
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     return {
         "id": f"resp_{seed}",
@@ -83,13 +91,13 @@ def responses(body):
     }
 
 
-def chat(body):
+def chat(body: dict[str, Any]) -> dict[str, Any]:
     messages = body["messages"]
     texts = [_text(message["content"]) for message in messages if message["role"] in ("user", "system", "developer")]
     outputs = [_text(message["content"]) for message in messages if message["role"] == "tool"]
     step = next_step(texts, outputs, {tool["function"]["name"] for tool in body.get("tools") or ()})
     seed = _identity(texts, outputs)
-    message = {"role": "assistant", "content": step if isinstance(step, str) else None}
+    message: dict[str, Any] = {"role": "assistant", "content": step if isinstance(step, str) else None}
     if not isinstance(step, str):
         message["tool_calls"] = [
             {
@@ -116,9 +124,9 @@ ANSWERS = {"/v1/responses": responses, "/v1/chat/completions": chat}
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    answers: Mapping[str, Callable] = ANSWERS
+    answers: Mapping[str, Answer] = ANSWERS
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         answer = self.answers[self.path](body)
         data = json.dumps(answer).encode()
@@ -128,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, *arguments):
+    def log_message(self, *arguments: Any) -> None:
         pass
 
 
@@ -138,7 +146,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def endpoint(answers: Mapping[str, Callable] = ANSWERS) -> Iterator[int]:
+def endpoint(answers: Mapping[str, Answer] = ANSWERS) -> Iterator[int]:
     """The port of a running endpoint; containers reach it too. ``answers``: path -> what answers a body."""
     server = _Server(("0.0.0.0", 0), type("Handler", (_Handler,), {"answers": dict(answers)}))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
