@@ -108,7 +108,6 @@ def discard_damaged(path: Path) -> bool:
 def _prepare(database: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     try:
         database.execute("PRAGMA trusted_schema = OFF")
-        database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         application = _pragma(database, "application_id")
         version = _pragma(database, "user_version")
         empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -121,11 +120,13 @@ def _prepare(database: sqlite3.Connection, path: Path, *, read_only: bool) -> No
     if read_only:
         if version != _VERSION:
             raise sqlite3.OperationalError("an index of another version")
-        return
-    database.execute("PRAGMA synchronous = OFF")  # an index can be made again
-    if version != _VERSION:
-        database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
-        _create(database)
+    else:
+        database.execute("PRAGMA synchronous = OFF")  # an index can be made again
+        if version != _VERSION:
+            database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
+            _create(database)
+    # last: SQLite turns it into a number of pages, of the size that they have then
+    database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
 
 
 def _create(database: sqlite3.Connection) -> None:

@@ -456,3 +456,31 @@ def test_a_process_that_is_killed_while_it_indexes_leaves_an_index_that_can_be_u
     done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     assert done.returncode == 9
     assert [int(name.partition(":")[0]) for name in indexed(path)] == list(range(300))
+
+
+MEMORY_OF_WRITING = """
+import sys
+from pathlib import Path
+from gymctl.results import database
+
+def peak_kb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+connection = database.connect(Path(sys.argv[1]))
+before = peak_kb()
+with connection:
+    connection.execute("BEGIN")
+    for _ in range(50_000):
+        connection.execute("INSERT INTO rows (tools) VALUES (?)", ("x" * 1000,))
+print(peak_kb() - before)
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_a_new_index_is_written_with_bounded_memory(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MEMORY_OF_WRITING, str(tmp_path / "index.sqlite")]
+    grown_kb = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert (tmp_path / "index.sqlite").stat().st_size > 50_000_000
+    assert grown_kb < 16_000, "SQLite's cache has more than 8 MB"
