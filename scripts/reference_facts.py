@@ -201,7 +201,7 @@ FILES: tuple[Section, ...] = (
                 ".gymctl/metrics-token, .gymctl/alertmanager.yaml",
                 "With `observe`: the token of `/metrics`, and the configuration for an Alertmanager of a local stack.",
             ),
-            (".gymctl/telemetry.json", "With `telemetry`: the block, whose headers are secret, for collections."),
+            (".gymctl/telemetry.json", "With `telemetry`: the block with its secret headers, for `gymctl collect`."),
             (".gymctl/configuration.json", "The stack's configuration with secrets masked, for the records of runs."),
             (".gymctl/secrets/NAME", "Value of one secret, mounted into the containers that use it."),
             (
