@@ -81,7 +81,7 @@ def responses(body: dict[str, Any]) -> dict[str, Any]:
         "id": f"resp_{seed}",
         "created_at": 1_700_000_000,
         "object": "response",
-        "model": body["model"],
+        "model": body.get("model", "scripted"),
         "status": "completed",
         "output": output,
         "parallel_tool_calls": True,
