@@ -1,8 +1,9 @@
-"""``gymctl secrets``: which container can read which secret."""
+"""``gymctl secrets``: which container can read which secret, and the tokens of servers."""
 
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
@@ -10,7 +11,7 @@ from gymctl.cli.help import CONFIGURE, command_group
 from gymctl.cli.options import AsJson, Configuration, MergeOrderOption, SliceOption, load_configuration
 from gymctl.config.choices import SliceMode
 
-commands = command_group("secrets", "Show which container can read which secret.")
+commands = command_group("secrets", "Show which container can read which secret, and replace the servers' tokens.")
 
 
 def register(app: typer.Typer) -> None:
@@ -44,3 +45,28 @@ def list_secrets(
     for name, services in readers.items():
         table.add_row(name, ", ".join(services) or "nobody")
     wide_console().print(table)
+
+
+@commands.command("rotate")
+def rotate() -> None:
+    """Replace the tokens of the running stack's servers. No call fails, and no server restarts.
+
+    For stacks with `tokens: true`. Takes about 6 seconds.
+    """
+    from gymctl.config.wording import counted
+    from gymctl.operations.token_rotation import rotate_tokens
+
+    typer.echo(f"{counted(rotate_tokens(), 'token')} replaced")
+
+
+@commands.command("token")
+def token(
+    server: Annotated[str, typer.Argument(metavar="SERVER", help="Name of the server, or head.", show_default=False)],
+) -> None:
+    """Print the token that calls to a server need, for the header x-gymctl-token.
+
+    For stacks with `tokens: true`.
+    """
+    from gymctl.operations.token_rotation import server_token
+
+    typer.echo(server_token(server))

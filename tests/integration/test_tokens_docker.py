@@ -1,4 +1,4 @@
-"""A stack of containers with ``tokens: true``: who gets in, and what each container knows."""
+"""A stack of containers with ``tokens: true``: who gets in, what each container knows, and new tokens under load."""
 
 from __future__ import annotations
 
@@ -124,3 +124,58 @@ def test_a_container_has_only_the_tokens_of_the_servers_that_it_calls(folder: Fo
     for service, names in known.items():
         text = execute(folder, service, "sh", "-c", SEEN)
         assert {name for name, token in all_tokens.items() if token in text} == names, service
+
+
+def test_no_token_is_shown_anywhere(folder: Folder) -> None:
+    shown = {
+        "rendered": (folder.path / "compose.yaml").read_text(),
+        "logs": folder.docker("compose", "logs", "--no-color"),
+        "config": folder.gymctl("config", "show", EXAMPLE, "++tokens=true").stdout,
+        "plan": folder.gymctl("plan", "--json").stdout,
+        "secrets": folder.gymctl("secrets", "list", EXAMPLE, "++tokens=true").stdout,
+        "audit": folder.gymctl("audit", "--json").stdout,
+    }
+    for name in containers(folder):
+        shown[f"inspect {name}"] = folder.docker("inspect", name)
+        shown[f"top {name}"] = folder.docker("top", name, "-eo", "pid,args")
+    assert all(shown.values())
+    for path in folder.path.rglob("*"):
+        if path.is_file() and path.parent.name != "secrets":
+            shown[str(path)] = path.read_bytes().decode("latin-1")
+    assert [place for place, text in shown.items() if any(token in text for token in tokens(folder).values())] == []
+
+
+def test_the_audit_of_the_running_stack_finds_the_tokens(folder: Folder) -> None:
+    findings = json.loads(folder.gymctl("audit", "--json").stdout)["findings"]
+    assert not {"tokens-between-servers", "head-without-token", "environment-secret"} & {
+        finding["id"] for finding in findings
+    }
+
+
+def test_a_plan_shows_a_changed_token_as_a_digest(folder: Folder) -> None:
+    path = secret(folder)
+    text = path.read_text()
+    calls = dict(HopTokens.parse(text).calls)
+    calls[STEPS] = ("another-token-for-the-environment",)
+    path.write_text(HopTokens(calls=calls).text)
+    try:
+        plan = folder.gymctl("plan", "--json")
+        assert plan.returncode == 3, plan.stderr
+        changed = {item["name"]: item["reasons"] for item in json.loads(plan.stdout)["servers"] if item["reasons"]}
+        assert set(changed) == {STEPS, STEPS_AGENT}
+        for name, reasons in changed.items():
+            (reason,) = reasons
+            assert reason["path"] == f"secrets.gymctl-tokens-{name}"
+            assert reason["old"].startswith("sha256:")
+            assert reason["new"].startswith("sha256:")
+        assert "another-token" not in plan.stdout
+    finally:
+        path.write_text(text)
+
+
+def test_replicas_have_the_same_tokens(folder: Folder) -> None:
+    scaled = folder.gymctl("scale", f"{AGENT}=2", f"{STEPS}=2")
+    assert scaled.returncode == 0, scaled.stderr
+    collected(folder, "scaled.jsonl", 10)
+    assert folder.gymctl("secrets", "rotate").returncode == 0
+    collected(folder, "again.jsonl", 10)
