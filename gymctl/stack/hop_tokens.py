@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from gymctl.config import Config, ServerInstance, SliceMode
-from gymctl.config.hop_tokens import SECRET_PREFIX, TOKEN_HEADER, TOKENS_VARIABLE, HopTokens, secret_name
+from gymctl.config.hop_tokens import SECRET_PREFIX, TOKENS_VARIABLE, HopTokens, secret_name
 from gymctl.config.vocabulary import EDGE_TOKEN, HEAD_NAME, TOKENS_KEY
 from gymctl.errors import Problem
 from gymctl.stack.addons.nemo_gym import GYM_ROOT
@@ -54,7 +54,6 @@ def with_hop_tokens(plan: StackPlan, config: Config, tokens: Tokens) -> StackPla
             _with_file(service) if secret_name(service.name) in secrets else service for service in plan.services
         ),
         secrets={**plan.secrets, **secrets, SECRET_PREFIX: HopTokens(calls=tokens).text},
-        notes=(*plan.notes, *_notes(plan)),
     )
 
 
@@ -82,15 +81,6 @@ def _called(server: ServerInstance, config: Config, mode: SliceMode) -> list[str
     if mode == SliceMode.FULL or server.fields.get("slice") == "full":
         return list(config.started)
     return [reference.name for reference in server.references if reference.name in config.started]
-
-
-def _notes(plan: StackPlan) -> Iterator[str]:
-    """What clients of exposed servers need."""
-    for server in plan.options.exposure.servers:
-        yield (
-            f"clients of {server} must send its token as {TOKEN_HEADER}, which clients of NeMo Gym cannot; "
-            f"show it: gymctl secrets token {server}"
-        )
 
 
 def _checks_tokens(service: ServicePlan) -> bool:

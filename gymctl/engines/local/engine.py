@@ -91,7 +91,8 @@ class LocalEngine:
             self._clear()
             raise
         ports = {name: addresses[name].port for name in exposure.servers}
-        for note in exposure_notes(exposure, ports, {name: addresses[name].bind for name in ports}):
+        hosts = {name: addresses[name].bind for name in ports}
+        for note in exposure_notes(exposure, ports, hosts, has_tokens=config.tokens):
             on_note(note)
         return state
 

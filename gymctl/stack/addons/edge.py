@@ -14,6 +14,7 @@ from typing import Any
 
 from gymctl.config import Config
 from gymctl.config.exposure import Exposure
+from gymctl.config.hop_tokens import TOKEN_HEADER
 from gymctl.config.vocabulary import (
     ALLOWED_HOSTS_KEY,
     EVERY_INTERFACE_HOSTS,
@@ -98,7 +99,8 @@ class Edge:
 
     def notes(self) -> Iterator[str]:
         """Where the exposed servers are, and who may call them."""
-        yield from exposure_notes(self._exposure, self.ports, dict.fromkeys(self.ports, self._host))
+        hosts = dict.fromkeys(self.ports, self._host)
+        yield from exposure_notes(self._exposure, self.ports, hosts, has_tokens=self._config.tokens)
 
 
 def edge_service(choice: ImageChoice, configuration: str, port: int, servers: tuple[str, ...]) -> ServicePlan:
@@ -134,18 +136,29 @@ def outside_entry(ports: Mapping[str, int], host: str, inside: str) -> dict[str,
     return {"ports": dict(ports), "host": host, "inside": inside}
 
 
-def exposure_notes(exposure: Exposure, ports: Mapping[str, int], hosts: Mapping[str, str]) -> Iterator[str]:
-    """Where exposed servers are, and who may call them; ``hosts`` are the addresses that they listen on."""
+def exposure_notes(
+    exposure: Exposure, ports: Mapping[str, int], hosts: Mapping[str, str], *, has_tokens: bool
+) -> Iterator[str]:
+    """Where exposed servers are, and who may call them.
+
+    Args:
+        exposure: the exposed servers, and their clients.
+        ports: port of each server.
+        hosts: address that each listens on.
+        has_tokens: whether calls need the token of a server.
+    """
     if not exposure:
         return
     for name, port in ports.items():
         yield f"{name} is exposed {_place(hosts[name], port)}"
+    if has_tokens:
+        yield from (f"clients of {name} must send {TOKEN_HEADER}: see gymctl secrets token {name}" for name in ports)
     private = [name for name in ports if hosts[name] in LOOPBACK_HOSTS]
-    if private:
+    if private and not has_tokens:
         yield f"every user of this machine can call {listing(private)}: calls need no token"
     if exposure.clients:
         networks = ", ".join(str(network) for network in exposure.clients)
-        yield f"exposed servers accept calls from {networks} only; calls need no token"
+        yield f"exposed servers accept calls from {networks} only{'' if has_tokens else '; calls need no token'}"
 
 
 def _place(host: str, port: int) -> str:
