@@ -79,17 +79,23 @@ def write_spans(own: RecordedCall, session: str, calls: Sequence[RecordedCall], 
             break
         parts.append(part)
     dropped = len(calls) - len(parts) + uncounted
-    text = f"{_fields(own, 0)};{_quoted(session)};{dropped}"
+    if not (session.isascii() and session.isalnum()):  # each session is another one: encoding it takes longest of all
+        session = _quoted(session)
+    text = f"{_fields(own, 0)};{session};{dropped}"
     if not parts:
         return text
     return f"{text}({','.join(parts)})"
 
 
 def _fields(call: RecordedCall, start_us: int) -> str:
-    return f"{start_us};{int(call.seconds * 1e6)};{call.outcome};{_quoted(call.path)};{_quoted(call.server)}"
+    return f"{start_us};{int(call.seconds * 1e6)};{call.outcome};{_names(call.path, call.server)}"
 
 
 @lru_cache(maxsize=1024)
+def _names(path: str, server: str) -> str:
+    return f"{_quoted(path)};{_quoted(server)}"
+
+
 def _quoted(name: str) -> str:
     text = quote(name[:_LONGEST_NAME], safe="/", errors="replace")
     if len(text) > _MOST_CHARACTERS:

@@ -21,6 +21,7 @@ from gymctl.errors import RunError
 from gymctl.server.message import SPANS_HEADER, Call, Reply
 from gymctl.server.span_header import RecordedCall, write_spans
 
+_AGENT = ServerKind.AGENT.value
 _MOST_CALLS = 200
 _SESSION_DIGITS = 8
 _SAMPLED = "13579bdf"  # last digits of flags whose lowest bit is set
@@ -42,7 +43,7 @@ class TraceContext:
 
 def is_measured(traceparent: str, kind: str) -> bool:
     """Whether a server of this kind measures a request with a well-formed ``traceparent``."""
-    return traceparent[-1] in _SAMPLED or kind == ServerKind.AGENT.value
+    return kind == _AGENT or traceparent[-1] in _SAMPLED
 
 
 def read_traceparent(value: str) -> TraceContext:
