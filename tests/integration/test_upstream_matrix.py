@@ -261,6 +261,10 @@ def test_tasks_run_through_an_environment_server(stack: Stack, name: str) -> Non
     expected = [reward for _, reward in tasks(name)]
     route = f"+environment_server_routes.{name}_tasks={name}_turn"  # NeMo Gym's client does not ask the head for it
     theirs, _ = stack.client("0.7.0").evaluation(rows, f"{name}-tasks", route)
+    assert [result["reward"] for result in theirs] == expected
+    MATRIX[f"{name} + single_agent_turn", stack.kind.engine, "client 0.7.0"] = f"{len(theirs)} eval run"
+    if stack.kind.engine == "swarm":
+        pytest.xfail("gymctl collect reads routes of tasks from the head, which a Swarm does not publish")
     write_rows(stack.directory / f"{name}.jsonl", rows)
     gymctl(stack.directory, "collect", "--input", f"{name}.jsonl", "--output", f"{name}_out.jsonl", "--force")
     ours = sorted(read_rows(stack.directory / f"{name}_out.jsonl"), key=lambda row: row["_ng_task_index"])
@@ -269,6 +273,4 @@ def test_tasks_run_through_an_environment_server(stack: Stack, name: str) -> Non
     assert {str(result["_ng_environment_server"]) for result in ours} == {f"{name}_turn"}
     missing = [theirs[place].keys() - ours[place].keys() for place in range(ROLLOUTS)]
     assert missing == [set()] * ROLLOUTS
-    who = f"{name} + single_agent_turn"
-    MATRIX[who, stack.kind.engine, "client 0.7.0"] = f"{len(theirs)} eval run"
-    MATRIX[who, stack.kind.engine, "gymctl collect"] = f"{len(ours)} collect"
+    MATRIX[f"{name} + single_agent_turn", stack.kind.engine, "gymctl collect"] = f"{len(ours)} collect"
