@@ -27,7 +27,11 @@ def write_log(environment: Path, rollouts: Path, folder: Path) -> None:
 
 def version(environment: Path) -> str:
     """The release of inspect-ai in a virtual environment."""
-    command = [environment / "bin/python", "-c", "from importlib.metadata import version; print(version('inspect_ai'))"]
+    command = [
+        str(environment / "bin/python"),
+        "-c",
+        "from importlib.metadata import version; print(version('inspect_ai'))",
+    ]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
@@ -35,7 +39,7 @@ def version(environment: Path) -> str:
 def serve(environment: Path, log: Path) -> Iterator[tuple[str, int]]:
     """The address and the process id of ``inspect view`` for a log."""
     port = _free_port()
-    command = [environment / "bin/inspect", "view", "--log-dir", log.parent, "--port", str(port)]
+    command = [str(environment / "bin/inspect"), "view", "--log-dir", str(log.parent), "--port", str(port)]
     address = f"http://127.0.0.1:{port}/"
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_environment(log.parent.parent))
     try:
