@@ -12,18 +12,16 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from gymctl.config.block import Block
-from gymctl.config.container_settings import LogSettings, VolumeMount
-from gymctl.config.diagnostics import CODES
-from gymctl.config.edge import EdgeKeys
-from gymctl.config.key_docs import KeyDoc, block_docs, setting_docs
-from gymctl.config.log_shipping import LogsKeys
-from gymctl.config.observation import ObserveKeys
-from gymctl.config.placement import Placement, Placements, Reservation, ResourceLimits
-from gymctl.config.ray import RayKeys
-from gymctl.config.schema import bundled_servers
-from gymctl.config.server_code import common_settings
-from gymctl.config.server_fields import (
+from gymctl.config.blocks.block import Block
+from gymctl.config.blocks.container_settings import LogSettings, VolumeMount
+from gymctl.config.blocks.edge import EdgeKeys
+from gymctl.config.blocks.key_docs import KeyDoc, block_docs, setting_docs
+from gymctl.config.blocks.log_shipping import LogsKeys
+from gymctl.config.blocks.observation import ObserveKeys
+from gymctl.config.blocks.placement import Placement, Placements, Reservation, ResourceLimits
+from gymctl.config.blocks.ray import RayKeys
+from gymctl.config.blocks.schema import bundled_servers
+from gymctl.config.blocks.server_fields import (
     AgentServerFields,
     Dataset,
     DatasetSource,
@@ -34,8 +32,10 @@ from gymctl.config.server_fields import (
     ResourcesServerFields,
     ServerFields,
 )
-from gymctl.config.stack_keys import GymctlKeys, HeadKeys, StackKeys
-from gymctl.config.telemetry import TelemetryKeys
+from gymctl.config.blocks.stack_keys import GymctlKeys, HeadKeys, StackKeys
+from gymctl.config.blocks.telemetry import TelemetryKeys
+from gymctl.config.diagnostics import CODES
+from gymctl.config.settings.server_code import common_settings
 from gymctl.config.vllm.served_model import VllmKeys
 from gymctl.config.vocabulary import ServerKind
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gymctl.config.hop_tokens import TOKENS_VARIABLE
+from gymctl.config.blocks.hop_tokens import TOKENS_VARIABLE
 from gymctl.config.vocabulary import (
     COLLECTOR_PORT,
     DRAIN_FILE,

@@ -17,7 +17,7 @@ from reference_cli import cli_page
 from reference_facts import ENVIRONMENT_VARIABLES, FILES, Section
 
 from gymctl.assets import folder
-from gymctl.config.schema import bundled_servers
+from gymctl.config.blocks.schema import bundled_servers
 from gymctl.config.vocabulary import ServerKind
 from gymctl.errors import EngineError, GymctlError, InputError, RunError
 from gymctl.server import AgentServer, ModelServer, ResourcesServer, Server

@@ -18,7 +18,7 @@ import orjson
 
 from benchmarks.kill_matrix.collecting import CollectorOutput
 from benchmarks.kill_matrix.scene import BOXES_EACH_RUN, CONCURRENCY, REPEATS, Scene
-from gymctl.config.row_fields import FAILURE_TERMINAL, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.config.rows.row_fields import FAILURE_TERMINAL, ROLLOUT_INDEX, TASK_INDEX
 
 Key = tuple[int, int]
 WANTED = {(task, repeat) for task in range(BOXES_EACH_RUN) for repeat in range(REPEATS)}

@@ -103,7 +103,7 @@ def explain(
 @commands.command()
 def schema() -> None:
     """Print the JSON Schema of configuration files, for editors."""
-    from gymctl.config.schema import schema as build
+    from gymctl.config.blocks.schema import schema as build
 
     _print(build())
 

@@ -244,7 +244,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]
     Raises:
         InputError: an option has a value of the wrong type.
     """
-    from gymctl.config.overrides import looks_like_override, parse_override
+    from gymctl.config.sources.overrides import looks_like_override, parse_override
     from gymctl.errors import InputError
 
     configuration: list[str] = []

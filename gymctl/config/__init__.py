@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from gymctl.lazy import names_on_demand
 
 if TYPE_CHECKING:
+    from gymctl.config.blocks.placement import Placement, Placements, ResourceLimits
     from gymctl.config.choices import EngineKind, MergeOrder, SliceMode, Target
     from gymctl.config.diagnostics import CODES, Location, Note, NoteCode, Origins
     from gymctl.config.load import load_config
     from gymctl.config.model import Config, Head, Membership, Reference, ServerInstance
-    from gymctl.config.placement import Placement, Placements, ResourceLimits
     from gymctl.config.secrets import holds_credential, mask
     from gymctl.config.vllm.served_model import VLLM_PORT, VllmBlock
     from gymctl.config.vocabulary import HEAD_PORT, MOST_REPLICAS, RESERVED_KEYS, Role, ServerKind
@@ -56,7 +56,7 @@ _MODULES = {
     "load": ("load_config",),
     "model": ("Config", "Head", "Membership", "Reference", "ServerInstance"),
     "vocabulary": ("HEAD_PORT", "MOST_REPLICAS", "RESERVED_KEYS", "Role", "ServerKind"),
-    "placement": ("Placement", "Placements", "ResourceLimits"),
+    "blocks.placement": ("Placement", "Placements", "ResourceLimits"),
     "secrets": ("holds_credential", "mask"),
     "vllm.served_model": ("VLLM_PORT", "VllmBlock"),
 }

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gymctl.config.block_reader import read_block
+from gymctl.config.blocks.block_reader import read_block
+from gymctl.config.blocks.stack_keys import GlobalKeys, GymctlKeys, HeadKeys
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
 from gymctl.config.model import Head, Reference, ServerInstance
-from gymctl.config.stack_keys import GlobalKeys, GymctlKeys, HeadKeys
 from gymctl.config.upstream import DOMAINS, RELAY
 from gymctl.config.vocabulary import EVERY_INTERFACE_HOSTS, HEAD_NAME, LOOPBACK, Role, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean

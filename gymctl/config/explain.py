@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gymctl.config.blocks.key_docs import KeyDoc, doc_at
 from gymctl.config.diagnostics import KeyPath, dotted
-from gymctl.config.key_docs import KeyDoc, doc_at
 from gymctl.config.model import Config
 from gymctl.config.secrets import mask
 from gymctl.config.wording import did_you_mean

@@ -13,8 +13,8 @@ from gymctl.config.model import Config
 from gymctl.config.secrets import mask
 
 if TYPE_CHECKING:
+    from gymctl.config.blocks.key_docs import KeyDoc
     from gymctl.config.explain import Explanation
-    from gymctl.config.key_docs import KeyDoc
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from gymctl.config.blocks.server_fields import FIELDS_OF, OuterFields
 from gymctl.config.choices import MergeOrder
 from gymctl.config.diagnostics import CODES, Findings, NoteCode, dotted
 from gymctl.config.gym_release import merge_order_of
 from gymctl.config.model import ServerInstance
-from gymctl.config.server_code import implementation_of
-from gymctl.config.server_fields import FIELDS_OF, OuterFields
+from gymctl.config.settings.server_code import implementation_of
+from gymctl.config.sources.yaml_documents import Document
 from gymctl.config.vocabulary import ServerKind
 from gymctl.config.wording import did_you_mean, nearest
-from gymctl.config.yaml_documents import Document
 from gymctl.errors import ConfigError, Problem
 
 _KINDS = frozenset(kind.value for kind in ServerKind)

@@ -8,30 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from gymctl import assets
+from gymctl.config.blocks.edge import read_edge
+from gymctl.config.blocks.hop_tokens import read_tokens
+from gymctl.config.blocks.log_shipping import read_logs
+from gymctl.config.blocks.observation import read_observe
+from gymctl.config.blocks.placement import read_placements
+from gymctl.config.blocks.ray import RayBlock, check_address, cluster_address, read_ray
+from gymctl.config.blocks.telemetry import read_telemetry
 from gymctl.config.bundled_names import find_bundled, with_bundled
 from gymctl.config.checks import check_addresses, check_domain, check_globals, check_references
 from gymctl.config.choices import MergeOrder
 from gymctl.config.derived_fields import with_derived_fields
 from gymctl.config.diagnostics import Findings, NoteCode, dotted
-from gymctl.config.directives import apply_directives
-from gymctl.config.edge import read_edge
-from gymctl.config.hop_tokens import read_tokens
-from gymctl.config.layers import Layers, read_layers
 from gymctl.config.lints import advise, note_merge_order, silenced_codes
-from gymctl.config.log_shipping import read_logs
-from gymctl.config.merge import merge_layers
 from gymctl.config.model import Config, ConfigSource, Head, ServerInstance
-from gymctl.config.observation import read_observe
-from gymctl.config.placement import read_placements
 from gymctl.config.port_checks import check_published
-from gymctl.config.ray import RayBlock, check_address, cluster_address, read_ray
-from gymctl.config.recipe import recipe_note
-from gymctl.config.resolve import resolve
 from gymctl.config.secrets import find_secrets, long_numbers
 from gymctl.config.server_placement import place_servers
-from gymctl.config.server_settings import check_settings
 from gymctl.config.servers import SKIP, find_servers
-from gymctl.config.telemetry import read_telemetry
+from gymctl.config.settings.server_settings import check_settings
+from gymctl.config.sources.directives import apply_directives
+from gymctl.config.sources.layers import Layers, read_layers
+from gymctl.config.sources.merge import merge_layers
+from gymctl.config.sources.recipe import recipe_note
+from gymctl.config.sources.resolve import resolve
 from gymctl.config.vllm.blocks import read_blocks
 from gymctl.config.vllm.links import NO_KEY, attach, detach
 from gymctl.config.vocabulary import RAY_ADDRESS_KEY, RAY_BLOCK, Role

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gymctl.config.blocks.container_settings import ContainerSettings
+from gymctl.config.blocks.edge import EdgeKeys
+from gymctl.config.blocks.log_shipping import LogsKeys
+from gymctl.config.blocks.observation import ObserveKeys
+from gymctl.config.blocks.placement import Placement, Placements, ResourceLimits
+from gymctl.config.blocks.ray import RayBlock
+from gymctl.config.blocks.telemetry import TelemetryKeys
 from gymctl.config.choices import MergeOrder
-from gymctl.config.container_settings import ContainerSettings
 from gymctl.config.diagnostics import KeyPath, Location, Note, Origins
-from gymctl.config.edge import EdgeKeys
-from gymctl.config.log_shipping import LogsKeys
-from gymctl.config.observation import ObserveKeys
-from gymctl.config.placement import Placement, Placements, ResourceLimits
-from gymctl.config.ray import RayBlock
-from gymctl.config.telemetry import TelemetryKeys
 from gymctl.config.vllm.served_model import VllmBlock
 from gymctl.config.vocabulary import HEAD_PORT, Role, ServerKind
 

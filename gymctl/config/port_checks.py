@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from gymctl.config.blocks.ray import RayBlock
 from gymctl.config.diagnostics import Findings, KeyPath
 from gymctl.config.model import Head, ServerInstance
-from gymctl.config.ray import RayBlock
 from gymctl.config.vllm.served_model import VllmBlock
 from gymctl.config.vocabulary import RAY_BLOCK, Role, is_this_machine
 from gymctl.errors import ErrorCode

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from gymctl.config.blocks.placement import Placements
 from gymctl.config.diagnostics import Findings, KeyPath
 from gymctl.config.model import ServerInstance
-from gymctl.config.placement import Placements
 from gymctl.config.vocabulary import ServerKind
 
 _GROUP_OF = {

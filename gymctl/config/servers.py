@@ -9,13 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gymctl.config.block_reader import B, read_block
-from gymctl.config.container_settings import CONTAINER_KEYS, ContainerSettings
+from gymctl.config.blocks.block_reader import B, read_block
+from gymctl.config.blocks.container_settings import CONTAINER_KEYS, ContainerSettings
+from gymctl.config.blocks.placement import effective_limits
+from gymctl.config.blocks.server_fields import FIELDS_OF, GYMCTL_FIELDS, OuterFields, ServerFields
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.model import Reference, ServerInstance
-from gymctl.config.placement import effective_limits
-from gymctl.config.server_code import annotated_fields, implementation_of
-from gymctl.config.server_fields import FIELDS_OF, GYMCTL_FIELDS, OuterFields, ServerFields
+from gymctl.config.settings.server_code import annotated_fields, implementation_of
 from gymctl.config.vocabulary import BLOCK_KEYS, RESERVED_KEYS, ServerKind, is_server_entry
 from gymctl.config.wording import did_you_mean, nearest
 from gymctl.errors import ErrorCode

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from gymctl.config.bundled_names import find_bundled, with_bundled
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
-from gymctl.config.directives import apply_directives
-from gymctl.config.layers import read_layers
-from gymctl.config.merge import merge_layers
-from gymctl.config.resolve import resolve
+from gymctl.config.sources.directives import apply_directives
+from gymctl.config.sources.layers import read_layers
+from gymctl.config.sources.merge import merge_layers
+from gymctl.config.sources.resolve import resolve
 from gymctl.config.vocabulary import MISSING, RESERVED_KEYS, ServerKind
 from gymctl.config.wording import did_you_mean
 from gymctl.datasets.entries import ENTRY_KEYS, LICENSES, BenchmarkEntry, SourceEntry

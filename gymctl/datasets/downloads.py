@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gymctl.config.row_files import read_rows
+from gymctl.config.rows.row_files import read_rows
 from gymctl.datasets.declarations import Declaration
 from gymctl.datasets.entries import GitlabIdentifier, HuggingFaceIdentifier, SourceEntry
 from gymctl.datasets.options import DataSource

@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from gymctl.config.sources.yaml_documents import Document, read_document
 from gymctl.config.wording import did_you_mean
-from gymctl.config.yaml_documents import Document, read_document
 from gymctl.datasets.prompts import PromptTemplate, RowError, prompt_template
 from gymctl.errors import ConfigError, Problem
 

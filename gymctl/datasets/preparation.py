@@ -14,7 +14,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gymctl.config.row_files import read_rows
+from gymctl.config.rows.row_files import read_rows
 from gymctl.datasets.create_params import ParamsFigures, figures_of
 from gymctl.datasets.declarations import DataConfig, Declaration
 from gymctl.datasets.options import DatasetType, InvalidRows, RowRelease

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gymctl.config.yaml_documents import read_document
+from gymctl.config.sources.yaml_documents import read_document
 from gymctl.datasets.json_values import as_object
 from gymctl.errors import ConfigError, Problem
 

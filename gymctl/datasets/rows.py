@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gymctl.config.row_files import read_rows
+from gymctl.config.rows.row_files import read_rows
 from gymctl.datasets.prompts import RowError
 from gymctl.errors import InputError
 

@@ -6,7 +6,7 @@ from http.client import HTTPResponse
 from typing import cast
 from urllib.request import ProxyHandler, Request, build_opener
 
-from gymctl.config.hop_tokens import TOKEN_HEADER
+from gymctl.config.blocks.hop_tokens import TOKEN_HEADER
 
 _DIRECT = build_opener(ProxyHandler({}))
 

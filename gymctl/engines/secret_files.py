@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gymctl.config.hop_tokens import SECRET_PREFIX
+from gymctl.config.blocks.hop_tokens import SECRET_PREFIX
 from gymctl.errors import EngineError
 
 

@@ -26,7 +26,7 @@ from gymctl.operations.telemetry import stored_telemetry, traced_run
 
 if TYPE_CHECKING:
     from gymctl.config import Config
-    from gymctl.config.row_routes import RowRoutes
+    from gymctl.config.rows.row_routes import RowRoutes
     from gymctl.rollouts.events import Ended, OnEvent
     from gymctl.rollouts.report import Report
     from gymctl.rollouts.spec import RunSpec
@@ -106,7 +106,7 @@ def collect_run(spec: RunSpec, on_event: OnEvent, directory: Path | None = None,
 
 def collect_in_process(config: Config, spec: RunSpec, on_event: OnEvent) -> Report:
     """Start every server of ``config`` in this process, without a port, and collect from them."""
-    from gymctl.config.row_routes import read_routes
+    from gymctl.config.rows.row_routes import read_routes
     from gymctl.engines.local.addresses import plan_addresses
     from gymctl.engines.local.servers import build_stack, running
     from gymctl.rollouts.collector import collect as collect_rollouts
@@ -160,7 +160,7 @@ def routes_of(state: StackState, token: str = "") -> RowRoutes:
 
     ``token`` is the head's; empty: it needs none.
     """
-    from gymctl.config.row_routes import RowRoutes, read_routes
+    from gymctl.config.rows.row_routes import RowRoutes, read_routes
     from gymctl.engines.remote_servers import published_values
 
     values = published_values(state.head_url, token)

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from gymctl import assets
 from gymctl.config.choices import ResultOrder
-from gymctl.config.overrides import override_document, parse_override
+from gymctl.config.sources.overrides import override_document, parse_override
 from gymctl.config.upstream import TASKSET_ROUTES
 from gymctl.config.vocabulary import HEAD_NAME
 from gymctl.errors import InputError

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymctl.config import upstream
-from gymctl.config.layers import name_a_configuration
 from gymctl.config.secrets import MASK
+from gymctl.config.sources.layers import name_a_configuration
 from gymctl.engines.stack_directory import STACK_FILE, nearest, stack_directory
 from gymctl.engines.state import StackState, find_state
 from gymctl.errors import InputError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config import Config
-from gymctl.config.edge import EdgeKeys
+from gymctl.config.blocks.edge import EdgeKeys
 from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_CERTIFICATE, EDGE_TOKEN, EVERY_INTERFACE, LOOPBACK, LOOPBACK_HOSTS
 from gymctl.errors import InputError
 from gymctl.operations.edge_certificate import ca_certificate, created_certificate, serves

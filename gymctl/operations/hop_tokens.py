@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config import Config
-from gymctl.config.hop_tokens import SECRET_PREFIX, HopTokens
+from gymctl.config.blocks.hop_tokens import SECRET_PREFIX, HopTokens
 from gymctl.config.vocabulary import HEAD_NAME, TOKENS_KEY
 from gymctl.engines.state import FOLDER, SECRETS_FOLDER, write_secrets
 from gymctl.errors import InputError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gymctl.config import Config
-from gymctl.config.observation import ObserveKeys
+from gymctl.config.blocks.observation import ObserveKeys
 from gymctl.config.vocabulary import ALERTMANAGER_PORT, COLLECTOR_PORT, EVERY_INTERFACE, LOOPBACK, OBSERVE_KEY
 from gymctl.engines.state import ALERTMANAGER_FILE, FOLDER, METRICS_TOKEN_FILE, state_folder, write_atomically
 from gymctl.engines.token_files import store_text, stored_text

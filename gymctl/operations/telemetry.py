@@ -14,7 +14,7 @@ from gymctl.errors import InputError
 
 if TYPE_CHECKING:
     from gymctl.config import Config
-    from gymctl.config.telemetry import TelemetryKeys
+    from gymctl.config.blocks.telemetry import TelemetryKeys
     from gymctl.rollouts.spec import RunSpec
 
 
@@ -39,7 +39,7 @@ def stored_telemetry(directory: Path, configuration: Mapping[str, Any] | None) -
     text = stored_text(directory, TELEMETRY_FILE)
     if not text:
         return None
-    from gymctl.config.telemetry import TelemetryKeys
+    from gymctl.config.blocks.telemetry import TelemetryKeys
 
     try:
         return TelemetryKeys.model_validate_json(text)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gymctl.config.hop_tokens import SECRET_PREFIX, HopTokens
+from gymctl.config.blocks.hop_tokens import SECRET_PREFIX, HopTokens
 from gymctl.config.vocabulary import HEAD_NAME, TOKENS_KEY
 from gymctl.config.wording import suggestion
 from gymctl.engines.secret_files import changed_in_place

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import Config, ServerInstance, ServerKind, upstream
-from gymctl.config.container_settings import CONTAINER_KEYS
-from gymctl.config.nemo_rl import SET_BY_NEMO_RL
+from gymctl.config.blocks.container_settings import CONTAINER_KEYS
+from gymctl.config.sources.nemo_rl import SET_BY_NEMO_RL
 from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY, OBSERVE_KEY
 from gymctl.config.wording import suggestion
 from gymctl.engines.state import new_file_mode, write_atomically

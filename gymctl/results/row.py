@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gymctl.config import row_fields
+from gymctl.config.rows import row_fields
 from gymctl.results.values import (
     UNREADABLE,
     as_list,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
-from gymctl.config import row_fields
+from gymctl.config.rows import row_fields
 from gymctl.errors import GymctlError
 from gymctl.results.row import Rank, RowFacts, read_row
 from gymctl.results.values import UNREADABLE, as_list, as_mapping, integer, is_tool_error, loose_object

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config.row_fields import TIMING, TOOL_ERRORS
+from gymctl.config.rows.row_fields import TIMING, TOOL_ERRORS
 from gymctl.errors import RunError
 from gymctl.rollouts import events
 from gymctl.rollouts.agent_health import TRIES_ON_THE_SPOT, Agent, backoff_s, halts_within

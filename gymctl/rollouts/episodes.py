@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from gymctl.config import exact_json
-from gymctl.config.row_fields import TASK_ID, TASK_INPUT
+from gymctl.config.rows.row_fields import TASK_ID, TASK_INPUT
 from gymctl.rollouts.failures import Failure
 from gymctl.rollouts.result_line import NotAResultError
 

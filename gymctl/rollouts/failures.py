@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config import exact_json
-from gymctl.config.row_fields import (
+from gymctl.config.rows.row_fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
     FAILURE,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gymctl.config.row_fields import (
+from gymctl.config.rows.row_fields import (
     AGENT_REF,
     ATTEMPT_INDEX,
     FAILURE,

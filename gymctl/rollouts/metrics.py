@@ -22,7 +22,7 @@ import msgspec
 import orjson
 
 from gymctl.config import exact_json
-from gymctl.config.row_fields import AGENT_REF, PARAMS
+from gymctl.config.rows.row_fields import AGENT_REF, PARAMS
 from gymctl.rollouts.files import disk_error, replacing
 from gymctl.rollouts.history import ResultHead, lines_of
 from gymctl.server.calls.client import HopFailed

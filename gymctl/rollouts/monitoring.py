@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gymctl.config.row_routes import DEFAULT_ROUTE
+from gymctl.config.rows.row_routes import DEFAULT_ROUTE
 from gymctl.rollouts import events
 from gymctl.rollouts.spec import RunSpec
 from gymctl.server.monitoring import import_prometheus, is_admitted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from gymctl.config.row_fields import AGENT_REF, ENVIRONMENT_SERVER, ROLLOUT_INDEX, TASK_INDEX, TASK_SOURCE
+from gymctl.config.rows.row_fields import AGENT_REF, ENVIRONMENT_SERVER, ROLLOUT_INDEX, TASK_INDEX, TASK_SOURCE
 from gymctl.errors import RunError
 from gymctl.rollouts.history import History, Key, Tries
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gymctl.config.row_files import needs_packages, read_rows
+from gymctl.config.rows.row_files import needs_packages, read_rows
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 import orjson
 
-from gymctl.config.row_fields import PARAMS, ROLLOUT_INDEX, TASK_INDEX
+from gymctl.config.rows.row_fields import PARAMS, ROLLOUT_INDEX, TASK_INDEX
 from gymctl.rollouts.files import replacing
 from gymctl.rollouts.history import FailureHead, Key, ResultHead, lines_of
 from gymctl.rollouts.spec import RunFiles

@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from gymctl.config import exact_json
-from gymctl.config.row_fields import (
+from gymctl.config.rows.row_fields import (
     AGENT_REF,
     ENVIRONMENT_SERVER,
     FAILURE_CLASS,

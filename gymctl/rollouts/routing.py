@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gymctl.config.row_fields import AGENT_REF, TASK_ID, TASK_INPUT, TASK_SOURCE
-from gymctl.config.row_routes import DEFAULT_ROUTE
+from gymctl.config.rows.row_fields import AGENT_REF, TASK_ID, TASK_INPUT, TASK_SOURCE
+from gymctl.config.rows.row_routes import DEFAULT_ROUTE
 from gymctl.config.upstream import AGENT_KIND, TASKSET_ROUTES
 from gymctl.config.wording import did_you_mean
 from gymctl.rollouts.rows import BadRowError

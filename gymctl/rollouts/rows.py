@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gymctl.config import exact_json
-from gymctl.config.row_fields import PARAMS, TASK_INDEX
+from gymctl.config.rows.row_fields import PARAMS, TASK_INDEX
 
 _LARGEST_INDEX = (1 << 63) - 1
 _OF_RUNS = ("_ng_", "_gymctl_")

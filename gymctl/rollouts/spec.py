@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
-from gymctl.config.row_routes import RowRoutes
+from gymctl.config.rows.row_routes import RowRoutes
 from gymctl.errors import InputError
 
 _YEAR_S = 366 * 86400.0

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import exact_json
-from gymctl.config.row_fields import AGENT_REF, ENVIRONMENT_SERVER, PARAMS, ROLLOUT_INDEX, TASK_INDEX, TASK_INPUT
-from gymctl.config.row_files import OnProblem, read_rows
+from gymctl.config.rows.row_fields import AGENT_REF, ENVIRONMENT_SERVER, PARAMS, ROLLOUT_INDEX, TASK_INDEX, TASK_INPUT
+from gymctl.config.rows.row_files import OnProblem, read_rows
 from gymctl.config.wording import nearest
 from gymctl.errors import InputError
 from gymctl.rollouts.files import replacing

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gymctl.config.row_fields import AGENT_REF, TIMING, TOOL_ERRORS
+from gymctl.config.rows.row_fields import AGENT_REF, TIMING, TOOL_ERRORS
 from gymctl.errors import InputError
 from gymctl.rollouts.history import AgentRef
 from gymctl.rollouts.tool_errors import read_tool_errors

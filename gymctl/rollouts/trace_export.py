@@ -25,7 +25,7 @@ from gymctl.rollouts.trace_spans import AttributeValue, RolloutSpan, SpanKind
 from gymctl.server.calls.client import parse_retry_after
 
 if TYPE_CHECKING:
-    from gymctl.config.telemetry import TelemetryKeys
+    from gymctl.config.blocks.telemetry import TelemetryKeys
 
 _MOST_WAITING = 20_000
 _BATCH = 512

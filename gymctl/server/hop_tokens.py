@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gymctl.config.hop_tokens import TOKENS_VARIABLE, HopTokens
+from gymctl.config.blocks.hop_tokens import TOKENS_VARIABLE, HopTokens
 from gymctl.errors import InputError
 
 LOOK_EVERY_S = 1.0

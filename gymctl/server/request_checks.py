@@ -13,7 +13,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gymctl.config.hop_tokens import OPEN_PATHS, TOKEN_HEADER
+from gymctl.config.blocks.hop_tokens import OPEN_PATHS, TOKEN_HEADER
 from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, LOOPBACK_HOSTS
 from gymctl.server.message import Reply, json_reply
 

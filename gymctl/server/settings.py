@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gymctl.config.sources.yaml_documents import parse_document
 from gymctl.config.vocabulary import (
     ALLOWED_HOSTS_KEY,
     EVERY_INTERFACE,
@@ -25,7 +26,6 @@ from gymctl.config.vocabulary import (
     ServerKind,
     base_url,
 )
-from gymctl.config.yaml_documents import parse_document
 from gymctl.errors import InputError
 from gymctl.server.hop_tokens import TokenFile
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from gymctl.config import Config
-from gymctl.config.container_settings import ContainerSettings, VolumeMount
+from gymctl.config.blocks.container_settings import ContainerSettings, VolumeMount
 from gymctl.errors import Problem
 from gymctl.stack.compose.model import Logging, Mount
 from gymctl.stack.service import ServicePlan

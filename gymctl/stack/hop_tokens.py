@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from gymctl.config import Config, ServerInstance, SliceMode
-from gymctl.config.hop_tokens import SECRET_PREFIX, TOKENS_VARIABLE, HopTokens, secret_name
+from gymctl.config.blocks.hop_tokens import SECRET_PREFIX, TOKENS_VARIABLE, HopTokens, secret_name
 from gymctl.config.vocabulary import EDGE_TOKEN, HEAD_NAME, TOKENS_KEY
 from gymctl.errors import Problem
 from gymctl.stack.addons.nemo_gym import GYM_ROOT

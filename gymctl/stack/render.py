@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from gymctl.config.log_shipping import BOUNDED_OPTIONS
+from gymctl.config.blocks.log_shipping import BOUNDED_OPTIONS
 from gymctl.config.vocabulary import DEFAULT_NETWORK
 from gymctl.errors import ConfigError
 from gymctl.stack import labels

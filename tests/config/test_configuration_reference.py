@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from gymctl.config.server_fields import ModelServerFields
-from gymctl.config.stack_keys import StackKeys
+from gymctl.config.blocks.server_fields import ModelServerFields
+from gymctl.config.blocks.stack_keys import StackKeys
 from gymctl.config.vocabulary import RESERVED_KEYS
 
 TOP = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ import pytest
 from config_files import Folder
 
 from gymctl.config.diagnostics import Findings
-from gymctl.config.directives import apply_directives
-from gymctl.config.yaml_documents import parse_document
+from gymctl.config.sources.directives import apply_directives
+from gymctl.config.sources.yaml_documents import parse_document
 
 UPSTREAM = [
     ("{a: {x: 1, y: 2}, b: '${inherit_from:a}'}", {"b": {"x": 1, "y": 2}}),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from config_files import SHORT_MODEL, Folder
 
-from gymctl.config.edge import edge_selection
+from gymctl.config.blocks.edge import edge_selection
 from gymctl.config.vocabulary import ServerKind
 from gymctl.errors import ConfigError
 

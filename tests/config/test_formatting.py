@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from gymctl.assets import folder as bundled
 from gymctl.cli import config as config_command
+from gymctl.config.blocks.schema import schema
 from gymctl.config.explain import explain
-from gymctl.config.schema import schema
 from gymctl.errors import InputError
 
 PATHS = f"+config_paths=[{OPENAI},{STEPS}]"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from config_files import SHORT_MODEL, Folder
 
+from gymctl.config.blocks.log_shipping import keeps_copy, log_destination, read_logs
 from gymctl.config.diagnostics import Findings
-from gymctl.config.log_shipping import keeps_copy, log_destination, read_logs
 from gymctl.engines.local.ignored_settings import ignored_settings
 from gymctl.errors import ConfigError
 

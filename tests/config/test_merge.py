@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from gymctl.config import MergeOrder
 from gymctl.config.diagnostics import Findings
-from gymctl.config.merge import merge_layers
-from gymctl.config.yaml_documents import Document
+from gymctl.config.sources.merge import merge_layers
+from gymctl.config.sources.yaml_documents import Document
 from gymctl.errors import ConfigError
 
 _LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "x", "???", "yes", "${a}x"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gymctl.config import load_config
-from gymctl.config.interpolation_size import ValueSizes
+from gymctl.config.sources.interpolation_size import ValueSizes
 from gymctl.errors import ConfigError
 
 LEVELS = range(1, 9)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gymctl.config.overrides import looks_like_override, override_document, parse_override
+from gymctl.config.sources.overrides import looks_like_override, override_document, parse_override
 from gymctl.errors import InputError
 
 HYDRA = [

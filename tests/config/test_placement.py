@@ -9,8 +9,8 @@ import yaml
 from config_files import Folder
 
 from gymctl.config import Placement, ResourceLimits
+from gymctl.config.blocks.placement import Reservation, read_placement, read_placements, read_resources
 from gymctl.config.diagnostics import Findings
-from gymctl.config.placement import Reservation, read_placement, read_placements, read_resources
 from gymctl.engines.local.ignored_settings import ignored_settings
 
 SERVERS = """

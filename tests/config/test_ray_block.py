@@ -9,8 +9,8 @@ import pytest
 from config_files import Folder
 
 from gymctl.config import Config, Placement
-from gymctl.config.ray import VERSION, RayBlock, RayKeys
-from gymctl.config.schema import schema
+from gymctl.config.blocks.ray import VERSION, RayBlock, RayKeys
+from gymctl.config.blocks.schema import schema
 from gymctl.engines.local.ignored_settings import ignored_settings
 from gymctl.errors import ConfigError
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gymctl.config.diagnostics import Findings
-from gymctl.config.resolve import resolve
+from gymctl.config.sources.resolve import resolve
 
 _LEAVES = st.sampled_from(
     [

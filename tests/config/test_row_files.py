@@ -18,8 +18,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gymctl.config import row_files
-from gymctl.config.row_files import read_rows
+from gymctl.config.rows import row_files
+from gymctl.config.rows.row_files import read_rows
 from gymctl.errors import InputError
 
 ROWS: list[dict[str, Any]] = [{"text": f"é\u2028 {number}", "number": number} for number in range(300)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gymctl.config.row_routes import read_routes
+from gymctl.config.rows.row_routes import read_routes
 
 
 def agent(resources: str, *datasets: dict[str, Any]) -> dict[str, Any]:

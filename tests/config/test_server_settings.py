@@ -13,7 +13,7 @@ from config_files import Folder
 from gymctl.assets import package
 from gymctl.config.explain import explain
 from gymctl.config.load import read_config
-from gymctl.config.server_code import implementation_of, outline
+from gymctl.config.settings.server_code import implementation_of, outline
 
 STACK = """\
 policy:

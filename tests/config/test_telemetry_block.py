@@ -8,8 +8,8 @@ import pytest
 from config_files import SHORT_MODEL, Folder
 
 from gymctl.config import mask
+from gymctl.config.blocks.telemetry import TelemetryKeys, read_telemetry
 from gymctl.config.diagnostics import Findings
-from gymctl.config.telemetry import TelemetryKeys, read_telemetry
 from gymctl.errors import ConfigError
 
 # The keys of NeMo Gym 0.7 (nemo_gym/telemetry/config.py), each with a value other than its default.

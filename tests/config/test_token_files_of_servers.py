@@ -7,7 +7,7 @@ from config_files import SHORT_MODEL, Folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gymctl.config.hop_tokens import HopTokens
+from gymctl.config.blocks.hop_tokens import HopTokens
 from gymctl.errors import ConfigError
 
 TOKENS = st.lists(st.from_regex(r"[A-Za-z0-9_-]{32}", fullmatch=True), min_size=1, max_size=3, unique=True).map(tuple)

@@ -9,7 +9,7 @@ import pytest
 from config_files import MODEL, STEPS, TOOL, Folder
 
 from gymctl.config import MergeOrder
-from gymctl.config.nemo_rl import TRAINER_KEYS
+from gymctl.config.sources.nemo_rl import TRAINER_KEYS
 from gymctl.errors import ConfigError
 
 BASE = f"""

@@ -11,7 +11,7 @@ import pytest
 from config_files import Folder
 
 from gymctl.config import Config, VllmBlock
-from gymctl.config.schema import schema
+from gymctl.config.blocks.schema import schema
 from gymctl.config.vllm.families import tool_parser
 from gymctl.errors import ConfigError
 

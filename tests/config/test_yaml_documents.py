@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from gymctl.config.diagnostics import Location
-from gymctl.config.yaml_documents import parse_document
+from gymctl.config.sources.yaml_documents import parse_document
 
 SCALARS = (
     "1 -1 +1 007 0o17 0x1F 0b11 1_000 1e3 1E-3 -1.5e+3 1. .5 1.e5 .5e3 .5e+3 1_0.5 .inf -.Inf .nan 1:30 1:30.5 "

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from command_line import Folder
 
+from gymctl.config.blocks.log_shipping import OPTIONS
 from gymctl.config.choices import LogDriver
-from gymctl.config.log_shipping import OPTIONS
 
 pytestmark = pytest.mark.docker
 

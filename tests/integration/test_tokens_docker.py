@@ -10,7 +10,7 @@ import pytest
 from command_line import EXAMPLE, Folder
 from free_ports import free_port
 
-from gymctl.config.hop_tokens import HopTokens
+from gymctl.config.blocks.hop_tokens import HopTokens
 
 pytestmark = pytest.mark.docker
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gymctl.config import Config, load_config
-from gymctl.config.hop_tokens import HopTokens
+from gymctl.config.blocks.hop_tokens import HopTokens
 from gymctl.engines.server_address import ServerAddress
 from gymctl.engines.state import PREVIOUS_FOLDER, StackState, save_state, write_secrets
 from gymctl.errors import EngineError, InputError

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rollout_stack import Agents, collected, read, spec_of
 
-from gymctl.config.row_routes import RowRoutes
+from gymctl.config.rows.row_routes import RowRoutes
 from gymctl.errors import InputError
 from gymctl.rollouts.spec import RunSpec
 from gymctl.rollouts.tasks import materialise

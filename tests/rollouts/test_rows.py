@@ -15,7 +15,7 @@ import zstandard
 from pyarrow import parquet
 from rollout_stack import keys, read, row, spec_of
 
-from gymctl.config.row_files import read_rows
+from gymctl.config.rows.row_files import read_rows
 from gymctl.errors import InputError
 from gymctl.rollouts.plain_input import plain_input
 from gymctl.rollouts.tasks import input_digest, materialise

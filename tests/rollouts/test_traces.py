@@ -13,7 +13,7 @@ from aiohttp import web
 from rollout_stack import TIMING, Agents, collected, read, row, spec_of
 from trace_receiver import ReceivedSpan, TraceReceiver, receiving_traces
 
-from gymctl.config.telemetry import TelemetryKeys
+from gymctl.config.blocks.telemetry import TelemetryKeys
 from gymctl.errors import InputError
 from gymctl.rollouts import trace_export
 from gymctl.rollouts.events import Event, RunNote

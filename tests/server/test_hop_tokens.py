@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from gymctl.config.hop_tokens import TOKEN_HEADER, TOKENS_VARIABLE, HopTokens
+from gymctl.config.blocks.hop_tokens import TOKEN_HEADER, TOKENS_VARIABLE, HopTokens
 from gymctl.errors import InputError
 from gymctl.server import Call, Client, LocalTransport, Reply, Server, Session, endpoint
 from gymctl.server.asgi import Application

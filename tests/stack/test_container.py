@@ -9,8 +9,8 @@ import pytest
 import yaml
 from plan_strategies import MODEL, RESOURCES, config, server
 
-from gymctl.config.container_settings import ContainerSettings
-from gymctl.config.log_shipping import LogsKeys
+from gymctl.config.blocks.container_settings import ContainerSettings
+from gymctl.config.blocks.log_shipping import LogsKeys
 from gymctl.errors import ConfigError
 from gymctl.stack import StackOptions, plan_stack, render_stack
 from gymctl.stack.container import start_seconds

@@ -15,7 +15,7 @@ from plan_strategies import AGENT, MODEL, RESOURCES, config, server
 from pydantic import ValidationError
 
 from gymctl.config import ServerInstance
-from gymctl.config.container_settings import ContainerSettings
+from gymctl.config.blocks.container_settings import ContainerSettings
 from gymctl.config.exposure import Exposure
 from gymctl.stack import StackOptions, plan_stack, render_stack
 from gymctl.stack.networks.graph import groups, separate_groups

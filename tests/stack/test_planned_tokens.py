@@ -11,9 +11,9 @@ import yaml
 from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
 
 from gymctl.config import Config, Membership, Role
-from gymctl.config.edge import EdgeKeys
+from gymctl.config.blocks.edge import EdgeKeys
+from gymctl.config.blocks.hop_tokens import HopTokens
 from gymctl.config.exposure import Exposure
-from gymctl.config.hop_tokens import HopTokens
 from gymctl.errors import ConfigError
 from gymctl.stack import StackOptions, StackPlan, plan_stack, render_stack
 from gymctl.stack.addons.tls_edge import EdgeIdentity

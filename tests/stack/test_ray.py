@@ -11,7 +11,7 @@ import yaml
 from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
 
 from gymctl.config import Config, Placement, Placements
-from gymctl.config.ray import RayBlock
+from gymctl.config.blocks.ray import RayBlock
 from gymctl.errors import ConfigError
 from gymctl.stack import RayCheck, ServicePlan, StackOptions, StackPlan, plan_stack, render_stack
 

@@ -12,7 +12,7 @@ from plan_strategies import MODEL, RESOURCES, config, recipe, server, weather
 from text_strategies import NASTY, any_text, as_compose_reads
 
 from gymctl.config import Placement, Placements, ResourceLimits
-from gymctl.config.placement import Reservation
+from gymctl.config.blocks.placement import Reservation
 from gymctl.stack import ComposeDocument, StackOptions, plan_stack
 from gymctl.stack.compose.model import Service
 from gymctl.stack.compose.yaml import render_document

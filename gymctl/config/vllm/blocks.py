@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gymctl.config.block_reader import read_block
+from gymctl.config.blocks.block_reader import read_block
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode
 from gymctl.config.vllm.files import check_heads, with_files
 from gymctl.config.vllm.gpus import GPU_KEYS, check_gpus, with_gpus

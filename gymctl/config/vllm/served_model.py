@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gymctl.config.block import Block, GpuIds, ImageName, Must, Port, Size, Text, wrong
+from gymctl.config.blocks.block import Block, GpuIds, ImageName, Must, Port, Size, Text, wrong
 from gymctl.config.diagnostics import KeyPath, Location
 from gymctl.config.vllm.arguments import argument_list, is_word, taken_argument
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from gymctl.config.row_files import is_compressed
+from gymctl.config.rows.row_files import is_compressed
 from gymctl.errors import InputError
 
 _OUTPUT = "name the output of gymctl collect"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gymctl.config.hop_tokens import secret_name
+from gymctl.config.blocks.hop_tokens import secret_name
 from gymctl.engines.docker.containers import PROJECT, SERVICE
 from gymctl.engines.docker.daemon import connect, spoken_errors
 from gymctl.errors import EngineError

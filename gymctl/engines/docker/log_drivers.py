@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gymctl.config.log_shipping import keeps_copy, log_destination
+from gymctl.config.blocks.log_shipping import keeps_copy, log_destination
 from gymctl.config.wording import listing
 from gymctl.engines.runner import OnLine
 from gymctl.errors import EngineError

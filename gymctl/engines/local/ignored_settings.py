@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gymctl.config import Config, ServerInstance
-from gymctl.config.container_settings import CONTAINER_KEYS
+from gymctl.config.blocks.container_settings import CONTAINER_KEYS
 from gymctl.config.vocabulary import RAY_ADDRESS_KEY
 from gymctl.config.wording import listing
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
-from gymctl.config.hop_tokens import TOKEN_HEADER
+from gymctl.config.blocks.hop_tokens import TOKEN_HEADER
 from gymctl.server.calls.client import KEEPALIVE_S, HopFailed, unanswered
 from gymctl.server.calls.connection_pool import Address, ConnectError, ConnectionPool, ConnectTimeoutError
 from gymctl.server.calls.deadlines import Deadlines

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from gymctl.config.hop_tokens import TOKEN_HEADER
+from gymctl.config.blocks.hop_tokens import TOKEN_HEADER
 from gymctl.server.models.policy_lists import CHANGE_S
 
 _WAIT_S = CHANGE_S + 10.0

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import AfterValidator, BaseModel, Field
 
-from gymctl.config.setting_types import EndpointUrl
+from gymctl.config.settings.setting_types import EndpointUrl
 from gymctl.server.models.policy_watch import LONGEST_WATCH_S
 
 CHANGE_S = 10.0

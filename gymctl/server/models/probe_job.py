@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from urllib.request import ProxyHandler, Request, build_opener
 
-from gymctl.config.hop_tokens import TOKEN_HEADER
+from gymctl.config.blocks.hop_tokens import TOKEN_HEADER
 from gymctl.config.vocabulary import ENDPOINT_PROBE
 
 # a server's own probe ends before

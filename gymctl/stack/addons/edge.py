@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from gymctl.config import Config
+from gymctl.config.blocks.hop_tokens import TOKEN_HEADER
 from gymctl.config.exposure import Exposure
-from gymctl.config.hop_tokens import TOKEN_HEADER
 from gymctl.config.vocabulary import (
     ALLOWED_HOSTS_KEY,
     EVERY_INTERFACE_HOSTS,

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from gymctl import assets
-from gymctl.config.observation import ObserveKeys
+from gymctl.config.blocks.observation import ObserveKeys
 from gymctl.config.vocabulary import COLLECTOR_ALIAS, COLLECTOR_PORT, LOOPBACK
 from gymctl.stack.addons.haproxy import HEALTH_PORT
 from gymctl.stack.addons.nemo_gym import GYM_ROOT

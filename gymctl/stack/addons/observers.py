@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from gymctl.config import Config
+from gymctl.config.blocks.observation import ObserveKeys
 from gymctl.config.nested import with_texts
-from gymctl.config.observation import ObserveKeys
 from gymctl.config.vocabulary import ALERTMANAGER_PORT, EVERY_INTERFACE, LOOPBACK, OBSERVE_KEY
 from gymctl.stack.addons.monitoring import (
     ALERTS,

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from gymctl.config import Config, ServerInstance
+from gymctl.config.blocks.ray import CLIENT_ADDRESS, NEEDS_KEY, RayBlock
 from gymctl.config.diagnostics import Location
-from gymctl.config.ray import CLIENT_ADDRESS, NEEDS_KEY, RayBlock
 from gymctl.config.sizes import size_in_bytes
 from gymctl.config.vocabulary import LOOPBACK, RAY_ADDRESS_KEY, RAY_CLIENT_PORT, RAY_DASHBOARD_PORT
 from gymctl.errors import Problem

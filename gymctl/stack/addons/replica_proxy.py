@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gymctl.config import Config, ServerInstance, ServerKind
-from gymctl.config.hop_tokens import ACCEPTS, OPEN_PATHS, TOKEN_HEADER, secret_name
+from gymctl.config.blocks.hop_tokens import ACCEPTS, OPEN_PATHS, TOKEN_HEADER, secret_name
 from gymctl.config.vocabulary import REPLICA_SUFFIX
 from gymctl.config.wording import listing
 from gymctl.errors import Problem

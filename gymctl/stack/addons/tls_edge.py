@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from gymctl.config import Config
-from gymctl.config.edge import EdgeKeys, edge_selection
+from gymctl.config.blocks.edge import EdgeKeys, edge_selection
+from gymctl.config.blocks.hop_tokens import secret_name
 from gymctl.config.exposure import Exposure, exposed_servers
-from gymctl.config.hop_tokens import secret_name
 from gymctl.config.vocabulary import (
     EDGE_BLOCK,
     EDGE_CERTIFICATE,

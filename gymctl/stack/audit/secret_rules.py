@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from gymctl.config.hop_tokens import SECRET_PREFIX
+from gymctl.config.blocks.hop_tokens import SECRET_PREFIX
 from gymctl.config.secrets import holds_credential
 from gymctl.stack.audit.rule import Evidence, Rule, Severity, each, when
 from gymctl.stack.audit.subject import ENVIRONMENTS, HEAD, AuditedContainer, AuditedStack

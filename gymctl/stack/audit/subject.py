@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl.config import ServerKind
-from gymctl.config.hop_tokens import SECRET_PREFIX
+from gymctl.config.blocks.hop_tokens import SECRET_PREFIX
 from gymctl.config.vocabulary import EDGE_CERTIFICATE, EDGE_TOKEN
 
 HEAD = "head"

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gymctl.config import Config, ServerInstance, ServerKind
+from gymctl.config.blocks.server_fields import ServerFields
 from gymctl.config.nested import texts
-from gymctl.config.server_fields import ServerFields
 from gymctl.stack.images import ImageChoice
 from gymctl.stack.runtime import Runtime, Runtimes
 from gymctl.stack.service import ServicePlan

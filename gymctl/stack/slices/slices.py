@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gymctl.config import Config, Reference, ServerInstance, ServerKind, SliceMode, mask, upstream
-from gymctl.config.server_fields import GYMCTL_FIELDS, PLACEMENT_FIELDS
+from gymctl.config.blocks.server_fields import GYMCTL_FIELDS, PLACEMENT_FIELDS
 from gymctl.config.vocabulary import (
     EVERY_INTERFACE,
     EVERY_INTERFACE_HOSTS,

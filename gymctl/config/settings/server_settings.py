@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
 from pydantic_core import SchemaError
 
-from gymctl.config.block_reader import read_block
+from gymctl.config.blocks.block_reader import read_block
+from gymctl.config.blocks.server_fields import FIELDS_OF
 from gymctl.config.diagnostics import Findings
 from gymctl.config.model import ServerInstance
-from gymctl.config.server_code import Implementation, Setting, implementation_of
-from gymctl.config.server_fields import FIELDS_OF
+from gymctl.config.settings.server_code import Implementation, Setting, implementation_of
 
 
 class _Settings(BaseModel):

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
-from gymctl.config.interpolation_size import MOST_CHARACTERS, MOST_REFERENCES, Size, ValueSizes
-from gymctl.config.nemo_rl import TRAINER_RESOLVERS
 from gymctl.config.nested import copied, follow, with_texts
+from gymctl.config.sources.interpolation_size import MOST_CHARACTERS, MOST_REFERENCES, Size, ValueSizes
+from gymctl.config.sources.nemo_rl import TRAINER_RESOLVERS
 from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 from gymctl.errors import ErrorCode

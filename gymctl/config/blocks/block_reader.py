@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gymctl.config.block import OWN_ERROR
-from gymctl.config.block_fields import block_of, choices, field_at, model_at, must_be
+from gymctl.config.blocks.block import OWN_ERROR
+from gymctl.config.blocks.block_fields import block_of, choices, field_at, model_at, must_be
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
 from gymctl.config.secrets import holds_credential
 from gymctl.config.wording import did_you_mean, nearest, suggestion

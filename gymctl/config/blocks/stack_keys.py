@@ -6,15 +6,15 @@ from typing import Annotated, Any, Self
 from pydantic import Field, FiniteFloat, WithJsonSchema, model_validator
 
 from gymctl.config import upstream
-from gymctl.config.block import Block, Host, HostName, Must, OpenBlock, Port, choice, wrong
+from gymctl.config.blocks.block import Block, Host, HostName, Must, OpenBlock, Port, choice, wrong
+from gymctl.config.blocks.edge import EdgeKeys
+from gymctl.config.blocks.log_shipping import LogsKeys
+from gymctl.config.blocks.observation import ObserveKeys
+from gymctl.config.blocks.placement import Placements
+from gymctl.config.blocks.ray import RayKeys
+from gymctl.config.blocks.telemetry import TelemetryKeys
 from gymctl.config.choices import LogFormat, MergeOrder
 from gymctl.config.diagnostics import NoteCode
-from gymctl.config.edge import EdgeKeys
-from gymctl.config.log_shipping import LogsKeys
-from gymctl.config.observation import ObserveKeys
-from gymctl.config.placement import Placements
-from gymctl.config.ray import RayKeys
-from gymctl.config.telemetry import TelemetryKeys
 from gymctl.config.vllm.served_model import VllmKeys
 from gymctl.config.vocabulary import HEAD_PORT, RAY_CLIENT_PORT, RUNTIMES
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field
 
+from gymctl.config.blocks.server_fields import ReferenceKeys
 from gymctl.config.choices import LogFormat
-from gymctl.config.server_fields import ReferenceKeys
-from gymctl.config.setting_types import ApiKey, EndpointUrl, HeaderText
+from gymctl.config.settings.setting_types import ApiKey, EndpointUrl, HeaderText
 
 _NAMES: Mapping[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, str, bool)},

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gymctl.config.block import Block, Cpus, GpuIds, Must, PositiveCount, Size, wrong
-from gymctl.config.block_reader import read_block
+from gymctl.config.blocks.block import Block, Cpus, GpuIds, Must, PositiveCount, Size, wrong
+from gymctl.config.blocks.block_reader import read_block
 from gymctl.config.diagnostics import Findings, KeyPath
 from gymctl.config.sizes import size_in_bytes
 

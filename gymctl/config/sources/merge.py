@@ -12,8 +12,8 @@ from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, NoteCode, dotted
 from gymctl.config.nested import copied, follow
+from gymctl.config.sources.yaml_documents import Document
 from gymctl.config.vocabulary import MISSING, ServerKind
-from gymctl.config.yaml_documents import Document
 from gymctl.errors import Problem
 
 _KINDS = frozenset(kind.value for kind in ServerKind)

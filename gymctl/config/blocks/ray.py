@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from gymctl.config import upstream
-from gymctl.config.block import Block, Must, Port, Size
-from gymctl.config.block_reader import read_block
+from gymctl.config.blocks.block import Block, Must, Port, Size
+from gymctl.config.blocks.block_reader import read_block
+from gymctl.config.blocks.placement import Placement
 from gymctl.config.diagnostics import Findings, Location, NoteCode
-from gymctl.config.placement import Placement
 from gymctl.config.validation import is_port
 from gymctl.config.vocabulary import RAY_ADDRESS_KEY, RAY_BLOCK, RAY_CLIENT_PORT, RAY_DASHBOARD_PORT
 from gymctl.errors import Problem

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from gymctl.config.block import Must
+from gymctl.config.blocks.block import Must
 from gymctl.config.diagnostics import KeyPath
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gymctl import assets
-from gymctl.config.code_types import bounds_of, constant, type_of
+from gymctl.config.settings.code_types import bounds_of, constant, type_of
 
 # The modules of gymctl.server that define the base classes of servers and of their settings.
 _KIT = ("base", "agent", "models/server", "resources", "models/endpoint", "run/log_level")

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from gymctl.config.block import Block, ImageName, Must, Port, Text, wrong
-from gymctl.config.block_reader import read_block
+from gymctl.config.blocks.block import Block, ImageName, Must, Port, Text, wrong
+from gymctl.config.blocks.block_reader import read_block
 from gymctl.config.diagnostics import Findings
 from gymctl.config.vocabulary import OBSERVE_KEY
 

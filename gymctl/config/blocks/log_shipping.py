@@ -6,10 +6,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gymctl.config.block import Block, Must, choice, wrong
-from gymctl.config.block_reader import read_stack_block
+from gymctl.config.blocks.block import Block, Must, choice, wrong
+from gymctl.config.blocks.block_reader import read_stack_block
+from gymctl.config.blocks.container_settings import texts
 from gymctl.config.choices import LogDriver
-from gymctl.config.container_settings import texts
 from gymctl.config.diagnostics import Findings
 from gymctl.config.vocabulary import LOGS_BLOCK
 from gymctl.config.wording import suggestion

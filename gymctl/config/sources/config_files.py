@@ -11,7 +11,7 @@ from pathlib import Path
 from gymctl import assets
 from gymctl.config.bundled_names import bundled_name
 from gymctl.config.diagnostics import display_path
-from gymctl.config.nemo_rl import TRAINER_GYM_FOLDER
+from gymctl.config.sources.nemo_rl import TRAINER_GYM_FOLDER
 from gymctl.config.vocabulary import ServerKind
 from gymctl.config.wording import nearest
 from gymctl.errors import InputError

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from gymctl.config.block import Must, wrong
+from gymctl.config.blocks.block import Must, wrong
 
 _CALLS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/models")
 _HOST = re.compile(r"[\w.:-]+")

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
-from gymctl.config.merge import merge_plain
 from gymctl.config.nested import copied, follow
+from gymctl.config.sources.merge import merge_plain
 from gymctl.config.vocabulary import MISSING
 from gymctl.config.wording import did_you_mean
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gymctl.config import nemo_rl
 from gymctl.config.diagnostics import KeyPath, Location, display_path, dotted
-from gymctl.config.interpolation_size import MOST_REFERENCES
 from gymctl.config.nested import value_at
-from gymctl.config.resolve import CALCULATION
+from gymctl.config.sources import nemo_rl
+from gymctl.config.sources.interpolation_size import MOST_REFERENCES
+from gymctl.config.sources.resolve import CALCULATION
+from gymctl.config.sources.yaml_documents import Document, read_document
 from gymctl.config.vocabulary import is_server_entry
-from gymctl.config.yaml_documents import Document, read_document
 from gymctl.errors import ConfigError, Problem
 
 _DEFAULTS = "defaults"

@@ -22,7 +22,7 @@ from typing import Any, cast
 import orjson
 
 from gymctl.config import exact_json
-from gymctl.config.zstd_reader import ZstdReader
+from gymctl.config.rows.zstd_reader import ZstdReader
 from gymctl.errors import InputError
 
 MOST_BYTES = 256 * 1024 * 1024

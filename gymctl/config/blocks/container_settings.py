@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from gymctl.config.block import Block, Must
+from gymctl.config.blocks.block import Block, Must
 from gymctl.config.vocabulary import DEFAULT_NETWORK, EGRESS_NETWORK, MODELS_NETWORK, SERVERS_NETWORK
 
 _DURATION = re.compile(r"(?P<number>\d+)(?P<unit>ms|s|m|h)?")

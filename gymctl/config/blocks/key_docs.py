@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gymctl.config.block_fields import field_at, must_be
+from gymctl.config.blocks.block_fields import field_at, must_be
+from gymctl.config.blocks.server_fields import FIELDS_OF, OuterFields
+from gymctl.config.blocks.stack_keys import StackKeys
 from gymctl.config.diagnostics import KeyPath
-from gymctl.config.server_code import Setting, implementation_of
-from gymctl.config.server_fields import FIELDS_OF, OuterFields
-from gymctl.config.server_settings import settings_model
-from gymctl.config.stack_keys import StackKeys
+from gymctl.config.settings.server_code import Setting, implementation_of
+from gymctl.config.settings.server_settings import settings_model
 from gymctl.config.vllm.served_model import VLLM_KEY, VllmKeys
 from gymctl.config.vocabulary import ServerKind
 

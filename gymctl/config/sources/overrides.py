@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gymctl.config.diagnostics import KeyPath, Location
-from gymctl.config.yaml_documents import Document
+from gymctl.config.sources.yaml_documents import Document
 from gymctl.errors import InputError
 
 _KEY = re.compile(r"^(\+{0,2}|~)([A-Za-z_][\w@/-]*(?:\.[\w@/-]+)*)(=(.*))?$", re.DOTALL)

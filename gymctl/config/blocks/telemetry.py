@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from gymctl.config.block import Block, Must, Text, choice, wrong
-from gymctl.config.block_reader import read_stack_block
+from gymctl.config.blocks.block import Block, Must, Text, choice, wrong
+from gymctl.config.blocks.block_reader import read_stack_block
 from gymctl.config.diagnostics import Findings
 from gymctl.config.vocabulary import TELEMETRY_BLOCK
 

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from gymctl import assets
-from gymctl.config.server_code import Implementation, implementation_of
-from gymctl.config.server_fields import FIELDS_OF, OuterFields, ServerFields
-from gymctl.config.server_settings import settings_model
-from gymctl.config.stack_keys import StackKeys
+from gymctl.config.blocks.server_fields import FIELDS_OF, OuterFields, ServerFields
+from gymctl.config.blocks.stack_keys import StackKeys
+from gymctl.config.settings.server_code import Implementation, implementation_of
+from gymctl.config.settings.server_settings import settings_model
 from gymctl.config.vocabulary import BLOCK_KEYS, ServerKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gymctl.config.block import Block, HostName, Must, Port, PositiveCount, Text, wrong
-from gymctl.config.block_reader import read_stack_block
+from gymctl.config.blocks.block import Block, HostName, Must, Port, PositiveCount, Text, wrong
+from gymctl.config.blocks.block_reader import read_stack_block
 from gymctl.config.choices import ExposedGroup
 from gymctl.config.diagnostics import Findings
 from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_PORT, LOOPBACK, ServerKind

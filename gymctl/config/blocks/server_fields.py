@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
-from gymctl.config.block import Block, Host, Must, OpenBlock, Port, PositiveCount, Text, choice, wrong
+from gymctl.config.blocks.block import Block, Host, Must, OpenBlock, Port, PositiveCount, Text, choice, wrong
+from gymctl.config.blocks.container_settings import ContainerSettings
+from gymctl.config.blocks.placement import Placement, ResourceLimits
 from gymctl.config.choices import SliceMode
-from gymctl.config.container_settings import ContainerSettings
-from gymctl.config.placement import Placement, ResourceLimits
 from gymctl.config.upstream import DATASET_TYPES, DOMAINS, LICENSES
 from gymctl.config.validation import is_host_name, is_port
 from gymctl.config.vocabulary import MOST_REPLICAS, RUNTIMES, ServerKind

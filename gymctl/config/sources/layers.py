@@ -14,13 +14,13 @@ from typing import Any
 
 from gymctl import assets
 from gymctl.config.choices import MergeOrder
-from gymctl.config.config_files import Finder
 from gymctl.config.gym_release import chosen_version, merge_order_of
-from gymctl.config.overrides import Override, looks_like_override, override_document, parse_override
-from gymctl.config.recipe import Recipe, read_recipe
-from gymctl.config.resolve import resolve_text
+from gymctl.config.sources.config_files import Finder
+from gymctl.config.sources.overrides import Override, looks_like_override, override_document, parse_override
+from gymctl.config.sources.recipe import Recipe, read_recipe
+from gymctl.config.sources.resolve import resolve_text
+from gymctl.config.sources.yaml_documents import Document, read_document
 from gymctl.config.wording import did_you_mean
-from gymctl.config.yaml_documents import Document, read_document
 from gymctl.errors import ConfigError, InputError, Problem
 
 OWN_KEY = "gymctl"  # top-level settings of gymctl itself; NeMo Gym takes no notice of them

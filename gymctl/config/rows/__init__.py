@@ -1,0 +1,1 @@
+"""Rows: their files, the names of their fields, and where they go."""
