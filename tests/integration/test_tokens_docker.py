@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
-from command_line import EXAMPLE, Folder
+from command_line import EXAMPLE, GYMCTL, Folder
 from free_ports import free_port
 
 from gymctl.config.blocks.hop_tokens import HopTokens
@@ -150,6 +156,74 @@ def test_the_audit_of_the_running_stack_finds_the_tokens(folder: Folder) -> None
     assert not {"tokens-between-servers", "head-without-token", "environment-secret"} & {
         finding["id"] for finding in findings
     }
+
+
+class Client:
+    """Calls an agent and the head through the edge, and never repeats a call."""
+
+    def __init__(self, folder: Folder, port: int) -> None:
+        token = (folder.path / ".gymctl/edge-token").read_text().strip()
+        trust = ssl.create_default_context(cafile=folder.path / ".gymctl/edge-ca.pem")
+        headers = {"authorization": f"Bearer {token}", "x-gymctl-token": "made-up"}
+        self.statuses: Counter[int | str] = Counter()
+        self._http = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, headers=headers, timeout=30)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._call)
+
+    def _call(self) -> None:
+        while not self._stop.is_set():
+            for path in ("/server_instances", f"/servers/{AGENT}/openapi.json"):
+                try:
+                    self.statuses[self._http.get(path).status_code] += 1
+                except httpx.HTTPError as error:
+                    self.statuses[repr(error)] += 1
+            time.sleep(0.02)
+
+    def __enter__(self) -> Client:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._http.close()
+
+
+def test_tokens_are_replaced_while_the_stack_works(folder: Folder, edge_port: int) -> None:
+    before = tokens(folder)
+    started = containers(folder)
+    with Client(folder, edge_port) as client:
+        command = [
+            *GYMCTL,
+            "collect",
+            "-i",
+            str(EXAMPLE / "rows.jsonl"),
+            "-o",
+            "rotated.jsonl",
+            "--num-repeats",
+            "1000",
+        ]
+        collecting = subprocess.Popen(
+            [*command, "--no-report", "--concurrency", "4"], cwd=folder.path, stderr=subprocess.PIPE
+        )
+        time.sleep(3)
+        rotated = [folder.gymctl("secrets", "rotate") for _ in range(2)]
+        assert [done.stdout for done in rotated] == ["6 tokens replaced\n"] * 2, rotated[0].stderr
+        is_collecting = collecting.poll() is None
+        assert collecting.wait(timeout=240) == 0, collecting.stderr
+    assert is_collecting
+    assert (folder.path / "rotated_failures.jsonl").read_text() == ""
+    assert set(client.statuses) == {200}
+    assert client.statuses[200] > 200
+    assert containers(folder) == started
+    after = tokens(folder)
+    assert set(after) == set(before)
+    assert set(after.values()).isdisjoint(before.values())
+    url = f"http://127.0.0.1:{folder.port}/server_instances"
+    for values, status in ((before, 401), (after, 200)):
+        assert httpx.get(url, headers={"x-gymctl-token": values["head_server"]}).status_code == status
+    plan = folder.gymctl("plan")
+    assert plan.returncode == 0, plan.stdout
 
 
 def test_a_plan_shows_a_changed_token_as_a_digest(folder: Folder) -> None:
