@@ -49,7 +49,7 @@ def exit_codes_page() -> str:
     codes: dict[int, list[str]] = {}
     for error in (InputError, GymctlError, EngineError, RunError):
         codes.setdefault(error.exit_code, []).append(error.__name__)
-    introduction = f"Every command ends with one of these codes. {_GENERATED}"
+    introduction = f"Every command ends with one of these codes; the second table has exceptions. {_GENERATED}"
     lines = [
         "| code | meaning | exception in the Python API |",
         "|---|---|---|",

@@ -34,7 +34,7 @@ def check(
     gym_root: GymRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check rows against their environments. Nothing is started.
+    """Check rows against their environments. No stack is started.
 
     Exits with 2 if a row is invalid.
 

@@ -106,7 +106,9 @@ class NoteCode(StrEnum):
 
 
 CODES: Mapping[NoteCode, str] = {
-    NoteCode.SKIPPED_SERVER: "an entry is left out: no file defines it, or +error_on_almost_servers=false skips it",
+    NoteCode.SKIPPED_SERVER: (
+        "an entry is left out: no file defines its server, or +error_on_almost_servers=false skips it"
+    ),
     NoteCode.UNREAD_KEY: "a key that no server reads",
     NoteCode.SAME_NAME: "one server is defined in two files, which are merged",
     NoteCode.DROPPED: "a list or mapping was replaced as a whole, and entries of the old one are lost",

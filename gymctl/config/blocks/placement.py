@@ -70,7 +70,7 @@ _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "str
 
 
 class Placement(Block):
-    """Which machines a server may run on. A ``host`` or the value of a label that begins with ``!`` is excluded."""
+    """Which machines a server may run on. A ``host`` or label value that begins with ``!`` names what is excluded."""
 
     role: Literal["manager", "worker"] | None = Field(None, description="Role of the node in the swarm.")
     host: Annotated[str, BeforeValidator(_constraint), Must(_HOST)] | None = Field(

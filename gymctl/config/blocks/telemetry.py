@@ -62,7 +62,7 @@ class TelemetryKeys(Block):
     )
     traces_enabled: bool = Field(True, description="`false` turns off traces, for a block that NeMo Gym uses too.")
     otlp_protocol: Annotated[str, choice("http/protobuf", "grpc")] | None = Field(
-        None, description="`http/protobuf`, the only protocol of gymctl."
+        None, description="Only `http/protobuf` works with `enabled: true`."
     )
     exporter: Annotated[str, choice("otlp", "console")] = Field(
         "otlp", description="`console` turns off traces of gymctl; NeMo Gym prints its own."

@@ -89,7 +89,7 @@ class NemoGym:
         if self.ray_users:
             users = listing([server.name for server in self.ray_users])
             yield (
-                f"{RAY_SERVICE} is started for {users}; memory: 0.6 GB, plus 0.2 GB per user; "
+                f"{RAY_SERVICE} is started for {users}; memory: 0.6 GB, plus 0.2 GB per server that uses it; "
                 f"+{RAY_ADDRESS_KEY}=ray://HOST:{RAY_CLIENT_PORT} selects an existing cluster instead"
             )
         if self._configured_address and not self._configured_address.startswith("ray://"):

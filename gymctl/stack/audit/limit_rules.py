@@ -66,7 +66,7 @@ LIMIT_RULES = (
     Rule(
         id="memory-files",
         severity=Severity.MEDIUM,
-        title="a file system in memory has no size",
+        title="a file system in memory has no size limit",
         cure="tmpfs: ['/tmp:size=256m']",
         check=each(_unbounded_memory_files),
     ),
@@ -88,7 +88,7 @@ LIMIT_RULES = (
     Rule(
         id="open-files",
         severity=Severity.LOW,
-        title="a container has the daemon's limit of open files",
+        title="a container has the daemon's limit on open files",
         cure="ulimits: {nofile: 65535}",
         check=_unlimited("nofile", "no limit on open files"),
         docker_bench="5.19",
