@@ -186,7 +186,8 @@ def one_node_swarm() -> Iterator[None]:
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     kind: Kind = request.param
     directory = tmp_path_factory.mktemp(str(kind))
-    name = f"gymtest-{getpid()}-{kind}".replace(".", "")
+    # short, since Swarm limits the names of services, which begin with it
+    name = f"gymtest-{getpid()}-{kind.release or 'local'}".replace(".", "")
     with ExitStack() as cleanup:
         if kind.engine == "swarm":
             cleanup.enter_context(one_node_swarm())
