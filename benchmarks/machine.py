@@ -68,7 +68,8 @@ def family(root: int) -> list[int]:
 def listening_on(port: int) -> list[int]:
     """The processes that listen on a TCP port."""
     sockets = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+    lines = [line for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    for line in lines:
         fields = line.split()
         if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
             sockets.add(f"socket:[{fields[9]}]")

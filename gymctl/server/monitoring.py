@@ -135,6 +135,7 @@ class ServerMonitor:
         build.labels(*values, __version__).set(1)
         self._labels = labels
         self._by_code: dict[int, Any] = {}
+        self._by_direction: dict[str, Any] = {}
         self._is_watching = False
         self._start_time = time.time()  # workers are forked later, so theirs is the same
         if MULTIPROCESS_VARIABLE not in os.environ:
@@ -172,8 +173,12 @@ class ServerMonitor:
             return
         for direction, names in _TOKENS:
             count = next((usage[name] for name in names if type(usage.get(name)) is int), 0)
-            if count > 0:
-                self._tokens.labels(self._labels["server"], direction).inc(count)
+            if count <= 0:
+                continue
+            counter = self._by_direction.get(direction)
+            if counter is None:
+                counter = self._by_direction[direction] = self._tokens.labels(self._labels["server"], direction)
+            counter.inc(count)
 
     def page(self) -> tuple[bytes, str]:
         """The metrics as text, and its media type."""
