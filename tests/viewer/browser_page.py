@@ -34,7 +34,7 @@ class PageLog(TypedDict):
     """What a page did since it was opened."""
 
     errors: list[str]
-    """Errors and warnings of the console."""
+    """Errors and warnings of the console, but for those of networks of this machine that came or went."""
     requests: list[str]
     """Addresses that were requested."""
     dialogs: int
