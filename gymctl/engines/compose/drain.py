@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MOST_AT_ONCE = 16
 _PROXY_SIGNAL = "SIGUSR1"  # HAProxy finishes its calls after this signal; SIGTERM ends it at once
 _POLL_S = 0.5
-_NOTICE_S = 1.0  # connections that callers keep open are closed with a reply, not while a request is on its way
+_NOTICE_S = 3.0  # connections that callers keep open are closed with a reply, not while a request is on its way
 _ASK_TO_DRAIN = ("sh", "-c", f"test -e {SESSIONS_FILE} && touch {DRAIN_FILE} && cat {SESSIONS_FILE}")
 
 
