@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from reference_cli import cli_page
-from reference_facts import ENVIRONMENT_VARIABLES, FILES, Section
+from reference_files import FILES
+from reference_variables import ENVIRONMENT_VARIABLES, Section
 
 from gymctl.assets import folder
 from gymctl.config.blocks.schema import bundled_servers

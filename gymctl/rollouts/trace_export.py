@@ -221,7 +221,7 @@ class _NoRedirect(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
-        """None: there is no further request."""
+        """None: the reply is not followed."""
         return None
 
 
@@ -258,7 +258,7 @@ def _set_attributes(target: Any, attributes: Mapping[str, AttributeValue]) -> No
 
 @contextmanager
 def exporting(keys: TelemetryKeys | None, on_event: events.OnEvent) -> Iterator[events.OnEvent]:
-    """What takes the events of a run: spans are sent as ``keys`` says, everything else goes on to ``on_event``.
+    """What takes the events of a run: spans are sent as ``keys`` says, everything else is passed to ``on_event``.
 
     The first failure of the receiver is noted, and at the end how many spans it did not get.
 

@@ -137,8 +137,11 @@ class EndpointClient:
     def _is_plain(self, base: str) -> bool:
         """Whether our own connections do: no TLS, no proxy, and nothing in the address but host, port and path."""
         parts = urlsplit(base)
-        has_more = self._query or parts.query or parts.fragment or "@" in parts.netloc
-        return parts.scheme == "http" and not has_more and base.isascii() and proxy_for(base, os.environ) is None
+        if parts.scheme != "http" or not base.isascii():
+            return False
+        if self._query or parts.query or parts.fragment or parts.username is not None:
+            return False
+        return proxy_for(base, os.environ) is None
 
     def _open(self) -> AiohttpWire:
         """The connections of aiohttp, which takes long to import: a stack's servers start together."""
