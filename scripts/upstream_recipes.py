@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 BASE_URL = "http://policy.example/v1"
+MODEL = "model-of-the-launcher"  # where the recipe has null
 FUNCTIONS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv}
 TRAINER_KEYS = frozenset(
     "is_trajectory_collection effort_levels pad_dynamic_image_shapes invalid_tool_call_patterns thinking_tags "
@@ -121,7 +122,7 @@ def passed_on(whole: Any, block: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: value for key, value in block.items() if key not in TRAINER_KEYS},
         "config_paths": paths,
-        "policy_model_name": whole.policy.model_name,
+        "policy_model_name": whole.policy.model_name or MODEL,
         "policy_api_key": "dummy_key",
         "policy_base_url": BASE_URL,
     }

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from config_files import MODEL, STEPS, TOOL, Folder
+from config_files import MODEL, OPENAI, STEPS, TOOL, Folder
 
 from gymctl.config import MergeOrder
-from gymctl.config.sources.nemo_rl import TRAINER_KEYS
+from gymctl.config.sources.nemo_rl import TRAINER_KEYS, TRAINER_POLICY_KEY
 from gymctl.errors import ConfigError
 
 BASE = f"""
@@ -71,6 +71,18 @@ def test_an_override_and_env_yaml_win_over_a_recipe(recipes: Folder) -> None:
     override = f"++{AGENT}.responses_api_agents.simple_agent.max_steps=9"
     fields = recipes.load("child.yaml", override, environ={"RECIPE_KEY": "k"}).servers[AGENT].fields
     assert (fields["max_steps"], fields["model"]) == (9, "mine")
+
+
+@pytest.mark.parametrize("policy", ["{model_name: null}", "{_override_: true, max_total_sequence_length: 1}"])
+def test_a_recipe_whose_launcher_sets_the_model_needs_only_its_name(recipes: Folder, policy: str) -> None:
+    text = f"defaults: base/recipe.yaml\npolicy: {policy}\nenv: {{nemo_gym: {{config_paths: [{OPENAI}]}}}}\n"
+    recipes.write("launched.yaml", text)
+    base_url = "++policy_base_url=http://policy.example/v1"
+    refusal = recipes.refusal("launched.yaml", base_url)
+    assert "policy_model_name, which is not set" in refusal and "policy_api_key" not in refusal
+    config = recipes.load("launched.yaml", base_url, "++policy_model_name=org/model-8b")
+    assert config.servers["policy_model"].fields["openai_model"] == "org/model-8b"
+    assert config.servers["policy_model"].fields["openai_api_key"] == TRAINER_POLICY_KEY
 
 
 def test_a_note_lists_what_is_not_used(recipes: Folder) -> None:

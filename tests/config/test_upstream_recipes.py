@@ -27,6 +27,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "upstream_recipes.py"
 PYTHON = "GYMCTL_UPSTREAM_07_PYTHON"
 OWN = Path(__file__).parent / "recipes"
 BASE_URL = "http://policy.example/v1"
+LAUNCHED_MODEL = "model-of-the-launcher"  # given where a recipe has none
 
 # Parts of the messages with which upstream and gymctl refuse a recipe.
 REFUSED_BY_BOTH = {
@@ -76,7 +77,9 @@ def _outcome(entry: Mapping[str, Any], folder: Path, root: Path) -> str:
     """What is wrong with a recipe here; empty when nothing is."""
     if entry["error"]:
         reason = next((reason for part, reason in REFUSED_BY_BOTH.items() if part in entry["error"]), "")
-        return f"refused by both: {reason}" if reason else f"upstream refuses it: {entry['error'][:500]}"
+        if not reason or not _refused(entry, folder, root):
+            return f"only upstream refuses it: {entry['error'][:500]}"
+        return f"refused by both: {reason}"
     resolved = {name: _with_vllm_model(value) for name, value in entry["resolved"].items()}
     outside = [f"++{name}.at=http://gpu-1:8000" for name in self_serving(resolved)]
     try:
@@ -89,6 +92,14 @@ def _outcome(entry: Mapping[str, Any], folder: Path, root: Path) -> str:
     return text
 
 
+def _refused(entry: Mapping[str, Any], folder: Path, root: Path) -> bool:
+    try:
+        _load(entry, folder, root)
+    except InputError:
+        return True
+    return False
+
+
 def _with_vllm_model(value: Any) -> Any:
     """A server that has the URL of an endpoint in place of a vLLM of its own: here vllm_model, its base class."""
     fields = value.get("responses_api_models", {}).get(SELF_SERVING_MODEL) if isinstance(value, dict) else None
@@ -99,6 +110,8 @@ def _with_vllm_model(value: Any) -> Any:
 
 
 def _load(entry: Mapping[str, Any], folder: Path, root: Path, *arguments: str) -> Config:
+    if (entry["resolved"] or {}).get("policy_model_name") == LAUNCHED_MODEL:
+        arguments = (f"+policy_model_name={LAUNCHED_MODEL}", *arguments)
     return load_config(
         [str(folder / entry["recipe"]), f"+policy_base_url={BASE_URL}", *arguments],
         cwd=folder,

@@ -102,15 +102,17 @@ def _with_shards(block: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _policy(whole: Mapping[str, Any], resolver: _References) -> dict[str, Any]:
-    """What NeMo RL sets for the policy model, as far as the recipe has it: its address is known only at run time."""
+    """What NeMo RL sets for the policy model, as far as the recipe has it: its address is known only at run time.
+
+    The launcher of a recipe may set the model, which is null in the recipe then.
+    """
     policy = whole.get("policy")
-    name = policy.get("model_name") if isinstance(policy, dict) else None
-    if not isinstance(name, str):
+    if not isinstance(policy, dict):
         return {}
-    return {
-        "policy_model_name": resolver.value(name, ("policy", "model_name")),
-        "policy_api_key": nemo_rl.TRAINER_POLICY_KEY,
-    }
+    settings: dict[str, Any] = {"policy_api_key": nemo_rl.TRAINER_POLICY_KEY}
+    if isinstance(policy.get("model_name"), str):
+        settings["policy_model_name"] = resolver.value(policy["model_name"], ("policy", "model_name"))
+    return settings
 
 
 def _block_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
