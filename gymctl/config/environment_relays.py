@@ -1,4 +1,4 @@
-"""Environment servers that need no process of their own: an agent of any release answers ``/run`` itself.
+"""The agents of environment servers, and those that need no process: an agent of any release answers ``/run`` itself.
 
 Clients of NeMo Gym 0.7 send a rollout to the environment server that names the row's agent. The relay ``legacy_agent``
 only passes it on, so that an entry with the agent's own address does the same.
@@ -6,7 +6,7 @@ only passes it on, so that an entry with the agent's own address does the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gymctl.config.upstream import AGENT_KIND, ENVIRONMENT_KIND, RELAY, RELAY_SUFFIX
@@ -37,13 +37,40 @@ def with_relays(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def agents_of(fields: Mapping[str, Any]) -> list[str]:
     """The agents that an environment server names, ``agent_server`` first: results are attributed to that one."""
+    return list(dict.fromkeys(str(reference["name"]) for reference in _references(fields)))
+
+
+def follow_renamed_agents(
+    before: Mapping[str, Any], values: Mapping[str, Any], moved: Mapping[str, Iterable[str]]
+) -> None:
+    """Let environment servers name an agent as it is called after a directive moved it, as NeMo Gym 0.7 does.
+
+    Args:
+        before: the top level of a configuration before its directives.
+        values: the one after them; references in it are changed.
+        moved: the names that each name at the top level was moved to. An agent moved to several is not followed.
+    """
+    former = {name for name, kind, *_ in _entries(before) if kind == AGENT_KIND}
+    agents = {name for name, kind, *_ in _entries(values) if kind == AGENT_KIND}
+    renamed: dict[str, str] = {}
+    for name in former.intersection(moved).difference(values):
+        targets = agents.intersection(moved[name])
+        if len(targets) == 1:
+            renamed[name] = targets.pop()
+    for _, kind, _, fields in _entries(values):
+        if kind == ENVIRONMENT_KIND:
+            for reference in _references(fields):
+                reference["name"] = renamed.get(str(reference["name"]), reference["name"])
+
+
+def _references(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The references of an environment server to agents, ``agent_server`` first."""
     references = {key: value for key, value in fields.items() if isinstance(value, dict)}
-    named = [
-        str(value["name"])
+    return [
+        value
         for key, value in sorted(references.items(), key=lambda item: item[0] != _AGENT_FIELD)
         if value.get("name") and (value.get("type") == AGENT_KIND or (key == _AGENT_FIELD and "type" not in value))
     ]
-    return list(dict.fromkeys(named))
 
 
 def relay_name(agent: str, implementation: str) -> str:

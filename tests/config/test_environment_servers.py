@@ -51,6 +51,33 @@ def test_a_relay_is_no_server_and_stays_in_the_configuration(folder: Folder) -> 
     assert "weather_relay" in config.values
 
 
+@pytest.mark.parametrize("front", [TURN, RELAY, TURN + RELAY])
+@pytest.mark.parametrize("moved", ["mine: {_inherit_from: asker}\n", "mine: '${inherit_from:asker}'\n"])
+def test_it_follows_an_agent_that_is_moved_to_another_name(folder: Folder, moved: str, front: str) -> None:
+    config = folder.loaded(AGENT + front + moved)
+    assert "mine" in config.servers and "asker" not in config.servers
+    entries = [value["environment_servers"] for value in config.resolved.values() if "environment_servers" in value]
+    assert {fields["agent_server"]["name"] for entry in entries for fields in entry.values()} == {"mine"}
+
+
+def test_it_stays_with_an_agent_that_is_copied(folder: Folder) -> None:
+    config = folder.loaded(AGENT + RELAY + "mine: {_copy: asker}\n")
+    relay = config.resolved["weather_relay"]["environment_servers"]["legacy_agent"]
+    assert relay["agent_server"]["name"] == "asker"
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        "mine: {_inherit_from: asker}\nyours: {_inherit_from: asker}\n",  # which of them is unknown
+        "nested: {mine: {_inherit_from: asker}}\n",  # no server
+    ],
+)
+def test_an_agent_that_is_moved_elsewhere_is_not_there(folder: Folder, moved: str) -> None:
+    (problem,) = folder.problems(AGENT + RELAY + moved)
+    assert "agent_server refers to responses_api_agents/'asker', which is not defined" in problem
+
+
 @pytest.mark.parametrize("text", [TURN, RELAY])
 def test_the_agent_must_be_there(folder: Folder, text: str) -> None:
     (problem,) = folder.problems(AGENT + text.replace("name: asker", "name: aksen"))

@@ -3,6 +3,7 @@
 ``${swap_key:a.b}`` (0.2), ``${inherit_from:a.b}`` and ``_inherit_from: a.b`` move (the source is gone afterwards);
 ``${copy:a.b}`` and ``_copy: a.b`` copy; the keys next to a property override the copied ones. ``_delete_key: "k, l"``
 drops keys: those written next to it before, the others after. Sources are read as they were before any directive.
+An environment server follows an agent that is moved to another name.
 Unlike upstream, a source that itself inherits is followed, and directives work in list items too.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
+from gymctl.config.environment_relays import follow_renamed_agents
 from gymctl.config.nested import copied, follow
 from gymctl.config.sources.merge import merge_plain
 from gymctl.config.vocabulary import MISSING
@@ -37,7 +39,9 @@ class _Directive:
 def apply_directives(merged: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
     """A copy of ``merged`` with every directive carried out; what cannot be done becomes a problem."""
     directed: dict[str, Any] = copied(merged)
-    _Pass(directed, copied(merged), findings).walk(directed, ())
+    directives = _Pass(directed, copied(merged), findings)
+    directives.walk(directed, ())
+    follow_renamed_agents(merged, directed, directives.moved)
     return directed
 
 
@@ -46,6 +50,8 @@ class _Pass:
     whole: dict[str, Any]
     before: dict[str, Any]
     findings: Findings
+    moved: dict[str, set[str]] = field(default_factory=dict)
+    """The names that each name at the top level was moved to."""
     _active: list[tuple[str, ...]] = field(default_factory=list)
     _directives: int = 0
     """Directives that have been carried out so far: those of copies of copies multiply."""
@@ -103,6 +109,8 @@ class _Pass:
         source = self._source(directive.source, path)
         if directive.moves:
             self._remove(directive.source, path)
+            if len(directive.source) == len(path) == 1:
+                self.moved.setdefault(directive.source[0], set()).add(str(path[0]))
         if not self._is_full:
             self.findings.origins.graft(directive.source, path)
         if not directive.is_property or source == MISSING:
