@@ -88,13 +88,15 @@ def refuse_tokens(config: Config, engine: str) -> None:
 
 
 def store_local_tokens(config: Config, directory: Path) -> None:
-    """Write the files with the tokens of a stack of the local engine; none without ``tokens: true``.
+    """Write the files with the tokens of a stack of the local engine; without ``tokens: true``, remove earlier ones.
 
     Raises:
         InputError: earlier ones cannot be read, or the stack is one of several machines.
         EngineError: the directory cannot be written.
     """
     if not config.tokens:
+        for path in tokens_path(directory).parent.glob(f"{SECRET_PREFIX}*"):
+            path.unlink(missing_ok=True)
         return
     if config.membership is not None:
         refuse_tokens(config, "with --role")

@@ -30,7 +30,7 @@ class RunSpec:
         limit: read that many input lines only.
         num_repeats: rollouts per row, for all agents or by agent name (``_default`` for those not named).
         concurrency: rollouts in flight at most; ``"auto"`` finds a number itself (``concurrency.Adaptive``).
-        resume: go on with what ``output`` already holds.
+        resume: continue the run whose results ``output`` has.
         force: resume although the run's identity differs; without ``resume``, overwrite what an earlier run left
             (otherwise that is kept under the next free number: ``rollouts.1.jsonl``).
         retry_failed: on resume, try again what failed for good before.

@@ -39,7 +39,7 @@ _KINDS = tuple(kind.value for kind in ServerKind)
 
 @dataclass(frozen=True)
 class Settings:
-    """One server's view of the configuration. ``peers`` maps server names to base URLs; ``notice_s``: see leaving."""
+    """One server's view of the configuration. ``peers`` maps names to base URLs; ``notice_s``: see ``Runner``."""
 
     name: str
     kind: str

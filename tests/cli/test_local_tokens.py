@@ -76,6 +76,15 @@ def test_commands_have_the_tokens_and_others_do_not(gymctl: Gymctl, stack: Path)
     assert gymctl("secrets", "token", "head").out.strip() == token
 
 
+def test_tokens_end_with_the_stack_that_has_them(gymctl: Gymctl, stack: Path) -> None:
+    other = stack / ".gymctl/secrets/GYM_KEY"
+    other.write_text("of a rendered file in this directory")
+    without = gymctl("up", EXAMPLE, "--engine", "local", f"+head_server.port={free_port()}")
+    assert without.code == 0, without.err
+    assert [path.name for path in (stack / ".gymctl/secrets").iterdir()] == ["GYM_KEY"]
+    assert gymctl("secrets", "token", "head").code == 2
+
+
 def test_no_token_is_written_anywhere_else(gymctl: Gymctl, stack: Path) -> None:
     gymctl("collect", "-i", EXAMPLE / "rows.jsonl", "-o", "out.jsonl")
     shown = gymctl("status", "--json").out + gymctl("logs").out + gymctl("config", "show", EXAMPLE, "++tokens=true").out
