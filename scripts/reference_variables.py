@@ -83,7 +83,11 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 "vLLM starts.",
             ),
             ("HF_ENDPOINT", "Address of the Hugging Face Hub that `gymctl data` downloads from."),
-            ("XDG_CACHE_HOME", "Location of the cache for data sets from GitLab. Default: `~/.cache`."),
+            (
+                "XDG_CACHE_HOME",
+                "Location of the cache for data sets from GitLab, and for indexes of results in read-only directories. "
+                "Default: `~/.cache`.",
+            ),
             ("NO_COLOR, TERM", "Output has no colors if `NO_COLOR` is set or `TERM` is `dumb`."),
             ("TMPDIR", "Directory in which image builds are staged."),
             ("HOME", "Location of `~` and of the default directories above."),
@@ -102,7 +106,8 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
     ),
     (
         "Proxies and certificates",
-        "Passed to image builds, model servers, resources servers and vLLM: [Deployment](../deployment.md#proxies).",
+        "Passed to image builds, and to model servers, resources servers and vLLM if they have outbound access "
+        "([Deployment](../deployment.md#proxies)).",
         (
             (
                 "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY",
@@ -150,7 +155,7 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ),
             (
                 "HF_TOKEN_PATH, HF_HUB_OFFLINE",
-                "In vLLM's containers: the file with the token; 1 if the model is a directory: nothing is fetched.",
+                "In vLLM's containers: the file with the token; 1 if the model is a directory (nothing is fetched).",
             ),
             ("RAY_AUTH_MODE", "In Ray's containers: `disabled`, since only the stack's network reaches them."),
             (
@@ -160,7 +165,7 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ("GYMCTL_PROXY", "In a proxy for replicas, and in the edge: its configuration."),
             (
                 "GYMCTL_PROMETHEUS, GYMCTL_ALERTS, GYMCTL_VLLM_ALERTS",
-                "In the container of Prometheus: its configuration and the rules of alerts.",
+                "In the container of Prometheus: its configuration and the alert rules.",
             ),
             (f"{JOB_VARIABLE}, {CONTAINER_VARIABLE}", "In a collector's container: what to collect; its own name."),
         ),

@@ -22,7 +22,12 @@ KindOption = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="File, or directory for atif.", show_default="ROLLOUTS_TARGET_KIND.jsonl"),
+    typer.Option(
+        "--output",
+        "-o",
+        help="File, or directory for atif.",
+        show_default="next to ROLLOUTS, named after the target and the kind",
+    ),
 ]
 ReasoningOption = Annotated[ReasoningStyle, typer.Option("--reasoning", help="Where to put the model's reasoning.")]
 Arguments = Annotated[

@@ -169,7 +169,7 @@ class ContainerSettings(Block):
         (), description="Additional networks of its container."
     )
     egress: Annotated[bool, Must(_EGRESS)] | None = Field(
-        None, description="Whether it can reach addresses outside the stack; by default if its settings name one."
+        None, description="Whether it can reach addresses outside the stack; by default, true if its settings name one."
     )
     logging: Annotated[LogSettings, BeforeValidator(_logging), Must(_LOGGING)] | None = Field(
         None, description="Log driver of its container."

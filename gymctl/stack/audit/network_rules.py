@@ -178,7 +178,7 @@ NETWORK_RULES = (
     Rule(
         id="environment-reaches-model",
         severity=Severity.HIGH,
-        title="an environment can reach a model server, and so its key, that it does not call",
+        title="an environment can reach a model server that it does not call, and thus use its key",
         cure="render the file again with this version: gymctl render",
         check=_environments_and_models,
     ),

@@ -128,7 +128,7 @@ PRIVILEGE_RULES = (
         id="sensitive-folder",
         severity=Severity.HIGH,
         title="a container can read a directory of the system",
-        cure="mount the directory with the data only, such as ./data:/data:ro",
+        cure="mount only the directory with the data, such as ./data:/data:ro",
         check=each(_sensitive_folders),
         docker_bench="5.6",
     ),
@@ -181,7 +181,7 @@ PRIVILEGE_RULES = (
     Rule(
         id="new-privileges",
         severity=Severity.MEDIUM,
-        title="a program in a container can gain rights, such as by setuid",
+        title="a program in a container can gain rights, for example through setuid",
         cure="security_opt: ['no-new-privileges:true']",
         check=when(_may_gain_privileges, "security_opt does not contain no-new-privileges:true"),
         docker_bench="5.26",

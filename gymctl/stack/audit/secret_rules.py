@@ -168,7 +168,7 @@ SECRET_RULES = (
         id="ray-dashboard",
         severity=Severity.HIGH,
         title="every user of the machine can run code on the Ray cluster",
-        cure="remove dashboard_port from the ray block",
+        cure="ray: {dashboard: false}",
         check=each(_ray_dashboard),
     ),
     Rule(
