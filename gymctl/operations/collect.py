@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -86,9 +86,10 @@ def collect_run(spec: RunSpec, on_event: OnEvent, directory: Path | None = None,
     directory = stack_directory(directory)
     state = load_state(directory)
     identity = {"config": state.config_digest, "code": dict(state.code), **spec.identity}
-    spec = replace(spec, identity=identity, agents=agents_of(state), routes=routes_of(state, stored_token(directory)))
     engine = engine_of(directory)
-    spec = replace(spec, manifest=run_manifest(state, directory))
+    spec = replace(spec, identity=identity, agents=agents_of(state), manifest=run_manifest(state, directory))
+    routes = routes_of(state, stored_token(directory), spec.manifest["configuration"])
+    spec = replace(spec, routes=routes)
     metrics = collector_address(spec.manifest["configuration"], engine)
     spec = replace(spec, metrics=metrics, metrics_token=stored_metrics_token(directory))
     telemetry = stored_telemetry(directory, spec.manifest["configuration"])
@@ -155,15 +156,18 @@ def agents_of(state: StackState) -> tuple[str, ...]:
     raise InputError(f"the stack {state.name} has no agent", hint)
 
 
-def routes_of(state: StackState, token: str = "") -> RowRoutes:
-    """Where the configuration of a running stack leads rows to; nowhere, when its head does not answer.
+def routes_of(state: StackState, token: str = "", saved: Mapping[str, Any] | None = None) -> RowRoutes:
+    """Where the configuration of a running stack leads rows to; nowhere, when it is not known.
 
-    ``token`` is the head's; empty: it needs none.
+    Args:
+        state: the stack's; its head is asked.
+        token: the head's; empty: it needs none.
+        saved: the configuration that was saved with the stack, for a head that does not answer here, as on a Swarm.
     """
     from gymctl.config.rows.row_routes import RowRoutes, read_routes
     from gymctl.engines.remote_servers import published_values
 
-    values = published_values(state.head_url, token)
+    values = published_values(state.head_url, token) or saved
     return read_routes(values) if values else RowRoutes()
 
 
