@@ -8,7 +8,8 @@ import pytest
 
 from gymctl.config import load_config
 from gymctl.config.rows.row_routes import RowRoutes, read_routes
-from gymctl.engines.state import ServerAddress, StackState
+from gymctl.engines.server_address import ServerAddress
+from gymctl.engines.state import StackState
 from gymctl.operations.collect import routes_of
 from gymctl.operations.configuration import masked_configuration
 
