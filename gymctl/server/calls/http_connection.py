@@ -98,14 +98,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_silent(self) -> bool:
         """Whether no data waits in the socket."""
-        opened = None
-        if self._transport is not None:
-            opened = self._transport.get_extra_info("socket")
-        if opened is None:
-            return True
-        poll = select.poll()
-        poll.register(opened.fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return self._transport is None or has_no_data(self._transport)
 
     @property
     def reusable(self) -> bool:
@@ -283,3 +276,13 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
         self.close()
+
+
+def has_no_data(transport: asyncio.BaseTransport) -> bool:
+    """Whether nothing has come in that the socket of ``transport`` still holds."""
+    opened = transport.get_extra_info("socket")
+    if opened is None:
+        return True
+    poll = select.poll()
+    poll.register(opened.fileno(), select.POLLIN)
+    return not poll.poll(0)

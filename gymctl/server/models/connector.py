@@ -7,11 +7,12 @@ response, in which such a second one arrives.
 
 from __future__ import annotations
 
-import select
 import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+
+from gymctl.server.calls.http_connection import has_no_data
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -42,9 +43,4 @@ def _is_quiet(protocol: ResponseHandler) -> bool:
     """Whether nothing has come in since the last response: neither parsed by aiohttp, nor still in the socket."""
     if protocol.should_close or protocol.transport is None or protocol.transport.is_closing():
         return False
-    socket = protocol.transport.get_extra_info("socket")
-    if socket is None:
-        return True
-    poll = select.poll()
-    poll.register(socket.fileno(), select.POLLIN)
-    return not poll.poll(0)
+    return has_no_data(protocol.transport)
