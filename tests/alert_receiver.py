@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from background_server import in_background
 
 PATIENCE_S = 300
 
@@ -58,11 +59,5 @@ def receiving(host: str = "127.0.0.1") -> Iterator[AlertReceiver]:
 
     server = ThreadingHTTPServer((host, 0), Handler)
     receiver = AlertReceiver(server.server_address[1])
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with in_background(server):
         yield receiver
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
