@@ -74,7 +74,7 @@ def server_token(server: str, directory: Path | None = None) -> str:
         server = HEAD_NAME
     if server not in tokens:
         names = [HEAD_SERVICE if name == HEAD_NAME else name for name in tokens]
-        raise InputError(f"the stack {state.name} has no server {server!r}", suggestion(server, names, "there are "))
+        raise InputError(f"the stack {state.name} has no server {server!r}", suggestion(server, names))
     return tokens[server][0]
 
 
