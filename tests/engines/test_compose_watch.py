@@ -65,3 +65,25 @@ def test_nobody_is_waited_for_in_vain(watched: WatchStart) -> None:
     assert watched(Compose(None, None), [ENDED, RAY, CANNOT_START], [])[1] == 1  # it cannot be
     assert watched(Compose(None, 1, 1), [ENDED, WAITS], [ENDED, WAITS], [])[1] == 2  # Compose gave up
     assert watched(Compose(None, None), [ENDED, WAITS], [], timeout=-1.0)[1] == 1  # its time is over
+
+
+def test_a_container_that_ends_while_compose_replaces_it_is_not_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_POLL_S", 0.0)
+    restarted = Container("a", "broken", "exited", "", "t2", exit_code=143)
+    replacement = Container("b", "broken", "running", "healthy", "t3")
+    looks = iter([[restarted], [replacement]])
+    monkeypatch.setattr(module, "find_containers", lambda client, project: next(looks))
+    watch = Watch(None, "demo", {"broken": "broken"}, lambda event: None, {"a": ENDED})
+    watch.until_healthy(Compose(None, 0), 60.0)  # type: ignore[arg-type]
+    assert not list(looks)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_container_that_was_started_again_and_ended_is_a_failure(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    monkeypatch.setattr(module, "_POLL_S", 0.0)
+    monkeypatch.setattr(module, "log_tail", lambda client, container: ())
+    restarted = Container("a", "broken", "exited", "", "t2", exit_code=3)
+    monkeypatch.setattr(module, "find_containers", lambda client, project: [restarted])
+    watch = Watch(None, "demo", {"broken": "broken"}, lambda event: None, {"a": ENDED})
+    with pytest.raises(ServerFailed, match="broken ended with code 3"):
+        watch.until_healthy(Compose(code, code), 60.0)  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ class Watch:
     """One start of a stack: the servers that must get healthy, and how their containers were before.
 
     Compose recreates and restarts containers while it works: until it has ended, a container that was there before
-    and has not been restarted is not part of this start.
+    is not judged, since Compose may be stopping it.
     """
 
     client: docker.DockerClient
@@ -121,15 +121,21 @@ class Watch:
 
     def _first_failure(self, containers: Iterable[Container], code: int | None) -> ServerFailed | None:
         for container in containers:
-            earlier = self.before.get(container.id)
-            stale = earlier is not None and earlier.started_at == container.started_at
-            # after a failed Compose a stopped container is one that Compose did not come to
-            judged = not stale or code == 0 or (code is not None and container.state in ("running", "restarting"))
-            if not judged or container.service not in self.servers:
+            if container.service not in self.servers or not self._is_judged(container, code):
                 continue
-            if reason := self._failure(container, earlier):
+            if reason := self._failure(container, self.before.get(container.id)):
                 return self._failed(container.service, reason, log_tail(self.client, container))
         return None
+
+    def _is_judged(self, container: Container, code: int | None) -> bool:
+        """Whether a container is part of this start; ``code`` is that of Compose, once it has ended."""
+        earlier = self.before.get(container.id)
+        if earlier is None or code == 0:
+            return True
+        if code is None:
+            return False
+        # after a failed Compose a stopped container that was not restarted is one that Compose did not come to
+        return earlier.started_at != container.started_at or container.state in ("running", "restarting")
 
     def _failure(self, container: Container, earlier: Container | None) -> str:
         """How a container has failed, as the end of a sentence; empty when it has not."""
