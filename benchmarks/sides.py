@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import machine
+from gymctl.config import upstream
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SERVICES = REPOSITORY / "services"
@@ -42,8 +43,18 @@ class Stack:
     seconds: float  # from the start to the last server's first answer
 
     def processes(self, *names: str) -> list[int]:
-        """The processes that listen on the servers' ports; all servers when none is named."""
-        return sorted({pid for name in names or self.ports for pid in machine.listening_on(self.ports[name])})
+        """The processes that listen on the servers' ports; all servers when none is named.
+
+        Raises:
+            RuntimeError: no process listens on the port of one of them: it has ended.
+        """
+        found: set[int] = set()
+        for name in names or self.ports:
+            processes = machine.listening_on(self.ports[name])
+            if not processes:
+                raise RuntimeError(f"{name} has ended: no process listens on port {self.ports[name]}")
+            found.update(processes)
+        return sorted(found)
 
     def family(self) -> list[int]:
         """All processes of the stack."""
@@ -107,11 +118,15 @@ class Side:
         return "\n".join([*lines, "wait"])
 
     def _environments(self, servers: Sequence[Server]) -> str:
-        """Where NeMo Gym's servers find what they need installed, as its options."""
+        """Where NeMo Gym's servers find what they need installed, as its options.
+
+        Release 0.7.0 also starts an environment server for each agent that has none.
+        """
         if self.checks_venvs:
             return f"+uv_venv_dir={self.folder}/checked-venvs +uv_cache_dir={self.folder}/uv-cache"
-        for server in servers:
-            place = self.folder / "venvs" / server.kind / server.implementation
+        folders = {(server.kind, server.implementation) for server in servers}
+        for kind, implementation in folders | {(upstream.ENVIRONMENT_KIND, upstream.RELAY)}:
+            place = self.folder / "venvs" / kind / implementation
             place.mkdir(parents=True, exist_ok=True)
             if not (place / ".venv").exists():
                 (place / ".venv").symlink_to(self.python.parent.parent)
