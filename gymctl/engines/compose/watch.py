@@ -128,7 +128,7 @@ class Watch:
         return None
 
     def _is_judged(self, container: Container, code: int | None) -> bool:
-        """Whether a container is part of this start; ``code`` is that of Compose, once it has ended."""
+        """Whether a container is part of this start; ``code`` is Compose's exit code, once it has ended."""
         earlier = self.before.get(container.id)
         if earlier is None or code == 0:
             return True
