@@ -19,6 +19,7 @@ from gymctl.server.calls.client import Client, HopFailed
 from gymctl.server.conversation import Conversation
 from gymctl.server.endpoints import endpoint, invalid
 from gymctl.server.episodes import NO_TOOLS, AgentSessionRequest, begin_agent_session, close_agent_session
+from gymctl.server.kept_bodies import KEEP, LEAST_BYTES, continuing, is_not_kept, kept_name
 from gymctl.server.message import TOOL_ERRORS_HEADER, Call, Reply, failure_sentence, json_reply
 from gymctl.server.metrics_reply import baseline_reply
 from gymctl.server.models.answers import Api, read_answer
@@ -78,15 +79,41 @@ class Rollout:
         Raises:
             HopFailed: it did not answer with a Response.
         """
-        if isinstance(params, Conversation):
-            body = params.body
-        else:
-            body = exact_json.dumps(params)
-        reply = await self._timed("model", self._model, Api.RESPONSES.value, body, self.model_cookies)
+        started = time.perf_counter()
+        try:
+            if isinstance(params, Conversation):
+                reply = await self._converse(params)
+            else:
+                reply = await self._ask_model(exact_json.dumps(params))
+        finally:
+            self._note("model", started)
+        if reply.status >= 400:
+            raise HopFailed.of(self._model, Api.RESPONSES.value, reply)
         if reply.cookies:
             self.model_cookies = reply.cookies
         # Also a server that is not ours may pass on what is not an answer.
         return read_answer(Api.RESPONSES, reply.body, self._model, status=reply.status).value
+
+    async def _converse(self, conversation: Conversation) -> Reply:
+        """The model server's reply to a conversation; only what is new is sent to a server that keeps the rest."""
+        if conversation.continues:
+            continued = continuing(conversation.continues, conversation.length_kept)
+            reply = await self._ask_model(conversation.rest, continued)
+            if not is_not_kept(reply):
+                conversation.kept_as(kept_name(reply))
+                return reply
+        body = conversation.body
+        if len(body) < LEAST_BYTES:
+            return await self._ask_model(body)
+        reply = await self._ask_model(body, KEEP)
+        conversation.kept_as(kept_name(reply))
+        return reply
+
+    async def _ask_model(self, body: bytes, conversation: str = "") -> Reply:
+        return await self._client.post(
+            self._model, Api.RESPONSES.value, body,
+            cookies=self.model_cookies, deadline=self._deadline, conversation=conversation,
+        )  # fmt: skip
 
     async def tool(self, name: str, arguments: dict[str, Any]) -> str:
         """Call a tool that the row offers; what it answers is the text that the model gets.

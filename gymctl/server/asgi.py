@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.errors import GymctlError
 from gymctl.server.disconnect import while_wanted
 from gymctl.server.episodes import plain_path
-from gymctl.server.message import DEADLINE_HEADER, PASSED_HEADERS, Call, Reply
+from gymctl.server.message import CONVERSATION_HEADER, DEADLINE_HEADER, PASSED_HEADERS, Call, Reply
 from gymctl.server.request_checks import RequestChecks
 from gymctl.server.rollout_context import ROLLOUT_HEADER, TRACE_HEADER, begin_request, begin_trace
 from gymctl.server.run.startup import StartFailed, start
@@ -28,6 +28,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 log = logging.getLogger("gymctl.server")
 
 _DEADLINE = DEADLINE_HEADER.encode()
+_CONVERSATION = CONVERSATION_HEADER.encode()
 _ROLLOUT = ROLLOUT_HEADER.encode()
 _TRACE = TRACE_HEADER.encode()
 _MOST_DIGITS = 15  # of a deadline in milliseconds: more are as good as none
@@ -180,6 +181,8 @@ def call_of(scope: Scope, body: bytes) -> Call:
             call.traceparent = begin_trace(value)
         elif key == _DEADLINE and value.isdigit() and len(value) <= _MOST_DIGITS:
             call.deadline = time.monotonic() + int(value) / 1000
+        elif key == _CONVERSATION:
+            call.conversation = value.decode("latin-1")
     return call
 
 

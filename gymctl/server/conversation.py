@@ -28,6 +28,8 @@ class Conversation:
         self._end = b"]" + encoded
         self._beginning = bytearray(b'{"input":[')
         self._has_items = False
+        self._kept = ""
+        self._length_kept = 0
         self.add(input_items(params.get("input")))
 
     def add(self, items: Iterable[Mapping[str, Any]]) -> None:
@@ -42,3 +44,23 @@ class Conversation:
     def body(self) -> bytes:
         """The create params as JSON."""
         return b"".join((self._beginning, self._end))
+
+    @property
+    def continues(self) -> str:
+        """The name under which the model server keeps the beginning; empty when it keeps none."""
+        return self._kept
+
+    @property
+    def length_kept(self) -> int:
+        """Bytes of ``body`` that the model server has kept."""
+        return self._length_kept
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the bytes that the model server has kept."""
+        return b"".join((memoryview(self._beginning)[self._length_kept :], self._end))
+
+    def kept_as(self, name: str) -> None:
+        """Remember that the model server keeps ``body``, as it is now, under a name; an empty one: that it does not."""
+        self._kept = name
+        self._length_kept = len(self._beginning)

@@ -27,8 +27,10 @@ DEADLINE_HEADER = "x-gym-timeout-ms"
 TOOL_ERRORS_HEADER = "x-gym-tool-errors"
 # The spans of a traced request (``gymctl.server.tracing``).
 SPANS_HEADER = "x-gym-spans"
+# Whether the body of a call is kept, or continues one that was (``kept_bodies``).
+CONVERSATION_HEADER = "x-gym-conversation"
 # Headers of a reply that its caller sees.
-PASSED_HEADERS = ("retry-after", "server-timing", TOOL_ERRORS_HEADER, SPANS_HEADER)
+PASSED_HEADERS = ("retry-after", "server-timing", TOOL_ERRORS_HEADER, SPANS_HEADER, CONVERSATION_HEADER)
 # On a 503: the server is leaving and has not looked at the request, which may go to another one as if never sent.
 NOT_TAKEN_HEADER = "x-gym-not-taken"
 
@@ -38,7 +40,8 @@ class Call:
     """One request. ``deadline`` is a point on ``time.monotonic()``'s scale, or None.
 
     ``place`` is the address of ours that the caller dialled; empty within one process. ``traceparent`` is the trace
-    that the call is part of (W3C's header); empty where it is not traced.
+    that the call is part of (W3C's header); empty where it is not traced. ``conversation`` is the value of
+    ``CONVERSATION_HEADER``.
     """
 
     path: str
@@ -49,6 +52,7 @@ class Call:
     headers: Sequence[tuple[bytes, bytes]] = ()
     place: str = ""
     traceparent: str = ""
+    conversation: str = ""
 
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""

@@ -148,13 +148,23 @@ class Client:
         *,
         cookies: Mapping[str, str] | None = None,
         deadline: float | None = None,
+        conversation: str = "",
     ) -> Reply:
         """POST ``body`` to a server and return its reply, whatever the status.
+
+        Args:
+            server: its name.
+            path: of the endpoint.
+            body: JSON.
+            cookies: to send.
+            deadline: on ``time.monotonic()``'s scale.
+            conversation: whether the body is kept, or continues one that was (``kept_bodies``).
 
         Raises:
             HopFailed: there was no reply (connect, reset, timeout).
         """
-        return await self._sending(server, Call(path, body, "POST", cookies or {}, deadline))
+        call = Call(path, body, "POST", cookies or {}, deadline, conversation=conversation)
+        return await self._sending(server, call)
 
     async def get(self, server: str, path: str, *, deadline: float | None = None) -> Reply:
         """GET from a server; as ``post``."""

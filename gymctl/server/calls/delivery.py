@@ -15,7 +15,15 @@ from gymctl.server.calls.connection_pool import Address, ConnectError, Connectio
 from gymctl.server.calls.deadlines import Deadlines
 from gymctl.server.calls.http_connection import BrokenConnectionError, Response
 from gymctl.server.hop_tokens import TokenFile
-from gymctl.server.message import DEADLINE_HEADER, JSON, NOT_TAKEN_HEADER, PASSED_HEADERS, Call, Reply
+from gymctl.server.message import (
+    CONVERSATION_HEADER,
+    DEADLINE_HEADER,
+    JSON,
+    NOT_TAKEN_HEADER,
+    PASSED_HEADERS,
+    Call,
+    Reply,
+)
 from gymctl.server.rollout_context import ROLLOUT_HEADER, TRACE_HEADER, current_rollout, current_traceparent
 
 if TYPE_CHECKING:
@@ -88,6 +96,8 @@ class Delivery:
         fields = {DEADLINE_HEADER: str(int(remaining * 1000))}
         if call.cookies:
             fields["cookie"] = "; ".join([f"{name}={value}" for name, value in call.cookies.items()])
+        if call.conversation:
+            fields[CONVERSATION_HEADER] = call.conversation
         rollout = current_rollout()
         if rollout is not None:
             fields[ROLLOUT_HEADER] = rollout.header

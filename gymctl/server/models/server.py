@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from gymctl.config.vocabulary import ENDPOINT_PROBE, ServerKind
 from gymctl.server.base import Server
+from gymctl.server.calls.client import Client
 from gymctl.server.endpoints import endpoint
+from gymctl.server.kept_bodies import KeptBodies
 from gymctl.server.message import Call, Reply, json_object, json_reply
 from gymctl.server.sessions import Session
+from gymctl.server.settings import Settings
+
+_RESPONSES = "/v1/responses"
 
 
 class ModelServer(Server):
@@ -20,6 +26,13 @@ class ModelServer(Server):
 
     kind: ClassVar[str] = ServerKind.MODEL.value
     stateless: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        super().__init__(settings, client)
+        place = ("POST", _RESPONSES)
+        route = self.endpoints[place]
+        # a call of the Responses API may continue an earlier one
+        self.endpoints[place] = replace(route, invoke=KeptBodies(self.most_body_mb).around(route.invoke))
 
     async def responses(self, params: dict[str, Any], session: Session) -> dict[str, Any]:
         """Create params of the Responses API to a Response."""
@@ -38,7 +51,7 @@ class ModelServer(Server):
         """Test this server's endpoints now and return ``{"problems": [...]}``; ``gymctl up`` calls it once."""
         return json_reply({"problems": await self.endpoint_problems()})
 
-    @endpoint("/v1/responses")
+    @endpoint(_RESPONSES)
     async def responses_call(self, call: Call, session: Session) -> Reply:
         """Answer a call of OpenAI's Responses API."""
         return await _on_params(call, session, self.responses)
