@@ -17,7 +17,7 @@ def main(config_file: str, head_port: str) -> None:
     from gymctl.config import load_config
     from gymctl.engines.local.addresses import plan_addresses
     from gymctl.engines.local.process import serve_until_told
-    from gymctl.server.run.serve import raise_file_limit
+    from gymctl.server.run.open_files import raise_file_limit
 
     raise_file_limit()
     arguments = [f"+config_paths=[{config_file}]", "+head_server.host=127.0.0.1", f"+head_server.port={head_port}"]

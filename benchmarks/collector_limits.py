@@ -83,7 +83,7 @@ def main() -> None:
     if options.serve:
         import uvloop
 
-        from gymctl.server.run.serve import raise_file_limit
+        from gymctl.server.run.open_files import raise_file_limit
 
         raise_file_limit()
         uvloop.run(serve(options.serve, options.bytes, options.delay))

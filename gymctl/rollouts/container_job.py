@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ from gymctl.server.calls.client import Client
 from gymctl.server.calls.http import HttpTransport
 from gymctl.server.calls.moving import Look, MovingTransport
 from gymctl.server.hop_tokens import TokenFile
-from gymctl.server.run.serve import WANTED_FILES, raise_file_limit
+from gymctl.server.run.open_files import open_files, raise_file_limit
 from gymctl.server.settings import DEFAULT_PATIENCE_S, PATIENCE_VARIABLE, seconds
 
 JOB_VARIABLE = "GYMCTL_JOB"
@@ -116,14 +115,6 @@ def connections(run: RunSpec) -> int:
     if run.concurrency == "auto":
         return CONNECTIONS
     return run.concurrency
-
-
-def open_files() -> int:
-    """How many files this process may have open."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return WANTED_FILES
-    return soft
 
 
 def _stop_at_end_of_input(stop: asyncio.Event) -> None:

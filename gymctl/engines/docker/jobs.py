@@ -21,6 +21,7 @@ from gymctl.engines.protocol import Job, JobMount, JobResult
 from gymctl.engines.runner import OnLine, run, stream
 from gymctl.engines.state import StackState, current_umask
 from gymctl.errors import EngineError
+from gymctl.server.run.open_files import WANTED_FILES
 from gymctl.stack.labels import JOB, STACK
 from gymctl.stack.limits import COLLECTOR
 from gymctl.stack.networks.membership import is_egress
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from gymctl.stack import StackPlan
 
-WANTED_FILES = 65535
 NAME_VARIABLE = "GYMCTL_CONTAINER"  # a job's own name, so that it can say how it is stopped
 _DOCKER_RUN_FAILED = (125, 126, 127)
 _OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(\S+)", re.MULTILINE)

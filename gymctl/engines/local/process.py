@@ -108,7 +108,7 @@ def runs_local_engine(pid: int) -> bool:
 
 def main() -> None:
     """Entry point of the background process."""
-    from gymctl.server.run.serve import raise_file_limit
+    from gymctl.server.run.open_files import raise_file_limit
 
     document = json.load(sys.stdin)
     raise_file_limit()

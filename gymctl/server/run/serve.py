@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import socket
 import sys
 from contextlib import suppress
@@ -21,6 +20,7 @@ from gymctl.server.calls.http import HttpTransport
 from gymctl.server.run.draining import watch_for_drain
 from gymctl.server.run.log_level import log_format, log_level
 from gymctl.server.run.log_lines import format_as, log_to_stderr
+from gymctl.server.run.open_files import open_files, quick_connections, raise_file_limit, slow_connections
 from gymctl.server.run.workers import listen, run_workers
 from gymctl.server.sessions import SessionStore
 from gymctl.server.settings import Settings, settings_from_environment
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 # Longer than any client's keep-alive (ours and upstream's: 15 s), or a request meets a socket that is being closed.
 KEEP_ALIVE_S = 75
 BACKLOG = 4096
-MOST_CONNECTIONS = 16_384  # to model servers; rollouts beyond that wait in line here
-WANTED_FILES = 65535
 # A container's health probe looks at the age of this file, so that it need not start Python.
 READY_FILE = Path("/tmp/gymctl-ready")  # noqa: S108 - the container's own tmpfs
 _BEAT_S = 5.0
@@ -129,16 +127,12 @@ def _workers(server: HostedServer) -> int:
 
 def transport(settings: Settings) -> Transport:
     """The transport to a server's peers, with the number of connections that the open-file limit leaves for it."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        files = WANTED_FILES
-    else:
-        files = soft
+    files = open_files()
     here = HttpTransport(
         settings.peers,
-        max(64, files // 24),
+        quick_connections(files),
         slow=settings.models,
-        slow_limit=min(MOST_CONNECTIONS, files // 8),
+        slow_limit=slow_connections(files),
         patience_s=settings.patience_s,
         tokens=settings.tokens,
     )
@@ -146,7 +140,7 @@ def transport(settings: Settings) -> Transport:
         return here
     from gymctl.server.calls.remote import AcrossMachines
 
-    return AcrossMachines(here, settings.remote, settings.head_url, min(MOST_CONNECTIONS, files // 8))
+    return AcrossMachines(here, settings.remote, settings.head_url, slow_connections(files))
 
 
 async def _run(runner: Any, server: HostedServer, sockets: list[socket.socket] | None) -> None:
@@ -197,15 +191,3 @@ def calm_garbage_collection() -> None:
     gc.collect()
     gc.freeze()  # what was imported stays: no walk need visit it
     gc.set_threshold(50_000, 10, 10)
-
-
-def raise_file_limit() -> None:
-    """Raise the soft limit of open files as far as the hard one allows, up to what many connections need."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        target = WANTED_FILES
-    else:
-        target = min(WANTED_FILES, hard)
-    if soft < target:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
