@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -60,14 +60,24 @@ def in_rollout(rollout: RolloutContext) -> Iterator[None]:
         _rollout.reset(token)
 
 
-@contextmanager
-def in_session(session: str) -> Iterator[None]:
+class _InSession:
+    """A block for a session. For each request, a context manager of ``contextlib`` would cost three times as much."""
+
+    __slots__ = ("_session", "_token")
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        self._token = _session.set(self._session)
+
+    def __exit__(self, *error: object) -> None:
+        _session.reset(self._token)
+
+
+def in_session(session: str) -> AbstractContextManager[None]:
     """Run a block for a session."""
-    token = _session.set(session)
-    try:
-        yield
-    finally:
-        _session.reset(token)
+    return _InSession(session)
 
 
 def read_header(value: bytes) -> RolloutContext | None:

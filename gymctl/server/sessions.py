@@ -15,19 +15,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any
 from urllib.parse import quote
-
-from cachetools import TTLCache
 
 from gymctl.errors import RunError
 
 COOKIE_ATTRIBUTES = "; path=/; Max-Age=1209600; httponly; samesite=lax"
 _COOKIE_PUNCTUATION = "!#$&'*+^`|"  # of a cookie's name (RFC 6265), apart from -._~, which are never encoded
 _MOST_SESSIONS = 262_144
-_IDLE_S = 6 * 3600.0
+_LONGEST_S = 6 * 3600.0
 ABANDONED_S = 300.0
 """Seconds without a call after which nobody waits for the end of a session."""
 
@@ -74,20 +74,33 @@ class Session:
             self._store.state(self.cookie)
 
 
+class _Kept:
+    """What this process keeps of a session; times are on the store's clock."""
+
+    __slots__ = ("began", "last_call", "state")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.last_call = began
+        self.state: dict[str, Any] = {}
+
+
 class SessionStore:
     """The states of a server's sessions, bounded in number and in age (upstream's only grow).
 
     Args:
         cookie: name of the cookie that carries a session's id.
         stateless: the server keeps nothing between calls, so that no session is ever lost.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, cookie: str, *, stateless: bool = False) -> None:
+    def __init__(self, cookie: str, *, stateless: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self.cookie = cookie
         self.stateless = stateless
+        self._clock = clock
         self._mark = os.urandom(4).hex()
-        self._states: TTLCache[str, dict[str, Any]] = TTLCache(_MOST_SESSIONS, _IDLE_S)
-        self._last_calls: TTLCache[str, float] = TTLCache(_MOST_SESSIONS, ABANDONED_S)
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        """By id, the oldest first."""
         self.is_draining = False
         """Whether this process is about to end, so that callers should connect to other replicas."""
         self.refuses_new = False
@@ -102,31 +115,56 @@ class SessionStore:
 
         ``place`` is the address under which this server was called; empty when no caller needs to know.
         """
-        if not identity or (replaces_lost and identity not in self._states):
+        kept = self._find(identity)
+        if not identity or (replaces_lost and kept is None):
             identity = place_of(place) + self._mark + os.urandom(12).hex()
             if is_kept and not self.stateless:
-                self._states[identity] = {}
-        if identity in self._states:
-            self._last_calls[identity] = time.monotonic()
+                self._keep(identity)
+        elif kept is not None:
+            kept.last_call = self._clock()
         return Session(identity, self)
+
+    def _find(self, identity: str | None) -> _Kept | None:
+        """What is kept of a session that has not ended; None of any other."""
+        kept = self._kept.get(identity) if identity else None
+        if kept is None or kept.began <= self._clock() - _LONGEST_S:
+            return None
+        return kept
+
+    def _keep(self, identity: str) -> _Kept:
+        """Begin to keep a session."""
+        self._forget_old(_MOST_SESSIONS - 1)
+        kept = self._kept[identity] = _Kept(self._clock())
+        return kept
+
+    def _forget_old(self, most: int) -> None:
+        """Forget sessions that have lasted too long, and the oldest of more than ``most``."""
+        begin = self._clock() - _LONGEST_S
+        while self._kept:
+            oldest = next(iter(self._kept.values()))
+            if oldest.began > begin and len(self._kept) <= most:
+                return
+            self._kept.popitem(last=False)
 
     def __len__(self) -> int:
         """How many sessions there are."""
-        return len(self._states)
+        self._forget_old(_MOST_SESSIONS)
+        return len(self._kept)
 
     @property
     def in_use(self) -> int:
         """How many sessions there are that had a call in the last minutes (``ABANDONED_S``)."""
-        return sum(identity in self._last_calls for identity in list(self._states))
+        self._forget_old(_MOST_SESSIONS)
+        begin = self._clock() - ABANDONED_S
+        return sum(kept.last_call > begin for kept in self._kept.values())
 
     def holds(self, session: Session) -> bool:
         """Whether the session is one of this process that has not ended."""
-        return self.stateless or session.cookie in self._states
+        return self.stateless or self._find(session.cookie) is not None
 
     def end(self, session: Session) -> None:
         """Forget a session."""
-        self._states.pop(session.cookie, None)
-        self._last_calls.pop(session.cookie, None)
+        self._kept.pop(session.cookie, None)
 
     def state(self, identity: str) -> dict[str, Any]:
         """The session's state.
@@ -134,12 +172,12 @@ class SessionStore:
         Raises:
             SessionLostError: another process made the session, or it has ended.
         """
-        state = self._states.get(identity)
-        if state is not None:
-            return state
+        kept = self._find(identity)
+        if kept is not None:
+            return kept.state
         if self._is_ours(identity):
             if self.stateless:
-                return self._states.setdefault(identity, {})
+                return self._keep(identity).state
             raise SessionLostError("this session was closed after its verdict or expired; its state is lost")
         raise SessionLostError("this session began before the server was restarted; its state is lost")
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cachetools import TTLCache
 
 from gymctl.server.asgi import Application
 from gymctl.server.message import NOT_TAKEN_HEADER, Call
 from gymctl.server.run.draining import watch_for_drain
-from gymctl.server.sessions import SessionStore
+from gymctl.server.sessions import ABANDONED_S, SessionStore
 from gymctl.server.testing import episode
 
 pytestmark = pytest.mark.unit
@@ -39,12 +38,11 @@ def test_new_sessions_go_elsewhere_and_old_ones_continue() -> None:
 
 def test_sessions_without_a_call_for_minutes_are_not_waited_for() -> None:
     now = 1000.0
-    store = SessionStore("cookie")
-    store._last_calls = TTLCache(100, 10.0, timer=lambda: now)
+    store = SessionStore("cookie", clock=lambda: now)
     first = store.open(None)
     store.open(None)
     assert (len(store), store.in_use) == (2, 2)
-    now += 9
+    now += ABANDONED_S - 1
     store.open(first.cookie)
     now += 5
     assert (len(store), store.in_use) == (2, 1)

@@ -24,9 +24,10 @@ from gymctl.server import (
     VerifyResponse,
     tool,
 )
+from gymctl.server import sessions as sessions_module
 from gymctl.server.base import Server
 from gymctl.server.run.loader import load_server_class
-from gymctl.server.sessions import cookie_suffix
+from gymctl.server.sessions import SessionLostError, SessionStore, cookie_suffix
 from gymctl.server.settings import settings_from_mapping
 
 NAME = "counter"
@@ -145,3 +146,27 @@ def test_a_refused_verdict_ends_no_session() -> None:
     cookies = called(server, "/count", {}, {}).cookies
     assert called(server, "/verify", {}, cookies).status == 422
     assert called(server, "/verify", VERDICT, cookies).json()["reward"] == 1.0
+
+
+def test_a_session_ends_hours_after_it_began() -> None:
+    now = 1000.0
+    store = SessionStore("cookie", clock=lambda: now)
+    old = store.open(None)
+    old.state["count"] = 1
+    now += 6 * 3600 - 1
+    new = store.open(None)
+    assert (old.state, len(store), store.open(old.cookie, replaces_lost=True).cookie) == ({"count": 1}, 2, old.cookie)
+    now += 2
+    assert (len(store), store.in_use, store.holds(old), store.holds(new)) == (1, 1, False, True)
+    with pytest.raises(SessionLostError, match="expired"):
+        old.check()
+    assert store.open(old.cookie, replaces_lost=True).cookie not in (old.cookie, new.cookie)
+
+
+def test_the_oldest_of_too_many_sessions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions_module, "_MOST_SESSIONS", 3)
+    store = SessionStore("cookie")
+    opened = [store.open(None) for _ in range(5)]
+    assert [store.holds(session) for session in opened] == [False, False, True, True, True]
+    store.end(opened[3])
+    assert (store.holds(opened[2]), store.holds(store.open(None)), len(store)) == (True, True, 3)

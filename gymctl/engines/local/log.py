@@ -55,11 +55,16 @@ def attribute(server: Server) -> None:
 
 
 def _attributed(name: str, function: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
+    status = status_name(name)
+
     @wraps(function)
     async def call(*arguments: _P.args, **keywords: _P.kwargs) -> _T:
         """Call the function; lines that it writes are attributed to the server."""
-        with written_by(name):
+        token = _server.set(status)
+        try:
             return await function(*arguments, **keywords)
+        finally:
+            _server.reset(token)
 
     return call
 
