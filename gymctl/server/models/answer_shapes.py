@@ -66,6 +66,9 @@ def clean_response(response: dict[str, Any], text: bytes) -> bool:
         changed = True
     output: list[dict[str, Any]] = []
     for index, item in enumerate(response["output"]):
+        if _is_plain_item(item):
+            output.append(item)
+            continue
         changed |= _check_item(item)
         if item["type"] in ("function_call", "custom_tool_call"):
             if _is_value(item.get("arguments")):
@@ -80,6 +83,17 @@ def clean_response(response: dict[str, Any], text: bytes) -> bool:
     response["output"] = output
     calls = [item for item in output if item["type"] == "function_call"]
     return distinct_ids(calls, "call_id") or changed
+
+
+def _is_plain_item(item: Any) -> bool:
+    """Whether an item is a message or a call of a function that needs no cleaning: nearly all are, and this is fast."""
+    if type(item) is not dict or item.get("status") not in _ENDED or item.get("role", "assistant") != "assistant":
+        return False
+    if item.get("type") == "function_call":
+        name = item.get("name")
+        arguments = item.get("arguments")
+        return type(arguments) is str and arguments_text(arguments) == arguments and call_name(name) == name
+    return item.get("type") == "message" and not item.get("tool_calls") and _is_clean_message(item)
 
 
 def _check_item(item: Any) -> bool:
@@ -235,7 +249,7 @@ def _thoughts_of_message(item: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_part(part: Any) -> bool:
-    if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         return False
     return isinstance(part.get("text"), str) or isinstance(part.get("refusal"), str)
 

@@ -46,12 +46,11 @@ def reported_error(value: Any) -> Any:
     """The error that an answer, or a choice of it, reports in one of the shapes in use; None when there is none."""
     if isinstance(value, list):  # Google's
         value = next(iter(value), None)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
-    choices = value.get("choices")
-    holders = [value, *(choices if isinstance(choices, list) else ())]
-    errors = (holder.get("error") for holder in holders if isinstance(holder, Mapping))
-    error = next((error for error in errors if error is not None), None)
+    error = value.get("error")
+    if error is None and "choices" in value:
+        error = _error_of_choices(value["choices"])
     if error is not None:
         return error
     if value.get("errors"):
@@ -59,6 +58,12 @@ def reported_error(value: Any) -> Any:
     if "error" in (value.get("object"), value.get("type")) or value.get("success") is False:
         return value
     return None
+
+
+def _error_of_choices(choices: Any) -> Any:
+    holders = choices if isinstance(choices, list) else ()
+    errors = (holder.get("error") for holder in holders if isinstance(holder, Mapping))
+    return next((error for error in errors if error is not None), None)
 
 
 def status_of(error: Any) -> int:
