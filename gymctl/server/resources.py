@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict
 
 from gymctl.config import exact_json
 from gymctl.config.vocabulary import ServerKind
@@ -32,20 +32,22 @@ class SeedRequest(BaseModel):
 class VerifyRequest(BaseModel):
     """The row and the agent's response; subclass to require fields of the row (a missing one is answered with 422)."""
 
+    __slots__ = ("_raw",)  # a private attribute of pydantic's would take a fifth of the time of reading a request
+
     model_config = ConfigDict(extra="allow")
 
     responses_create_params: dict[str, Any]
     response: dict[str, Any]
-    _raw: bytes = PrivateAttr(default=b"")
 
     def keep_raw(self, body: bytes) -> None:
         """Remember the bytes this was parsed from: the reply echoes them without encoding them again."""
-        self._raw = body
+        object.__setattr__(self, "_raw", body)
 
     @property
     def raw(self) -> bytes:
         """The bytes this was parsed from; empty when it was made otherwise."""
-        return self._raw
+        raw: bytes = getattr(self, "_raw", b"")
+        return raw
 
 
 class VerifyResponse:
@@ -72,12 +74,12 @@ class VerifyResponse:
         if not raw or self.request.model_extra is None:
             fields = self.request.model_dump(mode="json")
             return exact_json.join_fields({**_encoded(fields), **exact_json.split_fields(verdict)})
-        if not {"reward", *self.extra} & self._request_keys():
+        if not any(map(self._is_of_request, ("reward", *self.extra))):
             return raw[:-1] + b"," + verdict[1:]
         return exact_json.join_fields({**exact_json.split_fields(raw), **exact_json.split_fields(verdict)})
 
-    def _request_keys(self) -> set[str]:
-        return set(type(self.request).model_fields) | set(self.request.model_extra or ())
+    def _is_of_request(self, name: str) -> bool:
+        return name in type(self.request).model_fields or name in (self.request.model_extra or ())
 
 
 class ResourcesServer(Server):

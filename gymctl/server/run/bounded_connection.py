@@ -34,11 +34,14 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what is thrown here ends the connection with 400."""
+        """Take a header as uvicorn does, without its call; what is thrown here ends the connection with 400."""
         self._bytes += len(name) + len(value)
         if self._bytes > 2 * MOST_HEADER_BYTES:
             raise ValueError("too many headers")
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """What follows is a body, which the application bounds."""
