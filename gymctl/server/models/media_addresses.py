@@ -83,9 +83,10 @@ def _common_beginning(one: bytes, other: bytes) -> int:
     """The number of bytes with which both begin."""
     low = 0
     high = min(len(one), len(other))
+    view = memoryview(other)  # its slices are not copies
     while low < high:
         middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
+        if one.startswith(view[low:middle], low):
             low = middle
         else:
             high = middle - 1

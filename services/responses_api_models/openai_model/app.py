@@ -27,6 +27,7 @@ from gymctl.server.chat import Style, response_of, stopped
 from gymctl.server.models.context_limits import LIMITS_OF_OUTPUT, exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
 from gymctl.server.models.endpoint_probe import RESPONSES, endpoint_problems
+from gymctl.server.models.growing_requests import GrowingRequests
 
 
 class OpenAIConfig(ProviderConfig):
@@ -54,6 +55,7 @@ class OpenAIModel(ModelServer):
     async def startup(self) -> None:
         """Prepare what every call uses: the pooled session, and the fields to put in (encoded once)."""
         config = self.config
+        self._growing = GrowingRequests()
         self._decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
         self._defaults = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in config.extra_body.items()}
         self._forced = {"model": msgspec.Raw(msgspec.json.encode(config.openai_model))}
@@ -80,10 +82,7 @@ class OpenAIModel(ModelServer):
 
     async def _pass_on(self, call: Call, session: Session, path: str, drop_reasoning: bool = False) -> Reply:
         try:
-            request = {**self._defaults, **self._decode(call.body), **self._forced}
-            if drop_reasoning and "input" in request:
-                request["input"] = without_reasoning(request["input"])
-            body = msgspec.json.encode(request)
+            request, body = self._request(call.body, session, drop_reasoning=drop_reasoning)
         except msgspec.DecodeError as error:
             raise RefusedError((), f"expected a JSON object: {error}", "json_invalid") from error
         try:
@@ -94,6 +93,22 @@ class OpenAIModel(ModelServer):
                 raise
             return json_reply(self._out_of_context(path, failed.body))
         return Reply(body=answer.body)
+
+    def _request(self, body: bytes, session: Session, *, drop_reasoning: bool) -> tuple[dict[str, msgspec.Raw], bytes]:
+        """The fields of the request to the endpoint, of a long conversation without ``input``, and its body.
+
+        Raises:
+            msgspec.DecodeError: the body of the call is not a JSON object.
+        """
+        growing = None if drop_reasoning else self._growing.read(session.cookie, body)
+        if growing is not None:
+            request = {**self._defaults, **growing.fields, **self._forced}
+            request.pop("input", None)
+            return request, growing.with_fields(request)
+        request = {**self._defaults, **self._decode(body), **self._forced}
+        if drop_reasoning and "input" in request:
+            request["input"] = without_reasoning(request["input"])
+        return request, msgspec.json.encode(request)
 
     def _out_of_context(self, path: str, detail: str) -> dict[str, Any]:
         """The answer to a conversation that does not fit into the context: one without words, cut short."""

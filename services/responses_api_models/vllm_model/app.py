@@ -50,6 +50,7 @@ from gymctl.server.message import json_object
 from gymctl.server.models.context_limits import exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
 from gymctl.server.models.endpoint_probe import RESPONSES, endpoint_problems
+from gymctl.server.models.growing_requests import GrowingRequests
 from gymctl.server.models.weight_version import weight_version_of, with_weight_version
 
 CHAT = "chat/completions"
@@ -119,6 +120,7 @@ class VLLMModel(ModelServer):
             developer_as_system=config.replace_developer_role_with_system,
             token_ids=config.return_token_id_information,
         )
+        self._requests = GrowingRequests()
         self._conversations = GrowingConversations(self._style)
         if isinstance(config.base_url, str):
             urls = [config.base_url]
@@ -142,7 +144,7 @@ class VLLMModel(ModelServer):
         """Create params of the Responses API to a Response."""
         if self.config.is_responses_native:
             return await self._native(json_object(call.body), call, session)
-        params, items = split_params(call.body)
+        params, items = split_params(call.body, self._requests.read(session.cookie, call.body))
         request = parameters_of(params)
         messages = await self._messages(params, items, request, session)
         announced = self._provider.weight_version  # before the call: it may change while that is under way

@@ -9,17 +9,26 @@ from gymctl.config import exact_json
 from gymctl.server import RefusedError
 from gymctl.server.chat import ChatMessages, has_audio
 from gymctl.server.message import json_object
+from gymctl.server.models.growing_requests import GrowingRequest
 
 
-def split_params(body: bytes) -> tuple[dict[str, Any], bytes]:
+def split_params(body: bytes, growing: GrowingRequest | None) -> tuple[dict[str, Any], bytes]:
     """Create params, and their input as JSON: ``params["input"]`` is only whether there is one.
+
+    Args:
+        body: the params as JSON.
+        growing: its parts, where they are known.
 
     Raises:
         RefusedError: the body is not a JSON object.
     """
     try:
-        fields = exact_json.split_fields(body)
-        items = fields.pop("input", b"null")
+        if growing is None:
+            fields = exact_json.split_fields(body)
+            items = fields.pop("input", b"null")
+        else:
+            fields = {name: bytes(value) for name, value in growing.fields.items()}
+            items = growing.input
         params = {name: exact_json.loads(value) for name, value in fields.items()}
     except ValueError:
         params = json_object(body)  # refuses it with the place
