@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gymctl.server.chat_history import items_of
 from gymctl.server.message import RefusedError
-from gymctl.server.tool_calls import ArgumentsError, parse_arguments
+from gymctl.server.tool_calls import ArgumentsError, new_id, parse_arguments
 
 
 def message(text: str) -> dict[str, Any]:
     """An assistant's message of one text part."""
     return {
-        "id": f"msg_{uuid.uuid4().hex}",
+        "id": new_id("msg"),
         "type": "message",
         "role": "assistant",
         "status": "completed",
@@ -25,12 +24,11 @@ def message(text: str) -> dict[str, Any]:
 
 def function_call(name: str, arguments: str, call_id: str | None = None) -> dict[str, Any]:
     """A call of tool ``name``; ``arguments`` is JSON text."""
-    identity = uuid.uuid4().hex
     return {
-        "id": f"fc_{identity}",
+        "id": new_id("fc"),
         "type": "function_call",
         "status": "completed",
-        "call_id": call_id or f"call_{identity}",
+        "call_id": call_id or new_id("call"),
         "name": name,
         "arguments": arguments,
     }
@@ -39,7 +37,7 @@ def function_call(name: str, arguments: str, call_id: str | None = None) -> dict
 def reasoning(texts: Iterable[str]) -> dict[str, Any]:
     """What a model thought, one summary part a text; as upstream's, without a status."""
     return {
-        "id": f"rs_{uuid.uuid4().hex}",
+        "id": new_id("rs"),
         "type": "reasoning",
         "summary": [{"text": text, "type": "summary_text"} for text in texts],
     }
@@ -75,7 +73,7 @@ def add_usage(total: dict[str, Any] | None, more: Mapping[str, Any] | None) -> d
 def response(model: str, output: Sequence[Mapping[str, Any]], **extra: Any) -> dict[str, Any]:
     """A complete Response object; ``extra`` sets or replaces keys (usage, tools, incomplete_details, ...)."""
     return {
-        "id": f"resp_{uuid.uuid4().hex}",
+        "id": new_id("resp"),
         "object": "response",
         "created_at": time.time(),
         "status": "completed",

@@ -6,8 +6,8 @@ so that the model sees it again with the answer that says what is wrong.
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +24,11 @@ _EMPTY = frozenset(("", "null"))
 
 class ArgumentsError(ValueError):
     """Arguments that are not a JSON object; the message is for the model."""
+
+
+def new_id(kind: str) -> str:
+    """An id that no other item has, which begins with its kind."""
+    return f"{kind}_{os.urandom(16).hex()}"
 
 
 def call_name(value: Any) -> str:
@@ -86,7 +91,7 @@ def distinct_ids(calls: Iterable[dict[str, Any]], key: str) -> bool:
     for call in calls:
         identity = call.get(key)
         if not isinstance(identity, str) or not identity:
-            identity = f"call_{uuid.uuid4().hex}"
+            identity = new_id("call")
         base = identity
         count = 1
         while identity in seen:

@@ -17,6 +17,8 @@ from gymctl.server.tool_calls import UNNAMED, arguments_text, call_name, distinc
 _TEXT_PARTS = ("text", "output_text", "input_text", "summary_text", "reasoning_text", "refusal")
 _THOUGHT_PARTS = ("thinking", "reasoning", "redacted_thinking")
 
+_CALL = frozenset(("id", "type", "function"))
+_FUNCTION = frozenset(("name", "arguments"))
 _SAID = ("message", "function_call", "custom_tool_call")
 _ENDED = (None, "completed", "incomplete")
 
@@ -46,9 +48,8 @@ def clean_completion(completion: dict[str, Any], text: bytes) -> bool:
             raise ShapeError(f"the answer's tool_calls are {_kind(calls)}, not a list")
         if any(_has_value_arguments(call) for call in calls):
             calls = _exact_calls(text, index)
-        cleaned = [_chat_call(call) for call in calls]
-        distinct_ids(cleaned, "id")
-        if cleaned != message["tool_calls"]:
+        cleaned = [call if _is_plain_call(call) else _chat_call(call) for call in calls]
+        if distinct_ids(cleaned, "id") or cleaned != message["tool_calls"]:
             message["tool_calls"] = cleaned
             changed = True
     return changed
@@ -90,9 +91,7 @@ def _is_plain_item(item: Any) -> bool:
     if type(item) is not dict or item.get("status") not in _ENDED or item.get("role", "assistant") != "assistant":
         return False
     if item.get("type") == "function_call":
-        name = item.get("name")
-        arguments = item.get("arguments")
-        return type(arguments) is str and arguments_text(arguments) == arguments and call_name(name) == name
+        return _is_plain_function(item.get("name"), item.get("arguments"))
     return item.get("type") == "message" and not item.get("tool_calls") and _is_clean_message(item)
 
 
@@ -196,6 +195,20 @@ def _is_value(arguments: Any) -> bool:
 def _has_value_arguments(call: Any) -> bool:
     function = call.get("function") if isinstance(call, Mapping) else None
     return isinstance(function, Mapping) and _is_value(function.get("arguments"))
+
+
+def _is_plain_call(call: Any) -> bool:
+    """Whether a call of a chat message needs no cleaning: nearly all are like that, and this is fast."""
+    if type(call) is not dict or call.keys() != _CALL or call["type"] != "function":
+        return False
+    function = call["function"]
+    if type(function) is not dict or function.keys() != _FUNCTION:
+        return False
+    return _is_plain_function(function["name"], function["arguments"])
+
+
+def _is_plain_function(name: Any, arguments: Any) -> bool:
+    return type(arguments) is str and arguments_text(arguments) == arguments and call_name(name) == name
 
 
 def _chat_call(call: Any) -> dict[str, Any]:

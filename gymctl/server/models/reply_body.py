@@ -24,6 +24,8 @@ def decompressed(body: bytes, encoding: str, most: int = MOST_BYTES) -> bytes:
         UnreadableBodyError: it has more than ``most`` bytes, or its compression is not one that was accepted, or is
             broken.
     """
+    if not encoding:
+        return body
     encodings = [name.strip().lower() for name in encoding.split(",")]
     for name in reversed(encodings):
         if name in _NOT_ACCEPTED:
