@@ -77,6 +77,8 @@ def loads_repaired(body: bytes) -> tuple[Any, bytes]:
 
 def repair(text: bytes) -> bytes:
     """JSON text with U+FFFD in place of half surrogate pairs and of bytes that are not UTF-8."""
+    if text.isascii() and b"\\u" not in text:
+        return text
     return _ESCAPE.sub(lambda match: b"\\ufffd" if match[1] else match[0], text.decode(errors="replace").encode())
 
 

@@ -91,6 +91,8 @@ class Rollout:
             raise HopFailed.of(self._model, Api.RESPONSES.value, reply)
         if reply.cookies:
             self.model_cookies = reply.cookies
+        if reply.answer is not None:
+            return reply.answer
         # Also a server that is not ours may pass on what is not an answer.
         return read_answer(Api.RESPONSES, reply.body, self._model, status=reply.status).value
 

@@ -206,7 +206,10 @@ class Server:
             self._in_flight -= 1
         if is_kept:
             reply.cookies.setdefault(self.sessions.cookie, session.cookie)
-        reply.body = self._masks.body(reply.body, is_error=reply.status >= 400)
+        masked = self._masks.body(reply.body, is_error=reply.status >= 400)
+        if masked is not reply.body:
+            reply.body = masked
+            reply.answer = None
         return reply
 
     async def _answer(self, endpoint: Endpoint, call: Call, session: Session) -> Reply:

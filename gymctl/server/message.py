@@ -62,13 +62,18 @@ class Call:
 
 @dataclass(slots=True)
 class Reply:
-    """One answer. ``cookies`` are those to set; header names are lower-case."""
+    """One answer. ``cookies`` are those to set; header names are lower-case.
+
+    ``answer`` is the value of a body that a model server has read as an answer; only callers in the same process get
+    it, and own it.
+    """
 
     status: int = 200
     body: bytes = b""
     cookies: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     media_type: str = JSON
+    answer: dict[str, Any] | None = None
 
     def json(self) -> Any:
         """The body parsed.

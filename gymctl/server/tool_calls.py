@@ -61,9 +61,10 @@ def parse_arguments(value: Any) -> dict[str, Any]:
     Raises:
         ArgumentsError: they are not a JSON object.
     """
-    text = exact_json.repair(
-        arguments_text(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    )
+    written = arguments_text(value)
+    if not written.isascii():
+        written = written.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = exact_json.repair(written.encode())
     try:
         arguments = exact_json.loads(text)
     except ValueError as error:

@@ -92,7 +92,7 @@ class OpenAIModel(ModelServer):
             if not exceeds_context(failed.status, failed.body, limits):
                 raise
             return json_reply(self._out_of_context(path, failed.body))
-        return Reply(body=answer.body)
+        return Reply(body=answer.body, answer=answer.value)
 
     def _request(self, body: bytes, session: Session, *, drop_reasoning: bool) -> tuple[dict[str, msgspec.Raw], bytes]:
         """The fields of the request to the endpoint, of a long conversation without ``input``, and its body.
