@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
+from itertools import cycle
 
 from benchmarks.report import SHOWN, Line
 
@@ -13,7 +14,7 @@ BARS = 420
 RIGHT = 120
 BAR = 14
 GAP = 16
-COLORS = ("#2a6f4e", "#b9b4aa", "#4a6fa5")
+COLORS = ("#2a6f4e", "#b9b4aa", "#4a6fa5", "#c08a3e", "#8a5a83")
 INK = "#222"
 
 
@@ -25,14 +26,16 @@ def chart(lines: Sequence[Line], title: str) -> str:
     values = [median for line in lines for median, _, _ in line.sides.values()]
     low = 10 ** math.floor(math.log10(min(values)))
     high = max(values)
+    sides = dict.fromkeys(side for line in lines for side in line.sides)
+    colors = dict(zip(sides, cycle(COLORS), strict=False))
     parts = []
     top = 60
     for line in lines:
         parts.append(_text(LABELS - 8, top + BAR, f"{line.case}: {SHOWN[line.quantity]}", anchor="end"))
-        for place, (median, _, _) in enumerate(line.sides.values()):
+        for place, (side, (median, _, _)) in enumerate(line.sides.items()):
             width = max(2.0, BARS * math.log(median / low) / max(math.log(high / low), 1e-9))
             y = top + place * BAR
-            parts.append(f'<rect x="{LABELS}" y="{y}" width="{width:.0f}" height="{BAR - 2}" fill="{COLORS[place]}"/>')
+            parts.append(f'<rect x="{LABELS}" y="{y}" width="{width:.0f}" height="{BAR - 2}" fill="{colors[side]}"/>')
             if line.ratio and place == 0:
                 better = f"  ({line.ratio:.1f}x)"
             else:
@@ -40,9 +43,9 @@ def chart(lines: Sequence[Line], title: str) -> str:
             parts.append(_text(LABELS + width + 5, y + BAR - 4, f"{median:,.3g}{better}"))
         top += BAR * len(line.sides) + GAP
     legend = []
-    for place, side in enumerate(lines[0].sides):
+    for place, (side, color) in enumerate(colors.items()):
         x = LABELS + place * 110
-        legend.append(f'<rect x="{x}" y="34" width="10" height="10" fill="{COLORS[place]}"/>')
+        legend.append(f'<rect x="{x}" y="34" width="10" height="10" fill="{color}"/>')
         legend.append(_text(x + 15, 43, side))
     return _document(title, legend + parts, top)
 

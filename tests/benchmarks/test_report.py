@@ -57,5 +57,16 @@ def test_the_chart_is_one_bar_for_each_side_of_each_line() -> None:
     assert len(bars) == 4  # a count of zero failures is no bar
 
 
+def test_a_side_has_one_color_in_every_line() -> None:
+    sides = [f"side {number}" for number in range(7)]
+    samples = [Sample("all", side, {"rate": 1.0}, load=0.0) for side in sides]
+    samples += [Sample("some", side, {"rate": 2.0}, load=0.0) for side in sides[::2]]
+    drawing = ElementTree.fromstring(chart.chart(report.lines(samples, sides), "rate"))
+    colors = [bar.get("fill") for bar in drawing.iter("{http://www.w3.org/2000/svg}rect") if bar.get("x") != "0"][1:]
+    legend, every, some = colors[:7], colors[7:14], colors[14:]
+    assert legend == every
+    assert some == every[::2]
+
+
 def test_an_empty_chart_is_a_chart() -> None:
     ElementTree.fromstring(chart.chart([], "nothing"))
