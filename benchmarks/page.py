@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import chart, report
 from benchmarks.cases import SLOW_MODEL_MS, TWELVE, TWELVE_AS_IS, Sample
+from benchmarks.floor import FLOOR
 from benchmarks.report import Line
 from benchmarks.sides import UPSTREAM
 
@@ -42,7 +43,7 @@ def write(docs: Path, samples: Sequence[Sample]) -> list[str]:
     for name, table in tables.items():
         text = _put(text, name, table)
     page.write_text(text)
-    lines_of_page = [*_of_sweep(samples, 0), *_calls(samples)]
+    lines_of_page = [*_of_sweep(samples, 0), *_with_other_releases(samples), *_calls(samples)]
     if cpu := [line for line in report.lines(lines_of_page, SIDES) if line.quantity == "cpu_ms"]:
         (docs / "performance.svg").write_text(chart.chart(cpu, "CPU per operation, ms"))
     return list(tables)
@@ -63,8 +64,9 @@ def _tables(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
     if twelve := [sample for sample in samples if sample.case in (TWELVE, TWELVE_AS_IS)]:
         yield "twelve", _call_table(twelve) + _with_load(twelve)
     if beside := _with_other_releases(samples):
-        sides = [*dict.fromkeys(sample.side for sample in beside)]
-        yield "releases", _call_table(beside, sides) + _with_load(beside)
+        yield "releases", _call_table(beside, _sides_of(beside)) + _with_load(beside)
+    if floor := _beside_floor(samples):
+        yield "floor", _call_table(floor, _sides_of(floor)) + _with_load(floor)
     if calls := _calls(samples):
         yield "calls", _call_table(calls) + _with_load(calls)
 
@@ -74,14 +76,26 @@ def _of_sweep(samples: Iterable[Sample], delay: float) -> list[Sample]:
 
 
 def _calls(samples: Sequence[Sample]) -> list[Sample]:
-    apart = {TWELVE, TWELVE_AS_IS, *(sample.case for sample in _with_other_releases(samples))}
+    beside = [*_with_other_releases(samples), *_beside_floor(samples)]
+    apart = {TWELVE, TWELVE_AS_IS, *(sample.case for sample in beside)}
     return [sample for sample in samples if "delay_ms" not in sample.values and sample.case not in apart]
 
 
 def _with_other_releases(samples: Sequence[Sample]) -> list[Sample]:
-    """Samples of the cases that were measured with more than one release of NeMo Gym."""
+    """Samples of the cases that were measured with more than one release of NeMo Gym, and without the floor."""
     cases = {sample.case for sample in samples if sample.side.startswith(f"{UPSTREAM} ")}
+    cases -= {sample.case for sample in _beside_floor(samples)}
     return [sample for sample in samples if sample.case in cases]
+
+
+def _beside_floor(samples: Sequence[Sample]) -> list[Sample]:
+    """Samples of the cases that were also measured with servers without any features."""
+    cases = {sample.case for sample in samples if sample.side == FLOOR}
+    return [sample for sample in samples if sample.case in cases]
+
+
+def _sides_of(samples: Iterable[Sample]) -> list[str]:
+    return [*dict.fromkeys(sample.side for sample in samples)]
 
 
 def _fast_table(samples: Sequence[Sample]) -> str:
@@ -108,7 +122,8 @@ def _slow_table(samples: Sequence[Sample]) -> str:
 def _call_table(samples: Sequence[Sample], sides: Sequence[str] = SIDES) -> str:
     lines = [line for line in report.lines(samples, sides) if line.quantity in _CALLS]
     rows = [[line.case, _CALLS[line.quantity], *_sides(line, sides), _better(line)] for line in lines]
-    return _markdown(["case", "", *(side.replace(UPSTREAM, "NeMo Gym") for side in sides), "better by"], rows)
+    titles = [side.replace(UPSTREAM, "NeMo Gym").replace(FLOOR, "the floor") for side in sides]
+    return _markdown(["case", "", *titles, "better by"], rows)
 
 
 def _by_concurrency(samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, Line]]]:

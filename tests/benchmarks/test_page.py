@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import page, sweep
+from benchmarks import chart, page, report, sweep
 from benchmarks.cases import TWELVE, Sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -48,6 +48,17 @@ def test_releases_that_were_measured_together_have_a_table_of_their_own(tmp_path
     text = (tmp_path / "performance.md").read_text()
     assert "| case |  | gymctl | NeMo Gym | NeMo Gym 0.7.0 | better by |" in text
     assert "| rollouts | CPU each, ms | 1 | 15 | 18 | 15.0x |" in text
+
+
+def test_servers_without_features_have_a_table_and_a_color_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "performance.md").write_text(PAGE.read_text())
+    sides = {"gymctl": 1.0, "nemo-gym": 15.0, "nemo-gym 0.7.0": 18.0, "floor": 0.5}
+    beside = [Sample("rollouts beside the floor", side, {"cpu_ms": cpu}, load=1.0) for side, cpu in sides.items()]
+    assert page.write(tmp_path, beside) == ["floor"]
+    text = (tmp_path / "performance.md").read_text()
+    assert "| rollouts beside the floor | CPU each, ms | 1 | 15 | 18 | 0.5 | 15.0x |" in text
+    drawn = chart.chart(report.lines(beside, [*sides]), "CPU")
+    assert all(drawn.count(f'fill="{color}"') == 2 for color in chart.COLORS[: len(sides)])
 
 
 def test_tables_that_were_not_measured_stay(tmp_path: Path) -> None:
