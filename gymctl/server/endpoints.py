@@ -99,6 +99,7 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
     else:
         model = create_model(f"{function.__name__}_arguments", **signature.body)
     is_async = inspect.iscoroutinefunction(function)
+    keeps_raw = hasattr(model, "keep_raw")
 
     async def invoke(call: Call, session: Session) -> Reply:
         """Validate the body of ``call`` and pass its parts on; invalid ones are answered with 422."""
@@ -106,9 +107,8 @@ def typed_endpoint(path: str, function: Callable[..., Any]) -> Endpoint:
             body = model.model_validate_json(call.body or b"{}")
         except ValidationError as error:
             return invalid(error)
-        keep_raw = getattr(body, "keep_raw", None)
-        if keep_raw is not None:
-            keep_raw(call.body)
+        if keeps_raw:
+            body.keep_raw(call.body)  # type: ignore[attr-defined]
         arguments: dict[str, Any] = dict.fromkeys(signature.sessions, session) | dict.fromkeys(signature.calls, call)
         if whole:
             arguments[whole[0]] = body

@@ -28,7 +28,7 @@ from gymctl.server.models.reply_body import UnreadableBodyError
 _FROZEN_S = 30.0
 # Statuses that may mean that another address was meant: the failure then names the one that was called.
 _OF_THE_ADDRESS = frozenset({401, 403, 404, 405})
-_JUDGED = frozenset(api.value for api in Api)
+_JUDGED = {api.value: api for api in Api}
 _PARTIAL = 206
 _MOST_CONNECTIONS = 16384
 
@@ -192,10 +192,11 @@ class Provider:
         if status == _PARTIAL:
             reason = "the answer is only a part of the content"
             raise HopFailed(self._name, place, status=status, kind=NO_ANSWER, reason=reason)
-        if place not in _JUDGED:
+        api = _JUDGED.get(place)
+        if api is None:
             return Answer(parse_object(body, self._name, place), body)
         try:
-            judged = read_answer(Api(place), body, self._name, status=status)
+            judged = read_answer(api, body, self._name, status=status)
             if self._monitor is not None:
                 self._monitor.answered(judged.value)
             return judged

@@ -16,7 +16,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from gymctl.server.asgi import Application, call_of, reply_headers
-from gymctl.server.disconnect import ROUNDS_UNTIL_HANG_UP
 from gymctl.server.message import Reply, json_reply
 from gymctl.server.run.bounded_connection import BoundedConnection
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gymctl.server")
 
+# Rounds of the loop until a hang-up that came with the request is reported here: two (``gymctl.server.disconnect``).
+_ROUNDS_UNTIL_HANG_UP = 3
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -148,7 +149,7 @@ class _Exchange:
     async def _answer(self) -> None:
         try:
             if self._endpoint.while_wanted:
-                for _ in range(ROUNDS_UNTIL_HANG_UP):
+                for _ in range(_ROUNDS_UNTIL_HANG_UP):
                     await asyncio.sleep(0)
             reply = await self._application.server.handle(call_of(self._scope, self._body()))
             if self._connection.flow.write_paused and not self.disconnected:
