@@ -1,4 +1,4 @@
-"""What a collection counts for Prometheus, and the port that it answers ``/metrics`` on.
+"""What a collection counts for Prometheus.
 
 Only a run on a stack with ``observe: true`` has it. Labels are agents, classes of failures, hops and tools' servers.
 """
@@ -8,14 +8,22 @@ from __future__ import annotations
 import shutil
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from gymctl.config.rows.row_routes import DEFAULT_ROUTE
 from gymctl.rollouts import events
 from gymctl.rollouts.spec import RunSpec
-from gymctl.server.monitoring import import_prometheus, is_admitted
+from gymctl.server.metric_series import (
+    CounterSeries,
+    HistogramFamily,
+    HistogramSeries,
+    MetricFamily,
+    counters,
+    histograms,
+)
+from gymctl.server.monitoring import import_prometheus
 
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _REWARDS = (-1.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -38,13 +46,16 @@ class _Group:
 class _Series:
     """The series that a result of one agent is counted in."""
 
-    done: Any
-    reward: Any
-    positive: Any
-    negative: Any
-    squares: Any
-    wait: Any
-    hops: Mapping[str, Any]
+    repeats: int
+    """Results of each task."""
+    done: CounterSeries
+    reward: HistogramSeries
+    positive: CounterSeries
+    negative: CounterSeries
+    squares: CounterSeries
+    wait: HistogramSeries
+    total: HistogramSeries
+    hops: Mapping[str, HistogramSeries]
 
 
 class RunMonitor:
@@ -65,13 +76,13 @@ class RunMonitor:
         self._uniform: Counter[str] = Counter()
         agent = ("agent",)
 
-        def counter(name: str, text: str, labels: tuple[str, ...] = agent) -> Any:
-            """A counter of this run."""
-            return client.Counter(f"gymctl_{name}", text, labels, registry=registry)
+        def counter(name: str, text: str, labels: tuple[str, ...] = agent) -> MetricFamily[CounterSeries]:
+            """Counters of this run."""
+            return counters(f"gymctl_{name}", text, labels, registry)
 
-        def histogram(name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Any:
-            """A histogram of this run."""
-            return client.Histogram(f"gymctl_{name}", text, labels, registry=registry, buckets=buckets)
+        def histogram(name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> HistogramFamily:
+            """Histograms of this run."""
+            return histograms(f"gymctl_{name}", text, labels, registry, buckets)
 
         def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Any:
             """A gauge of this run."""
@@ -104,8 +115,9 @@ class RunMonitor:
                 self._rollouts.labels(name, outcome)
             for sign in ("positive", "negative"):
                 self._sums.labels(name, sign)
-            for series in (self._retries, self._truncated, self._uncalled, self._tool_errors, self._ratio):
-                series.labels(name)
+            for counted in (self._retries, self._truncated, self._uncalled, self._tool_errors):
+                counted.labels(name)
+            self._ratio.labels(name)
 
     def finished(
         self, agent: str, task: int, reward: float, seconds: tuple[float, float], hops: Mapping[str, float], body: bytes
@@ -114,15 +126,15 @@ class RunMonitor:
         series = self._by_agent.get(agent)
         if series is None:
             series = self._by_agent[agent] = self._series(agent)
-        series.done.inc()
+        series.done.value += 1.0
         series.reward.observe(reward)
         if reward >= 0:
-            series.positive.inc(reward)
+            series.positive.value += reward
         else:
-            series.negative.inc(-reward)
-        series.squares.inc(reward * reward)
+            series.negative.value -= reward
+        series.squares.value += reward * reward
         series.wait.observe(seconds[0])
-        series.hops["total"].observe(seconds[1])
+        series.total.observe(seconds[1])
         for hop, ms in hops.items():
             durations = series.hops.get(hop)
             if durations is not None:
@@ -131,17 +143,20 @@ class RunMonitor:
             self._uncalled.labels(agent).inc()
         if _is_truncated(body):
             self._truncated.labels(agent).inc()
-        self._count_group(agent, task, reward)
+        if series.repeats > 1:
+            self._count_group(agent, task, reward, series.repeats)
 
     def _series(self, agent: str) -> _Series:
         """The series of an agent's results, found once: looking one up by its labels costs as much as counting."""
         return _Series(
+            repeats=_repeats_of(self._run, agent),
             done=self._rollouts.labels(agent, "done"),
             reward=self._reward.labels(agent),
             positive=self._sums.labels(agent, "positive"),
             negative=self._sums.labels(agent, "negative"),
             squares=self._squares.labels(agent),
             wait=self._waits.labels(agent),
+            total=self._durations.labels(agent, "total"),
             hops={hop: self._durations.labels(agent, hop) for hop in _HOPS},
         )
 
@@ -152,6 +167,8 @@ class RunMonitor:
 
     def on_event(self, event: events.Event) -> None:
         """Count an event of the run; results are counted by ``finished``."""
+        if isinstance(event, events.Finished):
+            return
         if isinstance(event, events.Failed):
             self._failures.labels(event.agent, event.failure_class).inc()
             if event.final:
@@ -161,21 +178,23 @@ class RunMonitor:
         elif isinstance(event, events.Tick):
             self._in_flight.set(event.in_flight)
             self._oldest.set(event.oldest_s)
+            for family in (self._reward, self._durations, self._waits):
+                family.settle()
 
-    def _count_group(self, agent: str, task: int, reward: float) -> None:
-        repeats = _repeats_of(self._run, agent)
-        if repeats < 2:
-            return
-        group = self._groups.setdefault((agent, task), _Group(0, reward))
+    def _count_group(self, agent: str, task: int, reward: float, repeats: int) -> None:
+        group = self._groups.get((agent, task))
+        if group is None:
+            group = self._groups[agent, task] = _Group(0, reward)
+            if len(self._groups) > _MOST_GROUPS:
+                self._groups.popitem(last=False)
         group.count += 1
-        group.is_uniform = group.is_uniform and group.reward == reward
+        if group.reward != reward:
+            group.is_uniform = False
         if group.count >= repeats:
             del self._groups[agent, task]
             self._complete[agent] += 1
             self._uniform[agent] += group.is_uniform
             self._ratio.labels(agent).set(self._uniform[agent] / self._complete[agent])
-        elif len(self._groups) > _MOST_GROUPS:
-            self._groups.popitem(last=False)
 
     def _free_disk(self) -> float:
         usage = shutil.disk_usage(self._run.output.parent)
@@ -193,19 +212,6 @@ def _repeats_of(run: RunSpec, agent: str) -> int:
     return run.num_repeats.get(agent, run.num_repeats.get(DEFAULT_ROUTE, 1))
 
 
-def _with_token(application: Any, token: str) -> Any:
-    """A WSGI application that answers only those who send the token; an empty one: everyone."""
-
-    def answer(request: dict[str, Any], start_response: Any) -> Any:
-        """The application's answer, or 401."""
-        if is_admitted(token, request.get("HTTP_AUTHORIZATION")):
-            return application(request, start_response)
-        start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Length", "0")])
-        return []
-
-    return answer
-
-
 @contextmanager
 def monitored(run: RunSpec, emit: events.OnEvent) -> Iterator[RunMonitor | None]:
     """The monitor of a run, which answers on ``run.metrics``; None when that is empty.
@@ -218,18 +224,14 @@ def monitored(run: RunSpec, emit: events.OnEvent) -> Iterator[RunMonitor | None]
     if not run.metrics:
         yield None
         return
+    from gymctl.rollouts.metrics_page import serving
+
     monitor = RunMonitor(run)
-    host, _, port = run.metrics.rpartition(":")
-    try:
-        server, thread = import_prometheus().start_http_server(int(port), host, monitor.registry)
-        server.set_app(_with_token(server.get_app(), run.metrics_token))
-    except OSError as error:
-        emit(events.RunNote(f"metrics are not served on {run.metrics}: {error.strerror}"))
-        yield None
-        return
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(serving(run.metrics, run.metrics_token, monitor.registry))
+        except OSError as error:
+            emit(events.RunNote(f"metrics are not served on {run.metrics}: {error.strerror}"))
+            yield None
+            return
         yield monitor
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,9 +21,10 @@ from gymctl.server.monitoring import (
     IN_FLIGHT,
     IN_FLIGHT_TEXT,
     METRICS_PATH,
+    UNCOUNTED,
     Gauge,
     ServerMonitor,
-    is_admitted,
+    metrics_token,
     prepare_processes,
 )
 from gymctl.server.rollout_context import in_session
@@ -138,32 +139,23 @@ class Server:
 
     def _all_gauges(self) -> Iterator[Gauge]:
         if self.workers == 1:
-            yield Gauge(IN_FLIGHT, IN_FLIGHT_TEXT, {"server": self.name, "kind": self.kind}, self._measured_now)
+            others = max(0, self._in_flight - 1)  # without the request that asks
+            yield Gauge(IN_FLIGHT, IN_FLIGHT_TEXT, {"server": self.name, "kind": self.kind}, others)
         yield from self.gauges()
-
-    @property
-    def _measured_now(self) -> int:
-        """Requests in progress, without the one that asks."""
-        return max(0, self._in_flight - 1)
 
     def _monitored(self) -> ServerMonitor | None:
         """What counts requests, in a stack with ``observe``; it is shown at ``/metrics``."""
         observe = self.settings.whole.get(OBSERVE_KEY)
         if observe is None or observe is False:
             return None
-        token = ""
-        if isinstance(observe, Mapping):
-            token = str(observe.get("token") or "")
-        prepare_processes(self.config.num_workers or 1)
-        is_shared = (self.config.num_workers or 1) > 1
-        monitor = ServerMonitor(self.name, self.kind, self._all_gauges, is_shared=is_shared)
+        workers = self.config.num_workers or 1
+        prepare_processes(workers)
+        monitor = ServerMonitor(self.name, self.kind, self._all_gauges, is_shared=workers > 1)
+        token = metrics_token(observe)
 
         async def metrics(call: Call, session: Session) -> Reply:
             """Metrics for Prometheus."""
-            if not is_admitted(token, call.header("authorization")):
-                return json_reply({"detail": f"{METRICS_PATH} requires the token of `observe`"}, 401)
-            body, media_type = monitor.page()
-            return Reply(200, body, media_type=media_type)
+            return monitor.reply(call, token)
 
         self.endpoints["GET", METRICS_PATH] = Endpoint(METRICS_PATH, metrics, "GET", metrics, uses_session=False)
         return monitor
@@ -171,11 +163,19 @@ class Server:
     async def handle(self, call: Call) -> Reply:
         """Answer one call: find the endpoint, open the session, run it, turn failures into replies."""
         answering: Awaitable[Reply] = self._handle(call)
-        if self.monitor is not None:
-            answering = self.monitor.measured(call.path, answering)
         if call.traceparent and is_measured(call.traceparent, self.kind):
             answering = traced(answering, call, self.name, self.sessions.cookie)
-        return await answering
+        monitor = self.monitor
+        if monitor is None or call.path in UNCOUNTED:
+            return await answering
+        if not monitor.is_watching:
+            monitor.watch_loop()
+        if monitor.is_shared:
+            answering = monitor.in_progress(answering)
+        started = time.perf_counter()
+        reply = await answering
+        monitor.durations[reply.status].observe(time.perf_counter() - started)
+        return reply
 
     async def _handle(self, call: Call) -> Reply:
         endpoint = self.endpoints.get((call.method, call.path))

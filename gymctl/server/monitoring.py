@@ -13,21 +13,24 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gymctl.errors import InputError
+from gymctl.server.message import Call, Reply, json_reply
+from gymctl.server.metric_series import HistogramFamily, counters, histograms
 
 METRICS_PATH = "/metrics"
-_UNCOUNTED = ("/", METRICS_PATH)
+UNCOUNTED = frozenset(("/", METRICS_PATH))
+"""Paths whose requests are not counted: health checks."""
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 IN_FLIGHT = "gymctl_requests_in_flight"
 IN_FLIGHT_TEXT = "Requests that are being answered."
 _LAG_EVERY_S = 0.5
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-_TOKENS = (("input", ("input_tokens", "prompt_tokens")), ("output", ("output_tokens", "completion_tokens")))
+_TOKENS = (("input", "input_tokens", "prompt_tokens"), ("output", "output_tokens", "completion_tokens"))
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,30 @@ class Gauge:
     description: str
     labels: Mapping[str, str]
     value: float
+
+
+class SeriesByLabel(dict[Any, Any]):
+    """Series by the label in which they differ; each is made when it is needed first.
+
+    Args:
+        make: makes the one with a value of the label.
+    """
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, value: Any) -> Any:
+        """Make a series, and keep it."""
+        series = self[value] = self._make(value)
+        return series
+
+
+def metrics_token(observe: Any) -> str:
+    """The token in the value of ``observe``; empty: everyone may read metrics."""
+    if isinstance(observe, Mapping):
+        return str(observe.get("token") or "")
+    return ""
 
 
 def is_admitted(token: str, authorization: str | None) -> bool:
@@ -107,60 +134,62 @@ class ServerMonitor:
         labels = {"server": server, "kind": kind}
         names = tuple(labels)
         values = tuple(labels.values())
-        self._durations = client.Histogram(
-            "gymctl_http_request_duration_seconds", "Duration of requests, by status.", (*names, "code"),
-            registry=self._registry, buckets=_SECONDS,
-        )  # fmt: skip
-        self._in_flight: Any = None  # of one process it is among the gauges, which cost a request nothing
-        if is_shared:
+        self._settled: list[HistogramFamily] = []
+        self._sums_processes = MULTIPROCESS_VARIABLE in os.environ
+        durations = self._histograms(
+            "gymctl_http_request_duration_seconds", "Duration of requests, by status.", (*names, "code"), _SECONDS
+        )
+        self.durations = SeriesByLabel(lambda status: durations.labels(*values, str(status)))
+        """Histograms of the seconds that requests took, by status."""
+        self.is_shared = is_shared
+        """Whether several processes are the server together."""
+        if is_shared:  # of one process it is among the gauges, which cost a request nothing
             self._in_flight = client.Gauge(
                 IN_FLIGHT, IN_FLIGHT_TEXT, names, registry=self._registry, multiprocess_mode="livesum"
             ).labels(*values)
-        self._failures = client.Counter(
+        self._failures = self._counters(
             "gymctl_call_failures_total", "Requests that failed because a call to another server or endpoint did.",
-            (*names, "class"), registry=self._registry,
+            (*names, "class"),
         )  # fmt: skip
-        self._tokens = client.Counter(
-            "gymctl_tokens_total", "Tokens of a model's answers, by direction.", ("server", "direction"),
-            registry=self._registry,
-        )  # fmt: skip
-        self._lag = client.Histogram(
-            "gymctl_event_loop_lag_seconds", "Lag of the event loop.", ("server",),
-            registry=self._registry, buckets=_LAG_SECONDS,
-        ).labels(server)  # fmt: skip
+        tokens = self._counters(
+            "gymctl_tokens_total", "Tokens of a model's answers, by direction.", ("server", "direction")
+        )
+        self._tokens = SeriesByLabel(lambda direction: tokens.labels(server, direction))
+        self._lag = self._histograms(
+            "gymctl_event_loop_lag_seconds", "Lag of the event loop.", ("server",), _LAG_SECONDS
+        ).labels(server)
         build = client.Gauge(
             "gymctl_build_info", "Version of gymctl.", (*names, "version"),
             registry=self._registry, multiprocess_mode="livemax",
         )  # fmt: skip
         build.labels(*values, __version__).set(1)
         self._labels = labels
-        self._by_code: dict[int, Any] = {}
-        self._by_direction: dict[str, Any] = {}
-        self._is_watching = False
+        self.is_watching = False
+        """Whether the lag of the event loop is measured."""
         self._start_time = time.time()  # workers are forked later, so theirs is the same
-        if MULTIPROCESS_VARIABLE not in os.environ:
+        if not self._sums_processes:
             client.ProcessCollector(registry=self._registry)
         self._registry.register(_Gauges(self, client))
         self.call_failed("session_lost", 0)  # a series that exists can be watched before its first failure
 
-    async def measured(self, path: str, handling: Any) -> Any:
-        """Await the reply of a request and count it; health checks are not counted."""
-        if path in _UNCOUNTED:
+    def _counters(self, name: str, description: str, labels: tuple[str, ...]) -> Any:
+        """Counters of this process, or of all that are the server together."""
+        if self._sums_processes:
+            return self._client.Counter(name, description, labels, registry=self._registry)
+        return counters(name, description, labels, self._registry)
+
+    def _histograms(self, name: str, description: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Any:
+        """Histograms, as ``_counters``."""
+        if self._sums_processes:
+            return self._client.Histogram(name, description, labels, registry=self._registry, buckets=buckets)
+        family = histograms(name, description, labels, self._registry, buckets)
+        self._settled.append(family)
+        return family
+
+    async def in_progress(self, handling: Awaitable[Reply]) -> Reply:
+        """Await the reply of a request, which is in flight in one of several processes until then."""
+        with self._in_flight.track_inprogress():
             return await handling
-        if not self._is_watching:
-            self._watch_loop()
-        started = time.perf_counter()
-        if self._in_flight is None:
-            reply = await handling
-        else:
-            with self._in_flight.track_inprogress():
-                reply = await handling
-        durations = self._by_code.get(reply.status)
-        if durations is None:
-            durations = self._durations.labels(*self._labels.values(), str(reply.status))
-            self._by_code[reply.status] = durations
-        durations.observe(time.perf_counter() - started)
-        return reply
 
     def call_failed(self, failure_class: str, count: int = 1) -> None:
         """Count a request that failed because of a call."""
@@ -171,19 +200,24 @@ class ServerMonitor:
         usage = answer.get("usage")
         if not isinstance(usage, dict):
             return
-        for direction, names in _TOKENS:
-            count = next((usage[name] for name in names if type(usage.get(name)) is int), 0)
-            if count <= 0:
-                continue
-            counter = self._by_direction.get(direction)
-            if counter is None:
-                counter = self._by_direction[direction] = self._tokens.labels(self._labels["server"], direction)
-            counter.inc(count)
+        for direction, name, other_name in _TOKENS:
+            count = usage.get(name)
+            if type(count) is not int:
+                count = usage.get(other_name)
+            if type(count) is int and count > 0:
+                self._tokens[direction].inc(count)
+
+    def reply(self, call: Call, token: str) -> Reply:
+        """The page, for callers who send the token."""
+        if not is_admitted(token, call.header("authorization")):
+            return json_reply({"detail": f"{METRICS_PATH} requires the token of `observe`"}, 401)
+        body, media_type = self.page()
+        return Reply(200, body, media_type=media_type)
 
     def page(self) -> tuple[bytes, str]:
         """The metrics as text, and its media type."""
         registry = self._registry
-        if MULTIPROCESS_VARIABLE in os.environ:
+        if self._sums_processes:
             from prometheus_client.multiprocess import MultiProcessCollector
 
             registry = self._client.CollectorRegistry()
@@ -197,14 +231,16 @@ class ServerMonitor:
         yield Gauge("gymctl_start_time_seconds", text, self._labels, self._start_time)
         yield from self._gauges()
 
-    def _watch_loop(self) -> None:
+    def watch_loop(self) -> None:
         """Measure from now on how late the running event loop calls back."""
-        self._is_watching = True
+        self.is_watching = True
         loop = asyncio.get_running_loop()
 
         def look(due: float) -> None:
-            """Observe how much later than ``due`` it is."""
+            """Observe how much later than ``due`` it is, and count what was observed since the last time."""
             self._lag.observe(max(0.0, loop.time() - due))
+            for family in self._settled:
+                family.settle()
             loop.call_later(_LAG_EVERY_S, look, loop.time() + _LAG_EVERY_S)
 
         loop.call_later(_LAG_EVERY_S, look, loop.time() + _LAG_EVERY_S)
