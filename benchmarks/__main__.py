@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from benchmarks.sides import UPSTREAM, Side
 
 CASES = {**SHORT_CASES, "long": long_rollouts, "floor": floor}
 PORTS = 21_000  # of the backend; the sides' follow
+GYMCTL = "gymctl"
+WITH_TOKENS = "gymctl, tokens: true"
+TOKEN_CASES = ("rollouts", "proxy", "verify", "long", "startup")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an orderly way out, so that no stack is left behind
     options.results.mkdir(parents=True, exist_ok=True)
     samples = [sample for file in options.add for sample in report.read(file)]
-    sides = _sides(options, options.results, one_process=False)
+    sides = _sides(options, options.results)
     names = [*dict.fromkeys([*(side.name for side in sides), *(sample.side for sample in samples)])]
     if "floor" in options.cases and FLOOR not in names:
         names.append(FLOOR)
@@ -53,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write_tables(options.results, report.lines(samples, names), names)
     if options.write_docs:
         sys.stderr.write(f"written: {', '.join(page.write(options.write_docs, samples))}\n")
-    return int(any(sample.values.get("failed") for sample in samples if sample.side == "gymctl"))
+    return int(any(sample.values.get("failed") for sample in samples if sample.side in (GYMCTL, WITH_TOKENS)))
 
 
 def _write_tables(folder: Path, lines: Sequence[report.Line], names: Sequence[str]) -> None:
@@ -96,6 +100,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--upstream-most", type=int, default=4096, help="the most in flight for NeMo Gym in a sweep (4096: minutes)"
     )
+    parser.add_argument(
+        "--tokens",
+        action="store_true",
+        help=f"{', '.join(TOKEN_CASES)}: also gymctl with `tokens: true`, in turn with gymctl without",
+    )
     parser.add_argument("--write-docs", type=Path, metavar="DOCS", help="put tables and chart into DOCS/performance.*")
     options = parser.parse_args(arguments)
     options.concurrency = options.concurrency or (sweep.CONCURRENCIES if options.sweep else [64])
@@ -116,12 +125,17 @@ def _plan(options: argparse.Namespace, case: str, folder: Path) -> Plan:
         delays = [0, SLOW_MODEL_MS]
     else:
         delays = [0]
-    sides = _sides(options, folder, one_process=case == "allinone")
+    sides = _sides(options, folder, case)
     return Plan(sides, folder, PORTS, options.count, options.repeats, options.concurrency, delays)
 
 
-def _sides(options: argparse.Namespace, folder: Path, *, one_process: bool) -> list[Side]:
-    sides = [Side("gymctl", options.python.absolute(), PORTS + 10, PORTS, folder / "gymctl", one_process)]
+def _sides(options: argparse.Namespace, folder: Path, case: str = "rollouts") -> list[Side]:
+    one_process = case == "allinone"
+    sides = [Side(GYMCTL, options.python.absolute(), PORTS + 10, PORTS, folder / "gymctl", one_process)]
+    if options.tokens and case in TOKEN_CASES:
+        sides.append(
+            replace(sides[0], name=WITH_TOKENS, port=PORTS + 20, folder=folder / "gymctl-tokens", has_tokens=True)
+        )
     for place, environment in enumerate(options.upstream):
         python = environment.absolute() / "bin" / "python"
         name = UPSTREAM

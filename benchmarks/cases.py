@@ -234,6 +234,7 @@ def drive_once(stack: Stack, target: Target, concurrency: int, count: int) -> Lo
         concurrency=concurrency,
         count=count,
         expected=target.expected,
+        header=stack.header(target.server),
     )
 
 

@@ -10,11 +10,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import machine
-from gymctl.config import upstream
+from gymctl.config import load_config, upstream
+from gymctl.config.blocks.hop_tokens import TOKEN_HEADER, TOKENS_VARIABLE
+from gymctl.operations.hop_tokens import stack_tokens
+from gymctl.stack.hop_tokens import local_file, local_token_files
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SERVICES = REPOSITORY / "services"
@@ -41,6 +44,13 @@ class Stack:
     ports: Mapping[str, int]
     root: int
     seconds: float  # from the start to the last server's first answer
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What a call of each server must have; empty: nothing."""
+
+    def header(self, server: str) -> str:
+        """The header of a call to a server; empty if it needs none."""
+        token = self.tokens.get(server)
+        return f"{TOKEN_HEADER}: {token}" if token else ""
 
     def processes(self, *names: str) -> list[int]:
         """The processes that listen on the servers' ports; all servers when none is named.
@@ -67,6 +77,7 @@ class Side:
 
     By default NeMo Gym makes and checks an environment for each server at every start (uv); with
     ``checks_venvs`` false, it takes those that are there (``skip_venv_if_present``): the one it is installed in.
+    With ``has_tokens``, servers of gymctl answer only calls with their token (``tokens: true``).
     """
 
     name: str
@@ -76,6 +87,7 @@ class Side:
     folder: Path
     one_process: bool = False
     checks_venvs: bool = False
+    has_tokens: bool = False
 
     @property
     def is_upstream(self) -> bool:
@@ -89,6 +101,7 @@ class Side:
         ports = {server.name: self.port + place for place, server in enumerate(servers, 1)}
         config = self.folder / "stack.yaml"
         config.write_text("".join(entry(server, ports[server.name]) for server in servers))
+        tokens = self._write_tokens(config) if self.has_tokens else {}
         started = time.monotonic()
         with (self.folder / "stack.log").open("wb") as log:
             root = subprocess.Popen(
@@ -98,7 +111,7 @@ class Side:
             )  # fmt: skip
         try:
             wait_for(ports, root, self.folder / "stack.log", timeout_s=900 if self.checks_venvs else 180)
-            yield Stack(ports, root.pid, time.monotonic() - started)
+            yield Stack(ports, root.pid, time.monotonic() - started, tokens)
         finally:
             _end(root)
 
@@ -112,10 +125,30 @@ class Side:
             return f"exec {self.python} {Path(__file__).parent / 'all_in_one.py'} {config} {self.port}"
         lines = [
             f"(cd {SERVICES / server.kind / server.implementation} && "
-            f"NEMO_GYM_CONFIG_PATH={server.name} exec {self.python} app.py) &"
+            f"NEMO_GYM_CONFIG_PATH={server.name} {self._tokens_variable(server)}exec {self.python} app.py) &"
             for server in servers
         ]
         return "\n".join([*lines, "wait"])
+
+    def _tokens_variable(self, server: Server) -> str:
+        """The variable of a server's process that names its file with tokens; empty without tokens."""
+        if not self.has_tokens:
+            return ""
+        return f"{TOKENS_VARIABLE}={self._tokens_folder / server.name} "
+
+    @property
+    def _tokens_folder(self) -> Path:
+        return self.folder / "tokens"
+
+    def _write_tokens(self, config_file: Path) -> dict[str, str]:
+        """Write the file with the tokens of each server; what a call of each must have."""
+        config = load_config([str(config_file), "++tokens=true"], cwd=self.folder, environ=os.environ)
+        tokens = stack_tokens(config, self.folder)
+        files = local_token_files(config, tokens)
+        self._tokens_folder.mkdir(exist_ok=True)
+        for name in config.started:
+            (self._tokens_folder / name).write_text(files[local_file(config, name)])
+        return {name: accepted[0] for name, accepted in tokens.items()}
 
     def _environments(self, servers: Sequence[Server]) -> str:
         """Where NeMo Gym's servers find what they need installed, as its options.

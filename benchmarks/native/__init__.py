@@ -77,9 +77,20 @@ def set_script(port: int, steps: int, padding: int) -> None:
 
 
 def drive(
-    port: int, path: str, bodies: Path, *, concurrency: int, count: int, expected: str, timeout_s: float = 900
+    port: int,
+    path: str,
+    bodies: Path,
+    *,
+    concurrency: int,
+    count: int,
+    expected: str,
+    header: str = "",
+    timeout_s: float = 900,
 ) -> Load:
-    """POST ``count`` bodies over ``concurrency`` connections; an answer is good if it contains ``expected``."""
+    """POST ``count`` bodies over ``concurrency`` connections; an answer is good if it contains ``expected``.
+
+    ``header`` is sent with each of them: ``name: value``, or nothing.
+    """
     command = [
         str(program("driver")),
         str(port),
@@ -89,6 +100,7 @@ def drive(
         str(count),
         str(timeout_s),
         expected,
+        header,
     ]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return Load(**json.loads(output))

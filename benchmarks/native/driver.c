@@ -1,8 +1,8 @@
 /* A closed-loop load driver: CONNECTIONS keep-alive connections, each with one request at a time, COUNT in all.
  *
- *   driver PORT PATH BODIES.jsonl CONNECTIONS COUNT TIMEOUT_S EXPECTED
+ *   driver PORT PATH BODIES.jsonl CONNECTIONS COUNT TIMEOUT_S EXPECTED [HEADER]
  *
- * Each line of the file is the body of a POST. An answer counts as ok when its status is 200 and it contains EXPECTED.
+ * Each line of the file is the body of a POST, with HEADER ("name: value") among its header fields. An answer counts as ok when its status is 200 and it contains EXPECTED.
  * Prints one line of JSON: rate (ok per second), latency percentiles (ms), failures by kind. One thread, epoll.
  */
 #include "http.h"
@@ -87,7 +87,7 @@ static void read_more(struct link *l) {
     }
 }
 
-static void load(const char *file, int port, const char *path) {
+static void load(const char *file, int port, const char *path, const char *header) {
     FILE *lines = fopen(file, "r");
     if (!lines) die(file);
     char *text = NULL;
@@ -97,9 +97,9 @@ static void load(const char *file, int port, const char *path) {
         if (text[n - 1] == '\n') n--;
         requests = realloc(requests, (bodies + 1) * sizeof *requests);
         lengths = realloc(lengths, (bodies + 1) * sizeof *lengths);
-        char *request = malloc((size_t)n + 256);
+        char *request = malloc((size_t)n + strlen(path) + strlen(header) + 256);
         int head = sprintf(request, "POST %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\n"
-                                    "content-length: %zd\r\n\r\n", path, port, n);
+                                    "%s%scontent-length: %zd\r\n\r\n", path, port, header, *header ? "\r\n" : "", n);
         memcpy(request + head, text, (size_t)n);
         requests[bodies] = request;
         lengths[bodies++] = (size_t)head + (size_t)n;
@@ -116,12 +116,12 @@ static int ascending(const void *a, const void *b) {
 static double percentile(double share) { return ok ? latencies[(long)((double)(ok - 1) * share)] : -1; }
 
 int main(int argc, char **argv) {
-    if (argc != 8) {
-        fputs("driver PORT PATH BODIES.jsonl CONNECTIONS COUNT TIMEOUT_S EXPECTED\n", stderr);
+    if (argc != 8 && argc != 9) {
+        fputs("driver PORT PATH BODIES.jsonl CONNECTIONS COUNT TIMEOUT_S EXPECTED [HEADER]\n", stderr);
         return 2;
     }
     as_many_files_as_allowed();
-    load(argv[3], atoi(argv[1]), argv[2]);
+    load(argv[3], atoi(argv[1]), argv[2], argc == 9 ? argv[8] : "");
     long connections = atol(argv[4]);
     wanted = atol(argv[5]);
     double limit = atof(argv[6]);
