@@ -1,11 +1,13 @@
 """A client that calls servers at a steady rate and never tries again: run as a program, in a container or outside.
 
-Its arguments are calls per second, and a JSON list of targets: ``{"url", "body"}``, without a body for GET. It stops
-when its standard input ends, and prints for each URL how many calls it made, and the failures.
+Its arguments are calls per second, a JSON list of targets: ``{"url", "body", "headers"}``, without a body for GET, and
+the file of a CA to trust, or nothing. It stops when its standard input ends, and prints for each URL how many calls it
+made, and the failures.
 """
 
 import asyncio
 import json
+import ssl
 import sys
 from collections import Counter
 from typing import Any
@@ -13,18 +15,19 @@ from typing import Any
 import aiohttp
 
 
-async def main(rate: float, targets: list[dict[str, Any]]) -> None:
+async def main(rate: float, targets: list[dict[str, Any]], ca_file: str = "") -> None:
     calls: Counter[str] = Counter()
     failures: dict[str, list[str]] = {target["url"]: [] for target in targets}
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.run_in_executor(None, sys.stdin.read).add_done_callback(lambda _: stopped.set())
 
-    async def call(session: aiohttp.ClientSession, url: str, body: object) -> None:
+    async def call(session: aiohttp.ClientSession, target: dict[str, Any]) -> None:
+        url, body = target["url"], target.get("body")
         calls[url] += 1
         method = "GET" if body is None else "POST"
         try:
-            async with session.request(method, url, json=body) as response:
+            async with session.request(method, url, json=body, headers=target.get("headers")) as response:
                 text = await response.text()
             if response.status != 200:
                 failures[url].append(f"{response.status} {text[:300]}")
@@ -32,7 +35,8 @@ async def main(rate: float, targets: list[dict[str, Any]]) -> None:
             failures[url].append(f"{type(error).__name__}: {error}")
 
     # a name is looked up for each connection, as most clients do
-    connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False)
+    trusted = ssl.create_default_context(cafile=ca_file or None)
+    connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, ssl=trusted)
     timeout = aiohttp.ClientTimeout(total=60)
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar) as session:
@@ -41,7 +45,7 @@ async def main(rate: float, targets: list[dict[str, Any]]) -> None:
         print("started", flush=True)
         while not stopped.is_set():
             for target in targets:
-                task = asyncio.create_task(call(session, target["url"], target.get("body")))
+                task = asyncio.create_task(call(session, target))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
             due += len(targets) / rate
@@ -50,4 +54,4 @@ async def main(rate: float, targets: list[dict[str, Any]]) -> None:
     print(json.dumps({url: {"calls": calls[url], "failures": failures[url]} for url in calls}), flush=True)
 
 
-asyncio.run(main(float(sys.argv[1]), json.loads(sys.argv[2])))
+asyncio.run(main(float(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:]))

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
-from typing import Any
 
 import pytest
+from plan_commands import Cli, expected_events
 from small_stack import SmallStack
 
 from gymctl.engines.docker.daemon import connect
@@ -27,52 +23,6 @@ TOOLS = "example_single_tool_call"
 AGENT = "example_single_tool_call_simple_agent"
 
 
-class Cli:
-    """The commands in a stack's directory."""
-
-    def __init__(self, stack: SmallStack) -> None:
-        self.stack = stack
-
-    def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "gymctl.cli.main", *arguments, "stack.yaml", "--name", self.stack.name],
-            cwd=self.stack.directory,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    def plan(self, code: int) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-        """The servers that change, by name, and the whole plan."""
-        plan = json.loads(self("plan", "--json", code=code).stdout)
-        return {server["name"]: server for server in plan["servers"] if server["action"] != "unchanged"}, plan
-
-    def up(self) -> tuple[str, dict[str, set[str]]]:
-        """What it prints, and what happened to the containers of each server by the engine's events."""
-        client = connect("")
-        began = time.time()
-        output = self("up", "--no-probe").stderr
-        filters = {"type": "container", "label": f"com.docker.compose.project={self.stack.name}"}
-        happened: dict[str, set[str]] = {}
-        for event in client.api.events(since=began, until=time.time() + 0.5, filters=filters, decode=True):
-            if event["Action"] in ("create", "start", "die", "destroy"):
-                service = event["Actor"]["Attributes"]["com.docker.compose.service"].removesuffix("-next")
-                happened.setdefault(service, set()).add(event["Action"])
-        return output, happened
-
-
-EVENTS = {
-    "created": {"create", "start"},
-    "replaced": {"create", "start", "die", "destroy"},
-    "started": {"start"},
-    "removed": {"die", "destroy"},
-}
-
-
 def write(stack: SmallStack, more: str = "", key: str = "first") -> None:
     (stack.directory / "stack.yaml").write_text(STACK.format(port=stack.port) + more)
     (stack.directory / "env.yaml").write_text(f"judge_api_key: sk-{key}-0123456789\n")
@@ -86,7 +36,7 @@ def test_plan_lists_what_up_does(stack: SmallStack) -> None:
     assert {server["action"] for server in servers.values()} == {"created"}
     assert sorted(path.name for path in stack.directory.iterdir()) == before
     _, happened = gymctl.up()
-    assert happened == dict.fromkeys(servers, EVENTS["created"])
+    assert happened == expected_events(servers)
     assert gymctl.plan(code=0)[0] == {}
 
     steps = f"{AGENT}: {{responses_api_agents: {{simple_agent: {{max_steps: 7}}}}}}\n"
@@ -98,7 +48,7 @@ def test_plan_lists_what_up_does(stack: SmallStack) -> None:
     assert servers.keys() == {"head", AGENT}, "the head shows the configuration of all"
     assert plan["summary"] == "2 replaced, 3 unchanged"
     output, happened = gymctl.up()
-    assert happened == dict.fromkeys(servers, EVENTS["replaced"])
+    assert happened == expected_events(servers)
     assert "changes: 2 replaced, 3 unchanged" in output
     assert gymctl.plan(code=0)[0] == {}
 
@@ -118,7 +68,7 @@ def test_plan_sees_secrets_containers_that_stopped_and_servers_that_went(stack: 
     assert "sk-" not in json.dumps(plan)
     assert servers["judge_model"]["reasons"][0]["old"].startswith("sha256:")
     _, happened = gymctl.up()
-    assert happened == {name: EVENTS[server["action"]] for name, server in servers.items()}
+    assert happened == expected_events(servers, {TOOLS: 1})
     assert gymctl.plan(code=0)[0] == {}
 
     text = (stack.directory / "stack.yaml").read_text()
@@ -129,7 +79,7 @@ def test_plan_sees_secrets_containers_that_stopped_and_servers_that_went(stack: 
         "judge_model": "removed",
     }
     output, happened = gymctl.up()
-    assert happened == {name: EVENTS[server["action"]] for name, server in servers.items()}
+    assert happened == expected_events(servers)
     assert "1 replaced, 1 removed" in output
     assert gymctl.plan(code=0)[0] == {}
 
