@@ -1,8 +1,8 @@
-"""The limits of every container that the configuration does not limit itself: memory, processes, size of ``/tmp``.
+"""The limits of every container that the configuration does not limit itself: memory, processes, ``/tmp``, CPUs.
 
 They stop what runs away and are far above what a server needs under load. Idle, a server of gymctl's kit takes 40 to
-60 MB and one of NeMo Gym 150 MB; an agent with 16,384 rollouts in flight took 560 MB. There is none for CPUs: Docker
-refuses a limit above the cores of the machine.
+60 MB and one of NeMo Gym 150 MB; an agent with 16,384 rollouts in flight took 560 MB. CPUs have weights instead of
+limits, because Docker refuses a limit above the cores of the machine.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ class ContainerLimits:
     """Most processes and threads."""
     tmp_mb: int
     """Size of ``/tmp`` in MB; it takes memory as it fills."""
+    cpu_shares: int
+    """Weight among containers that want more CPU time than there is; Docker's default is 1024."""
 
 
-HEAD = ContainerLimits(memory_mb=1024, pids=512, tmp_mb=64)
-PROXY = ContainerLimits(memory_mb=4096, pids=512, tmp_mb=64)
-MODEL = ContainerLimits(memory_mb=4096, pids=1024, tmp_mb=256)
-AGENT = ContainerLimits(memory_mb=8192, pids=1024, tmp_mb=256)
-RESOURCES = ContainerLimits(memory_mb=16384, pids=4096, tmp_mb=2048)
-NEMO_GYM = ContainerLimits(memory_mb=16384, pids=8192, tmp_mb=4096)
-RAY = ContainerLimits(memory_mb=32768, pids=32768, tmp_mb=8192)
-VLLM = ContainerLimits(memory_mb=None, pids=32768, tmp_mb=8192)
-PROMETHEUS = ContainerLimits(memory_mb=2048, pids=512, tmp_mb=64)
-ALERTMANAGER = ContainerLimits(memory_mb=512, pids=512, tmp_mb=64)
-COLLECTOR = ContainerLimits(memory_mb=16384, pids=1024, tmp_mb=1024)
+HEAD = ContainerLimits(memory_mb=1024, pids=512, tmp_mb=64, cpu_shares=2048)
+PROXY = ContainerLimits(memory_mb=4096, pids=512, tmp_mb=64, cpu_shares=2048)
+MODEL = ContainerLimits(memory_mb=4096, pids=1024, tmp_mb=256, cpu_shares=1024)
+AGENT = ContainerLimits(memory_mb=8192, pids=1024, tmp_mb=256, cpu_shares=1024)
+RESOURCES = ContainerLimits(memory_mb=16384, pids=4096, tmp_mb=2048, cpu_shares=512)
+NEMO_GYM = ContainerLimits(memory_mb=16384, pids=8192, tmp_mb=4096, cpu_shares=1024)
+RAY = ContainerLimits(memory_mb=32768, pids=32768, tmp_mb=8192, cpu_shares=512)
+VLLM = ContainerLimits(memory_mb=None, pids=32768, tmp_mb=8192, cpu_shares=1024)
+PROMETHEUS = ContainerLimits(memory_mb=2048, pids=512, tmp_mb=64, cpu_shares=2048)
+ALERTMANAGER = ContainerLimits(memory_mb=512, pids=512, tmp_mb=64, cpu_shares=2048)
+COLLECTOR = ContainerLimits(memory_mb=16384, pids=1024, tmp_mb=1024, cpu_shares=1024)
 
 _BY_KIND = {
     "head": HEAD,

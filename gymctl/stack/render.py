@@ -25,7 +25,7 @@ from gymctl.stack.compose.model import (
 )
 from gymctl.stack.compose.rules import check_document
 from gymctl.stack.compose.yaml import render_compose
-from gymctl.stack.limits import limited_bounds, tmp_size
+from gymctl.stack.limits import default_limits, limited_bounds, tmp_size
 from gymctl.stack.networks.membership import is_egress
 from gymctl.stack.plan import StackPlan
 from gymctl.stack.service import ServicePlan
@@ -116,6 +116,7 @@ def _of_plan(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
         networks=_joined(service),
         logging=service.logging or (_BOUNDED_LOGS if plan.options.bounded_logs else None),
         shm_size=service.shm_size,
+        cpu_shares=default_limits(service).cpu_shares,
         deploy=_deploy(service),
         labels=_labels(service, plan.name),
     )

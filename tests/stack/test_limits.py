@@ -67,6 +67,8 @@ def test_every_server_has_limits_by_kind(tmp_path: Path) -> None:
         assert 0 < _tmp(service) < _memory(service)
         assert _pids(service) >= 512
         assert "cpus" not in service["deploy"]["resources"]["limits"], "Docker refuses more than the machine has"
+    weights = {name: service["cpu_shares"] for name, service in services.items()}
+    assert weights["head"] > weights["policy_model"] == weights["my_agent"] > weights["ours"]
 
 
 def test_a_server_sets_its_own_limits(tmp_path: Path) -> None:
@@ -100,5 +102,6 @@ def test_limits_stay_when_a_fragment_has_them_not(tmp_path: Path) -> None:
         for name, service in yaml.safe_load(path.read_text())["services"].items():
             limits = service["deploy"]["resources"]["limits"]
             assert limits["pids"], f"{path}: {name}"
+            assert service["cpu_shares"], f"{path}: {name}"
             assert "memory" in limits or service["labels"]["gymctl.kind"] == "vllm", f"{path}: {name}"
             assert service["logging"]["options"]["max-size"], f"{path}: {name}"

@@ -111,6 +111,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "ulimits": {"nofile": {"soft": 1, "hard": 2}},
         "shm_size": "64mb",
         "ipc": "host",
+        "cpu_shares": 512,
         "deploy": {"replicas": 2},
         "logging": {"driver": "local"},
         "labels": {"a": "b"},

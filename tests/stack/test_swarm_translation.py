@@ -92,12 +92,15 @@ def test_devices_that_swarm_does_not_know_are_refused() -> None:
 
 
 def test_what_swarm_takes_no_notice_of_is_reported_with_a_way_out() -> None:
-    _, translation = one(security_opt=["no-new-privileges:true"], ipc="host", pull_policy="always")
+    _, translation = one(
+        security_opt=["no-new-privileges:true"], ipc="host", pull_policy="always", cpu_shares=512
+    )
     lost = details(translation, KeyOutcome.LOST)
     assert (
         'security_opt: no-new-privileges:true: Swarm ignores it; "no-new-privileges": true in the daemon.json' in lost
     )
     assert "ipc: host" in lost
+    assert "cpu_shares: 512" in lost
     assert "pull_policy: always" in lost
 
 
@@ -107,6 +110,7 @@ def test_nothing_is_left_that_docker_stack_ignores() -> None:
         "restart": "always",
         "shm_size": "1gb",
         "ipc": "host",
+        "cpu_shares": 512,
         "security_opt": ["a"],
         "tmpfs": ["/t"],
         "depends_on": {"db": {"condition": "service_started"}},

@@ -136,7 +136,7 @@ def _limits(host: Mapping[str, Any]) -> Iterator[str]:
     log = host["LogConfig"]
     if host.get("Memory"):
         yield "memory"
-    if host.get("NanoCpus") or host.get("CpuQuota") or host.get("CpusetCpus"):
+    if any(host.get(key) for key in ("NanoCpus", "CpuQuota", "CpusetCpus", "CpuShares")):
         yield "cpus"
     if (host.get("PidsLimit") or 0) > 0:
         yield "pids"

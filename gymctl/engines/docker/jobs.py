@@ -197,6 +197,7 @@ def job_command(
     argv += ["--label", f"{STACK}={project}", "--label", JOB, "--pull", "never"]
     argv += ["--read-only", "--tmpfs", f"/tmp:size={COLLECTOR.tmp_mb}m"]  # noqa: S108
     argv += ["--memory", f"{COLLECTOR.memory_mb}m", "--pids-limit", str(COLLECTOR.pids)]
+    argv += ["--cpu-shares", str(COLLECTOR.cpu_shares)]
     argv += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     argv += ["--log-driver", "none", *user]  # its output is ours already
     if job.alias:

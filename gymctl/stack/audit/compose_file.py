@@ -21,7 +21,7 @@ SERVER = "NEMO_GYM_CONFIG_PATH"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OVERLAY = "overlay"
 _BOUNDED_DRIVERS = frozenset({"json-file", "local"})
-_LIMITS = {"memory": ("mem_limit",), "cpus": ("cpus", "cpuset"), "pids": ("pids_limit",)}
+_LIMITS = {"memory": ("mem_limit",), "cpus": ("cpus", "cpuset", "cpu_shares"), "pids": ("pids_limit",)}
 """Resources by their key under ``limits``, and the older keys of a service."""
 _UNLIMITED = ("0", "-1")
 _NAMESPACES = {"pid": "pid", "ipc": "ipc", "network": "network_mode", "uts": "uts", "userns": "userns_mode"}

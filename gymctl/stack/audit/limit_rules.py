@@ -80,9 +80,9 @@ LIMIT_RULES = (
     Rule(
         id="cpus",
         severity=Severity.LOW,
-        title="a container can use all CPUs of the machine",
+        title="a container has neither a CPU limit nor a CPU weight",
         cure="resources: {cpus: 4}",
-        check=_unlimited("cpus", "no CPU limit"),
+        check=_unlimited("cpus", "no CPU limit and no cpu_shares"),
         docker_bench="5.12",
     ),
     Rule(

@@ -229,6 +229,7 @@ class Service(Part):
     ulimits: dict[str, Limit | int] | None = None
     shm_size: str | None = None
     ipc: str | None = None
+    cpu_shares: int | None = None
     deploy: Deploy | None = None
     logging: Logging | None = None
     labels: dict[str, str] | None = None

@@ -41,7 +41,7 @@ KEPT: Mapping[type[Part], str] = {
 
 TRANSLATED: Mapping[type[Part], str] = {
     compose.Service: "image environment stop_grace_period pull_policy profiles ports depends_on restart tmpfs volumes "
-    "security_opt shm_size ipc deploy",
+    "security_opt shm_size ipc cpu_shares deploy",
     compose.Port: "published host_ip mode",
     compose.Dependency: "condition restart required",
     compose.Tmpfs: "size mode",

@@ -41,7 +41,17 @@ def translate_service(
         **wait_for_dependencies(service, absent, report),
     }
     _report_lost(service, report)
-    gone = ("pull_policy", "profiles", "depends_on", "restart", "tmpfs", "security_opt", "shm_size", "ipc")
+    gone = (
+        "pull_policy",
+        "profiles",
+        "depends_on",
+        "restart",
+        "tmpfs",
+        "security_opt",
+        "shm_size",
+        "ipc",
+        "cpu_shares",
+    )
     return service.model_copy(update={**dict.fromkeys(gone), **now})
 
 
@@ -94,5 +104,7 @@ def _report_lost(service: Service, report: TranslationReport) -> None:
         report.lost("security_opt", f"{option}: Swarm ignores it; {how}")
     if service.ipc is not None:
         report.lost("ipc", f"{service.ipc}: Swarm ignores it; shm_size gives shared memory of its own")
+    if service.cpu_shares is not None:
+        report.lost("cpu_shares", f"{service.cpu_shares}: Swarm has no CPU weights; use resources.reserve.cpus")
     if any(GATEWAY in host for host in service.extra_hosts or ()):
         report.translated("extra_hosts", f"{GATEWAY} is the node that the task runs on")
