@@ -121,6 +121,5 @@ LIMIT_RULES = (
         title="a container starts again after an operator has stopped it",
         cure="restart: unless-stopped",
         check=when(_always_restarts, "restart: always"),
-        docker_bench="5.15",
     ),
 )
