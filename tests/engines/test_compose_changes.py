@@ -130,6 +130,11 @@ def test_a_stopped_container_is_started(tmp_path: Path) -> None:
     assert "has stopped" in changes[ENV].notes[0]
 
 
+def test_a_stopped_container_that_is_one_too_many_is_not_started(tmp_path: Path) -> None:
+    containers = [*running(planned()), replace(container(ENV, number=2), state="exited")]
+    assert changes_by_name(planned(), containers, tmp_path)[ENV].action is Action.SCALED
+
+
 def test_what_ended_by_itself_stays(tmp_path: Path) -> None:
     containers = [container(ENV, state="exited", completes=True), *running(planned())]
     containers = [item for item in containers if item.service != ENV or item.completes]

@@ -10,8 +10,8 @@ import pytest
 from gymctl.engines.compose.changes import Action, Difference, ServiceChange
 from gymctl.engines.compose.container_names import take_over_names
 from gymctl.engines.compose.trial import trial_document
-from gymctl.engines.compose.update import UpdatePlan, plan_update
 from gymctl.engines.compose.update_order import PUBLISHES, stop_first_reasons
+from gymctl.engines.compose.update_plan import UpdatePlan, plan_update
 from gymctl.engines.docker.containers import Container
 from gymctl.stack import labels
 
@@ -121,6 +121,23 @@ def test_removed_and_surplus_containers_end_and_the_rest_stays() -> None:
     assert ended(update) == ["env-2", "env-3", "old-1"]
     assert not update.start_first
     assert not planned([change("x", Action.UNCHANGED)], [container("x")])
+
+
+def test_a_surplus_container_that_has_stopped_ends_before_one_that_runs() -> None:
+    there = [container("env", digest="new", state="exited"), container("env", 2, digest="new")]
+    for action in (Action.SCALED, Action.STARTED):
+        assert ended(planned([change("env", action)], there)) == ["env-1"]
+    assert not planned([change("env", Action.STARTED, replicas=2)], there)
+
+
+def test_surplus_containers_stay_while_new_ones_of_their_callers_start() -> None:
+    models = [container("model", number, digest="new") for number in (1, 2, 3)]
+    changes = [change("agent"), change("model", Action.SCALED), change("alone", Action.SCALED)]
+    there = [*models, container("agent"), container("alone", digest="new"), container("alone", 2, digest="new")]
+    update = planned(changes, there, agent=["env"], env=["model"])
+    assert update.start_first == {"agent": 2}
+    assert update.held == {"model": 3}, "Compose ends surplus containers of what it starts at once"
+    assert ended(update) == ["agent-1", "model-2", "model-3", "alone-2"]
 
 
 def test_a_service_without_a_healthy_container_is_left_to_compose() -> None:

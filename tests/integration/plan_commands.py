@@ -122,7 +122,7 @@ def _expected(server: Mapping[str, Any], stopped: int) -> Counter[str]:
         "created": new,
         "replaced": {**new, "die": there - stopped, "destroy": there},
         "removed": {"die": there - stopped, "destroy": there},
-        "scaled": {"create": added, "start": added, "die": surplus, "destroy": surplus},
+        "scaled": {"create": added, "start": added, "die": max(0, surplus - stopped), "destroy": surplus},
         "started": {
             "create": added,
             "start": added + max(0, stopped - surplus),

@@ -92,9 +92,7 @@ def test_devices_that_swarm_does_not_know_are_refused() -> None:
 
 
 def test_what_swarm_takes_no_notice_of_is_reported_with_a_way_out() -> None:
-    _, translation = one(
-        security_opt=["no-new-privileges:true"], ipc="host", pull_policy="always", cpu_shares=512
-    )
+    _, translation = one(security_opt=["no-new-privileges:true"], ipc="host", pull_policy="always", cpu_shares=512)
     lost = details(translation, KeyOutcome.LOST)
     assert (
         'security_opt: no-new-privileges:true: Swarm ignores it; "no-new-privileges": true in the daemon.json' in lost

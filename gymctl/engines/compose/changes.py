@@ -175,6 +175,7 @@ def _change(
     is_outdated = any(container.config_digest != digest for container in there)
     stopped = [item for item in there if item.state not in ("running", "restarting") and not item.done]
     is_scaled = bool(there) and len(there) != service.replicas
+    surplus = max(0, len(there) - service.replicas)  # those that have stopped go first
     notes = [f"a container has stopped (exit code {item.exit_code})" for item in stopped]
     if is_scaled:
         notes.append(f"{len(there)} replicas exist, {service.replicas} are configured")
@@ -183,7 +184,7 @@ def _change(
     possible = {
         Action.CREATED: not there,
         Action.REPLACED: is_outdated or (bool(secrets) and len(stopped) < len(there)),
-        Action.STARTED: bool(stopped),
+        Action.STARTED: len(stopped) > surplus,
         Action.SCALED: is_scaled,
     }
     return ServiceChange(

@@ -8,19 +8,17 @@ published port before that, so that one that cannot start does not stop the old 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gymctl.engines.compose.changes import Action, ServiceChange, changes_of_stack
+from gymctl.engines.compose.changes import changes_of_stack
 from gymctl.engines.compose.container_names import take_over_names
 from gymctl.engines.compose.drain import drain
 from gymctl.engines.compose.effective import EffectiveFile, draft_command
 from gymctl.engines.compose.trial import TRIAL_SUFFIX, trial_document
-from gymctl.engines.compose.update_order import PUBLISHES
+from gymctl.engines.compose.update_plan import UpdatePlan, plan_update
 from gymctl.engines.compose.version import StackVersion
 from gymctl.engines.compose.watch import ServerFailed, Watch
 from gymctl.engines.docker.containers import Container, find_containers
@@ -33,23 +31,6 @@ if TYPE_CHECKING:
     import docker
 
 _AS_BEFORE = "the previous version of the stack is running"
-
-
-@dataclass(frozen=True)
-class UpdatePlan:
-    """Which containers of a stack start and end in an update."""
-
-    start_first: Mapping[str, int]
-    """Services that get new containers next to those that are there, and how many there are of both together."""
-    trials: tuple[str, ...]
-    """Services of ``stop_first`` whose new version is tried without its published port first."""
-    stop_first: tuple[str, ...]
-    """Services whose old containers stop before new ones start, in this order."""
-    retired: tuple[Container, ...]
-    """Containers that end when all new ones are healthy."""
-
-    def __bool__(self) -> bool:
-        return bool(self.start_first or self.stop_first or self.retired)
 
 
 @dataclass(frozen=True)
@@ -157,72 +138,6 @@ def _rolled_back(error: EngineError | KeyboardInterrupt) -> EngineError | Keyboa
     return EngineError(f"{error.message}; {_AS_BEFORE}", "correct it, then run gymctl up again", error.error_code)
 
 
-def plan_update(
-    changes: Sequence[ServiceChange],
-    containers: Iterable[Container],
-    digests: Mapping[str, str],
-    needs: Mapping[str, Sequence[str]],
-) -> UpdatePlan:
-    """Decide how the containers of a running stack are replaced.
-
-    Args:
-        changes: what happens to each service.
-        containers: what is there now.
-        digests: Compose's digest of each service in the new file.
-        needs: services that must be healthy before a service starts, by service.
-    """
-    by_service: dict[str, list[Container]] = defaultdict(list)
-    for container in containers:
-        by_service[container.service].append(container)
-    start_first: dict[str, int] = {}
-    stop_first: dict[str, str] = {}
-    retired: list[Container] = []
-    for change in changes:
-        there = by_service[change.service]
-        if not _is_gradual(change, there):
-            continue
-        if change.stop_first and change.action is not Action.SCALED:
-            stop_first[change.service] = change.stop_first
-            continue
-        current = _current(change, there, digests)
-        added = max(0, change.replicas - len(current))
-        if added:
-            start_first[change.service] = sum(not item.done for item in there) + added
-        retired += [item for item in there if item not in current]
-    created = {change.service for change in changes if change.action is Action.CREATED}
-    return UpdatePlan(
-        start_first=start_first,
-        trials=tuple(name for name, reason in stop_first.items() if reason == PUBLISHES and name not in created),
-        stop_first=_in_order(stop_first, created, needs),
-        retired=tuple(retired),
-    )
-
-
-def _is_gradual(change: ServiceChange, there: Sequence[Container]) -> bool:
-    """Whether the update of a service waits for health or for the end of work; Compose does the rest at once."""
-    if change.action is Action.CREATED:
-        return change.stop_first in ("", PUBLISHES)
-    if change.action is Action.REPLACED:
-        return any(item.is_well for item in there)
-    return change.action in (Action.SCALED, Action.REMOVED)
-
-
-def _in_order(names: Iterable[str], created: Collection[str], needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Services after those that they need; new ones last, which may take a port that an old one has published."""
-    listed = set(names)
-    order = TopologicalSorter({name: listed & set(needs.get(name, ())) for name in names}).static_order()
-    return tuple(sorted(order, key=lambda name: name in created))
-
-
-def _current(change: ServiceChange, there: Sequence[Container], digests: Mapping[str, str]) -> list[Container]:
-    """The containers that stay: of the new version, and not more than are configured; what runs longest stays."""
-    if change.has_other_secrets:
-        return []
-    same = [item for item in there if item.config_digest == digests.get(change.service)]
-    same.sort(key=lambda item: (item.badness, item.started_at))
-    return same[: change.replicas]
-
-
 def start_new(project: Project, update: UpdatePlan, document: Mapping[str, Any]) -> None:
     """Start the new containers next to the old ones, and trials, and wait until all are healthy.
 
@@ -237,7 +152,8 @@ def start_new(project: Project, update: UpdatePlan, document: Mapping[str, Any])
             project.client.api.remove_container(container.id)
     before = project.containers()
     if update.start_first:
-        scales = [part for name, count in update.start_first.items() for part in ("--scale", f"{name}={count}")]
+        counts = {**update.held, **update.start_first}
+        scales = [part for name, count in counts.items() for part in ("--scale", f"{name}={count}")]
         arguments = ("up", "--detach", "--no-build", "--no-recreate", *scales, *update.start_first)
         watch = project.watch({name: project.titles[name] for name in update.start_first}, before)
         with background(project.command(project.name, *arguments), cwd=project.file.parent) as compose:
