@@ -79,6 +79,8 @@ def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
     own = _of_plan(service, plan, ending)
     if service.fragment is not None:
         settings = {key: getattr(own, key) for key in own.model_fields_set if getattr(own, key) is not None}
+        if service.fragment.ulimits:
+            del settings["ulimits"]
         if service.fragment.tmpfs:
             settings["tmpfs"] = [_with_size(item, tmp_size(service)) for item in service.fragment.tmpfs]
         health = service.fragment.healthcheck
@@ -96,7 +98,6 @@ def _service(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
             "tmpfs": [_with_size("/tmp", tmp_size(service))],  # noqa: S108 - the container's own
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
-            "ulimits": {"nofile": Limit(soft=plan.options.nofile, hard=plan.options.nofile)},
         }
     )
 
@@ -115,6 +116,7 @@ def _of_plan(service: ServicePlan, plan: StackPlan, ending: Collection[str]) -> 
         volumes=list(service.volumes) or None,
         networks=_joined(service),
         logging=service.logging or (_BOUNDED_LOGS if plan.options.bounded_logs else None),
+        ulimits={"nofile": Limit(soft=plan.options.nofile, hard=plan.options.nofile)},
         shm_size=service.shm_size,
         cpu_shares=default_limits(service).cpu_shares,
         deploy=_deploy(service),

@@ -103,5 +103,6 @@ def test_limits_stay_when_a_fragment_has_them_not(tmp_path: Path) -> None:
             limits = service["deploy"]["resources"]["limits"]
             assert limits["pids"], f"{path}: {name}"
             assert service["cpu_shares"], f"{path}: {name}"
+            assert service["ulimits"]["nofile"], f"{path}: {name}"
             assert "memory" in limits or service["labels"]["gymctl.kind"] == "vllm", f"{path}: {name}"
             assert service["logging"]["options"]["max-size"], f"{path}: {name}"
