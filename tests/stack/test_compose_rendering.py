@@ -88,9 +88,9 @@ def test_the_file_begins_with_the_mark_and_says_how_to_render_it_again() -> None
 def test_a_slice_is_a_block_a_person_can_read_and_each_service_says_what_it_is() -> None:
     text = rendered(weather())
     assert "      NEMO_GYM_CONFIG_DICT: |\n        weather_agent:\n          responses_api_agents:\n" in text
-    comment = "  # responses_api_agents/simple_agent, reachable at http://weather_agent:8081 in the stack's network"
+    comment = "  # responses_api_agents/simple_agent, reachable at http://weather_agent:8081 on the stack's network"
     assert f"\n\n{comment}\n  weather_agent:\n" in text
-    assert "at http://head:11000 in the stack's network; published on 127.0.0.1:11000\n  head:\n" in text
+    assert "at http://head:11000 on the stack's network; published on 127.0.0.1:11000\n  head:\n" in text
     assert "    ulimits:  # " in text
 
 

@@ -99,6 +99,13 @@ def test_a_dashboard_is_for_this_machine_alone() -> None:
     assert "--include-dashboard=true" in head.command[-1]
 
 
+def test_comments_say_how_the_cluster_is_reached() -> None:
+    text = render_stack(plan(stack(RayBlock(workers=1, dashboard=9000))))
+    reached = "reachable at ray://ray-head:10001 on the stack's network"
+    assert f"  # ray/head, {reached}; dashboard published on 127.0.0.1:9000\n  ray-head:\n" in text
+    assert "  # ray/worker\n  ray-worker:\n" in text
+
+
 def test_without_nodes_tasks_run_on_the_head() -> None:
     by_name = services(plan(stack(RayBlock(workers=0, cpus=3))))
     assert "--num-cpus=3" in by_name["ray-head"].command[-1]

@@ -47,6 +47,7 @@ def test_one_port_is_published_and_secrets_are_files() -> None:
     text = render_stack(plan)
     assert "the-token" not in text
     assert "the-certificate" not in text
+    assert "  # edge/proxy; published on 10.0.0.5:443\n" in text
     assert plan.secrets["GYMCTL_EDGE_TOKEN"] == "the-token"
     assert "the-token" not in repr(plan)
     others = [service for service in yaml.safe_load(text)["services"].values() if "ports" not in service]

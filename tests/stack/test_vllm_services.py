@@ -132,6 +132,8 @@ def test_weights_are_fetched_once_before_the_instances(folder: Folder) -> None:
         (needed,) = (services[name].depends_on or {}).items()
         assert (needed[0], needed[1].condition) == ("vllm-prefetch", "service_completed_successfully")
         assert services[name].plain()["volumes"] == fetch.plain()["volumes"]
+    text = render_stack(folder.plan("vllm: {model: Qwen/Qwen3-8B, prefetch: true}"))
+    assert "  # vllm/prefetch: downloads the weights, then exits\n  vllm-prefetch:\n" in text
 
 
 def test_the_token_of_the_hub_is_a_file(folder: Folder) -> None:

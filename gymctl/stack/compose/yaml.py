@@ -15,8 +15,8 @@ import yaml
 
 from gymctl.config.nested import with_texts
 from gymctl.config.vocabulary import EVERY_INTERFACE
-from gymctl.stack.compose.model import ComposeDocument
-from gymctl.stack.labels import IMPLEMENTATION, KIND, PORT, SERVER
+from gymctl.stack.compose.model import ComposeDocument, Service
+from gymctl.stack.labels import COMPLETES, IMPLEMENTATION, KIND, PORT, SERVER
 
 MARKER = "# Rendered by gymctl"
 
@@ -30,6 +30,8 @@ _SERVICE = re.compile(r"  (?P<quote>[\"']?)(?P<name>[^\s\"':]+)(?P=quote):$")
 _BOOLEANS = frozenset("ynYN")  # to YAML 1.1; PyYAML quotes the longer ones by itself
 _ULIMITS = "    ulimits:"
 _LINE = 80
+_SCHEMES = {"ray/head": "ray", "ray/worker": None, "edge/proxy": None}
+"""Schemes of the services' addresses on the stack's network, where not `http`; None: the stack calls no address."""
 
 
 class _Dumper(_DumperBase):  # type: ignore[misc]
@@ -162,15 +164,21 @@ def _described(name: str, document: ComposeDocument) -> str:
         description = f"{kind}/{implementation}"
     if SERVER in labels:
         description = f"{labels[SERVER]}: {description}"
-    if PORT in labels:
-        address = f"http://{name}:{labels[PORT]}"
-    else:
-        address = name
-    published = [
+    if COMPLETES in labels:
+        return f"{description}: downloads the weights, then exits"
+    scheme = _SCHEMES.get(f"{kind}/{implementation}", "http")
+    if scheme is not None and PORT in labels:
+        description += f", reachable at {scheme}://{name}:{labels[PORT]} on the stack's network"
+    return description + _published(service)
+
+
+def _published(service: Service) -> str:
+    """Where a service's ports are published, as the end of a sentence; empty if nowhere."""
+    addresses = [
         f"{port.host_ip or EVERY_INTERFACE}:{port.published}" for port in service.ports or () if port.published
     ]
-    if published:
-        outside = f"; published on {', '.join(published)}"
-    else:
-        outside = ""
-    return f"{description}, reachable at {address} in the stack's network{outside}"
+    if not addresses:
+        return ""
+    if (service.labels or {}).get(KIND) == "ray":
+        return f"; dashboard published on {', '.join(addresses)}"
+    return f"; published on {', '.join(addresses)}"
