@@ -39,7 +39,9 @@ OutputDir = Annotated[
 ]
 Like = Annotated[
     RowRelease | None,
-    typer.Option("--like", help="Write the files of this NeMo Gym release.", show_default="rows for all releases"),
+    typer.Option(
+        "--like", help="Write files exactly as this NeMo Gym release does.", show_default="rows for all releases"
+    ),
 ]
 Invalid = Annotated[InvalidRows, typer.Option("--invalid", help="How to handle rows that no agent accepts.")]
 UpdateMetrics = Annotated[

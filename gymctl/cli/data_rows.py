@@ -24,7 +24,11 @@ def split(
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Directory for the files.")],
     share: Annotated[
         list[str] | None,
-        typer.Option("--share", help="NAME=SHARE of a file; may be repeated.", show_default="train=0.9 validation=0.1"),
+        typer.Option(
+            "--share",
+            help="Share of the rows for a file, as NAME=SHARE; may be repeated.",
+            show_default="train=0.9 validation=0.1",
+        ),
     ] = None,
     by: Annotated[
         str | None,
@@ -52,7 +56,11 @@ def mix(
     output: Output,
     weight: Annotated[
         list[str] | None,
-        typer.Option("--weight", help="AGENT=WEIGHT; may be repeated. Default weight: 1.", show_default=False),
+        typer.Option(
+            "--weight",
+            help="Weight of an agent, as AGENT=WEIGHT; may be repeated. Default weight: 1.",
+            show_default=False,
+        ),
     ] = None,
     count: Annotated[
         int | None, typer.Option("--rows", help="Rows to write.", min=1, show_default="as many as the weights allow")
@@ -77,7 +85,9 @@ def mix(
 
 def sample(
     output: Output,
-    rows: Annotated[Path | None, typer.Argument(help="File of rows.", metavar="ROWS")] = None,
+    rows: Annotated[
+        Path | None, typer.Argument(help="File of rows; omit it with --from-run.", metavar="ROWS", show_default=False)
+    ] = None,
     count: Annotated[int | None, typer.Option("--rows", "-n", help="Rows to write.", min=1, show_default=False)] = None,
     from_run: Annotated[
         Path | None,
@@ -85,7 +95,13 @@ def sample(
     ] = None,
     min_pass_rate: Annotated[float, typer.Option(help="With --from-run, minimum pass rate of a task.")] = 0.0,
     max_pass_rate: Annotated[float, typer.Option(help="With --from-run, maximum pass rate of a task.")] = 1.0,
-    threshold: Annotated[float, typer.Option(help="Minimum reward of a passed rollout (other commands: 1).")] = 0.5,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            help="Minimum reward of a passed rollout (0.5 here and in `export`, 1 in `collect`, `results` and "
+            "`report`)."
+        ),
+    ] = 0.5,
     seed: Seed = 0,
 ) -> None:
     """Select rows: at random, or by the pass rate of an earlier run.

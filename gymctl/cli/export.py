@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from gymctl.datasets.exports.export_report import ExportReport
 
 Rollouts = Annotated[Path, typer.Argument(help="Output file of a collection (JSONL).", metavar="ROLLOUTS")]
-TargetOption = Annotated[ExportTarget, typer.Option("--to", help="Framework that reads the export.")]
+TargetOption = Annotated[ExportTarget, typer.Option("--to", help="Framework or format to export for.")]
 KindOption = Annotated[
     Kind | None,
-    typer.Option("--kind", help="Kind of training data.", show_default="the first one of the target"),
+    typer.Option("--kind", help="Kind of training data.", show_default="sft for trainers"),
 ]
 Output = Annotated[
     Path | None,
@@ -37,7 +37,13 @@ MinReward = Annotated[float | None, typer.Option(help="Leave out rollouts with a
 MaxReward = Annotated[float | None, typer.Option(help="Leave out rollouts with a higher reward.", show_default=False)]
 MinPassRate = Annotated[float | None, typer.Option(help="Leave out tasks with a lower pass rate.", show_default=False)]
 MaxPassRate = Annotated[float | None, typer.Option(help="Leave out tasks with a higher pass rate.", show_default=False)]
-Threshold = Annotated[float, typer.Option(help="Minimum reward of a passed rollout (other commands: 1).")]
+Threshold = Annotated[
+    float,
+    typer.Option(
+        help="Minimum reward of a passed rollout (0.5 here and in `data sample`, 1 in `collect`, `results` and "
+        "`report`)."
+    ),
+]
 CompleteGroups = Annotated[
     bool, typer.Option("--complete-groups", help="Leave out tasks with a failed, masked or missing rollout.")
 ]

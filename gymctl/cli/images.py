@@ -43,7 +43,7 @@ def push(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Build a configuration's images and push them to a registry; print each by digest.
+    """Build a configuration's images and push them to a registry; print the digest of each.
 
     \b
     Examples:

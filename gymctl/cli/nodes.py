@@ -92,8 +92,8 @@ def drain(
 
 @commands.command()
 def activate(node: str = typer.Argument(..., metavar="NODE", help="Name or id of the node.")) -> None:
-    """Make a drained node available again. Tasks that moved to other nodes stay there."""
+    """Make a drained node available again. Servers that moved to other nodes stay there."""
     from gymctl.operations.nodes import activate as take_back
 
     take_back(node)
-    typer.echo(f"{node} accepts tasks again")
+    typer.echo(f"{node} accepts servers again")

@@ -36,7 +36,7 @@ MergeOrderOption = Annotated[
         "--merge-order",
         help="Precedence: an included file overrides its includer (includes-last, NeMo Gym 0.2 to 0.5) or not "
         "(includes-first, NeMo Gym 0.6 and later).",
-        show_default="gymctl.merge_order of the configuration, else as in --gym-version or --gym-root",
+        show_default="gymctl.merge_order of the configuration, else as in the NeMo Gym release in use",
     ),
 ]
 StackName = Annotated[
@@ -128,7 +128,11 @@ Advertise = Annotated[
 ]
 TokenFile = Annotated[
     Path | None,
-    typer.Option("--token-file", help="File with the head's token.", show_default=f"${HEAD_TOKEN}, .gymctl/head-token"),
+    typer.Option(
+        "--token-file",
+        help="File with the head's token.",
+        show_default=f"head_server.token, ${HEAD_TOKEN}, .gymctl/head-token",
+    ),
 ]
 NodeName = Annotated[
     str | None, typer.Option("--node", help="Name of this machine in the head's list.", show_default="the host name")
@@ -149,7 +153,7 @@ def _set_verbosity(value: bool) -> bool:
 Verbose = Annotated[
     bool,
     typer.Option(
-        "--verbose", "-v", help="Print the commands that gymctl runs to standard error.", callback=_set_verbosity
+        "--verbose", "-v", help="Print to standard error the commands that gymctl runs.", callback=_set_verbosity
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -145,7 +145,7 @@ def show(
     agent: options.Agent = None,
     worst: options.Worst = None,
     attempts: Annotated[bool, typer.Option("--attempts", help="Show earlier failed attempts too.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Do not shorten long texts.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Do not shorten long messages.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Print the row as one line of ASCII JSON.")] = False,
     pass_threshold: options.Threshold = 1.0,
     content: options.Content = False,
@@ -153,7 +153,7 @@ def show(
 ) -> None:
     """Show a rollout as a conversation, with its reward, the verifier's fields and times.
 
-    With --json the texts of the conversation are replaced by their lengths unless --content is given.
+    With --json, message text is replaced by its length unless --content is given.
 
     \b
     Examples:
@@ -183,7 +183,7 @@ def find(
     content: options.Content = False,
     as_json: options.Json = False,
 ) -> None:
-    """Find the rollouts that contain a text, and print each as it is found.
+    """Find rollouts that contain the given text; print each one as soon as it is found.
 
     With --json, print one line per rollout; --content adds the text around the match.
     """

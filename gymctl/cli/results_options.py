@@ -15,7 +15,7 @@ Content = Annotated[bool, typer.Option("--content", help="Include text of the ro
 Threshold = Annotated[float, typer.Option("--pass-threshold", help="Minimum reward of a passed rollout.")]
 Agents = Annotated[list[str] | None, typer.Option("--agent", help="Only this agent; repeatable.", show_default=False)]
 Agent = Annotated[str | None, typer.Option("--agent", help="Only this agent.", show_default=False)]
-IgnoreCase = Annotated[bool, typer.Option("--ignore-case", "-i", help="Match ASCII letters of either case.")]
+IgnoreCase = Annotated[bool, typer.Option("--ignore-case", "-i", help="Ignore the case of ASCII letters.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="Print at most N entries; 0 prints all.")]
 Offset = Annotated[int, typer.Option(min=0, help="Skip the first N entries.")]
 Descending = Annotated[bool, typer.Option("--desc", help="Sort in descending order.")]

@@ -213,7 +213,7 @@ def print_row(rollout: RolloutRecord, pass_threshold: float, *, as_json: bool) -
 def print_matches(
     index: Index, text: str, *, ignore_case: bool, limit: int, content: bool, as_json: bool
 ) -> None:  # fmt: skip
-    """Rollouts that contain a text, each printed when it is found.
+    """Print rollouts that contain the given text, each as soon as it is found.
 
     Raises:
         InputError: the text is empty.

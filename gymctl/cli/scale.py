@@ -27,7 +27,7 @@ def scale(
         180.0,
         "--timeout",
         min=1,
-        help="Seconds to wait for new replicas to become healthy, and for old ones to finish their requests.",
+        help="Seconds to wait for new replicas to become healthy, and for removed ones to finish their requests.",
     ),
     as_json: AsJson = False,
     verbose: Verbose = False,

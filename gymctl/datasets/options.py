@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class RowRelease(StrEnum):
-    """The release of NeMo Gym whose files are written; 0.4 is also the form of 0.5."""
+    """The release of NeMo Gym whose files are written; those of 0.5 are the same as those of 0.4."""
 
     V0_4 = "0.4"
     V0_6 = "0.6"
