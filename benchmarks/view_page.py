@@ -47,7 +47,7 @@ class Row:
 _ROWS = (
     Row("read the file from the disk", "read_s", 1, "s"),
     Row("first index, from the disk", "index_s", 1, "s", 15),
-    Row("  of them on a processor", "index_cpu_s", 1, "s"),
+    Row("  of which CPU time", "index_cpu_s", 1, "s"),
     Row("  peak memory", "index_mb", 1, "MB", 60),
     Row("write the report", "report_s", 1, "s"),
     Row("  its size", "report_bytes", 1e6, "MB", 2),

@@ -52,8 +52,8 @@ layered.
 - `gymctl config explain KEY` prints the description of one key, its value and where it was set.
 - `gymctl config schema` prints a JSON Schema with the same keys, for editors.
 
-A value may be an interpolation (`${other.key}`, `${oc.env:NAME}`). `null` is the same as omitting the key. Keys that
-begin with `x-` are for your own use.
+A value may be an interpolation (`${other.key}`, `${oc.env:NAME}`). `null` is the same as omitting the key, unless
+the description of the key says otherwise. Keys that begin with `x-` are for your own use.
 """
 _BLOCKS: tuple[tuple[str, str, type[Block], type[Block] | None], ...] = (
     ("`gymctl`", "", GymctlKeys, None),

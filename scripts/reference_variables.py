@@ -127,7 +127,8 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
         (
             (
                 "GYMCTL_CONFIG_DIR",
-                "Directory of the configuration on the nodes. Default: its directory at the time of rendering.",
+                "Directory on the nodes with `env.yaml` and your files. Default: the directory in which `gymctl "
+                "render` was run.",
             ),
             ("GYMCTL_JOB_DIR", "Directory for the job's files, shared by all nodes. Default: `gymctl-JOBID`."),
             ("GYMCTL_START_TIMEOUT", "Seconds to wait for models and servers. Default: 1800."),

@@ -119,7 +119,7 @@ CODES: Mapping[NoteCode, str] = {
     NoteCode.VLLM_PARSER: "a vllm block has no parser, or an unusual one, for its model's tool calls or reasoning",
     NoteCode.VLLM_UNUSED: "no model server calls a vllm block, or one of its keys has no effect",
     NoteCode.RAY_ADDRESS: "the address of the Ray cluster was taken from the environment",
-    NoteCode.MERGE_ORDER: "files are merged in the order of a NeMo Gym release other than the default",
+    NoteCode.MERGE_ORDER: "files are merged in a non-default order, because of the NeMo Gym release in use",
     NoteCode.RECIPE: "a file is a recipe of NeMo RL, of which only env.nemo_gym is used",
 }
 

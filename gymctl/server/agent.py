@@ -240,7 +240,7 @@ class AgentServer(Server):
 
     @endpoint("/v1/responses", while_wanted=True)
     async def responses(self, call: Call, session: Session) -> Reply:
-        """Run the agent like a model: from create params to the final Response, without seed and verify."""
+        """Run the agent like a model: from `responses_create_params` to the final response, without seed and verify."""
         params, problem = read_params(call)
         if problem is not None:
             return problem

@@ -27,10 +27,15 @@ Paths = Annotated[list[str] | str, Must("a list of paths, such as [a.yaml, b.yam
 
 
 class HeadKeys(OpenBlock):
-    """The head server's address. Each part may be left out."""
+    """The head server's address, and the token of its workers."""
 
     host: Host | None = Field(None, description="Address of the head server that servers and clients call.")
     port: Port = Field(HEAD_PORT, description="Port of the head server.")
+    token: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
+        None,
+        description="Token that workers send to register, with `--role`; by default `$GYMCTL_HEAD_TOKEN` or "
+        "`.gymctl/head-token`.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -156,4 +161,4 @@ class StackKeys(GlobalKeys):
     )
     telemetry: TelemetryKeys | None = Field(None, description="Traces of rollouts.")
     ray: RayKeys | None = Field(None, description="The stack's own Ray cluster, for the checks of servers.")
-    head_server: HeadKeys | None = Field(None, description="The head server's address.")
+    head_server: HeadKeys | None = Field(None, description="The head server's address and token.")

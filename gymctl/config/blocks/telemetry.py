@@ -67,10 +67,10 @@ class TelemetryKeys(Block):
     exporter: Annotated[str, choice("otlp", "console")] = Field(
         "otlp", description="`console` turns off traces of gymctl; NeMo Gym prints its own."
     )
-    span_groups: Any = Field(None, description="NeMo Gym: which of its spans exist.")
+    span_groups: Any = Field(None, description="NeMo Gym: which groups of spans it records.")
     metrics_enabled: Any = Field(None, description="NeMo Gym: whether it sends metrics. See `observe`.")
     logs_enabled: Any = Field(None, description="NeMo Gym: whether it sends log lines.")
-    instrument_aiohttp: Any = Field(None, description="NeMo Gym: whether its clients make spans.")
+    instrument_aiohttp: Any = Field(None, description="NeMo Gym: whether its HTTP clients create spans.")
     memory_profiling: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(
         None, description="NeMo Gym: whether it samples memory."
     )

@@ -45,7 +45,9 @@ Arguments = Annotated[
 class VllmKeys(Block):
     """One model that the stack serves, in one vLLM service for each instance."""
 
-    model: Text = Field(description="Name on the Hugging Face hub, or the path of a directory (starts with / or ./).")
+    model: Text = Field(
+        description="Name on the Hugging Face hub, or the path of a directory (starts with /, ./, ../ or ~/)."
+    )
     served_model_name: Text | None = Field(
         None, description="Name that callers use; by default the name of the model or its directory."
     )

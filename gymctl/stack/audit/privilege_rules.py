@@ -142,7 +142,7 @@ PRIVILEGE_RULES = (
     Rule(
         id="added-capabilities",
         severity=Severity.HIGH,
-        title="a container has more rights than Docker's default",
+        title="a container has more capabilities than Docker's default",
         cure="remove cap_add",
         check=each(_added_capabilities),
         docker_bench="5.4",
@@ -174,14 +174,14 @@ PRIVILEGE_RULES = (
     Rule(
         id="kept-capabilities",
         severity=Severity.MEDIUM,
-        title="a container keeps Docker's default rights",
+        title="a container keeps Docker's default capabilities",
         cure="cap_drop: [ALL]",
         check=when(_keeps_capabilities, "cap_drop does not contain ALL"),
     ),
     Rule(
         id="new-privileges",
         severity=Severity.MEDIUM,
-        title="a program in a container can gain rights, for example through setuid",
+        title="a program in a container can gain privileges, for example through setuid",
         cure="security_opt: ['no-new-privileges:true']",
         check=when(_may_gain_privileges, "security_opt does not contain no-new-privileges:true"),
         docker_bench="5.26",

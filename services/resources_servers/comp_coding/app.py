@@ -31,7 +31,7 @@ class CodingConfig(ServerConfig):
     memory_limit_mb: int = Field(1024, ge=64)
     """Memory limit of one program, in MB."""
     disk_limit_mb: int = Field(16, ge=1)
-    """Maximum size of a file that a program writes, in MB."""
+    """Maximum disk space of one program's scratch directory, in MB."""
     output_limit_mb: int = Field(4, ge=1)
     """Maximum output that is read from a program, in MB."""
     thread_limit: int = Field(64, ge=1)

@@ -83,7 +83,8 @@ class VLLMConfig(ProviderConfig):
     uses_interleaved_reasoning: bool = True
     """Whether calls include the reasoning of earlier turns."""
     sequential_reasoning_allowed: bool = True
-    """Whether several reasoning items may follow each other."""
+    """Whether the model may be called again after a turn that contains only reasoning; if false, such a call ends the
+    rollout (`incomplete`, `content_filter`)."""
     replace_developer_role_with_system: bool = False
     """Whether developer messages are sent as system messages."""
     is_responses_native: bool = False
