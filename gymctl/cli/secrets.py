@@ -49,14 +49,18 @@ def list_secrets(
 
 @commands.command("rotate")
 def rotate() -> None:
-    """Replace the tokens of the running stack's servers. No call fails, and no server restarts.
+    """Replace the tokens of the running stack's servers. No call fails.
 
-    For stacks with `tokens: true`. Takes about 6 seconds.
+    For stacks with `tokens: true`. Takes about 6 seconds and restarts no server; on a Swarm, it takes a minute or more
+    and replaces the servers in rolling updates.
     """
+    from gymctl.cli.display import UpDisplay
     from gymctl.config.wording import counted
     from gymctl.operations.token_rotation import rotate_tokens
 
-    typer.echo(f"{counted(rotate_tokens(), 'token')} replaced")
+    with UpDisplay() as display:
+        count = rotate_tokens(on_event=display.on_event)
+    typer.echo(f"{counted(count, 'token')} replaced")
 
 
 @commands.command("token")

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from gymctl.config.blocks.hop_tokens import SECRET_PREFIX, HopTokens
 from gymctl.config.vocabulary import HEAD_NAME, TOKENS_KEY
 from gymctl.config.wording import suggestion
+from gymctl.engines.protocol import OnServer
 from gymctl.engines.secret_files import changed_in_place
 from gymctl.engines.stack_directory import stack_directory
 from gymctl.engines.state import FOLDER, PREVIOUS_FOLDER, SECRETS_FOLDER, StackState, load_state
 from gymctl.errors import EngineError, InputError
+from gymctl.operations.events import ignore
 from gymctl.operations.hop_tokens import new_token, stored_tokens
 from gymctl.operations.stack_change import stack_change
 from gymctl.stack.service_names import HEAD_SERVICE
@@ -26,36 +28,35 @@ if TYPE_CHECKING:
     from gymctl.stack.hop_tokens import Tokens
 
 WAIT_S = 2.0
-"""After each step. Servers look at their files once a second."""
+"""After each step. Servers and commands look at their files once a second."""
 
 
-def rotate_tokens(directory: Path | None = None, *, wait: float = WAIT_S) -> int:
+def rotate_tokens(directory: Path | None = None, *, wait: float = WAIT_S, on_event: OnServer = ignore) -> int:
     """Give every server of a running stack a new token, without a restart and without failing a call.
 
     Args:
         directory: where the stack was brought up; by default the working directory.
         wait: seconds after each step.
+        on_event: takes the states of servers that a Swarm replaces.
 
     Returns:
         How many tokens were replaced.
 
     Raises:
-        InputError: no stack was brought up there, its servers have no tokens, or it runs on a Swarm.
-        EngineError: a file cannot be written, another command changes the stack, or a proxy does not answer.
+        InputError: no stack was brought up there, or its servers have no tokens.
+        EngineError: a file cannot be written, another command changes the stack, a proxy does not answer, or a server
+            on a Swarm did not become healthy and all continue as before.
     """
     directory = stack_directory(directory)
     state = load_state(directory)
     with stack_change(directory, "gymctl secrets rotate") as detail:
         old = _tokens_of(state, directory)
-        if state.engine == "swarm":
-            hint = "run gymctl down and gymctl up: the stack then starts with new tokens"
-            raise InputError(f"the stack {state.name} runs on a Swarm, whose secrets cannot be changed", hint)
         new = {name: new_token() for name in old}
         detail.text = f"{len(new)} tokens replaced"
         for step in _steps(old, new):
             if step is not None:
                 _write(directory, step)
-                _update_proxies(state)
+                _apply(directory, on_event)
             else:
                 time.sleep(wait)
     return len(new)
@@ -122,12 +123,19 @@ def _with_tokens(file: HopTokens, tokens: Tokens, name: str) -> HopTokens:
     if name == SECRET_PREFIX:
         return HopTokens(calls={server: tokens.get(server, own) for server, own in file.calls.items()})
     accepts = next((own for own in tokens.values() if set(own) & set(file.accepts)), file.accepts)
-    return HopTokens(accepts, {server: tokens.get(server, own)[:1] for server, own in file.calls.items()})
+    kept = [token for token in file.accepts if token in accepts]
+    added = [token for token in accepts if token not in kept]
+    return HopTokens((*kept, *added), {server: tokens.get(server, own)[:1] for server, own in file.calls.items()})
 
 
-def _update_proxies(state: StackState) -> None:
-    """Have proxies use the tokens in their files; servers do so by themselves."""
+def _apply(directory: Path, on_event: OnServer) -> None:
+    """Have containers use the tokens in the files of a directory's stack, where they do not so by themselves."""
+    state = load_state(directory)
     if state.engine == "compose":
         from gymctl.engines.compose.proxy_tokens import update_proxies
 
         update_proxies(state)
+    elif state.engine == "swarm":
+        from gymctl.engines.swarm.token_secrets import update_token_secrets
+
+        update_token_secrets(directory, state, on_event)

@@ -1,8 +1,9 @@
 """A client that calls servers at a steady rate and never tries again: run as a program, in a container or outside.
 
-Its arguments are calls per second, a JSON list of targets: ``{"url", "body", "headers"}``, without a body for GET, and
-the file of a CA to trust, or nothing. It stops when its standard input ends, and prints for each URL how many calls it
-made, and the failures.
+Its arguments are calls per second, a JSON list of targets: ``{"url", "body", "headers"}``, without a body for GET, the
+file of a CA to trust, or nothing, and the file of a stack's tokens, or nothing, with which a call has the token of the
+target's ``server``. It stops when its standard input ends, and prints for each URL how many calls it made, and the
+failures.
 """
 
 import asyncio
@@ -10,13 +11,15 @@ import json
 import ssl
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 
-async def main(rate: float, targets: list[dict[str, Any]], ca_file: str = "") -> None:
+async def main(rate: float, targets: list[dict[str, Any]], ca_file: str = "", tokens_file: str = "") -> None:
     calls: Counter[str] = Counter()
+    tokens = token_file(tokens_file) if tokens_file else None
     failures: dict[str, list[str]] = {target["url"]: [] for target in targets}
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -26,8 +29,11 @@ async def main(rate: float, targets: list[dict[str, Any]], ca_file: str = "") ->
         url, body = target["url"], target.get("body")
         calls[url] += 1
         method = "GET" if body is None else "POST"
+        headers = target.get("headers")
+        if tokens:
+            headers = {"x-gymctl-token": tokens.of(target["server"])}
         try:
-            async with session.request(method, url, json=body, headers=target.get("headers")) as response:
+            async with session.request(method, url, json=body, headers=headers) as response:
                 text = await response.text()
             if response.status != 200:
                 failures[url].append(f"{response.status} {text[:300]}")
@@ -52,6 +58,13 @@ async def main(rate: float, targets: list[dict[str, Any]], ca_file: str = "") ->
             await asyncio.sleep(max(0.0, due - loop.time()))
         await asyncio.gather(*under_way)
     print(json.dumps({url: {"calls": calls[url], "failures": failures[url]} for url in calls}), flush=True)
+
+
+def token_file(path: str) -> Any:
+    """The tokens of callers, read again when the file changes; only an image of gymctl has the class."""
+    from gymctl.server.hop_tokens import TokenFile
+
+    return TokenFile(Path(path))
 
 
 asyncio.run(main(float(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:]))

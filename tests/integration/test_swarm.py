@@ -6,25 +6,18 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import time
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
 
 import pytest
+from command_line import GYMCTL
+from swarm_folder import AGENT, BASE, REPOSITORY, TOOL, SwarmFolder
 from swarm_lab import Lab, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.lab]
 
-REPOSITORY = Path(__file__).parents[2]
-GYMCTL = [sys.executable, "-m", "gymctl.cli.main"]
-BASE = os.environ.get("GYMCTL_BASE_IMAGE", "python:3.12-slim")
-TOOL = "example_single_tool_call"
-AGENT = f"{TOOL}_simple_agent"
 # Slow enough that something can happen in the middle
 STACK = f"""\
 config_paths:
@@ -32,74 +25,6 @@ config_paths:
 - resources_servers/{TOOL}/configs/{TOOL}.yaml
 policy_model: {{responses_api_models: {{scripted_model: {{latency_ms: 150}}}}}}
 """
-
-
-class SwarmFolder:
-    """A folder to run gymctl in, against the manager of a Swarm."""
-
-    def __init__(self, lab: Lab, path: Path) -> None:
-        self.lab, self.path = lab, path
-        self.environ = {**os.environ, **lab.manager}
-        self.hosts = [word for host in lab.hosts[1:] for word in ("--host", host)]
-
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*GYMCTL, *map(str, arguments)], cwd=self.path, env=self.environ, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def gymctl(self, *arguments: object, code: int = 0) -> str:
-        """Run one command to its end and see its exit code; what it printed."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=400)
-        assert process.returncode == code, f"{process.returncode} {out} {err}"
-        return out + err
-
-    def up(self, *arguments: object, code: int = 0) -> str:
-        return self.gymctl("up", "--engine", "swarm", "--name", self.path.name, *self.hosts, *arguments, code=code)
-
-    def status(self) -> dict[str, dict[str, Any]]:
-        """Each server's status as JSON says it, well or not."""
-        process = self.start("status", "--json")
-        return {server["name"]: server for server in json.loads(process.communicate(timeout=60)[0])}
-
-    def rows(self, environments: list[str]) -> Path:
-        """The example rows of environments, each with its agent."""
-        rows = []
-        for name in environments:
-            text = (REPOSITORY / "services" / "resources_servers" / name / "data" / "example.jsonl").read_text()
-            agent = {"type": "responses_api_agents", "name": f"{name}_simple_agent"}
-            rows += [{**json.loads(line), "agent_ref": agent} for line in text.splitlines()]
-        path = self.path / "rows.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
-
-    def collecting(self, repeats: int) -> subprocess.Popen[str]:
-        """A collection that runs beside us, well under way."""
-        rows = self.rows([TOOL])
-        options = ["--num-repeats", repeats, "--concurrency", 24]
-        process = self.start("collect", "-i", rows.name, "-o", "out.jsonl", *options)
-        deadline = time.monotonic() + 60
-        while self.count() < repeats:  # a fifth: there are five rows
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        return process
-
-    def count(self) -> int:
-        output = self.path / "out.jsonl"
-        return output.read_bytes().count(b"\n") if output.exists() else 0
-
-    def results(self, collection: subprocess.Popen[str], count: int) -> list[dict[str, Any]]:
-        """Wait for the collection's end: every row is there, exactly once; the failed attempts."""
-        out, err = collection.communicate(timeout=500)
-        assert collection.returncode == 0, out + err
-        rows = [json.loads(line) for line in (self.path / "out.jsonl").read_text().splitlines()]
-        seen = Counter((row["_ng_task_index"], row["_ng_rollout_index"]) for row in rows)
-        assert len(rows) == len(seen) == count
-        assert all(row["reward"] == 1.0 for row in rows)
-        print(out)
-        return [json.loads(line) for line in (self.path / "out_failures.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from command_line import EXAMPLE, GYMCTL, Folder
 from free_ports import free_port
+from token_routes import ROUTES, check_routes, routes_argument
 
 from gymctl.config.blocks.hop_tokens import HopTokens
 
@@ -27,30 +28,6 @@ STEPS = "example_multi_step_resources_server"
 STEPS_AGENT = "example_multi_step_simple_agent"
 SERVERS = {"head_server": "head", **{name: name for name in (MODEL, TOOL, AGENT, STEPS, STEPS_AGENT)}}
 
-# Every route of a server that its schema lists, and some that it does not have; the head is on every network.
-ROUTES = """\
-import http.client, json, os, sys, yaml
-
-def ask(host, port, method, path, token=""):
-    connection = http.client.HTTPConnection(host, port, timeout=5)
-    headers = {"content-type": "application/json", "x-gymctl-token": token} if token else {}
-    connection.request(method, path, body=None if method == "GET" else b"{}", headers=headers)
-    reply = connection.getresponse()
-    return reply.status, reply.read().decode()
-
-own, tokens = json.loads(sys.argv[1])
-whole = yaml.safe_load(os.environ["NEMO_GYM_CONFIG_DICT"])
-statuses = {}
-for name in tokens:
-    fields = whole[name] if name == own else next(iter(next(iter(whole[name].values())).values()))
-    address = ("127.0.0.1" if name == own else fields["host"], fields["port"])
-    schema = json.loads(ask(*address, "GET", "/openapi.json", tokens[name])[1])
-    routes = {(method.upper(), path) for path, methods in schema["paths"].items() for method in methods}
-    routes |= {("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/nothing"), ("POST", "/")}
-    statuses[name] = [[method, path, *ask(*address, method, path)] for method, path in sorted(routes)]
-print(json.dumps(statuses))
-"""
-OPEN = {"/", "/livez", "/readyz", "/healthz", "/health"}
 SEEN = "cat /run/secrets/* 2>/dev/null; cat /proc/[0-9]*/environ 2>/dev/null; true"
 
 
@@ -101,14 +78,8 @@ def collected(folder: Folder, output: str, repeats: int) -> None:
 
 
 def test_every_route_but_health_checks_needs_a_token(folder: Folder) -> None:
-    argument = json.dumps(["head_server", tokens(folder)])
-    statuses = json.loads(execute(folder, "head", "python", "-c", ROUTES, argument))
-    assert set(statuses) == set(SERVERS)
-    for name, answers in statuses.items():
-        assert len(answers) > 5, name
-        for method, path, status, body in answers:
-            is_open = method == "GET" and path in OPEN
-            assert (status == 200) if is_open else (status == 401 and f"{name}: the header" in body), (name, path)
+    output = execute(folder, "head", "python", "-c", ROUTES, routes_argument(tokens(folder)))
+    check_routes(output, set(SERVERS))
 
 
 def test_200_rollouts_are_collected(folder: Folder) -> None:

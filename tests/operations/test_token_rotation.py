@@ -152,12 +152,13 @@ def test_without_tokens_there_is_nothing_to_replace(tmp_path: Path, call: Callab
         call(tmp_path)
 
 
-def test_a_swarm_is_refused_and_keeps_its_tokens(directory: Path) -> None:
-    save(directory, "swarm")
-    before = files(directory)
-    with pytest.raises(InputError, match="runs on a Swarm"):
-        rotate_tokens(directory, wait=0)
-    assert files(directory) == before
+def test_a_server_that_calls_no_other_keeps_its_file_while_callers_change(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a Swarm a file that changes is a server that is replaced."""
+    _, both, switched, _ = states_of_a_change(directory, monkeypatch)
+    changed = {name for name in both if both[name] != switched[name]}
+    assert changed == {"gymctl-tokens", "gymctl-tokens-my_agent"}
 
 
 def test_one_change_at_a_time(directory: Path) -> None:

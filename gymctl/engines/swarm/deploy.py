@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,8 +52,50 @@ def deploy(
             raise EngineError(refused, "to clean up: gymctl down") from error
         back = not _take_back(client, stack, earlier) or _until_as_before(client, stack, earlier)
         raise EngineError(f"{refused}; {_how(back)}") from error
+    _watch(client, stack, DeployWatch(client, stack, servers, on_event, known), earlier, timeout=timeout)
+    sweep(client, stack, tuple(servers))
+
+
+def update_services(
+    client: docker.DockerClient,
+    stack: str,
+    start: Callable[[], object],
+    servers: Mapping[str, str],
+    earlier: Mapping[str, SwarmService],
+    *,
+    timeout: float,
+    on_event: OnServer,
+) -> None:
+    """Change services of a running stack, and wait until they are healthy; restore all if one fails.
+
+    Args:
+        client: of the manager.
+        stack: the name of the stack.
+        start: what updates the services.
+        servers: names of the servers by the services that change.
+        earlier: all services of the stack before.
+        timeout: seconds.
+        on_event: takes the states of servers.
+
+    Raises:
+        ServerFailed: a server failed to start; ``rolled_back`` is true if the stack is as before.
+        CommandFailed: an update was refused; the stack is as before.
+    """
+    known = {task.id for task in find_tasks(client, stack)}
     try:
-        DeployWatch(client, stack, servers, on_event, known).until_healthy(timeout)
+        start()
+    except CommandFailed:
+        _take_back(client, stack, earlier)
+        raise
+    _watch(client, stack, DeployWatch(client, stack, servers, on_event, known), earlier, timeout=timeout)
+
+
+def _watch(
+    client: docker.DockerClient, stack: str, watch: DeployWatch, earlier: Mapping[str, SwarmService], *, timeout: float
+) -> None:
+    """Wait until the servers are healthy; with ``earlier`` services, restore these if one fails."""
+    try:
+        watch.until_healthy(timeout)
     except ServerFailed as failure:
         if not earlier:
             raise
@@ -62,7 +104,6 @@ def deploy(
         reason = f"{failure.reason}; {_how(back)}"
         command = f"gymctl logs {shlex.quote(failure.server)}"
         raise ServerFailed(failure.server, reason, failure.lines, command, rolled_back=back) from failure
-    sweep(client, stack, tuple(servers))
 
 
 def _last_error(error: CommandFailed) -> str:

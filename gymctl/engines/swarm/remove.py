@@ -38,7 +38,7 @@ def remove_stack(client: docker.DockerClient, directory: Path, state: StackState
     run(["docker", "stack", "rm", state.name], check=False, timeout=120)
     _until_gone(client, state.name)
     notes = [
-        *_left_on_dead_nodes(client, state.name),
+        *_left_ondead_nodes(client, state.name),
         *_remove_files(directory, state),
         *(_volumes(client, state.name) if volumes else ()),
     ]
@@ -63,11 +63,11 @@ def _until_gone(client: docker.DockerClient, stack: str) -> None:
 
 def _left(client: docker.DockerClient, stack: str) -> list[str]:
     left = [f"{kind} {_name(item)}" for kind, listed, _ in _stored(client, stack) for item in listed]
-    dead = _dead_nodes(client)  # its tasks cannot be ended, nor reported as ended
+    dead = dead_nodes(client)  # its tasks cannot be ended, nor reported as ended
     return left + [f"task {task['ID']}" for task in _tasks(client, stack) if task.get("NodeID") not in dead]
 
 
-def _dead_nodes(client: docker.DockerClient) -> dict[str, str]:
+def dead_nodes(client: docker.DockerClient) -> dict[str, str]:
     """The names of nodes that do not answer, by id."""
     return {
         node["ID"]: node["Description"]["Hostname"]
@@ -76,8 +76,8 @@ def _dead_nodes(client: docker.DockerClient) -> dict[str, str]:
     }
 
 
-def _left_on_dead_nodes(client: docker.DockerClient, stack: str) -> Iterator[str]:
-    dead = _dead_nodes(client)
+def _left_ondead_nodes(client: docker.DockerClient, stack: str) -> Iterator[str]:
+    dead = dead_nodes(client)
     names = {dead[task["NodeID"]] for task in _tasks(client, stack) if task.get("NodeID") in dead}
     if names:
         yield f"{', '.join(sorted(names))} does not respond; its tasks end when it is back"
