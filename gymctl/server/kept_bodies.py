@@ -51,29 +51,30 @@ class KeptBodies:
             """The endpoint's reply; it names the body where it is kept."""
             if not call.conversation:
                 return await invoke(call, session)
-            body = self._whole(call)
-            if body is None:
+            whole = self._whole(call)
+            if whole is None:
                 return Reply(409, headers={CONVERSATION_HEADER: NOT_KEPT})
-            reply = await invoke(replace(call, body=body), session)
+            reply = await invoke(whole, session)
             if reply.status == 200:
-                reply.headers[CONVERSATION_HEADER] = f"{_KEPT} {self._keep(body)}"
+                reply.headers[CONVERSATION_HEADER] = f"{_KEPT} {self._keep(whole.body)}"
             return reply
 
         return answer
 
-    def _whole(self, call: Call) -> bytes | None:
-        """The whole body; None when its beginning is not here, or does not fit."""
+    def _whole(self, call: Call) -> Call | None:
+        """The call with its whole body; None when the beginning of that is not here, or does not fit."""
         if call.conversation == KEEP:
-            return call.body
+            return call
         action, _, rest = call.conversation.partition(" ")
         name, _, length = rest.partition(" ")
         beginning = self._bodies.pop(name, None)
         if action != _CONTINUE or beginning is None or not length.isdigit() or int(length) > len(beginning):
             return None
-        whole = b"".join((memoryview(beginning)[: int(length)], call.body))
+        kept = memoryview(beginning)[: int(length)]
+        whole = b"".join((kept, call.body))
         if len(whole) > self._most:
             return None
-        return whole
+        return replace(call, body=whole, kept=kept)
 
     def _keep(self, body: bytes) -> str:
         name = f"{self._process}{next(self._numbers):x}"

@@ -41,7 +41,7 @@ class Call:
 
     ``place`` is the address of ours that the caller dialled; empty within one process. ``traceparent`` is the trace
     that the call is part of (W3C's header); empty where it is not traced. ``conversation`` is the value of
-    ``CONVERSATION_HEADER``.
+    ``CONVERSATION_HEADER``; ``kept`` is the part of an earlier body that ``body`` was put together from.
     """
 
     path: str
@@ -53,6 +53,7 @@ class Call:
     place: str = ""
     traceparent: str = ""
     conversation: str = ""
+    kept: memoryview | None = None
 
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""

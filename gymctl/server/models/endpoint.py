@@ -18,6 +18,7 @@ from gymctl.server.models.answers import Answer, Api, parse_object, read_answer
 from gymctl.server.models.attempts import REMOVED, Decision, worth_another
 from gymctl.server.models.broken_calls import broken_call, without_answer
 from gymctl.server.models.endpoint_client import EndpointClient, EndpointReply
+from gymctl.server.models.growing_requests import GrowingRequest
 from gymctl.server.models.listed_calls import EndpointRemovedError
 from gymctl.server.models.media_addresses import MediaChecks
 from gymctl.server.models.policy_watch import PolicyWatch
@@ -101,7 +102,15 @@ class Provider:
         """Version of the policy's weights, where it was given with the list of endpoints."""
         return self._watch.weight_version if self._watch else ""
 
-    async def post(self, path: str, body: bytes, *, session: str, deadline: float | None) -> Answer:
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        session: str,
+        deadline: float | None,
+        growing: GrowingRequest | None = None,
+    ) -> Answer:
         """The endpoint's answer: a model's, judged by ``read_answer``, or any JSON object.
 
         Args:
@@ -109,12 +118,13 @@ class Provider:
             body: JSON.
             session: calls of one session go to one backend.
             deadline: on ``time.monotonic()``'s scale; by default, ``timeout_seconds`` from now.
+            growing: the request that ``body`` was made from by ``with_fields``.
 
         Raises:
             HopFailed: no such answer, further attempts included.
             RefusedError: the conversation has an address of an image or the like that is not a public one.
         """
-        await self._media.check((session, path), body)
+        await self._media.check((session, path), body, growing)
         until = deadline or time.monotonic() + self._config.timeout_seconds
         if self._watch is not None:
             await self._watch.first_look()

@@ -25,6 +25,8 @@ class GrowingRequest:
     """A request that begins with its ``input``, a list of items."""
 
     body: bytes
+    known: memoryview | None
+    """The part of the session's last request with which it begins; None where it begins like no earlier one."""
     input_end: int
     """Place in the body of the bracket that ends the input."""
     fields: Mapping[str, msgspec.Raw]
@@ -48,30 +50,40 @@ class GrowingRequests:
         self._read: LRUCache[str, memoryview] = LRUCache(kept_bytes, getsizeof=len)
         """By session, the last request up to the end of an item; it keeps the whole request in memory."""
 
-    def read(self, session: str, body: bytes) -> GrowingRequest | None:
-        """The parts of a request; None where it is short, not JSON, or laid out in another way."""
+    def read(self, session: str, body: bytes, kept: memoryview | None = None) -> GrowingRequest | None:
+        """The parts of a request; None where it is short, not JSON, or laid out in another way.
+
+        Args:
+            session: the session whose last request may have had the beginning.
+            body: the request.
+            kept: the part of an earlier body that it was put together from, where that is known (``Call.kept``).
+        """
         if len(body) < _SHORT or not body.startswith(_BEGIN):
             return None
         known = self._read.get(session)
         request = None
-        if known is not None and body.startswith(known):
-            request = _rest_of(body, len(known))
+        if known is not None and (_is_part_of(kept, known) or body.startswith(known)):
+            request = _rest_of(body, known)
         if request is None:
-            request = _parts_of(body, body, 0)
+            request = _parts_of(body, None, body)
         if request is not None:
             with suppress(ValueError):  # larger than all that is kept
                 self._read[session] = memoryview(body)[: request.input_end]
         return request
 
 
-def _rest_of(body: bytes, known: int) -> GrowingRequest | None:
-    """The parts of a request whose first ``known`` bytes end an item; an empty text stands for what is before."""
-    text = b"".join((_BEGIN, b'""', memoryview(body)[known:]))
-    return _parts_of(body, text, len(body) - len(text))
+def _is_part_of(kept: memoryview | None, known: memoryview) -> bool:
+    """Whether the beginning of one body has all of the beginning of another one, because both are the same body."""
+    return kept is not None and kept.obj is known.obj and len(known) <= len(kept)
 
 
-def _parts_of(body: bytes, text: bytes, cut: int) -> GrowingRequest | None:
-    """The parts of a request; ``text`` is the same without ``cut`` bytes of its input."""
+def _rest_of(body: bytes, known: memoryview) -> GrowingRequest | None:
+    """The parts of a request that begins with ``known``, the end of an item; an empty text stands for that."""
+    return _parts_of(body, known, b"".join((_BEGIN, b'""', memoryview(body)[len(known) :])))
+
+
+def _parts_of(body: bytes, known: memoryview | None, text: bytes) -> GrowingRequest | None:
+    """The parts of a request; ``text`` is the same with a shorter beginning."""
     try:
         items = _decode(text)["input"]
         end = len(_BEGIN) - 1 + memoryview(items).nbytes
@@ -82,4 +94,4 @@ def _parts_of(body: bytes, text: bytes, cut: int) -> GrowingRequest | None:
     # a second ``input`` would be the one that counts
     if "input" in fields or not text.startswith(items, len(_BEGIN) - 1):
         return None
-    return GrowingRequest(body, cut + end - 1, fields)
+    return GrowingRequest(body=body, known=known, input_end=len(body) - len(text) + end - 1, fields=fields)

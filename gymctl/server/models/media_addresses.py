@@ -21,6 +21,7 @@ from cachetools import LRUCache
 from gymctl.config import exact_json
 from gymctl.server.calls.public_addresses import Address, embedded, is_public, literal
 from gymctl.server.message import RefusedError, printable_line
+from gymctl.server.models.growing_requests import GrowingRequest
 
 _FIELDS = ("image_url", "audio_url", "video_url", "file_url")
 _CONVERSATIONS = ("input", "messages")
@@ -50,15 +51,16 @@ class MediaChecks:
 
     def __init__(self, hosts: Collection[str], kept_bytes: int = KEPT_BYTES) -> None:
         self._hosts = hosts
-        self._without: LRUCache[tuple[str, str], bytes] = LRUCache(kept_bytes, getsizeof=len)
+        self._without: LRUCache[tuple[str, ...], bytes] = LRUCache(kept_bytes, getsizeof=len)
         """The last request of each conversation, where it had no address."""
 
-    async def check(self, conversation: tuple[str, str], body: bytes) -> None:
+    async def check(self, conversation: tuple[str, ...], body: bytes, growing: GrowingRequest | None = None) -> None:
         """Refuse a request with an address that is not a public one; as ``check_media``.
 
         Args:
             conversation: its session, and the path that the request goes to.
             body: the request as it is sent.
+            growing: the request that ``body`` has the input of, in the same place.
 
         Raises:
             RefusedError: there is one.
@@ -66,12 +68,24 @@ class MediaChecks:
         if len(body) < _SHORT:
             await check_media(body, self._hosts)
             return
-        earlier = self._without.get(conversation, b"")
-        if _may_name_a_field(body, max(0, _common_beginning(earlier, body) - _LONGEST_MARK)):
+        if growing is None:
+            request = body
+            searched = _common_beginning(self._without.get(conversation, b""), body)
+        else:
+            request = growing.body
+            conversation = (*conversation, "growing")
+            searched = self._searched(conversation, growing)
+        if _may_name_a_field(body, max(0, searched - _LONGEST_MARK)):
             await check_media(body, self._hosts)
             return
         with suppress(ValueError):  # larger than all that is kept
-            self._without[conversation] = body
+            self._without[conversation] = request
+
+    def _searched(self, conversation: tuple[str, ...], growing: GrowingRequest) -> int:
+        """The number of bytes with which a request begins like the last one of its conversation."""
+        if growing.known is None or self._without.get(conversation) is not growing.known.obj:
+            return 0
+        return len(growing.known)
 
 
 def _may_name_a_field(body: bytes, start: int = 0) -> bool:

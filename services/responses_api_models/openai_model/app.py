@@ -27,7 +27,7 @@ from gymctl.server.chat import Style, response_of, stopped
 from gymctl.server.models.context_limits import LIMITS_OF_OUTPUT, exceeds_context
 from gymctl.server.models.endpoint import Provider, ProviderConfig
 from gymctl.server.models.endpoint_probe import RESPONSES, endpoint_problems
-from gymctl.server.models.growing_requests import GrowingRequests
+from gymctl.server.models.growing_requests import GrowingRequest, GrowingRequests
 
 
 class OpenAIConfig(ProviderConfig):
@@ -81,12 +81,13 @@ class OpenAIModel(ModelServer):
         return await self._pass_on(call, session, "chat/completions")
 
     async def _pass_on(self, call: Call, session: Session, path: str, drop_reasoning: bool = False) -> Reply:
+        growing = None if drop_reasoning else self._growing.read(session.cookie, call.body, call.kept)
         try:
-            request, body = self._request(call.body, session, drop_reasoning=drop_reasoning)
+            request, body = self._request(call.body, growing, drop_reasoning=drop_reasoning)
         except msgspec.DecodeError as error:
             raise RefusedError((), f"expected a JSON object: {error}", "json_invalid") from error
         try:
-            answer = await self._provider.post(path, body, session=session.id, deadline=call.deadline)
+            answer = await self._provider.post(path, body, session=session.id, deadline=call.deadline, growing=growing)
         except HopFailed as failed:
             limits = {name: msgspec.json.decode(request[name]) for name in LIMITS_OF_OUTPUT if name in request}
             if not exceeds_context(failed.status, failed.body, limits):
@@ -94,13 +95,14 @@ class OpenAIModel(ModelServer):
             return json_reply(self._out_of_context(path, failed.body))
         return Reply(body=answer.body, answer=answer.value)
 
-    def _request(self, body: bytes, session: Session, *, drop_reasoning: bool) -> tuple[dict[str, msgspec.Raw], bytes]:
-        """The fields of the request to the endpoint, of a long conversation without ``input``, and its body.
+    def _request(
+        self, body: bytes, growing: GrowingRequest | None, *, drop_reasoning: bool
+    ) -> tuple[dict[str, msgspec.Raw], bytes]:
+        """The fields of the request to the endpoint, of a growing one without ``input``, and its body.
 
         Raises:
             msgspec.DecodeError: the body of the call is not a JSON object.
         """
-        growing = None if drop_reasoning else self._growing.read(session.cookie, body)
         if growing is not None:
             request = {**self._defaults, **growing.fields, **self._forced}
             request.pop("input", None)

@@ -145,7 +145,7 @@ class VLLMModel(ModelServer):
         """Create params of the Responses API to a Response."""
         if self.config.is_responses_native:
             return await self._native(json_object(call.body), call, session)
-        params, items = split_params(call.body, self._requests.read(session.cookie, call.body))
+        params, items = split_params(call.body, self._requests.read(session.cookie, call.body, call.kept))
         request = parameters_of(params)
         messages = await self._messages(params, items, request, session)
         announced = self._provider.weight_version  # before the call: it may change while that is under way
