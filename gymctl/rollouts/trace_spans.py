@@ -95,7 +95,7 @@ def attempt_spans(
         error=error,
         attributes={**attributes, **_call_attributes(call.outcome, call.server), "gymctl.attempt": number},
     )
-    measured = read_spans(call.spans)
+    measured = read_spans(call.header)
     if measured is None:
         return
     waiting = [_server_place(measured, attempt_id, start_ns, duration_ns)]

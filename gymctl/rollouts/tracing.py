@@ -44,8 +44,10 @@ def _sampled_below(ratio: float) -> int:
 class RolloutTrace:
     """The trace of one rollout, while it is under way."""
 
+    context: TraceContext
+    """Its span is the rollout's own."""
     recorder: CallRecorder
-    """Its calls are the attempts; its span is the rollout's own."""
+    """Its calls are the attempts."""
     began: float
     exported: int = 0
     """How many of the attempts were exported."""
@@ -53,7 +55,7 @@ class RolloutTrace:
     @property
     def trace_id(self) -> str:
         """Its id."""
-        return self.recorder.context.trace_id
+        return self.context.trace_id
 
 
 class RunTracer:
@@ -80,12 +82,12 @@ class RunTracer:
             trace_id = trace_id_of(self._run_id, pending.task, pending.repeat)
             low = int(trace_id[16:], 16)
             context = TraceContext(trace_id, low ^ self._session or 1, low < self._sampled_below)
-            pending.trace = RolloutTrace(CallRecorder(context), time.perf_counter())
+            pending.trace = RolloutTrace(context, CallRecorder(context), time.perf_counter())
 
     def keeps(self, trace: RolloutTrace) -> bool:
         """Whether the trace of a rollout that has succeeded now is kept: it is sampled, was slow, or failed before."""
         is_slow = time.perf_counter() - trace.began >= self._slow_s
-        return is_slow or trace.exported > 0 or trace.recorder.context.is_sampled
+        return is_slow or trace.exported > 0 or trace.context.is_sampled
 
     def finished(self, pending: Pending, reward: float) -> None:
         """Export the trace of a result."""
@@ -112,7 +114,7 @@ class RunTracer:
     def _attempts(self, pending: Pending, trace: RolloutTrace, error: str) -> list[RolloutSpan]:
         """The spans of attempts that were not exported yet: the last one."""
         spans: list[RolloutSpan] = []
-        context = trace.recorder.context
+        context = trace.context
         for number in range(trace.exported, len(trace.recorder.calls)):
             call = trace.recorder.calls[number]
             root = (context.trace_id, context.span_id)
@@ -126,7 +128,7 @@ class RunTracer:
     ) -> RolloutSpan:
         return RolloutSpan(
             trace_id=trace.trace_id,
-            span_id=f"{trace.recorder.context.span_id:016x}",
+            span_id=f"{trace.context.span_id:016x}",
             name="rollout",
             server=COLLECTOR,
             kind=SpanKind.INTERNAL,

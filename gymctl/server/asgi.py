@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gymctl.errors import GymctlError
 from gymctl.server.disconnect import while_wanted
 from gymctl.server.episodes import plain_path
-from gymctl.server.message import CONVERSATION_HEADER, DEADLINE_HEADER, PASSED_HEADERS, Call, Reply
+from gymctl.server.message import CONVERSATION_HEADER, DEADLINE_HEADER, PASSED_HEADERS, SPANS_HEADER, Call, Reply
 from gymctl.server.request_checks import RequestChecks
 from gymctl.server.rollout_context import ROLLOUT_HEADER, TRACE_HEADER, begin_request, begin_trace
 from gymctl.server.run.startup import StartFailed, start
@@ -31,6 +31,7 @@ _DEADLINE = DEADLINE_HEADER.encode()
 _CONVERSATION = CONVERSATION_HEADER.encode()
 _ROLLOUT = ROLLOUT_HEADER.encode()
 _TRACE = TRACE_HEADER.encode()
+_SPANS = SPANS_HEADER.encode()
 _MOST_DIGITS = 15  # of a deadline in milliseconds: more are as good as none
 _DOCUMENTATION = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 
@@ -199,6 +200,8 @@ def reply_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
     ]
     for name, value in reply.headers.items():
         headers.append((name.encode("latin-1"), value.encode("latin-1")))
+    if reply.spans is not None:
+        headers.append((_SPANS, reply.spans.header.encode("latin-1")))
     for name, value in reply.cookies.items():
         headers.append((b"set-cookie", f"{name}={value}{COOKIE_ATTRIBUTES}".encode("latin-1")))
     return headers

@@ -6,10 +6,13 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gymctl.config import exact_json
 from gymctl.errors import GymctlError
+
+if TYPE_CHECKING:
+    from gymctl.server.span_header import RequestSpans
 
 JSON = "application/json"
 # Sequences that a terminal obeys: CSI, OSC and the other strings, and two-character ones.
@@ -66,7 +69,7 @@ class Reply:
     """One answer. ``cookies`` are those to set; header names are lower-case.
 
     ``answer`` is the value of a body that a model server has read as an answer; only callers in the same process get
-    it, and own it.
+    it, and own it. ``spans`` are those of a traced request, which over HTTP are in ``SPANS_HEADER``.
     """
 
     status: int = 200
@@ -75,6 +78,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     media_type: str = JSON
     answer: dict[str, Any] | None = None
+    spans: RequestSpans | None = None
 
     def json(self) -> Any:
         """The body parsed.

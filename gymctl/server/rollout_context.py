@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -50,14 +49,24 @@ def current_session() -> str:
     return _session.get()
 
 
-@contextmanager
-def in_rollout(rollout: RolloutContext) -> Iterator[None]:
+class _InRollout:
+    """A block for a rollout; as ``_InSession``."""
+
+    __slots__ = ("_rollout", "_token")
+
+    def __init__(self, rollout: RolloutContext) -> None:
+        self._rollout = rollout
+
+    def __enter__(self) -> None:
+        self._token = _rollout.set(self._rollout)
+
+    def __exit__(self, *error: object) -> None:
+        _rollout.reset(self._token)
+
+
+def in_rollout(rollout: RolloutContext) -> AbstractContextManager[None]:
     """Run a block for a rollout."""
-    token = _rollout.set(rollout)
-    try:
-        yield
-    finally:
-        _rollout.reset(token)
+    return _InRollout(rollout)
 
 
 class _InSession:

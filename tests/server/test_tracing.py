@@ -101,7 +101,8 @@ def run(traceparent: str, body: bytes = ROW) -> tuple[Reply, dict[str, str]]:
 
 
 def spans_of(reply: Reply) -> MeasuredSpan:
-    span = read_spans(reply.headers["x-gym-spans"])
+    assert reply.spans is not None
+    span = read_spans(reply.spans.header)
     assert span is not None
     return span
 
@@ -112,13 +113,16 @@ def shape(span: MeasuredSpan) -> Any:
 
 def test_without_a_trace_nothing_is_measured() -> None:
     reply, seen = run("")
-    assert reply.status == 200 and "x-gym-spans" not in reply.headers
+    assert reply.status == 200 and reply.spans is None
     assert set(seen.values()) == {""}
 
 
 def test_of_a_sampled_trace_every_server_measures() -> None:
-    reply, _ = run(SAMPLED)
+    reply, seen = run(SAMPLED)
     span = spans_of(reply)
+    agent_id = child_id(0x00F067AA0BA902B7, 0)
+    assert seen["/seed_session"] == f"00-{TRACE}-{child_id(agent_id, 0):016x}-01"
+    assert seen["/verify"] == f"00-{TRACE}-{child_id(agent_id, 3):016x}-01"
     hops = ["weather/seed_session", "policy/v1/responses", "weather/forecast", "weather/verify"]
     assert shape(span) == {"asker/run": [{hop: [{hop: []}]} for hop in hops]}
     for call in span.children:
@@ -132,9 +136,7 @@ def test_of_any_other_trace_the_agent_measures() -> None:
     reply, seen = run(UNSAMPLED, ROW.replace(b"hi", b"judge"))
     hops = ["weather/seed_session", "policy/v1/responses", "weather/forecast", "weather/verify"]
     assert shape(spans_of(reply)) == {"asker/run": [{hop: []} for hop in hops]}
-    agent_id = child_id(0x00F067AA0BA902B7, 0)
-    assert seen["/seed_session"] == f"00-{TRACE}-{child_id(agent_id, 0):016x}-00"
-    assert seen["/verify"] == f"00-{TRACE}-{child_id(agent_id, 3):016x}-00"
+    assert seen["/seed_session"] == seen["/verify"] == UNSAMPLED  # passed on: nothing below makes spans
 
 
 def test_calls_of_a_callee_are_below_it() -> None:
