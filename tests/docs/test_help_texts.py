@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from typer.main import get_command
 
 from gymctl.cli.main import app
 from gymctl.datasets.options import KINDS
+from gymctl.engines.protocol import DRAIN_TIMEOUT_S
+from gymctl.rollouts.spec import RunSpec
+from gymctl.viewer.serving import DEFAULT_PORT
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _PASS_THRESHOLDS = {"--threshold", "--pass-threshold"}
@@ -62,6 +66,24 @@ def test_the_threshold_of_a_pass_is_what_the_help_of_other_commands_says() -> No
     for name, other in (("gymctl export", "data sample"), ("gymctl data sample", "export")):
         text = options(COMMANDS[name])["--threshold"].help
         assert f"(0.5 here and in `{other}`, 1 in `collect`, `results` and `report`)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "default"),
+    [
+        ("gymctl up", "--drain", DRAIN_TIMEOUT_S),
+        ("gymctl collect", "--stall", RunSpec(Path("rows.jsonl"), Path("out.jsonl")).stall_after_s),
+        ("gymctl view", "--port", DEFAULT_PORT),
+    ],
+)
+def test_a_default_that_help_writes_out_is_the_one_in_the_code(name: str, option: str, default: float) -> None:
+    number = str(options(COMMANDS[name])[option].show_default).partition(",")[0]
+    assert float(number) == default
+
+
+def test_the_base_image_that_help_names_is_the_one_of_the_dockerfile() -> None:
+    text = (Path(__file__).parents[2] / "dockerfiles" / "server.Dockerfile").read_text(encoding="utf-8")
+    assert f"ARG BASE_IMAGE={options(COMMANDS['gymctl up'])['--base-image'].show_default}\n" in text
 
 
 def test_the_kind_that_help_calls_the_default_is_the_first_of_each_target() -> None:

@@ -40,6 +40,6 @@ def distribution_notes(*, registry: str, hosts: Sequence[str]) -> tuple[str, ...
     if registry or hosts or not others:
         return ()
     return (
-        f"the images are on this node only, but tasks may also run on {listing(others)}: "
+        f"the images are on this node only, but servers may also run on {listing(others)}: "
         "--registry HOST/PREFIX pushes them, --host ssh://USER@NODE (repeated) copies them there",
     )

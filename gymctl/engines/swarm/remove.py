@@ -80,7 +80,7 @@ def _left_ondead_nodes(client: docker.DockerClient, stack: str) -> Iterator[str]
     dead = dead_nodes(client)
     names = {dead[task["NodeID"]] for task in _tasks(client, stack) if task.get("NodeID") in dead}
     if names:
-        yield f"{', '.join(sorted(names))} does not respond; its tasks end when it is back"
+        yield f"{', '.join(sorted(names))} does not respond; its containers stop when it is back"
 
 
 def _tasks(client: docker.DockerClient, stack: str) -> list[dict[str, Any]]:
