@@ -37,7 +37,7 @@ class ChatMessages:
 class _Beginning:
     """The beginning of an input, up to the end of a turn, and its messages."""
 
-    source: bytes = b"["
+    source: bytes | memoryview = b"["
     """JSON of the list as it came, without what follows the last item."""
     count: int = 0
     messages: bytes = b""
@@ -82,9 +82,9 @@ class GrowingConversations:
         end = _end(items, known, texts, new.closed_items)
         if end is not None:
             with suppress(ValueError):  # larger than all that is kept
-                self._beginnings[session] = _Beginning(items[:end], known.count + new.closed_items, closed)
+                self._beginnings[session] = _Beginning(memoryview(items)[:end], known.count + new.closed_items, closed)
         return ChatMessages(
-            json=b"[" + _joined(closed, encoded[new.closed_messages :]) + b"]",
+            json=_list_of(closed, encoded[new.closed_messages :]),
             last=new.messages[-1] if new.messages else {},
         )
 
@@ -116,3 +116,15 @@ def _joined(beginning: bytes, messages: list[bytes]) -> bytes:
     if beginning:
         return b",".join([beginning, *messages])
     return b",".join(messages)
+
+
+def _list_of(beginning: bytes, messages: list[bytes]) -> bytes:
+    """A list that begins with messages that are separated by commas already; long ones are copied once."""
+    if not messages:
+        return b"".join((b"[", beginning, b"]"))
+    parts = [b"[", beginning]
+    for message in messages:
+        parts += (b",", message)
+    if not beginning:
+        del parts[2]
+    return b"".join((*parts, b"]"))
