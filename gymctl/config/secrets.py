@@ -116,8 +116,12 @@ def long_numbers(resolved: Any, path: KeyPath = (), credential: bool = False) ->
     elif isinstance(resolved, list):
         for index, value in enumerate(resolved):
             yield from long_numbers(value, (*path, index), credential)
-    elif credential and isinstance(resolved, int) and abs(resolved) >= 10_000_000:
+    elif credential and _is_long_number(resolved):
         yield path
+
+
+def _is_long_number(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) >= 10_000_000
 
 
 def _environment_name(path: KeyPath) -> str:
@@ -155,9 +159,15 @@ def _mask(value: Any, hidden: list[str], *, credential: bool) -> Any:
         }
     if isinstance(value, list):
         return [_mask(item, hidden, credential=credential) for item in value]
-    if not isinstance(value, str) or not value:
-        return value
-    if credential or value in hidden:
+    if credential and (_is_long_number(value) or (isinstance(value, str) and value)):
+        return MASK
+    if isinstance(value, str):
+        return _masked_text(value, hidden)
+    return value
+
+
+def _masked_text(value: str, hidden: list[str]) -> str:
+    if value and value in hidden:
         return MASK
     for secret in hidden:
         if len(secret) >= 8:

@@ -96,6 +96,11 @@ def test_everything_below_a_credentials_key_is_secret() -> None:
     assert "secret" not in str(mask(raw, {}).values())
 
 
+def test_a_credential_written_as_a_number_is_hidden() -> None:
+    value = {"api_key": 1234567890123, "eos_token": 151645, "port": 99999999, "secrets": [12345678, True]}
+    assert mask(value, {}) == {"api_key": "****", "eos_token": 151645, "port": 99999999, "secrets": ["****", True]}
+
+
 def test_a_credential_written_as_a_number_is_located() -> None:
     assert list(long_numbers({"a": {"api_key": 1234567890123, "eos_token": 151645, "port": 99999999}})) == [
         ("a", "api_key")
