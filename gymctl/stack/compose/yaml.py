@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -17,10 +18,10 @@ from gymctl.config.nested import with_texts
 from gymctl.config.vocabulary import EVERY_INTERFACE
 from gymctl.stack.compose.model import ComposeDocument, Service
 from gymctl.stack.labels import COMPLETES, IMPLEMENTATION, KIND, PORT, SERVER
+from gymctl.stack.yaml_dumper import PlainDumper
 
 MARKER = "# Rendered by gymctl"
 
-_DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # Text that is a string to every YAML reader without quotes, once PyYAML has ruled out on, yes, null and the like.
 # Go's reader, which Compose uses, takes more for numbers (0o17, 0b1), so nothing that begins with a digit is plain.
 _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.@+-]*(?::[A-Za-z0-9/_.@+-]+)*(?: [A-Za-z0-9/_.@+-]+)*|[0-9]+(?:ms|s|m|h)")
@@ -34,23 +35,22 @@ _SCHEMES = {"ray/head": "ray", "ray/worker": None, "edge/proxy": None}
 """Schemes of the services' addresses on the stack's network, where not `http`; None: the stack calls no address."""
 
 
-class _Dumper(_DumperBase):  # type: ignore[misc]
-    """libyaml's dumper; blocks for text of several lines where that is exact, no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """True: a value that occurs twice is written twice."""
-        return True
+class _Dumper(PlainDumper):
+    """Blocks for text of several lines where that is exact."""
 
 
-def _string(dumper: Any, text: str) -> yaml.ScalarNode:
+def _string(_: Any, text: str) -> yaml.ScalarNode:
+    return yaml.ScalarNode("tag:yaml.org,2002:str", text, style=_style(text))
+
+
+@lru_cache(maxsize=10_000)
+def _style(text: str) -> str | None:
+    """How a text is written, which repeats from service to service: as a block, without quotes, or with them."""
     if _is_literal(text):
-        style = "|"
-    elif _PLAIN.fullmatch(text) and text not in _BOOLEANS:
-        style = None
-    else:
-        style = '"'
-    node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-    return node
+        return "|"
+    if _PLAIN.fullmatch(text) and text not in _BOOLEANS:
+        return None
+    return '"'
 
 
 def _list(dumper: Any, items: list[Any]) -> yaml.SequenceNode:

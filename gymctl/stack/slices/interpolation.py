@@ -14,13 +14,14 @@ from typing import Any
 
 import yaml
 
+from gymctl.stack.yaml_dumper import PlainDumper
+
 MIN_EMBEDDED = (
     8  # characters: a shorter secret is replaced only where it is the whole string, or "on" would be everywhere
 )
 
 _OPENING = re.compile(r"(\\*)\$\{")
 _TRAILING = re.compile(r"\\+\Z")
-_DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # What OmegaConf's loader takes for a float and PyYAML's does not (1e3, 1.5e3): such text must be quoted.
 _FLOAT = re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$|^[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?$")
 
@@ -36,12 +37,8 @@ class Piece:
 Pieces = tuple[Piece, ...]
 
 
-class _SliceDumper(_DumperBase):  # type: ignore[misc]
-    """libyaml's dumper, for a reader with OmegaConf's scalar rules."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """True: a value that occurs twice is written twice."""
-        return True
+class _SliceDumper(PlainDumper):
+    """For a reader with OmegaConf's scalar rules."""
 
 
 _SliceDumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
