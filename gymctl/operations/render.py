@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config import Config, Role, Target
-from gymctl.errors import ConfigError, InputError
-from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan, stack_name
-from gymctl.operations.edge import refuse_edge
+from gymctl.errors import InputError
+from gymctl.operations.configuration import PlanOptions, check_swarm_publish, display_arguments, plan
 from gymctl.operations.exposure import check_exposed_engine
-from gymctl.operations.hop_tokens import refuse_tokens
 from gymctl.operations.membership import check_swarm_role, published_head
 from gymctl.operations.monitoring import stack_monitoring
-from gymctl.operations.policy_token import store_tokens
 from gymctl.stack import StackPlan, one_machine_notes, render_stack
 
 if TYPE_CHECKING:
@@ -65,6 +62,8 @@ def render(
     """
     options = options or PlanOptions()
     if target is Target.SLURM:
+        from gymctl.operations.slurm_script import slurm_rendering
+
         return slurm_rendering(config, options, directory or Path.cwd())
     if options.cpu_nodes != 1:
         raise InputError("--cpu-nodes is for --target slurm", "remove it")
@@ -105,6 +104,7 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
     """
     from gymctl.engines.rendered_file import check_ours
     from gymctl.engines.state import new_file_mode, write_atomically, write_files, write_secrets
+    from gymctl.operations.stack_files import store_stack_files
 
     directory = path.resolve().parent
     if not directory.is_dir():
@@ -112,69 +112,9 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
     check_ours(path.resolve())
     if rendering.secrets:
         write_secrets(directory, rendering.secrets)
-    store_tokens(config, directory, rendering.secrets)
+    store_stack_files(config, directory, rendering.secrets)
     write_files(directory, rendering.files)
     write_atomically(path.resolve(), rendering.text, mode=new_file_mode())
-
-
-def slurm_rendering(config: Config, options: PlanOptions, directory: Path) -> Rendering:
-    """The batch script of a configuration's stack.
-
-    Raises:
-        InputError: an option is not for Slurm, or an override holds a secret, which would be in the script.
-        ConfigError: the configuration cannot be such a stack.
-    """
-    from gymctl.engines.local.ignored_settings import ignored_settings
-    from gymctl.stack.slurm.job import SlurmJob, render_slurm, slurm_problems
-
-    for option, is_set in (("--publish", options.publish is not None), ("--gym-version", options.gym_version)):
-        if is_set:
-            raise InputError(f"{option} is for containers, and a Slurm job does not start any", "remove it")
-    refuse_edge(config, "in a Slurm job")
-    refuse_tokens(config, "in a Slurm job")
-    problems = [*slurm_problems(config, options.cpu_nodes)]
-    if problems:
-        raise ConfigError(problems)
-    job = SlurmJob(
-        name=stack_name(options.name, directory),
-        arguments=_absolute_arguments(config),
-        directory=str(config.source.directory.resolve()),
-        options=tuple(_up_options(config, options)),
-        cpu_nodes=options.cpu_nodes,
-    )
-    return Rendering(
-        text=render_slurm(config, job),
-        services=("head", *config.started),
-        notes=tuple(ignored_settings(config)) if not config.vllm else (),
-        next_step="submit it: sbatch {output}",
-    )
-
-
-def _up_options(config: Config, options: PlanOptions) -> Iterator[str]:
-    """The options of ``gymctl up`` on each node that have the same effect as those of the rendering."""
-    yield from ("--merge-order", config.merge_order.value)
-    if config.source.gym_root is not None:
-        yield from ("--gym-root", str(config.source.gym_root.resolve()))
-    if options.expose:
-        yield from ("--expose", ",".join(options.expose))
-    if options.expose_to:
-        yield from ("--expose-to", ",".join(options.expose_to))
-
-
-def _absolute_arguments(config: Config) -> tuple[str, ...]:
-    """The arguments of a configuration, with paths that are valid in any folder.
-
-    Raises:
-        InputError: an override holds a secret.
-    """
-    arguments = []
-    for argument, displayed in zip(config.source.arguments, display_arguments(config), strict=True):
-        if displayed != argument:
-            key = argument.partition("=")[0]
-            raise InputError(f"{key} holds a secret, which would be in the script", "put it into env.yaml")
-        path = config.source.directory / argument
-        arguments.append(str(path.resolve()) if path.exists() else argument)
-    return tuple(arguments)
 
 
 def _swarm(stack: StackPlan, arguments: Sequence[str], files: Mapping[str, bytes]) -> Rendering:

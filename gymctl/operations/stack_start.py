@@ -26,7 +26,8 @@ from gymctl.operations.events import Notice, OnStackEvent, ServersExpected
 from gymctl.operations.exposure import local_exposure
 from gymctl.operations.hop_tokens import store_local_tokens
 from gymctl.operations.monitoring import local_monitoring, local_monitoring_note, stack_monitoring
-from gymctl.operations.policy_token import policy_token, store_tokens
+from gymctl.operations.policy_token import policy_token
+from gymctl.operations.stack_files import store_stack_files
 
 if TYPE_CHECKING:
     from gymctl.stack import StackPlan
@@ -110,7 +111,7 @@ def _up_local(start: StackStart) -> StackState:
         exposure=exposure,
         on_note=lambda text: start.note([text]),
     )
-    store_tokens(config, start.directory, {POLICY_TOKEN: token})
+    store_stack_files(config, start.directory, {POLICY_TOKEN: token})
     write_files(start.directory, local_monitoring(config, state))
     start.note(local_monitoring_note(config))
     return state
@@ -132,7 +133,7 @@ def _up_compose(start: StackStart) -> StackState:
     start.note(prepared.notes)
     before = engine.containers(stack.name)
     stack = start.plan(prepared.nofile, bounded_logs=prepared.bounded_logs).with_images(prepared.images)
-    store_tokens(start.config, start.directory, stack.secrets)
+    store_stack_files(start.config, start.directory, stack.secrets)
     write_files(start.directory, stack_monitoring(start.config, stack))
     start.on_event(ServersExpected(tuple(service.title for service in stack.services)))
     state = engine.up(
@@ -169,7 +170,7 @@ def _up_swarm(start: StackStart) -> StackState:
         on_build=start.on_event,
     )
     stack = start.plan(nofile)
-    store_tokens(start.config, start.directory, stack.secrets)
+    store_stack_files(start.config, start.directory, stack.secrets)
     rendering = render_swarm(stack, arguments=start.command, images=deployed)
     lost = [change for change in rendering.changes if change.outcome is KeyOutcome.LOST]
     start.note([*grouped(lost), *distribution_notes(registry=images.registry, hosts=images.hosts)])
