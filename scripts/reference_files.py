@@ -12,7 +12,7 @@ from gymctl.config.vocabulary import (
 )
 from gymctl.operations.membership import TOKEN_FILE
 from gymctl.rollouts.spec import RunFiles
-from gymctl.server.run.serve import READY_FILE
+from gymctl.server.run.ready_file import READY_FILE
 
 _FILES = RunFiles(Path("rollouts.jsonl"))
 

@@ -10,7 +10,7 @@ import pytest
 
 from gymctl.engines import state
 from gymctl.errors import EngineError
-from gymctl.server.run import serve
+from gymctl.server.run.ready_file import touch
 
 
 def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,9 +78,9 @@ def test_own_folders_are_closed_to_others(tmp_path: Path) -> None:
 def test_the_ready_file_is_no_way_to_another_one(tmp_path: Path) -> None:
     (tmp_path / "gymctl-ready").symlink_to(tmp_path / "made")
     with pytest.raises(OSError, match="symbolic link"):
-        serve._touch(tmp_path / "gymctl-ready")
+        touch(tmp_path / "gymctl-ready")
     assert not (tmp_path / "made").exists()
-    serve._touch(tmp_path / "other")
+    touch(tmp_path / "other")
     os.utime(tmp_path / "other", (1, 1))
-    serve._touch(tmp_path / "other")
+    touch(tmp_path / "other")
     assert (tmp_path / "other").stat().st_mtime > 1

@@ -9,7 +9,6 @@ import os
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config.vocabulary import LOG_FORMAT_KEY, ServerKind
@@ -21,6 +20,7 @@ from gymctl.server.run.draining import watch_for_drain
 from gymctl.server.run.log_level import log_format, log_level
 from gymctl.server.run.log_lines import format_as, log_to_stderr
 from gymctl.server.run.open_files import open_files, quick_connections, raise_file_limit, slow_connections
+from gymctl.server.run.ready_file import BEAT_S, READY_FILE, show_ready
 from gymctl.server.run.workers import listen, run_workers
 from gymctl.server.sessions import SessionStore
 from gymctl.server.settings import Settings, settings_from_environment
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 # Longer than any client's keep-alive (ours and upstream's: 15 s), or a request meets a socket that is being closed.
 KEEP_ALIVE_S = 75
 BACKLOG = 4096
-# A container's health probe looks at the age of this file, so that it need not start Python.
-READY_FILE = Path("/tmp/gymctl-ready")  # noqa: S108 - the container's own tmpfs
-_BEAT_S = 5.0
 # After SIGTERM no connection is taken any more, and what is under way ends as it would have: rollouts take minutes.
 # Who stops a server says how long that may be (``stop_grace_period``, ``docker stop --time``), and kills it then.
 _UNTIL_DONE = {"timeout_graceful_shutdown": None}
@@ -168,19 +165,9 @@ async def _beat(runner: Any, server: HostedServer) -> None:
     )
     parent = os.getppid()
     while os.getppid() == parent or server.workers == 1:  # a worker does not outlive the process that started it
-        with suppress(OSError):
-            _touch(READY_FILE)
-        await asyncio.sleep(_BEAT_S)
+        show_ready()
+        await asyncio.sleep(BEAT_S)
     runner.should_exit = True
-
-
-def _touch(path: Path) -> None:
-    """Create a file, or set its time; a link that somebody else has put there is not followed."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
-    try:
-        os.utime(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def calm_garbage_collection() -> None:
