@@ -6,6 +6,9 @@ from gymctl.config.blocks.hop_tokens import TOKENS_VARIABLE
 from gymctl.config.vocabulary import (
     COLLECTOR_PORT,
     EDGE_TOKEN,
+    EGRESS_HOSTS_VARIABLE,
+    EGRESS_PROXY_VARIABLE,
+    EGRESS_SERVER_VARIABLE,
     HEAD_TOKEN,
     POLICY_TOKEN,
 )
@@ -162,6 +165,15 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             (
                 TOKENS_VARIABLE,
                 "With `tokens: true`: path of the file with the tokens that the server accepts and sends.",
+            ),
+            (
+                f"HTTP_PROXY, HTTPS_PROXY, NO_PROXY, {EGRESS_PROXY_VARIABLE}",
+                "If `egress` of a server is a list of hosts: the proxy for these hosts, also in lowercase, and the "
+                "hosts that are called without it.",
+            ),
+            (
+                f"{EGRESS_SERVER_VARIABLE}, {EGRESS_HOSTS_VARIABLE}",
+                "In the container of this proxy: the server, and the hosts that it may call.",
             ),
             ("GYMCTL_PROXY", "In a proxy for replicas, and in the edge: its configuration."),
             (

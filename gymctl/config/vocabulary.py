@@ -53,6 +53,14 @@ FOLDERS_KEY = "gymctl_folders"
 EXPOSED_TO_KEY = "gymctl_exposed_to"
 DEFAULT_NETWORK = "default"  # of a stack on several machines
 EGRESS_NETWORK = "stack-egress"  # the beginning of the names of networks with outbound access
+HOSTS_NETWORK = "stack-hosts"  # the beginning of the names of networks of a server with a list of hosts and its proxy
+EGRESS_PROXY_SUFFIX = "-egress"  # of the name of the proxy of a server with a list of hosts
+# The variable with the URL of the proxy that a server's calls to the outside must use, those to this machine included
+EGRESS_PROXY_VARIABLE = "GYMCTL_EGRESS_PROXY"
+# The variables of that proxy: the server's name, and its hosts with spaces between them
+EGRESS_SERVER_VARIABLE = "GYMCTL_EGRESS_SERVER"
+EGRESS_HOSTS_VARIABLE = "GYMCTL_EGRESS_HOSTS"
+EGRESS_PROXY_PORT = 3128
 SERVERS_NETWORK = "stack-servers"
 MODELS_NETWORK = "stack-models"
 REPLICA_SUFFIX = "-replica"  # of the name of a server's replicas, where a proxy has the server's own name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymctl.config import Config
 from gymctl.config.diagnostics import KeyPath
-from gymctl.config.vocabulary import LOGS_BLOCK
+from gymctl.config.vocabulary import EGRESS_HOSTS_VARIABLE, EGRESS_PROXY_SUFFIX, LOGS_BLOCK
 from gymctl.config.wording import listing
 from gymctl.engines.collections import disturbed_collections
 from gymctl.engines.server_code import code_digests, code_files
@@ -203,7 +203,9 @@ _KEYS = {"deploy": ("resources", "replicas", "placement"), "tmpfs": ("resources"
 def _location_of_container_key(keys: Sequence[str], service: str, config: Config) -> Location | None:
     """The place of the key that sets a key of a service: the server's, else the one of the whole stack."""
     paths: list[KeyPath] = []
-    server = config.servers.get(service)
+    if EGRESS_HOSTS_VARIABLE in keys:
+        keys = ("egress",)
+    server = config.servers.get(service) or config.servers.get(service.removesuffix(EGRESS_PROXY_SUFFIX))
     if server is not None:
         for key in _KEYS.get(keys[0], (keys[0],)):
             paths += [(*server.path, key, *keys[1:]), (*server.path, key), (server.name, key)]

@@ -50,20 +50,30 @@ class Egress:
         """A service with what it needs to reach the outside; ``peers`` are services that it calls directly."""
         if service.kind not in _OUTSIDE and service.kind != _VLLM:
             return service
-        environment = dict(service.environment)
-        secrets = list(service.secrets)
-        if self.proxies:
-            environment |= self._proxy_environment(peers)
-            secrets += [name for name in self.secrets if name in _PROXIES and service.kind != _VLLM]
-        if self.certificates:
-            secrets.append(CERTIFICATES)
-            environment |= dict.fromkeys(_CERTIFICATE_VARIABLES, f"/run/secrets/{CERTIFICATES}")
+        return self.with_certificates(self.with_proxies(service, peers))
+
+    def with_proxies(self, service: ServicePlan, peers: Sequence[str]) -> ServicePlan:
+        """A service that uses the proxies of this machine, except for calls to ``peers``."""
+        if not self.proxies:
+            return service
+        secrets = [name for name in self.secrets if name in _PROXIES and service.kind != _VLLM]
         needs_gateway = any(GATEWAY in url for url in self._rerouted.values()) and EXTRA_HOST not in service.extra_hosts
         return replace(
             service,
-            environment=tuple({**environment, **dict(service.environment)}.items()),
-            secrets=tuple(secrets),
+            environment=tuple({**self._proxy_environment(peers), **dict(service.environment)}.items()),
+            secrets=(*service.secrets, *secrets),
             extra_hosts=(*service.extra_hosts, *((EXTRA_HOST,) if needs_gateway else ())),
+        )
+
+    def with_certificates(self, service: ServicePlan) -> ServicePlan:
+        """A service that trusts the certificates, if it is of a kind that calls the outside."""
+        if not self.certificates or (service.kind not in _OUTSIDE and service.kind != _VLLM):
+            return service
+        variables = dict.fromkeys(_CERTIFICATE_VARIABLES, f"/run/secrets/{CERTIFICATES}")
+        return replace(
+            service,
+            environment=tuple({**variables, **dict(service.environment)}.items()),
+            secrets=(*service.secrets, CERTIFICATES),
         )
 
     def notes(self) -> Iterator[str]:

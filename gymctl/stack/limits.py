@@ -13,7 +13,7 @@ from gymctl.config import ServerKind
 from gymctl.config.sizes import size_in_bytes
 from gymctl.stack.addons.nemo_gym import GYM_ROOT
 from gymctl.stack.compose.model import ResourceBounds, Resources
-from gymctl.stack.service import ALERTMANAGER_KIND, PROMETHEUS_KIND, ServicePlan
+from gymctl.stack.service import ALERTMANAGER_KIND, EGRESS_KIND, PROMETHEUS_KIND, ServicePlan
 
 _MB = 1024**2
 
@@ -42,6 +42,7 @@ RAY = ContainerLimits(memory_mb=32768, pids=32768, tmp_mb=8192, cpu_shares=512)
 VLLM = ContainerLimits(memory_mb=None, pids=32768, tmp_mb=8192, cpu_shares=1024)
 PROMETHEUS = ContainerLimits(memory_mb=2048, pids=512, tmp_mb=64, cpu_shares=2048)
 ALERTMANAGER = ContainerLimits(memory_mb=512, pids=512, tmp_mb=64, cpu_shares=2048)
+EGRESS_PROXY = ContainerLimits(memory_mb=1024, pids=512, tmp_mb=64, cpu_shares=2048)
 COLLECTOR = ContainerLimits(memory_mb=16384, pids=1024, tmp_mb=1024, cpu_shares=1024)
 
 _BY_KIND = {
@@ -51,6 +52,7 @@ _BY_KIND = {
     "vllm": VLLM,
     PROMETHEUS_KIND: PROMETHEUS,
     ALERTMANAGER_KIND: ALERTMANAGER,
+    EGRESS_KIND: EGRESS_PROXY,
     ServerKind.MODEL.value: MODEL,
     ServerKind.AGENT.value: AGENT,
     ServerKind.RESOURCES.value: RESOURCES,

@@ -11,6 +11,7 @@ from gymctl.config import Config, SliceMode
 from gymctl.config.exposure import Exposure
 from gymctl.config.vocabulary import EVERY_INTERFACE, HEAD_NAME, LOOPBACK, NODE_PORT, base_url
 from gymctl.errors import Problem
+from gymctl.stack.addons.egress_proxy import EgressLists
 from gymctl.stack.addons.nemo_gym import NemoGym
 from gymctl.stack.addons.observers import observers
 from gymctl.stack.addons.policy_watch import PolicyWatchers, watching_models
@@ -117,6 +118,7 @@ class _Parts:
     choice: ImageChoice
     watchers: PolicyWatchers
     edge: StackEdge
+    lists: EgressLists
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
     if machines.head:
         addresses = {**addresses, HEAD_NAME: machines.head}
     gym = NemoGym(config, runtimes)
+    choice = ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version)
     return _Parts(
         config=config,
         options=options,
@@ -177,9 +180,10 @@ def _parts(config: Config, name: str, options: StackOptions) -> _Parts:
         replication=Replication(config, runtimes),
         gym=gym,
         ray=RayCluster(config, runtimes, gym),
-        choice=ImageChoice(config, runtimes, stack=name, prefix=options.image_prefix, version=options.version),
+        choice=choice,
         watchers=PolicyWatchers(config, runtimes, options.policy_token),
         edge=stack_edge(config, addresses, options.exposure, options.publish_host, options.edge),
+        lists=EgressLists(config, addresses, choice, options.egress, name),
     )
 
 
@@ -187,9 +191,8 @@ def _configuration_problems(parts: _Parts, name: str) -> Iterator[Problem]:
     """What keeps the configuration from being a stack."""
     yield from plan_problems(parts.config, name, parts.runtimes)
     yield from parts.machines.problems(parts.runtimes)
-    yield from parts.replication.problems()
-    yield from parts.edge.problems()
-    yield from parts.ray.problems()
+    for part in (parts.replication, parts.edge, parts.ray, parts.lists):
+        yield from part.problems()
     yield from container_problems(parts.config)
 
 
@@ -210,7 +213,7 @@ def _plan_services(
     names = tuple(service.name for service in planned)
     users = parts.ray.outside_users
     need = EgressNeed(parts.config, runtimes=parts.runtimes, choice=parts.choice, ray_users=users, hosts=names)
-    services = [_placed(parts, service, need) for service in planned]
+    services = parts.lists.apply([_placed(parts, service, need) for service in planned])
     used = {name for service in services for name in service.secrets}
     egress = {name: value for name, value in parts.options.egress.secrets.items() if name in used}
     own = {**parts.machines.secrets, **parts.watchers.secrets, **parts.edge.secrets}
@@ -280,7 +283,7 @@ def _plan_notes(parts: _Parts, servers: _Servers, secrets: Mapping[str, str]) ->
     probed = watching_models(parts.config, parts.runtimes) if parts.options.is_probed else ()
     yield from gateway_notes(servers.rerouted, probed)
     yield from head_notes(parts.config, parts.options.publish_host)
-    for part in (parts.gym, parts.ray, parts.machines, parts.replication, parts.edge):
+    for part in (parts.gym, parts.ray, parts.machines, parts.replication, parts.edge, parts.lists):
         yield from part.notes()
     yield from parts.options.egress.notes()
     if HUB_TOKEN in secrets:

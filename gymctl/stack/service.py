@@ -15,6 +15,9 @@ PROXY_IMPLEMENTATION = "proxy"
 PROMETHEUS_KIND = "prometheus"
 ALERTMANAGER_KIND = "alertmanager"
 """Kinds of the services that watch a stack."""
+EGRESS_KIND = "egress"
+EGRESS_IMPLEMENTATION = "egress-proxy"
+"""Of the proxy of a server with a list of hosts."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class ServicePlan:
     """Networks of the stack that it joins; empty: the default one."""
     egress: bool = False
     """Whether it has outbound access."""
+    egress_proxy: str = ""
+    """The service through which it reaches the hosts of its list; empty: it has no list."""
 
     # how it starts and ends
 

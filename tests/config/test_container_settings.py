@@ -51,6 +51,20 @@ logging: {driver: local, options: {max-size: 50m, max-file: 2}}"""
     assert any("start_period" in line and "mine" in line for line in ignored_settings(config))
 
 
+def test_a_list_of_hosts_is_not_enforced_without_containers(folder: Folder) -> None:
+    write(folder, beside="egress: [API.example.com]")
+    config = folder.load("stack.yaml")
+    settings = config.servers["mine"].container
+    assert settings is not None
+    assert settings.egress_hosts == ("api.example.com",)
+    notes = [line for line in ignored_settings(config) if "not enforced" in line]
+    assert notes == [
+        "the hosts in egress (mine) are not enforced by the local engine: its servers can reach every address"
+    ]
+    write(folder, beside="egress: false")
+    assert not any("not enforced" in line for line in ignored_settings(folder.load("stack.yaml")))
+
+
 def test_none_of_them_is_none(folder: Folder) -> None:
     write(folder)
     assert folder.load("stack.yaml").servers["mine"].container is None
@@ -63,7 +77,8 @@ def test_none_of_them_is_none(folder: Folder) -> None:
         *(("volumes", value) for value in ("data:/data", "[/data]", "['a:b']", "['a:/b:x']", "['a/b:/c']")),
         *(("volumes", value) for value in ("['a:/tmp']", "['a:/opt/gymctl/']", "['a:/x', 'b:/x']", "[{source: a}]")),
         *(("environment", value) for value in ("[A=b]", "{1A: b}", "{A: [b]}", "{NEMO_GYM_CONFIG_DICT: x}", "text")),
-        *(("networks", value) for value in ("shared", "[default]", "['a b']", "[1]")),
+        *(("networks", value) for value in ("shared", "[default]", "[stack-hosts-mine]", "['a b']", "[1]")),
+        *(("egress", value) for value in ("api.test", "['https://api.test']", "['*']", "[localhost:80]", "[1]", "{}")),
         *(("logging", value) for value in ("local", "{driver: [a]}", "{other: a}", "{options: [a]}")),
     ],
 )

@@ -72,3 +72,11 @@ def test_a_log_driver_is_placed_at_the_servers_key_or_at_the_stacks(tmp_path: Pa
     assert line("two", "logging", "options", "tag") == "stack.yaml:1"
     assert line("one", "logging", "driver") == "stack.yaml:6"
     assert line("two", "ports") == "None"
+
+
+def test_the_hosts_of_a_proxy_are_placed_at_the_servers_list(tmp_path: Path) -> None:
+    server = "  resources_servers:\n    weather: {entrypoint: app.py, domain: agent}\n"
+    (tmp_path / "stack.yaml").write_text(f"one:\n{server}  egress: [api.test]\n")
+    config = load("stack.yaml", directory=tmp_path)
+    place = _location_of_container_key(("environment", "GYMCTL_EGRESS_HOSTS"), "one-egress", config)
+    assert str(place) == "stack.yaml:4"

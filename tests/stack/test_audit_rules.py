@@ -103,6 +103,16 @@ def edge(*secrets: str) -> Change:
     return of_kind("edge", ports=["10.0.0.1:8443:8443"], secrets=list(secrets))
 
 
+def egress_proxy(server: str) -> Change:
+    """Add the proxy of a server with a list of hosts, on a network with an environment."""
+
+    def change(stack: Document) -> None:
+        of_kind("egress", environment={"GYMCTL_EGRESS_SERVER": server})(stack)
+        stack["services"]["env1"]["networks"]["env1-alone"] = {}
+
+    return change
+
+
 def limits(service: str, **values: Any) -> Change:
     """Replace the limits of a service."""
     return put(service, deploy={"resources": {"limits": values}})
@@ -226,6 +236,8 @@ BREAKS: list[tuple[str, Change]] = [
     ("tokens-between-servers", lambda stack: None),
     ("model-egress", join("policy", "stack-egress")),
     ("agent-egress", join("agent1", "stack-egress")),
+    ("shared-egress-proxy", egress_proxy("env2")),
+    ("egress-whole-domain", of_kind("egress", environment={"GYMCTL_EGRESS_HOSTS": "a.test *.com:443"})),
     ("host-address", other_network(internal=True)),
     ("host-name", put("env1", extra_hosts=["host.docker.internal:host-gateway"])),
     ("host-name", put("env1", extra_hosts={"host.docker.internal": "host-gateway"})),
@@ -274,6 +286,8 @@ KEEPS: list[tuple[str, Change]] = [
     ("published-server", edge(EDGE_TOKEN, EDGE_CERTIFICATE)),
     ("plain-overlay", other_network(driver="overlay", internal=True, driver_opts={"encrypted": ""})),
     ("host-address", other_network(driver="overlay", internal=True)),
+    ("shared-egress-proxy", egress_proxy("env1")),
+    ("egress-whole-domain", of_kind("egress", environment={"GYMCTL_EGRESS_HOSTS": "a.test *.a.test"})),
     ("image-digest", put("env1", pull_policy="missing", image=f"another@{DIGEST}")),
     ("moving-tag", put("env1", image=f"another@{DIGEST}")),
     ("secret-in-environment", variable("env1", "OPENAI_API_KEY", "EMPTY")),

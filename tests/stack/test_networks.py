@@ -12,7 +12,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from plan_strategies import AGENT, MODEL, RESOURCES, config, server
-from pydantic import ValidationError
 
 from gymctl.config import ServerInstance
 from gymctl.config.blocks.container_settings import ContainerSettings
@@ -175,9 +174,29 @@ def test_a_server_says_it_itself(egress: bool) -> None:
     assert (EGRESS in networks(env, policy, agent)[0]["env"]) is egress
 
 
-def test_a_list_of_hosts_is_refused() -> None:
-    with pytest.raises(ValidationError):
-        ContainerSettings.model_validate({"egress": ["a.test"]})
+def test_a_list_of_hosts_is_a_proxy_on_a_network_of_two() -> None:
+    env, policy, agent = stack(search_url="https://x.test")
+    without, _ = networks(replace(env, container=ContainerSettings(egress=False)), policy, agent)
+    joined, defined = networks(replace(env, container=ContainerSettings(egress=("x.test",))), policy, agent)
+    assert pairs(joined) == pairs(without) | {frozenset(("env", "env-egress"))}
+    assert joined["env"] == {*without["env"], "stack-hosts-env"}
+    assert joined["env-egress"] == {"stack-hosts-env", f"{EGRESS}-proxies"}
+    assert {name for name, item in defined.items() if not item.get("internal")} == {EGRESS, f"{EGRESS}-proxies"}
+
+
+def test_proxies_have_networks_of_their_own_in_a_large_stack_too() -> None:
+    servers = list(stack())
+    for number in range(40):
+        listed = server(f"env{number}", RESOURCES)
+        agent = {"resources_server": ref(RESOURCES, f"env{number}"), "model_server": ref(MODEL, "policy")}
+        servers += [listed, server(f"agent{number}", AGENT, agent)]
+    servers[3] = replace(servers[3], container=ContainerSettings(egress=("x.test",)))
+    servers[4] = replace(servers[4], replicas=3, container=ContainerSettings(egress=("y.test",)))
+    joined, defined = networks(*servers)
+    of_proxies = {pair for pair in pairs(joined) if any(name.endswith("-egress") for name in pair)}
+    expected = {("env0", "env0-egress"), ("agent0", "agent0-egress"), ("env0-egress", "agent0-egress")}
+    assert of_proxies == set(map(frozenset, expected))
+    assert defined["stack-hosts-env0"]["internal"] and defined["stack-hosts-agent0"]["internal"]
 
 
 def test_replicas_are_where_their_server_is() -> None:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gymctl.config.blocks.block import Block, Must
-from gymctl.config.vocabulary import DEFAULT_NETWORK, EGRESS_NETWORK, MODELS_NETWORK, SERVERS_NETWORK
+from gymctl.config.egress_hosts import parse_egress_host
+from gymctl.config.vocabulary import DEFAULT_NETWORK, EGRESS_NETWORK, HOSTS_NETWORK, MODELS_NETWORK, SERVERS_NETWORK
 
 _DURATION = re.compile(r"(?P<number>\d+)(?P<unit>ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, None: 1}
@@ -114,7 +115,7 @@ def _check_variables(variables: dict[str, str]) -> dict[str, str]:
 def _is_of_stack(network: str) -> bool:
     """Whether a name is reserved for a stack's own networks."""
     own = (DEFAULT_NETWORK, SERVERS_NETWORK, MODELS_NETWORK)
-    return network in own or network.startswith(EGRESS_NETWORK)
+    return network in own or network.startswith((EGRESS_NETWORK, HOSTS_NETWORK))
 
 
 def _networks(value: Any) -> tuple[str, ...]:
@@ -123,6 +124,15 @@ def _networks(value: Any) -> tuple[str, ...]:
     if not all(isinstance(name, str) and _NETWORK.fullmatch(name) and not _is_of_stack(name) for name in value):
         raise ValueError
     return tuple(dict.fromkeys(value))
+
+
+def _egress(value: Any) -> bool | tuple[str, ...]:
+    """True, false, or hosts, each in the form in which it is compared, once."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError
+    return tuple(dict.fromkeys(str(parse_egress_host(item)) for item in value))
 
 
 def _logging(value: Any) -> Any:
@@ -139,9 +149,13 @@ _VOLUMES = (
 )
 _ENVIRONMENT = "a mapping of variable names to strings or numbers, excluding NeMo Gym's configuration variables"
 _NETWORKS = "a list of names of existing networks"
-_EGRESS = "true or false (a list of hosts is not supported)"
+_EGRESS = (
+    "true, false, or a list of hosts: api.example.com (ports 80 and 443), '*.example.com', db.example.com:5432, "
+    "host.docker.internal:8000 for this machine; without a scheme or a path"
+)
 _LOGGING = "a mapping of driver and options, such as {driver: local, options: {max-size: 50m}}"
 _A_LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+_EGRESS_SCHEMA: dict[str, Any] = {"type": ["boolean", "array"], "items": {"type": "string"}}
 
 
 class ContainerSettings(Block):
@@ -168,12 +182,24 @@ class ContainerSettings(Block):
     networks: Annotated[tuple[str, ...], BeforeValidator(_networks), Must(_NETWORKS), WithJsonSchema(_A_LIST)] = Field(
         (), description="Additional networks of its container."
     )
-    egress: Annotated[bool, Must(_EGRESS)] | None = Field(
-        None, description="Whether it can reach addresses outside the stack; by default, true if its settings name one."
+    egress: (
+        Annotated[bool | tuple[str, ...], BeforeValidator(_egress), Must(_EGRESS), WithJsonSchema(_EGRESS_SCHEMA)]
+        | None
+    ) = Field(
+        None,
+        description="Whether it can reach addresses outside the stack, or a list of the only hosts that it can reach; "
+        "by default, true if its settings name an address.",
     )
     logging: Annotated[LogSettings, BeforeValidator(_logging), Must(_LOGGING)] | None = Field(
         None, description="Log driver of its container."
     )
+
+    @property
+    def egress_hosts(self) -> tuple[str, ...]:
+        """The only hosts outside of the stack that it may reach; empty: ``egress`` is not a list of hosts."""
+        if isinstance(self.egress, tuple):
+            return self.egress
+        return ()
 
     def below(self, folder: Path) -> Self:
         """The settings with relative paths of volumes made absolute."""

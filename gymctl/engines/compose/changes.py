@@ -21,6 +21,7 @@ from gymctl.engines.compose.update_order import PUBLISHES, stop_first_reasons
 from gymctl.engines.compose.version import ServiceVersion, StackVersion
 from gymctl.engines.docker.containers import Container
 from gymctl.engines.state import FOLDER, find_state
+from gymctl.stack.service import EGRESS_IMPLEMENTATION
 from gymctl.stack.service_names import EDGE_SERVICE
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -142,6 +143,8 @@ def find_changes(
         changes.append(replace(change, stop_first=stop_first.get(service.name, "")))
     for name, there in sorted(by_service.items()):
         note = _ABSENT.get(name, "the configuration has no such server")
+        if there[0].implementation == EGRESS_IMPLEMENTATION:
+            note = "its server has no list of hosts in 'egress'"
         change = ServiceChange(
             name=name, service=name, action=Action.REMOVED, running=len(there), replicas=0, notes=(note,)
         )

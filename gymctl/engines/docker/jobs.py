@@ -24,7 +24,7 @@ from gymctl.errors import EngineError
 from gymctl.server.run.open_files import WANTED_FILES
 from gymctl.stack.labels import JOB, STACK
 from gymctl.stack.limits import COLLECTOR
-from gymctl.stack.networks.membership import is_egress
+from gymctl.stack.networks.membership import is_egress, is_for_jobs
 from gymctl.stack.slices.host_gateway import extra_hosts
 
 if TYPE_CHECKING:
@@ -94,11 +94,11 @@ def job_networks(client: docker.DockerClient, label: str, state: StackState) -> 
         EngineError: it has none.
     """
     names = [network["Name"] for network in client.api.networks(filters={"label": f"{label}={state.name}"})]
-    inside = sorted(name for name in names if not is_egress(name.removeprefix(f"{state.name}_")))
+    inside = sorted(name for name in names if is_for_jobs(name.removeprefix(f"{state.name}_")))
     if not inside:
         raise EngineError(f"the stack {state.name} is not running: it has no network", "start it: gymctl up")
-    outbound = sorted(set(names) - set(inside))[:1] if state.outside else []
-    return [*inside, *outbound]
+    outbound = sorted(name for name in names if is_egress(name.removeprefix(f"{state.name}_")))
+    return [*inside, *(outbound[:1] if state.outside else [])]
 
 
 def join_jobs(client: docker.DockerClient, label: str, state: StackState) -> None:

@@ -20,6 +20,9 @@ _IS_SET: dict[str, Callable[[ServerInstance], bool]] = {
     f"{', '.join(CONTAINER_KEYS)} ({{}}) have no effect with the local engine": (
         lambda server: server.container is not None
     ),
+    "the hosts in egress ({}) are not enforced by the local engine: its servers can reach every address": (
+        lambda server: server.container is not None and bool(server.container.egress_hosts)
+    ),
     "needs_ray ({}) has no effect with the local engine: checks run in subprocesses": (lambda server: server.needs_ray),
 }
 """Note, with a place for the names of servers, to whether a server has the setting."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
+from gymctl.config.vocabulary import EGRESS_PROXY_VARIABLE
+
 GATEWAY = "host.docker.internal"
 
 
@@ -14,11 +16,12 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
 
     ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` are read in lower case first, as curl and Python do;
     an entry of ``no_proxy`` is a host, a domain or a network (``10.0.0.0/8``). This machine and names without a dot (a
-    service of the stack, a host of the local network) are called directly.
+    service of the stack, a host of the local network) are called directly; where a list of hosts is all that a server
+    may reach (``egress``), so are only those in ``no_proxy``.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    if _is_near(host):
+    if EGRESS_PROXY_VARIABLE not in environ and _is_near(host):
         return None
     if any(_covers(entry, host, parts.port) for entry in _variable(environ, "no_proxy").split(",")):
         return None

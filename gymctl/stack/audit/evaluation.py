@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gymctl.stack.audit.egress_rules import EGRESS_RULES
 from gymctl.stack.audit.limit_rules import LIMIT_RULES
 from gymctl.stack.audit.network_rules import NETWORK_RULES
 from gymctl.stack.audit.privilege_rules import PRIVILEGE_RULES
@@ -14,7 +15,7 @@ from gymctl.stack.audit.subject import AuditedStack
 
 RULES: tuple[Rule, ...] = tuple(
     sorted(
-        (*PRIVILEGE_RULES, *NETWORK_RULES, *SECRET_RULES, *LIMIT_RULES),
+        (*PRIVILEGE_RULES, *NETWORK_RULES, *EGRESS_RULES, *SECRET_RULES, *LIMIT_RULES),
         key=lambda rule: list(Severity).index(rule.severity),
     )
 )

@@ -186,7 +186,7 @@ NETWORK_RULES = (
         id="environment-egress",
         severity=Severity.HIGH,
         title="code of an environment can call the internet, the machine and a cloud's metadata address",
-        cure="egress: false",
+        cure="egress: [HOST, ...]",
         check=_environment_out,
     ),
     Rule(
@@ -215,7 +215,7 @@ NETWORK_RULES = (
         id="model-egress",
         severity=Severity.MEDIUM,
         title="a model server can call every address, not only its endpoint",
-        cure="add firewall rules to the chain DOCKER-USER; this version has no list of permitted hosts",
+        cure="egress: [HOST, ...]",
         check=_model_out,
     ),
     Rule(

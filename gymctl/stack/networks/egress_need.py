@@ -34,12 +34,13 @@ class EgressNeed:
     def of(self, service: ServicePlan) -> bool:
         """Whether a service needs outbound access.
 
-        ``egress`` of a server decides. Without it: an address in the server's settings, this machine's included, and
-        code that may call others: NeMo Gym's, and a model server of the user's without an address in its settings.
+        ``egress`` of a server decides; one with a list of hosts has a proxy for them instead. Without it: an address in
+        the server's settings, this machine's included, and code that may call others: NeMo Gym's, and a model server of
+        the user's without an address in its settings.
         """
         server = self.config.servers.get(service.server)
         if server is not None and server.container is not None and server.container.egress is not None:
-            return server.container.egress or bool(service.published)
+            return server.container.egress is True or bool(service.published)
         if self.config.membership is not None or service.published or service.extra_hosts:
             return True
         if server is None:

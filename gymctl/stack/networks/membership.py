@@ -2,7 +2,8 @@
 
 A group of services of which each calls every other has an internal network, which has no route to other addresses. The
 head and Prometheus are members of each. Services with outbound access have other networks, with the same groups. A
-stack on several machines has one open network, because its servers call those of other machines.
+server with a list of hosts and the proxy for them have a network for the two of them. A stack on several machines has
+one open network, because its servers call those of other machines.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from dataclasses import replace
 from itertools import combinations
 
 from gymctl.config import Config, ServerKind
-from gymctl.config.vocabulary import EGRESS_NETWORK, MODELS_NETWORK, SERVERS_NETWORK
+from gymctl.config.vocabulary import (
+    EGRESS_NETWORK,
+    EGRESS_PROXY_SUFFIX,
+    HOSTS_NETWORK,
+    MODELS_NETWORK,
+    SERVERS_NETWORK,
+)
 from gymctl.stack.networks.graph import Neighbours, groups, is_hub, neighbours, separate_groups
-from gymctl.stack.service import ServicePlan
+from gymctl.stack.service import EGRESS_KIND, ServicePlan
 
 MOST_NETWORKS = 16
 """Networks of one stack: Docker's default address pools have room for about 30 on a machine."""
@@ -30,12 +37,16 @@ def with_networks(services: Sequence[ServicePlan], config: Config, stack: str) -
     if config.membership is not None:
         return list(services)
     services = _with_egress_of_ray(services)
-    calls = neighbours(services, config)
-    networks = _networks(services, calls, stack)
-    if len(networks) > MOST_NETWORKS:
-        networks = _with_shared_models(services, calls, config, stack)
-    if len(networks) > MOST_NETWORKS:
-        networks = _zones(services, calls, config)
+    others = [service for service in services if service.kind != EGRESS_KIND]
+    of_proxies = _proxy_networks(services, stack)
+    most = MOST_NETWORKS - len(of_proxies)
+    calls = neighbours(others, config)
+    networks = _networks(others, calls, stack)
+    if len(networks) > most:
+        networks = _with_shared_models(others, calls, config, stack)
+    if len(networks) > most:
+        networks = _zones(others, calls, config)
+    networks |= of_proxies
     joined = {service.name: [name for name in networks if service.name in networks[name]] for service in services}
     return [replace(service, stack_networks=tuple(joined[service.name])) for service in services]
 
@@ -61,6 +72,11 @@ def is_egress(network: str) -> bool:
     return network.startswith(EGRESS_NETWORK)
 
 
+def is_for_jobs(network: str) -> bool:
+    """Whether a network of a stack is one on which its servers reach each other, and which jobs join."""
+    return not network.startswith((EGRESS_NETWORK, HOSTS_NETWORK))
+
+
 def _with_egress_of_ray(services: Sequence[ServicePlan]) -> list[ServicePlan]:
     """Give all of Ray's nodes outbound access if a user has it: a task runs on a node instead of in its server.
 
@@ -70,6 +86,32 @@ def _with_egress_of_ray(services: Sequence[ServicePlan]) -> list[ServicePlan]:
     nodes = [service for service in services if service.kind == "ray"]
     needed = any(node.egress or with_egress.intersection(node.used_by) for node in nodes)
     return [replace(service, egress=needed) if service.kind == "ray" else service for service in services]
+
+
+def _proxy_networks(services: Sequence[ServicePlan], stack: str) -> Networks:
+    """A network for each proxy and the services that use it, and one with outbound access for all proxies.
+
+    So a proxy knows that who calls it is its server, and no hub is able to call it.
+    """
+    proxies = [service.name for service in services if service.kind == EGRESS_KIND]
+    networks = {
+        _hosts_network(proxy, stack): [
+            proxy,
+            *(service.name for service in services if service.egress_proxy == proxy),
+        ]
+        for proxy in proxies
+    }
+    if proxies:
+        networks[f"{EGRESS_NETWORK}-proxies"] = proxies
+    return networks
+
+
+def _hosts_network(proxy: str, stack: str) -> str:
+    """A name for the network of a proxy and its server: the server's, or a digest where that is too long."""
+    name = f"{HOSTS_NETWORK}-{proxy.removesuffix(EGRESS_PROXY_SUFFIX)}"
+    if len(f"{stack}_{name}") <= _LONGEST_NAME:
+        return name
+    return f"{HOSTS_NETWORK}-{hashlib.sha256(proxy.encode()).hexdigest()[:8]}"
 
 
 def _hubs(services: Sequence[ServicePlan]) -> list[str]:
