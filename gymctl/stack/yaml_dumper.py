@@ -31,7 +31,8 @@ class PlainDumper(_DumperBase):  # type: ignore[misc]
         if kind is not yaml.ScalarNode:
             tag: str = super().resolve(kind, value, implicit)
         elif implicit[0]:
-            tag = _plain_tag(type(self), value)
+            own_class: Any = type(self)  # a class of PyYAML has no types
+            tag = _plain_tag(own_class, value)
         else:
             tag = self.DEFAULT_SCALAR_TAG
         return tag
