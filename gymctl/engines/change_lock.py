@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from gymctl.config.wording import duration
-from gymctl.engines.own_folder import remove_empty_folder
-from gymctl.engines.state import FOLDER, state_folder
+from gymctl.engines.own_folder import FOLDER, remove_empty_folder, state_folder
 from gymctl.errors import EngineError
 
 LOCK_FILE = "change.lock"

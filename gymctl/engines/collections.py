@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gymctl.engines.state import FOLDER, StackState, state_folder
+from gymctl.engines.own_folder import FOLDER, state_folder
+from gymctl.engines.state import StackState
 from gymctl.errors import EngineError, ErrorCode
 
 _PREFIX = "collect-"

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from gymctl.engines.state import FOLDER, HISTORY_FILE, state_folder, write_atomically
+from gymctl.engines.atomic_files import write_atomically
+from gymctl.engines.own_folder import FOLDER, HISTORY_FILE, state_folder
 
 _MOST_LINES = 1000
 

@@ -9,19 +9,17 @@ from pathlib import Path
 
 import yaml
 
-from gymctl.engines.state import (
+from gymctl.engines.atomic_files import new_file_mode, write_atomically
+from gymctl.engines.own_folder import (
     CONFIGURATION_FILE,
     FOLDER,
     PREVIOUS_FOLDER,
     SECRETS_FOLDER,
     STATE_FILE,
-    StackState,
-    find_state,
-    new_file_mode,
     state_folder,
-    write_atomically,
-    write_secrets,
 )
+from gymctl.engines.secret_files import write_secrets
+from gymctl.engines.state import StackState, find_state
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gymctl.engines.state import FOLDER, STATE_FILE
+from gymctl.engines.own_folder import FOLDER, STATE_FILE
 
 STACK_FILE = "stack.yaml"
 """What ``gymctl up`` starts when it is given no configuration and no stack was started before."""

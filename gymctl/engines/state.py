@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gymctl.engines.own_folder import remove_empty_folder
-from gymctl.engines.secret_files import changed_in_place, file_mode
+from gymctl.engines.atomic_files import write_atomically
+from gymctl.engines.own_folder import CONFIGURATION_FILE, FOLDER, STATE_FILE, state_folder
 from gymctl.engines.server_address import ServerAddress
 from gymctl.errors import EngineError, ErrorCode, InputError
-
-FOLDER = ".gymctl"
-STATE_FILE = "stack.json"
-SECRETS_FOLDER = "secrets"
-CONFIGURATION_FILE = "configuration.json"
-HISTORY_FILE = "history.jsonl"
-PREVIOUS_FOLDER = "previous"
-"""Files of the version before the one that runs."""
-POLICY_TOKEN_FILE = "policy-token"  # noqa: S105 - the name of a file
-METRICS_TOKEN_FILE = "metrics-token"  # noqa: S105 - the name of a file
-ALERTMANAGER_FILE = "alertmanager.yaml"
-TELEMETRY_FILE = "telemetry.json"
-_SWARM_FILES = "swarm"  # configs that a stack file names
-_TOKENS = (POLICY_TOKEN_FILE, METRICS_TOKEN_FILE)
-_OWN_FILES = (STATE_FILE, CONFIGURATION_FILE, *_TOKENS, ALERTMANAGER_FILE, TELEMETRY_FILE, HISTORY_FILE)
 
 
 @dataclass(frozen=True)
@@ -83,43 +64,6 @@ class StackState:
     def takes_workers(self) -> bool:
         """Whether other machines register with its head."""
         return self.role in ("coordinator", "head")
-
-
-def state_folder(directory: Path) -> Path:
-    """``.gymctl`` of a directory, made when it is not there: entered by its owner only, ignored by git."""
-    folder = directory / FOLDER
-    try:
-        _make_own(folder)
-        if not (folder / ".gitignore").exists():
-            write_atomically(folder / ".gitignore", "*\n")
-    except OSError as error:
-        raise EngineError(
-            f"{folder} cannot be written: {error.strerror}", "run gymctl in a writable directory"
-        ) from error
-    except EngineError:
-        with suppress(OSError):
-            folder.rmdir()  # only when there is nothing in it
-        raise
-    return folder
-
-
-def _make_own(folder: Path) -> None:
-    """Make a folder that only this user enters, or take one that is there.
-
-    Raises:
-        EngineError: it is another user's, who could read and replace what is written to it.
-        OSError: it cannot be made.
-    """
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    owners = {folder.lstat().st_uid, folder.stat().st_uid}
-    if owners != {os.geteuid()}:
-        owner = next(iter(owners - {os.geteuid()}))
-        raise EngineError(
-            f"{folder} belongs to another user (uid {owner}), who could read its secrets",
-            "run gymctl as that user, or in a directory of your own",
-        )
-    folder.chmod(0o700)
 
 
 def save_state(directory: Path, state: StackState) -> None:
@@ -179,16 +123,6 @@ def _parse(values: dict[str, Any]) -> StackState:
     return StackState(**{**values, "servers": servers, "outside": outside, **lists})
 
 
-def clear_state(directory: Path) -> None:
-    """Remove what gymctl keeps in ``.gymctl``; the folder too, unless something else is in it."""
-    folder = directory / FOLDER
-    for name in _OWN_FILES:
-        (folder / name).unlink(missing_ok=True)
-    for name in (SECRETS_FOLDER, _SWARM_FILES, PREVIOUS_FOLDER):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    remove_empty_folder(folder)
-
-
 def save_configuration(directory: Path, digest: str, configuration: Mapping[str, Any]) -> None:
     """Keep the configuration that a stack runs with, secrets masked, for the records of runs."""
     content = json.dumps({"digest": digest, "configuration": configuration}, default=str)
@@ -205,95 +139,3 @@ def load_configuration(directory: Path, digest: str) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return configuration
-
-
-def write_secrets(directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...]:
-    """Write each secret to ``.gymctl/secrets/NAME``, remove obsolete ones; returns the names that changed.
-
-    The folder is entered by its owner only. The files are readable to all, because a container's user (uid 10001)
-    meets them as bind mounts, without passing through the folder.
-    """
-    folder = state_folder(directory) / SECRETS_FOLDER
-    _make_own(folder)
-    changed = []
-    for name, value in sorted(secrets.items()):
-        path = folder / name
-        content = value.encode("utf-8", "surrogateescape")
-        if not path.is_file() or path.read_bytes() != content:
-            if not changed_in_place(path, content):
-                write_atomically(path, content, mode=file_mode(name), in_own_folder=True)
-            changed.append(name)
-    for stale in folder.iterdir():
-        if stale.name not in secrets:
-            if stale.is_dir():  # Docker creates one if a file to mount is missing
-                shutil.rmtree(stale, ignore_errors=True)
-            else:
-                stale.unlink()
-    return tuple(changed)
-
-
-def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write what a rendered file names: path relative to ``directory`` -> content.
-
-    Raises:
-        EngineError: one cannot be written.
-    """
-    for name, content in files.items():
-        state_folder(directory)
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content, mode=new_file_mode())
-
-
-def current_umask() -> int:
-    """This process's umask, which can only be read by setting one."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
-
-
-def new_file_mode() -> int:
-    """The mode of a new file under this process's umask."""
-    return 0o666 & ~current_umask()
-
-
-def write_atomically(path: Path, content: str | bytes, mode: int = 0o600, *, in_own_folder: bool = False) -> None:
-    """Write a file by renaming a finished one into place.
-
-    Args:
-        path: the file.
-        content: text is written as UTF-8.
-        mode: its mode.
-        in_own_folder: refuse a folder that is not this user's when the file is opened, whatever it was before.
-
-    Raises:
-        EngineError: the disk is full, or the folder may not be written, or is another user's.
-    """
-    raw = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = f".{path.name}.{uuid.uuid4().hex}"
-    try:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if in_own_folder and os.fstat(folder).st_uid != os.geteuid():
-                raise EngineError(f"{path.parent} belongs to another user", "run gymctl in a directory of your own")
-            _write_within(folder, temporary, path.name, raw, mode)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise EngineError(f"{path} cannot be written: {error.strerror}", "nothing was changed") from error
-
-
-def _write_within(folder: int, temporary: str, name: str, content: bytes, mode: int) -> None:
-    """Write the file ``name`` of a folder, given by its descriptor, through a new unnamed file."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    finally:
-        with suppress(OSError):  # of a write that failed, or was interrupted
-            os.unlink(temporary, dir_fd=folder)

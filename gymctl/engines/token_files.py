@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gymctl.engines.state import FOLDER, state_folder, write_atomically
+from gymctl.engines.atomic_files import write_atomically
+from gymctl.engines.own_folder import FOLDER, state_folder
 from gymctl.errors import InputError
 
 

@@ -80,7 +80,8 @@ def store_edge(config: Config, directory: Path, stack_secrets: Mapping[str, str]
     Raises:
         EngineError: the directory cannot be written.
     """
-    from gymctl.engines.state import state_folder, write_atomically
+    from gymctl.engines.atomic_files import write_atomically
+    from gymctl.engines.own_folder import state_folder
     from gymctl.engines.token_files import store_text
 
     if EDGE_TOKEN not in stack_secrets or config.edge is None:

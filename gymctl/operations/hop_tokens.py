@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from gymctl.config import Config
 from gymctl.config.blocks.hop_tokens import SECRET_PREFIX, HopTokens
 from gymctl.config.vocabulary import HEAD_NAME, TOKENS_KEY
-from gymctl.engines.state import FOLDER, SECRETS_FOLDER, write_secrets
+from gymctl.engines.own_folder import FOLDER, SECRETS_FOLDER
+from gymctl.engines.secret_files import write_secrets
 from gymctl.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from gymctl.config import Config
 from gymctl.config.blocks.observation import ObserveKeys
 from gymctl.config.vocabulary import ALERTMANAGER_PORT, COLLECTOR_PORT, EVERY_INTERFACE, LOOPBACK, OBSERVE_KEY
-from gymctl.engines.state import ALERTMANAGER_FILE, FOLDER, METRICS_TOKEN_FILE, state_folder, write_atomically
+from gymctl.engines.atomic_files import write_atomically
+from gymctl.engines.own_folder import ALERTMANAGER_FILE, FOLDER, METRICS_TOKEN_FILE, state_folder
 from gymctl.engines.token_files import store_text, stored_text
 from gymctl.errors import InputError
 

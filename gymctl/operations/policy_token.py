@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from gymctl.config.vocabulary import POLICY_TOKEN
-from gymctl.engines.state import POLICY_TOKEN_FILE
+from gymctl.engines.own_folder import POLICY_TOKEN_FILE
 from gymctl.engines.token_files import stored_text
 
 

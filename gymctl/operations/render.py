@@ -102,8 +102,10 @@ def write_rendering(rendering: Rendering, path: Path, config: Config) -> None:
         InputError: the folder does not exist, or the file was not written by gymctl.
         EngineError: the folder cannot be written.
     """
+    from gymctl.engines.atomic_files import new_file_mode, write_atomically
+    from gymctl.engines.own_folder import write_files
     from gymctl.engines.rendered_file import check_ours
-    from gymctl.engines.state import new_file_mode, write_atomically, write_files, write_secrets
+    from gymctl.engines.secret_files import write_secrets
     from gymctl.operations.stack_files import store_stack_files
 
     directory = path.resolve().parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gymctl.config import Config
 from gymctl.config.vocabulary import POLICY_TOKEN
-from gymctl.engines.state import POLICY_TOKEN_FILE
+from gymctl.engines.own_folder import POLICY_TOKEN_FILE
 from gymctl.engines.token_files import store_text
 from gymctl.operations.edge import store_edge
 from gymctl.operations.membership import store_token

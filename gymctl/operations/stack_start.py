@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gymctl.config import Config, EngineKind
 from gymctl.config.vocabulary import POLICY_TOKEN
-from gymctl.engines.state import StackState, write_files
+from gymctl.engines.own_folder import write_files
+from gymctl.engines.state import StackState
 from gymctl.errors import InputError
 from gymctl.operations.change_summary import changes_between
 from gymctl.operations.configuration import (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gymctl.config.vocabulary import TELEMETRY_BLOCK
-from gymctl.engines.state import FOLDER, TELEMETRY_FILE
+from gymctl.engines.own_folder import FOLDER, TELEMETRY_FILE
 from gymctl.engines.token_files import store_text, stored_text
 from gymctl.errors import InputError
 

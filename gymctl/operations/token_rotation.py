@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from gymctl.config.blocks.hop_tokens import SECRET_PREFIX, HopTokens
 from gymctl.config.vocabulary import HEAD_NAME, TOKENS_KEY
 from gymctl.config.wording import suggestion
+from gymctl.engines.own_folder import FOLDER, PREVIOUS_FOLDER, SECRETS_FOLDER
 from gymctl.engines.protocol import OnServer
 from gymctl.engines.secret_files import changed_in_place
 from gymctl.engines.stack_directory import stack_directory
-from gymctl.engines.state import FOLDER, PREVIOUS_FOLDER, SECRETS_FOLDER, StackState, load_state
+from gymctl.engines.state import StackState, load_state
 from gymctl.errors import EngineError, InputError
 from gymctl.operations.events import ignore
 from gymctl.operations.hop_tokens import new_token, stored_tokens

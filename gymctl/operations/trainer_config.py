@@ -16,7 +16,7 @@ from gymctl.config.blocks.container_settings import CONTAINER_KEYS
 from gymctl.config.sources.nemo_rl import SET_BY_NEMO_RL
 from gymctl.config.vocabulary import ALLOWED_HOSTS_KEY, LOG_FORMAT_KEY, OBSERVE_KEY
 from gymctl.config.wording import suggestion
-from gymctl.engines.state import new_file_mode, write_atomically
+from gymctl.engines.atomic_files import new_file_mode, write_atomically
 from gymctl.errors import ConfigError, InputError, Problem
 from gymctl.stack.addresses import container_addresses
 from gymctl.stack.slices.globals import visible_globals

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from gymctl.engines.atomic_files import current_umask, new_file_mode
 from gymctl.engines.docker.containers import Container, memory_kills, server_status
 from gymctl.engines.docker.jobs import _with_umask, as_this_user
+from gymctl.engines.own_folder import write_files
 from gymctl.engines.server_address import ServerAddress
-from gymctl.engines.state import current_umask, new_file_mode, write_files
 
 SERVER = ServerAddress("a", "resources_servers", "a", "http://a:1")
 MEBIBYTE = 2**20

@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gymctl.engines.atomic_files import write_atomically
+from gymctl.engines.own_folder import clear_folder
 from gymctl.engines.saved_stack import images_of, keep_as_previous, read_previous, read_stack, restore
-from gymctl.engines.state import (
-    StackState,
-    clear_state,
-    load_state,
-    save_configuration,
-    save_state,
-    write_atomically,
-    write_secrets,
-)
+from gymctl.engines.secret_files import write_secrets
+from gymctl.engines.state import StackState, load_state, save_configuration, save_state
 
 pytestmark = pytest.mark.unit
 
@@ -52,7 +47,7 @@ def test_a_version_is_kept_until_the_stack_is_removed(tmp_path: Path) -> None:
         assert version is not None
         keep_as_previous(tmp_path, version)
         assert read_previous(tmp_path) == version
-    clear_state(tmp_path)
+    clear_folder(tmp_path)
     assert read_previous(tmp_path) is None
     assert not (tmp_path / ".gymctl").exists()
 

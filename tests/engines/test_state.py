@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gymctl.engines.atomic_files import write_atomically
+from gymctl.engines.own_folder import clear_folder
+from gymctl.engines.secret_files import write_secrets
 from gymctl.engines.server_address import ServerAddress
-from gymctl.engines.state import (
-    StackState,
-    clear_state,
-    find_state,
-    load_state,
-    save_state,
-    write_atomically,
-    write_secrets,
-)
+from gymctl.engines.state import StackState, find_state, load_state, save_state
 from gymctl.errors import EngineError, InputError
 
 STATE = StackState(
@@ -86,14 +81,14 @@ def test_state_holds_no_secret(tmp_path: Path) -> None:
 def test_clearing_leaves_nothing(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
     write_secrets(tmp_path, {"KEY": "x"})
-    clear_state(tmp_path)
+    clear_folder(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_clearing_keeps_what_is_not_ours(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
     (tmp_path / ".gymctl" / "notes.txt").write_text("mine")
-    clear_state(tmp_path)
+    clear_folder(tmp_path)
     assert (tmp_path / ".gymctl" / "notes.txt").read_text() == "mine"
 
 

@@ -12,8 +12,10 @@ import pytest
 
 from gymctl.config import Config, load_config
 from gymctl.config.blocks.hop_tokens import HopTokens
+from gymctl.engines.own_folder import PREVIOUS_FOLDER
+from gymctl.engines.secret_files import write_secrets
 from gymctl.engines.server_address import ServerAddress
-from gymctl.engines.state import PREVIOUS_FOLDER, StackState, save_state, write_secrets
+from gymctl.engines.state import StackState, save_state
 from gymctl.errors import EngineError, InputError
 from gymctl.operations import token_rotation
 from gymctl.operations.hop_tokens import stack_tokens, stored_tokens

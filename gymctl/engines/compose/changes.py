@@ -20,7 +20,8 @@ from gymctl.engines.compose.effective import EffectiveFile
 from gymctl.engines.compose.update_order import PUBLISHES, stop_first_reasons
 from gymctl.engines.compose.version import ServiceVersion, StackVersion
 from gymctl.engines.docker.containers import Container
-from gymctl.engines.state import FOLDER, find_state
+from gymctl.engines.own_folder import FOLDER
+from gymctl.engines.state import find_state
 from gymctl.stack.service import EGRESS_IMPLEMENTATION
 from gymctl.stack.service_names import EDGE_SERVICE
 

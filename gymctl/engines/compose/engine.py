@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import __version__
+from gymctl.engines.atomic_files import new_file_mode, write_atomically
 from gymctl.engines.build.cleanup import remove_earlier_images
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.compose.changes import ServiceChange, changes_of_stack
@@ -37,15 +38,8 @@ from gymctl.engines.protocol import DRAIN_TIMEOUT_S, Job, JobResult, Node, OnSer
 from gymctl.engines.rendered_file import check_ours
 from gymctl.engines.runner import OnLine, stream
 from gymctl.engines.saved_stack import images_of, read_stack
-from gymctl.engines.state import (
-    StackState,
-    find_own_state,
-    load_state,
-    new_file_mode,
-    save_state,
-    write_atomically,
-    write_secrets,
-)
+from gymctl.engines.secret_files import write_secrets
+from gymctl.engines.state import StackState, find_own_state, load_state, save_state
 from gymctl.errors import EngineError
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from gymctl.engines.compose.command import orphans_command
 from gymctl.engines.docker.containers import PROJECT
+from gymctl.engines.own_folder import clear_folder
 from gymctl.engines.protocol import Removed
 from gymctl.engines.runner import CommandFailed, run
-from gymctl.engines.state import StackState, clear_state
+from gymctl.engines.state import StackState
 from gymctl.stack.labels import JOB, STACK
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def remove_stack(
         run(orphans_command(state.name, *arguments), stdin=_EMPTY, timeout=300)
     _sweep(client, state.name, volumes=volumes)
     notes = _remove_file(file, state.compose_digest)
-    clear_state(directory)
+    clear_folder(directory)
     return Removed(state.name, count, notes)
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from gymctl.config import MOST_REPLICAS
 from gymctl.config.vocabulary import REPLICA_SUFFIX
 from gymctl.config.wording import did_you_mean, suggestion
+from gymctl.engines.atomic_files import new_file_mode, write_atomically
 from gymctl.engines.compose.drain import drain
 from gymctl.engines.compose.watch import Watch
 from gymctl.engines.docker.containers import Container, find_containers
 from gymctl.engines.protocol import OnServer
 from gymctl.engines.runner import background
-from gymctl.engines.state import StackState, new_file_mode, save_state, write_atomically
+from gymctl.engines.state import StackState, save_state
 from gymctl.errors import InputError
 from gymctl.stack.compose.replica_edit import with_replicas
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config.terminal_text import plain
+from gymctl.engines.atomic_files import current_umask
 from gymctl.engines.docker.daemon import engine_socket
 from gymctl.engines.protocol import Job, JobMount, JobResult
 from gymctl.engines.runner import OnLine, run, stream
-from gymctl.engines.state import StackState, current_umask
+from gymctl.engines.state import StackState
 from gymctl.errors import EngineError
 from gymctl.server.run.open_files import WANTED_FILES
 from gymctl.stack.labels import JOB, STACK

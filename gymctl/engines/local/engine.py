@@ -17,24 +17,18 @@ from gymctl.config import Config
 from gymctl.config.exposure import NOT_EXPOSED, Exposure, check_clients
 from gymctl.config.terminal_text import last_lines
 from gymctl.config.vocabulary import HEAD_NAME, NODE_KEY
+from gymctl.engines.atomic_files import write_atomically
 from gymctl.engines.local.addresses import plan_addresses
 from gymctl.engines.local.log import is_of, last_of_each
 from gymctl.engines.local.probes import ask_all, healthy_status
 from gymctl.engines.local.process import process_input, runs_local_engine
 from gymctl.engines.local.servers import bound, build_stack
 from gymctl.engines.machine import direct_calls
+from gymctl.engines.own_folder import clear_folder, state_folder
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerEvent, ServerStatus
 from gymctl.engines.runner import OnLine, detached
 from gymctl.engines.server_address import ServerAddress
-from gymctl.engines.state import (
-    StackState,
-    clear_state,
-    find_own_state,
-    load_state,
-    save_state,
-    state_folder,
-    write_atomically,
-)
+from gymctl.engines.state import StackState, find_own_state, load_state, save_state
 from gymctl.errors import EngineError, InputError
 from gymctl.stack.addons.edge import exposure_notes
 from gymctl.stack.slices.slices import Address
@@ -228,7 +222,7 @@ class LocalEngine:
         self._stop()
         for name in (_PID, _LOG):
             (self._folder / name).unlink(missing_ok=True)
-        clear_state(self.directory)
+        clear_folder(self.directory)
 
     def _stop(self) -> None:
         """SIGTERM, and SIGKILL when that was not enough; a process that is no longer ours is left alone."""

@@ -23,7 +23,7 @@ from gymctl.config.exposure import NOT_EXPOSED, Exposure, client_networks
 from gymctl.config.vocabulary import LOG_FORMAT_KEY
 from gymctl.engines.local.log import AttributedStream, LevelFilter, attribute, status_name, writing_server, written_by
 from gymctl.engines.local.servers import LocalStack, build_stack, running
-from gymctl.engines.state import FOLDER, SECRETS_FOLDER
+from gymctl.engines.own_folder import FOLDER, SECRETS_FOLDER
 from gymctl.errors import GymctlError
 from gymctl.server.run.log_level import log_format, log_level
 from gymctl.server.run.log_lines import ServerFormatter, log_to_stderr

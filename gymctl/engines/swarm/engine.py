@@ -13,25 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl import __version__
+from gymctl.engines.atomic_files import new_file_mode, write_atomically
 from gymctl.engines.build.images import OnBuild, build_images
 from gymctl.engines.compose.scale import services_to_scale
 from gymctl.engines.docker.daemon import connect, spoken_errors
 from gymctl.engines.docker.jobs import job_image, job_networks, join_jobs, nofile_limit, run_on_networks
 from gymctl.engines.docker.ray_cluster import check_clusters
+from gymctl.engines.own_folder import write_files
 from gymctl.engines.planned_servers import server_address
 from gymctl.engines.protocol import Job, JobResult, Node, OnServer, Removed, ServerStatus
 from gymctl.engines.rendered_file import check_ours
 from gymctl.engines.runner import OnLine
-from gymctl.engines.state import (
-    StackState,
-    find_state,
-    load_state,
-    new_file_mode,
-    save_state,
-    write_atomically,
-    write_files,
-    write_secrets,
-)
+from gymctl.engines.secret_files import write_secrets
+from gymctl.engines.state import StackState, find_state, load_state, save_state
 from gymctl.engines.swarm.deploy import deploy, move_away, scale
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
 from gymctl.engines.swarm.logs import services_to_read, stream_logs

@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gymctl.engines.own_folder import clear_folder
 from gymctl.engines.protocol import Removed
 from gymctl.engines.runner import run
-from gymctl.engines.state import StackState, clear_state
+from gymctl.engines.state import StackState
 from gymctl.engines.swarm.tasks import NAMESPACE
 from gymctl.errors import EngineError
 from gymctl.stack.labels import JOB, STACK
@@ -42,7 +43,7 @@ def remove_stack(client: docker.DockerClient, directory: Path, state: StackState
         *_remove_files(directory, state),
         *(_volumes(client, state.name) if volumes else ()),
     ]
-    clear_state(directory)
+    clear_folder(directory)
     return Removed(state.name, len(jobs) + len(tasks), tuple(notes))
 
 

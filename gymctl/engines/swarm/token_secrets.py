@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymctl.config.blocks.hop_tokens import SECRET_PREFIX
+from gymctl.engines.atomic_files import new_file_mode, write_atomically
 from gymctl.engines.docker.daemon import connect, spoken_errors
+from gymctl.engines.own_folder import FOLDER, SECRETS_FOLDER
 from gymctl.engines.protocol import OnServer
 from gymctl.engines.runner import run
-from gymctl.engines.state import FOLDER, SECRETS_FOLDER, StackState, new_file_mode, save_state, write_atomically
+from gymctl.engines.state import StackState, save_state
 from gymctl.engines.swarm.deploy import update_services
 from gymctl.engines.swarm.nodes import check_manager
 from gymctl.engines.swarm.remove import dead_nodes, sweep
