@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from gymctl.config.vocabulary import EDGE_TOKEN
 from gymctl.engines.atomic_files import new_file_mode, write_atomically
 from gymctl.engines.own_folder import (
+    ALERTMANAGER_FILE,
     CONFIGURATION_FILE,
     FOLDER,
+    METRICS_TOKEN_FILE,
+    POLICY_TOKEN_FILE,
     PREVIOUS_FOLDER,
     SECRETS_FOLDER,
     STATE_FILE,
+    TELEMETRY_FILE,
     state_folder,
 )
 from gymctl.engines.secret_files import write_secrets
 from gymctl.engines.state import StackState, find_state
+from gymctl.engines.token_files import EDGE_CA_FILE, EDGE_CERTIFICATE_FILE, EDGE_TOKEN_FILE
+
+_RECORDS = {
+    STATE_FILE: 0o600,
+    CONFIGURATION_FILE: 0o600,
+    POLICY_TOKEN_FILE: 0o600,
+    METRICS_TOKEN_FILE: 0o600,
+    ALERTMANAGER_FILE: 0o600,
+    TELEMETRY_FILE: 0o600,
+    EDGE_TOKEN_FILE: 0o600,
+    EDGE_CERTIFICATE_FILE: 0o600,
+    EDGE_CA_FILE: 0o644,
+}
+"""Modes of the files in ``.gymctl`` that belong to a version."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +51,7 @@ class SavedStack:
     secrets: dict[str, str] = field(repr=False)
     """Values by name."""
     records: dict[str, bytes] = field(repr=False)
-    """Content of the state's own files, by their names in ``.gymctl``."""
+    """Content of the files in ``.gymctl`` that belong to it, by their names: state, tokens, certificates."""
 
     def is_other_than(self, later: SavedStack | None) -> bool:
         """Whether a later version has other containers or secrets."""
@@ -54,13 +73,12 @@ def _read(place: Path, folder: Path) -> SavedStack | None:
     state = find_state(folder.parent)
     if state is None or state.engine != "compose" or not (place / state.compose_file).is_file():
         return None
+    secrets = dict(_secrets(folder / SECRETS_FOLDER))
     return SavedStack(
         state=state,
         text=(place / state.compose_file).read_text("utf-8"),
-        secrets=dict(_secrets(folder / SECRETS_FOLDER)),
-        records={
-            name: (folder / name).read_bytes() for name in (STATE_FILE, CONFIGURATION_FILE) if (folder / name).is_file()
-        },
+        secrets=secrets,
+        records=dict(_records(folder, secrets)),
     )
 
 
@@ -70,6 +88,14 @@ def _secrets(folder: Path) -> Iterator[tuple[str, str]]:
             yield path.name, path.read_bytes().decode("utf-8", "surrogateescape")
 
 
+def _records(folder: Path, secrets: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+    for name in _RECORDS:
+        if (folder / name).is_file():
+            yield name, (folder / name).read_bytes()
+    if EDGE_TOKEN in secrets:  # users remove the file to get another token
+        yield EDGE_TOKEN_FILE, f"{secrets[EDGE_TOKEN]}\n".encode()
+
+
 def restore(directory: Path, saved: SavedStack) -> None:
     """Make a version's files those of the directory again.
 
@@ -77,9 +103,18 @@ def restore(directory: Path, saved: SavedStack) -> None:
         EngineError: one cannot be written.
     """
     write_secrets(directory, saved.secrets)
-    for name, content in saved.records.items():
-        write_atomically(state_folder(directory) / name, content)
+    restore_records(directory, saved)
     write_atomically(directory / saved.state.compose_file, saved.text, mode=new_file_mode())
+
+
+def restore_records(directory: Path, saved: SavedStack) -> None:
+    """Make a version's files in ``.gymctl`` those of the directory again; what it did not have stays.
+
+    Raises:
+        EngineError: one cannot be written.
+    """
+    for name, content in saved.records.items():
+        write_atomically(state_folder(directory) / name, content, mode=_RECORDS[name])
 
 
 def keep_as_previous(directory: Path, saved: SavedStack) -> None:

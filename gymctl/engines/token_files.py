@@ -8,6 +8,12 @@ from gymctl.engines.atomic_files import write_atomically
 from gymctl.engines.own_folder import FOLDER, state_folder
 from gymctl.errors import InputError
 
+EDGE_TOKEN_FILE = "edge-token"  # noqa: S105 - the name of a file
+EDGE_CERTIFICATE_FILE = "edge-certificate.pem"
+"""The certificate of an edge, the certificate of its CA, and the private key."""
+EDGE_CA_FILE = "edge-ca.pem"
+"""The certificate of the CA alone, which anyone may read."""
+
 
 def stored_text(directory: Path, name: str) -> str:
     """The text of a file in the ``.gymctl`` of a directory, without blanks around it; empty where there is none.

@@ -12,15 +12,23 @@ from typing import TYPE_CHECKING
 from gymctl.config import Config
 from gymctl.config.blocks.edge import EdgeKeys
 from gymctl.config.vocabulary import EDGE_BLOCK, EDGE_CERTIFICATE, EDGE_TOKEN, EVERY_INTERFACE, LOOPBACK, LOOPBACK_HOSTS
+from gymctl.engines.atomic_files import write_atomically
+from gymctl.engines.own_folder import FOLDER, state_folder
+from gymctl.engines.token_files import (
+    EDGE_CA_FILE,
+    EDGE_CERTIFICATE_FILE,
+    EDGE_TOKEN_FILE,
+    store_text,
+    stored_text,
+)
 from gymctl.errors import InputError
 from gymctl.operations.edge_certificate import ca_certificate, created_certificate, serves
 
 if TYPE_CHECKING:
     from gymctl.stack.addons.tls_edge import EdgeIdentity
 
-TOKEN_FILE = Path(".gymctl/edge-token")
-CERTIFICATE_FILE = Path(".gymctl/edge-certificate.pem")
-CA_FILE = Path(".gymctl/edge-ca.pem")
+TOKEN_FILE = Path(FOLDER, EDGE_TOKEN_FILE)
+CA_FILE = Path(FOLDER, EDGE_CA_FILE)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")  # RFC 6750
 
 
@@ -51,7 +59,6 @@ def edge_identity(
     Raises:
         InputError: the stack cannot have an edge, or a file is missing or wrong.
     """
-    from gymctl.engines.token_files import stored_text
     from gymctl.stack.addons.tls_edge import EdgeIdentity
 
     keys = config.edge
@@ -62,7 +69,7 @@ def edge_identity(
     if config.membership is not None:
         refuse_edge(config, "with --role")
     _check_alone(publish_host, has_exposed=has_exposed)
-    token = os.environ.get(EDGE_TOKEN) or stored_text(directory, TOKEN_FILE.name) or secrets.token_urlsafe(32)
+    token = os.environ.get(EDGE_TOKEN) or stored_text(directory, EDGE_TOKEN_FILE) or secrets.token_urlsafe(32)
     if not _TOKEN.fullmatch(token):
         message = f"the token in {EDGE_TOKEN} or {TOKEN_FILE} must have at least 16 of A-Z a-z 0-9 - . _ ~ + /"
         raise InputError(message, "remove it for a new one")
@@ -80,17 +87,13 @@ def store_edge(config: Config, directory: Path, stack_secrets: Mapping[str, str]
     Raises:
         EngineError: the directory cannot be written.
     """
-    from gymctl.engines.atomic_files import write_atomically
-    from gymctl.engines.own_folder import state_folder
-    from gymctl.engines.token_files import store_text
-
     if EDGE_TOKEN not in stack_secrets or config.edge is None:
         return
-    store_text(directory, TOKEN_FILE.name, stack_secrets[EDGE_TOKEN])
+    store_text(directory, EDGE_TOKEN_FILE, stack_secrets[EDGE_TOKEN])
     if config.edge.certificate_file is None:
         certificate = stack_secrets[EDGE_CERTIFICATE]
-        store_text(directory, CERTIFICATE_FILE.name, certificate.strip())
-        write_atomically(state_folder(directory) / CA_FILE.name, ca_certificate(certificate), mode=0o644)
+        store_text(directory, EDGE_CERTIFICATE_FILE, certificate.strip())
+        write_atomically(state_folder(directory) / EDGE_CA_FILE, ca_certificate(certificate), mode=0o644)
 
 
 def _check_alone(publish_host: str, *, has_exposed: bool) -> None:
@@ -109,13 +112,11 @@ def _check_alone(publish_host: str, *, has_exposed: bool) -> None:
 
 def _certificate(keys: EdgeKeys, directory: Path) -> str:
     """The certificate that the directory has, if it is valid for the names of the edge, else a new one."""
-    from gymctl.engines.token_files import stored_text
-
     names = [*keys.names, "localhost", LOOPBACK]
     if keys.address != EVERY_INTERFACE:
         names.append(keys.address)
     names = list(dict.fromkeys(names))
-    stored = stored_text(directory, CERTIFICATE_FILE.name)
+    stored = stored_text(directory, EDGE_CERTIFICATE_FILE)
     if stored and serves(stored, names):
         return f"{stored}\n"
     return created_certificate(names)

@@ -9,7 +9,7 @@ from gymctl.config import Config, EngineKind, Role
 from gymctl.engines.collections import changed_collections
 from gymctl.engines.outside_servers import outside_servers, silent_servers
 from gymctl.engines.protocol import DRAIN_TIMEOUT_S
-from gymctl.engines.saved_stack import keep_as_previous, read_stack
+from gymctl.engines.saved_stack import SavedStack, keep_as_previous, read_stack, restore_records
 from gymctl.engines.server_code import code_digests
 from gymctl.engines.state import StackState, find_state, save_configuration, save_state
 from gymctl.errors import GymctlError, InputError
@@ -122,13 +122,21 @@ def _bring_up(start: StackStart, engine: EngineKind, *, while_collecting: bool) 
         if earlier is not None and earlier.is_other_than(read_stack(start.directory)):
             keep_as_previous(start.directory, earlier)
     except KeyboardInterrupt as interrupt:
+        _restore_tokens(start.directory, earlier)
         start.note(_stopped(before, start.directory))
         cleanup = "to clean up: gymctl down" if find_state(start.directory) else "nothing was started"
         raise KeyboardInterrupt(str(interrupt) or f"interrupted; {cleanup}") from None
     except GymctlError:
+        _restore_tokens(start.directory, earlier)
         start.note(_stopped(before, start.directory))
         raise
     return state
+
+
+def _restore_tokens(directory: Path, earlier: SavedStack | None) -> None:
+    """Have the directory's tokens and certificates be those of the earlier version, if this continues to run."""
+    if earlier is not None and find_state(directory) == earlier.state:
+        restore_records(directory, earlier)
 
 
 def drain_timeout(engine: EngineKind, drain: float | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,3 +67,33 @@ def test_images_of_a_version(tmp_path: Path) -> None:
     assert version is not None
     assert images_of(version) == {"one:1", "two:2"}
     assert images_of(replace(version, text="services: [")) == images_of(replace(version, text="")) == set()
+
+
+def test_tokens_and_certificates_come_back_with_their_modes(tmp_path: Path) -> None:
+    modes = {"edge-token": 0o600, "edge-certificate.pem": 0o600, "edge-ca.pem": 0o644, "alertmanager.yaml": 0o600}
+    start(tmp_path, digest="first", key="k")
+    for name, mode in modes.items():
+        write_atomically(tmp_path / ".gymctl" / name, f"first {name}\n", mode=mode)
+    first = read_stack(tmp_path)
+    assert first is not None
+    keep_as_previous(tmp_path, first)
+    for name, mode in modes.items():
+        write_atomically(tmp_path / ".gymctl" / name, "second\n", mode=mode)
+    previous = read_previous(tmp_path)
+    assert previous is not None
+    restore(tmp_path, previous)
+    for name, mode in modes.items():
+        path = tmp_path / ".gymctl" / name
+        assert path.read_text() == f"first {name}\n"
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_the_token_of_an_edge_comes_back_although_its_file_was_removed(tmp_path: Path) -> None:
+    start(tmp_path, digest="first", key="k")
+    write_secrets(tmp_path, {"KEY": "k", "GYMCTL_EDGE_TOKEN": "first"})
+    first = read_stack(tmp_path)
+    assert first is not None
+    write_secrets(tmp_path, {"KEY": "k", "GYMCTL_EDGE_TOKEN": "second"})
+    write_atomically(tmp_path / ".gymctl" / "edge-token", "second\n")
+    restore(tmp_path, first)
+    assert (tmp_path / ".gymctl" / "edge-token").read_text() == "first\n"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from command_line import Folder
+from free_ports import free_port as another_port
 from updated_stack import AGENT, containers, inside, lost, steady_calls, targets_inside, up, write
 
 pytestmark = pytest.mark.docker
@@ -107,3 +110,28 @@ def test_a_rollback_returns_to_the_version_before_and_loses_no_call(folder: Fold
         ("gymctl up", "done"),
         ("gymctl rollback", "done"),
     ]
+
+
+def edge_answers(folder: Folder, port: int) -> int:
+    """The status of a call with the token and the CA that the directory has."""
+    files = folder.path / ".gymctl"
+    trust = ssl.create_default_context(cafile=files / "edge-ca.pem")
+    headers = {"authorization": f"Bearer {(files / 'edge-token').read_text().strip()}"}
+    return httpx.get(f"https://127.0.0.1:{port}/server_instances", verify=trust, headers=headers).status_code
+
+
+def test_a_rollback_restores_the_certificate_and_the_token_of_the_edge(folder: Folder) -> None:
+    port = another_port()
+    write(folder, "1")
+    up(folder, f"++edge={{port: {port}}}")
+    first = {path.name: path.read_bytes() for path in (folder.path / ".gymctl").glob("edge-*")}
+    (folder.path / ".gymctl/edge-token").unlink()
+    up(folder, f"++edge={{port: {port}, names: [another.example]}}")
+    assert edge_answers(folder, port) == 200
+    second = {path.name: path.read_bytes() for path in (folder.path / ".gymctl").glob("edge-*")}
+    assert all(first[name] != second[name] for name in first), "the CA, the certificate and the token"
+    for expected in (first, second):
+        done = folder.gymctl("rollback", "--drain", 60)
+        assert done.returncode == 0, done.stderr
+        assert {path.name: path.read_bytes() for path in (folder.path / ".gymctl").glob("edge-*")} == expected
+        assert edge_answers(folder, port) == 200
