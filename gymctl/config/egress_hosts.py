@@ -87,6 +87,11 @@ def is_permitted(entries: Iterable[EgressHost], host: str, port: int) -> bool:
     return is_host(host) and any(entry.permits(host, port) for entry in entries)
 
 
+def is_refusal(message: str) -> bool:
+    """Whether a message is one with which the proxy of a list refuses a call, and not an endpoint's own."""
+    return " may not call " in message and "'egress'" in message
+
+
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)

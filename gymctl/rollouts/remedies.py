@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gymctl.config.egress_hosts import is_refusal
 from gymctl.rollouts.failures import Failure
 from gymctl.server.calls.client import NO_ANSWER, NOT_HTTP
 
@@ -42,6 +43,8 @@ def remedy(failure: Failure) -> str:
     hop = failure.hop or "the server"
     if 300 <= failure.status < 400:
         return f"the address redirects: use its target as the base URL of {hop}"
+    if failure.status == 403 and is_refusal(failure.body):
+        return f"the host is not in the list of hosts that {hop} may call: change 'egress' of {hop}"
     if failure.status in _BY_STATUS:
         return _BY_STATUS[failure.status].format(hop=hop)
     if failure.failure_class != "connect":

@@ -19,6 +19,7 @@ from gymctl.server.egress.destinations import CallRefused, EgressPolicy, never_r
 from gymctl.server.egress.forward_proxy import MOST_HEAD_BYTES, ForwardProxy
 from gymctl.server.egress.process import read_policy
 from gymctl.server.egress.request_head import WrongRequest, parse_head
+from gymctl.server.models.endpoint_probe import ProbeReply, status_problem
 
 POLICY = EgressPolicy("env", tuple(map(parse_egress_host, ["api.test", "*.data.test", "db.test:5432", "10.9.8.7:80"])))
 OWN = [ip_network("172.20.0.0/16")]
@@ -257,3 +258,19 @@ def test_a_server_with_a_list_uses_its_proxy_for_names_without_a_dot_too() -> No
     listed = {**environ, "GYMCTL_EGRESS_PROXY": "http://env-egress:3128"}
     assert proxy_for("http://host.docker.internal:8000/v1", listed) == "http://env-egress:3128"
     assert proxy_for("http://policy:8000/v1", listed) is None
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda: POLICY.check("other.test", 443),
+        lambda: POLICY.reachable("api.test", 443, [ip_address("127.0.0.1")]),
+    ],
+)
+def test_a_refused_call_of_a_model_is_not_about_its_key(refuse: Callable[[], object]) -> None:
+    with pytest.raises(CallRefused) as refused:
+        refuse()
+    reply = ProbeReply("http://other.test/v1", 403, f"{refused.value}\n".encode())
+    assert status_problem(reply) == f"403: {refused.value}"
+    own = ProbeReply("http://other.test/v1", 403, b"you may not call this model")
+    assert status_problem(own) == "403: the key does not permit this call: you may not call this model"

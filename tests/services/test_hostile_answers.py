@@ -254,6 +254,15 @@ def test_a_proxy_that_refuses_is_named(
     assert advice in remedy(failure)
 
 
+def test_the_proxy_of_a_list_of_hosts_is_named_with_the_key_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "policy_model may not call model.test:443: add model.test:443 to 'egress' of policy_model"
+    words = f"HTTP/1.1 403 {message}\r\ncontent-length: 0\r\n\r\n".encode()
+    failure = asyncio.run(failure_at("https", words, monkeypatch))
+    assert failure.of_the_setup
+    assert message in failure.message
+    assert remedy(failure).endswith("change 'egress' of policy_model")
+
+
 @pytest.mark.parametrize("status", [402, 405, 407, 410, 421, 501])
 def test_statuses_of_a_wrong_configuration_have_a_remedy(status: int) -> None:
     reply = asyncio.run(roll_out("vllm_model", web.Response(status=status, text="{}")))

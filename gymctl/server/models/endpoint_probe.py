@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gymctl.config.egress_hosts import is_refusal
 from gymctl.config.wording import listing
 from gymctl.server.calls.http_connection import BrokenConnectionError, NotHttpError
 from gymctl.server.calls.proxies import GATEWAY
@@ -178,15 +179,22 @@ def status_problem(reply: ProbeReply) -> str:
     """The problem that a status indicates for any call; empty for an answer."""
     if reply.status // 100 == 3:
         return f"{reply.url} redirects to {printable_line(reply.location)}; configure the final address"
-    if reply.status == 401:
-        return f"401: the key is not accepted{reply.text}"
-    if reply.status == 403:
-        return f"403: the key does not permit this call{reply.text}"
+    if reply.status in (401, 403):
+        return f"{reply.status}{_refusal_reason(reply)}"
     if reply.status // 100 != 2:
         return f"{reply.status} from {reply.url}{reply.text}"
     if not isinstance(reply.value, dict):
         return f"{reply.url} answers without JSON; the base URL must be the address of an OpenAI-style API"
     return ""
+
+
+def _refusal_reason(reply: ProbeReply) -> str:
+    """Why a call was refused: by the endpoint, or by the proxy of a server's list of hosts."""
+    if is_refusal(reply.text):
+        return reply.text
+    if reply.status == 401:
+        return f": the key is not accepted{reply.text}"
+    return f": the key does not permit this call{reply.text}"
 
 
 def served_models(reply: ProbeReply) -> list[str] | None:
