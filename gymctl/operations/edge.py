@@ -41,7 +41,7 @@ def refuse_edge(config: Config, engine: str) -> None:
     if config.edge is not None:
         where = config.origins.of((EDGE_BLOCK,))
         message = f"{where}: edge is not available {engine}" if where else f"edge is not available {engine}"
-        raise InputError(message, "use --engine compose on one machine, or remove the block with ++edge=null")
+        raise InputError(message, "use containers on one machine or a Swarm, or remove the block with ++edge=null")
 
 
 def edge_identity(
@@ -65,7 +65,7 @@ def edge_identity(
     if keys is None:
         return None
     if is_swarm:
-        refuse_edge(config, "on a Swarm, whose ports have no address to bind to")
+        _check_swarm_address(config, keys)
     if config.membership is not None:
         refuse_edge(config, "with --role")
     _check_alone(publish_host, has_exposed=has_exposed)
@@ -75,10 +75,18 @@ def edge_identity(
         raise InputError(message, "remove it for a new one")
     if keys.certificate_file is not None and keys.key_file is not None:
         folder = config.source.directory
-        own = _own_certificate(folder / keys.certificate_file, folder / keys.key_file)
-        return EdgeIdentity(token=token, certificate=own, token_file=str(TOKEN_FILE))
-    certificate = _certificate(keys, directory)
-    return EdgeIdentity(token=token, certificate=certificate, token_file=str(TOKEN_FILE), ca_file=str(CA_FILE))
+        certificate = _own_certificate(folder / keys.certificate_file, folder / keys.key_file)
+        ca_file = ""
+    else:
+        certificate = _certificate(keys, directory)
+        ca_file = str(CA_FILE)
+    return EdgeIdentity(
+        token=token,
+        certificate=certificate,
+        token_file=str(TOKEN_FILE),
+        ca_file=ca_file,
+        machine="NODE" if is_swarm else "localhost",
+    )
 
 
 def store_edge(config: Config, directory: Path, stack_secrets: Mapping[str, str]) -> None:
@@ -94,6 +102,22 @@ def store_edge(config: Config, directory: Path, stack_secrets: Mapping[str, str]
         certificate = stack_secrets[EDGE_CERTIFICATE]
         store_text(directory, EDGE_CERTIFICATE_FILE, certificate.strip())
         write_atomically(state_folder(directory) / EDGE_CA_FILE, ca_certificate(certificate), mode=0o644)
+
+
+def _check_swarm_address(config: Config, keys: EdgeKeys) -> None:
+    """Check that Swarm can publish the port of the edge.
+
+    Raises:
+        InputError: it has an address, and Swarm publishes on all.
+    """
+    if keys.address == EVERY_INTERFACE:
+        return
+    where = config.origins.of((EDGE_BLOCK, "address")) or config.origins.of((EDGE_BLOCK,))
+    place = f"{where}: " if where else ""
+    message = f"{place}edge.address is {keys.address}, but Swarm cannot publish a port on one address"
+    raise InputError(
+        message, f"set edge.address: {EVERY_INTERFACE}, which is every address of the node that it runs on"
+    )
 
 
 def _check_alone(publish_host: str, *, has_exposed: bool) -> None:

@@ -132,11 +132,11 @@ def test_nothing_is_published_next_to_it_without_tls(tmp_path: Path) -> None:
 
 def test_engines_that_cannot_start_it_refuse_it(tmp_path: Path) -> None:
     whole = stack(tmp_path)
-    with pytest.raises(InputError, match=r"stack.yaml:\d+: edge is not available on a Swarm"):
+    with pytest.raises(InputError, match=r"stack.yaml:\d+: edge.address is 127.0.0.1, but Swarm cannot publish"):
         render(whole, target=Target.SWARM, directory=tmp_path)
     with pytest.raises(InputError, match="edge is not available in a Slurm job"):
         render(whole, target=Target.SLURM, directory=tmp_path)
-    with pytest.raises(InputError, match="edge is not available with the local engine; use --engine compose"):
+    with pytest.raises(InputError, match="edge is not available with the local engine; use containers"):
         up(whole, engine=EngineKind.LOCAL, directory=tmp_path)
     member = replace(whole, membership=Membership(Role.COORDINATOR, "token", "node"))
     with pytest.raises(InputError, match="edge is not available with --role"):

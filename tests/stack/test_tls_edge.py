@@ -11,11 +11,13 @@ from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
 
 from gymctl.config import Config
 from gymctl.config.blocks.edge import EdgeKeys
+from gymctl.config.blocks.placement import Placements
 from gymctl.errors import ConfigError
 from gymctl.stack import StackOptions, StackPlan, plan_stack, render_stack
 from gymctl.stack.addons.tls_edge import EdgeIdentity
 from gymctl.stack.render import compose_document
 from gymctl.stack.service import ServicePlan
+from gymctl.stack.swarm import render_swarm
 
 IDENTITY = EdgeIdentity(token="the-token", certificate="the-certificate", token_file="TOKEN", ca_file="CA")
 
@@ -111,3 +113,39 @@ def test_a_host_for_clients_needs_no_other_publication() -> None:
     whole = replace(stack(), values={"default_host": "gym.example.com"})
     assert any("--publish" in note for note in planned(replace(whole, edge=None)).notes)
     assert not any("--publish" in note for note in planned(whole).notes)
+
+
+def swarm_file(whole: Config) -> Any:
+    plan = plan_stack(whole, name="demo", options=StackOptions(version="1", edge=IDENTITY, is_swarm=True))
+    text = render_swarm(plan).text
+    assert "the-token" not in text
+    assert "the-certificate" not in text
+    return yaml.safe_load(text)
+
+
+def test_on_a_swarm_it_has_one_port_of_its_node_and_secrets_with_names_of_their_own() -> None:
+    document = swarm_file(stack(port=443, address="0.0.0.0"))
+    published = {name: service["ports"] for name, service in document["services"].items() if "ports" in service}
+    assert published == {"gymctl-edge": [{"target": 8443, "published": 443, "mode": "host"}]}
+    sources = {
+        item if isinstance(item, str) else item["source"] for item in document["services"]["gymctl-edge"]["secrets"]
+    }
+    assert sources == {"GYMCTL_EDGE_TOKEN", "GYMCTL_EDGE_CERTIFICATE"}
+    for name in sources:
+        assert document["secrets"][name]["name"].startswith(f"demo_{name}_")
+    assert document["services"]["gymctl-edge"]["deploy"]["update_config"]["order"] == "stop-first"
+
+
+def test_on_a_swarm_all_traffic_between_nodes_is_encrypted() -> None:
+    networks = swarm_file(stack(address="0.0.0.0"))["networks"]
+    assert len(networks) > 1
+    assert all(network["driver_opts"] == {"encrypted": ""} for network in networks.values())
+    without = swarm_file(replace(stack(), edge=None))["networks"]
+    assert not any("driver_opts" in network for network in without.values())
+
+
+def test_it_runs_on_the_node_of_the_head() -> None:
+    placements = Placements.model_validate({"head": {"host": "n1"}, "addons": {"host": "n2"}})
+    services = swarm_file(replace(stack(address="0.0.0.0"), placements=placements))["services"]
+    constraints = {name: services[name]["deploy"]["placement"]["constraints"] for name in ("head", "gymctl-edge")}
+    assert constraints == {"head": ["node.hostname==n1"], "gymctl-edge": ["node.hostname==n1"]}

@@ -120,7 +120,7 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 class Placements(Placement):
     """The top-level ``placement:``: constraints for all services, and for each group of them."""
 
-    head: Placement | None = Field(None, description="Placement of the head server.")
+    head: Placement | None = Field(None, description="Placement of the head server and of the edge.")
     models: Placement | None = Field(None, description="Placement of model servers.")
     agents: Placement | None = Field(None, description="Placement of agents and environment servers.")
     resources: Placement | None = Field(None, description="Placement of resources servers.")

@@ -30,7 +30,7 @@ from gymctl.engines.swarm.deploy import deploy, move_away, scale
 from gymctl.engines.swarm.images import check_hosts, check_registry, load_images, push_images
 from gymctl.engines.swarm.logs import services_to_read, stream_logs
 from gymctl.engines.swarm.nodes import check_manager, find_node, find_nodes, new_enough_manager, set_availability
-from gymctl.engines.swarm.preparation import check_names
+from gymctl.engines.swarm.preparation import check_names, check_networks
 from gymctl.engines.swarm.remove import remove_stack
 from gymctl.engines.swarm.task_history import server_status
 from gymctl.engines.swarm.tasks import NAMESPACE, find_services, find_tasks
@@ -69,7 +69,8 @@ class SwarmEngine:
 
         Raises:
             InputError: ``swarm.yaml`` is someone else's, or ``registry`` or a host cannot be one.
-            EngineError: no manager, another stack of the same name, an image that cannot be built or sent.
+            EngineError: no manager, another stack of the same name, a network of it that is not encrypted, an image
+                that cannot be built or sent.
         """
         check_ours(self.file)
         check_hosts(hosts)
@@ -77,6 +78,7 @@ class SwarmEngine:
             check_registry(registry)
         client = new_enough_manager()
         check_names(client, self.directory, plan.name)
+        check_networks(client, plan)
         images = build_images(
             plan.images, directory=self.directory, base_image=base_image, ca_bundle=ca_bundle, on_event=on_build
         )

@@ -10,11 +10,15 @@ from gymctl.config.wording import listing
 from gymctl.engines.docker.daemon import connect
 from gymctl.engines.state import find_own_state
 from gymctl.engines.swarm.nodes import find_nodes
-from gymctl.engines.swarm.tasks import find_services
+from gymctl.engines.swarm.tasks import NAMESPACE, find_services
 from gymctl.errors import EngineError, ErrorCode
+from gymctl.stack.swarm.stack_file import has_encrypted_networks
+from gymctl.stack.swarm.translation import ENCRYPTED
 
 if TYPE_CHECKING:
     import docker
+
+    from gymctl.stack import StackPlan
 
 
 def check_names(client: docker.DockerClient, directory: Path, name: str) -> None:
@@ -32,6 +36,20 @@ def check_names(client: docker.DockerClient, directory: Path, name: str) -> None
             f"choose another name with --name NAME, or remove the other stack: docker stack rm {name}",
             ErrorCode.STACK_NAME_IN_USE,
         )
+
+
+def check_networks(client: docker.DockerClient, plan: StackPlan) -> None:
+    """Check that the networks of a running stack have the encryption that its new version needs.
+
+    Raises:
+        EngineError: one has not; Docker cannot change a network.
+    """
+    if not has_encrypted_networks(plan):
+        return
+    for network in client.api.networks(filters={"label": f"{NAMESPACE}={plan.name}"}):
+        if ENCRYPTED not in (network.get("Options") or {}):
+            message = f"the network {network['Name']} of the running stack is not encrypted, as edge needs it to be"
+            raise EngineError(message, "run gymctl down, then gymctl up: Docker cannot change a network")
 
 
 def distribution_notes(*, registry: str, hosts: Sequence[str]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from gymctl.errors import InputError, Problem
 from gymctl.stack.addons.edge import COOKIE, Edge, edge_service
 from gymctl.stack.addons.haproxy import ProxyTarget, Stickiness, render_proxy
 from gymctl.stack.images import ImageChoice
+from gymctl.stack.placement import node_placement
 from gymctl.stack.service import ServicePlan
 from gymctl.stack.service_names import EDGE_SERVICE, HEAD_SERVICE
 from gymctl.stack.slices.slices import Address
@@ -52,6 +53,8 @@ class EdgeIdentity:
     """Where a user reads the token."""
     ca_file: str = ""
     """Where a user reads the certificate of the CA that gymctl created; empty: the certificate is the user's own."""
+    machine: str = "localhost"
+    """What notes call the machine of an edge without `names` that is published on all addresses."""
 
 
 class TlsEdge:
@@ -84,8 +87,9 @@ class TlsEdge:
         """The proxy."""
         proxy = edge_service(choice, self._configuration(), EDGE_PORT, self._servers())
         published = ((self._keys.address, self._keys.port, EDGE_PORT),)
-        command = ("sh", "-c", _START)
-        return (replace(proxy, command=command, secrets=tuple(self.secrets), published=published),)
+        proxy = replace(proxy, command=("sh", "-c", _START), secrets=tuple(self.secrets), published=published)
+        # clients know it by its node, as they do the head
+        return (replace(proxy, placement=node_placement(self._config.placements.of("head"))),)
 
     def _configuration(self) -> str:
         """HAProxy's configuration."""
@@ -126,7 +130,7 @@ class TlsEdge:
         if self._keys.names:
             return self._keys.names[0]
         if self._keys.address == EVERY_INTERFACE:
-            return "localhost"
+            return self._identity.machine
         return self._keys.address
 
 

@@ -2,7 +2,7 @@
 
 from gymctl.stack.swarm.options import SwarmOptions
 from gymctl.stack.swarm.report import KeyChange, KeyOutcome, grouped
-from gymctl.stack.swarm.stack_file import SwarmRendering, render_swarm
+from gymctl.stack.swarm.stack_file import SwarmRendering, has_encrypted_networks, render_swarm
 from gymctl.stack.swarm.translation import Translation, translate
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "SwarmRendering",
     "Translation",
     "grouped",
+    "has_encrypted_networks",
     "render_swarm",
     "translate",
 ]

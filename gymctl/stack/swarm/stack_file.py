@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gymctl.config.vocabulary import EDGE_TOKEN
 from gymctl.errors import ConfigError
 from gymctl.stack.compose.rules import check_document
 from gymctl.stack.compose.yaml import MARKER, again, render_document
@@ -55,7 +56,9 @@ def render_swarm(
         raise ConfigError(problems)
     place = secrets_dir.rstrip("/")
     known = {f"{place}/{name}": value.encode("utf-8", "surrogateescape") for name, value in plan.secrets.items()}
-    options = SwarmOptions(images=images or {}, contents={**known, **(contents or {})})
+    options = SwarmOptions(
+        images=images or {}, contents={**known, **(contents or {})}, is_encrypted=has_encrypted_networks(plan)
+    )
     translation = translate(document, options)
     if problems := check_document(translation.document):
         raise ConfigError(problems)
@@ -63,6 +66,11 @@ def render_swarm(
     text = render_document(translation.document, header)
     services = tuple(translation.document.services)
     return SwarmRendering(translation.name, services, text, translation.changes, translation.files)
+
+
+def has_encrypted_networks(plan: StackPlan) -> bool:
+    """Whether the traffic of a stack is encrypted between nodes: if its ``edge`` lets clients outside call it."""
+    return any(EDGE_TOKEN in service.secrets for service in plan.services)
 
 
 def _header(name: str, arguments: Sequence[str]) -> list[str]:

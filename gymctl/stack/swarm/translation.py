@@ -15,6 +15,8 @@ from gymctl.stack.swarm.secrets_and_configs import translate_stored
 from gymctl.stack.swarm.service_keys import translate_service
 
 DEFAULT_NETWORK = "default"
+ENCRYPTED = "encrypted"
+"""Option of an overlay network."""
 _LONGEST_NAME = 63
 _BRIDGE_OPTIONS = "com.docker.network.bridge."
 
@@ -50,7 +52,7 @@ def translate(document: ComposeDocument, options: SwarmOptions | None = None) ->
         if key not in absent
     }
     stored, files = translate_stored(document, name, options, whole, problems)
-    networks = _networks(document, whole)
+    networks = _networks(document, options, whole)
     if problems:
         raise ConfigError(problems)
     after = document.model_copy(update={"name": None, "services": services, "networks": networks, **stored})
@@ -72,19 +74,16 @@ def _name_problems(document: ComposeDocument, stack: str) -> Iterator[Problem]:
             yield Problem(f"services.{name}", problem, hint)
 
 
-def _networks(document: ComposeDocument, report: TranslationReport) -> dict[str, Network | None]:
+def _networks(document: ComposeDocument, options: SwarmOptions, report: TranslationReport) -> dict[str, Network | None]:
     """All networks as overlays; the default network is written explicitly, so that jobs can join it."""
-    networks: dict[str, Network | None] = {
-        name: _network(name, item, report) for name, item in (document.networks or {}).items()
-    }
+    present = dict(document.networks or {})
     attached = (item.networks for item in document.services.values())
-    if DEFAULT_NETWORK not in networks and any(names is None or DEFAULT_NETWORK in names for names in attached):
-        networks[DEFAULT_NETWORK] = Network(driver="overlay", attachable=True)
-        report.translated("networks", f"{DEFAULT_NETWORK}: an attachable overlay across all nodes")
-    return networks
+    if DEFAULT_NETWORK not in present and any(names is None or DEFAULT_NETWORK in names for names in attached):
+        present[DEFAULT_NETWORK] = None
+    return {name: _network(name, item, options, report) for name, item in present.items()}
 
 
-def _network(name: str, network: Network | None, report: TranslationReport) -> Network:
+def _network(name: str, network: Network | None, options: SwarmOptions, report: TranslationReport) -> Network:
     before = network or Network()
     if before.external:
         report.translated("networks", f"{name}: it must already exist as an attachable overlay")
@@ -92,11 +91,15 @@ def _network(name: str, network: Network | None, report: TranslationReport) -> N
     if before.driver not in (None, "bridge", "overlay"):
         report.lost("networks", f"{name}: Docker decides whether a Swarm can use a {before.driver} network")
         return before
-    options = {key: value for key, value in (before.driver_opts or {}).items() if not key.startswith(_BRIDGE_OPTIONS)}
-    lost = set(before.driver_opts or {}) - set(options)
+    kept = {key: value for key, value in (before.driver_opts or {}).items() if not key.startswith(_BRIDGE_OPTIONS)}
+    lost = set(before.driver_opts or {}) - set(kept)
     if before.internal:
         lost -= {INHIBIT_ADDRESS}  # an internal overlay has no address of the node
     for key in sorted(lost):
         report.lost("networks", f"{name}: {key} applies to bridge networks; this is an overlay")
-    report.translated("networks", f"{name}: an attachable overlay across all nodes")
-    return before.model_copy(update={"driver": "overlay", "attachable": True, "driver_opts": options or None})
+    kind = "attachable overlay"
+    if options.is_encrypted:
+        kept[ENCRYPTED] = ""
+        kind = "attachable, encrypted overlay"
+    report.translated("networks", f"{name}: an {kind} across all nodes")
+    return before.model_copy(update={"driver": "overlay", "attachable": True, "driver_opts": kept or None})
