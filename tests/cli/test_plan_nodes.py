@@ -36,6 +36,7 @@ far_agent:
       resources_server: {type: resources_servers, name: tools}
       model_server: {type: responses_api_models, name: policy_model}
 """
+EDGE = "policy_model: {responses_api_models: {scripted_model: {entrypoint: app.py}}}\n"
 
 
 @pytest.fixture
@@ -96,6 +97,30 @@ def test_one_machine_needs_nothing_open(gymctl: Gymctl, folder: Path) -> None:
     machines = planned(gymctl, "all.yaml")
     assert [(item["role"], item["openings"]) for item in machines.values()] == [("alone", [])]
     assert "no open ports needed" in gymctl("plan-nodes", "all.yaml", "--firewall", "ufw").out
+
+
+@pytest.mark.parametrize(
+    ("edge", "nftables", "ufw"),
+    [
+        (
+            "address: 0.0.0.0, clients: [10.0.0.0/8, 192.0.2.7]",
+            "ip saddr { 10.0.0.0/8, 192.0.2.7/32 } tcp dport 9443 accept",
+            "ufw allow proto tcp from 10.0.0.0/8 to any port 9443 comment 'gymctl: gymctl-edge'",
+        ),
+        (
+            "address: 192.0.2.1",
+            "ip saddr { 0.0.0.0/0 } tcp dport 9443 accept",
+            "ufw allow proto tcp from 0.0.0.0/0 to any port 9443 comment 'gymctl: gymctl-edge'",
+        ),
+        ("servers: [policy_model]", "no open ports needed", "no open ports needed"),
+    ],
+)
+def test_the_port_of_the_edge_is_open_to_its_clients(
+    gymctl: Gymctl, folder: Path, edge: str, nftables: str, ufw: str
+) -> None:
+    (folder / "edge.yaml").write_text(f"{EDGE}edge: {{port: 9443, {edge}}}\n")
+    for firewall, expected in (("nftables", nftables), ("ufw", ufw)):
+        assert expected in gymctl("plan-nodes", "edge.yaml", "--firewall", firewall).out
 
 
 @pytest.mark.parametrize("head", ["head_server: {port: 11000}", "head_server: {host: 127.0.0.1}"])

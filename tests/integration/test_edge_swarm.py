@@ -121,6 +121,13 @@ def test_another_token_replaces_the_edge_alone(folder: SwarmFolder) -> None:
     assert call(folder, "/server_instances", *trust(), *earlier)[:2] == (0, 401)
 
 
+def test_clients_at_other_addresses_are_refused(folder: SwarmFolder) -> None:
+    folder.up("stack.yaml", edge_of(folder.lab).replace("names:", "clients: [198.51.100.0/24], names:"))
+    assert call(folder, "/server_instances", *trust(), *token(folder))[:2] == (0, 403)
+    folder.up("stack.yaml", edge_of(folder.lab))
+    assert call(folder, "/server_instances", *trust(), *token(folder))[:2] == (0, 200)
+
+
 def test_rotated_tokens_are_those_that_the_edge_sends(folder: SwarmFolder) -> None:
     folder.gymctl("secrets", "rotate")
     for path in ("/server_instances", f"/servers/{AGENT}/openapi.json"):

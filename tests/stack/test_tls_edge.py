@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from plan_strategies import AGENT, MODEL, RESOURCES, config, ref, server
+from pydantic import ValidationError
 
 from gymctl.config import Config
 from gymctl.config.blocks.edge import EdgeKeys
@@ -113,6 +114,14 @@ def test_a_host_for_clients_needs_no_other_publication() -> None:
     whole = replace(stack(), values={"default_host": "gym.example.com"})
     assert any("--publish" in note for note in planned(replace(whole, edge=None)).notes)
     assert not any("--publish" in note for note in planned(whole).notes)
+
+
+def test_clients_elsewhere_are_refused_before_the_token_is_looked_at() -> None:
+    text = proxy(planned(stack(clients=["10.0.0.0/8", "192.0.2.7"])))
+    assert text.index("unless { src 10.0.0.0/8 192.0.2.7/32 }") < text.index("return status 401")
+    assert "edge.clients" not in proxy(planned(stack()))
+    with pytest.raises(ValidationError, match=r"10\.0\.0\.1/8 has host bits set"):
+        EdgeKeys.model_validate({"clients": ["10.0.0.1/8"]})
 
 
 def swarm_file(whole: Config) -> Any:

@@ -1,7 +1,7 @@
 """The top-level ``edge:`` block: one published port with TLS and a token, for clients outside of the stack."""
 
 from collections.abc import Collection, Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -18,6 +18,10 @@ def _ipv4(value: str) -> str:
     return value
 
 
+def _ipv4_network(value: str) -> str:
+    return str(IPv4Network(value))
+
+
 class EdgeKeys(Block):
     """One published port with TLS and a token, with routes to the head and to servers."""
 
@@ -30,6 +34,10 @@ class EdgeKeys(Block):
         description="Servers that clients may call in addition to the head: names, or the groups `agents` and "
         "`servers`; by default all agents.",
     )
+    clients: Annotated[
+        list[Annotated[str, AfterValidator(_ipv4_network)]],
+        Must("a list of IPv4 addresses and networks, such as [10.0.0.0/8]"),
+    ] = Field([], description="IPv4 addresses and networks of the clients that may call; by default all.")
     names: Annotated[list[HostName], Must("a list of host names or IPv4 addresses, such as [gym.example.com]")] = Field(
         [], description="Names and addresses by which clients call the edge, for the certificate that gymctl creates."
     )

@@ -101,6 +101,7 @@ class TlsEdge:
             certificate=f"{_SECRETS}/{EDGE_CERTIFICATE}",
             token=EDGE_TOKEN,
             rate_limit=self._keys.rate_limit,
+            clients=self._keys.clients,
             head=ProxyTarget(HEAD_SERVICE, HEAD_SERVICE, self._config.head.port, Stickiness.NEVER),
             targets=[self._target(name) for name in servers],
             paths={name: re.escape(quote(name, safe="")) for name in servers},

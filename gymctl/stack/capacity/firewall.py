@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import ip_network
 
 from gymctl.config.choices import Firewall
 from gymctl.errors import InputError
@@ -74,8 +74,9 @@ def _nftables(machine: Machine) -> Iterator[str]:
 
 
 def _is_address(text: str) -> bool:
+    """Whether a caller is an address or a network, and not a name."""
     try:
-        ip_address(text)
+        ip_network(text)
     except ValueError:
         return False
     return True
@@ -83,6 +84,6 @@ def _is_address(text: str) -> bool:
 
 def _family(address: str) -> str:
     # a name counts as IPv4: nft looks it up when the rules are loaded
-    if _is_address(address) and ip_address(address).version == 6:
+    if _is_address(address) and ip_network(address).version == 6:
         return "ip6"
     return "ip"

@@ -6,19 +6,20 @@ stack asks for (``resources``, GPU services), and what the pattern wants (seed 0
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gymctl.config import Config, ServerInstance
 from gymctl.config.sizes import size_in_bytes
-from gymctl.config.vocabulary import is_this_machine
+from gymctl.config.vocabulary import LOOPBACK_HOSTS, is_this_machine
 from gymctl.stack.addresses import container_addresses
 from gymctl.stack.plan import StackPlan
 from gymctl.stack.service import ServicePlan
-from gymctl.stack.service_names import HEAD_SERVICE
+from gymctl.stack.service_names import EDGE_SERVICE, HEAD_SERVICE
 from gymctl.stack.worker_nodes import outer_ports
 
 HERE = "this machine"
+EVERYWHERE = "0.0.0.0/0"
 
 _GB = 1024.0
 # Cores and GB: a stack on one machine, the coordinator of several, a worker of those (seed 002).
@@ -32,7 +33,7 @@ _NEMO_GYM_MB = 165
 
 @dataclass(frozen=True)
 class Opening:
-    """A port of a machine that others must reach: ``callers`` are their addresses, ``server`` is what listens."""
+    """A port of a machine that others must reach: ``callers`` are their addresses or networks, ``server`` listens."""
 
     port: int
     server: str
@@ -61,6 +62,7 @@ def plan_machines(config: Config, plan: StackPlan) -> tuple[Machine, ...]:
     order = list(dict.fromkeys([head, *places.values()]))
     holds = {place: [service for service in plan.services if _is_at(service, place, places, head)] for place in order}
     openings = _openings(config, places, head)
+    openings.setdefault(head, []).extend(_edge_openings(config))
     return tuple(
         _machine(place, holds[place], openings.get(place, ()), is_head=place == head, alone=len(order) == 1)
         for place in order
@@ -168,6 +170,13 @@ def _openings(config: Config, places: Mapping[str, str], head: str) -> dict[str,
             if callers[name]:
                 openings.setdefault(place, []).append(Opening(ports[name], name, tuple(sorted(callers[name]))))
     return openings
+
+
+def _edge_openings(config: Config) -> Iterator[Opening]:
+    """The port of the edge, if other machines reach it."""
+    edge = config.edge
+    if edge is not None and edge.address not in LOOPBACK_HOSTS:
+        yield Opening(edge.port, EDGE_SERVICE, tuple(edge.clients) or (EVERYWHERE,))
 
 
 def _callers_elsewhere(config: Config, places: Mapping[str, str], head: str) -> dict[str, set[str]]:
