@@ -5,15 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from gymctl.server.monitoring import import_prometheus, is_admitted
-
-_LOOK_EVERY_S = 0.1
-"""How often the thread looks whether it has to end: the end of a collection waits for that."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -49,13 +46,22 @@ def serving(address: str, token: str, registry: Any) -> Iterator[None]:
     application = _with_token(import_prometheus().make_wsgi_app(registry), token)
     kind = _ServerV6 if ":" in host else _Server
     with make_server(host, int(port), application, kind, _Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(_LOOK_EVERY_S,), name="metrics", daemon=True)
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
         thread.start()
         try:
             yield
         finally:
-            server.shutdown()
+            _end(server)
             thread.join()
+
+
+def _end(server: _Server) -> None:
+    """Have a server stop. It looks for that twice a second; a socket that no longer listens wakes it."""
+    ending = threading.Thread(target=server.shutdown, name="metrics-end")
+    ending.start()
+    with suppress(OSError):  # a system on which a listening socket has nothing to shut down
+        server.socket.shutdown(socket.SHUT_RDWR)
+    ending.join()
 
 
 def _with_token(application: Any, token: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def test_metrics_require_the_token(tmp_path: Path) -> None:
             reply = connection.getresponse()
             assert (reply.status, b"gymctl_rollouts" in reply.read()) == (status, status == 200)
             connection.close()
+
+
+def test_the_port_is_free_at_the_end(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    run = RunSpec(tmp_path / "rows.jsonl", tmp_path / "out.jsonl", metrics=address)
+    for _ in range(20):
+        with monitored(run, lambda event: None) as made:
+            assert made is not None
+            with urllib.request.urlopen(f"http://{address}/metrics") as reply:
+                assert b"gymctl_rollouts_expected" in reply.read()
 
 
 def test_repeats_by_agent(tmp_path: Path) -> None:
