@@ -30,7 +30,11 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
         "gymctl",
         "Read by the `gymctl` command.",
         (
-            ("GYMCTL_BASE_IMAGE", "Base image of the servers' images, as `--base-image`. Default: `python:3.12-slim`."),
+            (
+                "GYMCTL_BASE_IMAGE",
+                "Base image of the servers' images, as `--base-image`. Default: `python:3.12-slim`; for NeMo Gym's "
+                "servers, the Python of their release.",
+            ),
             (VLLM_BASE, "Base image, with Python 3.11, for `vllm:` blocks with `profile: cpu`."),
             (WHEELS, "Directory of wheels, or URL of an index, with the CPU build of torch for `profile: cpu`."),
             (
@@ -149,7 +153,8 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
             ("GYM_...", "A secret; the entrypoint reads it from `/run/secrets`. The slice refers to it."),
             (
                 PATIENCE_VARIABLE,
-                f"Seconds that a call waits for a server without an address. Default: {DEFAULT_PATIENCE_S:g}; 60 on "
+                f"Seconds for which a call retries while the name of a server does not resolve or its connections are "
+                f"refused. Default: {DEFAULT_PATIENCE_S:g}; 60 on "
                 "Swarm.",
             ),
             (NOTICE_VARIABLE, "Seconds that a server continues normally after SIGTERM. Default: 0; 4 on Swarm."),

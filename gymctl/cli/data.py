@@ -33,9 +33,12 @@ _UPSTREAM: Mapping[str, tuple[str, type]] = {
 }
 _UPSTREAM_COMMANDS = ("ng_prepare_data", "nemo_gym_prepare_data", "collate")
 
-ModeOption = Annotated[Mode | None, typer.Option("--mode", help="Which data sets to prepare.", show_default=False)]
+ModeOption = Annotated[
+    Mode | None, typer.Option("--mode", help="Which data sets to prepare. Required.", show_default=False)
+]
 OutputDir = Annotated[
-    Path | None, typer.Option("--output-dir", "-o", help="Directory for the prepared files.", show_default=False)
+    Path | None,
+    typer.Option("--output-dir", "-o", help="Directory for the prepared files. Required.", show_default=False),
 ]
 Like = Annotated[
     RowRelease | None,

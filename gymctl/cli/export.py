@@ -80,7 +80,7 @@ def export(
 ) -> None:
     """Export rollouts as training data, with a manifest that accounts for every rollout.
 
-    Failed and masked rollouts are omitted; they never count as a reward of 0.
+    Failed rollouts and those marked as not measured (masked) are omitted; they never count as a reward of 0.
 
     \b
     Examples:

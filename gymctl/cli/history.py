@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def history(as_json: AsJson = False) -> None:
-    """List the changes of the stack since its first start: who made them, when, and how they ended."""
+    """List the changes of the stack: who made them, when, and how they ended. `gymctl down` removes the list."""
     from gymctl.operations.stack_change import history as changes_of_stack
 
     changes = changes_of_stack()

@@ -49,13 +49,16 @@ SliceOption = Annotated[
     SliceMode,
     typer.Option(
         "--slice",
-        help="Configuration given to each container: only what it references (closure) or everything (full).",
+        help="Configuration given to each container: only what it can reach through references (closure) or "
+        "everything (full).",
     ),
 ]
 Publish = Annotated[
     str | None,
     typer.Option(
-        "--publish", help="Address to publish the head's port on.", show_default="127.0.0.1; Swarm: not published"
+        "--publish",
+        help="Address to publish the head and exposed servers on.",
+        show_default="127.0.0.1; Swarm: not published",
     ),
 ]
 Expose = Annotated[
@@ -79,7 +82,10 @@ ExposeTo = Annotated[
 BaseImage = Annotated[
     str | None,
     typer.Option(
-        "--base-image", envvar="GYMCTL_BASE_IMAGE", help="Image to build on.", show_default="python:3.12-slim"
+        "--base-image",
+        envvar="GYMCTL_BASE_IMAGE",
+        help="Image to build on. For NeMo Gym's servers, the default is the Python of their release.",
+        show_default="python:3.12-slim",
     ),
 ]
 GymRoot = Annotated[

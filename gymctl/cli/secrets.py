@@ -49,10 +49,10 @@ def list_secrets(
 
 @commands.command("rotate")
 def rotate() -> None:
-    """Replace the tokens of the running stack's servers. No call fails.
+    """Replace the tokens of the running stack's servers.
 
-    For stacks with `tokens: true`. Takes about 6 seconds and restarts no server; on a Swarm, it takes a minute or more
-    and replaces the servers in rolling updates.
+    For stacks with `tokens: true`. Takes about 6 seconds; no call fails and no server is restarted. On a Swarm,
+    servers are replaced in rolling updates, which take a minute or more and end the sessions of stateful environments.
     """
     from gymctl.cli.display import UpDisplay
     from gymctl.config.wording import counted

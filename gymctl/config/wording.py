@@ -40,6 +40,14 @@ def listing(names: Collection[str]) -> str:
     return first
 
 
+def all_of(names: Collection[str]) -> str:
+    """``a, b and c``: every name."""
+    *first, last = names
+    if first:
+        return f"{', '.join(first)} and {last}"
+    return last
+
+
 def duration(seconds: float) -> str:
     """A duration in two units at most: ``12s``, ``3m04s``, ``2h10m``, ``5d03h``."""
     whole = int(seconds)

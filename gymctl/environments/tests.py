@@ -135,7 +135,9 @@ def run_in_image(tests: ServerTests, image: str, arguments: Sequence[str], on_li
     done = stream(argv, on_line, on_error_line=on_line, check=False)
     remove_earlier_images(connect(), [image], tests.folder)
     if done.code in _DOCKER_RUN_FAILED:
-        raise EngineError(f"the tests could not be started: docker run ended with {done.code}", "see the line above")
+        raise EngineError(
+            f"the tests could not be started: docker run exited with code {done.code}", "see the line above"
+        )
     return done.code
 
 

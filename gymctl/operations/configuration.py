@@ -39,7 +39,7 @@ class PlanOptions:
     gym_version: str | None = None
     """Version of nemo-gym on PyPI for servers of NeMo Gym; by default the newest that is supported."""
     publish: str | None = None
-    """IPv4 address to publish the head's port on; by default 127.0.0.1; on a Swarm it is not published."""
+    """IPv4 address to publish the head and exposed servers on; by default 127.0.0.1; on a Swarm it is not published."""
     expose: tuple[str, ...] = ()
     """Servers that clients outside the stack may call: names, or the groups ``agents`` and ``servers``."""
     expose_to: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ def table_lines(table: Table) -> list[str]:
 
 
 LOST = Moment("2026-11-21T14:42:41.5Z", 2, "n3", "was lost: the node is down (heartbeat failure); then on n2")
-ENDED = Moment("2026-11-21T14:40:00Z", 1, "n1", "ended with code 2; then on n1")
+ENDED = Moment("2026-11-21T14:40:00Z", 1, "n1", "exited with code 2; then on n1")
 AGENT = ServerStatus(
     "agent", "responses_api_agents", "simple_agent", "running", "healthy", 65.0, "http://agent:8081", restarts=1,
     replicas=3, running=2, nodes=("n1", "n2"), history=(ENDED,),
@@ -52,7 +52,7 @@ def test_a_line_of_every_server_fits_into_80_columns() -> None:
 def test_what_happened_in_order_of_time() -> None:
     lines = table_lines(history_table([MODEL, AGENT]))
     assert lines[1:] == [
-        "2026-11-21 14:40:00 agent.1 n1 ended with code 2; then on n1",
+        "2026-11-21 14:40:00 agent.1 n1 exited with code 2; then on n1",
         "2026-11-21 14:42:41 model.2 n3 was lost: the node is down (heartbeat failure); then on n2",
     ]
 

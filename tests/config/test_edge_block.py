@@ -56,7 +56,7 @@ def test_all_agents_are_behind_it_unless_servers_are_named(folder: Folder) -> No
         ({"key_file": "a.pem"}, "edge: key_file needs certificate_file"),
         ({"certificate_file": "a", "key_file": "b", "names": ["x"]}, "edge: names has no effect with certificate_file"),
         ({"prot": 8443}, "unknown key 'edge.prot'; did you mean 'port'"),
-        ([], "edge.* it must be a mapping of port, address"),
+        ([], "edge.* it must be a mapping with the keys port, address"),
     ],
 )
 def test_wrong_values_are_named_with_their_place(folder: Folder, edge: Any, message: str) -> None:

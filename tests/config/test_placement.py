@@ -104,7 +104,7 @@ def test_limits(folder: Folder) -> None:
         ("placement: {gpu: 2}", "tool: placement.gpu is 2; it must be true, false, or the kind of GPU"),
         ("placement: {spread: 'a b'}", "tool: placement.spread is 'a b'; it must be a node label"),
         ("placement: {max_replicas_per_node: 0}", "tool: placement.max_replicas_per_node is 0; it must be a number"),
-        ("placement: worker", "tool: placement is 'worker'; it must be a mapping of role, host, labels"),
+        ("placement: worker", "tool: placement is 'worker'; it must be a mapping with the keys role, host, labels"),
         ("placement: {head: {role: manager}}", "tool: unknown key 'placement.head'"),
         ("resources: {cpu: 1}", "tool: unknown key 'resources.cpu'; did you mean 'cpus'?"),
         ("resources: {cpus: 0}", "tool: resources.cpus is 0; it must be a number of processors"),
@@ -143,8 +143,8 @@ def test_keys_beside_the_kind_have_their_place_too(folder: Folder) -> None:
 
 def test_the_top_level_is_checked_too(folder: Folder) -> None:
     assert folder.problems(SERVERS.format(own="") + "placement: [worker]\n") == [
-        "a.yaml:8: placement is ['worker']; it must be a mapping of role, host, labels, gpu, spread, "
-        "max_replicas_per_node, head, models, agents, resources, addons"
+        "a.yaml:8: placement is ['worker']; it must be a mapping with the keys role, host, labels, gpu, spread, "
+        "max_replicas_per_node, head, models, agents, resources and addons"
     ]
     (problem,) = folder.problems(SERVERS.format(own="") + "placement: {modles: {gpu: true}}\n")
     assert problem == "a.yaml:8: unknown key 'placement.modles'; did you mean 'models'?"

@@ -161,7 +161,7 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
         ("      domain: agent", "      domain: agent\n      num_workers: 0", "a.yaml:13: tool: num_workers is 0; it must be"),
         ("      domain: agent", "      domain: agent\n      replicas: 0", "a.yaml:13: tool: replicas is 0; it must be a number of replicas from 1 to 100"),
         ("      domain: agent", "      domain: agent\n      replicas: many", "a.yaml:13: tool: replicas is 'many'; it must be"),
-        ("      domain: agent", "      domain: agent\n      slice: ful", "a.yaml:13: tool: slice is 'ful'; it must be closure (only what it references) or full (everything)"),
+        ("      domain: agent", "      domain: agent\n      slice: ful", "a.yaml:13: tool: slice is 'ful'; it must be closure (only what it can reach) or full (everything)"),
         ("tool:\n", "vlm: {model: a/b}\ntool:\n", "a.yaml:8: unknown key 'vlm'; did you mean 'vllm'?"),
         ("tool:\n", "vLLM: {model: a/b}\ntool:\n", "a.yaml:8: unknown key 'vLLM'; did you mean 'vllm'?"),
         ("tool:\n", "rayy: {workers: 2}\ntool:\n", "a.yaml:8: unknown key 'rayy'; did you mean 'ray'?"),
@@ -174,8 +174,8 @@ def test_interpolations_and_variables_are_filled(folder: Folder) -> None:
         ("tool:\n", "head_sever: {port: 1}\ntool:\n", "a.yaml:8: unknown key 'head_sever'; did you mean 'head_server'? (+silence=[misspelt-key] if intended)"),
         ("tool:\n", "head_server: {port: 0.5}\ntool:\n", "a.yaml:8: head_server.port is 0.5; it must be a number from 1 to 65535"),
         ("tool:\n", "head_server: {port: 0}\ntool:\n", "a.yaml:8: head_server.port is 0; it must be a number from 1 to 65535"),
-        ("tool:\n", "head_server: 3\ntool:\n", "a.yaml:8: head_server is 3; it must be a mapping of host, port"),
-        ("tool:\n", "head_server: 0\ntool:\n", "a.yaml:8: head_server is 0; it must be a mapping of host, port"),
+        ("tool:\n", "head_server: 3\ntool:\n", "a.yaml:8: head_server is 3; it must be a mapping with the keys host, port"),
+        ("tool:\n", "head_server: 0\ntool:\n", "a.yaml:8: head_server is 0; it must be a mapping with the keys host, port"),
         ("tool:\n", "port_range_low: 30000\ntool:\n", "a.yaml:8: the port range 30000 to 20000 is empty"),
         ("tool:\n", "use_absolute_ip: 'yes'\ntool:\n", "a.yaml:8: use_absolute_ip is 'yes'; it must be true or false"),
         ("tool:\n", "disallowed_ports: 80\ntool:\n", "a.yaml:8: disallowed_ports is 80; it must be a list of ports, such as [8080, 9090]"),
@@ -214,7 +214,7 @@ def test_nested_references_are_checked_too(folder: Folder) -> None:
         ("{name: t, type: example, jsonl_fpath: x, source: {type: gitlab, version: 1}}", "source lacks dataset_name, artifact_fpath"),
         ("{name: t, type: example, jsonl_fpath: x, source: {type: s3}}", "datasets[0].source.type is 's3'; it must be gitlab or huggingface"),
         ("{name: t, type: example, jsonl_fpath: x, source: {type: huggingface, repo_id: r}, gitlab_identifier: {a: 1}}", "has both source and gitlab_identifier"),
-        ("text", "agent: datasets[0] is 'text'; it must be a mapping of name, type, jsonl_fpath"),
+        ("text", "agent: datasets[0] is 'text'; it must be a mapping with the keys name, type, jsonl_fpath"),
     ],
 )  # fmt: skip
 def test_datasets(folder: Folder, dataset: str, message: str) -> None:

@@ -75,7 +75,7 @@ def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, por
     ("text", "message"),
     [
         ("ray: {worker: 2}", "did you mean 'workers'?"),
-        ("ray: 3", "a mapping of workers, cpus"),
+        ("ray: 3", "a mapping with the keys workers, cpus"),
         ("ray: {workers: -1}", "a number of nodes from 0 (the head alone) to 1000"),
         ("ray: {workers: 1001}", "a number of nodes from 0 (the head alone) to 1000"),
         ("ray: {cpus: 1001}", "from 1 to 1000"),
@@ -84,7 +84,7 @@ def test_a_dashboard_is_a_port_of_this_machine(folder: Folder, written: str, por
         ("ray: {memory: 4}", "a size with its unit, such as 512mb"),
         ("ray: {dashboard: 99999}", "true, false, or a port"),
         ("ray: {version: latest}", f"such as '{VERSION}'"),
-        ("ray: {placement: gpu}", "ray.placement is 'gpu'; it must be a mapping of role, host, labels"),
+        ("ray: {placement: gpu}", "ray.placement is 'gpu'; it must be a mapping with the keys role, host, labels"),
         ("ray: {placement: {rule: worker}}", "did you mean 'role'?"),
         (f"ray: {{workers: 2}}\nray_head_node_address: {ADDRESS}", "names an external cluster"),
         ("ray_head_node_address: foo", "is 'foo', which is not a cluster address; use ray://HOST:PORT"),

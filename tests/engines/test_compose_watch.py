@@ -85,5 +85,5 @@ def test_a_container_that_was_started_again_and_ended_is_a_failure(monkeypatch: 
     restarted = Container("a", "broken", "exited", "", "t2", exit_code=3)
     monkeypatch.setattr(module, "find_containers", lambda client, project: [restarted])
     watch = Watch(None, "demo", {"broken": "broken"}, lambda event: None, {"a": ENDED})
-    with pytest.raises(ServerFailed, match="broken ended with code 3"):
+    with pytest.raises(ServerFailed, match="broken exited with code 3"):
         watch.until_healthy(Compose(code, code), 60.0)  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ def test_server_that_exits_is_named_with_code_and_last_lines(stack: SmallStack, 
     with pytest.raises(ServerFailed) as caught:
         stack.up(change)
     assert caught.value.server == SERVER
-    assert "ended with code 3" in caught.value.reason
+    assert "exited with code 3" in caught.value.reason
     assert "no such table" in caught.value.lines
     assert "gymctl down" in str(caught.value)
     assert not next(status for status in stack.engine.status() if status.name == SERVER).ok

@@ -248,7 +248,7 @@ def test_what_should_end_well_and_does_not_ends_the_wait(stack: SmallStack) -> N
     with pytest.raises(ServerFailed) as caught:
         stack.engine.up(plan, stack.render(plan=plan), timeout=90)
     assert caught.value.server == "fetch"
-    assert "ended with code 3" in str(caught.value)
+    assert "exited with code 3" in str(caught.value)
     assert "no such model" in str(caught.value)
 
 

@@ -150,7 +150,7 @@ def test_a_broken_image_is_rolled_back_and_the_reason_shown(running: SwarmFolder
     files_before = (running.path / "swarm.yaml").read_text(), (running.path / ".gymctl" / "stack.json").read_text()
     collection = running.collecting(200)
     result = running.up("stack.yaml", "--while-collecting", code=1)
-    assert f"{TOOL} update failed and was rolled back: ended with code 1" in result
+    assert f"{TOOL} update failed and was rolled back: exited with code 1" in result
     assert "No module named 'gymctl_has_no_such_module'" in result
     assert "the previous version of the stack is running" in result
     assert running.results(collection, 1000) == []
@@ -161,7 +161,7 @@ def test_a_broken_image_is_rolled_back_and_the_reason_shown(running: SwarmFolder
         (running.path / "swarm.yaml").read_text(),
         (running.path / ".gymctl" / "stack.json").read_text(),
     )
-    assert any("ended with code 1" in moment["what"] for moment in after[TOOL]["history"])
+    assert any("exited with code 1" in moment["what"] for moment in after[TOOL]["history"])
 
 
 def test_what_cannot_be_placed_says_so(folder: SwarmFolder) -> None:

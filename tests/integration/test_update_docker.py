@@ -59,7 +59,7 @@ def test_a_version_that_does_not_start_changes_nothing(folder: Folder) -> None:
         failed = up(folder, code=1)
         override.unlink()
         time.sleep(1)
-    assert f"{AGENT} ended with code 3" in failed.stderr
+    assert f"{AGENT} exited with code 3" in failed.stderr
     assert "the previous version of the stack is running" in failed.stderr
     assert "| no such table" in failed.stderr
     assert lost(results) == {}
@@ -78,7 +78,7 @@ def test_a_head_that_does_not_start_does_not_stop_the_old_one(folder: Folder) ->
     target = {"url": f"http://127.0.0.1:{folder.port}/server_instances"}
     with steady_calls([sys.executable], [target], RATE) as results:
         failed = up(folder, code=1)
-    assert "head ended with code 3" in failed.stderr
+    assert "head exited with code 3" in failed.stderr
     assert lost(results) == {}
     assert containers(folder) == before
 

@@ -93,7 +93,7 @@ def test_a_broken_image_loses_no_call_and_is_gone_soon(folder: Folder) -> None:
         died = [event["timeNano"] / 1e9 for event in connect("").api.events(began, ended, filters, decode=True)]
         time.sleep(max(0.0, ends - time.monotonic()))
     assert "no_such_module" in failed.stderr
-    assert f"{MODEL} ended with code 1" in failed.stderr
+    assert f"{MODEL} exited with code 1" in failed.stderr
     assert lost(results) == {}
     assert sum(result["calls"] for result in results.values()) >= CALLS
     assert containers(folder) == before

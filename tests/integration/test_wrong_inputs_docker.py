@@ -46,7 +46,7 @@ SERVERS = {
         "raise SystemExit('no table')",
         "",
         [],
-        [r"^error: weather ended with code 1.*; full log: docker compose logs weather; "
+        [r"^error: weather exited with code 1.*; full log: docker compose logs weather; "
          r"to clean up: gymctl down \[server-failed\]$",
          r"^  \| no table$"],
         True,

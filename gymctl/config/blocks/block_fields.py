@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from gymctl.config.blocks.block import Must
 from gymctl.config.diagnostics import KeyPath
+from gymctl.config.wording import all_of
 
 
 def block_of(annotation: Any) -> type[BaseModel] | None:
@@ -59,11 +60,17 @@ def must_be(field: FieldInfo) -> str:
     words = next(_musts(field), None)
     block = block_of(field.annotation)
     if block is not None and words is None:
-        keys = f"a mapping of {', '.join(block.model_fields)}"
+        keys = mapping_with(block)
         if "list" in str(field.annotation):
             return f"a list, each item {keys}"
         return keys
     return words or phrase(_json_schema(field))
+
+
+def mapping_with(block: type[BaseModel]) -> str:
+    """A mapping, in words, with the keys that a block knows."""
+    noun = "key" if len(block.model_fields) == 1 else "keys"
+    return f"a mapping with the {noun} {all_of(block.model_fields)}"
 
 
 def _musts(field: FieldInfo) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gymctl.config.blocks.block import OWN_ERROR
-from gymctl.config.blocks.block_fields import block_of, choices, field_at, model_at, must_be
+from gymctl.config.blocks.block_fields import block_of, choices, field_at, mapping_with, model_at, must_be
 from gymctl.config.diagnostics import Findings, KeyPath, dotted
 from gymctl.config.secrets import holds_credential
 from gymctl.config.wording import did_you_mean, nearest, suggestion
@@ -154,7 +154,7 @@ class _Reporter:
             hint = hint or f"it must be {must_be(field)}"
         else:
             block = model_at(self.model, place) or self.model
-            hint = f"it must be a mapping of {', '.join(block.model_fields)}"
+            hint = f"it must be {mapping_with(block)}"
         self.findings.problem(here, f"{self._title(place)} {_is(here, value)}", hint)
 
 

@@ -113,7 +113,7 @@ class OuterFields(ContainerSettings):
         Annotated[int, Field(ge=1, le=MOST_REPLICAS), Must(f"a number of replicas from 1 to {MOST_REPLICAS}")] | None
     ) = Field(None, description="Number of replicas.")
     placement: Placement | None = Field(None, description="Nodes that it may run on (Swarm).")
-    resources: ResourceLimits | None = Field(None, description="Resources reserved for and allowed to each replica.")
+    resources: ResourceLimits | None = Field(None, description="Resource limits and reservations of each replica.")
     needs_ray: bool = Field(False, description="Whether it requires a Ray cluster.")
 
 
@@ -131,10 +131,11 @@ class ServerFields(OuterFields, OpenBlock):
     runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
         None, description="Server framework: gymctl or NeMo Gym; determined by the location of its code by default."
     )
-    slice: Annotated[str, choice(*SliceMode), Must("closure (only what it references) or full (everything)")] | None = (
+    slice: Annotated[str, choice(*SliceMode), Must("closure (only what it can reach) or full (everything)")] | None = (
         Field(
             None,
-            description="Configuration given to its container: only what it references (closure) or everything (full).",
+            description="Configuration given to its container: only what it can reach through references (closure) or "
+            "everything (full).",
         )
     )
     domain: Annotated[str, choice(*DOMAINS)] | None = Field(
@@ -169,7 +170,7 @@ class AgentServerFields(ServerFields):
     )
     skip_verification_reward: FiniteFloat = Field(0.0, description="Reward of a rollout without a verdict.")
     token_id_capture: Any = Field(
-        None, description="Whether its rollouts are part of `token_id_capture` (NeMo Gym 0.6)."
+        None, description="Whether the token ids of its rollouts are recorded (NeMo Gym 0.7)."
     )
 
 

@@ -148,9 +148,11 @@ class Watch:
                 code = last_exit_code(self.client, container)
             else:
                 code = container.exit_code
-            return f"ended{_with(code, container)} repeatedly (restart loop)"
+            return f"exited{_with(code, container)} repeatedly (restart loop)"
         if container.state in ("exited", "dead"):
-            return f"ended{_with(container.exit_code, container)}" + (f": {container.error}" if container.error else "")
+            return f"exited{_with(container.exit_code, container)}" + (
+                f": {container.error}" if container.error else ""
+            )
         if container.state == "created" and container.error:
             return f"cannot be started: {_innermost(container.error)}"
         if container.health == "unhealthy":

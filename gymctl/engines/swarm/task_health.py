@@ -115,5 +115,5 @@ def fault(task: Task) -> str:
     if "unhealthy" in task.error:
         return "did not stay healthy"
     if task.exit_code:
-        return f"ended with code {task.exit_code}"
+        return f"exited with code {task.exit_code}"
     return f"failed: {task.error or task.message}"

@@ -41,7 +41,7 @@ class CodingConfig(ServerConfig):
     stop_at_first_failure: bool = True
     """Whether the remaining tests are skipped after a failed one."""
     reasoning_format_penalty: float | None = 0.0
-    """Reward of a program whose answer shows think tags; null judges it by its tests alone."""
+    """Reward of an answer that contains think tags; null: only the tests decide."""
     debug: bool = False
     """Whether replies contain the complete outputs."""
 

@@ -75,7 +75,7 @@ def test_a_machine_that_left_and_joined_anew_is_known_by_its_id(last: str) -> No
 def test_status_tells_a_failed_update() -> None:
     status = status_of(AGENT, recorded("rolled_back"))
     assert status.ok and status.restarts == 1
-    assert any(moment.what.startswith("ended with code 2") for moment in status.history)
+    assert any(moment.what.startswith("exited with code 2") for moment in status.history)
     assert [moment.when for moment in status.history] == sorted(moment.when for moment in status.history)
 
 
@@ -133,7 +133,7 @@ def test_the_second_failure_in_a_slot_is_one_too_many() -> None:
     elsewhere = [*once, task(3, "failed", slot=2, desired="shutdown", exit_code=3)]
     assert judge(SERVICE, elsewhere).reason == ""
     again = [*once, task(3, "failed", desired="shutdown", exit_code=3)]
-    assert judge(SERVICE, again).reason == "ended with code 3 on n1, repeatedly (restart loop)"
+    assert judge(SERVICE, again).reason == "exited with code 3 on n1, repeatedly (restart loop)"
 
 
 def test_an_image_that_is_not_there_fails_at_once() -> None:
