@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import time
 import urllib.parse
@@ -16,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from free_ports import free_port
+from monitoring_queries import panels, selectors
 from observed_stack import gymctl, write_servers
-
-from gymctl import assets
 
 pytestmark = pytest.mark.processes
 
@@ -64,8 +61,6 @@ slow:
       resources_server: {{type: resources_servers, name: even}}
       model_server: {{type: responses_api_models, name: policy}}
 """
-# A query of an alert selects series that appear with the first event of a kind.
-EVENTS = {'code=~"5.."', 'code="429"', 'le="'}
 
 
 @pytest.fixture
@@ -104,23 +99,6 @@ def asked(address: str, query: str) -> list[Any]:
     with urllib.request.urlopen(f"{address}/api/v1/query?{parameters}") as reply:
         result: list[Any] = json.load(reply)["data"]["result"]
     return result
-
-
-def panels() -> Iterator[tuple[str, str]]:
-    dashboard = json.loads((assets.folder("templates") / "observability" / "dashboard.json").read_text())
-    for panel in dashboard["panels"]:
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"].replace("$__rate_interval", "1m")
-
-
-def selectors() -> Iterator[tuple[str, str]]:
-    """Each alert's name with each selection of series in it."""
-    rules = yaml.safe_load((assets.folder("templates") / "observability" / "alerts.yaml").read_text())
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            for name, labels in re.findall(r"\b((?:gymctl_|up\b|process_)\w*)(\{[^}]*\})?", rule["expr"]):
-                if not any(event in labels for event in EVENTS):
-                    yield rule.get("alert") or rule["record"], name + labels
 
 
 def unanswered(address: str, queries: list[tuple[str, str]]) -> list[tuple[str, str]]:
