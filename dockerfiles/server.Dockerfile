@@ -1,5 +1,6 @@
 # A server of a stack, or the job that collects rollouts from it. `gymctl up` builds it and prepares the build context:
-#   gymctl/ services/ entrypoint.sh server.requirements.txt
+#   gymctl/ services/ entrypoint.sh
+#   install_packages.sh {builder,server}.{requirements,lock}.txt    base packages, with hashes (PACKAGE_LOCK)
 #   requirements.txt    additional packages of one server; may be empty
 # The layers are ordered from the least to the most frequently changed: base packages, a server's own packages, code.
 # /data belongs to the server's user, so that a named volume mounted there is writable.
@@ -8,14 +9,16 @@ ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS packages
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
+ARG PACKAGE_LOCK=auto
+COPY install_packages.sh builder.requirements.txt builder.lock.txt /tmp/packages/
 RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/pip \
     if [ -s /run/ca.crt ]; then export PIP_CERT=/run/ca.crt; fi; \
-    python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.5"
-COPY server.requirements.txt /tmp/
+    python3 -m venv /opt/uv && sh /tmp/packages/install_packages.sh builder ${PACKAGE_LOCK}
+COPY server.requirements.txt server.lock.txt /tmp/packages/
 RUN --mount=type=secret,id=ca,target=/run/ca.crt,mode=0444 --mount=type=cache,target=/root/.cache/uv \
     if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
     /opt/uv/bin/uv venv --quiet --python python3 /opt/venv && \
-    /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --requirement /tmp/server.requirements.txt
+    sh /tmp/packages/install_packages.sh server ${PACKAGE_LOCK}
 
 FROM ${BASE_IMAGE} AS code
 COPY gymctl /opt/gymctl/gymctl

@@ -35,6 +35,11 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 "Base image of the servers' images, as `--base-image`. Default: `python:3.12-slim`; for NeMo Gym's "
                 "servers, the Python of their release.",
             ),
+            (
+                "GYMCTL_PACKAGE_LOCK",
+                "Whether images install packages from gymctl's lock file with hashes: `auto` (the default; without the "
+                "lock, and with a note, if the package index lacks a version), `required` or `off`.",
+            ),
             (VLLM_BASE, "Base image, with Python 3.11, for `vllm:` blocks with `profile: cpu`."),
             (WHEELS, "Directory of wheels, or URL of an index, with the CPU build of torch for `profile: cpu`."),
             (

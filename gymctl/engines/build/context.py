@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gymctl import assets
 from gymctl.engines.build.copying import OnNote, copy_tree
+from gymctl.engines.build.package_lock import CONTEXT_FILES
 from gymctl.errors import InputError
 
 # What a server or the collector job imports; never the CLI, the engines or the renderer.
@@ -31,7 +32,7 @@ def stage(target: Path, folder: Path | None, requirements: Sequence[str], on_not
         shutil.rmtree(place, ignore_errors=True)
         copy_server(folder, place, on_note)
     dockerfiles = assets.folder("dockerfiles")
-    for name in ("entrypoint.sh", "server.requirements.txt"):
+    for name in ("entrypoint.sh", *CONTEXT_FILES):
         shutil.copyfile(dockerfiles / name, target / name)
     (target / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
 

@@ -20,6 +20,7 @@ from gymctl.engines.build.command import Build, build_command, build_proxies
 from gymctl.engines.build.context import stage
 from gymctl.engines.build.copying import disk_errors, normalize_modes
 from gymctl.engines.build.nemo_gym import stage_gym
+from gymctl.engines.build.package_lock import MISMATCH_HINT, is_mismatch, package_lock
 from gymctl.engines.docker.endpoint import engine_endpoint
 from gymctl.engines.runner import CommandFailed, run, stream
 from gymctl.errors import EngineError, ErrorCode
@@ -174,11 +175,12 @@ def staged_build(image: ImagePlan, context: Path, base: str | None, on_note: Cal
     if image.gym is not None:
         return _staged_gym(image, image.gym, context, base, on_note)
     stage(context, image.folder, image.requirements, on_note)
+    arguments = {"PACKAGE_LOCK": package_lock(os.environ).value}
     if not image.test_requirements:
-        return Build(_SERVER, base)
+        return Build(_SERVER, base, arguments=arguments)
     lines = "".join(f"{line}\n" for line in image.test_requirements)
     (context / "test.requirements.txt").write_text(lines, encoding="utf-8")
-    return Build(_SERVER, base, target="test")
+    return Build(_SERVER, base, target="test", arguments=arguments)
 
 
 def _staged_gym(
@@ -225,6 +227,8 @@ def _failure(image: ImagePlan, output: Sequence[str], base: str | None) -> Build
 def _hint(image: ImagePlan, step: str, text: str, base: str | None) -> str:
     if image.dockerfile:
         special = addon_hint(image.dockerfile, f"{step}\n{text}")
+    elif is_mismatch(text):
+        special = MISMATCH_HINT
     else:
         special = ""
     return special or _common_hint(image, step, text, base)
