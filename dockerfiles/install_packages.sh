@@ -23,7 +23,8 @@ if [ "$mode" = off ]; then
 elif install --require-hashes --requirement "$name.lock.txt" 2> "$log"; then
   exit 0
 else
-  cat "$log" >&2
+  # without the expected hashes, which would push the cause out of the lines that a failed build shows
+  sed -E '/^ *(sha256:|Expected)/d' "$log" >&2
   missing=$(sed -nE 's/.*(no version of|No matching distribution found for) ([^ ]+==[^ ,]+).*/\2/p' "$log" | sort -u | tr '\n' ' ')
   if [ "$mode" = required ] || [ -z "$missing" ] || grep -qiE 'hash mismatch|do not match the hashes' "$log"; then
     exit 1
