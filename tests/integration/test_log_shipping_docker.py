@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from command_line import Folder
+from rsyslog_container import Rsyslog, docker, running_rsyslog
 
 from gymctl.config.blocks.log_shipping import OPTIONS
 from gymctl.config.choices import LogDriver
 
 pytestmark = pytest.mark.docker
 
-IMAGE = "gymctl-test-rsyslog"
-DOCKERFILE = """\
-FROM python:3.12-slim
-RUN apt-get update && apt-get install -y --no-install-recommends rsyslog
-COPY rsyslog.conf /etc/
-CMD ["rsyslogd", "-n"]
-"""
-RSYSLOG = """\
-module(load="imtcp")
-input(type="imtcp" port="514")
-template(name="tag-and-message" type="string" string="%syslogfacility-text% %syslogtag% %msg%\\n")
-action(type="omfile" file="/var/log/shipped" template="tag-and-message")
-"""
 STACK = """\
 config_paths:
 - responses_api_models/scripted_model/configs/scripted_model.yaml
@@ -63,35 +49,10 @@ VALUES = {
 ADDRESSES = {"syslog": "syslog-address", "gelf": "gelf-address", "fluentd": "fluentd-address"}
 
 
-def docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-@dataclass(frozen=True)
-class Rsyslog:
-    """An rsyslog in a container, reached at ``port`` of the loopback address."""
-
-    container: str
-    port: int
-
-    def lines(self) -> list[str]:
-        return docker("exec", self.container, "sh", "-c", "cat /var/log/shipped || true").splitlines()
-
-
 @pytest.fixture(scope="module")
-def rsyslog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rsyslog]:
-    context = tmp_path_factory.mktemp("rsyslog")
-    (context / "Dockerfile").write_text(DOCKERFILE)
-    (context / "rsyslog.conf").write_text(RSYSLOG)
-    docker("build", "--quiet", "--tag", IMAGE, str(context))
-    container = docker("run", "--detach", "--publish", "127.0.0.1::514", IMAGE)
-    try:
-        port = docker("port", container, "514/tcp").rpartition(":")[2]
-        yield Rsyslog(container, int(port))
-    finally:
-        docker("rm", "--force", container)
+def rsyslog() -> Iterator[Rsyslog]:
+    with running_rsyslog("--publish", "127.0.0.1::514") as made:
+        yield made
 
 
 @pytest.fixture
