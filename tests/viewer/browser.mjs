@@ -11,18 +11,24 @@ const browser = await chromium.launch({executablePath: process.argv[3], args: FL
 const pages = [];
 const logs = [];
 
+const NETWORK_CHANGED = 'ERR_NETWORK_CHANGED';
+const LOADING = ['goto', 'reload', 'goBack'];
+
 const CALLS = {
   async open({options}) {
     const context = await browser.newContext(options);
     const page = await context.newPage();
     page.setDefaultTimeout(15000);
-    const log = {errors: [], requests: [], dialogs: 0};
+    const log = {errors: [], requests: [], dialogs: 0, networkChanges: 0};
     page.on('console', (message) => {
       // Docker's networks come and go while other tests run; what a page then lacks, its test notices
-      const isOfThisPage = !message.text().includes('ERR_NETWORK_CHANGED');
+      const isOfThisPage = !message.text().includes(NETWORK_CHANGED);
       if (isOfThisPage && ['error', 'warning'].includes(message.type())) log.errors.push(message.text());
     });
     page.on('pageerror', (error) => log.errors.push(String(error)));
+    page.on('requestfailed', (request) => {
+      if (request.failure()?.errorText.includes(NETWORK_CHANGED)) log.networkChanges += 1;
+    });
     page.on('request', (request) => log.requests.push(request.url()));
     page.on('dialog', (dialog) => {
       log.dialogs += 1;
@@ -32,8 +38,12 @@ const CALLS = {
     return pages.push(page) - 1;
   },
   async page({page, method, args}) {
-    const value = await pages[page][method](...args);
-    return ['goto', 'reload', 'goBack'].includes(method) ? null : value;
+    if (!LOADING.includes(method)) return await pages[page][method](...args);
+    const before = logs[page].networkChanges;
+    await pages[page][method](...args);
+    // a style sheet or a module that was interrupted is missing until the page is loaded again
+    if (logs[page].networkChanges > before) await pages[page].reload();
+    return null;
   },
   async locator({page, selector, method, args}) {
     return (await pages[page].locator(selector)[method](...args)) ?? null;

@@ -42,7 +42,7 @@ def page(browser: Browser, view: View) -> Iterator[Page]:
     yield page
     log = page.log
     page.close()
-    assert log["errors"] == []
+    assert log["errors"] == [], log["errors"]
     assert log["dialogs"] == 0
     assert {address for address in log["requests"] if not address.startswith((f"{view.base}/", "data:"))} == set()
 
