@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 def summary(
     file: options.File,
     pass_threshold: options.Threshold = 1.0,
-    worst: options.Worst = None,
+    worst: options.ListWorst = None,
     as_json: options.Json = False,
 ) -> None:
     """Summarize a run per agent: rewards, pass rates, failures, tokens, times.

@@ -23,6 +23,10 @@ Worst = Annotated[
     int | None,
     typer.Option("--worst", min=1, help="Show only the N rollouts with the lowest rewards.", show_default=False),
 ]
+ListWorst = Annotated[
+    int | None,
+    typer.Option("--worst", min=1, help="Also list the N rollouts with the lowest rewards.", show_default=False),
+]
 Tasks = Annotated[list[int] | None, typer.Option("--task", help="Only this task; repeatable.", show_default=False)]
 Ended = Annotated[Outcome | None, typer.Option(help="How the rollout ended.", show_default=False)]
 MinReward = Annotated[float | None, typer.Option(help="Minimum reward.", show_default=False)]
