@@ -220,8 +220,8 @@ class _Reader:
             if key not in ENTRY_KEYS and hint:
                 self.findings.problem((*path, key), f"unknown key {dotted((*path, key))!r}", hint)
         if value.get("taskset") is not None:
-            hint = "remove the key, or prepare it with NeMo Gym"
-            self.findings.problem((*path, "taskset"), "tasksets need NeMo Gym's environment servers", hint)
+            hint = "remove the key, or prepare the data set with NeMo Gym; gymctl collect can collect the result"
+            self.findings.problem((*path, "taskset"), "gymctl cannot prepare data sets with a taskset", hint)
         self._check_license(path, value)
 
     def _check_license(self, path: KeyPath, value: Mapping[str, Any]) -> None:
