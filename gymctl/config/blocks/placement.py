@@ -124,7 +124,11 @@ class Placements(Placement):
     models: Placement | None = Field(None, description="Placement of model servers.")
     agents: Placement | None = Field(None, description="Placement of agents and environment servers.")
     resources: Placement | None = Field(None, description="Placement of resources servers.")
-    addons: Placement | None = Field(None, description="Placement of added services: vLLM, Ray, proxies.")
+    addons: Placement | None = Field(
+        None,
+        description="Placement of added services: vLLM, Ray, Prometheus, Alertmanager, "
+        "and proxies other than the edge.",
+    )
 
     def of(self, group: str, own: Placement | None = None) -> Placement | None:
         """The placement of a member of ``group`` (one of ``GROUPS``) that has ``own``; None if nothing is set."""

@@ -124,12 +124,18 @@ class ServerFields(OuterFields, OpenBlock):
         description="File to run, relative to its directory."
     )
     host: Host | None = Field(None, description="Address that other servers call; chosen by the engine by default.")
-    port: Port | None = Field(None, description="Port that it listens on; a free one by default.")
+    port: Port | None = Field(
+        None,
+        description="Port that it listens on; by default 8000, 8080, 8081 or 8082 in a container, depending on its "
+        "kind, and a free one with the local engine.",
+    )
     num_workers: Annotated[int, Field(ge=1, le=1024), Must("a number of processes, at least 1")] | None = Field(
         None, description="Number of processes that serve its requests."
     )
     runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
-        None, description="Server framework: gymctl or NeMo Gym; determined by the location of its code by default."
+        None,
+        description="Code that runs it. By default the top-level `runtime`; otherwise gymctl, or nemo-gym for code of "
+        "your own that imports `nemo_gym`.",
     )
     slice: Annotated[str, choice(*SliceMode), Must("closure (only what it can reach) or full (everything)")] | None = (
         Field(

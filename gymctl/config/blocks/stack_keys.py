@@ -62,7 +62,7 @@ class GlobalKeys(OpenBlock):
     )
     silence: Codes | None = Field(None, description="The same as `gymctl.silence`, for the command line.")
     runtime: Annotated[str, choice(*RUNTIMES)] | None = Field(
-        None, description="Default framework of servers without a `runtime`."
+        None, description="Default runtime of servers without a `runtime`."
     )
     ray_head_node_address: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
         None, description=f"An existing Ray cluster, such as ray://HOST:{RAY_CLIENT_PORT}."
@@ -75,8 +75,10 @@ class GlobalKeys(OpenBlock):
         None, description="Format of the log lines of servers without a `log_format`; by default `text`."
     )
     use_absolute_ip: bool = Field(False, description="Whether NeMo Gym's servers use this machine's IP address.")
-    port_range_low: Port = Field(_DEFAULTS["port_range_low"], description="Lowest port for servers without one.")
-    port_range_high: Port = Field(_DEFAULTS["port_range_high"], description="Highest port for servers without one.")
+    port_range_low: Port = Field(_DEFAULTS["port_range_low"], description="Lowest port that the local engine chooses.")
+    port_range_high: Port = Field(
+        _DEFAULTS["port_range_high"], description="Highest port that the local engine chooses."
+    )
     disallowed_ports: Annotated[list[Port], Must("a list of ports, such as [8080, 9090]")] = Field(
         [], description="Ports never assigned to a server."
     )
