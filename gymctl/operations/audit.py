@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gymctl.config import Config
+from gymctl.engines.build.package_lock import PackageLock, package_lock
 from gymctl.engines.state import load_state
 from gymctl.errors import InputError
 from gymctl.operations.configuration import PlanOptions
 from gymctl.stack.audit.compose_file import stack_of_text
 from gymctl.stack.audit.evaluation import Audit, evaluate
+from gymctl.stack.audit.subject import AuditedStack
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OF_CONTAINERS = ("compose", "swarm")
@@ -40,7 +44,7 @@ def audit_running(directory: Path | None = None) -> Audit:
     stack = inspect_stack(connect(""), state.name)
     if not stack.containers:
         raise InputError(f"the stack {state.name} has no running container on this machine", "start it: gymctl up")
-    return evaluate(stack)
+    return _evaluated(stack)
 
 
 def audit_file(path: Path) -> Audit:
@@ -49,7 +53,7 @@ def audit_file(path: Path) -> Audit:
     Raises:
         InputError: it cannot be read, or is not such a file.
     """
-    return evaluate(stack_of_text(_text(path), str(path), path.parent))
+    return _evaluated(stack_of_text(_text(path), str(path), path.parent))
 
 
 def audit_configuration(config: Config, options: PlanOptions | None = None, *, directory: Path | None = None) -> Audit:
@@ -68,7 +72,7 @@ def audit_configuration(config: Config, options: PlanOptions | None = None, *, d
 
     directory = directory or Path.cwd()
     rendering = render(config, options, directory=directory)
-    return evaluate(stack_of_text(rendering.text, "compose.yaml", directory))
+    return _evaluated(stack_of_text(rendering.text, "compose.yaml", directory))
 
 
 def compose_file_of(arguments: Sequence[str], directory: Path) -> Path | None:
@@ -89,6 +93,20 @@ def compose_file_of(arguments: Sequence[str], directory: Path) -> Path | None:
     if isinstance(document, dict) and isinstance(document.get("services"), dict):
         return path
     return None
+
+
+def _evaluated(stack: AuditedStack) -> Audit:
+    """The audit of a stack whose images are built with this process's variables; neither file nor container has them.
+
+    Raises:
+        InputError: ``GYMCTL_PACKAGE_LOCK`` has an invalid value.
+    """
+    built = replace(
+        stack,
+        base_image=os.environ.get("GYMCTL_BASE_IMAGE", ""),
+        requires_package_lock=package_lock(os.environ) is PackageLock.REQUIRED,
+    )
+    return evaluate(built)
 
 
 def _text(path: Path) -> str:

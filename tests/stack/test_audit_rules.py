@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -326,6 +327,37 @@ def test_what_is_not_protected_by_default() -> None:
     assert [finding.rule.severity for finding in audit.findings] == sorted(
         (finding.rule.severity for finding in audit.findings), key=list(Severity).index
     )
+
+
+def test_packages_and_base_image_are_locked_by_two_choices() -> None:
+    default = stack_of_text(yaml.safe_dump(document()), "compose.yaml", Path("/nowhere"))
+    locked = replace(default, requires_package_lock=True, base_image=f"registry.test/python@{DIGEST}")
+    assert ids(evaluate(locked)) == DEFAULT_FINDINGS - {"unlocked-packages"}
+    for partly in (
+        default,
+        replace(locked, requires_package_lock=False),
+        replace(locked, base_image="python:3.12-slim"),
+        replace(locked, base_image=""),
+    ):
+        assert ids(evaluate(partly)) == DEFAULT_FINDINGS
+
+
+@pytest.mark.parametrize(
+    ("image", "is_locked"),
+    [
+        ("gymctl-server:0.1.0-3f9a1c2b7d4e", True),
+        ("registry.test:5000/mine/gymctl-server:0.1.0", True),
+        ("gymctl-server-math:0.1.0", False),
+        ("my-gymctl-server:0.1.0", False),
+        ("gymctl-ray:0.1.0", False),
+    ],
+)
+def test_other_images_may_have_packages_outside_the_lock(image: str, is_locked: bool) -> None:
+    stack = stack_of_text(yaml.safe_dump(document(put("env1", image=image))), "compose.yaml", Path("/nowhere"))
+    stack = replace(stack, requires_package_lock=True, base_image=f"python@{DIGEST}")
+    findings = [finding for finding in evaluate(stack).findings if finding.rule.id == "unlocked-packages"]
+    expected = [] if is_locked else [f"{image} may contain packages that gymctl's lock file does not list"]
+    assert [item.text for finding in findings for item in finding.evidence] == expected
 
 
 def test_a_secret_in_an_open_folder_is_a_finding() -> None:

@@ -20,6 +20,8 @@ _REFERENCE = re.compile(r"\$\{|^\*+$|^/")
 """A reference to a variable, a masked value, or a path of a file."""
 _URL_WITH_PASSWORD = re.compile(r"://[^/@:\s]+:(?!\$\{)[^/@\s]+@")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}")
+_LOCKED_IMAGE = re.compile(r"(^|/)gymctl-server[:@]")
+"""The image whose packages are all in the lock file."""
 _SLICE = "NEMO_GYM_CONFIG_DICT"
 _OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
 _OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
@@ -124,8 +126,13 @@ def _pulled(container: AuditedContainer) -> Iterator[str]:
 
 def _unlocked_packages(stack: AuditedStack) -> Iterator[Evidence]:
     images = sorted({container.image for container in stack.containers if container.is_built})
-    if images:
-        yield Evidence("", f"packages of {images[0]} are not checked against hashes, its base image has no digest")
+    if images and not stack.requires_package_lock:
+        yield Evidence("", "GYMCTL_PACKAGE_LOCK is not 'required': packages may be installed without hashes")
+    if images and not _DIGEST.search(stack.base_image):
+        yield Evidence("", "GYMCTL_BASE_IMAGE is not set to an image with a digest")
+    for image in images:
+        if not _LOCKED_IMAGE.search(image):
+            yield Evidence("", f"{image} may contain packages that gymctl's lock file does not list")
 
 
 SECRET_RULES = (
@@ -195,8 +202,8 @@ SECRET_RULES = (
     Rule(
         id="unlocked-packages",
         severity=Severity.MEDIUM,
-        title="a changed package or base image is built into an image without notice",
-        cure="this version installs packages without hashes: build in a network with a mirror that you control",
+        title="a changed package or base image can be built into an image without notice",
+        cure="set GYMCTL_PACKAGE_LOCK=required and GYMCTL_BASE_IMAGE=NAME@sha256:DIGEST",
         check=_unlocked_packages,
     ),
     Rule(

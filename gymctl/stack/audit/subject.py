@@ -147,6 +147,10 @@ class AuditedStack:
     networks: Mapping[str, AuditedNetwork]
     secret_files: Mapping[str, Path] = field(default_factory=dict)
     """Where the values of secrets are on this machine."""
+    base_image: str = ""
+    """The base image of gymctl's images; empty: the default."""
+    requires_package_lock: bool = False
+    """Whether a build fails rather than install a package without a hash from the lock file."""
 
     def networks_of(self, container: AuditedContainer) -> list[AuditedNetwork]:
         """The networks that a container is on."""
