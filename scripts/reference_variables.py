@@ -171,7 +171,10 @@ ENVIRONMENT_VARIABLES: tuple[Section, ...] = (
                 "HF_TOKEN_PATH, HF_HUB_OFFLINE",
                 "In vLLM's containers: the file with the token; 1 if the model is a directory (nothing is fetched).",
             ),
-            ("RAY_AUTH_MODE", "In Ray's containers: `disabled`, since only the stack's network reaches them."),
+            (
+                "RAY_AUTH_MODE",
+                "In Ray's containers: `disabled`, since only containers that share a network with them reach them.",
+            ),
             (
                 TOKENS_VARIABLE,
                 "With `tokens: true`: path of the file with the tokens that the server accepts and sends.",
