@@ -105,6 +105,10 @@ WRONG = {
     "unknown license": (entry(license="Apache-2.0"), "unknown license 'Apache-2.0'; did you mean 'Apache 2.0'?"),
     "unknown type": (entry(type="trian"), "the type is 'trian'; did you mean 'train'?"),
     "misspelt key": (entry(num_repeat=2), "did you mean 'num_repeats'?"),
+    "a taskset": (
+        entry(taskset="weather"),
+        "gymctl cannot prepare data sets with a taskset; remove the key, or prepare the data set with NeMo Gym",
+    ),
     "no repeats": (
         entry(num_repeats=0),
         "stack.yaml:18: agent.responses_api_agents.simple_agent.datasets[0].num_repeats",
