@@ -114,7 +114,7 @@ FILES: tuple[Section, ...] = (
             ("rollouts.removed1.jsonl", "Contents of an output that another program removed during the run."),
             (
                 "gymctl-quickstart/rollouts.jsonl",
-                "Output of `gymctl quickstart`, with the same accompanying files.",
+                "Output of `gymctl quickstart`, with the same accompanying files, except the report.",
             ),
         ),
     ),

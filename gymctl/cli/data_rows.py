@@ -36,7 +36,7 @@ def split(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Split rows into several files. Rows that are added later do not move the others.
+    """Split rows into several files. Adding rows later does not move existing rows to another file.
 
     \b
     Examples:

@@ -21,7 +21,7 @@ def down(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Stop the stack and remove its containers, network, secrets, state and rendered file.
+    """Stop the stack and remove its containers, networks, secrets, state and rendered file.
 
     Images, named volumes and collected results are kept.
     """

@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
 def report(file: options.File, output: Output = None, pass_threshold: options.Threshold = 1.0) -> None:
     """Write an HTML report of a run: a single file of at most 2 MB.
 
-    It opens without a server and contains aggregates over all rollouts and the conversations of 50, which anyone with
-    the file can read.
+    It opens without a server. It contains aggregates over all rollouts and the conversations of up to 50; anyone with
+    the file can read them.
 
     \b
     Examples:

@@ -97,7 +97,7 @@ def scale(
 
 
 def down(directory: Path | None = None, *, volumes: bool = False) -> Removed:
-    """Stop a directory's stack and remove its containers, network, secrets, state and rendered file.
+    """Stop a directory's stack and remove its containers, networks, secrets, state and rendered file.
 
     What was collected stays. ``volumes``: remove named volumes too.
 

@@ -143,7 +143,7 @@ def _logging(value: Any) -> Any:
 
 _START_PERIOD = "a duration such as 90s, 10m or 1h (at most 24h)"
 _VOLUMES = (
-    "a list of SOURCE:TARGET or SOURCE:TARGET:ro, where SOURCE is a path on this machine (/..., ./..., "
+    "a list of SOURCE:TARGET or SOURCE:TARGET:ro, where SOURCE is a path on this machine (/..., ./..., ../..., "
     "~/...) or the name of a "
     "volume, and TARGET is an absolute path"
 )
@@ -188,7 +188,7 @@ class ContainerSettings(Block):
     ) = Field(
         None,
         description="Whether it can reach addresses outside the stack, or a list of the only hosts that it can reach; "
-        "by default, true if its settings name an address.",
+        "by default, true if its settings name an address outside the stack, or if its code may need one.",
     )
     logging: Annotated[LogSettings, BeforeValidator(_logging), Must(_LOGGING)] | None = Field(
         None, description="Log driver of its container."
