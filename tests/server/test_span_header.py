@@ -57,6 +57,7 @@ def test_what_is_written_can_be_read(written: tuple[str, RecordedCall, str, list
     assert len(span.children) == len(below)
     for child, call in zip(span.children, below, strict=True):
         assert_is(child, call, int((call.started - own.started) * 1e6))
+        assert isinstance(call.spans, str)
         assert child.children == ([read_spans(call.spans)] if call.spans else [])
 
 
