@@ -33,7 +33,7 @@ def test_the_same_ray_and_python_are_well() -> None:
 def test_another_ray_names_both_and_the_key() -> None:
     (problem,) = problems_of({"own": OWN, "theirs": {**OWN, "ray": "2.60.0"}})
     assert problem.startswith(
-        "math: the cluster at ray://10.0.0.9:10001 has Ray 2.60.0, the image gymctl-ray:1 Ray 2.55.1"
+        "math: the cluster at ray://10.0.0.9:10001 has Ray 2.60.0, but the image gymctl-ray:1 has Ray 2.55.1"
     )
     assert "ray: {version: '2.60.0'}" in problem
 
@@ -49,7 +49,7 @@ def test_nemo_gyms_ray_is_its_own() -> None:
 )
 def test_another_python_names_both_and_what_to_do(python: str, hint: str) -> None:
     (problem,) = problems_of({"own": OWN, "theirs": {**OWN, "python": python}})
-    assert f"has Python {python}, the image gymctl-ray:1 Python 3.12.1" in problem
+    assert f"has Python {python}, but the image gymctl-ray:1 has Python 3.12.1" in problem
     assert hint in problem
 
 

@@ -234,7 +234,7 @@ def test_a_cluster_that_does_not_fit_is_refused_before_anything_starts(folder: F
     refused = folder.up("stack.yaml", f"+ray_head_node_address={cluster}", f"+ray.version={OTHER_VERSION}")
     assert refused.returncode == 2, refused.stderr
     message = " ".join(refused.stderr.split())
-    assert f"the cluster at {cluster} has Ray {ray_version()}, the image gymctl-ray" in message
+    assert f"the cluster at {cluster} has Ray {ray_version()}, but the image gymctl-ray" in message
     assert f"ray: {{version: '{ray_version()}'}}" in message
 
     dead = f"{cluster.rpartition(':')[0]}:1"

@@ -58,11 +58,11 @@ def cluster_problems(check: RayCheck, report: Mapping[str, Any]) -> Iterator[Pro
         theirs = report["theirs"]
         if own["ray"] != theirs["ray"]:
             problem = f"{users}: the cluster at {check.written_address} has Ray {theirs['ray']}"
-            problem += f", the image {check.image} Ray {own['ray']}"
+            problem += f", but the image {check.image} has Ray {own['ray']}"
             yield Problem(where, problem, _ray_hint(check, theirs["ray"], own["ray"]), ErrorCode.RAY_VERSION)
         if _minor(own["python"]) != _minor(theirs["python"]):
             problem = f"{users}: the cluster at {check.written_address} has Python {theirs['python']}"
-            problem += f", the image {check.image} Python {own['python']}"
+            problem += f", but the image {check.image} has Python {own['python']}"
             yield Problem(where, problem, _python_hint(theirs["python"], own["python"]), ErrorCode.RAY_PYTHON)
 
 
