@@ -30,7 +30,7 @@ class CommandsByEitherName(GroupedCommands):
         if short is None:
             return super().get_command(ctx, cmd_name)
         if short not in upstream.COMMANDS:
-            raise InputError(f"gymctl has no {cmd_name} yet", upstream.OTHER_COMMANDS.get(short, "see gymctl --help"))
+            raise InputError(f"gymctl has no {cmd_name}", upstream.OTHER_COMMANDS.get(short, "see gymctl --help"))
         command: Any = super()
         for name in upstream.COMMANDS[short]:
             command = command.get_command(ctx, name)

@@ -39,8 +39,8 @@ def test_the_names_are_not_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("ng_init_resources_server", "error: gymctl has no ng_init_resources_server yet; use gymctl env init NAME"),
-        ("ng_test_all", "error: gymctl has no ng_test_all yet; see gymctl --help"),
+        ("ng_init_resources_server", "error: gymctl has no ng_init_resources_server; use gymctl env init NAME"),
+        ("ng_test_all", "error: gymctl has no ng_test_all; see gymctl --help"),
     ],
 )
 def test_what_there_is_not_is_refused(
