@@ -55,8 +55,8 @@ def print_comparison(comparison: Comparison, limit: int) -> None:
 
     down = comparison.flips(Change.DOWN)
     up = comparison.flips(Change.UP)
-    _print_flips("down: passed in A, failed in B", down, limit)
-    _print_flips("up: failed in A, passed in B", up, limit)
+    _print_flips("down: passed in A, not passed in B", down, limit)
+    _print_flips("up: not passed in A, passed in B", up, limit)
     if up or down:
         typer.echo()
     typer.echo(f"{len(comparison.pairs)} common tasks: {len(up)} up, {len(down)} down")

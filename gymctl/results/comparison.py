@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Change(Enum):
-    """How a task changed. A task is passed when more than half of its rollouts pass, failed when fewer do."""
+    """How a task changed. A task is passed when more than half of its rollouts pass, not passed when fewer do."""
 
     DOWN = "down"
     UP = "up"
     SAME = "same"
-    """Passed in both, failed in both, or exactly half in one of them."""
+    """Passed in both, not passed in both, or exactly half in one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

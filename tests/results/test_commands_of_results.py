@@ -217,8 +217,8 @@ def test_tail_of_a_file_that_is_replaced(
 def test_compare_says_what_changed(file: Path, folder: Path, gymctl: Any) -> None:
     other = write(folder / "other.jsonl", [result(0, 0, 1.0), result(0, 1, 1.0), result(2, 0, 0.0), result(2, 1, 0.0)])
     done = gymctl("compare", file, other)
-    assert "down: passed in A, failed in B (1)" in done.out
-    assert "up: failed in A, passed in B (1)" in done.out
+    assert "down: passed in A, not passed in B (1)" in done.out
+    assert "up: not passed in A, passed in B (1)" in done.out
     assert "2 common tasks: 1 up, 1 down" in done.out
     assert "missing in B, not compared: 1 tasks: 1 (absent)" in done.out
     data = gymctl("compare", file, other, "--json").json
