@@ -28,7 +28,7 @@ _OWN_TARGETS = ("/opt/gymctl", "/run/secrets", "/tmp")  # noqa: S108 - places of
 class VolumeMount(Block):
     """A folder or file of this machine, or a named volume, at ``target`` in the container."""
 
-    source: str = Field(description="A path on this machine (/..., ./..., ~/...), or the name of a volume.")
+    source: str = Field(description="A path on this machine (/..., ./..., ../..., ~/...), or the name of a volume.")
     target: str = Field(description="Path in the container.")
     read_only: bool = Field(False, description="Mount it read-only.")
 

@@ -280,7 +280,7 @@ class ComposeEngine:
 
     @spoken_errors()
     def down(self, *, volumes: bool = False) -> Removed:
-        """Remove containers, network, jobs, secrets, state and the rendered file; named volumes only when asked.
+        """Remove containers, networks, jobs, secrets, state and the rendered file; named volumes only when asked.
 
         A ``compose.yaml`` that was changed since is kept. Works without it, and after a failed ``up``.
 

@@ -33,7 +33,7 @@ def remove_stack(
     *,
     volumes: bool,
 ) -> Removed:
-    """Remove everything of a stack: jobs, containers, network, volumes when asked, then what the directory holds.
+    """Remove everything of a stack: jobs, containers, networks, volumes when asked, then what the directory holds.
 
     ``command(name, *arguments)`` makes a ``docker compose`` command for the directory's file.
 
