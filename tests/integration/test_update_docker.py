@@ -135,3 +135,17 @@ def test_a_rollback_restores_the_certificate_and_the_token_of_the_edge(folder: F
         assert done.returncode == 0, done.stderr
         assert {path.name: path.read_bytes() for path in (folder.path / ".gymctl").glob("edge-*")} == expected
         assert edge_answers(folder, port) == 200
+
+
+def test_an_update_that_fails_leaves_the_certificate_and_the_token_of_the_edge(folder: Folder) -> None:
+    port = another_port()
+    write(folder, "1")
+    up(folder, f"++edge={{port: {port}}}")
+    before = {path.name: path.read_bytes() for path in (folder.path / ".gymctl").glob("edge-*")}
+    (folder.path / ".gymctl/edge-token").unlink()
+    write(folder, "2")
+    broken = {"command": ["python", "-c", "raise SystemExit(3)"]}
+    (folder.path / "compose.override.yaml").write_text(json.dumps({"services": {AGENT: broken}}))
+    up(folder, f"++edge={{port: {port}, names: [another.example]}}", code=1)
+    assert {path.name: path.read_bytes() for path in (folder.path / ".gymctl").glob("edge-*")} == before
+    assert edge_answers(folder, port) == 200
