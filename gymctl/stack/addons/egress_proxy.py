@@ -135,11 +135,10 @@ class EgressLists:
 
     def _missing(self, server: ServerInstance, hosts: Sequence[EgressHost]) -> Iterator[str]:
         inside = {address.host.lower() for address in self._addresses.values()}
-        ports = {entry.port or 443 for entry in hosts}
         for name in named_hosts(server):
             host = reroute_address(name, GATEWAY) or name
             is_inside = host in inside or _is_on_own_network(host, server)
-            if not is_inside and not any(is_permitted(hosts, plain_host(host), port) for port in ports):
+            if not is_inside and not _is_listed(host, hosts):
                 yield host
 
 
@@ -148,6 +147,12 @@ def listed_hosts(server: ServerInstance) -> tuple[EgressHost, ...]:
     if server.container is None:
         return ()
     return tuple(parse_egress_host(text) for text in server.container.egress_hosts)
+
+
+def _is_listed(host: str, hosts: Sequence[EgressHost]) -> bool:
+    """Whether a list has a host, with any of the list's ports."""
+    ports = {entry.port or 443 for entry in hosts}
+    return any(is_permitted(hosts, plain_host(host), port) for port in ports)
 
 
 def _is_on_own_network(host: str, server: ServerInstance) -> bool:

@@ -77,10 +77,14 @@ def _name_problems(document: ComposeDocument, stack: str) -> Iterator[Problem]:
 def _networks(document: ComposeDocument, options: SwarmOptions, report: TranslationReport) -> dict[str, Network | None]:
     """All networks as overlays; the default network is written explicitly, so that jobs can join it."""
     present = dict(document.networks or {})
-    attached = (item.networks for item in document.services.values())
-    if DEFAULT_NETWORK not in present and any(names is None or DEFAULT_NETWORK in names for names in attached):
+    if DEFAULT_NETWORK not in present and _uses_default_network(document):
         present[DEFAULT_NETWORK] = None
     return {name: _network(name, item, options, report) for name, item in present.items()}
+
+
+def _uses_default_network(document: ComposeDocument) -> bool:
+    attached = (item.networks for item in document.services.values())
+    return any(names is None or DEFAULT_NETWORK in names for names in attached)
 
 
 def _network(name: str, network: Network | None, options: SwarmOptions, report: TranslationReport) -> Network:
