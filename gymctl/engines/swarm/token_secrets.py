@@ -92,7 +92,7 @@ def update_token_secrets(directory: Path, state: StackState, on_event: OnServer)
     titles = {change.service: state.titles.get(change.service, change.service) for change in changes}
 
     def start() -> None:
-        """Tell the Swarm to replace each service's secrets."""
+        """Replace the secrets of each service."""
         for name in titles:
             arguments = [part for change in changes if change.service == name for part in change.arguments]
             argv = ["docker", "service", "update", "--detach", "--no-resolve-image", *arguments]
