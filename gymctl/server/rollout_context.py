@@ -6,6 +6,9 @@ import re
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+_Value = TypeVar("_Value")
 
 ROLLOUT_HEADER = "x-gym-rollout"
 TRACE_HEADER = "traceparent"
@@ -49,44 +52,30 @@ def current_session() -> str:
     return _session.get()
 
 
-class _InRollout:
-    """A block for a rollout; as ``_InSession``."""
+class _WithValue(Generic[_Value]):
+    """A block in which a variable has a value; for each request, ``contextlib`` would cost three times as much."""
 
-    __slots__ = ("_rollout", "_token")
+    __slots__ = ("_token", "_value", "_variable")
 
-    def __init__(self, rollout: RolloutContext) -> None:
-        self._rollout = rollout
+    def __init__(self, variable: ContextVar[_Value], value: _Value) -> None:
+        self._variable = variable
+        self._value = value
 
     def __enter__(self) -> None:
-        self._token = _rollout.set(self._rollout)
+        self._token = self._variable.set(self._value)
 
     def __exit__(self, *error: object) -> None:
-        _rollout.reset(self._token)
+        self._variable.reset(self._token)
 
 
 def in_rollout(rollout: RolloutContext) -> AbstractContextManager[None]:
     """Run a block for a rollout."""
-    return _InRollout(rollout)
-
-
-class _InSession:
-    """A block for a session. For each request, a context manager of ``contextlib`` would cost three times as much."""
-
-    __slots__ = ("_session", "_token")
-
-    def __init__(self, session: str) -> None:
-        self._session = session
-
-    def __enter__(self) -> None:
-        self._token = _session.set(self._session)
-
-    def __exit__(self, *error: object) -> None:
-        _session.reset(self._token)
+    return _WithValue(_rollout, rollout)
 
 
 def in_session(session: str) -> AbstractContextManager[None]:
     """Run a block for a session."""
-    return _InSession(session)
+    return _WithValue(_session, session)
 
 
 def read_header(value: bytes) -> RolloutContext | None:
