@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -12,8 +11,8 @@ import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from refusals import is_refused
 
-from gymctl.server import RefusedError
 from gymctl.server.models import growing_requests, media_addresses
 from gymctl.server.models.growing_requests import GrowingRequests
 from gymctl.server.models.media_addresses import MediaChecks, check_media
@@ -142,13 +141,6 @@ MEDIA_CALLS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(MEDIA_CALLS)
 def test_addresses_in_a_growing_request_are_judged_as_if_it_was_new(calls: list[tuple[Any, ...]]) -> None:
-    async def refused(check: Awaitable[None]) -> bool:
-        try:
-            await check
-        except RefusedError:
-            return True
-        return False
-
     async def work() -> None:
         requests = GrowingRequests(20_000)
         checks = MediaChecks((), kept_bytes=20_000)
@@ -159,8 +151,8 @@ def test_addresses_in_a_growing_request_are_judged_as_if_it_was_new(calls: list[
             growing = requests.read(session, body) if is_passed_on else None
             if growing is not None:
                 body = growing.with_fields({**growing.fields, "model": msgspec.Raw(b'"m"')})
-            expected = await refused(check_media(body))
-            assert await refused(checks.check((session, "responses"), body, growing)) == expected
+            expected = await is_refused(check_media(body))
+            assert await is_refused(checks.check((session, "responses"), body, growing)) == expected
 
     asyncio.run(work())
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import is_refused
 
 from gymctl.server import RefusedError
 from gymctl.server.models import media_addresses
@@ -168,20 +168,15 @@ PIECES = st.lists(
 def test_a_request_that_grows_is_judged_as_if_it_was_new(calls: list[tuple[str, list[str], str]]) -> None:
     """What earlier requests of the session had is not searched again, and what is new always is."""
 
-    async def refused(check: Awaitable[None]) -> bool:
-        try:
-            await check
-        except RefusedError:
-            return True
-        return False
-
     async def work() -> None:
         checks = MediaChecks((), kept_bytes=20_000)
         spoken: dict[str, str] = {"a": "", "b": ""}
         for session, pieces, end in calls:
             spoken[session] += "".join(pieces)
             body = f'{{"input":[{{"{spoken[session]}'.encode() + end.encode()
-            assert await refused(checks.check((session, "responses"), body)) == await refused(check_media(body)), body
+            assert await is_refused(checks.check((session, "responses"), body)) == await is_refused(
+                check_media(body)
+            ), body
 
     asyncio.run(work())
 
